@@ -1,0 +1,223 @@
+//! The core: all lanes of a gateway behind one function.
+//!
+//! `handle(now, input)` gives a [`Step`]: events, writes and requests that belong together. The
+//! owner stores the first two in one transaction and, only when that is durable, carries out the
+//! rest. If the store fails, the owner drops the core and makes a new one from the stored state.
+
+use crate::codes::Outcome;
+use crate::event::{Class, NewEvent};
+use crate::ids::{DeviceId, LaneId, VisitId};
+use crate::lane::action::{Action, Officer, Rejection};
+use crate::lane::{Lane, LaneState, Outbound, Setup};
+use crate::reading::{Report, Request};
+use crate::records::{Records, RecordsFault, Write};
+use crate::time::{MonoMs, Now};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What happens to the core.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A device reports.
+    Device {
+        /// Which.
+        device: DeviceId,
+        /// What.
+        report: Report,
+    },
+    /// An officer acts at a lane's desk.
+    Desk {
+        /// Where.
+        lane: LaneId,
+        /// Who.
+        officer: Officer,
+        /// What.
+        action: Action,
+    },
+    /// An officer signed in or out, or failed to: on record for whoever asks later.
+    Audit {
+        /// What happened, without secrets.
+        what: serde_json::Value,
+    },
+    /// A deadline has come.
+    Tick,
+}
+
+/// What follows from one input.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Events, in order.
+    pub events: Vec<NewEvent>,
+    /// Changes of the state.
+    pub writes: Vec<Write>,
+    /// Commands to devices, to be sent after the commit.
+    pub requests: Vec<Request>,
+    /// Lanes whose state changed.
+    pub lanes: BTreeSet<LaneId>,
+    /// Counters to raise.
+    pub counters: Vec<&'static str>,
+    /// Verdicts given.
+    pub outcomes: Vec<Outcome>,
+    /// For the log.
+    pub notes: Vec<String>,
+    /// The answer to an act.
+    pub reply: Option<Result<(), Rejection>>,
+}
+
+impl Step {
+    fn take(&mut self, lane: &LaneId, out: Outbound) {
+        self.events.extend(out.events);
+        self.writes.extend(out.writes);
+        self.requests.extend(out.requests);
+        self.counters.extend(out.counters);
+        self.outcomes.extend(out.outcomes);
+        self.notes.extend(out.notes);
+        self.lanes.insert(lane.clone());
+    }
+}
+
+/// All lanes.
+pub struct Core {
+    lanes: BTreeMap<LaneId, Lane>,
+    of_device: BTreeMap<DeviceId, BTreeSet<LaneId>>,
+    links: BTreeMap<DeviceId, bool>,
+    last_visit: u64,
+}
+
+impl Core {
+    /// Makes the core from its setup and what the store kept of each lane.
+    pub fn new(setups: Vec<Setup>, mut states: BTreeMap<LaneId, LaneState>) -> Self {
+        let mut core =
+            Self { lanes: BTreeMap::new(), of_device: BTreeMap::new(), links: BTreeMap::new(), last_visit: 0 };
+        for setup in setups {
+            let id = setup.lane.clone();
+            for device in setup.devices.values() {
+                core.of_device.entry(device.clone()).or_default().insert(id.clone());
+            }
+            let mut state = states.remove(&id).unwrap_or_default();
+            core.last_visit = core.last_visit.max(state.last_visit);
+            // A profile that became shorter cannot take up a visit where it stood.
+            if state.visit.as_ref().is_some_and(|v| v.step > setup.profile.steps.len()) {
+                state.visit = None;
+            }
+            core.lanes.insert(id, Lane { setup, state });
+        }
+        core
+    }
+
+    /// Takes up what was under way.
+    pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Step, RecordsFault> {
+        let mut step = Step::default();
+        for (id, lane) in &mut self.lanes {
+            let out = lane.resume(now, records)?;
+            lane.count(&out);
+            step.take(id, out);
+        }
+        Ok(step)
+    }
+
+    /// The lanes.
+    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.values()
+    }
+
+    /// One lane.
+    pub fn lane(&self, id: &LaneId) -> Option<&Lane> {
+        self.lanes.get(id)
+    }
+
+    /// Replaces the keys of every lane.
+    pub fn set_trust(&mut self, trust: &std::sync::Arc<crate::pass::trust::TrustList>) {
+        for lane in self.lanes.values_mut() {
+            lane.setup.trust = trust.clone();
+        }
+    }
+
+    /// When the core must be woken, and why.
+    pub fn next_deadline(&self) -> Option<(MonoMs, &'static str)> {
+        self.lanes.values().filter_map(Lane::deadline).min()
+    }
+
+    /// One input.
+    pub fn handle(&mut self, now: &Now, input: Input, records: &dyn Records) -> Result<Step, RecordsFault> {
+        let mut step = Step::default();
+        match input {
+            Input::Device { device, report } => self.device(now, &device, &report, records, &mut step)?,
+            Input::Desk { lane: id, officer, action } => {
+                let next = VisitId(self.last_visit + 1);
+                let Some(lane) = self.lanes.get_mut(&id) else {
+                    let why = Rejection::new("no_lane", "没有这个通道", "There is no such lane");
+                    step.reply = Some(Err(why));
+                    return Ok(step);
+                };
+                let mut out = Outbound::default();
+                let reply = lane.act(now, &officer, &action, next, records, &mut out)?;
+                self.last_visit = self.last_visit.max(lane.state.last_visit);
+                if let Err(why) = &reply {
+                    out.counters.push("action_rejected_total");
+                    out.notes.push(format!("{} refused: {}", officer.id, why.code));
+                }
+                lane.count(&out);
+                step.reply = Some(reply);
+                step.take(&id, out);
+            }
+            Input::Audit { what } => step.events.push(NewEvent {
+                kind: "audit".into(),
+                class: Class::Scan,
+                lane: None,
+                visit: None,
+                audience: Vec::new(),
+                data: what,
+            }),
+            Input::Tick => {
+                for (id, lane) in &mut self.lanes {
+                    if lane.deadline().is_some_and(|(at, _)| at <= now.mono_ms) {
+                        let mut out = Outbound::default();
+                        lane.wake(now, records, &mut out)?;
+                        lane.count(&out);
+                        step.take(id, out);
+                    }
+                }
+            }
+        }
+        Ok(step)
+    }
+
+    fn device(
+        &mut self,
+        now: &Now,
+        device: &DeviceId,
+        report: &Report,
+        records: &dyn Records,
+        step: &mut Step,
+    ) -> Result<(), RecordsFault> {
+        if let Report::Link { ready } = report {
+            let before = self.links.insert(device.clone(), *ready);
+            if before != Some(*ready) {
+                step.events.push(NewEvent {
+                    kind: "device".into(),
+                    class: Class::Health,
+                    lane: None,
+                    visit: None,
+                    audience: vec!["ops".into()],
+                    data: json!({ "device": device, "ready": ready }),
+                });
+            }
+        }
+        let Some(ids) = self.of_device.get(device) else {
+            step.counters.push("report_without_lane_total");
+            return Ok(());
+        };
+        for id in ids {
+            let next = VisitId(self.last_visit + 1);
+            if let Some(lane) = self.lanes.get_mut(id) {
+                let mut out = Outbound::default();
+                lane.report(now, device, report, next, records, &mut out)?;
+                lane.count(&out);
+                self.last_visit = self.last_visit.max(lane.state.last_visit);
+                step.take(id, out);
+            }
+        }
+        Ok(())
+    }
+}

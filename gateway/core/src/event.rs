@@ -1,0 +1,155 @@
+//! Journal events: what happened, as it is stored, chained and sent.
+//!
+//! A body is a CloudEvents 1.0 JSON object. It is written once, when its place in the journal is
+//! known, and is never rewritten: later knowledge is a new event.
+
+use crate::ids::{GatewayId, LaneId, SiteId, VisitId};
+use crate::time::{MonoMs, Now, rfc3339};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Streams of the outbox, in order of delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Verdicts, overrides, seals, evidence: never shed.
+    Verdict,
+    /// Scans, arrivals, forms, audit.
+    Scan,
+    /// Temperature samples.
+    Sample,
+    /// Device and health events: shed first.
+    Health,
+}
+
+impl Class {
+    /// All, in order of delivery.
+    pub const ALL: [Self; 4] = [Self::Verdict, Self::Scan, Self::Sample, Self::Health];
+    /// The word in topics and receipts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Scan => "scan",
+            Self::Sample => "sample",
+            Self::Health => "health",
+        }
+    }
+    /// The number in the journal.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+    /// The class of a number.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// An event before it has a place in the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// What happened: `transaction`, `override`, `seal_applied` …
+    pub kind: String,
+    /// Its stream.
+    pub class: Class,
+    /// The lane, if any.
+    pub lane: Option<LaneId>,
+    /// The visit, if any.
+    pub visit: Option<VisitId>,
+    /// Who upstream should see it.
+    pub audience: Vec<String>,
+    /// What happened, exactly.
+    pub data: Value,
+}
+
+/// The place of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Grows with every fresh journal.
+    pub epoch: u64,
+    /// Order in the journal, from 1.
+    pub seq: u64,
+    /// Order in its stream, from 1 without gaps.
+    pub stream_seq: u64,
+}
+
+/// Who writes: constant for a run of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The boot of the machine.
+    pub boot: String,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    audience: String,
+    stream: &'static str,
+    streamseq: u64,
+    boot: &'a str,
+    monoms: MonoMs,
+    clocksynced: bool,
+    data: &'a Value,
+}
+
+/// Writes the body of an event.
+pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u8> {
+    let subject = event.lane.as_ref().map(|lane| match event.visit {
+        Some(visit) => format!("{lane}/{visit}"),
+        None => lane.to_string(),
+    });
+    let envelope = Envelope {
+        specversion: "1.0",
+        id: format!("{}/{}/{}", author.gateway, place.epoch, place.seq),
+        source: format!("/kakou/{}/{}", author.site, author.gateway),
+        r#type: format!("kakou.{}.v1", event.kind),
+        time: now.wall_ms.map(rfc3339),
+        subject,
+        datacontenttype: "application/json",
+        audience: event.audience.join(","),
+        stream: event.class.word(),
+        streamseq: place.stream_seq,
+        boot: &author.boot,
+        monoms: now.mono_ms,
+        clocksynced: now.synced,
+        data: &event.data,
+    };
+    serde_json::to_vec(&envelope).expect("an envelope of strings and numbers is always JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_cloud_event() {
+        let event = NewEvent {
+            kind: "transaction".into(),
+            class: Class::Verdict,
+            lane: Some(LaneId::new("school-1").unwrap()),
+            visit: Some(VisitId(7)),
+            audience: vec!["community".into(), "cdc".into()],
+            data: serde_json::json!({"outcome": "ADMIT"}),
+        };
+        let author = Author {
+            site: SiteId::new("demo").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "b".into(),
+        };
+        let now = Now { mono_ms: 12, wall_ms: Some(1_621_514_096_000), synced: true };
+        let body = body(&event, Place { epoch: 2, seq: 5, stream_seq: 3 }, &now, &author);
+        insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":12,"clocksynced":true,"data":{"outcome":"ADMIT"}}"#);
+    }
+}

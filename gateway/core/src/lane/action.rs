@@ -1,0 +1,128 @@
+//! What staff can do at a desk.
+
+use crate::codes::Outcome;
+use crate::ids::{OfficerId, VisitId};
+use crate::text::Text;
+use serde::{Deserialize, Serialize};
+
+/// What an officer may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Gate staff.
+    Guard,
+    /// Triage and ward staff.
+    Nurse,
+    /// Traffic officer.
+    Transport,
+    /// Signs overrides that need a second name.
+    Supervisor,
+    /// Looks after the box; decides nothing in a lane.
+    Admin,
+}
+
+impl Role {
+    /// The word in configuration and events.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::Nurse => "nurse",
+            Self::Transport => "transport",
+            Self::Supervisor => "supervisor",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A signed-in officer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Officer {
+    /// Who.
+    pub id: OfficerId,
+    /// As what.
+    pub role: Role,
+}
+
+/// One act at the desk. Passwords never come this far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Types a code, an id or a plate in place of a scan.
+    Enter(String),
+    /// Measures the temperature again.
+    Recheck,
+    /// Answers a question.
+    Answer {
+        /// The question's step id.
+        question: String,
+        /// The answer.
+        value: String,
+    },
+    /// Approves or refuses.
+    Approve(bool),
+    /// Records a seal.
+    Seal {
+        /// The number.
+        first: String,
+        /// The number once more.
+        second: String,
+        /// Its kind.
+        kind: String,
+        /// Where.
+        door: String,
+    },
+    /// Takes a photograph.
+    Capture(String),
+    /// Takes it again.
+    Retake(String),
+    /// Accepts it as evidence.
+    Accept(String),
+    /// Confirms all checks of a step.
+    Confirm(Vec<String>),
+    /// Ends the visit without a verdict.
+    Cancel(String),
+    /// Decides otherwise, by name.
+    Override {
+        /// Which visit.
+        visit: VisitId,
+        /// What instead.
+        outcome: Outcome,
+        /// Why, from [`OVERRIDE_REASONS`].
+        reason: String,
+        /// In words.
+        note: String,
+        /// The second signature.
+        second: Option<Officer>,
+    },
+    /// Prints a slip again.
+    Reprint(VisitId),
+}
+
+/// Why an officer may decide otherwise: word, Chinese, English, whether a note is needed.
+pub const OVERRIDE_REASONS: [(&str, &str, &str, bool); 6] = [
+    ("paper_seen", "已查验纸质证明", "Paper proof was seen", false),
+    ("clinical_thermometer", "临床体温计复测正常", "Clinical thermometer reads normal", false),
+    ("known_person", "工作人员认识本人", "Staff know the person", true),
+    ("medical_need", "就医需要", "Medical need", false),
+    ("device_fault", "设备故障，人工核验", "Device fault, checked by hand", false),
+    ("other", "其他（请说明）", "Other (say what)", true),
+];
+
+/// Why an act was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// For programs.
+    pub code: &'static str,
+    /// For staff.
+    pub text: Text,
+}
+
+impl Rejection {
+    /// With both texts.
+    pub fn new(code: &'static str, zh: &str, en: &str) -> Self {
+        Self { code, text: Text::new(zh, en) }
+    }
+    /// The act does not fit the moment.
+    pub fn not_now() -> Self {
+        Self::new("not_now", "当前步骤不能这样操作", "This does not fit the current step")
+    }
+}

@@ -1,0 +1,113 @@
+//! The bodies of lane events.
+//!
+//! A subject is a key, never an id or a name. Readings are as they were taken.
+
+use super::visit::{PhotoState, Visit};
+use crate::codes::Outcome;
+use crate::event::Class;
+use crate::ids::DeviceId;
+use crate::profile::Profile;
+use crate::screening::State;
+use crate::time::{Now, rfc3339};
+use serde_json::{Value, json};
+
+/// Which stream an event of a lane belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Never shed.
+    Verdict,
+    /// Scans and audit.
+    Scan,
+    /// Temperature samples.
+    Sample,
+    /// Devices.
+    Health,
+    /// As a profile says.
+    Class(Class),
+}
+
+impl Weight {
+    /// The class.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Verdict => Class::Verdict,
+            Self::Scan => Class::Scan,
+            Self::Sample => Class::Sample,
+            Self::Health => Class::Health,
+            Self::Class(class) => class,
+        }
+    }
+}
+
+/// A verdict with what led to it.
+pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
+    let verdict = visit.verdict.as_ref();
+    let pass = visit.pass.as_ref().map(|p| json!({ "format": p.format, "kind": p.kind, "kid": p.kid, "id": p.id }));
+    let refused = visit.refused.as_ref().map(|r| json!({ "format": r.format, "kid": r.kid, "code": r.code }));
+    json!({
+        "profile": profile.id,
+        "direction": profile.direction,
+        "verdict_no": visit.verdicts,
+        "outcome": verdict.map(|v| v.outcome),
+        "codes": verdict.map(|v| &v.codes),
+        "overridden": visit.overridden.as_ref().map(|o| o.outcome),
+        "subject": visit.subject,
+        "pass": pass,
+        "refused": refused,
+        "readings": visit.readings,
+        "answers": visit.answers,
+        "approvals": visit.approvals,
+        "photos": visit.photos.iter().filter(|(_, p)| p.state == PhotoState::Accepted)
+            .filter_map(|(role, p)| Some((role.clone(), p.photo.as_ref()?.sha256.clone())))
+            .collect::<std::collections::BTreeMap<_, _>>(),
+        "started": visit.started_ms.map(rfc3339),
+    })
+}
+
+/// An extra event that a profile asks for.
+pub fn extra(visit: &Visit, outcome: Outcome) -> Value {
+    json!({
+        "outcome": outcome,
+        "codes": visit.verdict.as_ref().map(|v| &v.codes),
+        "subject": visit.subject,
+        "readings": visit.readings,
+        "answers": visit.answers,
+    })
+}
+
+/// One measurement with its raw frames.
+pub fn sample(visit: &Visit, device: &DeviceId, mdeg: Option<i32>, state: State) -> Value {
+    let frames = &visit.measuring.frames;
+    json!({
+        "device": device,
+        "median_mdeg": mdeg,
+        "state": state,
+        "raw_mdeg": frames.iter().map(|f| f.object_mdeg).collect::<Vec<_>>(),
+        "ambient_mdeg": frames.last().and_then(|f| f.ambient_mdeg),
+        "corrections": [],
+        "body_grade": frames.last().map(|f| f.body_grade),
+    })
+}
+
+/// The record of a sealed load: what the evidence signature covers.
+pub fn seal_record(visit: &Visit, now: &Now) -> Value {
+    let pass = visit.pass.as_ref();
+    let fact = |name: &str| visit.facts.get("pass").and_then(|p| p.get(name)).cloned();
+    json!({
+        "visit": visit.id,
+        "pass": pass.map(|p| json!({ "kid": p.kid, "id": p.id })),
+        "category": fact("category"),
+        "plate": fact("plate"),
+        "from": fact("from"),
+        "to": fact("to"),
+        "crew": visit.answers.get("crew"),
+        "sealed_at": { "utc": now.wall_ms.map(rfc3339), "synced": now.synced },
+        "seals": visit.seals,
+        "photos": visit.photos.iter().filter_map(|(role, slot)| {
+            let p = slot.photo.as_ref()?;
+            Some(json!({ "role": role, "sha256": p.sha256, "bytes": p.bytes, "width": p.width, "height": p.height,
+                "sharpness": p.sharpness, "luma": p.luma, "taken_at": slot.at_ms.map(rfc3339) }))
+        }).collect::<Vec<_>>(),
+        "checks": visit.approvals,
+    })
+}

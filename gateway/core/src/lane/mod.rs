@@ -1,0 +1,616 @@
+//! One lane: repetition, the visit under way, and the visits before it.
+//!
+//! A lane is a small state machine: at most one visit is under way, its step waits for a device,
+//! for staff or for time. The state serialises; what comes back after a crash goes on where it
+//! was, asking its devices again.
+
+pub mod action;
+pub mod event;
+pub mod step;
+pub mod view;
+pub mod visit;
+
+use crate::codes::{Code, Outcome};
+use crate::event::NewEvent;
+use crate::evidence::{GatewayKey, Hash, SubjectKey};
+use crate::ids::{DeviceId, LaneId, VisitId};
+use crate::pass::{self, Check, Refused, trust::TrustList};
+use crate::profile::Profile;
+use crate::reading::{Command, Report, Request, Ticket};
+use crate::records::{Records, RecordsFault, Write};
+use crate::text::Text;
+use crate::time::{MonoMs, Now};
+use action::{Action, OVERRIDE_REASONS, Officer, Rejection, Role};
+use event::Weight;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use step::{Cx, Flow, Stimulus};
+use visit::{Actuation, Overridden, Stage, Visit};
+
+/// How many ended visits a lane remembers for its desk.
+pub const RECENT: usize = 20;
+/// The longest note of an override.
+const MAX_NOTE: usize = 500;
+
+/// The surroundings of a lane: constant for a run, but for the trust list.
+pub struct Setup {
+    /// Its id.
+    pub lane: LaneId,
+    /// Its profile.
+    pub profile: Profile,
+    /// Its devices by role.
+    pub devices: BTreeMap<String, DeviceId>,
+    /// The region of the site.
+    pub region: String,
+    /// The keys.
+    pub trust: Arc<TrustList>,
+    /// Makes subject keys.
+    pub subjects: Arc<SubjectKey>,
+    /// Signs evidence.
+    pub key: Arc<GatewayKey>,
+}
+
+/// What leaves the core after one input.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    /// Events, in order.
+    pub events: Vec<NewEvent>,
+    /// Changes of the state.
+    pub writes: Vec<Write>,
+    /// Commands to devices, to be sent after the commit.
+    pub requests: Vec<Request>,
+    /// Counters to raise.
+    pub counters: Vec<&'static str>,
+    /// Verdicts to count.
+    pub outcomes: Vec<Outcome>,
+    /// For the log; no person's data.
+    pub notes: Vec<String>,
+}
+
+impl Outbound {
+    /// Adds an event.
+    pub fn event(&mut self, kind: &str, weight: Weight, setup: &Setup, visit: Option<VisitId>, data: Value) {
+        self.events.push(NewEvent {
+            kind: kind.to_owned(),
+            class: weight.class(),
+            lane: Some(setup.lane.clone()),
+            visit,
+            audience: setup.profile.audience.clone(),
+            data,
+        });
+    }
+    /// Raises a counter.
+    pub fn count(&mut self, name: &'static str) {
+        self.counters.push(name);
+    }
+    /// Counts a verdict.
+    pub fn outcome(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
+    }
+}
+
+/// A code that was read lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Read {
+    key: String,
+    at: MonoMs,
+    visit: VisitId,
+}
+
+/// What a lane must remember.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneState {
+    /// The visit under way or on the screen.
+    pub visit: Option<Visit>,
+    /// Ended visits, the latest first.
+    pub recent: VecDeque<Visit>,
+    /// Verdicts since the day began.
+    pub counters: BTreeMap<Outcome, u64>,
+    /// That day, counted from 1970.
+    pub day: i64,
+    reads: VecDeque<Read>,
+    next_ticket: u64,
+    /// The latest visit of this lane.
+    pub last_visit: u64,
+}
+
+/// A lane.
+pub struct Lane {
+    /// Its surroundings.
+    pub setup: Setup,
+    /// What it remembers.
+    pub state: LaneState,
+}
+
+impl Lane {
+    /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
+    pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
+        let mut out = Outbound::default();
+        self.state.reads.clear();
+        if let Some(visit) = &mut self.state.visit {
+            visit.shown_until = visit.shown_until.map(|_| now.mono_ms + self.setup.profile.show_verdict_ms);
+            if visit.stage == Stage::Running {
+                self.advance(now, records, &mut out)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// When the lane must be woken.
+    pub fn deadline(&self) -> Option<(MonoMs, &'static str)> {
+        let visit = self.state.visit.as_ref()?;
+        match visit.stage {
+            Stage::Running => visit.deadline.map(|at| (at, "step")),
+            Stage::Parked { .. } | Stage::Done | Stage::Abandoned => visit.shown_until.map(|at| (at, "screen")),
+        }
+    }
+
+    /// A device of this lane reports.
+    pub fn report(
+        &mut self,
+        now: &Now,
+        device: &DeviceId,
+        report: &Report,
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
+        let running = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
+        if let Report::Scan { bytes } = report {
+            let at_seal = running && self.step_word() == Some("seal");
+            if !at_seal {
+                return self.scan(now, bytes, next_visit, records, out);
+            }
+        }
+        if !running {
+            return Ok(());
+        }
+        // A link report concerns the step only if it is about the step's own device.
+        if matches!(report, Report::Link { .. }) && self.step_device() != Some(device) {
+            return Ok(());
+        }
+        self.stimulate(now, &Stimulus::Report(report), records, out).map(drop)
+    }
+
+    fn current_step(&self) -> Option<&crate::profile::Step> {
+        self.state.visit.as_ref().and_then(|v| self.setup.profile.steps.get(v.step))
+    }
+
+    fn step_word(&self) -> Option<&'static str> {
+        self.current_step().map(|s| s.kind.word())
+    }
+
+    fn step_device(&self) -> Option<&DeviceId> {
+        self.setup.devices.get(self.current_step()?.device.as_ref()?)
+    }
+
+    /// A code was read, or typed in its place.
+    fn scan(
+        &mut self,
+        now: &Now,
+        bytes: &[u8],
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
+        self.start_day(now);
+        let with = Check { trust: &self.setup.trust, now_s: now.wall_s(), region: &self.setup.region };
+        let checked = pass::check(bytes, with);
+        // Two codes are the same if their key id and pass id are: never by the text, since one
+        // signature has several valid encodings.
+        let key = match &checked {
+            Ok(pass) => format!("{}:{}", pass.kid, pass.id),
+            Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
+        };
+        if self.repeated(now, &key, records, out)? {
+            return Ok(());
+        }
+        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+            out.count("scan_while_busy_total");
+            return Ok(());
+        }
+        self.archive();
+        let mut visit = Visit::begin(next_visit, key.clone(), now);
+        match checked {
+            Ok(pass) => {
+                visit.subject = self.setup.subjects.of(&pass.subject);
+                visit.pass = Some(pass);
+            }
+            Err(refused) => {
+                out.count(match refused.code {
+                    Code::C_UNREADABLE => "scan_unreadable_total",
+                    _ => "pass_refused_total",
+                });
+                visit.refused = Some(Refused { why: String::new(), ..refused });
+            }
+        }
+        visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
+        visit.facts.insert("visit".into(), json!({ "id": next_visit }));
+        self.state.last_visit = next_visit.0;
+        self.state.reads.push_front(Read { key, at: now.mono_ms, visit: next_visit });
+        self.state.reads.truncate(RECENT);
+        self.state.visit = Some(visit);
+        self.advance(now, records, out)
+    }
+
+    /// The same code again: one read, or the earlier result shown again.
+    fn repeated(
+        &mut self,
+        now: &Now,
+        key: &str,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<bool, RecordsFault> {
+        let Some(at) = self.state.reads.iter().position(|r| r.key == key) else { return Ok(false) };
+        let read = self.state.reads[at].clone();
+        let age = now.mono_ms.saturating_sub(read.at);
+        let current = self.state.visit.as_ref().is_some_and(|v| v.id == read.visit);
+        let running = current && self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
+        if age < self.setup.profile.same_read_ms || running {
+            self.state.reads[at].at = if running { now.mono_ms } else { read.at };
+            out.count("scan_same_read_total");
+            return Ok(true);
+        }
+        if age >= self.setup.profile.same_result_ms {
+            self.state.reads.remove(at);
+            return Ok(false);
+        }
+        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+            out.count("scan_while_busy_total");
+            return Ok(true);
+        }
+        if !current {
+            let Some(place) = self.state.recent.iter().position(|v| v.id == read.visit) else {
+                self.state.reads.remove(at);
+                return Ok(false);
+            };
+            self.archive_around(place);
+        }
+        let Some(visit) = &mut self.state.visit else { return Ok(false) };
+        if visit.verdict.is_none() {
+            self.state.reads.remove(at);
+            return Ok(false);
+        }
+        visit.repeated = true;
+        visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
+        let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "outcome": visit.outcome() });
+        let (id, unopened) = (visit.id, visit.actuation == Actuation::Failed);
+        out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
+        out.count("scan_repeat_total");
+        if unopened && self.state.visit.as_ref().and_then(Visit::outcome) == Some(Outcome::Admit) {
+            self.reopen(now, records, out)?;
+        }
+        Ok(true)
+    }
+
+    /// The barrier of an admitted visit never confirmed: its owner is back, so it is asked again.
+    fn reopen(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
+        let at = self.setup.profile.steps.iter().position(|s| s.kind.word() == "actuate");
+        if let (Some(at), Some(visit)) = (at, &mut self.state.visit) {
+            visit.stage = Stage::Running;
+            visit.actuation = Actuation::None;
+            visit.step = at;
+            self.advance(now, records, out)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a recent visit back to the front.
+    fn archive_around(&mut self, place: usize) {
+        let back = self.state.recent.remove(place);
+        self.archive();
+        self.state.visit = back;
+    }
+
+    fn archive(&mut self) {
+        if let Some(mut visit) = self.state.visit.take() {
+            visit.shown_until = None;
+            self.state.recent.push_front(visit);
+            self.state.recent.truncate(RECENT);
+        }
+    }
+
+    fn start_day(&mut self, now: &Now) {
+        let day = now.wall_ms.map_or(self.state.day, |ms| ms.div_euclid(86_400_000));
+        if day != self.state.day {
+            self.state.day = day;
+            self.state.counters.clear();
+        }
+    }
+
+    /// The time of a step or of the screen is over.
+    pub fn wake(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
+        match self.deadline() {
+            Some((at, _)) if at <= now.mono_ms => {}
+            Some(_) | None => return Ok(()),
+        }
+        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+            self.stimulate(now, &Stimulus::Deadline, records, out).map(drop)
+        } else {
+            self.archive();
+            Ok(())
+        }
+    }
+
+    /// Gives the current step something to react to.
+    fn stimulate(
+        &mut self,
+        now: &Now,
+        what: &Stimulus<'_>,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<Result<(), Rejection>, RecordsFault> {
+        let flow = self.with_step(now, records, out, |cx| step::on(cx, what))?;
+        match flow {
+            Flow::Reject(why) => return Ok(Err(why)),
+            Flow::Wait => {}
+            other => {
+                self.apply(other);
+                self.advance(now, records, out)?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Enters steps until one waits.
+    fn advance(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
+        loop {
+            let Some(visit) = &mut self.state.visit else { return Ok(()) };
+            if visit.stage != Stage::Running {
+                break;
+            }
+            if visit.step >= self.setup.profile.steps.len() {
+                visit.stage = Stage::Done;
+                visit.deadline = None;
+                break;
+            }
+            let flow = self.with_step(now, records, out, step::enter)?;
+            if flow == Flow::Wait {
+                return Ok(());
+            }
+            self.apply(flow);
+        }
+        Ok(())
+    }
+
+    /// Day counters follow the verdicts of one input.
+    pub fn count(&mut self, out: &Outbound) {
+        for outcome in &out.outcomes {
+            *self.state.counters.entry(*outcome).or_default() += 1;
+        }
+    }
+
+    fn with_step(
+        &mut self,
+        now: &Now,
+        records: &dyn Records,
+        out: &mut Outbound,
+        act: impl FnOnce(&mut Cx<'_>) -> Result<Flow, RecordsFault>,
+    ) -> Result<Flow, RecordsFault> {
+        let visit = self.state.visit.as_mut().expect("a step belongs to a visit");
+        let step = &self.setup.profile.steps[visit.step];
+        let next_ticket = &mut self.state.next_ticket;
+        act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket })
+    }
+
+    fn apply(&mut self, flow: Flow) {
+        let visit = self.state.visit.as_mut().expect("a flow belongs to a visit");
+        match flow {
+            Flow::Next => visit.step += 1,
+            Flow::Jump(to) => visit.step = to,
+            Flow::Park => {
+                visit.stage = Stage::Parked { resume: visit.step + 1 };
+                visit.deadline = None;
+            }
+            Flow::Wait | Flow::Reject(_) => {}
+        }
+    }
+
+    /// An officer acts.
+    pub fn act(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        action: &Action,
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<Result<(), Rejection>, RecordsFault> {
+        if officer.role == Role::Admin {
+            return Ok(Err(Rejection::new("role", "管理员不参与放行", "An administrator decides nothing in a lane")));
+        }
+        let running = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
+        match action {
+            Action::Enter(text) => {
+                let at_seal = running && self.step_word() == Some("seal");
+                if running && !at_seal {
+                    return Ok(Err(Rejection::new("busy", "请先完成当前流程", "Finish the current visit first")));
+                }
+                let data = json!({ "officer": officer.id, "act": "enter" });
+                out.event("audit", Weight::Scan, &self.setup, None, data);
+                self.scan(now, text.trim().as_bytes(), next_visit, records, out)?;
+                Ok(Ok(()))
+            }
+            Action::Cancel(reason) if running => {
+                let visit = self.state.visit.as_mut().expect("a running visit is there");
+                visit.stage = Stage::Abandoned;
+                let data = json!({ "officer": officer.id, "reason": reason, "subject": visit.subject,
+                    "step": self.setup.profile.steps[visit.step].id });
+                let id = visit.id;
+                out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
+                self.state.reads.retain(|r| r.visit != id);
+                self.stop_devices(out);
+                self.archive();
+                Ok(Ok(()))
+            }
+            Action::Recheck if !running => self.recheck(now, officer, records, out),
+            Action::Override { visit, outcome, reason, note, second } => {
+                let what = Decision { visit: *visit, outcome: *outcome, reason, note, second: second.as_ref() };
+                self.decide_otherwise(now, officer, &what, records, out)
+            }
+            Action::Reprint(visit) => self.reprint(now, officer, *visit, out),
+            Action::Answer { .. }
+            | Action::Approve(_)
+            | Action::Seal { .. }
+            | Action::Capture(_)
+            | Action::Retake(_)
+            | Action::Accept(_)
+            | Action::Confirm(_)
+            | Action::Cancel(_)
+            | Action::Recheck => {
+                if !running {
+                    return Ok(Err(Rejection::not_now()));
+                }
+                self.stimulate(now, &Stimulus::Action(officer, action), records, out)
+            }
+        }
+    }
+
+    fn stop_devices(&mut self, out: &mut Outbound) {
+        if self.step_word() == Some("temperature")
+            && let Some(device) = self.step_device().cloned()
+        {
+            let ticket = Ticket(self.state.next_ticket);
+            self.state.next_ticket += 1;
+            out.requests.push(Request { device, ticket, command: Command::Stop });
+        }
+    }
+
+    /// A visit that rests for its temperature is measured again; its first verdict stays on record.
+    fn recheck(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<Result<(), Rejection>, RecordsFault> {
+        let at = self.setup.profile.steps.iter().position(|s| s.kind.word() == "temperature");
+        let parked = self.state.visit.as_mut().filter(|v| matches!(v.stage, Stage::Parked { .. }));
+        let (Some(at), Some(visit)) = (at, parked) else { return Ok(Err(Rejection::not_now())) };
+        if !visit.findings.iter().any(|f| f.code.rank() == crate::codes::Rank::Temperature) {
+            return Ok(Err(Rejection::not_now()));
+        }
+        visit.findings.retain(|f| f.code.rank() != crate::codes::Rank::Temperature);
+        visit.stage = Stage::Running;
+        visit.step = at;
+        visit.shown_until = None;
+        let (id, data) = (visit.id, json!({ "officer": officer.id, "act": "recheck" }));
+        out.event("audit", Weight::Scan, &self.setup, Some(id), data);
+        self.advance(now, records, out)?;
+        Ok(Ok(()))
+    }
+
+    fn decide_otherwise(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        what: &Decision<'_>,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<Result<(), Rejection>, RecordsFault> {
+        let reject = |code, zh: &str, en: &str| Ok(Err(Rejection::new(code, zh, en)));
+        let Some(reason) = OVERRIDE_REASONS.iter().find(|r| r.0 == what.reason) else {
+            return reject("reason", "请选择理由", "Choose a reason");
+        };
+        if reason.3 && what.note.trim().is_empty() || what.note.len() > MAX_NOTE {
+            return reject("note", "请填写说明（500字节以内）", "Write a note, at most 500 bytes");
+        }
+        let current = self.state.visit.as_ref().is_some_and(|v| v.id == what.visit);
+        if !current {
+            if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+                return reject("busy", "请先完成当前流程", "Finish the current visit first");
+            }
+            let Some(place) = self.state.recent.iter().position(|v| v.id == what.visit) else {
+                return reject("no_visit", "找不到该记录", "This visit is no longer at hand");
+            };
+            if self.state.recent[place].verdict.is_none() {
+                return reject("no_verdict", "该记录尚无判定", "This visit has no verdict");
+            }
+            self.archive_around(place);
+        }
+        let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
+        let Some(verdict) = visit.verdict.clone().filter(|_| visit.stage != Stage::Running) else {
+            return reject("no_verdict", "该记录尚无判定", "This visit has no verdict yet");
+        };
+        let second_needed = verdict.codes.iter().any(|c| c.needs_second_sign());
+        let second = what.second.filter(|s| s.role == Role::Supervisor && s.id != officer.id);
+        if second_needed && second.is_none() {
+            return reject("second_sign_needed", "需要主管第二签名", "A supervisor must sign as well");
+        }
+        let data = json!({
+            "from": visit.outcome(), "to": what.outcome, "codes": verdict.codes, "officer": officer.id,
+            "role": officer.role, "second": second.map(|s| &s.id), "reason": what.reason, "note": what.note,
+            "subject": visit.subject,
+        });
+        visit.overridden = Some(Overridden {
+            outcome: what.outcome,
+            officer: officer.id.clone(),
+            reason: what.reason.to_owned(),
+            second: second.map(|s| s.id.clone()),
+        });
+        visit.repeated = false;
+        visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
+        let id = visit.id;
+        out.event("override", Weight::Verdict, &self.setup, Some(id), data);
+        let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
+        if let (Outcome::Admit, Stage::Parked { resume }) = (what.outcome, visit.stage) {
+            visit.forgiven.extend(visit.findings.iter().map(|f| f.code));
+            visit.stage = Stage::Running;
+            let steps = &self.setup.profile.steps;
+            let goes_on = steps[resume.min(steps.len())..].iter().any(|s| s.kind.word() == "decide");
+            visit.step = resume - 1;
+            if !goes_on {
+                self.with_step(now, records, out, |cx| {
+                    step::decide::admit(cx);
+                    Ok(Flow::Wait)
+                })?;
+            }
+            if let Some(visit) = &mut self.state.visit {
+                visit.step = resume;
+            }
+            self.advance(now, records, out)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn reprint(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        id: VisitId,
+        out: &mut Outbound,
+    ) -> Result<Result<(), Rejection>, RecordsFault> {
+        let printer = self.setup.profile.steps.iter().find(|s| s.kind.word() == "print");
+        let device = printer.and_then(|s| self.setup.devices.get(s.device.as_ref()?)).cloned();
+        let known = self.state.visit.iter().chain(&self.state.recent).find(|v| v.id == id);
+        let (Some(device), Some(visit)) = (device, known) else { return Ok(Err(Rejection::not_now())) };
+        let outcome = visit.outcome().map_or("", Outcome::word);
+        let time = now.wall_ms.map(crate::time::rfc3339).unwrap_or_default();
+        let lines = vec![time, format!("No. {id}  {outcome}"), "补打 Reprint".into()];
+        let ticket = Ticket(self.state.next_ticket);
+        self.state.next_ticket += 1;
+        out.requests.push(Request { device, ticket, command: Command::Print { lines } });
+        let data = json!({ "officer": officer.id, "act": "reprint" });
+        out.event("audit", Weight::Scan, &self.setup, Some(id), data);
+        Ok(Ok(()))
+    }
+
+    /// What staff read about a step that waits.
+    pub fn prompt(&self) -> Text {
+        let steps = &self.setup.profile.steps;
+        match &self.state.visit {
+            Some(v) if v.stage == Stage::Running => steps.get(v.step).map(|s| s.prompt.clone()).unwrap_or_default(),
+            Some(_) | None => steps.first().map(|s| s.prompt.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+struct Decision<'a> {
+    visit: VisitId,
+    outcome: Outcome,
+    reason: &'a str,
+    note: &'a str,
+    second: Option<&'a Officer>,
+}

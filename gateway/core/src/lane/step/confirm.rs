@@ -1,0 +1,51 @@
+//! Staff confirm every check of a list, or approve.
+
+use super::{Cx, Flow, Stimulus};
+use crate::codes::Code;
+use crate::lane::action::{Action, Rejection};
+use crate::profile::Choice;
+
+/// Waits for staff.
+pub fn enter(cx: &mut Cx<'_>) -> Flow {
+    cx.allow(cx.step.timeout_ms);
+    Flow::Wait
+}
+
+/// Takes the confirmation of an officer who may give it.
+pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool, roles: &[String]) -> Flow {
+    let (officer, action) = match what {
+        Stimulus::Deadline => return cx.stop(Code::X_TIMEOUT),
+        Stimulus::Report(_) => return Flow::Wait,
+        Stimulus::Action(officer, action) => (officer, action),
+    };
+    let may = roles.is_empty() || roles.iter().any(|r| r == officer.role.word());
+    match action {
+        Action::Approve(_) | Action::Confirm(_) if !may => {
+            Flow::Reject(Rejection::new("role", "您的岗位不能审批", "Your role may not approve this"))
+        }
+        Action::Approve(yes) if approve => {
+            cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
+            if *yes { Flow::Next } else { cx.stop(Code::V_APPROVAL) }
+        }
+        Action::Confirm(ticked) if !approve => {
+            if checks.iter().all(|c| ticked.contains(&c.value)) {
+                cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
+                Flow::Next
+            } else {
+                Flow::Reject(Rejection::new("unchecked", "请逐项确认", "Tick every check first"))
+            }
+        }
+        Action::Enter(_)
+        | Action::Recheck
+        | Action::Answer { .. }
+        | Action::Approve(_)
+        | Action::Seal { .. }
+        | Action::Capture(_)
+        | Action::Retake(_)
+        | Action::Accept(_)
+        | Action::Confirm(_)
+        | Action::Cancel(_)
+        | Action::Override { .. }
+        | Action::Reprint(_) => Flow::Reject(Rejection::not_now()),
+    }
+}

@@ -1,0 +1,152 @@
+//! The kinds of steps: one file each, with `enter` when the visit comes to it and `on` for what
+//! happens while it waits.
+
+pub mod actuate;
+pub mod confirm;
+pub mod decide;
+pub mod photo;
+pub mod question;
+pub mod scan;
+pub mod seal;
+pub mod temperature;
+pub mod verify;
+
+use super::action::{Action, Officer, Rejection};
+use super::visit::Visit;
+use super::{Outbound, Setup, Stage};
+use crate::codes::{Code, weigh};
+use crate::profile::Step;
+use crate::reading::{Command, Report, Ticket};
+use crate::records::{Records, RecordsFault};
+use crate::time::Now;
+
+/// What happens while a step waits.
+pub enum Stimulus<'a> {
+    /// Its device reports.
+    Report(&'a Report),
+    /// An officer acts.
+    Action(&'a Officer, &'a Action),
+    /// The time is over.
+    Deadline,
+}
+
+/// What becomes of the visit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flow {
+    /// It stays at this step.
+    Wait,
+    /// It goes on to the next step.
+    Next,
+    /// It goes on at another step.
+    Jump(usize),
+    /// It has a verdict other than ADMIT and rests.
+    Park,
+    /// The act is refused; nothing changes.
+    Reject(Rejection),
+}
+
+/// Everything that a step may see and change.
+pub struct Cx<'a> {
+    /// The moment.
+    pub now: Now,
+    /// The lane's surroundings.
+    pub setup: &'a Setup,
+    /// The step.
+    pub step: &'a Step,
+    /// The visit.
+    pub visit: &'a mut Visit,
+    /// The store.
+    pub records: &'a dyn Records,
+    /// What leaves the core.
+    pub out: &'a mut Outbound,
+    /// The next free ticket.
+    pub next_ticket: &'a mut u64,
+}
+
+impl Cx<'_> {
+    /// Sends a command to the step's device, if the lane has one.
+    pub fn request(&mut self, command: Command) -> Option<Ticket> {
+        let role = self.step.device.as_ref()?;
+        let device = self.setup.devices.get(role)?.clone();
+        let ticket = Ticket(*self.next_ticket);
+        *self.next_ticket += 1;
+        self.out.requests.push(crate::reading::Request { device, ticket, command });
+        Some(ticket)
+    }
+
+    /// Gives the step its time.
+    pub fn allow(&mut self, ms: Option<u64>) {
+        self.visit.deadline = ms.map(|ms| self.now.mono_ms + ms);
+    }
+
+    /// Adds a finding with the verdict of this profile.
+    pub fn find(&mut self, code: Code) {
+        let outcome = self.setup.profile.outcome(code);
+        self.visit.find(code, outcome);
+    }
+
+    /// Findings that no officer has overridden, weighed.
+    pub fn weigh(&self) -> (crate::codes::Outcome, Vec<Code>) {
+        let open: Vec<_> =
+            self.visit.findings.iter().filter(|f| !self.visit.forgiven.contains(&f.code)).cloned().collect();
+        weigh(&open)
+    }
+
+    /// Ends the step with a finding that stops the visit.
+    pub fn stop(&mut self, code: Code) -> Flow {
+        self.find(code);
+        decide::give_verdict(self)
+    }
+}
+
+/// Begins a step.
+pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+    use crate::profile::StepKind as K;
+    cx.visit.deadline = None;
+    if let Some(when) = &cx.step.when {
+        match when.ask(&cx.visit.facts) {
+            Ok(true) => {}
+            Ok(false) => {
+                let index = cx.visit.step;
+                cx.visit.skipped.push(index);
+                return Ok(Flow::Next);
+            }
+            Err(why) => {
+                cx.out.count("rule_failed_total");
+                cx.out.notes.push(format!("condition `{}` failed: {why}", when.source()));
+                return Ok(cx.stop(Code::X_RULE));
+            }
+        }
+    }
+    match &cx.step.kind {
+        K::Scan { accepts } => Ok(scan::enter(cx, accepts)),
+        K::Temperature { .. } => Ok(temperature::enter(cx)),
+        K::Verify { lists, test_age_from_report } => verify::enter(cx, lists, *test_age_from_report),
+        K::Decide { rules, last } => decide::enter(cx, rules, *last),
+        K::Actuate { pulse_ms } => Ok(actuate::pulse(cx, *pulse_ms)),
+        K::Question { .. } => Ok(question::enter(cx)),
+        K::Seal { .. } => Ok(seal::enter(cx)),
+        K::Photo { roles, .. } => Ok(photo::enter(cx, roles)),
+        K::Confirm { .. } => Ok(confirm::enter(cx)),
+        K::Print { lines } => Ok(actuate::print(cx, lines)),
+    }
+}
+
+/// Goes on with a step that waits.
+pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    use crate::profile::StepKind as K;
+    assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
+    match &cx.step.kind {
+        K::Temperature { screening, tries, wait_ms } => {
+            Ok(temperature::on(cx, what, screening, *tries, *wait_ms))
+        }
+        K::Question { input } => Ok(question::on(cx, what, input)),
+        K::Seal { doors, kinds, stock } => seal::on(cx, what, doors, kinds, stock),
+        K::Photo { roles, min_sharpness, min_luma, max_luma } => {
+            Ok(photo::on(cx, what, roles, *min_sharpness, *min_luma..=*max_luma))
+        }
+        K::Confirm { checks, approve, roles } => Ok(confirm::on(cx, what, checks, *approve, roles)),
+        K::Actuate { .. } | K::Print { .. } => Ok(actuate::on(cx, what)),
+        K::Scan { .. } | K::Verify { .. } | K::Decide { .. } => Ok(Flow::Reject(Rejection::not_now())),
+    }
+}

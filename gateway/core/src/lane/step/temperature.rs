@@ -1,0 +1,105 @@
+//! Measures skin temperature: a steady median, and a second and third look when it is not normal.
+
+use super::super::event::{self, Weight};
+use super::super::visit::{Measuring, Taken};
+use super::{Cx, Flow, Stimulus};
+use crate::codes::Code;
+use crate::lane::action::{Action, Rejection};
+use crate::reading::{Command, NoData, Report};
+use crate::screening::{Screening, State};
+use serde_json::json;
+
+/// The most frames that one measurement keeps.
+const MAX_FRAMES: usize = 200;
+
+/// Begins a round of measurements.
+pub fn enter(cx: &mut Cx<'_>) -> Flow {
+    cx.visit.measuring = Measuring::default();
+    measure(cx)
+}
+
+fn measure(cx: &mut Cx<'_>) -> Flow {
+    cx.visit.measuring.frames.clear();
+    cx.visit.measuring.ticket = cx.request(Command::Measure);
+    if cx.visit.measuring.ticket.is_none() {
+        return finish(cx, State::None);
+    }
+    cx.allow(cx.step.timeout_ms);
+    Flow::Wait
+}
+
+/// Takes frames until they settle; a recheck by staff measures at once.
+pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: usize, wait_ms: u64) -> Flow {
+    let waiting = cx.visit.measuring.ticket.is_none();
+    match what {
+        Stimulus::Action(_, Action::Recheck) => measure(cx),
+        Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+        Stimulus::Deadline if waiting => measure(cx),
+        Stimulus::Deadline => {
+            let state = if cx.visit.measuring.frames.is_empty() { State::None } else { State::Env };
+            taken(cx, None, state, tries, wait_ms)
+        }
+        Stimulus::Report(Report::Temperature { ticket, frame }) if Some(*ticket) == cx.visit.measuring.ticket => {
+            if cx.visit.measuring.frames.len() < MAX_FRAMES {
+                cx.visit.measuring.frames.push(frame.clone());
+            }
+            match screening.settle(&cx.visit.measuring.frames) {
+                Some((mdeg, state)) => taken(cx, Some(mdeg), state, tries, wait_ms),
+                None => Flow::Wait,
+            }
+        }
+        Stimulus::Report(Report::NoData { ticket, why }) if Some(*ticket) == cx.visit.measuring.ticket => {
+            let state = match why {
+                NoData::Timeout => State::None,
+                NoData::NotPresent | NoData::Fault | NoData::Garbled => State::Fault,
+            };
+            taken(cx, None, state, 1, wait_ms)
+        }
+        Stimulus::Report(Report::Link { ready: true }) if !waiting => measure(cx),
+        Stimulus::Report(_) => Flow::Wait,
+    }
+}
+
+/// One measurement is over: done, or pause and measure again.
+fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, tries: usize, wait_ms: u64) -> Flow {
+    let stop = cx.visit.measuring.ticket.take();
+    if stop.is_some() {
+        cx.request(Command::Stop);
+    }
+    let role = cx.step.device.as_deref().unwrap_or_default();
+    let Some(device) = cx.setup.devices.get(role).cloned() else { return finish(cx, state) };
+    let data = event::sample(cx.visit, &device, mdeg, state);
+    cx.out.event("temperature", Weight::Sample, cx.setup, Some(cx.visit.id), data);
+    cx.visit.readings.push(Taken { mdeg, state, at_ms: cx.now.wall_ms, device });
+    cx.visit.measuring.round += 1;
+    let round = cx.visit.measuring.round;
+    let this: Vec<State> = cx.visit.readings[cx.visit.readings.len() - round..].iter().map(|t| t.state).collect();
+    let normal = this.iter().filter(|s| **s == State::Normal).count();
+    if this == [State::Normal] || normal >= 2 {
+        return finish(cx, State::Normal);
+    }
+    if round >= tries || matches!(state, State::Fault) {
+        let worst = this.iter().rev().find(|s| **s != State::Normal).copied();
+        return finish(cx, worst.unwrap_or(State::Normal));
+    }
+    cx.allow(Some(wait_ms));
+    Flow::Wait
+}
+
+fn finish(cx: &mut Cx<'_>, state: State) -> Flow {
+    let body_grade = cx.visit.measuring.frames.iter().all(|f| f.body_grade);
+    let mdeg = cx.visit.readings.last().and_then(|r| r.mdeg);
+    cx.visit.facts.insert("temp".into(), json!({ "state": state.word(), "mdeg": mdeg }));
+    cx.visit.measuring = Measuring::default();
+    match state {
+        // A sensor that is not specified for the body can only refer.
+        State::Normal if !body_grade => cx.find(Code::T_ENV),
+        State::Normal => {}
+        State::High => cx.find(Code::T_HIGH),
+        State::Low => cx.find(Code::T_LOW),
+        State::Fault => cx.find(Code::T_FAULT),
+        State::Env => cx.find(Code::T_ENV),
+        State::None => cx.find(Code::T_NONE),
+    }
+    Flow::Next
+}

@@ -1,0 +1,137 @@
+//! Checks the pass against what this gateway knows: lists, their age, revocation, holds, the
+//! clock. Makes the facts `pass` and `health`.
+
+use super::{Cx, Flow};
+use crate::codes::Code;
+use crate::pass::{Format, plate};
+use crate::records::RecordsFault;
+use crate::text::masked;
+use serde_json::{Map, Value, json};
+
+/// Milliseconds in an hour.
+const HOUR_MS: i64 = 3_600_000;
+
+/// Looks everything up; takes no time.
+pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> Result<Flow, RecordsFault> {
+    if !cx.now.synced || cx.now.wall_ms.is_none() {
+        cx.find(Code::X_CLOCK);
+    }
+    check_age(cx, lists)?;
+    let mut facts = pass_defaults();
+    let mut status = None;
+    if let Some(pass) = cx.visit.pass.clone() {
+        facts.extend(pass.facts.clone());
+        facts.insert("format".into(), json!(pass.format.word()));
+        facts.insert("kind".into(), json!(pass.kind));
+        let mut known = pass.format != Format::Opaque;
+        if lists.iter().any(|l| l == "revocation") && known && cx.records.revoked(&pass.kid, &pass.id)? {
+            cx.find(Code::C_REVOKED);
+        }
+        if lists.iter().any(|l| l == "pass")
+            && let Some(entry) = cx.records.entry("pass", &pass.subject)?
+        {
+            if pass.format == Format::Opaque {
+                check_window(cx, &entry);
+                facts.extend(entry);
+            }
+            known = true;
+        }
+        if lists.iter().any(|l| l == "status") {
+            status = cx.records.entry("status", &pass.subject)?;
+            known |= status.is_some();
+        }
+        if lists.iter().any(|l| l == "hold") && held(cx, &pass.subject)? {
+            cx.find(Code::L_HOLD);
+        }
+        if !known {
+            cx.find(Code::C_UNKNOWN);
+        }
+        let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
+        cx.visit.name = name.or_else(|| pass.name.clone()).map(|n| masked(&n));
+    }
+    if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
+        facts.insert("plate".into(), json!(text));
+    }
+    let health = health(cx, &facts, status.as_ref(), test_age_from_report);
+    cx.visit.facts.insert("health".into(), Value::Object(health));
+    cx.visit.facts.insert("pass".into(), Value::Object(facts));
+    Ok(Flow::Next)
+}
+
+/// Every fact that a rule may ask of a pass, so that a pass without it is empty, not an error.
+fn pass_defaults() -> Map<String, Value> {
+    let mut facts = Map::new();
+    for text in ["id", "plate", "category", "from", "to", "patient", "ward", "role", "certificate", "format", "kind"] {
+        facts.insert(text.into(), json!(""));
+    }
+    for number in ["crew", "uses"] {
+        facts.insert(number.into(), json!(0));
+    }
+    facts.insert("approvals".into(), json!([]));
+    facts
+}
+
+fn check_age(cx: &mut Cx<'_>, lists: &[String]) -> Result<(), RecordsFault> {
+    let limit_ms = cx.setup.profile.stale_after_h * HOUR_MS;
+    for list in lists {
+        let issued = cx.records.issued_ms(list)?;
+        let old = match (issued, cx.now.wall_ms) {
+            (Some(issued), Some(now)) => now - issued > limit_ms,
+            (None, _) | (_, None) => true,
+        };
+        if old {
+            cx.find(Code::X_STALE);
+        }
+    }
+    Ok(())
+}
+
+/// An opaque pass has its validity in the list.
+fn check_window(cx: &mut Cx<'_>, entry: &Map<String, Value>) {
+    let at = |key: &str| entry.get(key).and_then(Value::as_i64);
+    let Some(now) = cx.now.wall_ms else { return };
+    if at("nbf_ms").is_some_and(|nbf| now < nbf) || at("exp_ms").is_some_and(|exp| now > exp) {
+        cx.find(Code::C_EXPIRED);
+    }
+}
+
+fn held(cx: &Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {
+    let Some(hold) = cx.records.entry("hold", subject)? else { return Ok(false) };
+    let until = hold.get("until_ms").and_then(Value::as_i64);
+    Ok(match (until, cx.now.wall_ms) {
+        (Some(until), Some(now)) => now <= until,
+        (None, _) | (_, None) => true,
+    })
+}
+
+/// The health facts: from the local list, or from a certificate that carries its own test.
+fn health(
+    cx: &Cx<'_>,
+    pass: &Map<String, Value>,
+    status: Option<&Map<String, Value>>,
+    from_report: bool,
+) -> Map<String, Value> {
+    let text = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_str).unwrap_or_default();
+    let flag = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_bool).unwrap_or(false);
+    let own_test = pass.get("test_result").and_then(Value::as_str);
+    let (result, at_ms) = match own_test {
+        Some(result) => (result, pass.get("sampled_at_ms").and_then(Value::as_i64)),
+        None => {
+            let key = if from_report { "reported_at_ms" } else { "sampled_at_ms" };
+            (text("test_result"), status.and_then(|s| s.get(key)).and_then(Value::as_i64))
+        }
+    };
+    let age_h = match (at_ms, cx.now.wall_ms) {
+        // A sample from the future is no fresh test.
+        (Some(at), Some(now)) if at <= now + 10 * 60_000 => (now - at) as f64 / HOUR_MS as f64,
+        (Some(_), Some(_)) | (None, _) | (_, None) => 1e9,
+    };
+    let mut out = Map::new();
+    out.insert("known".into(), json!(status.is_some() || own_test.is_some()));
+    out.insert("colour".into(), json!(if status.is_some() { text("colour") } else { "unknown" }));
+    out.insert("test_result".into(), json!(result));
+    out.insert("test_age_h".into(), json!(age_h));
+    out.insert("risk_area".into(), json!(flag("risk_area")));
+    out.insert("out_of_city".into(), json!(flag("out_of_city")));
+    out
+}

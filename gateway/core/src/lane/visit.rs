@@ -1,0 +1,250 @@
+//! A visit: everything that is known of one pass of one subject through one lane.
+
+use crate::codes::{Code, Finding, Outcome};
+use crate::ids::{DeviceId, OfficerId, VisitId};
+use crate::pass::{Pass, Refused};
+use crate::reading::{Photo, Temperature, Ticket};
+use crate::screening::State;
+use crate::time::{MonoMs, WallMs};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Where a visit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "stage")]
+pub enum Stage {
+    /// At a step.
+    Running,
+    /// A verdict other than ADMIT was given; an override goes on at `resume`.
+    Parked {
+        /// The step after the one that gave the verdict.
+        resume: usize,
+    },
+    /// All steps are done.
+    Done,
+    /// It ended without a verdict.
+    Abandoned,
+}
+
+/// A verdict as staff saw it. It is never rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The reasons, the deciding one first.
+    pub codes: Vec<Code>,
+}
+
+/// A named officer's decision beside the verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overridden {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// By whom.
+    pub officer: OfficerId,
+    /// Why, from the list.
+    pub reason: String,
+    /// The second signature.
+    pub second: Option<OfficerId>,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The steady median as measured, if there was one.
+    pub mdeg: Option<i32>,
+    /// What it means.
+    pub state: State,
+    /// When.
+    pub at_ms: Option<WallMs>,
+    /// By which device.
+    pub device: DeviceId,
+}
+
+/// A temperature step in progress.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measuring {
+    /// Frames of the current measurement.
+    pub frames: Vec<Temperature>,
+    /// The request under way.
+    pub ticket: Option<Ticket>,
+    /// Measurements of this round; a recheck by staff begins a new round.
+    pub round: usize,
+}
+
+/// One seal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// Its number, upper case.
+    pub number: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it sits.
+    pub door: String,
+    /// `typed-twice` or `scanned-and-typed`.
+    pub read_method: String,
+    /// Who applied it.
+    pub officer: OfficerId,
+}
+
+/// Where one photograph stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhotoState {
+    /// Not taken.
+    Missing,
+    /// Asked for.
+    Taking,
+    /// Taken, to be looked at.
+    Review,
+    /// Must be taken again.
+    Retake,
+    /// Part of the evidence.
+    Accepted,
+}
+
+/// One photograph of a visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotoSlot {
+    /// Where it stands.
+    pub state: PhotoState,
+    /// The request under way.
+    pub ticket: Option<Ticket>,
+    /// The file.
+    pub photo: Option<Photo>,
+    /// Why it must be taken again: `dark`, `bright`, `blurred`, `camera`.
+    pub reason: Option<String>,
+    /// When it was taken.
+    pub at_ms: Option<WallMs>,
+}
+
+/// Whether the barrier did what it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actuation {
+    /// Not asked.
+    None,
+    /// Asked, not confirmed.
+    Asked,
+    /// Confirmed by the board.
+    Done,
+    /// The board did not confirm.
+    Failed,
+}
+
+/// One visit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Its number.
+    pub id: VisitId,
+    /// When the code was read.
+    pub started_ms: Option<WallMs>,
+    /// When the code was read, monotonic.
+    pub started_mono: MonoMs,
+    /// What makes two codes the same: key id and pass id, or a hash of a code that is no pass.
+    pub key: String,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub stage: Stage,
+    /// The index of the step.
+    pub step: usize,
+    /// When the step must be over.
+    pub deadline: Option<MonoMs>,
+    /// The request of an `actuate` or `print` step.
+    pub ticket: Option<Ticket>,
+    /// The pass.
+    pub pass: Option<Pass>,
+    /// Why there is no pass.
+    pub refused: Option<Refused>,
+    /// The subject's key, not its id.
+    pub subject: String,
+    /// Masked name.
+    pub name: Option<String>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Codes that an officer has overridden.
+    pub forgiven: Vec<Code>,
+    /// What rules may ask.
+    pub facts: Map<String, Value>,
+    /// Measurements.
+    pub readings: Vec<Taken>,
+    /// The measurement under way.
+    pub measuring: Measuring,
+    /// Answers by question.
+    pub answers: BTreeMap<String, String>,
+    /// Who approved what.
+    pub approvals: BTreeMap<String, OfficerId>,
+    /// Seals.
+    pub seals: Vec<Seal>,
+    /// A seal number that was scanned and is still to be typed.
+    pub seal_scanned: Option<String>,
+    /// Photographs by role.
+    pub photos: BTreeMap<String, PhotoSlot>,
+    /// The verdict.
+    pub verdict: Option<Verdict>,
+    /// The override.
+    pub overridden: Option<Overridden>,
+    /// How many verdicts this visit has had.
+    pub verdicts: u32,
+    /// Whether its admission was recorded.
+    pub admitted: bool,
+    /// The barrier.
+    pub actuation: Actuation,
+    /// Steps that were left out.
+    pub skipped: Vec<usize>,
+    /// When the screen goes back to idle.
+    pub shown_until: Option<MonoMs>,
+    /// Whether this is an earlier result shown again.
+    pub repeated: bool,
+}
+
+impl Visit {
+    /// A visit that begins now.
+    pub fn begin(id: VisitId, key: String, now: &crate::time::Now) -> Self {
+        Self {
+            id,
+            started_ms: now.wall_ms,
+            started_mono: now.mono_ms,
+            key,
+            stage: Stage::Running,
+            step: 0,
+            deadline: None,
+            ticket: None,
+            pass: None,
+            refused: None,
+            subject: String::new(),
+            name: None,
+            findings: Vec::new(),
+            forgiven: Vec::new(),
+            facts: Map::new(),
+            readings: Vec::new(),
+            measuring: Measuring::default(),
+            answers: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            seals: Vec::new(),
+            seal_scanned: None,
+            photos: BTreeMap::new(),
+            verdict: None,
+            overridden: None,
+            verdicts: 0,
+            admitted: false,
+            actuation: Actuation::None,
+            skipped: Vec::new(),
+            shown_until: None,
+            repeated: false,
+        }
+    }
+
+    /// The outcome that counts: the override's, else the verdict's.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.overridden.as_ref().map(|o| o.outcome).or(self.verdict.as_ref().map(|v| v.outcome))
+    }
+
+    /// Adds a finding once.
+    pub fn find(&mut self, code: Code, outcome: Outcome) {
+        if !self.findings.iter().any(|f| f.code == code) {
+            self.findings.push(Finding { code, outcome });
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The pure part of the Kakou checkpoint gateway.
+//!
+//! Inputs and a moment go in; events, state changes and effects come out. Nothing here reads a
+//! clock, opens a file or sleeps: see [`lane`] for the engine, [`pass`] for what a code must prove,
+//! [`profile`] for how a lane is described.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod codes;
+pub mod ids;
+pub mod pass;
+pub mod text;
+pub mod time;
+pub mod event;
+pub mod evidence;
+pub mod reading;
+pub mod records;
+pub mod rules;
+pub mod screening;
+pub mod profile;
+pub mod core;
+pub mod lane;

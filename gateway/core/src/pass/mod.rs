@@ -1,0 +1,229 @@
+//! Passes: from the text of a code to a checked pass, offline.
+//!
+//! Order: prefix, base45, bounded inflate, COSE, keys by kid, signature over the received bytes,
+//! key usage, region and validity, then the token's own validity. Revocation, holds and use
+//! counters need the store and follow in the lane's verify step.
+
+pub mod base45;
+pub mod cbor;
+pub mod cose;
+pub mod cwt;
+pub mod hcert;
+pub mod kp1;
+pub mod plate;
+pub mod trust;
+
+use crate::codes::Code;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use cose::Sign1;
+use cwt::Cwt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use trust::{Signer, TrustList, Usage};
+
+/// The longest text that is looked at: a QR code of version 40 holds 4296 alphanumeric characters.
+pub const MAX_TEXT: usize = 4296;
+/// The longest text that is taken for an opaque id.
+pub const MAX_OPAQUE: usize = 64;
+
+/// The family of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Our own profile.
+    Kp1,
+    /// EU Digital COVID Certificate.
+    Hcert,
+    /// An id to be looked up on this gateway.
+    Opaque,
+}
+
+impl Format {
+    /// Tells the family from the first characters; everything that is not marked is an id.
+    pub fn of(text: &[u8]) -> Self {
+        if text.starts_with(kp1::PREFIX) {
+            Self::Kp1
+        } else if text.starts_with(hcert::PREFIX) {
+            Self::Hcert
+        } else {
+            Self::Opaque
+        }
+    }
+    /// The word as screens and `--json` write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kp1 => "KP1",
+            Self::Hcert => "HCERT",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// A pass whose signature, usage and validity were checked, or an id that needs no signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pass {
+    /// Its family.
+    pub format: Format,
+    /// Its kind as profiles write it: `resident-card`, `vehicle-pass`, `hcert-test`, `opaque` …
+    pub kind: String,
+    /// The signing key's id, hexadecimal; empty for an opaque id.
+    pub kid: String,
+    /// The pass id: the token id or the certificate identifier; never anything of the signature.
+    pub id: String,
+    /// Whom or what it is about: a resident's id, a plate, the opaque id itself.
+    pub subject: String,
+    /// Full name, where the pass carries one.
+    pub name: Option<String>,
+    /// Expiry, UTC seconds.
+    pub exp: Option<i64>,
+    /// What rules may ask.
+    pub facts: Map<String, Json>,
+}
+
+/// A code that did not become a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The reason.
+    pub code: Code,
+    /// Its family.
+    pub format: Format,
+    /// The key id that it names, hexadecimal.
+    pub kid: String,
+    /// What exactly was wrong, for the log and for `kakou verify`; no person's data.
+    pub why: String,
+}
+
+/// What a check needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Check<'a> {
+    /// The keys.
+    pub trust: &'a TrustList,
+    /// Now in UTC seconds; without it no validity can be judged.
+    pub now_s: Option<i64>,
+    /// The region of this gateway, for keys that count in one region only.
+    pub region: &'a str,
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+        out.push(char::from(b"0123456789abcdef"[usize::from(b >> 4)]));
+        out.push(char::from(b"0123456789abcdef"[usize::from(b & 15)]));
+        out
+    })
+}
+
+struct Token {
+    cwt: Cwt,
+    usage: Usage,
+    kind: &'static str,
+    id: String,
+    subject: String,
+    name: Option<String>,
+    facts: Map<String, Json>,
+}
+
+/// Checks the text of a code.
+pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
+    let format = Format::of(text);
+    let refused = |code, kid: &[u8], why: String| Refused { code, format, kid: hex(kid), why };
+    let unreadable = |why: String| refused(Code::C_UNREADABLE, &[], why);
+    if text.len() > MAX_TEXT {
+        return Err(unreadable(format!("longer than {MAX_TEXT} characters")));
+    }
+    let message = match format {
+        Format::Opaque => return opaque(text).ok_or_else(|| unreadable("neither a pass nor an id".into())),
+        Format::Kp1 => base45::decode(&text[kp1::PREFIX.len()..]).map_err(|e| unreadable(e.to_string()))?,
+        Format::Hcert => {
+            let bytes = base45::decode(&text[hcert::PREFIX.len()..]).map_err(|e| unreadable(e.to_string()))?;
+            if hcert::is_zlib(&bytes) {
+                hcert::inflate(&bytes).map_err(|e| unreadable(e.to_string()))?
+            } else {
+                bytes
+            }
+        }
+    };
+    let message = Sign1::read(&message).map_err(|e| unreadable(e.to_string()))?;
+    let kid = message.kid.clone();
+    let key = match with.trust.signer(&message) {
+        Signer::UnknownKey => return Err(refused(Code::C_UNKNOWN, &kid, "no trusted key has this id".into())),
+        Signer::Mismatch => return Err(refused(Code::C_BADSIG, &kid, "the signature does not fit".into())),
+        Signer::Found(key) => key,
+    };
+    let token = read_token(format, message.payload).map_err(|why| refused(Code::C_UNREADABLE, &kid, why))?;
+    if !key.may(token.usage) {
+        return Err(refused(Code::C_WRONG_SITE, &kid, "the key may not sign this kind of pass".into()));
+    }
+    if !key.covers(with.region) {
+        return Err(refused(Code::C_WRONG_SITE, &kid, "the key does not count in this region".into()));
+    }
+    let now_s = with.now_s.ok_or_else(|| refused(Code::X_CLOCK, &kid, "the time is not known".into()))?;
+    if !key.valid_at(now_s) {
+        return Err(refused(Code::C_EXPIRED, &kid, "the key is not valid now".into()));
+    }
+    if !token.cwt.valid_at(now_s) {
+        return Err(refused(Code::C_EXPIRED, &kid, "expired or not yet valid".into()));
+    }
+    Ok(Pass {
+        format,
+        kind: token.kind.to_owned(),
+        kid: hex(&kid),
+        id: token.id,
+        subject: token.subject,
+        name: token.name,
+        exp: token.cwt.exp,
+        facts: token.facts,
+    })
+}
+
+fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
+    match format {
+        Format::Hcert => {
+            let h = hcert::claims(payload).map_err(|e| e.to_string())?;
+            let kind = match h.usage {
+                Usage::HcertTest => "hcert-test",
+                Usage::HcertVaccination => "hcert-vaccination",
+                _ => "hcert-recovery",
+            };
+            let (id, subject) = (h.uvci.clone(), h.uvci);
+            Ok(Token { cwt: h.cwt, usage: h.usage, kind, id, subject, name: h.name, facts: h.facts })
+        }
+        Format::Kp1 => {
+            let p = kp1::claims(payload).map_err(|e| e.to_string())?;
+            let kind = kp1::kind_word(p.kind).ok_or("unknown kind")?;
+            let text = |key: &str| p.facts.get(key).and_then(Json::as_str).map(str::to_owned);
+            let subject = if p.kind == Usage::VehiclePass {
+                plate::normal(&text("plate").unwrap_or_default()).ok_or("the plate is not of a known form")?
+            } else {
+                text("id").ok_or("no subject")?
+            };
+            let id = URL_SAFE_NO_PAD.encode(&p.cwt.cti);
+            Ok(Token { cwt: p.cwt, usage: p.kind, kind, id, subject, name: text("name"), facts: p.facts })
+        }
+        Format::Opaque => Err("an opaque id has no token".into()),
+    }
+}
+
+fn opaque(text: &[u8]) -> Option<Pass> {
+    let text = std::str::from_utf8(text).ok()?;
+    let good = !text.is_empty()
+        && text.len() <= MAX_OPAQUE
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '·'));
+    if !good || text.starts_with("http") {
+        return None;
+    }
+    let subject = plate::normal(text).unwrap_or_else(|| text.to_owned());
+    Some(Pass {
+        format: Format::Opaque,
+        kind: "opaque".into(),
+        kid: String::new(),
+        id: subject.clone(),
+        subject,
+        name: None,
+        exp: None,
+        facts: Map::new(),
+    })
+}
+
+#[cfg(test)]
+mod traps;

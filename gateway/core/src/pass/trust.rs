@@ -1,0 +1,230 @@
+//! The trust list: which keys may sign what.
+//!
+//! A key that signs residents' cards does not sign vehicle permits: each key carries a usage
+//! mask. Keys come from the list alone; nothing inside a code can name, fetch or alter one.
+
+use super::cose::{Alg, Sign1};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a key may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Usage {
+    /// KP1 resident card.
+    ResidentCard,
+    /// KP1 vehicle pass.
+    VehiclePass,
+    /// KP1 staff badge.
+    StaffBadge,
+    /// KP1 companion card.
+    CompanionCard,
+    /// KP1 release slip.
+    ReleaseSlip,
+    /// KP1 roster entry.
+    RosterEntry,
+    /// KP1 trust update.
+    TrustUpdate,
+    /// KP1 provisioning code.
+    ProvisioningCode,
+    /// HCERT test certificate.
+    HcertTest,
+    /// HCERT vaccination certificate.
+    HcertVaccination,
+    /// HCERT recovery certificate.
+    HcertRecovery,
+}
+
+/// One key as the list file holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyEntry {
+    /// Key id, base64. Several keys may share one.
+    pub kid: String,
+    /// The one algorithm of this key.
+    pub alg: Alg,
+    /// Public key, base64: ES256 the uncompressed point (65 bytes), EdDSA 32 bytes, PS256 the
+    /// DER `RSAPublicKey`.
+    pub key: String,
+    /// What it may sign.
+    pub usages: Vec<Usage>,
+    /// Who holds it, for people.
+    #[serde(default)]
+    pub issuer: String,
+    /// Where its passes count; everywhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Not before, UTC seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    /// Expiry, UTC seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
+}
+
+/// The list file, JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustFile {
+    /// Always `trust`.
+    pub name: String,
+    /// Grows by one with each edition.
+    pub version: u64,
+    /// When it was issued, UTC seconds.
+    pub issued: i64,
+    /// The keys.
+    pub keys: Vec<KeyEntry>,
+}
+
+/// Why a trust list is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Not the JSON that it should be.
+    #[error("the trust list is not valid JSON of its form: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A list of another name.
+    #[error("this is the list `{0}`, not `trust`")]
+    Name(String),
+    /// An entry cannot be used.
+    #[error("key {index} of the trust list: {why}")]
+    Key {
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    alg: Alg,
+    public: Vec<u8>,
+    usages: Vec<Usage>,
+    region: Option<String>,
+    nbf: i64,
+    exp: i64,
+}
+
+/// The list, ready for use.
+#[derive(Debug, Clone, Default)]
+pub struct TrustList {
+    /// Edition.
+    pub version: u64,
+    /// When it was issued, UTC seconds.
+    pub issued: i64,
+    keys: BTreeMap<Vec<u8>, Vec<Key>>,
+    count: usize,
+}
+
+/// What the list says of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// No key has this id: unknown, which is not the same as invalid.
+    UnknownKey,
+    /// Keys have this id, none of them made the signature.
+    Mismatch,
+    /// Signed by a key of the list.
+    Found(SignerKey),
+}
+
+/// The key behind a good signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerKey {
+    usages: Vec<Usage>,
+    region: Option<String>,
+    nbf: i64,
+    exp: i64,
+}
+
+impl SignerKey {
+    /// Whether it may sign this.
+    pub fn may(&self, usage: Usage) -> bool {
+        self.usages.contains(&usage)
+    }
+    /// Whether it is valid at `now_s`, UTC seconds.
+    pub fn valid_at(&self, now_s: i64) -> bool {
+        (self.nbf..=self.exp).contains(&now_s)
+    }
+    /// Whether its passes count in `region`.
+    pub fn covers(&self, region: &str) -> bool {
+        self.region.as_deref().is_none_or(|r| r == region)
+    }
+}
+
+impl TrustList {
+    /// Reads a list file.
+    pub fn from_json(json: &[u8]) -> Result<Self, TrustError> {
+        Self::from_file(&serde_json::from_slice(json)?)
+    }
+
+    /// Takes a list whose form was read already.
+    pub fn from_file(file: &TrustFile) -> Result<Self, TrustError> {
+        if file.name != "trust" {
+            return Err(TrustError::Name(file.name.clone()));
+        }
+        let mut list = Self { version: file.version, issued: file.issued, ..Self::default() };
+        for (index, entry) in file.keys.iter().enumerate() {
+            let bad = |why| TrustError::Key { index, why };
+            let kid = STANDARD.decode(&entry.kid).map_err(|_| bad("kid is not base64"))?;
+            let public = STANDARD.decode(&entry.key).map_err(|_| bad("key is not base64"))?;
+            let fits = match entry.alg {
+                Alg::ES256 => public.len() == 65 && public[0] == 4,
+                Alg::EdDSA => public.len() == 32,
+                Alg::PS256 => public.len() > 256 && public[0] == 0x30,
+            };
+            if !fits {
+                return Err(bad("the key does not have the form of its algorithm"));
+            }
+            if entry.usages.is_empty() {
+                return Err(bad("a key without usages can sign nothing"));
+            }
+            list.keys.entry(kid).or_default().push(Key {
+                alg: entry.alg,
+                public,
+                usages: entry.usages.clone(),
+                region: entry.region.clone(),
+                nbf: entry.nbf.unwrap_or(i64::MIN),
+                exp: entry.exp.unwrap_or(i64::MAX),
+            });
+            list.count += 1;
+        }
+        Ok(list)
+    }
+
+    /// How many keys it holds.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Finds who signed a message: every key that shares its kid is tried.
+    pub fn signer(&self, message: &Sign1<'_>) -> Signer {
+        let Some(keys) = self.keys.get(&message.kid) else { return Signer::UnknownKey };
+        let signed = message.to_be_signed();
+        match keys.iter().find(|key| key.alg == message.alg && key.verifies(&signed, message.signature)) {
+            None => Signer::Mismatch,
+            Some(key) => Signer::Found(SignerKey {
+                usages: key.usages.clone(),
+                region: key.region.clone(),
+                nbf: key.nbf,
+                exp: key.exp,
+            }),
+        }
+    }
+}
+
+impl Key {
+    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        let algorithm: &dyn VerificationAlgorithm = match self.alg {
+            Alg::ES256 => &signature::ECDSA_P256_SHA256_FIXED,
+            Alg::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Alg::EdDSA => &signature::ED25519,
+        };
+        UnparsedPublicKey::new(algorithm, &self.public).verify(signed, signature).is_ok()
+    }
+}

@@ -1,0 +1,537 @@
+//! The TOML form of a profile, and the proof that it makes sense.
+
+use super::{Choice, DeviceKind, Emit, Input, Profile, ProfileError, Rule, Step, StepKind};
+use crate::codes::{Code, Outcome};
+use crate::event::Class;
+use crate::ids::ProfileId;
+use crate::pass::kp1;
+use crate::rules::Expression;
+use crate::screening::Screening;
+use crate::text::Text;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileFile {
+    id: ProfileId,
+    title: Text,
+    direction: Spanned<String>,
+    #[serde(default)]
+    audience: Vec<String>,
+    on_doubt: Spanned<String>,
+    #[serde(default = "day_h")]
+    stale_after_h: i64,
+    #[serde(default = "same_read_s")]
+    same_read_s: u64,
+    #[serde(default = "same_result_s")]
+    same_result_s: u64,
+    #[serde(default = "show_verdict_s")]
+    show_verdict_s: u64,
+    #[serde(default)]
+    verdicts: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    instructions: BTreeMap<String, Spanned<Text>>,
+    #[serde(default)]
+    emit: Vec<Spanned<EmitFile>>,
+    step: Vec<Spanned<StepFile>>,
+}
+
+const fn day_h() -> i64 {
+    24
+}
+const fn same_read_s() -> u64 {
+    3
+}
+const fn same_result_s() -> u64 {
+    60
+}
+const fn show_verdict_s() -> u64 {
+    8
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmitFile {
+    kind: String,
+    class: Option<Class>,
+    #[serde(default)]
+    outcomes: Vec<String>,
+    #[serde(default)]
+    codes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    code: String,
+    when: String,
+    outcome: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepFile {
+    kind: String,
+    id: Option<String>,
+    title: Option<Text>,
+    prompt: Option<Text>,
+    when: Option<String>,
+    timeout_s: Option<u64>,
+    #[serde(default)]
+    optional: bool,
+    device: Option<String>,
+    accepts: Option<Vec<String>>,
+    high_mdeg: Option<i32>,
+    low_mdeg: Option<i32>,
+    frames: Option<usize>,
+    spread_mdeg: Option<i32>,
+    tries: Option<usize>,
+    wait_s: Option<f64>,
+    lists: Option<Vec<String>>,
+    test_age_from: Option<String>,
+    rules: Option<Vec<Spanned<RuleFile>>>,
+    last: Option<bool>,
+    pulse_ms: Option<u32>,
+    input: Option<String>,
+    options: Option<Vec<Choice>>,
+    min: Option<i64>,
+    max: Option<i64>,
+    doors: Option<Vec<Choice>>,
+    kinds: Option<Vec<Choice>>,
+    stock: Option<Vec<String>>,
+    photos: Option<Vec<Choice>>,
+    min_sharpness: Option<u32>,
+    min_luma: Option<u8>,
+    max_luma: Option<u8>,
+    checks: Option<Vec<Choice>>,
+    approve: Option<bool>,
+    roles: Option<Vec<String>>,
+    lines: Option<Vec<String>>,
+}
+
+/// The fields that each kind takes beside the common ones.
+const KIND_FIELDS: [(&str, &[&str]); 10] = [
+    ("scan", &["device", "accepts"]),
+    ("temperature", &["device", "high_mdeg", "low_mdeg", "frames", "spread_mdeg", "tries", "wait_s"]),
+    ("verify", &["lists", "test_age_from"]),
+    ("decide", &["rules", "last"]),
+    ("actuate", &["device", "pulse_ms"]),
+    ("question", &["input", "options", "min", "max"]),
+    ("seal", &["doors", "kinds", "stock"]),
+    ("photo", &["device", "photos", "min_sharpness", "min_luma", "max_luma"]),
+    ("confirm", &["checks", "approve", "roles"]),
+    ("print", &["device", "lines"]),
+];
+
+const HCERT_KINDS: [&str; 3] = ["hcert-test", "hcert-vaccination", "hcert-recovery"];
+
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        ProfileError { file: self.file.to_owned(), line, what: what.into() }
+    }
+
+    fn outcome(&self, at: usize, word: &str) -> Result<Outcome, ProfileError> {
+        Outcome::ALL.into_iter().find(|o| o.word() == word).ok_or_else(|| {
+            self.error(at, format!("`{word}` is not a verdict; allowed: ADMIT, REFER, HOLD, DENY"))
+        })
+    }
+
+    fn code(&self, at: usize, word: &str) -> Result<Code, ProfileError> {
+        Code::from_word(word).ok_or_else(|| {
+            let family = word.split('_').next().unwrap_or_default();
+            let near: Vec<&str> =
+                Code::ALL.iter().map(|c| c.word()).filter(|c| c.split('_').next() == Some(family)).collect();
+            let all: Vec<&str> = Code::ALL.iter().map(|c| c.word()).collect();
+            let allowed = if near.is_empty() { all } else { near };
+            self.error(at, format!("`{word}` is not a reason code; allowed: {}", allowed.join(", ")))
+        })
+    }
+
+    fn expression(&self, at: usize, text: &str, made: &BTreeSet<String>) -> Result<Expression, ProfileError> {
+        let e = Expression::new(text).map_err(|e| self.error(at, format!("`{text}`: {e}")))?;
+        for fact in e.facts() {
+            if !made.contains(fact) {
+                return Err(self.error(
+                    at,
+                    format!("`{text}` reads `{fact}`, but no earlier step makes it; {}", maker(fact)),
+                ));
+            }
+        }
+        for answer in members(text, "answers") {
+            if !made.contains(&format!("answers.{answer}")) {
+                return Err(self.error(at, format!("`{text}` reads the answer `{answer}`, but no earlier question has this id")));
+            }
+        }
+        Ok(e)
+    }
+}
+
+fn maker(fact: &str) -> &'static str {
+    match fact {
+        "pass" | "health" => "a `verify` step makes it",
+        "temp" => "a `temperature` step makes it",
+        "answers" => "a `question` step makes it",
+        "seal" => "a `seal` step makes it",
+        "photos" => "a `photo` step makes it",
+        _ => "it is always there",
+    }
+}
+
+/// The names after `root.` in an expression.
+fn members<'a>(text: &'a str, root: &str) -> Vec<&'a str> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(root) {
+        rest = &rest[at + root.len()..];
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
+            out.push(&after[..end]);
+        }
+    }
+    out
+}
+
+/// Reads a profile; `file` stands in errors.
+pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
+    let source = Source { file, text };
+    let raw: ProfileFile =
+        toml::from_str(text).map_err(|e| source.error(e.span().map_or(0, |s| s.start), e.message()))?;
+    let directions = ["in", "out", "through"];
+    if !directions.contains(&raw.direction.get_ref().as_str()) {
+        let what = format!("`{}` is not a direction; allowed: in, out, through", raw.direction.get_ref());
+        return Err(source.error(raw.direction.span().start, what));
+    }
+    let mut verdicts = BTreeMap::new();
+    for (word, outcome) in &raw.verdicts {
+        let at = outcome.span().start;
+        verdicts.insert(source.code(at, word)?, source.outcome(at, outcome.get_ref())?);
+    }
+    let mut instructions = BTreeMap::new();
+    for (word, text) in &raw.instructions {
+        instructions.insert(source.outcome(text.span().start, word)?, text.get_ref().clone());
+    }
+    let mut emits = Vec::new();
+    for emit in &raw.emit {
+        let at = emit.span().start;
+        let e = emit.get_ref();
+        emits.push(Emit {
+            kind: e.kind.clone(),
+            class: e.class.unwrap_or(Class::Scan),
+            outcomes: e.outcomes.iter().map(|o| source.outcome(at, o)).collect::<Result<_, _>>()?,
+            codes: e.codes.iter().map(|c| source.code(at, c)).collect::<Result<_, _>>()?,
+        });
+    }
+    let steps = read_steps(&source, &raw.step)?;
+    Ok(Profile {
+        id: raw.id,
+        title: raw.title,
+        direction: raw.direction.into_inner(),
+        audience: raw.audience,
+        on_doubt: source.outcome(raw.on_doubt.span().start, raw.on_doubt.get_ref())?,
+        stale_after_h: raw.stale_after_h,
+        same_read_ms: raw.same_read_s * 1000,
+        same_result_ms: raw.same_result_s * 1000,
+        show_verdict_ms: raw.show_verdict_s * 1000,
+        verdicts,
+        instructions,
+        emits,
+        steps,
+    })
+}
+
+fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step>, ProfileError> {
+    let mut made: BTreeSet<String> = ["lane", "visit"].map(str::to_owned).into();
+    let mut ids = BTreeSet::new();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut decided = false;
+    for spanned in raw {
+        let at = spanned.span().start;
+        let file = spanned.get_ref();
+        check_fields(source, at, file)?;
+        let id = file.id.clone().unwrap_or_else(|| file.kind.clone());
+        if !ids.insert(id.clone()) {
+            return Err(source.error(at, format!("two steps are called `{id}`; give this one another `id`")));
+        }
+        if steps.is_empty() && file.kind != "scan" {
+            return Err(source.error(at, "the first step must be of kind `scan`"));
+        }
+        let when = file.when.as_deref().map(|w| source.expression(at, w, &made)).transpose()?;
+        let kind = read_kind(source, at, file, &made)?;
+        match &kind {
+            StepKind::Temperature { .. } if decided => {
+                return Err(source.error(at, "a temperature after the last `decide` could not change the verdict"));
+            }
+            StepKind::Actuate { .. } | StepKind::Print { .. } if !decided => {
+                return Err(source.error(at, format!("`{}` must follow the last `decide`", file.kind)));
+            }
+            StepKind::Decide { last: true, .. } => decided = true,
+            _ => {}
+        }
+        match &kind {
+            StepKind::Verify { .. } => made.extend(["pass", "health"].map(str::to_owned)),
+            StepKind::Temperature { .. } => made.extend(["temp".to_owned()]),
+            StepKind::Question { .. } => made.extend(["answers".to_owned(), format!("answers.{id}")]),
+            StepKind::Seal { .. } => made.extend(["seal".to_owned()]),
+            StepKind::Photo { .. } => made.extend(["photos".to_owned()]),
+            StepKind::Scan { .. }
+            | StepKind::Decide { .. }
+            | StepKind::Actuate { .. }
+            | StepKind::Confirm { .. }
+            | StepKind::Print { .. } => {}
+        }
+        let (title, prompt) = words(&kind);
+        steps.push(Step {
+            id,
+            title: file.title.clone().unwrap_or(title),
+            prompt: file.prompt.clone().unwrap_or(prompt),
+            when,
+            timeout_ms: file.timeout_s.or(default_timeout_s(&kind)).map(|s| s * 1000),
+            optional: file.optional,
+            device: file.device.clone().or_else(|| kind.needs().map(|k: DeviceKind| k.word().to_owned())),
+            kind,
+        });
+    }
+    if !decided {
+        return Err(source.error(0, "no verdict can be reached: add a step of kind `decide`"));
+    }
+    Ok(steps)
+}
+
+fn default_timeout_s(kind: &StepKind) -> Option<u64> {
+    match kind {
+        StepKind::Temperature { .. } => Some(15),
+        StepKind::Question { .. } => Some(180),
+        StepKind::Seal { .. } | StepKind::Photo { .. } | StepKind::Confirm { .. } => Some(900),
+        StepKind::Actuate { .. } | StepKind::Print { .. } => Some(5),
+        StepKind::Scan { .. } | StepKind::Verify { .. } | StepKind::Decide { .. } => None,
+    }
+}
+
+fn words(kind: &StepKind) -> (Text, Text) {
+    match kind {
+        StepKind::Scan { .. } => (Text::new("扫码", "Scan"), Text::new("请出示二维码", "Please show your code")),
+        StepKind::Temperature { .. } => {
+            (Text::new("测温", "Temperature"), Text::new("请靠近测温仪", "Please come close to the thermometer"))
+        }
+        StepKind::Verify { .. } => (Text::new("核验", "Verify"), Text::new("正在核验", "Checking")),
+        StepKind::Decide { .. } => (Text::new("判定", "Decide"), Text::new("正在判定", "Deciding")),
+        StepKind::Actuate { .. } => (Text::new("放行", "Open"), Text::new("请通行", "Please go ahead")),
+        StepKind::Question { .. } => (Text::new("询问", "Question"), Text::new("请回答工作人员", "Please answer staff")),
+        StepKind::Seal { .. } => {
+            (Text::new("贴封条", "Seal"), Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied"))
+        }
+        StepKind::Photo { .. } => {
+            (Text::new("拍照", "Photos"), Text::new("请稍候，正在拍照", "Please wait, photographs are being taken"))
+        }
+        StepKind::Confirm { .. } => (Text::new("确认", "Confirm"), Text::new("请稍候", "Please wait")),
+        StepKind::Print { .. } => (Text::new("打印", "Print"), Text::new("请取单", "Please take your slip")),
+    }
+}
+
+fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), ProfileError> {
+    let Some((_, fields)) = KIND_FIELDS.iter().find(|(kind, _)| *kind == file.kind) else {
+        let kinds: Vec<&str> = KIND_FIELDS.iter().map(|(k, _)| *k).collect();
+        return Err(source.error(at, format!("`{}` is not a kind of step; allowed: {}", file.kind, kinds.join(", "))));
+    };
+    let given = [
+        ("device", file.device.is_some()),
+        ("accepts", file.accepts.is_some()),
+        ("high_mdeg", file.high_mdeg.is_some()),
+        ("low_mdeg", file.low_mdeg.is_some()),
+        ("frames", file.frames.is_some()),
+        ("spread_mdeg", file.spread_mdeg.is_some()),
+        ("tries", file.tries.is_some()),
+        ("wait_s", file.wait_s.is_some()),
+        ("lists", file.lists.is_some()),
+        ("test_age_from", file.test_age_from.is_some()),
+        ("rules", file.rules.is_some()),
+        ("last", file.last.is_some()),
+        ("pulse_ms", file.pulse_ms.is_some()),
+        ("input", file.input.is_some()),
+        ("options", file.options.is_some()),
+        ("min", file.min.is_some()),
+        ("max", file.max.is_some()),
+        ("doors", file.doors.is_some()),
+        ("kinds", file.kinds.is_some()),
+        ("stock", file.stock.is_some()),
+        ("photos", file.photos.is_some()),
+        ("min_sharpness", file.min_sharpness.is_some()),
+        ("min_luma", file.min_luma.is_some()),
+        ("max_luma", file.max_luma.is_some()),
+        ("checks", file.checks.is_some()),
+        ("approve", file.approve.is_some()),
+        ("roles", file.roles.is_some()),
+        ("lines", file.lines.is_some()),
+    ];
+    match given.iter().find(|(name, is)| *is && !fields.contains(name)) {
+        Some((name, _)) => Err(source.error(
+            at,
+            format!("`{name}` does not belong to a step of kind `{}`; it takes: {}", file.kind, fields.join(", ")),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn read_kind(
+    source: &Source<'_>,
+    at: usize,
+    file: &StepFile,
+    made: &BTreeSet<String>,
+) -> Result<StepKind, ProfileError> {
+    let between = |name: &str, value: i64, low: i64, high: i64| {
+        if (low..=high).contains(&value) {
+            Ok(())
+        } else {
+            Err(source.error(at, format!("`{name}` is {value}; allowed: {low} to {high}")))
+        }
+    };
+    Ok(match file.kind.as_str() {
+        "scan" => {
+            let accepts = file.accepts.clone().unwrap_or_default();
+            let known: Vec<&str> = kp1::kind_words().chain(HCERT_KINDS).chain(["opaque"]).collect();
+            if accepts.is_empty() {
+                return Err(source.error(at, format!("`accepts` is missing; choose from: {}", known.join(", "))));
+            }
+            if let Some(bad) = accepts.iter().find(|a| !known.contains(&a.as_str())) {
+                return Err(source.error(at, format!("`{bad}` is not a kind of pass; allowed: {}", known.join(", "))));
+            }
+            StepKind::Scan { accepts }
+        }
+        "temperature" => {
+            let screening = Screening {
+                high_mdeg: file.high_mdeg.unwrap_or(37_300),
+                low_mdeg: file.low_mdeg.unwrap_or(35_000),
+                frames: file.frames.unwrap_or(5),
+                spread_mdeg: file.spread_mdeg.unwrap_or(300),
+            };
+            between("high_mdeg", screening.high_mdeg.into(), 36_000, 40_000)?;
+            between("low_mdeg", screening.low_mdeg.into(), 30_000, 36_000)?;
+            between("frames", screening.frames as i64, 1, 50)?;
+            let tries = file.tries.unwrap_or(3);
+            between("tries", tries as i64, 1, 5)?;
+            let wait_s = file.wait_s.unwrap_or(5.0);
+            if !(0.0..=60.0).contains(&wait_s) {
+                return Err(source.error(at, format!("`wait_s` is {wait_s}; allowed: 0 to 60")));
+            }
+            let wait_ms = std::time::Duration::from_secs_f64(wait_s).as_millis();
+            StepKind::Temperature { screening, tries, wait_ms: u64::try_from(wait_ms).unwrap_or(60_000) }
+        }
+        "verify" => {
+            let lists = file.lists.clone().unwrap_or_default();
+            let known = ["status", "pass", "revocation", "hold"];
+            if let Some(bad) = lists.iter().find(|l| !known.contains(&l.as_str())) {
+                return Err(source.error(at, format!("`{bad}` is not a list; allowed: {}", known.join(", "))));
+            }
+            let from = file.test_age_from.as_deref().unwrap_or("sampling");
+            if !["sampling", "report"].contains(&from) {
+                return Err(source.error(at, format!("`test_age_from` is `{from}`; allowed: sampling, report")));
+            }
+            StepKind::Verify { lists, test_age_from_report: from == "report" }
+        }
+        "decide" => {
+            let mut rules = Vec::new();
+            for rule in file.rules.iter().flatten() {
+                let at = rule.span().start;
+                let r = rule.get_ref();
+                rules.push(Rule {
+                    code: source.code(at, &r.code)?,
+                    when: source.expression(at, &r.when, made)?,
+                    outcome: r.outcome.as_deref().map(|o| source.outcome(at, o)).transpose()?,
+                });
+            }
+            StepKind::Decide { rules, last: file.last.unwrap_or(true) }
+        }
+        "actuate" => {
+            let pulse_ms = file.pulse_ms.unwrap_or(700);
+            between("pulse_ms", pulse_ms.into(), 100, 25_000)?;
+            StepKind::Actuate { pulse_ms }
+        }
+        "question" => {
+            let input = match file.input.as_deref().unwrap_or("choice") {
+                "choice" => {
+                    let options = file.options.clone().unwrap_or_default();
+                    between("options", options.len() as i64, 2, 9)?;
+                    Input::Choice(options)
+                }
+                "number" => Input::Number { min: file.min.unwrap_or(0), max: file.max.unwrap_or(999) },
+                "plate" => Input::Plate,
+                "text" => Input::Text,
+                other => {
+                    return Err(source.error(at, format!("`input` is `{other}`; allowed: choice, number, plate, text")));
+                }
+            };
+            StepKind::Question { input }
+        }
+        "seal" => {
+            let (doors, kinds) = (file.doors.clone().unwrap_or_default(), file.kinds.clone().unwrap_or_default());
+            between("doors", doors.len() as i64, 1, 9)?;
+            between("kinds", kinds.len() as i64, 1, 9)?;
+            StepKind::Seal { doors, kinds, stock: file.stock.clone().unwrap_or_default() }
+        }
+        "photo" => {
+            let roles = file.photos.clone().unwrap_or_default();
+            between("photos", roles.len() as i64, 1, 9)?;
+            StepKind::Photo {
+                roles,
+                min_sharpness: file.min_sharpness.unwrap_or(60),
+                min_luma: file.min_luma.unwrap_or(35),
+                max_luma: file.max_luma.unwrap_or(225),
+            }
+        }
+        "confirm" => {
+            let (checks, approve) = (file.checks.clone().unwrap_or_default(), file.approve.unwrap_or(false));
+            if checks.is_empty() != approve {
+                return Err(source.error(at, "a confirm step has either `checks` or `approve = true`"));
+            }
+            StepKind::Confirm { checks, approve, roles: file.roles.clone().unwrap_or_default() }
+        }
+        _ => StepKind::Print { lines: file.lines.clone().unwrap_or_default() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\non_doubt = \"REFER\"\n";
+
+    fn errors(steps: &str) -> String {
+        read("x.toml", &format!("{HEAD}{steps}")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_shipped_profiles_are_good() {
+        for (name, text) in crate::profile::shipped::PROFILES {
+            read(name, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_allowed_values() {
+        let scan = "[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n";
+        let cases = [
+            String::new(),
+            "[[step]]\nkind = \"sacn\"\n".into(),
+            "[[step]]\nkind = \"scan\"\naccepts = [\"card\"]\n".into(),
+            format!("{scan}[[step]]\nkind = \"temperature\"\nhigh_mdeg = 38\n"),
+            format!("{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HOT\", when = \"true\" }}]\n"),
+            format!("{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HIGH\", when = \"temp.state == 'high'\" }}]\n"),
+            format!("{scan}[[step]]\nkind = \"question\"\nid = \"mask\"\ninput = \"text\"\n[[step]]\nkind = \"decide\"\nrules = [{{ code = \"H_SYMPTOM\", when = \"answers.cough == 'yes'\" }}]\n"),
+            format!("{scan}[[step]]\nkind = \"actuate\"\n"),
+            scan.to_owned(),
+            format!("{scan}pulse_ms = 3\n"),
+            format!("{scan}colour = 3\n"),
+        ];
+        let all: Vec<String> = cases.iter().map(|c| errors(c)).collect();
+        insta::assert_snapshot!(all.join("\n---\n"));
+    }
+}

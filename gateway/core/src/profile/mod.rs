@@ -1,0 +1,299 @@
+//! Lane profiles: what a lane asks for, in which order, and what follows.
+//!
+//! A profile is one TOML file. Reading it proves what can be proved before a person stands at the
+//! gate: names and values are known, each expression reads only facts that an earlier step made,
+//! the lane can reach a verdict. An error says the line and the allowed values.
+
+mod file;
+pub mod shipped;
+
+use crate::codes::{Code, Outcome};
+use crate::event::Class;
+use crate::ids::ProfileId;
+use crate::rules::Expression;
+use crate::screening::Screening;
+use crate::text::Text;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub use file::read;
+
+/// Why a profile is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{file}:{line}: {what}")]
+pub struct ProfileError {
+    /// The file as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong and what is allowed.
+    pub what: String,
+}
+
+/// Kinds of devices that a step can need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// Reads codes.
+    Scanner,
+    /// Measures skin temperature.
+    Thermometer,
+    /// Opens a barrier or a door.
+    Relay,
+    /// Takes photographs.
+    Camera,
+    /// Prints slips.
+    Printer,
+}
+
+impl DeviceKind {
+    /// The word in errors.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Scanner => "scanner",
+            Self::Thermometer => "thermometer",
+            Self::Relay => "relay",
+            Self::Camera => "camera",
+            Self::Printer => "printer",
+        }
+    }
+}
+
+/// A lane profile, ready for use.
+#[derive(Debug)]
+pub struct Profile {
+    /// Its name.
+    pub id: ProfileId,
+    /// For people.
+    pub title: Text,
+    /// `in`, `out` or `through`.
+    pub direction: String,
+    /// Who upstream should see its events.
+    pub audience: Vec<String>,
+    /// The verdict when lists are too old or the clock is not trusted (the fail mode).
+    pub on_doubt: Outcome,
+    /// Lists older than this are too old.
+    pub stale_after_h: i64,
+    /// The same code within this time is one read.
+    pub same_read_ms: u64,
+    /// The same code within this time shows the earlier result.
+    pub same_result_ms: u64,
+    /// How long a verdict stays on the public screen.
+    pub show_verdict_ms: u64,
+    /// Verdicts of this profile where they differ from the table of codes.
+    pub verdicts: BTreeMap<Code, Outcome>,
+    /// What the public screen says, where it differs.
+    pub instructions: BTreeMap<Outcome, Text>,
+    /// What can happen after a verdict, as extra events.
+    pub emits: Vec<Emit>,
+    /// The steps in order.
+    pub steps: Vec<Step>,
+}
+
+/// An extra event of a profile.
+#[derive(Debug)]
+pub struct Emit {
+    /// Its name.
+    pub kind: String,
+    /// Its stream.
+    pub class: Class,
+    /// With which verdicts.
+    pub outcomes: Vec<Outcome>,
+    /// With which codes; any if empty.
+    pub codes: Vec<Code>,
+}
+
+/// One step.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name, unique in the profile.
+    pub id: String,
+    /// For people.
+    pub title: Text,
+    /// What the lane asks for.
+    pub prompt: Text,
+    /// It is left out when this is false.
+    pub when: Option<Expression>,
+    /// How long it may take; without a limit if absent.
+    pub timeout_ms: Option<u64>,
+    /// Whether its absence stops nothing.
+    pub optional: bool,
+    /// The role of its device.
+    pub device: Option<String>,
+    /// What it does.
+    pub kind: StepKind,
+}
+
+/// The kinds of steps.
+#[derive(Debug)]
+pub enum StepKind {
+    /// Waits for a code.
+    Scan {
+        /// Kinds of passes that this lane takes.
+        accepts: Vec<String>,
+    },
+    /// Measures skin temperature.
+    Temperature {
+        /// Limits.
+        screening: Screening,
+        /// Measurements at most.
+        tries: usize,
+        /// Pause before the next.
+        wait_ms: u64,
+    },
+    /// Checks the pass against trust, lists and holds.
+    Verify {
+        /// The lists to consult beside trust.
+        lists: Vec<String>,
+        /// Whether the age of a test counts from `sampling` or `report`.
+        test_age_from_report: bool,
+    },
+    /// Weighs everything that was found.
+    Decide {
+        /// The rules in the order of the file.
+        rules: Vec<Rule>,
+        /// Whether an ADMIT here is the verdict; if not, the visit goes on.
+        last: bool,
+    },
+    /// Opens the barrier.
+    Actuate {
+        /// How long the board keeps the relay closed.
+        pulse_ms: u32,
+    },
+    /// Asks staff one question.
+    Question {
+        /// The form of the answer.
+        input: Input,
+    },
+    /// Takes the seal number twice.
+    Seal {
+        /// Positions.
+        doors: Vec<Choice>,
+        /// Kinds of seals.
+        kinds: Vec<Choice>,
+        /// The beginnings of numbers in the issued stock; any if empty.
+        stock: Vec<String>,
+    },
+    /// Takes photographs.
+    Photo {
+        /// What of.
+        roles: Vec<Choice>,
+        /// Below this a picture is blurred.
+        min_sharpness: u32,
+        /// Below this a picture is dark.
+        min_luma: u8,
+        /// Above this a picture is overexposed.
+        max_luma: u8,
+    },
+    /// Staff confirm checks, or approve.
+    Confirm {
+        /// What is ticked.
+        checks: Vec<Choice>,
+        /// An approval that can be refused, instead of checks.
+        approve: bool,
+        /// Roles that may; any if empty.
+        roles: Vec<String>,
+    },
+    /// Prints a slip.
+    Print {
+        /// The lines; `{name}`, `{outcome}`, `{visit}` and `{time}` are filled in.
+        lines: Vec<String>,
+    },
+}
+
+impl StepKind {
+    /// The word in profiles and on screens.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Scan { .. } => "scan",
+            Self::Temperature { .. } => "temperature",
+            Self::Verify { .. } => "verify",
+            Self::Decide { .. } => "decide",
+            Self::Actuate { .. } => "actuate",
+            Self::Question { .. } => "question",
+            Self::Seal { .. } => "seal",
+            Self::Photo { .. } => "photo",
+            Self::Confirm { .. } => "confirm",
+            Self::Print { .. } => "print",
+        }
+    }
+    /// The kind of device that it needs.
+    pub const fn needs(&self) -> Option<DeviceKind> {
+        match self {
+            Self::Scan { .. } => Some(DeviceKind::Scanner),
+            Self::Temperature { .. } => Some(DeviceKind::Thermometer),
+            Self::Actuate { .. } => Some(DeviceKind::Relay),
+            Self::Photo { .. } => Some(DeviceKind::Camera),
+            Self::Print { .. } => Some(DeviceKind::Printer),
+            Self::Verify { .. }
+            | Self::Decide { .. }
+            | Self::Question { .. }
+            | Self::Seal { .. }
+            | Self::Confirm { .. } => None,
+        }
+    }
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// One of these.
+    Choice(Vec<Choice>),
+    /// A number.
+    Number {
+        /// At least.
+        min: i64,
+        /// At most.
+        max: i64,
+    },
+    /// A number plate.
+    Plate,
+    /// A line of text.
+    Text,
+}
+
+/// A word and what people read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// In events and rules.
+    pub value: String,
+    /// Chinese.
+    pub zh: String,
+    /// English.
+    pub en: String,
+}
+
+impl Choice {
+    /// For people.
+    pub fn text(&self) -> Text {
+        Text::new(&self.zh, &self.en)
+    }
+}
+
+/// One rule: when it is true, its code is found.
+#[derive(Debug)]
+pub struct Rule {
+    /// The code.
+    pub code: Code,
+    /// The condition.
+    pub when: Expression,
+    /// The verdict, where it differs.
+    pub outcome: Option<Outcome>,
+}
+
+impl Profile {
+    /// The verdict that a code leads to here.
+    pub fn outcome(&self, code: Code) -> Outcome {
+        let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.on_doubt);
+        self.verdicts.get(&code).copied().or(doubt).unwrap_or_else(|| code.outcome())
+    }
+    /// What the public screen says.
+    pub fn instruction(&self, outcome: Outcome) -> Text {
+        self.instructions.get(&outcome).cloned().unwrap_or_else(|| crate::codes::instruction(outcome))
+    }
+    /// The devices that it needs: role, kind and whether it can go without.
+    pub fn devices(&self) -> impl Iterator<Item = (&str, DeviceKind, bool)> {
+        self.steps.iter().filter_map(|s| Some((s.device.as_deref()?, s.kind.needs()?, s.optional)))
+    }
+}

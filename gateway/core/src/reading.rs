@@ -1,0 +1,131 @@
+//! What devices report and what they are asked to do.
+//!
+//! A reading is kept as it was taken. Missing data is a value with a reason, never a default.
+
+use crate::ids::DeviceId;
+use serde::{Deserialize, Serialize};
+
+/// Marks the answer to one request, so that a late reply never answers a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticket(pub u64);
+
+/// Why there is no reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoData {
+    /// The device is not there.
+    NotPresent,
+    /// It did not answer in time.
+    Timeout,
+    /// It answered that it is broken.
+    Fault,
+    /// Its answer was garbled.
+    Garbled,
+}
+
+/// One temperature frame as the sensor sent it. Nothing is corrected or clamped here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Temperature {
+    /// Object temperature in thousandths of a degree Celsius.
+    pub object_mdeg: i32,
+    /// Temperature of the sensor's surroundings.
+    pub ambient_mdeg: Option<i32>,
+    /// Whether the sensor is specified to ±0.3 °C at the body; others can only refer.
+    pub body_grade: bool,
+}
+
+/// A stored photograph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Photo {
+    /// SHA-256 of the stored bytes, hexadecimal: also the name of the file.
+    pub sha256: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Variance of the Laplacian of the luma at half size: the greater, the sharper.
+    pub sharpness: u32,
+    /// Mean luma, 0 to 255.
+    pub luma: u8,
+}
+
+/// What a device reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// One complete code, as received.
+    Scan {
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// One temperature frame for a request.
+    Temperature {
+        /// The request.
+        ticket: Ticket,
+        /// The frame.
+        frame: Temperature,
+    },
+    /// A photograph that is already durable.
+    Photo {
+        /// The request.
+        ticket: Ticket,
+        /// The file.
+        photo: Photo,
+    },
+    /// A request was carried out: the relay frame was acknowledged, the slip printed.
+    Done {
+        /// The request.
+        ticket: Ticket,
+    },
+    /// A request has no answer.
+    NoData {
+        /// The request.
+        ticket: Ticket,
+        /// Why.
+        why: NoData,
+    },
+    /// The device came or went.
+    Link {
+        /// Whether it is there and answers.
+        ready: bool,
+    },
+}
+
+/// What a device can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Send temperature frames until [`Command::Stop`].
+    Measure,
+    /// Stop sending frames.
+    Stop,
+    /// Close a relay for a time that the board itself keeps.
+    Pulse {
+        /// Duration; boards count in tenths of a second.
+        ms: u32,
+    },
+    /// Take a photograph for a role.
+    Capture {
+        /// What the picture is of: `closeup`, `plate`, `overall` …
+        role: String,
+    },
+    /// Print lines of text.
+    Print {
+        /// The lines.
+        lines: Vec<String>,
+    },
+}
+
+/// A command to one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// To whom.
+    pub device: DeviceId,
+    /// Marks the answer.
+    pub ticket: Ticket,
+    /// What to do.
+    pub command: Command,
+}

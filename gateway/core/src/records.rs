@@ -1,0 +1,60 @@
+//! What the core asks of the store while it handles an input.
+//!
+//! Lookups see everything that was written before, committed or in the same transaction. A fault
+//! is not "not found": it ends the step, and the core is reloaded from the store.
+
+use crate::ids::{LaneId, VisitId};
+use crate::time::WallMs;
+use serde_json::{Map, Value};
+
+/// The store could not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not answer: {0}")]
+pub struct RecordsFault(pub String);
+
+/// The names of the local lists.
+pub const LISTS: [&str; 5] = ["trust", "status", "pass", "revocation", "hold"];
+
+/// A pass that was used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redemption {
+    /// Where.
+    pub lane: LaneId,
+    /// In which visit.
+    pub visit: VisitId,
+    /// When.
+    pub at_ms: Option<WallMs>,
+}
+
+/// Read access to the store.
+pub trait Records {
+    /// The entry of a list: `status` by resident id, `pass` by plate or ticket.
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault>;
+    /// When the issuer made the current edition of a list; `None` if there is none.
+    fn issued_ms(&self, list: &str) -> Result<Option<WallMs>, RecordsFault>;
+    /// Whether a pass is on the revocation list.
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault>;
+    /// The first use of a single-use pass.
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault>;
+    /// Whether a seal number was applied before.
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault>;
+}
+
+/// Changes to the state that commit together with the events of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A single-use pass is used.
+    Redeem {
+        /// Its id.
+        pass_id: String,
+        /// By whom.
+        by: Redemption,
+    },
+    /// A seal number is used.
+    Seal {
+        /// The number.
+        number: String,
+        /// The visit.
+        visit: VisitId,
+    },
+}

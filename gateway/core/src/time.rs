@@ -1,0 +1,58 @@
+//! Time comes in as a value; nothing in the core reads a clock.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds of the monotonic clock since boot.
+pub type MonoMs = u64;
+/// Milliseconds of UTC since 1970-01-01.
+pub type WallMs = i64;
+
+/// The moment of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Now {
+    /// Monotonic time; orders and measures within one boot.
+    pub mono_ms: MonoMs,
+    /// Wall time, if the box has any idea of it.
+    pub wall_ms: Option<WallMs>,
+    /// Whether a time source has confirmed the wall time.
+    pub synced: bool,
+}
+
+impl Now {
+    /// Wall time in whole seconds, if known.
+    pub fn wall_s(&self) -> Option<i64> {
+        self.wall_ms.map(|ms| ms.div_euclid(1000))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as events carry it.
+pub fn rfc3339(wall_ms: WallMs) -> String {
+    jiff::Timestamp::from_millisecond(wall_ms)
+        .map_or_else(|_| format!("invalid:{wall_ms}"), |t| format!("{t:.3}"))
+}
+
+/// Reads RFC 3339 and the ISO 8601 variants that passes carry (date only, short offsets).
+pub fn parse_instant(text: &str) -> Option<WallMs> {
+    if let Ok(t) = text.parse::<jiff::Timestamp>() {
+        return Some(t.as_millisecond());
+    }
+    if let Ok(dt) = text.parse::<jiff::civil::DateTime>() {
+        return dt.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp().as_millisecond());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_of_passes_are_read_with_their_offset() {
+        assert_eq!(parse_instant("2021-05-20T12:34:56Z"), Some(1_621_514_096_000));
+        assert_eq!(parse_instant("2021-05-20T14:34:56+02:00"), Some(1_621_514_096_000));
+        assert_eq!(parse_instant("2021-05-20T14:34:56+02"), Some(1_621_514_096_000));
+        assert_eq!(parse_instant("2021-05-20"), Some(1_621_468_800_000));
+        assert_eq!(parse_instant("gestern"), None);
+        assert_eq!(rfc3339(1_621_514_096_000), "2021-05-20T12:34:56.000Z");
+    }
+}

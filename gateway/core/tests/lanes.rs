@@ -1,0 +1,547 @@
+//! The three shipped lanes, driven through the core alone.
+#![allow(missing_docs)]
+
+use kakou_core::codes::{Code, Outcome};
+use kakou_core::core::{Core, Input, Step};
+use kakou_core::evidence::{self, GatewayKey, SubjectKey};
+use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
+use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::lane::{Setup, view, visit::Stage};
+use kakou_core::pass::trust::TrustList;
+use kakou_core::profile::{read, shipped};
+use kakou_core::reading::{Command, Photo, Report, Temperature, Ticket};
+use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::time::Now;
+use ring::signature::Ed25519KeyPair;
+use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const WALL: i64 = 1_653_350_400_000;
+const HOUR: i64 = 3_600_000;
+
+#[derive(Default)]
+struct Memory {
+    lists: BTreeMap<(String, String), Map<String, Value>>,
+    issued: BTreeMap<String, i64>,
+    redeemed: RefCell<BTreeMap<String, Redemption>>,
+    seals: RefCell<BTreeSet<String>>,
+}
+
+impl Records for Memory {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        Ok(self.lists.get(&(list.into(), id.into())).cloned())
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
+        Ok(self.issued.get(list).copied())
+    }
+    fn revoked(&self, _: &str, _: &str) -> Result<bool, RecordsFault> {
+        Ok(false)
+    }
+    fn redeemed(&self, id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        Ok(self.redeemed.borrow().get(id).cloned())
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        Ok(self.seals.borrow().contains(number))
+    }
+}
+
+struct Gate {
+    core: Core,
+    memory: Memory,
+    now: Now,
+    key: Arc<GatewayKey>,
+    lane: LaneId,
+}
+
+fn put(memory: &mut Memory, list: &str, id: &str, entry: Value) {
+    memory.lists.insert((list.into(), id.into()), entry.as_object().unwrap().clone());
+}
+
+fn resident(colour: &str, result: &str, age_h: i64) -> Value {
+    json!({ "name": "张小明", "colour": colour, "test_result": result, "sampled_at_ms": WALL - age_h * HOUR })
+}
+
+fn gate(profile: &str) -> Gate {
+    let (name, text) = shipped::find(profile).unwrap();
+    let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
+    let lane = LaneId::new("lane-1").unwrap();
+    let roles = ["scanner", "thermometer", "barrier", "camera"];
+    let setup = Setup {
+        lane: lane.clone(),
+        profile: read(name, text).unwrap(),
+        devices: roles.iter().map(|r| ((*r).to_owned(), DeviceId::new(*r).unwrap())).collect(),
+        region: "葫芦岛".into(),
+        trust: Arc::new(TrustList::default()),
+        subjects: Arc::new(SubjectKey::new(b"site secret")),
+        key: key.clone(),
+    };
+    let mut memory = Memory::default();
+    for list in ["status", "pass", "revocation", "hold"] {
+        memory.issued.insert(list.into(), WALL - HOUR);
+    }
+    put(&mut memory, "status", "green", resident("green", "negative", 20));
+    put(&mut memory, "status", "other", resident("green", "negative", 20));
+    put(&mut memory, "status", "late", resident("green", "negative", 49));
+    put(&mut memory, "status", "red", resident("red", "negative", 20));
+    put(&mut memory, "status", "future", resident("green", "negative", -5));
+    put(&mut memory, "status", "held", resident("green", "negative", 20));
+    put(&mut memory, "hold", "held", json!({ "code": "x" }));
+    let truck = json!({ "plate": "辽P12345", "category": "emergency-supplies", "from": "葫芦岛", "to": "沈阳",
+        "uses": 1, "crew": 2, "approvals": ["GX"] });
+    put(&mut memory, "pass", "辽P12345", truck.clone());
+    let mut unapproved = truck.as_object().unwrap().clone();
+    unapproved.extend([("plate".into(), json!("辽P99999")), ("approvals".into(), json!([]))]);
+    put(&mut memory, "pass", "辽P99999", Value::Object(unapproved));
+    let core = Core::new(vec![setup], BTreeMap::new());
+    let now = Now { mono_ms: 1_000_000, wall_ms: Some(WALL), synced: true };
+    Gate { core, memory, now, key, lane }
+}
+
+impl Gate {
+    fn input(&mut self, input: Input) -> Step {
+        let step = self.core.handle(&self.now, input, &self.memory).unwrap();
+        for write in &step.writes {
+            match write {
+                Write::Redeem { pass_id, by } => {
+                    self.memory.redeemed.borrow_mut().insert(pass_id.clone(), by.clone());
+                }
+                Write::Seal { number, .. } => {
+                    self.memory.seals.borrow_mut().insert(number.clone());
+                }
+            }
+        }
+        step
+    }
+    fn wait(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms = self.now.wall_ms.map(|w| w + i64::try_from(ms).unwrap());
+    }
+    fn device(&mut self, device: &str, report: Report) -> Step {
+        self.input(Input::Device { device: DeviceId::new(device).unwrap(), report })
+    }
+    fn scan(&mut self, text: &str) -> Step {
+        self.device("scanner", Report::Scan { bytes: text.as_bytes().to_vec() })
+    }
+    fn warm(&mut self, step: &Step, mdeg: i32) -> Step {
+        let ticket = ticket(step, &Command::Measure).expect("the thermometer was asked");
+        let mut last = Step::default();
+        for _ in 0..5 {
+            let frame = Temperature { object_mdeg: mdeg, ambient_mdeg: Some(21_000), body_grade: true };
+            last = self.device("thermometer", Report::Temperature { ticket, frame });
+        }
+        last
+    }
+    fn act(&mut self, action: Action) -> Step {
+        self.act_as("li", Role::Transport, action)
+    }
+    fn act_as(&mut self, id: &str, role: Role, action: Action) -> Step {
+        let officer = Officer { id: OfficerId::new(id).unwrap(), role };
+        self.input(Input::Desk { lane: self.lane.clone(), officer, action })
+    }
+    fn answer(&mut self, question: &str, value: &str) -> Step {
+        let step = self.act(Action::Answer { question: question.into(), value: value.into() });
+        assert_eq!(step.reply, Some(Ok(())), "{question}={value}");
+        step
+    }
+    fn photo(&mut self, step: &Step, sharpness: u32, luma: u8) -> Step {
+        let (ticket, role) = step
+            .requests
+            .iter()
+            .find_map(|r| if let Command::Capture { role } = &r.command { Some((r.ticket, role.clone())) } else { None })
+            .expect("the camera was asked");
+        let photo = Photo { sha256: format!("{role}-{}", ticket.0), bytes: 9, width: 4, height: 3, sharpness, luma };
+        self.device("camera", Report::Photo { ticket, photo })
+    }
+    fn override_to(&self, outcome: Outcome, second: Option<Officer>) -> Action {
+        let visit = self.visit_id();
+        Action::Override { visit, outcome, reason: "paper_seen".into(), note: String::new(), second }
+    }
+    fn visit_id(&self) -> VisitId {
+        let state = &self.core.lane(&self.lane).unwrap().state;
+        state.visit.as_ref().or(state.recent.front()).unwrap().id
+    }
+}
+
+fn ticket(step: &Step, command: &Command) -> Option<Ticket> {
+    step.requests.iter().find(|r| r.command == *command).map(|r| r.ticket)
+}
+
+fn opened(step: &Step) -> bool {
+    step.requests.iter().any(|r| matches!(r.command, Command::Pulse { .. }))
+}
+
+fn verdict(step: &Step) -> (String, Vec<String>) {
+    let event = step.events.iter().find(|e| e.kind == "transaction").expect("a verdict");
+    let codes = event.data["codes"].as_array().unwrap().iter().map(|c| c.as_str().unwrap().to_owned());
+    (event.data["outcome"].as_str().unwrap().to_owned(), codes.collect())
+}
+
+fn kinds(step: &Step) -> Vec<&str> {
+    step.events.iter().map(|e| e.kind.as_str()).collect()
+}
+
+#[test]
+fn a_pupil_with_all_in_order_goes_in() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    let step = g.warm(&step, 36_600);
+    assert_eq!(verdict(&step), ("ADMIT".into(), vec!["OK".into()]));
+    assert!(opened(&step));
+    assert_eq!(kinds(&step), ["temperature", "transaction", "arrival"]);
+    let text = serde_json::to_string(&step.events.iter().map(|e| &e.data).collect::<Vec<_>>()).unwrap();
+    assert!(!text.contains("green") && !text.contains("张"), "no id and no name leaves: {text}");
+}
+
+#[test]
+fn the_school_rules_give_their_verdicts() {
+    for (card, mdeg, outcome, first) in [
+        ("late", 36_600, "HOLD", "H_TEST_EXPIRED"),
+        ("red", 36_600, "DENY", "H_RED"),
+        ("held", 36_600, "HOLD", "L_HOLD"),
+        ("future", 36_600, "HOLD", "H_TEST_EXPIRED"),
+        ("nobody", 36_600, "HOLD", "C_UNKNOWN"),
+    ] {
+        let mut g = gate("school-gate");
+        let step = g.scan(card);
+        let step = g.warm(&step, mdeg);
+        let (got, codes) = verdict(&step);
+        assert_eq!((got.as_str(), codes[0].as_str()), (outcome, first), "{card}");
+        assert!(!opened(&step), "{card}");
+    }
+}
+
+#[test]
+fn a_bad_code_is_judged_without_measuring_anybody() {
+    let mut g = gate("school-gate");
+    let step = g.scan("HC1:NOT A PASS");
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["C_UNREADABLE".into()]));
+    assert!(step.requests.is_empty());
+}
+
+#[test]
+fn a_high_temperature_is_measured_three_times_five_seconds_apart() {
+    let mut g = gate("school-gate");
+    let mut step = g.scan("green");
+    for round in 1..=3 {
+        step = g.warm(&step, 38_100);
+        if round < 3 {
+            assert!(!kinds(&step).contains(&"transaction"));
+            g.wait(4_999);
+            assert!(ticket(&g.input(Input::Tick), &Command::Measure).is_none());
+            g.wait(1);
+            step = g.input(Input::Tick);
+        }
+    }
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
+    assert!(kinds(&step).contains(&"fever"));
+    assert!(!opened(&step));
+}
+
+#[test]
+fn two_normal_rechecks_clear_one_high_reading() {
+    let mut g = gate("school-gate");
+    let mut step = g.scan("green");
+    for mdeg in [37_900, 36_700, 36_600] {
+        step = g.warm(&step, mdeg);
+        if mdeg != 36_600 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    assert_eq!(verdict(&step).0, "ADMIT");
+}
+
+#[test]
+fn a_low_reading_never_admits_by_itself() {
+    let mut g = gate("school-gate");
+    let mut step = g.scan("green");
+    for round in 0..3 {
+        step = g.warm(&step, 33_800);
+        if round < 2 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["T_LOW".into()]));
+}
+
+#[test]
+fn a_late_frame_of_an_old_request_is_not_taken() {
+    let mut g = gate("school-gate");
+    let old = g.scan("green");
+    g.act(Action::Cancel("left".into()));
+    g.wait(4_000);
+    let new = g.scan("other");
+    let step = g.warm(&old, 36_600);
+    assert!(!kinds(&step).contains(&"transaction"), "the reading of the one before is not this one's");
+    let step = g.warm(&new, 36_600);
+    assert_eq!(verdict(&step).0, "ADMIT");
+}
+
+#[test]
+fn the_same_code_is_one_read_then_the_same_result_then_a_new_visit() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    let step = g.warm(&step, 36_600);
+    let done = ticket(&step, &Command::Pulse { ms: 700 }).unwrap();
+    g.device("barrier", Report::Done { ticket: done });
+    g.wait(1_000);
+    assert!(g.scan("green").events.is_empty(), "one read");
+    g.wait(9_000);
+    g.input(Input::Tick);
+    let step = g.scan("green");
+    assert_eq!(kinds(&step), ["repeat"]);
+    assert!(!opened(&step), "shown again, not opened again");
+    g.wait(60_000);
+    g.input(Input::Tick);
+    assert!(ticket(&g.scan("green"), &Command::Measure).is_some(), "a new visit");
+}
+
+#[test]
+fn a_barrier_that_never_confirmed_opens_on_a_second_scan() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    let step = g.warm(&step, 36_600);
+    assert!(opened(&step));
+    g.wait(5_000);
+    assert!(kinds(&g.input(Input::Tick)).contains(&"device"));
+    g.wait(4_000);
+    assert!(opened(&g.scan("green")));
+}
+
+#[test]
+fn stale_lists_and_a_doubtful_clock_follow_the_fail_mode() {
+    let mut g = gate("school-gate");
+    g.memory.issued.insert("status".into(), WALL - 25 * HOUR);
+    let step = g.scan("green");
+    assert_eq!(verdict(&g.warm(&step, 36_600)), ("REFER".into(), vec!["X_STALE".into()]));
+    let mut g = gate("school-gate");
+    g.now.synced = false;
+    let step = g.scan("green");
+    assert_eq!(verdict(&g.warm(&step, 36_600)), ("REFER".into(), vec!["X_CLOCK".into()]));
+}
+
+#[test]
+fn an_override_keeps_the_verdict_and_opens() {
+    let mut g = gate("school-gate");
+    let step = g.scan("late");
+    g.warm(&step, 36_600);
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert!(opened(&step));
+    assert_eq!(kinds(&step), ["override"]);
+    assert_eq!(step.events[0].data["from"], json!("HOLD"));
+    let visit = g.core.lane(&g.lane).unwrap().state.visit.clone().unwrap();
+    assert_eq!(visit.verdict.as_ref().map(|v| v.outcome), Some(Outcome::Hold), "never rewritten");
+    assert_eq!(visit.outcome(), Some(Outcome::Admit));
+}
+
+#[test]
+fn a_red_status_needs_a_supervisor_as_well() {
+    let mut g = gate("school-gate");
+    let step = g.scan("red");
+    g.warm(&step, 36_600);
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed");
+    let own = Officer { id: OfficerId::new("li").unwrap(), role: Role::Supervisor };
+    let step = g.act_as("li", Role::Supervisor, g.override_to(Outcome::Admit, Some(own)));
+    assert!(step.reply.unwrap().is_err(), "nobody signs twice");
+    let boss = Officer { id: OfficerId::new("wang").unwrap(), role: Role::Supervisor };
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, Some(boss)));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert!(opened(&step));
+    let step = g.act_as("root", Role::Admin, g.override_to(Outcome::Deny, None));
+    assert!(step.reply.unwrap().is_err(), "an administrator decides nothing");
+}
+
+fn truck(g: &mut Gate, plate: &str) -> Step {
+    let step = g.scan(plate);
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("plate".into()));
+    g.answer("plate", plate);
+    let step = g.answer("crew", "2");
+    g.warm(&step, 36_500)
+}
+
+fn seal(g: &mut Gate, first: &str, second: &str) -> Step {
+    let (first, second) = (first.to_owned(), second.to_owned());
+    g.act(Action::Seal { first, second, kind: "bolt".into(), door: "rear".into() })
+}
+
+#[test]
+fn a_truck_is_sealed_photographed_and_released_once() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    assert_eq!(seal(&mut g, "LN0045678", "LN0045679").reply.unwrap().unwrap_err().code, "seal_differs");
+    assert_eq!(seal(&mut g, "XX0045678", "XX0045678").reply.unwrap().unwrap_err().code, "seal_stock");
+    let step = seal(&mut g, "LN0045678", "ln0045678");
+    g.photo(&step, 3, 90);
+    assert!(g.act(Action::Accept("closeup".into())).reply.unwrap().is_err(), "blurred");
+    let step = g.act(Action::Retake("closeup".into()));
+    g.photo(&step, 200, 10);
+    assert!(g.act(Action::Accept("closeup".into())).reply.unwrap().is_err(), "dark");
+    let step = g.act(Action::Retake("closeup".into()));
+    g.photo(&step, 200, 90);
+    let step = g.act(Action::Accept("closeup".into()));
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("overall".into()));
+    assert!(g.act(Action::Confirm(vec!["view".into()])).reply.unwrap().is_err(), "every check");
+    let all = ["view", "verify", "tug", "twist"].map(str::to_owned).to_vec();
+    let step = g.act(Action::Confirm(all));
+    assert_eq!(verdict(&step).0, "ADMIT");
+    assert_eq!(kinds(&step), ["transaction", "pass_used", "seal_applied", "evidence"]);
+    assert!(opened(&step));
+    assert_eq!(step.writes.len(), 2);
+    let evidence = &step.events[3].data;
+    let manifest = evidence["manifest"].as_str().unwrap();
+    assert!(evidence::verify(g.key.public(), manifest.as_bytes(), evidence["signature"].as_str().unwrap()));
+    assert!(manifest.contains("LN0045678") && manifest.contains("closeup-"));
+
+    g.wait(100_000);
+    g.input(Input::Tick);
+    truck(&mut g, "辽P12345");
+    assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply.unwrap().unwrap_err().code, "seal_used");
+    assert_eq!(seal(&mut g, "LN0045680", "LN0045680").reply, Some(Ok(())));
+}
+
+#[test]
+fn a_used_pass_is_denied_whoever_holds_it() {
+    let mut g = gate("truck-supplies");
+    let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(900), at_ms: Some(WALL) };
+    g.memory.redeemed.borrow_mut().insert(":辽P12345".into(), by);
+    truck(&mut g, "辽P12345");
+    let step = seal(&mut g, "LN0045678", "LN0045678");
+    g.photo(&step, 200, 90);
+    let step = g.act(Action::Accept("closeup".into()));
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("overall".into()));
+    let step = g.act(Action::Confirm(["view", "verify", "tug", "twist"].map(str::to_owned).to_vec()));
+    assert_eq!(verdict(&step), ("DENY".into(), vec!["D_USED".into()]));
+    assert!(!opened(&step));
+}
+
+#[test]
+fn another_plate_another_crew_or_no_approval_hold_the_truck() {
+    let mut g = gate("truck-supplies");
+    let step = g.scan("辽P12345");
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("plate".into()));
+    assert!(g.act(Action::Answer { question: "plate".into(), value: "LP12345".into() }).reply.unwrap().is_err());
+    g.answer("plate", "辽P54321");
+    let step = g.answer("crew", "4");
+    let step = g.warm(&step, 36_500);
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_PLATE".into(), "V_CREW".into()]));
+
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P99999");
+    let step = g.act_as("zhao", Role::Guard, Action::Approve(true));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "role");
+    let step = g.act(Action::Approve(false));
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
+    let step = g.act(g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert!(!opened(&step), "an override of a check goes on to the seal, it opens nothing");
+    assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply, Some(Ok(())));
+}
+
+fn triage(g: &mut Gate, card: &str, mdeg: i32, travel: &str, symptoms: &str) -> Step {
+    let mut step = g.scan(card);
+    for round in 0..3 {
+        g.warm(&step, mdeg);
+        if (35_000..37_300).contains(&mdeg) || round == 2 {
+            break;
+        }
+        g.wait(5_000);
+        step = g.input(Input::Tick);
+    }
+    g.answer("mask", "yes");
+    g.answer("travel", travel);
+    g.answer("symptoms", symptoms)
+}
+
+#[test]
+fn triage_refers_fever_travel_and_symptoms_and_denies_nobody() {
+    for (card, mdeg, travel, symptoms, outcome, first) in [
+        ("green", 36_600, "no", "no", "ADMIT", "OK"),
+        ("green", 38_200, "no", "no", "REFER", "T_HIGH"),
+        ("green", 36_600, "yes", "no", "REFER", "H_OUT_OF_CITY"),
+        ("green", 36_600, "no", "yes", "REFER", "H_SYMPTOM"),
+        ("red", 36_600, "no", "no", "REFER", "H_RED"),
+        ("late", 36_600, "no", "no", "ADMIT", "OK"),
+        ("stranger", 36_600, "no", "no", "ADMIT", "OK"),
+    ] {
+        let mut g = gate("pre-triage");
+        let step = triage(&mut g, card, mdeg, travel, symptoms);
+        let (got, codes) = verdict(&step);
+        assert_eq!((got.as_str(), codes[0].as_str()), (outcome, first), "{card} {mdeg} {travel} {symptoms}");
+        assert_eq!(kinds(&step).contains(&"fever_referral"), outcome == "REFER");
+        assert!(kinds(&step).contains(&"triage"));
+    }
+}
+
+#[test]
+fn no_code_can_deny_care() {
+    let (name, text) = shipped::find("pre-triage").unwrap();
+    let profile = read(name, text).unwrap();
+    for &code in Code::ALL {
+        assert_ne!(profile.outcome(code), Outcome::Deny, "{}", code.word());
+    }
+}
+
+#[test]
+fn a_lane_goes_on_where_it_was_after_a_restart() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    let state = g.core.lane(&g.lane).unwrap().state.clone();
+    let json = serde_json::to_string(&state).unwrap();
+    let states = BTreeMap::from([(g.lane.clone(), serde_json::from_str(&json).unwrap())]);
+    g.core = restarted("truck-supplies", states);
+    g.now.mono_ms = 5;
+    g.core.resume(&g.now, &g.memory).unwrap();
+    assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply, Some(Ok(())));
+}
+
+fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane::LaneState>) -> Core {
+    let donor = gate(profile);
+    let lane = donor.core.lane(&donor.lane).unwrap();
+    let (name, text) = shipped::find(profile).unwrap();
+    let setup = Setup {
+        lane: donor.lane.clone(),
+        profile: read(name, text).unwrap(),
+        devices: lane.setup.devices.clone(),
+        region: lane.setup.region.clone(),
+        trust: lane.setup.trust.clone(),
+        subjects: lane.setup.subjects.clone(),
+        key: lane.setup.key.clone(),
+    };
+    Core::new(vec![setup], states)
+}
+
+#[test]
+fn an_asked_barrier_is_not_asked_again_after_a_restart() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    assert!(opened(&g.warm(&step, 36_600)));
+    let state = g.core.lane(&g.lane).unwrap().state.clone();
+    g.core = restarted("school-gate", BTreeMap::from([(g.lane.clone(), state)]));
+    let step = g.core.resume(&g.now, &g.memory).unwrap();
+    assert!(!opened(&step));
+    let visit = g.core.lane(&g.lane).unwrap().state.visit.clone().unwrap();
+    assert_eq!(visit.stage, Stage::Done);
+}
+
+#[test]
+fn the_public_screen_never_says_why_or_who() {
+    let mut g = gate("school-gate");
+    let step = g.scan("red");
+    g.warm(&step, 38_500);
+    let lane = g.core.lane(&g.lane).unwrap();
+    let text = view::screen(lane, &g.now, None, 1).to_string();
+    for secret in ["red", "H_RED", "38", "小明", "negative"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    drop(view::desk(lane, &g.now, None, "off"));
+}

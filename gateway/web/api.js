@@ -1,0 +1,83 @@
+// Every request to the gateway. A refusal or a failure becomes an ApiError that carries the words
+// for the officer in both languages.
+
+import { text } from "./strings.js";
+
+const TIMEOUT_MS = 10_000;
+const ROOT = "/api/v1";
+
+export class ApiError extends Error {
+  /** `status` 0 means that no answer came; then nobody knows whether the gateway recorded it. */
+  constructor(status, code, words, detail = "") {
+    super(`${code} (${status})`);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.words = words;
+    this.detail = detail;
+  }
+}
+
+async function call(method, path, body) {
+  let response;
+  let raw;
+  try {
+    response = await fetch(ROOT + path, {
+      method,
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    raw = await response.text();
+  } catch {
+    throw new ApiError(0, "no_answer", text("err_no_answer"));
+  }
+  const data = parse(raw);
+  if (!response.ok) throw refusal(response.status, data?.error);
+  if (data === undefined) throw new ApiError(response.status, "bad_answer", text("err_bad_answer"));
+  return data;
+}
+
+function parse(raw) {
+  if (raw === "") return null;
+  try {
+    return JSON.parse(raw);
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(status, error) {
+  const fallback = text("err_refused");
+  const words = { zh: error?.zh || fallback.zh, en: error?.en || fallback.en };
+  return new ApiError(status, error?.code ?? `http_${status}`, words, error?.detail ?? "");
+}
+
+function lanePath(lane, rest) {
+  return `/lanes/${encodeURIComponent(lane)}/${rest}`;
+}
+
+export const getLanes = () => call("GET", "/lanes");
+export const getStatus = () => call("GET", "/status");
+export const getOfficers = () => call("GET", "/officers");
+export const getSession = () => call("GET", "/session");
+export const signIn = (officer, pin) => call("POST", "/session", { officer, pin });
+export const signOut = () => call("DELETE", "/session");
+export const postAction = (lane, body) => call("POST", lanePath(lane, "actions"), body);
+export const searchName = (lane, name) =>
+  call("GET", lanePath(lane, `search?name=${encodeURIComponent(name)}`));
+
+export const getDemo = () => call("GET", "/demo");
+export const postDemo = (what, body) => call("POST", `/demo/${what}`, body);
+
+export const screenStream = (lane) => ROOT + lanePath(lane, "screen");
+export const deskStream = (lane) => ROOT + lanePath(lane, "desk");
+export const statusStream = () => `${ROOT}/status/events`;
+export const photoUrl = (sha256) => `${ROOT}/photos/${encodeURIComponent(sha256)}`;
+
+/** The lane named by the page's own address, /lane/ID or /desk/ID. */
+export function laneOfPage() {
+  return decodeURIComponent(location.pathname.split("/")[2] ?? "");
+}

@@ -1,0 +1,177 @@
+// The panel with the one thing that the desk must do now. One renderer per kind of Ask; what was
+// typed survives a redraw in `drafts` until the gateway asks for something else.
+
+import { byId, byTestid, fill, h, mayAutofocus } from "./dom.js";
+import { icon } from "./icons.js";
+import { askConfirm, askPhoto, askSeal } from "./desk-evidence.js";
+import { readingValue, verdictBand } from "./desk-view.js";
+import { faultBox } from "./pinpad.js";
+import { plateKeys, tidyPlate } from "./plate.js";
+import { lang, pick, t, text } from "./strings.js";
+
+const RENDERERS = {
+  scan: () => [],
+  wait: () => [],
+  temperature: askTemperature,
+  question: askQuestion,
+  approve: askApprove,
+  seal: askSeal,
+  photo: askPhoto,
+  confirm: askConfirm,
+};
+const NUMBER_KEYS_MAX = 9;
+const FAULT_MS = 12_000;
+
+/** @param {function(object): Promise<boolean>} act posts an action; refusals come back to `fail` */
+export function createAsk(act) {
+  const root = byId("ask");
+  const fault = faultBox("error", FAULT_MS);
+  let drawn = "";
+  let draft = {};
+  let draftKey = "";
+  let waitTimer = null;
+
+  /** `link` is live, connecting or lost; without a live link nothing is asked. */
+  function update(desk, link) {
+    const ask = desk?.ask ?? null;
+    const visit = desk?.visit ?? null;
+    const photo = ask?.kind === "photo" ? visit?.photos : null;
+    const key = JSON.stringify([lang(), link, desk?.mode, visit?.id, ask, photo, visit?.verdict, ask?.kind === "temperature" && visit?.readings]);
+    if (key === drawn) return;
+    drawn = key;
+    const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);
+    const isNew = nextKey !== draftKey;
+    if (isNew) {
+      draft = {};
+      draftKey = nextKey;
+      fault.clear();
+    }
+    draw({ desk, ask, visit, link, isNew });
+  }
+
+  function draw({ desk, ask, visit, link, isNew }) {
+    clearInterval(waitTimer);
+    const focused = document.activeElement?.closest("#ask") ? document.activeElement.dataset.testid : null;
+    const quiet = !ask || ask.kind === "scan" || ask.kind === "wait";
+    const context = { ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every };
+    root.dataset.kind = ask?.kind ?? "none";
+    root.dataset.id = ask?.id ?? ask?.role ?? "";
+    root.setAttribute("aria-label", t("desk_now"));
+    fill(root,
+      visit?.verdict ? verdictBand(visit.verdict, quiet) : null,
+      h("div", { class: "ask-head" }, heading(ask, link, quiet && Boolean(visit?.verdict)), h("div", { class: "fault-room" }, fault.element)),
+      ask ? h("div", { class: `ask-body ask-${ask.kind}` }, (RENDERERS[ask.kind] ?? RENDERERS.wait)(context)) : null);
+    if (focused) byTestid(focused, root)?.focus();
+    else if (isNew && mayAutofocus() && !document.querySelector("dialog[open]")) root.querySelector("[data-autofocus]")?.focus();
+  }
+
+  function every(ms, fn) {
+    waitTimer = setInterval(fn, ms);
+    fn();
+  }
+
+  return {
+    update,
+    fail: fault.show,
+    clearFault: fault.clear,
+    /** Enter outside a field. */
+    primary() {
+      root.querySelector("[data-primary]")?.click();
+    },
+    /** A number key: the n-th choice, or the number itself. */
+    digit(n) {
+      root.querySelector(`[data-key="${n}"]`)?.click();
+    },
+  };
+}
+
+function heading(ask, link, small) {
+  const live = link === "live";
+  const words = live ? (ask ? pick(ask.prompt) : t("desk_no_ask")) : t(`lane_${link}`);
+  return h("h2", { class: small ? "prompt small" : "prompt", testid: "prompt", "aria-live": "polite" },
+    icon(live ? ask?.kind ?? "wait" : "lost"), h("span", { text: words }));
+}
+
+function askTemperature({ ask, visit, every }) {
+  const readings = visit?.readings ?? [];
+  const last = readings[readings.length - 1];
+  const countdown = h("p", { class: "hint", testid: "wait" });
+  if (ask.wait_s > 0 && readings.length > 0) {
+    const until = performance.now() + ask.wait_s * 1000;
+    every(250, () => {
+      const left = Math.ceil((until - performance.now()) / 1000);
+      countdown.textContent = left > 0 ? t("ask_wait", { n: left }) : t("ask_ready");
+    });
+  }
+  return [
+    h("p", { class: "big-reading" }, last ? readingValue(last) : "—"),
+    h("p", { class: "hint", text: t("ask_try", { n: ask.try, m: ask.tries }) }),
+    countdown,
+  ];
+}
+
+function askQuestion(context) {
+  const { ask } = context;
+  if (ask.input === "choice") {
+    return h("div", { class: "choices" }, ask.options.map((option, i) => choice(context, option.value, pick(option.text), i + 1)));
+  }
+  if (ask.input === "number" && ask.min >= 0 && ask.max <= NUMBER_KEYS_MAX) {
+    const numbers = Array.from({ length: ask.max - ask.min + 1 }, (_, i) => ask.min + i);
+    return h("div", { class: "choices numbers" }, numbers.map((n) => choice(context, String(n), String(n), n, false)));
+  }
+  return typedAnswer(context);
+}
+
+function choice({ ask, act }, value, words, key, showKey = true) {
+  return h("button", {
+    class: "button choice", type: "button", testid: `answer-${value}`, data: { key },
+    on: { click: () => act({ action: "answer", question: ask.id, value }) },
+  }, showKey && key <= 9 ? h("kbd", { text: key }) : null, h("span", { text: words }));
+}
+
+function typedAnswer({ ask, draft, act, fail, clear }) {
+  const plate = ask.input === "plate";
+  const number = ask.input === "number";
+  const field = h("input", {
+    class: "input", type: "text", inputmode: number ? "numeric" : null, autocomplete: "off", spellcheck: "false",
+    autocapitalize: plate ? "characters" : null, maxlength: plate ? 12 : 120, testid: "answer-input", data: { autofocus: "" },
+    value: draft.value ?? "", "aria-label": plate ? t("ask_plate") : t("ask_text"), placeholder: plate ? t("ask_plate_hint") : null,
+    on: { input: () => { draft.value = field.value; clear(); } },
+  });
+  function submit(event) {
+    event.preventDefault();
+    const value = plate ? tidyPlate(field.value) : field.value.trim();
+    if (value === "") return fail(text("ask_empty"));
+    if (number && !inRange(value, ask)) return fail(numberHint("ask_number_bad", ask));
+    act({ action: "answer", question: ask.id, value });
+  }
+  return h("form", { class: "typed", on: { submit } },
+    h("div", { class: "typed-row" }, field,
+      h("button", { class: "button primary", type: "submit", testid: "answer-ok", data: { primary: "" }, text: t("ask_ok") })),
+    number ? h("p", { class: "hint", text: t("ask_number", { min: ask.min, max: ask.max }) }) : null,
+    plate ? plateKeys(field) : null);
+}
+
+function inRange(value, ask) {
+  return /^-?\d+$/.test(value) && Number(value) >= ask.min && Number(value) <= ask.max;
+}
+
+function numberHint(key, ask) {
+  const words = text(key);
+  const filled = (s) => s.replace("{min}", ask.min).replace("{max}", ask.max);
+  return { zh: filled(words.zh), en: filled(words.en) };
+}
+
+function askApprove({ draft, act }) {
+  const note = h("input", {
+    class: "input", type: "text", maxlength: 200, autocomplete: "off", testid: "approve-note", value: draft.note ?? "",
+    on: { input: () => { draft.note = note.value; } },
+  });
+  const send = (approve) => act({ action: "approve", approve, note: note.value.trim() });
+  return [
+    h("label", { class: "field" }, h("span", { text: t("approve_note") }), note),
+    h("div", { class: "approve" },
+      h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") })),
+      h("button", { class: "button primary", type: "button", testid: "approve-yes", data: { primary: "" }, on: { click: () => send(true) } }, icon("tick"), h("span", { text: t("approve_yes") }))),
+  ];
+}

@@ -1,0 +1,96 @@
+// The small dialogs of the desk: type a code, find a name, cancel the visit. Each is a native
+// <dialog>, so Esc closes it and the rest of the page is inert meanwhile.
+
+import { photoUrl, searchName } from "./api.js";
+import { byId, fill, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { faultBox } from "./pinpad.js";
+import { plateKeys } from "./plate.js";
+import { pick, t, text } from "./strings.js";
+
+/**
+ * Opens a dialog that removes itself when it closes.
+ * @param {function(function(), object): (Node|Node[])} build gets `close` and the fault box
+ */
+export function openDialog(testid, title, build) {
+  closeDialogs();
+  const fault = faultBox(`${testid}-error`);
+  const close = () => dialog.close();
+  const dialog = h("dialog", { class: `dialog dialog-${testid}`, testid: `${testid}-dialog`, "aria-label": title, on: { close: () => dialog.remove() } });
+  fill(dialog,
+    h("div", { class: "dialog-head" },
+      h("div", { class: "dialog-title" }, h("h2", { text: title }), h("div", { class: "fault-room" }, fault.element)),
+      h("button", { class: "button", type: "button", testid: "dialog-close", "aria-label": t("dialog_close"), on: { click: close } }, icon("cross"), h("kbd", { text: "Esc" }))),
+    build(close, fault));
+  byId("dialogs").append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+}
+
+/** Types what a scanner could not read. `withPlates` offers the plate keys as well. */
+export function openEnter(act, withPlates) {
+  openDialog("enter", t("enter_title"), (close, fault) => {
+    const field = h("input", {
+      class: "input", type: "text", autocomplete: "off", spellcheck: "false", maxlength: 2000, testid: "enter-text",
+      "aria-label": t("enter_label"), autofocus: true,
+    });
+    const submit = async (event) => {
+      event.preventDefault();
+      const typed = field.value.trim();
+      if (typed === "") return fault.show(text("ask_empty"));
+      if (await act({ action: "enter", text: typed }, fault.show)) close();
+    };
+    return h("form", { class: "typed", on: { submit } },
+      h("div", { class: "typed-row" }, field,
+        h("button", { class: "button primary", type: "submit", testid: "enter-ok", text: t("ask_ok") })),
+      withPlates ? h("details", {}, h("summary", { class: "button", testid: "enter-plate-keys", text: t("enter_plate_keys") }), plateKeys(field)) : null);
+  });
+}
+
+export function openSearch(lane, act) {
+  openDialog("search", t("search_title"), (close, fault) => {
+    const field = h("input", {
+      class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "search-name", "aria-label": t("search_label"), autofocus: true,
+    });
+    const results = h("div", { class: "results", "aria-live": "polite" });
+    const submit = async (event) => {
+      event.preventDefault();
+      if (field.value.trim() === "") return fault.show(text("ask_empty"));
+      fault.clear();
+      try {
+        const found = await searchName(lane, field.value.trim());
+        fill(results, found.length === 0 ? h("p", { class: "quiet", testid: "search-none", text: t("search_none") }) : found.map(result));
+      } catch (error) {
+        if (!error.words) throw error;
+        fault.show(error.words);
+      }
+    };
+    const result = (person) => h("button", {
+      class: "button result", type: "button", testid: `search-result-${person.id}`,
+      on: { click: async () => { if (await act({ action: "enter", text: person.id }, fault.show)) close(); } },
+    },
+    person.photo ? h("img", { class: "result-photo", src: photoUrl(person.photo), alt: "" }) : null,
+    h("b", { text: person.name }), h("span", { text: typeof person.detail === "string" ? person.detail : pick(person.detail) }));
+    return [
+      h("form", { class: "typed-row", on: { submit } }, field,
+        h("button", { class: "button primary", type: "submit", testid: "search-ok", text: t("search_ok") })),
+      results,
+    ];
+  });
+}
+
+export function openCancel(act) {
+  openDialog("cancel", t("cancel_title"), (close, fault) => [
+    h("p", { text: t("cancel_text") }),
+    h("div", { class: "approve" },
+      h("button", { class: "button", type: "button", testid: "cancel-back", text: t("dialog_close"), autofocus: true, on: { click: close } }),
+      h("button", {
+        class: "button danger", type: "button", testid: "cancel-ok", text: t("cancel_ok"),
+        on: { click: async () => { if (await act({ action: "cancel", reason: "left" }, fault.show)) close(); } },
+      })),
+  ]);
+}

@@ -1,0 +1,167 @@
+// The Asks that make evidence: seal, photo, confirm.
+
+import { h, setText } from "./dom.js";
+import { icon } from "./icons.js";
+import { photoImage } from "./desk-view.js";
+import { pick, t, text } from "./strings.js";
+
+/** A seal number as it is compared: capital letters, no spaces. */
+export function tidySeal(value) {
+  return value.replace(/\s/g, "").toUpperCase();
+}
+
+export function askSeal({ ask, visit, draft, act, fail, clear }) {
+  const sealed = new Set((visit?.seals ?? []).map((seal) => seal.door));
+  draft.door ??= (ask.doors.find((door) => !sealed.has(door.value)) ?? ask.doors[0])?.value;
+  draft.kind ??= ask.kinds[0]?.value;
+  const match = h("p", { class: "state seal-match", role: "status", testid: "seal-match" });
+  const first = sealField("first", t("seal_first"));
+  const second = sealField("second", t("seal_second"));
+  // The second number is read from the seal again; pasting the first one would compare nothing.
+  second.addEventListener("paste", (event) => event.preventDefault());
+
+  function sealField(name, label) {
+    const field = h("input", {
+      class: "input seal-input", type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "characters",
+      maxlength: 40, testid: `seal-${name}`, data: { autofocus: name === "first" ? "" : null }, "aria-label": label, value: draft[name] ?? "",
+      on: { input: () => { draft[name] = field.value; clear(); compare(); } },
+    });
+    return field;
+  }
+
+  function matches() {
+    return tidySeal(first.value) !== "" && tidySeal(first.value) === tidySeal(second.value);
+  }
+
+  function compare() {
+    const a = tidySeal(first.value);
+    const b = tidySeal(second.value);
+    const [key, level, picture] = matches() ? ["seal_match", "ok", "ok"]
+      : a === "" ? ["seal_start", "off", "off"]
+      : b === "" || a.startsWith(b) ? ["seal_again", "off", "off"] : ["seal_differ", "bad", "bad"];
+    match.dataset.level = level;
+    match.dataset.match = String(matches());
+    match.replaceChildren(icon(picture), h("span", { text: t(key) }));
+    submit.setAttribute("aria-disabled", String(!matches()));
+  }
+
+  function send(event) {
+    event.preventDefault();
+    // A scanner ends the first number with Enter: that leads to the second field.
+    if (event.submitter === null || document.activeElement === first) {
+      if (tidySeal(first.value) !== "" && second.value === "") return second.focus();
+    }
+    if (tidySeal(first.value) === "") return fail(text("seal_start"));
+    if (!matches()) return fail(text(second.value === "" ? "seal_again" : "seal_differ"));
+    act({ action: "seal", first: tidySeal(first.value), second: tidySeal(second.value), kind: draft.kind, door: draft.door });
+  }
+
+  const submit = h("button", { class: "button primary", type: "submit", testid: "seal-ok", data: { primary: "" }, text: t("seal_ok") });
+  compare();
+  return h("form", { class: "seal-form", on: { submit: send } },
+    h("label", { class: "field" }, h("span", { text: t("seal_first") }), first),
+    h("label", { class: "field" }, h("span", { text: t("seal_second") }), second),
+    radios(t("seal_door"), "seal-door", ask.doors, draft, "door"),
+    radios(t("seal_kind"), "seal-kind", ask.kinds, draft, "kind"),
+    h("div", { class: "seal-end" }, match, submit));
+}
+
+function radios(label, prefix, options, draft, name) {
+  const buttons = options.map((option) => h("button", {
+    class: "button", type: "button", role: "radio", testid: `${prefix}-${option.value}`,
+    "aria-checked": String(draft[name] === option.value), text: pick(option.text),
+    on: { click: (event) => {
+      draft[name] = option.value;
+      for (const button of buttons) button.setAttribute("aria-checked", String(button === event.currentTarget));
+    } },
+  }));
+  return h("div", { class: "radios", role: "radiogroup", "aria-label": label }, h("span", { class: "radios-label", text: label }), buttons);
+}
+
+const PHOTO_LEVEL = { missing: "off", taking: "off", review: "warn", retake: "bad", accepted: "ok" };
+
+export function askPhoto({ ask, visit, act }) {
+  const photos = visit?.photos ?? [];
+  const photo = photos.find((one) => one.role === ask.role) ?? { role: ask.role, label: ask.prompt, state: "missing", sha256: null };
+  const send = (action) => () => act({ action, role: ask.role });
+  const button = (testid, key, picture, action, primary) => h("button", {
+    class: primary ? "button primary" : "button", type: "button", testid, data: { primary: primary ? "" : null },
+    on: { click: send(action) },
+  }, icon(picture), h("span", { text: t(key) }));
+
+  const buttons = {
+    missing: () => [button("photo-capture", "photo_do_capture", "photo", "capture", true)],
+    taking: () => [h("p", { class: "hint", text: t("photo_taking") })],
+    review: () => [
+      button("photo-accept", "photo_do_accept", "tick", "accept", true),
+      button("photo-retake", "photo_do_retake", "redo", "retake", false),
+    ],
+    retake: () => [button("photo-retake", "photo_do_retake", "redo", "retake", true)],
+    accepted: () => [button("photo-retake", "photo_do_retake", "redo", "retake", false)],
+  }[photo.state] ?? (() => []);
+
+  return h("div", { class: "photo-form", data: { state: photo.state } },
+    h("div", { class: "preview", testid: "photo-preview", data: { state: photo.state } },
+      photo.sha256 ? photoImage(photo, "preview-img") : icon("photo")),
+    h("div", { class: "photo-side" },
+      h("p", { class: "state", data: { level: PHOTO_LEVEL[photo.state] ?? "off" } }, icon(PHOTO_LEVEL[photo.state] ?? "off"), t(`photo_${photo.state}`)),
+      photo.reason ? h("p", { class: "photo-reason", testid: "photo-reason", text: pick(photo.reason) }) : null,
+      photo.sha256 ? h("p", { class: "hint", text: quality(photo) }) : null,
+      buttons(),
+      h("ul", { class: "photo-roles" }, photos.map((one) => h("li", {
+        class: "state", testid: `photo-role-${one.role}`, data: { level: PHOTO_LEVEL[one.state] ?? "off", state: one.state },
+        "aria-current": one.role === ask.role ? "true" : null,
+      }, icon(PHOTO_LEVEL[one.state] ?? "off"), pick(one.label))))));
+}
+
+function quality(photo) {
+  const parts = [];
+  if (photo.sharpness !== null && photo.sharpness !== undefined) parts.push(`${t("photo_sharpness")} ${Math.round(photo.sharpness)}`);
+  if (photo.exposure) parts.push(t(`exposure_${photo.exposure}`));
+  return parts.join(" · ");
+}
+
+export function askConfirm({ ask, draft, act, fail, clear }) {
+  draft.ticked ??= [];
+  const left = h("p", { class: "hint" });
+  const submit = h("button", {
+    class: "button primary", type: "button", testid: "confirm-ok", data: { primary: "" }, text: t("confirm_ok"), on: { click: send },
+  });
+
+  function refresh() {
+    const missing = ask.checks.filter((check) => !draft.ticked.includes(check.id)).length;
+    submit.setAttribute("aria-disabled", String(missing > 0));
+    setText(left, missing > 0 ? t("confirm_left", { n: missing }) : "");
+    return missing;
+  }
+
+  function toggle(check, button) {
+    const at = draft.ticked.indexOf(check.id);
+    if (at < 0) draft.ticked.push(check.id);
+    else draft.ticked.splice(at, 1);
+    button.setAttribute("aria-checked", String(at < 0));
+    clear();
+    refresh();
+  }
+
+  function send() {
+    const missing = refresh();
+    if (missing > 0) {
+      const words = text("confirm_left");
+      return fail({ zh: words.zh.replace("{n}", missing), en: words.en.replace("{n}", missing) });
+    }
+    act({ action: "confirm", checks: ask.checks.map((check) => check.id) });
+  }
+
+  refresh();
+  return [
+    h("div", { class: "checks" }, ask.checks.map((check, i) => {
+      const button = h("button", {
+        class: "button check", type: "button", role: "checkbox", "aria-checked": String(draft.ticked.includes(check.id)),
+        testid: `check-${check.id}`, data: { key: i + 1 }, on: { click: () => toggle(check, button) },
+      }, h("kbd", { text: i + 1 }), h("span", { class: "box" }, icon("tick")), h("span", { text: pick(check.text) }));
+      return button;
+    })),
+    h("div", { class: "confirm-end" }, left, submit),
+  ];
+}

@@ -1,0 +1,122 @@
+// The override: another outcome, a reason, a note, the officer's PIN and, when the gateway asks for
+// it, a supervisor's. The dialog keeps the visit it was opened for, even if the lane moves on.
+
+import { getOfficers } from "./api.js";
+import { fill, h, show } from "./dom.js";
+import { icon } from "./icons.js";
+import { openDialog } from "./desk-dialogs.js";
+import { pinInput, pinPad } from "./pinpad.js";
+import { pick, t, text } from "./strings.js";
+
+const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
+const SECOND_ROLES = ["supervisor", "admin"];
+
+/** The visit that an override is about: the current one, else the latest. */
+export function overrideTarget(desk) {
+  const last = desk?.last_visits?.[0];
+  return desk?.visit ?? (last ? { id: last.id, name: last.name } : null);
+}
+
+export function openOverride(desk, session, act) {
+  const target = overrideTarget(desk);
+  if (!target) return;
+  openDialog("override", `${t("override_title")} · ${t("override_for")} #${target.id} ${target.name ?? ""}`, (close, fault) =>
+    overrideForm({ target, desk, session, act, close, fault }));
+}
+
+function overrideForm({ target, desk, session, act, close, fault }) {
+  const form = { outcome: null, reason: null, second: null, needSecond: Boolean(desk.second_sign) };
+  const pin = pinInput("override-pin");
+  const secondPin = pinInput("override-second-pin");
+  const note = h("textarea", { class: "input", rows: 1, maxlength: 300, testid: "override-note" });
+  const noteLabel = h("span", { text: t("override_note") });
+  const secondOfficers = h("div", { class: "officers small" });
+  const second = h("div", { class: "second", testid: "override-second" },
+    h("div", {}, h("h3", { text: t("override_second") }), secondOfficers),
+    h("label", { class: "field" }, h("span", { text: t("override_second_pin") }), secondPin));
+  let padTarget = pin;
+  for (const field of [pin, secondPin]) field.addEventListener("focus", () => { padTarget = field; });
+
+  function radio(testid, group, value, ...content) {
+    return h("button", {
+      class: "button", type: "button", role: "radio", "aria-checked": "false", testid, data: { group },
+      on: { click: (event) => {
+        form[group] = value;
+        for (const other of event.currentTarget.parentElement.children) other.setAttribute("aria-checked", String(other === event.currentTarget));
+        noteLabel.textContent = t(reasonNeedsNote() ? "override_note_needed" : "override_note");
+        fault.clear();
+      } },
+    }, content);
+  }
+
+  function reasonNeedsNote() {
+    return Boolean(desk.override_reasons.find((reason) => reason.id === form.reason)?.needs_note);
+  }
+
+  async function askSecond() {
+    form.needSecond = true;
+    show(second, true);
+    padTarget = secondPin;
+    if (secondOfficers.firstChild) return;
+    try {
+      const officers = await getOfficers();
+      fill(secondOfficers, officers
+        .filter((officer) => SECOND_ROLES.includes(officer.role) && officer.id !== session.officer)
+        .map((officer) => radio(`override-second-${officer.id}`, "second", officer.id, officer.name)));
+    } catch (error) {
+      if (!error.words) throw error;
+      fault.show(error.words);
+    }
+  }
+
+  function missing() {
+    if (!form.outcome) return "override_need_outcome";
+    if (!form.reason) return "override_need_reason";
+    if (reasonNeedsNote() && note.value.trim() === "") return "override_need_note";
+    if (pin.value === "") return "override_need_pin";
+    if (form.needSecond && (!form.second || secondPin.value === "")) return "override_need_second";
+    return null;
+  }
+
+  function refused(words, error) {
+    if (error?.code === "second_sign_needed") {
+      askSecond();
+      return fault.show(words);
+    }
+    // A PIN never stays on the screen after it was refused.
+    pin.value = "";
+    secondPin.value = "";
+    padTarget = pin;
+    fault.show(words);
+  }
+
+  async function submit(event) {
+    event?.preventDefault();
+    const lacking = missing();
+    if (lacking) return fault.show(text(lacking));
+    const done = await act({
+      action: "override", visit: target.id, outcome: form.outcome, reason: form.reason, note: note.value.trim(), pin: pin.value,
+      second: form.needSecond ? { officer: form.second, pin: secondPin.value } : null,
+    }, refused);
+    if (done) close();
+  }
+
+  show(second, false);
+  if (form.needSecond) {
+    askSecond();
+    padTarget = pin;
+  }
+  return h("form", { class: "override", on: { submit } },
+    h("div", { class: "override-what" },
+      h("h3", { text: t("override_outcome") }),
+      h("div", { class: "override-outcomes", role: "radiogroup", "aria-label": t("override_outcome") },
+        OUTCOMES.map((outcome) => radio(`override-outcome-${outcome}`, "outcome", outcome, icon(outcome), h("span", { text: t(`outcome_${outcome}`) })))),
+      h("h3", { text: t("override_reason") }),
+      h("div", { class: "override-reasons", role: "radiogroup", "aria-label": t("override_reason") },
+        desk.override_reasons.map((reason) => radio(`override-reason-${reason.id}`, "reason", reason.id, pick(reason.text)))),
+      h("label", { class: "field" }, noteLabel, note),
+      second),
+    h("div", { class: "override-sign" },
+      h("label", { class: "field" }, h("span", { text: t("override_pin") }), pin),
+      pinPad({ prefix: "override", target: () => padTarget, okText: t("override_ok"), onOk: () => submit() })));
+}

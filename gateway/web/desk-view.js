@@ -1,0 +1,140 @@
+// The parts of the desk that only show: step strip, current visit, last visits, status line.
+
+import { photoUrl } from "./api.js";
+import { byId, fill, h } from "./dom.js";
+import { degrees, timeOfDay } from "./format.js";
+import { icon } from "./icons.js";
+import { pick, t } from "./strings.js";
+
+export function outcomeBadge(outcome) {
+  return h("span", { class: "outcome", data: { outcome } }, icon(outcome), h("span", { text: t(`outcome_${outcome}`) }));
+}
+
+export function drawSteps(steps) {
+  const strip = byId("steps");
+  strip.setAttribute("aria-label", t("desk_steps"));
+  fill(strip, steps.map((step) => h("li", {
+    class: "step", testid: `step-${step.id}`, data: { state: step.state },
+    "aria-current": step.state === "current" ? "step" : null,
+  },
+  icon(step.state === "done" ? "tick" : step.state === "skipped" ? "cross" : step.kind),
+  h("span", { text: pick(step.title) }),
+  h("span", { class: "sr", text: t(`step_${step.state}`) }))));
+  const current = strip.querySelector("[aria-current]");
+  if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
+}
+
+export function drawVisit(visit) {
+  const root = byId("visit");
+  if (!visit) {
+    fill(root, h("h2", { text: t("desk_visit") }), h("p", { class: "quiet", text: t("desk_no_visit") }));
+    return;
+  }
+  fill(root,
+    h("h2", {}, `${t("desk_visit")} `, h("small", { text: `#${visit.id} · ${timeOfDay(visit.started)}` })),
+    h("p", { class: "visit-name", testid: "visit-name", text: visit.name ?? t("desk_nobody") }),
+    visit.pass ? passLines(visit.pass) : null,
+    h("dl", { class: "facts" }, facts(visit)));
+}
+
+function passLines(pass) {
+  return h("p", { class: "state", data: { level: pass.verified ? "ok" : "bad" }, testid: "pass" },
+    icon(pass.verified ? "ok" : "bad"),
+    h("span", { text: `${t(pass.verified ? "pass_verified" : "pass_unverified")} (${pass.format})` }));
+}
+
+function facts(visit) {
+  return [
+    (visit.pass?.facts ?? []).map((fact) => fact_(pick(fact.label), fact.value)),
+    (visit.readings ?? []).map((reading) => fact_(t("fact_temperature"), readingValue(reading))),
+    (visit.answers ?? []).map((answer) => fact_(pick(answer.label), answer.value)),
+    (visit.seals ?? []).map((seal) => fact_(t("fact_seal"), `${seal.number} · ${seal.door} · ${seal.kind}`)),
+  ];
+}
+
+function fact_(label, value) {
+  return [h("dt", { text: label }), h("dd", {}, value)];
+}
+
+const READING_LEVEL = { normal: "ok", high: "bad", low: "warn", fault: "warn" };
+
+export function readingValue(reading) {
+  return h("span", {
+    class: "state reading", testid: `reading-${reading.try}`,
+    data: { level: READING_LEVEL[reading.state] ?? "warn", state: reading.state, mdeg: reading.mdeg },
+  }, icon(READING_LEVEL[reading.state] ?? "warn"), `${degrees(reading.mdeg)} ${t(`reading_${reading.state}`)}`);
+}
+
+/** The verdict of a visit as a band; `large` when nothing else asks for the officer's attention. */
+export function verdictBand(verdict, large) {
+  const final = verdict.final ?? verdict.outcome;
+  const over = verdict.overridden;
+  return h("div", {
+    class: large ? "verdict large" : "verdict", testid: "verdict", "aria-live": "assertive",
+    data: { outcome: verdict.outcome, final, overridden: Boolean(over) },
+  },
+  h("div", { class: "outcome", data: { outcome: final } }, icon(final), h("span", { text: t(`outcome_${final}`) })),
+  h("div", { class: "verdict-why" },
+    (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code }, text: pick(code.text) || code.code })),
+    over ? h("p", { testid: "overridden" },
+      `${t("overridden")}: ${over.officer} · ${over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
+}
+
+export function drawLast(desk, onReprint) {
+  const visits = desk?.last_visits ?? [];
+  const mayReprint = desk?.actions?.includes("reprint");
+  const counters = desk?.counters ?? {};
+  fill(byId("last"),
+    h("h2", {}, `${t("desk_last")} `, h("span", { class: "tally" },
+      ["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => h("span", { testid: `counter-${outcome}`, title: t(`outcome_${outcome}`) },
+        icon(outcome), String(counters[outcome] ?? 0))))),
+    visits.length === 0 ? h("p", { class: "quiet", text: t("desk_no_last") }) : null,
+    h("ul", {}, visits.map((visit) => lastVisit(visit, mayReprint, onReprint))));
+}
+
+function lastVisit(visit, mayReprint, onReprint) {
+  const final = visit.final ?? visit.outcome;
+  return h("li", {
+    class: "last-visit", testid: "last-visit", data: { visit: visit.id, outcome: visit.outcome, final, codes: (visit.codes ?? []).join(" ") },
+  },
+  outcomeBadge(final),
+  h("span", { class: "last-who" }, h("b", { text: visit.name ?? `#${visit.id}` }), ` ${timeOfDay(visit.at)}`,
+    h("small", { text: lastNote(visit, final) })),
+  mayReprint ? h("button", {
+    class: "button", type: "button", testid: `reprint-${visit.id}`, "aria-label": `${t("reprint")} #${visit.id}`,
+    on: { click: () => onReprint(visit.id) },
+  }, icon("print")) : null);
+}
+
+function lastNote(visit, final) {
+  const parts = [(visit.codes ?? []).join(" ")];
+  if (final !== visit.outcome) parts.push(`${t("overridden")} (${t(`outcome_${visit.outcome}`)})`);
+  if (visit.notice) parts.push(pick(visit.notice));
+  return parts.filter(Boolean).join(" · ");
+}
+
+/** The line under the header has a fixed height: a banner coming or going moves nothing. */
+export function drawLine({ lost, desk }) {
+  const line = byId("line");
+  const banners = lost ? [banner("lost", "lost", "lost", t("banner_lost"))] : deskBanners(desk);
+  fill(line, banners);
+}
+
+function deskBanners(desk) {
+  if (!desk) return [];
+  const out = [];
+  if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
+  if (desk.lists_stale) out.push(banner("stale", "warn", "warn", t("banner_stale")));
+  if (desk.upstream === "offline") out.push(banner("offline", "calm", "cloud", t("banner_offline")));
+  if (out.length > 0) return out;
+  return [h("span", { class: "state", data: { level: "off" } }, icon("ok"),
+    `${t(desk.upstream === "online" ? "line_online" : "line_off")} · ${t("line_lists_ok")}`)];
+}
+
+function banner(id, level, picture, words) {
+  return h("div", { class: `banner ${level}`, testid: `banner-${id}` }, icon(picture), h("span", { text: words }));
+}
+
+export function photoImage(photo, className) {
+  return h("img", { class: className, src: photoUrl(photo.sha256), alt: pick(photo.label), testid: `photo-${photo.role}` });
+}

@@ -1,0 +1,217 @@
+// The staff desk of one lane: session, stream, actions and keys. What the desk shows is only what
+// the gateway sent last; an action changes nothing on the page until the gateway has recorded it.
+//
+// data-testid, beside lang and theme:
+//   desk (body; data-view = loading|signin|work, data-lost, data-mode), officer, signout,
+//   signin-officer-ID, pin, pin-1 … pin-0, pin-back, pin-ok, signin-error,
+//   banner-lost, banner-offline, banner-stale, banner-closed, step-ID (data-state),
+//   ask (data-kind, data-id = question id or photo role), prompt, wait, error,
+//   answer-VALUE (choices; numbers up to 9), answer-input, answer-ok (plate, text, larger numbers),
+//   plate-key-X, plate-key-back, approve-yes, approve-no, approve-note,
+//   seal-first, seal-second, seal-door-VALUE, seal-kind-VALUE (the first free door and the first
+//   kind are preselected), seal-match (data-match), seal-ok,
+//   photo-capture (state missing), photo-accept and photo-retake (review), photo-retake (retake,
+//   accepted), photo-preview (data-state), photo-ROLE (img), photo-role-ROLE (data-state),
+//   photo-reason, check-ID, confirm-ok,
+//   visit, visit-name, pass, reading-TRY (data-state, data-mdeg),
+//   verdict (data-outcome, data-final, data-overridden), overridden,
+//   last-visit (each row, newest first; data-visit, data-outcome, data-final, data-codes),
+//   reprint-VISIT, counter-OUTCOME,
+//   recheck, override-open, enter-open, search-open, cancel-open, dialog-close,
+//   enter-text, enter-ok, enter-plate-keys, enter-error, search-name, search-ok, search-result-ID,
+//   search-none, search-error, cancel-back, cancel-ok, cancel-error,
+//   override-outcome-OUTCOME, override-reason-ID, override-note, override-pin, override-second,
+//   override-second-OFFICER, override-second-pin, override-1 … override-0, override-back,
+//   override-ok, override-error.
+
+import { ApiError, deskStream, getLanes, getSession, laneOfPage, postAction, signOut } from "./api.js";
+import { createAsk } from "./desk-ask.js";
+import { closeDialogs, openCancel, openEnter, openSearch } from "./desk-dialogs.js";
+import { listenKeys } from "./desk-keys.js";
+import { openOverride, overrideTarget } from "./desk-override.js";
+import { drawLast, drawLine, drawSteps, drawVisit } from "./desk-view.js";
+import { byId, fill, h, setData, setText, show } from "./dom.js";
+import { icon } from "./icons.js";
+import { startPage } from "./page.js";
+import { createSignIn } from "./signin.js";
+import { openStream } from "./sse.js";
+import { otherLang, pick, setLang, t } from "./strings.js";
+
+const lane = laneOfPage();
+let session = null;
+let desk = null;
+let lost = false;
+let stream = null;
+let busy = false;
+let laneTitle = null;
+let drawn = {};
+
+const BAR = [
+  { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
+  { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(desk, session, act) },
+  { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", run: () => openEnter(act, mayHavePlates()) },
+  { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act) },
+  { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act) },
+];
+
+const signin = createSignIn((signedIn) => {
+  session = signedIn;
+  startWork();
+});
+const ask = createAsk(act);
+
+/** Posts one action. `onRefused(words, error)` shows a refusal where the officer acted. */
+async function act(body, onRefused = ask.fail) {
+  if (busy || lost) return false;
+  busy = true;
+  byId("work").setAttribute("aria-busy", "true");
+  try {
+    await postAction(lane, body);
+    ask.clearFault();
+    return true;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401 && error.code !== "wrong_pin") showSignIn();
+    else onRefused(error.words, error);
+    return false;
+  } finally {
+    busy = false;
+    byId("work").removeAttribute("aria-busy");
+  }
+}
+
+function onDesk(message) {
+  desk = message;
+  lost = false;
+  draw();
+}
+
+/** A refused stream looks like a dead one to the browser, so the session is asked for as well. */
+async function onLost() {
+  lost = true;
+  desk = null;
+  closeDialogs();
+  draw();
+  try {
+    await getSession();
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) showSignIn();
+  }
+}
+
+function startWork() {
+  signin.close();
+  lost = false;
+  stream?.close();
+  stream = openStream(deskStream(lane), { desk: onDesk }, onLost);
+  draw();
+}
+
+function showSignIn() {
+  stream?.close();
+  stream = null;
+  session = null;
+  desk = null;
+  lost = false;
+  closeDialogs();
+  signin.open();
+  draw();
+}
+
+async function leave() {
+  try {
+    await signOut();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status !== 401) return ask.fail(error.words);
+  }
+  showSignIn();
+}
+
+function draw() {
+  const view = session ? "work" : byId("signin").hidden ? "loading" : "signin";
+  setData(document.body, { view, lost, mode: desk?.mode });
+  show(byId("work"), view === "work");
+  show(byId("signout"), view === "work");
+  setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
+  setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
+  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  if (view !== "work") return;
+  byId("work").inert = lost;
+  part("steps", desk?.steps, () => drawSteps(desk?.steps ?? []));
+  part("visit", desk?.visit, () => drawVisit(desk?.visit ?? null));
+  part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
+    drawLast(desk, (visit) => act({ action: "reprint", visit })));
+  part("bar", [desk?.actions, Boolean(overrideTarget(desk)), desk?.ask?.kind], drawBar);
+  ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
+}
+
+/** Draws one part of the page, only when what it shows or the language has changed. */
+function part(name, shown, drawPart) {
+  const key = JSON.stringify([t("product"), shown ?? null]);
+  if (drawn[name] === key) return;
+  drawn[name] = key;
+  drawPart();
+}
+
+function drawBar() {
+  const focused = document.activeElement?.closest("#bar") ? document.activeElement.dataset.testid : null;
+  fill(byId("bar"), BAR.map((item) => {
+    const main = item.needs === "recheck" && desk?.ask?.kind === "temperature";
+    return h("button", {
+      class: main ? "button primary" : "button", type: "button", testid: item.testid,
+      disabled: !allowed(item), on: { click: item.run },
+    }, icon(item.picture), h("span", { text: t(item.words) }), item.key ? h("kbd", { text: item.key }) : null);
+  }));
+  if (focused) byId("bar").querySelector(`[data-testid="${focused}"]`)?.focus();
+}
+
+function allowed(item) {
+  if (!desk?.actions?.includes(item.needs)) return false;
+  return item.needs !== "override" || Boolean(overrideTarget(desk));
+}
+
+function runBar(testid) {
+  const item = BAR.find((one) => one.testid === testid);
+  if (session && allowed(item)) item.run();
+}
+
+function mayHavePlates() {
+  return /truck|vehicle|car|seal|transit/.test(desk?.profile ?? "");
+}
+
+listenKeys({
+  F2: () => runBar("recheck"),
+  F4: () => runBar("override-open"),
+  Escape: () => runBar("cancel-open"),
+  Enter: () => {
+    if (desk?.ask?.kind === "temperature") runBar("recheck");
+    else if (session) ask.primary();
+  },
+  l: () => setLang(otherLang()),
+}, (n) => { if (session) ask.digit(n); });
+
+byId("signout").addEventListener("click", leave);
+startPage("title_desk", () => {
+  drawn = {};
+  signin.draw();
+  draw();
+});
+
+getLanes().then((lanes) => {
+  laneTitle = lanes.find((one) => one.id === lane)?.title ?? null;
+  draw();
+}, () => {});
+
+(async function begin() {
+  try {
+    session = await getSession();
+    startWork();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) return showSignIn();
+    lost = true;
+    draw();
+    setTimeout(begin, 2000);
+  }
+})();

@@ -1,0 +1,158 @@
+// The public lane screen: one look per state, readable from the queue.
+//
+// Invariants: a verdict is shown only while the gateway can be heard and for no longer than
+// `shown_for_ms`; an outcome this page does not know is never shown as a pass; the idle look is
+// neutral, never green; of the person nothing appears but the masked name.
+//
+// data-testid: screen (body; data-look = connecting|lost|closed|idle|working|ADMIT|REFER|HOLD|DENY,
+// data-seq, data-step), verdict (only while one is shown; data-outcome, data-visit,
+// data-overridden) or prompt (otherwise): the same element, the huge words; instruction, name,
+// counter-ADMIT|REFER|HOLD|DENY, sound-hint, lang, theme, banner-lost (the hint under the words
+// while the gateway is lost).
+
+import { laneOfPage, screenStream } from "./api.js";
+import { byId, h, setData, setText, show } from "./dom.js";
+import { icon, setIcon } from "./icons.js";
+import { startPage } from "./page.js";
+import { openStream } from "./sse.js";
+import { lang, langTag, otherLang, pick, pickOther, text } from "./strings.js";
+import { playTone, prepareTones } from "./tone.js";
+
+const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
+const SHOWN_DEFAULT_MS = 8_000;
+const SHOWN_MAX_MS = 60_000;
+
+let screen = null;
+let link = "connecting";
+let shown = { key: null, until: 0 };
+let fallTimer = null;
+
+const counters = new Map();
+for (const outcome of OUTCOMES) {
+  const number = h("b", { testid: `counter-${outcome}`, text: "0" });
+  const word = h("span");
+  counters.set(outcome, { number, word });
+  byId("counters").append(h("div", { class: "counter" }, icon(outcome), word, number));
+}
+
+function onScreen(message) {
+  screen = message;
+  link = "live";
+  const verdict = currentVerdict();
+  const key = verdict ? `${verdict.visit}/${verdict.outcome}` : null;
+  if (key && key !== shown.key) {
+    const forMs = Math.min(verdict.shown_for_ms > 0 ? verdict.shown_for_ms : SHOWN_DEFAULT_MS, SHOWN_MAX_MS);
+    shown = { key, until: performance.now() + forMs };
+    clearTimeout(fallTimer);
+    fallTimer = setTimeout(render, forMs + 10);
+    runTimeLeft(forMs);
+    playTone(verdict.outcome);
+  }
+  render();
+}
+
+function onLost() {
+  link = "lost";
+  screen = null;
+  render();
+}
+
+function currentVerdict() {
+  return screen?.mode === "verdict" && OUTCOMES.includes(screen.verdict?.outcome) ? screen.verdict : null;
+}
+
+/** What the page shows now: the look, the huge words, the picture and the lines beneath. */
+function scene() {
+  if (link !== "live") {
+    const words = text(link === "lost" ? "lane_lost" : "lane_connecting");
+    return { look: link, words, picture: "lost", instruction: link === "lost" ? text("lane_lost_hint") : null };
+  }
+  const verdict = currentVerdict();
+  if (verdict && performance.now() < shown.until) {
+    const words = text(`say_${verdict.outcome}`);
+    return { look: verdict.outcome, words, picture: verdict.outcome, instruction: verdict.instruction, verdict };
+  }
+  if (verdict) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: null };
+  switch (screen.mode) {
+    case "idle":
+      return { look: "idle", words: prompt("lane_next"), picture: "scan", instruction: null };
+    case "working":
+      return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: null };
+    case "closed":
+      return { look: "closed", words: text("lane_closed"), picture: "closed", instruction: screen.prompt };
+    default:
+      return { look: "closed", words: text("lane_unclear"), picture: "wait", instruction: null };
+  }
+}
+
+function prompt(fallbackKey) {
+  return pick(screen.prompt) ? screen.prompt : text(fallbackKey);
+}
+
+function render() {
+  const now = scene();
+  const verdict = now.verdict ?? null;
+  setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null });
+  setIcon(byId("picture"), now.picture);
+  putText("title", screen?.title ?? null, true);
+  putText("big", now.words, true);
+  putText("instruction", now.instruction, false);
+  setData(byId("big"), {
+    testid: verdict ? "verdict" : "prompt",
+    outcome: verdict?.outcome,
+    visit: verdict?.visit,
+    overridden: verdict ? Boolean(verdict.overridden) : null,
+  });
+  const size = pick(now.words).length * (lang() === "zh" ? 2 : 1);
+  byId("big").classList.toggle("mid", size > 10 && size <= 14 && lang() === "zh");
+  byId("big").classList.toggle("long", size > (lang() === "zh" ? 14 : 16));
+  byId("instruction").dataset.testid = now.look === "lost" ? "banner-lost" : "instruction";
+  setText(byId("name"), verdict?.name ?? "");
+  show(byId("name"), Boolean(verdict?.name));
+  show(byId("time-left"), verdict !== null);
+  for (const [outcome, counter] of counters) {
+    setText(counter.number, String(screen?.counters?.[outcome] ?? "–"));
+    setText(counter.word, pick(text(`outcome_${outcome}`)));
+  }
+  fillSoundHint();
+  fit();
+}
+
+/** Shrinks the words together until a long instruction fits; a verdict is never cut off. */
+function fit() {
+  const stage = byId("stage");
+  for (let scale = 1; scale >= 0.4; scale -= 0.05) {
+    stage.style.setProperty("--fit", scale.toFixed(2));
+    if (stage.scrollHeight <= stage.clientHeight && stage.scrollWidth <= stage.clientWidth) return;
+  }
+}
+
+/** Puts a Text into #id in the chosen language and into #id-other in the other one. */
+function putText(id, words, keep) {
+  const chosen = byId(id);
+  const other = byId(`${id}-other`);
+  setText(chosen, pick(words));
+  setText(other, pickOther(words));
+  chosen.lang = langTag(lang());
+  other.lang = langTag(otherLang());
+  if (keep) return;
+  show(chosen, Boolean(words));
+  show(other, Boolean(words));
+}
+
+function runTimeLeft(forMs) {
+  const bar = byId("time-left");
+  for (const running of bar.getAnimations()) running.cancel();
+  bar.animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], { duration: forMs, fill: "forwards" });
+}
+
+function fillSoundHint() {
+  const hint = byId("sound-hint");
+  if (!hint.firstChild) hint.append(icon("sound"), h("span"));
+  setText(hint.lastChild, pick(text("sound_hint")));
+}
+
+addEventListener("resize", fit);
+startPage("title_lane", render);
+prepareTones((ready) => show(byId("sound-hint"), !ready));
+openStream(screenStream(laneOfPage()), { screen: onScreen }, onLost);

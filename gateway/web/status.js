@@ -1,0 +1,119 @@
+// The state of the gateway as tables. Every state is a shape, a colour and a word.
+//
+// data-testid: status (body; data-lost), banner-lost, lang, theme, home, and one row each:
+// status-gateway, status-clock, status-upstream, status-store (data-state), status-lane-ID
+// (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing),
+// status-outbox-CLASS (data-state = empty|waiting, data-unpublished, data-unreceipted),
+// status-counter-NAME.
+
+import { getStatus, statusStream } from "./api.js";
+import { byId, fill, h, setText, show } from "./dom.js";
+import { age, bytes, dateTime } from "./format.js";
+import { icon } from "./icons.js";
+import { startPage } from "./page.js";
+import { openStream } from "./sse.js";
+import { has, pick, t } from "./strings.js";
+
+const LEVELS = {
+  ready: "ok", online: "ok", ok: "ok", fresh: "ok", synced: "ok", empty: "ok",
+  opening: "warn", offline: "warn", stale: "warn", waiting: "warn", unsynced: "warn",
+  absent: "warn", off: "off", missing: "bad",
+  fault: "bad", full: "bad",
+  idle: "ok", working: "ok", verdict: "ok", closed: "bad",
+};
+
+let status = null;
+let lost = false;
+
+function onStatus(message) {
+  status = message;
+  lost = false;
+  render();
+}
+
+function onLost() {
+  lost = true;
+  render();
+}
+
+function render() {
+  document.body.dataset.lost = String(lost);
+  show(byId("lost"), lost);
+  if (!status) return;
+  setText(byId("site"), `${status.site} · ${status.gateway}`);
+  const scrolled = [...byId("tables").querySelectorAll(".scroll")].map((part) => part.scrollLeft);
+  fill(byId("tables"), gateway(), lanes(), devices(), lists(), outbox(), counters());
+  byId("tables").querySelectorAll(".scroll").forEach((part, i) => { part.scrollLeft = scrolled[i] ?? 0; });
+}
+
+function gateway() {
+  const { clock, upstream, store } = status;
+  return table("st_gateway", ["col_name", "col_state", "col_detail"], [
+    row("status-gateway", {}, [t("st_version"), status.version, `${t("st_uptime")} ${age(status.uptime_s)} · ${t("st_epoch")} ${status.epoch}`]),
+    row("status-clock", { state: clock.synced ? "synced" : "unsynced" }, [t("st_clock"), state(clock.synced ? "synced" : "unsynced"), dateTime(clock.wall)]),
+    row("status-upstream", { state: upstream.state }, [t("st_upstream"), state(upstream.state),
+      [upstream.broker, `${t("st_since")} ${age(upstream.since_s)}`, upstream.detail].filter(Boolean).join(" · ")]),
+    row("status-store", { state: store.state }, [t("st_store"), state(store.state),
+      `${store.events} ${t("st_events")} · ${store.photos} ${t("st_photos")} · ${bytes(store.used_bytes)} ${t("st_used")} · ${bytes(store.free_bytes)} ${t("st_free")}`]),
+  ]);
+}
+
+function lanes() {
+  return table("st_lanes", ["col_lane", "col_state", "col_step", ...["ADMIT", "REFER", "HOLD", "DENY"].map((o) => `outcome_${o}`)],
+    status.lanes.map((lane) => row(`status-lane-${lane.id}`, { mode: lane.mode }, [
+      h("span", {}, pick(lane.title), " ", h("small", { text: lane.id })),
+      state(lane.mode, `mode_${lane.mode}`), lane.step ?? "—",
+      ...["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => String(lane.counters?.[outcome] ?? 0)),
+    ])));
+}
+
+function devices() {
+  return table("st_devices", ["col_name", "col_state", "col_detail", "col_lane", "col_since", "col_seen", "col_errors", "col_driver", "col_port"],
+    status.devices.map((device) => row(`status-device-${device.id}`, { state: device.state }, [
+      device.id, state(device.state), device.detail || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s), String(device.errors),
+      device.driver, device.port,
+    ])));
+}
+
+function lists() {
+  return table("st_lists", ["col_name", "col_state", "col_age", "col_version", "col_entries"],
+    status.lists.map((list) => {
+      const is = list.age_s === null ? "missing" : list.stale ? "stale" : "fresh";
+      return row(`status-list-${list.name}`, { state: is }, [list.name, state(is), age(list.age_s), String(list.version), String(list.entries)]);
+    }));
+}
+
+function outbox() {
+  return table("st_outbox", ["col_class", "col_state", "col_unpublished", "col_unreceipted", "col_oldest"],
+    status.outbox.map((one) => {
+      const is = one.unpublished + one.unreceipted > 0 ? "waiting" : "empty";
+      return row(`status-outbox-${one.class}`, { state: is, unpublished: one.unpublished, unreceipted: one.unreceipted },
+        [one.class, state(is), String(one.unpublished), String(one.unreceipted), age(one.oldest_age_s)]);
+    }));
+}
+
+function counters() {
+  return table("st_counters", ["col_name", "col_count"],
+    Object.entries(status.counters).map(([name, count]) => row(`status-counter-${name}`, {}, [name, String(count)])));
+}
+
+function state(name, key = `state_${name}`) {
+  const level = LEVELS[name] ?? "warn";
+  return h("span", { class: "state", data: { level } }, icon(level), has(key) ? t(key) : name);
+}
+
+function row(testid, data, cells) {
+  return h("tr", { testid, data }, cells.map((cell, i) => h(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null }, cell)));
+}
+
+function table(titleKey, columns, rows) {
+  return h("section", {}, h("h2", { text: t(titleKey) }),
+    rows.length === 0 ? h("p", { text: t("st_none") })
+      : h("div", { class: "scroll" }, h("table", {},
+        h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", text: t(column) })))),
+        h("tbody", {}, rows))));
+}
+
+startPage("title_status", render);
+getStatus().then(onStatus, () => {});
+openStream(statusStream(), { status: onStatus }, onLost);

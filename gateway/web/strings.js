@@ -1,0 +1,317 @@
+// The words of the screens in Chinese and English, and the choice between them. Words that come
+// from the gateway are Texts ({zh, en}) as well and are chosen here by the same rule.
+//
+// The choice is kept in localStorage; `?lang=en` or `?lang=zh` sets it from an address.
+
+const LANG_KEY = "kakou.lang";
+const LANGS = ["zh", "en"];
+
+const STRINGS = {
+  product: ["卡口", "Kakou"],
+  title_index: ["选择屏幕", "Choose a screen"],
+  title_lane: ["通道屏", "Lane screen"],
+  title_desk: ["工作台", "Desk"],
+  title_status: ["设备状态", "Status"],
+  title_demo: ["演示", "Demo"],
+  theme: ["亮色／暗色", "Light or dark"],
+  home: ["首页", "Home"],
+
+  unit_s: ["秒", "s"],
+  unit_min: ["分钟", "min"],
+  unit_h: ["小时", "h"],
+  unit_d: ["天", "d"],
+
+  // Outcomes: short for officers, and said to the person.
+  outcome_ADMIT: ["放行", "Admit"],
+  outcome_REFER: ["转介", "Refer"],
+  outcome_HOLD: ["等候", "Hold"],
+  outcome_DENY: ["拒绝", "Deny"],
+  say_ADMIT: ["请通行", "Go ahead"],
+  say_REFER: ["请移步", "This way"],
+  say_HOLD: ["请稍候", "Please wait"],
+  say_DENY: ["不能通行", "No entry"],
+
+  lane_lost: ["网关连接不上", "Gateway not reachable"],
+  lane_lost_hint: ["请听从工作人员安排", "Please ask the staff"],
+  lane_connecting: ["正在连接…", "Connecting…"],
+  lane_next: ["请下一位", "Next, please"],
+  lane_closed: ["通道关闭", "Lane closed"],
+  lane_unclear: ["请等工作人员", "Please wait for staff"],
+  sound_hint: ["触摸屏幕以开启声音", "Touch the screen for sound"],
+
+  index_lane: ["通道屏（面向来人）", "Lane screen (public)"],
+  index_desk: ["工作台（值守人员）", "Desk (staff)"],
+  index_status: ["设备状态", "Status"],
+  index_demo: ["演示：扫卡、测温、断网", "Demo: cards, temperature, network"],
+  index_none: ["没有配置通道", "No lanes are configured"],
+
+  err_no_answer: ["网关没有应答。不能确定是否已记录，请看当前步骤再试。", "The gateway did not answer. It may not be recorded: look at the current step, then try again."],
+  err_bad_answer: ["网关的应答读不懂，请重试。", "The gateway's answer cannot be read. Try again."],
+  err_refused: ["网关拒绝了此操作。", "The gateway refused this."],
+
+  signin_title: ["值守人员登录", "Sign in"],
+  signin_pick: ["① 选择姓名", "1. Choose your name"],
+  signin_pin: ["② 输入密码", "2. Enter your PIN"],
+  signin_ok: ["登录", "Sign in"],
+  signin_out: ["退出", "Sign out"],
+  signin_choose_first: ["请先选择姓名。", "Choose your name first."],
+  signin_no_pin: ["请输入密码。", "Enter your PIN."],
+  pin: ["密码", "PIN"],
+  pin_back: ["删除一位", "Delete one digit"],
+  role_guard: ["保安", "Guard"],
+  role_nurse: ["护士", "Nurse"],
+  role_transport: ["运管", "Transport officer"],
+  role_supervisor: ["主管", "Supervisor"],
+  role_admin: ["管理员", "Administrator"],
+
+  banner_lost: ["网关连接不上。屏上内容已作废，请勿据此放行。正在重连…", "Gateway not reachable. Nothing shown here counts: admit nobody on it. Reconnecting…"],
+  banner_offline: ["上级平台离线：照常工作，稍后补传", "Upstream offline: work goes on, will send later"],
+  banner_stale: ["名单已过期", "Lists are out of date"],
+  banner_closed: ["通道关闭", "Lane closed"],
+  line_online: ["上级平台在线", "Upstream online"],
+  line_off: ["本机独立运行", "Works on its own"],
+  line_lists_ok: ["名单有效", "Lists in date"],
+
+  desk_steps: ["步骤", "Steps"],
+  desk_now: ["现在要做", "Do now"],
+  desk_visit: ["本次", "This visit"],
+  desk_no_visit: ["等待来人", "Nobody at the lane"],
+  desk_last: ["最近记录", "Last visits"],
+  desk_no_last: ["还没有记录", "No visits yet"],
+  desk_no_ask: ["无需操作", "Nothing to do"],
+  desk_nobody: ["未出示姓名", "No name"],
+  pass_verified: ["证件已验证", "Pass verified"],
+  pass_unverified: ["证件未通过验证", "Pass not verified"],
+  reading_normal: ["正常", "Normal"],
+  reading_high: ["偏高", "High"],
+  reading_low: ["偏低", "Low"],
+  reading_fault: ["故障", "Fault"],
+  fact_temperature: ["体温", "Temperature"],
+  fact_seal: ["封条", "Seal"],
+  overridden: ["人工改判", "Overridden"],
+  original: ["原结论", "Original"],
+  step_done: ["已完成", "done"],
+  step_current: ["当前", "current"],
+  step_todo: ["未到", "to do"],
+  step_skipped: ["跳过", "skipped"],
+
+  bar_recheck: ["复测体温", "Recheck"],
+  bar_override: ["改判", "Override"],
+  bar_enter: ["手工输入", "Type in"],
+  bar_search: ["查姓名", "Find name"],
+  bar_cancel: ["取消本次", "Cancel"],
+  reprint: ["补打", "Reprint"],
+
+  ask_try: ["第 {n} 次，共 {m} 次", "Try {n} of {m}"],
+  ask_wait: ["{n} 秒后再测", "Measure again in {n} s"],
+  ask_ready: ["可以测量", "Ready to measure"],
+  ask_ok: ["确定", "OK"],
+  ask_number: ["数字 {min} 至 {max}", "Number {min} to {max}"],
+  ask_number_bad: ["请输入 {min} 至 {max} 之间的整数。", "Enter a whole number from {min} to {max}."],
+  ask_empty: ["请先填写。", "Fill this in first."],
+  ask_plate: ["车牌号", "Plate"],
+  ask_plate_hint: ["先选省份，再输字母和数字", "Region first, then letters and digits"],
+  ask_text: ["填写", "Answer"],
+  approve_yes: ["批准", "Approve"],
+  approve_no: ["不批准", "Refuse"],
+  approve_note: ["备注（可不填）", "Note (optional)"],
+  seal_first: ["封条号（第一遍）", "Seal number (first time)"],
+  seal_second: ["封条号（第二遍）", "Seal number (again)"],
+  seal_match: ["两遍一致", "Both match"],
+  seal_differ: ["两遍不一致", "They differ"],
+  seal_again: ["请再输入或扫描一遍", "Type or scan it again"],
+  seal_start: ["输入或扫描封条号", "Type or scan the number"],
+  seal_door: ["位置", "Door"],
+  seal_kind: ["类型", "Kind"],
+  seal_ok: ["记录封条", "Record seal"],
+  photo_missing: ["未拍", "Not taken"],
+  photo_taking: ["拍摄中…", "Taking…"],
+  photo_review: ["待确认", "Look at it"],
+  photo_retake: ["须重拍", "Take again"],
+  photo_accepted: ["已确认", "Accepted"],
+  photo_do_capture: ["拍照", "Take photo"],
+  photo_do_accept: ["采用", "Accept"],
+  photo_do_retake: ["重拍", "Retake"],
+  photo_sharpness: ["清晰度", "Sharpness"],
+  exposure_ok: ["曝光正常", "Exposure good"],
+  exposure_dark: ["太暗", "Too dark"],
+  exposure_bright: ["太亮", "Too bright"],
+  confirm_ok: ["全部确认", "Confirm all"],
+  confirm_left: ["还有 {n} 项未勾选", "{n} still to tick"],
+
+  dialog_close: ["返回", "Back"],
+  enter_title: ["手工输入证件号、车牌或条码", "Type an ID, a plate or a code"],
+  enter_label: ["号码", "Number"],
+  enter_plate_keys: ["车牌键盘", "Plate keys"],
+  search_title: ["按姓名查找（忘带卡）", "Find by name (card forgotten)"],
+  search_label: ["姓名", "Name"],
+  search_ok: ["查找", "Search"],
+  search_none: ["没有找到", "Nobody found"],
+  cancel_title: ["取消本次？", "Cancel this visit?"],
+  cancel_text: ["来人已离开，本次记为取消。", "The person has left; the visit is recorded as cancelled."],
+  cancel_ok: ["取消本次", "Cancel visit"],
+
+  override_title: ["人工改判", "Override"],
+  override_for: ["记录", "Visit"],
+  override_outcome: ["改为", "Change to"],
+  override_reason: ["理由", "Reason"],
+  override_note: ["备注", "Note"],
+  override_note_needed: ["备注（必填）", "Note (required)"],
+  override_pin: ["您的密码", "Your PIN"],
+  override_ok: ["签字改判", "Sign override"],
+  override_second: ["主管会签", "Second signature"],
+  override_second_pin: ["主管密码", "Supervisor's PIN"],
+  override_need_outcome: ["请选择改判结果。", "Choose the new outcome."],
+  override_need_reason: ["请选择理由。", "Choose a reason."],
+  override_need_note: ["此理由须写备注。", "This reason needs a note."],
+  override_need_pin: ["请输入您的密码。", "Enter your PIN."],
+  override_need_second: ["请选择主管并输入其密码。", "Choose the supervisor and enter the supervisor's PIN."],
+
+  mode_idle: ["空闲", "Idle"],
+  mode_working: ["进行中", "Working"],
+  mode_verdict: ["出结论", "Verdict"],
+  mode_closed: ["关闭", "Closed"],
+
+  st_lost: ["网关连接不上，以下为旧数据", "Gateway not reachable; what follows is old"],
+  st_gateway: ["网关", "Gateway"],
+  st_version: ["版本", "Version"],
+  st_uptime: ["运行时间", "Uptime"],
+  st_clock: ["时钟", "Clock"],
+  st_upstream: ["上级平台", "Upstream"],
+  st_store: ["存储", "Store"],
+  st_lanes: ["通道", "Lanes"],
+  st_devices: ["设备", "Devices"],
+  st_lists: ["名单", "Lists"],
+  st_outbox: ["待发队列", "Outbox"],
+  st_counters: ["计数", "Counters"],
+  st_none: ["无", "None"],
+  st_used: ["已用", "used"],
+  st_free: ["可用", "free"],
+  st_events: ["事件", "events"],
+  st_photos: ["照片", "photos"],
+  st_since: ["持续", "for"],
+  st_epoch: ["纪元", "epoch"],
+  col_name: ["名称", "Name"],
+  col_state: ["状态", "State"],
+  col_lane: ["通道", "Lane"],
+  col_step: ["步骤", "Step"],
+  col_driver: ["驱动", "Driver"],
+  col_port: ["端口", "Port"],
+  col_since: ["持续", "For"],
+  col_seen: ["上次数据", "Last data"],
+  col_errors: ["错误", "Errors"],
+  col_detail: ["说明", "Detail"],
+  col_version: ["版本", "Version"],
+  col_entries: ["条目", "Entries"],
+  col_age: ["时效", "Age"],
+  col_class: ["类别", "Class"],
+  col_unpublished: ["未发送", "Unsent"],
+  col_unreceipted: ["未回执", "No receipt"],
+  col_oldest: ["最早", "Oldest"],
+  col_count: ["次数", "Count"],
+  state_ready: ["正常", "Ready"],
+  state_opening: ["打开中", "Opening"],
+  state_absent: ["未连接", "Absent"],
+  state_fault: ["故障", "Fault"],
+  state_online: ["在线", "Online"],
+  state_offline: ["离线，稍后补传", "Offline, will send later"],
+  state_off: ["未启用", "Off"],
+  state_ok: ["正常", "OK"],
+  state_full: ["已满", "Full"],
+  state_fresh: ["有效", "In date"],
+  state_stale: ["过期", "Out of date"],
+  state_missing: ["没有", "Missing"],
+  state_synced: ["已校时", "Synchronised"],
+  state_unsynced: ["未校时", "Not synchronised"],
+  state_empty: ["已清空", "Empty"],
+  state_waiting: ["待发送", "Waiting"],
+
+  demo_none: ["此网关不在演示模式。", "This gateway does not run as a demo."],
+  demo_cards: ["卡片：点一下，模拟扫描器就读到它", "Cards: one click and the simulated scanner reads it"],
+  demo_present: ["再次出示", "Present again"],
+  demo_temperature: ["下次测温", "Next temperature"],
+  demo_camera: ["镜头", "Camera"],
+  demo_network: ["上级网络", "Upstream network"],
+  demo_up: ["连通（点击断开）", "Up (click to cut)"],
+  demo_down: ["已断开（点击恢复）", "Cut (click to restore)"],
+  demo_officers: ["演示人员与密码", "Demo officers and PINs"],
+  demo_open_lane: ["打开通道屏", "Open lane screen"],
+  demo_open_desk: ["打开工作台", "Open desk"],
+  demo_sent: ["已出示：{n}", "Presented: {n}"],
+  camera_good: ["清楚", "Good"],
+  camera_dark: ["太暗", "Dark"],
+  camera_blurred: ["模糊", "Blurred"],
+};
+
+const listeners = new Set();
+let current = firstLang();
+
+function firstLang() {
+  const asked = new URLSearchParams(location.search).get("lang");
+  if (LANGS.includes(asked)) {
+    localStorage.setItem(LANG_KEY, asked);
+    return asked;
+  }
+  const stored = localStorage.getItem(LANG_KEY);
+  return LANGS.includes(stored) ? stored : "zh";
+}
+
+// A change in one window also reaches the others, and the previews inside the demo page.
+addEventListener("storage", (event) => {
+  if (event.key === LANG_KEY && LANGS.includes(event.newValue)) change(event.newValue);
+});
+
+export function lang() {
+  return current;
+}
+
+export function otherLang() {
+  return current === "zh" ? "en" : "zh";
+}
+
+export function setLang(wanted) {
+  localStorage.setItem(LANG_KEY, wanted);
+  change(wanted);
+}
+
+export function onLang(listener) {
+  listeners.add(listener);
+}
+
+function change(wanted) {
+  if (wanted === current) return;
+  current = wanted;
+  for (const listener of listeners) listener();
+}
+
+/** The value of the `lang` attribute for a language. */
+export function langTag(which) {
+  return which === "zh" ? "zh-CN" : "en";
+}
+
+/** A string of the table as a Text. */
+export function text(key) {
+  const pair = STRINGS[key];
+  return pair ? { zh: pair[0], en: pair[1] } : { zh: key, en: key };
+}
+
+/** A string of the table in the chosen language; `{name}` is replaced from `values`. */
+export function t(key, values = {}) {
+  let words = text(key)[current];
+  for (const [name, value] of Object.entries(values)) words = words.replaceAll(`{${name}}`, value);
+  return words;
+}
+
+export function has(key) {
+  return key in STRINGS;
+}
+
+/** A Text in the chosen language; the other language stands in for a missing one. */
+export function pick(words) {
+  return words?.[current] || words?.[otherLang()] || "";
+}
+
+/** A Text in the language that was not chosen. */
+export function pickOther(words) {
+  return words?.[otherLang()] || "";
+}
