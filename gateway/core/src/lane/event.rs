@@ -6,6 +6,7 @@ use super::visit::{PhotoState, Visit};
 use crate::codes::Outcome;
 use crate::event::Class;
 use crate::ids::DeviceId;
+use crate::pass::{Format, Pass};
 use crate::profile::Profile;
 use crate::screening::State;
 use crate::time::{Now, rfc3339};
@@ -39,10 +40,17 @@ impl Weight {
     }
 }
 
+/// A pass as events name it. A token id is random; an opaque id or a certificate identifier stands
+/// for a person and is replaced by the subject key.
+pub fn pass_ref(visit: &Visit, pass: &Pass) -> Value {
+    let id = if pass.format == Format::Kp1 { &pass.id } else { &visit.subject };
+    json!({ "format": pass.format, "kind": pass.kind, "kid": pass.kid, "id": id })
+}
+
 /// A verdict with what led to it.
 pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
     let verdict = visit.verdict.as_ref();
-    let pass = visit.pass.as_ref().map(|p| json!({ "format": p.format, "kind": p.kind, "kid": p.kid, "id": p.id }));
+    let pass = visit.pass.as_ref().map(|p| pass_ref(visit, p));
     let refused = visit.refused.as_ref().map(|r| json!({ "format": r.format, "kid": r.kid, "code": r.code }));
     json!({
         "profile": profile.id,
@@ -91,11 +99,10 @@ pub fn sample(visit: &Visit, device: &DeviceId, mdeg: Option<i32>, state: State)
 
 /// The record of a sealed load: what the evidence signature covers.
 pub fn seal_record(visit: &Visit, now: &Now) -> Value {
-    let pass = visit.pass.as_ref();
     let fact = |name: &str| visit.facts.get("pass").and_then(|p| p.get(name)).cloned();
     json!({
         "visit": visit.id,
-        "pass": pass.map(|p| json!({ "kid": p.kid, "id": p.id })),
+        "pass": visit.pass.as_ref().map(|p| pass_ref(visit, p)),
         "category": fact("category"),
         "plate": fact("plate"),
         "from": fact("from"),

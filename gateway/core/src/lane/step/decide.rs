@@ -100,7 +100,7 @@ pub fn admit(cx: &mut Cx<'_>) {
     {
         let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
         let pass_id = redemption_key(&pass.kid, &pass.id);
-        let data = json!({ "kid": pass.kid, "id": pass.id, "lane": cx.setup.lane });
+        let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         cx.out.writes.push(Write::Redeem { pass_id, by });
         cx.out.event("pass_used", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     }
