@@ -1,0 +1,80 @@
+//! What is known of a device, for the status page.
+
+use serde::Serialize;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// Where a device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Being opened.
+    Opening,
+    /// It is there.
+    Ready,
+    /// It is not there.
+    Absent,
+    /// It is there and does not work.
+    Fault,
+}
+
+/// The health of one device.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// When the last valid frame arrived.
+    pub last_seen: Option<Instant>,
+    /// Garbled frames, overflows, time-outs, losses.
+    pub errors: u64,
+    /// The latest error in words.
+    pub detail: String,
+}
+
+/// The writing end, owned by the driver's task.
+pub struct Monitor(watch::Sender<Health>);
+
+impl Monitor {
+    /// A device that is being opened, and where to read of it.
+    pub fn new() -> (Self, watch::Receiver<Health>) {
+        let health = Health {
+            state: State::Opening,
+            since: Instant::now(),
+            last_seen: None,
+            errors: 0,
+            detail: String::new(),
+        };
+        let (tx, rx) = watch::channel(health);
+        (Self(tx), rx)
+    }
+    /// Sets the state.
+    pub fn state(&self, state: State, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.0.send_if_modified(|h| {
+            let changed = h.state != state;
+            if changed {
+                h.since = Instant::now();
+            }
+            h.state = state;
+            h.detail = detail;
+            changed
+        });
+    }
+    /// A valid frame arrived.
+    pub fn seen(&self) {
+        self.0.send_if_modified(|h| {
+            h.last_seen = Some(Instant::now());
+            false
+        });
+    }
+    /// Counts an error.
+    pub fn error(&self, what: &str) {
+        self.0.send_if_modified(|h| {
+            h.errors += 1;
+            what.clone_into(&mut h.detail);
+            false
+        });
+    }
+}
