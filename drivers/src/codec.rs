@@ -21,7 +21,7 @@ pub enum Out {
 }
 
 /// A protocol. It keeps its own buffer, which outlives any cancelled read.
-pub trait Codec: Send {
+pub trait Codec: Send + Sync {
     /// The port was opened.
     fn opened(&mut self, now: Ms, out: &mut Vec<Out>);
     /// Bytes arrived.

@@ -1,1 +1,20 @@
-//! x
+//! The Kakou gateway: the daemon, what it keeps, what it shows and what it sends.
+//!
+//! [`daemon`] puts the parts together; [`engine`] owns the core and the journal.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod central;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod devices;
+pub mod engine;
+pub mod http;
+pub mod keys;
+pub mod list_watch;
+pub mod logging;
+pub mod metrics;
+pub mod store;
+pub mod upstream;

@@ -1,0 +1,59 @@
+//! `kakou journal`
+
+use super::fail;
+use crate::store::{chain, journal, photos::Photos};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What can be done with a journal.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Verifies the chain, the signed heads and every photograph that an event names.
+    Verify {
+        /// The data folder of the gateway.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The gateway's public key in hexadecimal; else the one beside the journal.
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
+}
+
+fn verify(data: &Path, key: Option<&str>) -> Result<chain::Verified, String> {
+    let public = match key {
+        Some(key) => key.to_owned(),
+        None => std::fs::read_to_string(data.join("gateway.pub")).map_err(|e| format!("{}: {e}", data.display()))?,
+    };
+    let public = unhex(&public).ok_or("the public key is not hexadecimal")?;
+    let reader = journal::reader(data).map_err(|e| e.to_string())?;
+    let photos = Photos::open(data).map_err(|e| e.to_string())?;
+    chain::verify(&reader, &photos, &public).map_err(|e| e.to_string())
+}
+
+/// Runs it.
+pub fn run(command: &Command) -> ExitCode {
+    let Command::Verify { data, key, json } = command;
+    match verify(data, key.as_deref()) {
+        Err(e) => fail(e),
+        Ok(v) => {
+            if *json {
+                println!("{}", serde_json::json!({ "ok": v.problems.is_empty(), "verified": v }));
+            } else {
+                println!(
+                    "{} events, {} shed, {} signed heads, {} photographs verified",
+                    v.events, v.shed, v.checkpoints, v.photos
+                );
+                v.problems.iter().for_each(|p| println!("PROBLEM: {p}"));
+            }
+            if v.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The command `kakou`.
+
+mod central;
+mod journal;
+mod pass;
+mod profile;
+mod status;
+mod verify;
+
+use crate::demo::{self, Wishes};
+use crate::http;
+use clap::{Parser, Subcommand};
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Looks after a Kakou checkpoint gateway.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Begin with `kakou demo`. The daemon itself is `kakoud --config FILE`.\nExit codes: 0 good, 1 failed, 2 wrong usage, 3 not verified."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a whole gateway with simulated devices on this machine, for a look around.
+    Demo {
+        /// Plays visits by itself and ends.
+        #[arg(long)]
+        headless: bool,
+        /// How long to play, with --headless.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        seconds: u64,
+        /// Prints one JSON object with the figures as its last line.
+        #[arg(long)]
+        json: bool,
+        /// Port of the screens; 0 takes any that is free.
+        #[arg(long, default_value_t = 8088)]
+        port: u16,
+    },
+    /// Shows the status of a running gateway.
+    Status(status::Arguments),
+    /// Checks and lists lane profiles.
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Makes keys, issues passes and shows what is in one.
+    #[command(subcommand)]
+    Pass(pass::Command),
+    /// Verifies the text of a code against a trust list, as a lane does.
+    Verify(verify::Arguments),
+    /// The central side.
+    #[command(subcommand)]
+    Central(central::Command),
+    /// Looks into a gateway's journal.
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Officers of the configuration.
+    #[command(subcommand)]
+    Officer(Officer),
+    /// Prints the OpenAPI document of the gateway's API.
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum Officer {
+    /// Reads a PIN from standard input and prints the hash for the configuration.
+    Pin,
+}
+
+/// `cargo demo -- --headless` reaches us with the separator in between: it means nothing here.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut all: Vec<_> = std::env::args_os().collect();
+    if all.get(1).is_some_and(|a| a == "demo") && all.get(2).is_some_and(|a| a == "--") {
+        all.remove(2);
+    }
+    all
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let command = Arguments::parse_from(arguments()).command;
+    match command {
+        Command::Demo { headless, seconds, json, port } => {
+            crate::logging::start(if headless { log::LevelFilter::Warn } else { log::LevelFilter::Info });
+            run_demo(Wishes { headless, seconds, json, port: if headless { 0 } else { port } })
+        }
+        Command::Status(a) => status::run(&a),
+        Command::Profile(c) => profile::run(&c),
+        Command::Pass(c) => pass::run(c),
+        Command::Verify(a) => verify::run(&a),
+        Command::Central(c) => {
+            crate::logging::start(log::LevelFilter::Info);
+            central::run(c)
+        }
+        Command::Journal(c) => journal::run(&c),
+        Command::Officer(Officer::Pin) => pin(),
+        Command::Openapi => {
+            println!("{}", http::openapi());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Says what went wrong and fails.
+fn fail(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("kakou: {why}");
+    ExitCode::FAILURE
+}
+
+/// A runtime for commands that need one.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+fn run_demo(wishes: Wishes) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(e),
+    };
+    match runtime.block_on(demo::run(wishes)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => fail("events were lost on their way to the central side"),
+        Err(e) => fail(e),
+    }
+}
+
+fn pin() -> ExitCode {
+    if std::io::stdin().is_terminal() {
+        eprint!("PIN (4 to 12 digits, shown as you type): ");
+        drop(std::io::stderr().flush());
+    }
+    let mut line = String::new();
+    if let Err(e) = std::io::stdin().lock().read_line(&mut line) {
+        return fail(e);
+    }
+    let pin = line.trim();
+    if !(4..=12).contains(&pin.len()) || !pin.bytes().all(|b| b.is_ascii_digit()) {
+        return fail("a PIN has 4 to 12 digits");
+    }
+    match http::auth::hash_pin(pin) {
+        Ok(hash) => {
+            println!("{hash}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => fail(e),
+    }
+}

@@ -1,0 +1,167 @@
+//! `kakou pass`
+
+use super::fail;
+use crate::clock::{Clock, Source};
+use kakou_core::pass::cose::Sign1;
+use kakou_core::pass::kp1::{self, Draft};
+use kakou_core::pass::trust::TrustFile;
+use kakou_core::pass::{Format, base45, hcert, hex};
+use kakou_provisioning::issuer::Issuer;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What can be done with passes.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Makes an issuer's key, and adds its public half to a trust list.
+    Key {
+        /// Where the private key goes (PKCS#8); keep it off the gateway.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The trust list to add it to; made if it is not there.
+        #[arg(long, value_name = "FILE")]
+        trust: PathBuf,
+        /// What it may sign, e.g. resident-card; several are allowed.
+        #[arg(long, value_name = "KIND", required = true)]
+        usage: Vec<String>,
+        /// Who holds it, for people.
+        #[arg(long, default_value = "")]
+        issuer: String,
+    },
+    /// Issues a KP1 pass and prints the text of its QR code.
+    #[command(after_help = "Example: kakou pass issue --key transport.pk8 --kind vehicle-pass --hours 24 \\\n    plate=辽P12345 category=emergency-supplies from=211400 to=210100 uses=1 crew=2 approvals=GX,JT")]
+    Issue {
+        /// The issuer's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The kind of pass.
+        #[arg(long)]
+        kind: String,
+        /// Valid from now for so many hours.
+        #[arg(long, default_value_t = 24)]
+        hours: i64,
+        /// Writes the QR code as SVG as well.
+        #[arg(long, value_name = "FILE")]
+        qr: Option<PathBuf>,
+        /// Fields as name=value.
+        fields: Vec<String>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what a code says, WITHOUT verifying it.
+    Show {
+        /// The text of the code.
+        text: String,
+    },
+}
+
+/// Runs it.
+pub fn run(command: Command) -> ExitCode {
+    let done = match command {
+        Command::Key { out, trust, usage, issuer } => key(&out, &trust, &usage, &issuer),
+        Command::Issue { key, kind, hours, qr, fields, json } => issue(&key, &kind, hours, qr.as_deref(), &fields, json),
+        Command::Show { text } => show(&text),
+    };
+    match done {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(why),
+    }
+}
+
+fn now_s() -> i64 {
+    Clock::new(Source::System, 0).now().wall_s().unwrap_or(0)
+}
+
+fn kind_of(word: &str) -> Result<kakou_core::pass::trust::Usage, String> {
+    kp1::kind_of(word).ok_or_else(|| {
+        format!("`{word}` is not a kind; allowed: {}", kp1::kind_words().collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn key(out: &Path, trust: &Path, usage: &[String], issuer: &str) -> Result<String, String> {
+    let usages = usage.iter().map(|u| kind_of(u)).collect::<Result<Vec<_>, _>>()?;
+    let mut list = match fs::read(trust) {
+        Ok(json) => serde_json::from_slice::<TrustFile>(&json).map_err(|e| format!("{}: {e}", trust.display()))?,
+        Err(_) => TrustFile { name: "trust".into(), version: 0, issued: 0, keys: Vec::new() },
+    };
+    let der = Issuer::generate().map_err(|e| e.to_string())?;
+    let key = Issuer::from_pkcs8(&der).map_err(|e| e.to_string())?;
+    list.keys.push(key.entry(issuer, &usages));
+    list.version += 1;
+    list.issued = now_s();
+    let io = |p: &Path| {
+        let p = p.display().to_string();
+        move |e: std::io::Error| format!("{p}: {e}")
+    };
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(out).map_err(io(out))?;
+    std::io::Write::write_all(&mut file, &der).map_err(io(out))?;
+    let json = serde_json::to_string_pretty(&list).map_err(|e| e.to_string())?;
+    fs::write(trust, json).map_err(io(trust))?;
+    Ok(format!("{}: private key. {}: version {} with {} keys.", out.display(), trust.display(), list.version, list.keys.len()))
+}
+
+fn field(kind: &str, text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not name=value"))?;
+    let value = match name {
+        "uses" | "crew" => json!(value.parse::<u64>().map_err(|_| format!("{kind}: `{name}` is a number"))?),
+        "approvals" | "seals" => json!(value.split(',').filter(|v| !v.is_empty()).collect::<Vec<_>>()),
+        _ => json!(value),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn issue(
+    key: &Path,
+    kind: &str,
+    hours: i64,
+    qr: Option<&Path>,
+    fields: &[String],
+    as_json: bool,
+) -> Result<String, String> {
+    let der = fs::read(key).map_err(|e| format!("{}: {e}", key.display()))?;
+    let issuer = Issuer::from_pkcs8(&der).map_err(|e| format!("{}: {e}", key.display()))?;
+    let facts = fields.iter().map(|f| field(kind, f)).collect::<Result<Map<_, _>, _>>()?;
+    let (nbf, cti) = (now_s(), Issuer::pass_id().map_err(|e| e.to_string())?);
+    let draft = Draft { kind: kind_of(kind)?, cti: cti.clone(), nbf, exp: nbf + hours * 3600, facts };
+    let text = issuer.issue(&draft).map_err(|e| e.to_string())?;
+    if let Some(path) = qr {
+        fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    let exp = draft.exp;
+    Ok(if as_json { json!({ "text": text, "id": hex(&cti), "nbf": nbf, "exp": exp }).to_string() } else { text })
+}
+
+fn show(text: &str) -> Result<String, String> {
+    let format = Format::of(text.as_bytes());
+    let body = match format {
+        Format::Opaque => return Ok(json!({ "format": "opaque", "id": text, "verified": null }).to_string()),
+        Format::Kp1 => &text.as_bytes()[kp1::PREFIX.len()..],
+        Format::Hcert => &text.as_bytes()[hcert::PREFIX.len()..],
+    };
+    let mut bytes = base45::decode(body).map_err(|e| e.to_string())?;
+    if format == Format::Hcert && hcert::is_zlib(&bytes) {
+        bytes = hcert::inflate(&bytes).map_err(|e| e.to_string())?;
+    }
+    let message = Sign1::read(&bytes).map_err(|e| e.to_string())?;
+    let (cwt, kind, facts) = match format {
+        Format::Kp1 => {
+            let p = kp1::claims(message.payload).map_err(|e| e.to_string())?;
+            (p.cwt, kp1::kind_word(p.kind).unwrap_or_default(), p.facts)
+        }
+        Format::Hcert | Format::Opaque => {
+            let h = hcert::claims(message.payload).map_err(|e| e.to_string())?;
+            (h.cwt, "health certificate", h.facts)
+        }
+    };
+    let shown = json!({ "format": format.word(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
+        "nbf": cwt.nbf, "iat": cwt.iat, "exp": cwt.exp, "id": hex(&cwt.cti), "facts": facts, "verified": null });
+    serde_json::to_string_pretty(&shown).map_err(|e| e.to_string())
+}

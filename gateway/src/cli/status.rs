@@ -1,0 +1,83 @@
+//! `kakou status`
+
+use super::fail;
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Shows lanes, devices, lists, outbox and store of a running gateway.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where its screens are.
+    #[arg(long, default_value = "http://127.0.0.1:8088", value_name = "URL")]
+    url: String,
+    /// Prints the JSON as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub fn run(a: &Arguments) -> ExitCode {
+    let url = format!("{}/api/v1/status", a.url.trim_end_matches('/'));
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
+    let status: Value = match agent.get(&url).call().and_then(|mut r| r.body_mut().read_json()) {
+        Ok(status) => status,
+        Err(e) => return fail(format!("{url}: {e}; is the gateway running, and is this its address (--url)?")),
+    };
+    if a.json {
+        println!("{status}");
+    } else {
+        print!("{}", page(&status));
+    }
+    ExitCode::SUCCESS
+}
+
+fn text(v: &Value) -> String {
+    match v {
+        Value::String(s) => s.clone(),
+        Value::Null => "–".into(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+    }
+}
+
+fn rows(title: &str, list: &Value, columns: &[&str]) -> String {
+    let mut out = format!("\n{title}\n");
+    for row in list.as_array().into_iter().flatten() {
+        let cells: Vec<String> = columns.iter().map(|c| format!("{:<16}", text(&row[*c]))).collect();
+        out.push_str(&format!("  {}\n", cells.join(" ").trim_end()));
+    }
+    out
+}
+
+fn page(s: &Value) -> String {
+    let mut out = format!(
+        "{}/{}  version {}  up {} s  epoch {}\nclock {} ({})  upstream {} {}\n",
+        text(&s["site"]),
+        text(&s["gateway"]),
+        text(&s["version"]),
+        s["uptime_s"],
+        s["epoch"],
+        text(&s["clock"]["wall"]),
+        if s["clock"]["synced"] == true { "synchronised" } else { "NOT synchronised" },
+        text(&s["upstream"]["state"]),
+        text(&s["upstream"]["detail"]),
+    );
+    out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
+    out.push_str(&rows("Devices: id, driver, state, errors, detail", &s["devices"], &["id", "driver", "state", "errors", "detail"]));
+    out.push_str(&rows("Lists: name, version, entries, age in s, too old", &s["lists"], &["name", "version", "entries", "age_s", "stale"]));
+    out.push_str(&rows(
+        "Outbox: stream, unpublished, unreceipted, oldest in s",
+        &s["outbox"],
+        &["class", "unpublished", "unreceipted", "oldest_age_s"],
+    ));
+    out.push_str(&format!(
+        "\nStore {}: {} events, {} photographs, {} bytes used, {} free\n",
+        text(&s["store"]["state"]),
+        s["store"]["events"],
+        s["store"]["photos"],
+        s["store"]["used_bytes"],
+        s["store"]["free_bytes"],
+    ));
+    out
+}

@@ -1,0 +1,455 @@
+//! Configuration: one TOML file, read, checked and turned into [`Settings`]. An error shows file,
+//! line and what is allowed; nothing has a silent default that matters at the gate.
+
+use crate::clock;
+use crate::engine::Retention;
+use crate::store::retention::Delivered;
+use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
+use kakou_core::lane::action::Role;
+use kakou_core::profile::{self, Profile, shipped};
+use kakou_core::time::parse_instant;
+use kakou_drivers::registry::{self, DRIVERS, Driver, Options};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{0}: cannot be read: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// Something in it is wrong.
+    #[error("{file}:{line}: {what}")]
+    Wrong {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong and what is allowed.
+        what: String,
+    },
+    /// A profile is wrong.
+    #[error(transparent)]
+    Profile(#[from] profile::ProfileError),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    gateway: GatewayFile,
+    #[serde(default)]
+    clock: ClockFile,
+    http: Option<HttpFile>,
+    #[serde(default)]
+    officer: Vec<Spanned<OfficerFile>>,
+    #[serde(default)]
+    device: Vec<Spanned<DeviceFile>>,
+    lane: Vec<Spanned<LaneFile>>,
+    upstream: Option<Spanned<UpstreamFile>>,
+    #[serde(default)]
+    retention: RetentionFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayFile {
+    site: SiteId,
+    id: GatewayId,
+    #[serde(default)]
+    region: String,
+    data: PathBuf,
+    lists: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ClockFile {
+    #[serde(default)]
+    source: clock::Source,
+    fixed_at: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpFile {
+    listen: Spanned<SocketAddr>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfficerFile {
+    id: OfficerId,
+    name: String,
+    role: Role,
+    pin: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceFile {
+    id: DeviceId,
+    driver: String,
+    port: Options,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaneFile {
+    id: LaneId,
+    profile: String,
+    devices: BTreeMap<String, DeviceId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpstreamFile {
+    broker: String,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    #[serde(default = "purge")]
+    purge: String,
+    #[serde(default = "batch")]
+    batch: usize,
+    #[serde(default = "inflight")]
+    inflight: u16,
+}
+
+fn purge() -> String {
+    "receipt".into()
+}
+const fn batch() -> usize {
+    100
+}
+const fn inflight() -> u16 {
+    100
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionFile {
+    #[serde(default = "max_mb")]
+    max_mb: u64,
+    #[serde(default = "keep_days")]
+    keep_days: i64,
+    #[serde(default = "reserve_mb")]
+    reserve_mb: u64,
+}
+
+const fn max_mb() -> u64 {
+    2048
+}
+const fn keep_days() -> i64 {
+    14
+}
+const fn reserve_mb() -> u64 {
+    8
+}
+
+impl Default for RetentionFile {
+    fn default() -> Self {
+        Self { max_mb: max_mb(), keep_days: keep_days(), reserve_mb: reserve_mb() }
+    }
+}
+
+/// Everything that the daemon needs to know.
+pub struct Settings {
+    /// The site.
+    pub site: SiteId,
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// Its region, as passes and keys name it.
+    pub region: String,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The folder of list files.
+    pub lists: PathBuf,
+    /// The clock.
+    pub clock: clock::Clock,
+    /// The screens and the API.
+    pub http: Option<Http>,
+    /// Who may sign in.
+    pub officers: Vec<OfficerEntry>,
+    /// Devices.
+    pub devices: Vec<DeviceEntry>,
+    /// Lanes.
+    pub lanes: Vec<LaneEntry>,
+    /// The broker.
+    pub upstream: Option<Upstream>,
+    /// Limits of the store.
+    pub retention: Retention,
+}
+
+/// Where screens and API listen.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Address; without TLS, loopback only.
+    pub listen: SocketAddr,
+    /// Certificate and key, PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// An officer with the hash of a PIN.
+#[derive(Debug, Clone)]
+pub struct OfficerEntry {
+    /// Id.
+    pub id: OfficerId,
+    /// For the sign-in list.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// Argon2id, PHC string.
+    pub pin: String,
+}
+
+/// A device.
+pub struct DeviceEntry {
+    /// Id.
+    pub id: DeviceId,
+    /// Its driver.
+    pub driver: &'static Driver,
+    /// Its settings.
+    pub options: Options,
+}
+
+/// A lane.
+pub struct LaneEntry {
+    /// Id.
+    pub id: LaneId,
+    /// The file name and text of its profile, read again when the core is made anew.
+    pub profile: (String, String),
+    /// Devices by role.
+    pub devices: BTreeMap<String, DeviceId>,
+}
+
+/// The broker.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether TLS is used.
+    pub tls: bool,
+    /// Roots.
+    pub ca: Option<PathBuf>,
+    /// Client certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// User name.
+    pub username: Option<String>,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
+    /// Events per message at most.
+    pub batch: usize,
+    /// Messages without acknowledgement at most.
+    pub inflight: u16,
+}
+
+/// The line of a byte.
+pub fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
+}
+
+/// Reads and checks a file. Relative paths in it count from its folder.
+pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))?;
+    let wrong = |offset: usize, what: String| ConfigError::Wrong {
+        file: path.to_path_buf(),
+        line: line_of(&text, offset),
+        what,
+    };
+    let file: File =
+        toml::from_str(&text).map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let full = |p: &PathBuf| folder.join(p);
+    let fixed_ms = match (&file.clock.fixed_at, file.clock.source) {
+        (Some(at), _) => parse_instant(at.get_ref())
+            .ok_or_else(|| wrong(at.span().start, "`fixed_at` is not a date and time, e.g. 2022-05-24T07:00:00Z".into()))?,
+        (None, clock::Source::Fixed) => return Err(wrong(0, "`clock.source = \"fixed\"` needs `fixed_at`".into())),
+        (None, clock::Source::Ntp | clock::Source::System) => 0,
+    };
+    let http = file.http.as_ref().map(|h| read_http(h, &full, &wrong)).transpose()?;
+    let devices = read_devices(&file.device, &full, &wrong)?;
+    let lanes = read_lanes(&file.lane, &devices, folder, &wrong)?;
+    let officers = read_officers(&file.officer, &wrong)?;
+    let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &full, &wrong)).transpose()?;
+    let puback = file.upstream.as_ref().is_some_and(|u| u.get_ref().purge == "puback");
+    let data = full(&file.gateway.data);
+    Ok(Settings {
+        site: file.gateway.site,
+        gateway: file.gateway.id,
+        region: file.gateway.region,
+        lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
+        data,
+        clock: clock::Clock::new(file.clock.source, fixed_ms),
+        http,
+        officers,
+        devices,
+        lanes,
+        upstream,
+        retention: Retention {
+            max_bytes: file.retention.max_mb << 20,
+            keep_days: file.retention.keep_days,
+            delivered: if puback { Delivered::Acked } else { Delivered::Receipted },
+            reserve_bytes: file.retention.reserve_mb << 20,
+        },
+    })
+}
+
+type Wrong<'a> = &'a dyn Fn(usize, String) -> ConfigError;
+type Full<'a> = &'a dyn Fn(&PathBuf) -> PathBuf;
+
+fn read_http(h: &HttpFile, full: Full<'_>, wrong: Wrong<'_>) -> Result<Http, ConfigError> {
+    let at = h.listen.span().start;
+    let listen = *h.listen.get_ref();
+    let tls = match (&h.cert, &h.key) {
+        (Some(cert), Some(key)) => Some((full(cert), full(key))),
+        (None, None) if listen.ip().is_loopback() => None,
+        (None, None) => {
+            return Err(wrong(at, format!("{listen} is not loopback: give `cert` and `key`, or listen on 127.0.0.1")));
+        }
+        (Some(_), None) | (None, Some(_)) => return Err(wrong(at, "`cert` and `key` belong together".into())),
+    };
+    Ok(Http { listen, tls })
+}
+
+fn read_officers(files: &[Spanned<OfficerFile>], wrong: Wrong<'_>) -> Result<Vec<OfficerEntry>, ConfigError> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for officer in files {
+        let (at, o) = (officer.span().start, officer.get_ref());
+        if !seen.insert(o.id.clone()) {
+            return Err(wrong(at, format!("two officers have the id `{}`", o.id)));
+        }
+        if !o.pin.starts_with("$argon2id$") {
+            return Err(wrong(at, format!("the pin of `{}` is not a hash; make one with `kakou officer pin`", o.id)));
+        }
+        out.push(OfficerEntry { id: o.id.clone(), name: o.name.clone(), role: o.role, pin: o.pin.clone() });
+    }
+    Ok(out)
+}
+
+fn read_devices(
+    files: &[Spanned<DeviceFile>],
+    full: Full<'_>,
+    wrong: Wrong<'_>,
+) -> Result<Vec<DeviceEntry>, ConfigError> {
+    let mut out: Vec<DeviceEntry> = Vec::new();
+    for device in files {
+        let (at, d) = (device.span().start, device.get_ref());
+        if out.iter().any(|o| o.id == d.id) {
+            return Err(wrong(at, format!("two devices have the id `{}`", d.id)));
+        }
+        let driver = registry::find(&d.driver).ok_or_else(|| {
+            let names: Vec<&str> = DRIVERS.iter().map(|d| d.name).collect();
+            wrong(at, format!("`{}` is not a driver; allowed: {}", d.driver, names.join(", ")))
+        })?;
+        let mut options = d.port.clone();
+        options.path = full(&options.path);
+        out.push(DeviceEntry { id: d.id.clone(), driver, options });
+    }
+    Ok(out)
+}
+
+fn read_lanes(
+    files: &[Spanned<LaneFile>],
+    devices: &[DeviceEntry],
+    folder: &Path,
+    wrong: Wrong<'_>,
+) -> Result<Vec<LaneEntry>, ConfigError> {
+    let mut out: Vec<LaneEntry> = Vec::new();
+    for lane in files {
+        let (at, l) = (lane.span().start, lane.get_ref());
+        if out.iter().any(|o| o.id == l.id) {
+            return Err(wrong(at, format!("two lanes have the id `{}`", l.id)));
+        }
+        let (name, text) = find_profile(folder, &l.profile).map_err(|why| wrong(at, why))?;
+        let profile = profile::read(&name, &text)?;
+        check_devices(&profile, &l.devices, devices).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
+        out.push(LaneEntry { id: l.id.clone(), profile: (name, text), devices: l.devices.clone() });
+    }
+    if out.is_empty() {
+        return Err(wrong(0, "a gateway needs at least one [[lane]]".into()));
+    }
+    Ok(out)
+}
+
+/// A shipped profile by its id, or a file by its path.
+pub fn find_profile(folder: &Path, name: &str) -> Result<(String, String), String> {
+    if let Some((file, text)) = shipped::find(name) {
+        return Ok((file.to_owned(), text.to_owned()));
+    }
+    let path = folder.join(name);
+    std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)).map_err(|e| {
+        let ids: Vec<&str> = shipped::PROFILES.iter().filter_map(|(f, _)| f.strip_suffix(".toml")).collect();
+        format!("profile `{name}` is neither shipped ({}) nor a readable file: {e}", ids.join(", "))
+    })
+}
+
+/// Every role of the profile has a device of its kind.
+fn check_devices(profile: &Profile, roles: &BTreeMap<String, DeviceId>, devices: &[DeviceEntry]) -> Result<(), String> {
+    for (role, kind, optional) in profile.devices() {
+        match roles.get(role) {
+            None if optional => {}
+            None => return Err(format!("profile `{}` needs a {} as `{role}` in `devices`", profile.id, kind.word())),
+            Some(id) => match devices.iter().find(|d| d.id == *id) {
+                None => return Err(format!("`{role} = \"{id}\"`: there is no [[device]] with this id")),
+                Some(d) if d.driver.kind != kind => {
+                    let is = d.driver.kind.word();
+                    return Err(format!("`{role}` must be a {}, but `{id}` is a {is}", kind.word()));
+                }
+                Some(_) => {}
+            },
+        }
+    }
+    let needed: BTreeSet<&str> = profile.devices().map(|(role, _, _)| role).collect();
+    match roles.keys().find(|r| !needed.contains(r.as_str())) {
+        Some(extra) => Err(format!("profile `{}` has no use for `{extra}`; it needs: {needed:?}", profile.id)),
+        None => Ok(()),
+    }
+}
+
+fn read_upstream(u: &Spanned<UpstreamFile>, full: Full<'_>, wrong: Wrong<'_>) -> Result<Upstream, ConfigError> {
+    let (at, u) = (u.span().start, u.get_ref());
+    let shape = || wrong(at, format!("`broker = \"{}\"`: write mqtts://HOST:8883, or mqtt://127.0.0.1:1883", u.broker));
+    let (tls, rest) = match u.broker.split_once("://") {
+        Some(("mqtts", rest)) => (true, rest),
+        Some(("mqtt", rest)) => (false, rest),
+        Some(_) | None => return Err(shape()),
+    };
+    let (host, port) = rest.rsplit_once(':').ok_or_else(shape)?;
+    let port = port.parse().map_err(|_| shape())?;
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !tls && !loopback {
+        return Err(wrong(at, format!("`{}`: without TLS only a broker on this machine is allowed; use mqtts://", u.broker)));
+    }
+    if !["receipt", "puback"].contains(&u.purge.as_str()) {
+        return Err(wrong(at, format!("`purge` is `{}`; allowed: receipt, puback", u.purge)));
+    }
+    if !(1..=1000).contains(&u.batch) || !(1..=512).contains(&u.inflight) {
+        return Err(wrong(at, "`batch` is 1 to 1000, `inflight` is 1 to 512".into()));
+    }
+    let identity = match (&u.cert, &u.key) {
+        (Some(cert), Some(key)) => Some((full(cert), full(key))),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return Err(wrong(at, "`cert` and `key` belong together".into())),
+    };
+    Ok(Upstream {
+        host: host.to_owned(),
+        port,
+        tls,
+        ca: u.ca.as_ref().map(full),
+        identity,
+        username: u.username.clone(),
+        password_file: u.password_file.as_ref().map(full),
+        batch: u.batch,
+        inflight: u.inflight,
+    })
+}

@@ -1,0 +1,242 @@
+//! Puts the parts together, and takes them apart in order: intake first, then the engine, then the
+//! link upstream.
+
+use crate::clock::boot_id;
+use crate::config::{LaneEntry, Settings};
+use crate::engine::{self, Engine, Inlet, Outlook, Parts, Work};
+use crate::http::{self, App, Demo, Shared};
+use crate::keys::{self, KeyError};
+use crate::list_watch::{self, Watch};
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::photos::Photos;
+use crate::upstream::{self, Link, LinkState};
+use crate::{devices, engine::photo_saver};
+use kakou_core::core::Input;
+use kakou_core::evidence::{GatewayKey, SubjectKey};
+use kakou_core::event::Author;
+use kakou_core::lane::Setup;
+use kakou_core::pass::trust::TrustList;
+use kakou_core::profile;
+use kakou_drivers::Sink;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made.
+    #[error("{0}: {1}")]
+    Data(PathBuf, std::io::Error),
+    /// The keys.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address of the screens.
+    #[error("cannot listen on {0}: {1}; is another program there?")]
+    Listen(SocketAddr, std::io::Error),
+    /// The engine's thread.
+    #[error("the engine cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// What the demo adds.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// The demo's controls.
+    pub demo: Option<Arc<dyn Demo>>,
+    /// The plug of the network.
+    pub plug: Option<watch::Receiver<bool>>,
+}
+
+/// A daemon that runs.
+pub struct Running {
+    /// Where the screens are.
+    pub address: Option<SocketAddr>,
+    /// The way to the core.
+    pub engine: Inlet,
+    /// What to watch.
+    pub outlook: Outlook,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The link upstream.
+    pub link: watch::Receiver<LinkState>,
+    /// Cancelled when the engine ends by itself: the process must end as well.
+    pub failed: CancellationToken,
+    intake: CancellationToken,
+    outlet: CancellationToken,
+    device_tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+fn setups(
+    lanes: Vec<LaneEntry>,
+    region: String,
+    subjects: Arc<SubjectKey>,
+    key: Arc<GatewayKey>,
+) -> Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send> {
+    Box::new(move |trust| {
+        lanes
+            .iter()
+            .map(|lane| Setup {
+                lane: lane.id.clone(),
+                profile: profile::read(&lane.profile.0, &lane.profile.1).expect("the profile was read before"),
+                devices: lane.devices.clone(),
+                region: region.clone(),
+                trust: trust.clone(),
+                subjects: subjects.clone(),
+                key: key.clone(),
+            })
+            .collect()
+    })
+}
+
+/// Starts everything; returns when the store is open and the lanes are taken up.
+pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartError> {
+    let begun = Instant::now();
+    let data = settings.data.clone();
+    std::fs::create_dir_all(&data).map_err(|e| StartError::Data(data.clone(), e))?;
+    let metrics = Arc::new(Metrics::default());
+    let key = Arc::new(keys::gateway_key(&data)?);
+    let subjects = Arc::new(keys::subject_key(&data)?);
+    let photos = Photos::open(&data)?;
+    let mut lists = Watch::new(settings.lists, data.clone(), metrics.clone());
+    let trust = Arc::new(lists.trust().unwrap_or_default());
+    lists.lists();
+
+    let lane_devices = settings
+        .lanes
+        .iter()
+        .flat_map(|l| l.devices.values().map(|d| (d.clone(), l.id.clone())).collect::<Vec<_>>())
+        .collect();
+    let titles = settings
+        .lanes
+        .iter()
+        .filter_map(|l| {
+            let p = profile::read(&l.profile.0, &l.profile.1).ok()?;
+            Some((l.id.clone(), p.id.to_string(), p.title))
+        })
+        .collect();
+    let (waiting, commands, known) = devices::prepare(settings.devices);
+    let (word, word_rx) = watch::channel(if settings.upstream.is_some() { "offline" } else { "off" });
+    let (link_state, link_rx) = watch::channel(LinkState::default());
+    let (trust_tx, trust_rx) = watch::channel(trust.clone());
+    let author = Author { site: settings.site.clone(), gateway: settings.gateway.clone(), boot: boot_id() };
+    let parts = Parts {
+        data: data.clone(),
+        author,
+        setups: setups(settings.lanes, settings.region, subjects, key.clone()),
+        trust,
+        clock: settings.clock,
+        key,
+        devices: commands,
+        metrics: metrics.clone(),
+        upstream: word_rx,
+        retention: settings.retention,
+    };
+    let (inlet, work) = sync_channel(engine::QUEUE);
+    let (core, outlook) = Engine::open(parts)?;
+    let failed = CancellationToken::new();
+    let guard = failed.clone().drop_guard();
+    let thread = std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || {
+            core.run(&work);
+            drop(guard);
+        })
+        .map_err(StartError::Thread)?;
+
+    let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
+    let sink = sink(inlet.clone(), metrics.clone());
+    let device_tasks = devices::start(waiting, &sink, &photo_saver(photos.clone()), &intake);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
+    let mut broker = None;
+    if let Some(upstream) = settings.upstream {
+        broker = Some(format!("{}:{}", upstream.host, upstream.port));
+        let link = Link {
+            settings: upstream,
+            site: settings.site.clone(),
+            gateway: settings.gateway.clone(),
+            epoch: outlook.epoch,
+            data: data.clone(),
+            engine: inlet.clone(),
+            streams: outlook.streams.clone(),
+            metrics: metrics.clone(),
+            state: link_state,
+            word,
+            plug: extras.plug.unwrap_or_else(|| watch::channel(true).1),
+        };
+        tasks.spawn(upstream::run(link, outlet.clone()));
+    }
+    let mut address = None;
+    if let Some(http) = settings.http {
+        let (listener, bound) = http::bind(&http).await.map_err(|e| StartError::Listen(http.listen, e))?;
+        address = Some(bound);
+        let app = App::new(Shared {
+            site: settings.site,
+            gateway: settings.gateway,
+            data,
+            clock: settings.clock,
+            begun,
+            engine: inlet.clone(),
+            outlook: outlook.clone(),
+            lanes: titles,
+            lane_devices,
+            devices: known,
+            trust: trust_rx,
+            broker,
+            link: link_rx.clone(),
+            photos,
+            metrics: metrics.clone(),
+            officers: http::auth::Officers::new(settings.officers),
+            demo: extras.demo,
+            loopback: bound.ip().is_loopback(),
+            rate: http::Rate::default(),
+            end: intake.clone(),
+        });
+        let end = intake.clone();
+        tasks.spawn(async move {
+            if let Err(e) = http::serve(http, listener, app, end).await {
+                log::error!("the screens cannot be served: {e}");
+            }
+        });
+    }
+    Ok(Running { address, engine: inlet, outlook, metrics, link: link_rx, failed, intake, outlet, device_tasks, tasks, thread })
+}
+
+/// Reports never wait: a full queue drops them, counted.
+fn sink(engine: Inlet, metrics: Arc<Metrics>) -> Sink {
+    Arc::new(move |device, report| {
+        let input = Input::Device { device: device.clone(), report };
+        let taken = engine.try_send(Work::Input(input, None)).is_ok();
+        if !taken {
+            metrics.count("input_dropped_total");
+        }
+        taken
+    })
+}
+
+impl Running {
+    /// Stops in order: intake, engine, link.
+    pub async fn stop(mut self) {
+        self.intake.cancel();
+        while self.device_tasks.join_next().await.is_some() {}
+        drop(self.engine.send(Work::Stop));
+        let thread = self.thread;
+        drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        // A bounded time for what is still to be sent.
+        self.outlet.cancel();
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(Duration::from_secs(5), rest).await);
+    }
+}

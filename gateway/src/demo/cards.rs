@@ -1,0 +1,143 @@
+//! The sample cards and lists of the demo: issued anew at each start, by keys that nobody else
+//! trusts.
+
+use kakou_core::pass::kp1::{Draft, kind_of};
+use kakou_core::pass::trust::{TrustFile, Usage};
+use kakou_core::text::Text;
+use kakou_provisioning::issuer::Issuer;
+use serde_json::{Map, Value, json};
+
+/// One card that can be presented.
+pub struct Card {
+    /// Its name.
+    pub id: &'static str,
+    /// The lane that it is for.
+    pub lane: &'static str,
+    /// What it is.
+    pub title: Text,
+    /// What will happen.
+    pub hint: Text,
+    /// The text of its code.
+    pub text: String,
+}
+
+/// Cards, trust list and lists.
+pub struct Deck {
+    /// Cards.
+    pub cards: Vec<Card>,
+    /// File name and JSON of each list.
+    pub lists: Vec<(&'static str, Value)>,
+}
+
+const HOUR: i64 = 3600;
+
+fn facts(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+fn pass(issuer: &Issuer, kind: &str, from: i64, to: i64, fields: Value) -> Result<String, String> {
+    let draft = Draft {
+        kind: kind_of(kind).ok_or("no such kind")?,
+        cti: Issuer::pass_id().map_err(|e| e.to_string())?,
+        nbf: from,
+        exp: to,
+        facts: facts(fields),
+    };
+    issuer.issue(&draft).map_err(|e| e.to_string())
+}
+
+/// Makes everything, valid around `now_s`.
+pub fn deal(now_s: i64) -> Result<Deck, String> {
+    let issuer = |_: &str| -> Result<Issuer, String> {
+        Issuer::from_pkcs8(&Issuer::generate().map_err(|e| e.to_string())?).map_err(|e| e.to_string())
+    };
+    let (school, transport, stranger) = (issuer("school")?, issuer("transport")?, issuer("stranger")?);
+    let (from, to) = (now_s - HOUR, now_s + 30 * 24 * HOUR);
+    let resident = |id: &str| pass(&school, "resident-card", from, to, json!({ "id": id }));
+    let truck = |plate: &str, approvals: Value| {
+        let fields = json!({ "plate": plate, "category": "emergency-supplies", "from": "211400", "to": "210100",
+            "uses": 1, "crew": 2, "approvals": approvals });
+        pass(&transport, "vehicle-pass", from, to, fields)
+    };
+    let card = |id, lane, zh: &str, en: &str, hint_zh: &str, hint_en: &str, text| Card {
+        id,
+        lane,
+        title: Text::new(zh, en),
+        hint: Text::new(hint_zh, hint_en),
+        text,
+    };
+    let s = "school-1";
+    let t = "truck-1";
+    let n = "triage-1";
+    let cards = vec![
+        card("pupil-green", s, "学生 绿码", "Pupil, all in order", "通行", "goes in", resident("P-0001")?),
+        card("pupil-green-2", s, "学生 绿码（二）", "Another pupil", "通行", "goes in", resident("P-0002")?),
+        card("pupil-late", s, "检测超过48小时", "Test older than 48 h", "等待", "waits", resident("P-0003")?),
+        card("pupil-yellow", s, "黄码", "Status yellow", "转复测", "is referred", resident("P-0004")?),
+        card("pupil-red", s, "红码", "Status red", "拒绝，改判需主管", "is denied; a supervisor must co-sign", resident("P-0005")?),
+        card("pupil-expired", s, "过期卡", "Expired card", "拒绝", "is denied", pass(&school, "resident-card", from - 9 * HOUR, now_s - HOUR, json!({ "id": "P-0001" }))?),
+        card("pupil-stranger", s, "未知签发者", "Unknown issuer", "等待：无法核实不等于无效", "waits: unknown is not invalid", pass(&stranger, "resident-card", from, to, json!({ "id": "P-0001" }))?),
+        card("pupil-as-truck", s, "用学生卡密钥签的车证", "Vehicle pass signed with the school's key", "拒绝", "is denied",
+            pass(&school, "vehicle-pass", from, to, json!({ "plate": "辽P00001", "category": "resident-car", "from": "211400", "to": "211400", "uses": 0 }))?),
+        card("truck-ok", t, "物资车 辽P·12345（已审批）", "Supplies truck 辽P·12345, approved", "贴封、拍照、放行", "is sealed, photographed, released", truck("辽P12345", json!(["GX", "JT"]))?),
+        card("truck-new", t, "物资车 辽P·67890（待审批）", "Supplies truck 辽P·67890, not yet approved", "现场审批", "needs an approval at the lane", truck("辽P67890", json!([]))?),
+        card("truck-route", t, "路线不符 辽P·24680", "Truck 辽P·24680 for another route", "等待", "waits",
+            pass(&transport, "vehicle-pass", from, to, json!({ "plate": "辽P24680", "category": "emergency-supplies", "from": "220100", "to": "220200", "uses": 1, "crew": 2, "approvals": ["GX"] }))?),
+        card("patient-green", n, "患者 绿码", "Patient, all in order", "门诊", "goes to the clinic", resident("R-0101")?),
+        card("patient-away", n, "患者 市外来院", "Patient from outside the city", "发热门诊", "goes to the fever clinic", resident("R-0102")?),
+        card("patient-no-phone", n, "无手机，登记卡号", "No phone, a card number", "门诊", "goes to the clinic", "R-0101".into()),
+    ];
+    let entry = |name: &str, group: &str, colour: &str, age_h: i64| {
+        json!({ "name": name, "group": group, "colour": colour, "test_result": "negative",
+            "sampled_at_ms": (now_s - age_h * HOUR) * 1000, "reported_at_ms": (now_s - (age_h - 6) * HOUR) * 1000 })
+    };
+    let mut away = facts(entry("赵国强", "", "green", 20));
+    away.insert("out_of_city".into(), json!(true));
+    let status = json!({
+        "P-0001": entry("张小明", "三年二班", "green", 20), "P-0002": entry("李晓红", "三年二班", "green", 30),
+        "P-0003": entry("王磊", "四年一班", "green", 50), "P-0004": entry("刘洋", "五年三班", "yellow", 10),
+        "P-0005": entry("陈静", "六年一班", "red", 10), "R-0101": entry("孙丽华", "", "green", 12), "R-0102": away,
+    });
+    let list = |name: &str, entries: Value| json!({ "name": name, "version": 1, "issued": now_s - 600, "entries": entries });
+    let trust = TrustFile {
+        name: "trust".into(),
+        version: 1,
+        issued: now_s - 600,
+        keys: vec![
+            school.entry("示例教育局", &[Usage::ResidentCard]),
+            transport.entry("示例运管", &[Usage::VehiclePass]),
+        ],
+    };
+    let trust = serde_json::to_value(trust).map_err(|e| e.to_string())?;
+    Ok(Deck {
+        cards,
+        lists: vec![
+            ("trust.json", trust),
+            ("status.json", list("status", status)),
+            ("pass.json", list("pass", json!({}))),
+            ("revocation.json", list("revocation", json!({}))),
+            ("hold.json", list("hold", json!({}))),
+        ],
+    })
+}
+
+/// A QR code as SVG: dark modules in one path, a quiet zone of four.
+pub fn qr_svg(text: &str) -> String {
+    use qrcodegen::{QrCode, QrCodeEcc};
+    let Ok(qr) = QrCode::encode_text(text, QrCodeEcc::Medium) else { return String::new() };
+    let mut path = String::new();
+    for y in 0..qr.size() {
+        for x in 0..qr.size() {
+            if qr.get_module(x, y) {
+                path.push_str(&format!("M{},{}h1v1h-1z", x + 4, y + 4));
+            }
+        }
+    }
+    let side = qr.size() + 8;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/><path d=\"{path}\" fill=\"#000\"/></svg>"
+    )
+}

@@ -1,0 +1,181 @@
+//! `kakou demo`: a whole gateway on one machine: three lanes with simulated devices, a broker and a
+//! receipting consumer, all on loopback, without root and without a network.
+
+mod cards;
+mod script;
+mod world;
+
+use crate::central::listen::{self, Listen, Tally};
+use crate::central::{Arrived, Consumer, Sink};
+use crate::daemon::{self, Extras};
+use crate::{config, http};
+use mqtt5::broker::{BrokerConfig, MqttBroker};
+use serde_json::json;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use world::World;
+
+pub use cards::qr_svg;
+
+/// What the demo is asked for.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Plays visits by itself instead of waiting for clicks.
+    pub headless: bool,
+    /// For how long, when headless.
+    pub seconds: u64,
+    /// Prints one JSON object at the end.
+    pub json: bool,
+    /// Port of the screens.
+    pub port: u16,
+}
+
+/// Keeps nothing: the demo's consumer counts.
+struct Count;
+
+impl Sink for Count {
+    fn store(&mut self, _: &[Arrived]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Why the demo does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The file system.
+    #[error("the demo needs a temporary folder and pseudo-terminals: {0}")]
+    Io(#[from] io::Error),
+    /// Issuing the sample cards.
+    #[error("the sample cards cannot be made: {0}")]
+    Cards(String),
+    /// The configuration it wrote.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// The daemon.
+    #[error(transparent)]
+    Start(#[from] daemon::StartError),
+    /// The broker.
+    #[error("the demo's broker cannot be started: {0}")]
+    Broker(String),
+}
+
+async fn broker(cancel: &CancellationToken) -> Result<u16, DemoError> {
+    let wrong = |e: String| DemoError::Broker(e);
+    let mut settings = BrokerConfig::default()
+        .with_bind_address(([127, 0, 0, 1], 0))
+        .with_max_packet_size(1 << 20)
+        .with_server_receive_maximum(512)
+        .with_sys_topics_enabled(false);
+    settings.auth_config.allow_anonymous = true;
+    settings.storage_config.enable_persistence = false;
+    let mut broker = MqttBroker::with_config(settings).await.map_err(|e| wrong(e.to_string()))?;
+    let port = broker.local_addr().ok_or_else(|| wrong("no address".into()))?.port();
+    let (stop, end) = (broker.shutdown_handle(), cancel.clone());
+    let mut ready = broker.ready_receiver();
+    tokio::spawn(async move {
+        if let Err(e) = broker.run().await {
+            log::error!("the demo's broker has ended: {e}");
+        }
+    });
+    tokio::spawn(async move {
+        end.cancelled().await;
+        stop.shutdown();
+    });
+    ready.wait_for(|r| *r).await.map_err(|e| wrong(e.to_string()))?;
+    Ok(port)
+}
+
+/// Runs until the time is over or Ctrl-C.
+pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
+    let folder = tempfile::Builder::new().prefix("kakou-demo-").tempdir()?;
+    let cancel = CancellationToken::new();
+    let broker_port = broker(&cancel).await?;
+    let (plug, plugged) = watch::channel(true);
+    let world = Arc::new(World::make(folder.path(), broker_port, wishes.port, plug)?);
+    let settings = config::load(&folder.path().join("kakou.toml"))?;
+    let extras = Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged) };
+    let running = daemon::start(settings, extras).await?;
+    let (tally, tallied) = watch::channel(Tally::default());
+    let listen = Listen {
+        host: "127.0.0.1".into(),
+        port: broker_port,
+        tls: None,
+        client_id: "demo-central".into(),
+        site: "demo".into(),
+    };
+    tokio::spawn(listen::run(listen, Consumer::default(), Box::new(Count), tally, cancel.clone()));
+
+    if let Some(address) = running.address
+        && !wishes.headless
+    {
+        say(&wishes, &format!("\n  Kakou demo: open  http://{address}/demo  in a browser\n"));
+        say(&wishes, "  Officers: li (guard), chen (nurse), zhao (transport): PIN 2468; wang (supervisor): PIN 1357");
+        say(&wishes, "  Everything is simulated and on this machine alone. Ctrl-C ends it.\n");
+    }
+    if wishes.headless {
+        script::play(&world, &running, Duration::from_secs(wishes.seconds)).await;
+    } else {
+        drop(tokio::signal::ctrl_c().await);
+    }
+    settle(&running, &tallied).await;
+    let report = report(&running, &tallied, folder.path());
+    let good = report["lost"] == json!(0);
+    running.stop().await;
+    cancel.cancel();
+    if wishes.json {
+        println!("{report}");
+    } else if wishes.headless {
+        println!("{report:#}");
+    }
+    Ok(good)
+}
+
+fn say(wishes: &Wishes, text: &str) {
+    if wishes.json {
+        eprintln!("{text}");
+    } else {
+        println!("{text}");
+    }
+}
+
+/// Waits until the central side has everything, or shows no progress for five seconds.
+async fn settle(running: &daemon::Running, tally: &watch::Receiver<Tally>) {
+    let (mut before, mut patience) = (0, 50);
+    while patience > 0 {
+        let stored: u64 = running.outlook.streams.borrow().iter().sum();
+        let receipted: u64 = running.link.borrow().receipted.iter().sum();
+        let arrived = tally.borrow().events;
+        if arrived >= stored && receipted >= stored {
+            return;
+        }
+        patience = if arrived + receipted == before { patience - 1 } else { 50 };
+        before = arrived + receipted;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Resident memory of this process in MiB.
+pub fn rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kb = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|v| v.split_whitespace().next()?.parse().ok());
+    kb.unwrap_or(0.0_f64) / 1024.0
+}
+
+fn report(running: &daemon::Running, tally: &watch::Receiver<Tally>, folder: &Path) -> serde_json::Value {
+    let stored: u64 = running.outlook.streams.borrow().iter().sum();
+    let link = running.link.borrow().clone();
+    let arrived = tally.borrow().clone();
+    let figures = script::figures(&folder.join("data"));
+    json!({
+        "visits": figures.visits, "admit": figures.outcomes[0], "refer": figures.outcomes[1],
+        "hold": figures.outcomes[2], "deny": figures.outcomes[3], "overrides": figures.overrides,
+        "seals": figures.seals, "photos": figures.photos, "events": stored, "published": link.published,
+        "receipted": link.receipted.iter().sum::<u64>(), "received": arrived.events,
+        "duplicates": arrived.duplicates, "lost": stored.saturating_sub(arrived.events),
+        "rss_mb": (rss_mb() * 10.0).round() / 10.0,
+    })
+}

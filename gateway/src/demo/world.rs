@@ -1,0 +1,187 @@
+//! The demo's surroundings: simulated devices, the folder of the daemon, and the controls of the
+//! demo page.
+
+use super::DemoError;
+use super::cards::{Card, Deck, deal, qr_svg};
+use crate::http::Demo;
+use crate::http::auth::hash_pin;
+use kakou_drivers::sim::relay::RelaySim;
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_drivers::sim::thermometer::ThermometerSim;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// The lanes of the demo: id, profile, devices by role.
+const LANES: [(&str, &str, &[&str]); 3] = [
+    ("school-1", "school-gate", &["scanner", "thermometer", "barrier"]),
+    ("truck-1", "truck-supplies", &["scanner", "thermometer", "barrier", "camera"]),
+    ("triage-1", "pre-triage", &["scanner", "thermometer"]),
+];
+
+/// Officers: id, name, role, PIN.
+pub const OFFICERS: [(&str, &str, &str, &str); 4] = [
+    ("li", "李敏", "guard", "2468"),
+    ("chen", "陈护士", "nurse", "2468"),
+    ("zhao", "赵运管", "transport", "2468"),
+    ("wang", "王主管", "supervisor", "1357"),
+];
+
+/// The pictures that a camera of the demo can see.
+const PICTURES: [(&str, &[u8]); 5] = [
+    ("plate", include_bytes!("../../demo/photos/plate.jpg")),
+    ("closeup", include_bytes!("../../demo/photos/closeup.jpg")),
+    ("overall", include_bytes!("../../demo/photos/overall.jpg")),
+    ("dark", include_bytes!("../../demo/photos/dark.jpg")),
+    ("blurred", include_bytes!("../../demo/photos/blurred.jpg")),
+];
+
+/// What a normal forehead shows.
+pub const NORMAL_MDEG: i32 = 36_600;
+
+struct LaneSims {
+    scanner: Mutex<ScannerSim>,
+    thermometer: ThermometerSim,
+    mdeg: AtomicI32,
+    _relay: Option<RelaySim>,
+}
+
+/// Everything around the daemon.
+pub struct World {
+    cards: Vec<Card>,
+    lanes: BTreeMap<&'static str, LaneSims>,
+    cameras: PathBuf,
+    plug: watch::Sender<bool>,
+}
+
+impl World {
+    /// Makes devices, lists and configuration in a folder.
+    pub fn make(folder: &Path, broker: u16, port: u16, plug: watch::Sender<bool>) -> Result<Self, DemoError> {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed());
+        let Deck { cards, lists } = deal(now_s).map_err(DemoError::Cards)?;
+        let list_folder = folder.join("data/lists");
+        fs::create_dir_all(&list_folder)?;
+        for (name, list) in lists {
+            fs::write(list_folder.join(name), list.to_string())?;
+        }
+        let ports = folder.join("ports");
+        let cameras = folder.join("camera");
+        fs::create_dir_all(&ports)?;
+        fs::create_dir_all(&cameras)?;
+        let mut lanes = BTreeMap::new();
+        for (id, _, devices) in LANES {
+            let scanner = ScannerSim::new(&ports.join(format!("{id}-scanner")), Faults::default(), 1)?;
+            let thermometer =
+                ThermometerSim::new(&ports.join(format!("{id}-thermometer")), NORMAL_MDEG, Duration::from_millis(60))?;
+            let relay = devices.contains(&"barrier").then(|| RelaySim::new(&ports.join(format!("{id}-barrier")), drop));
+            lanes.insert(
+                id,
+                LaneSims {
+                    scanner: Mutex::new(scanner),
+                    thermometer,
+                    mdeg: AtomicI32::new(NORMAL_MDEG),
+                    _relay: relay.transpose()?,
+                },
+            );
+        }
+        let world = Self { cards, lanes, cameras, plug };
+        world.look("good")?;
+        fs::write(folder.join("kakou.toml"), configuration(broker, port)?)?;
+        Ok(world)
+    }
+
+    /// What every camera sees from now on.
+    fn look(&self, look: &str) -> std::io::Result<()> {
+        for role in ["plate", "closeup", "overall"] {
+            let name = if look == "good" { role } else { look };
+            let (_, bytes) = PICTURES.iter().find(|(n, _)| *n == name).unwrap_or(&PICTURES[0]);
+            let fresh = self.cameras.join("new");
+            fs::write(&fresh, bytes)?;
+            fs::rename(&fresh, self.cameras.join(format!("{role}.jpg")))?;
+        }
+        Ok(())
+    }
+
+    fn sims(&self, lane: &str) -> Result<&LaneSims, String> {
+        self.lanes.get(lane).ok_or_else(|| format!("there is no lane `{lane}` in the demo"))
+    }
+}
+
+fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
+    let mut out = format!(
+        "[gateway]\nsite = \"demo\"\nid = \"gw-1\"\nregion = \"211400\"\ndata = \"data\"\n\n\
+         [clock]\nsource = \"system\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n\n\
+         [upstream]\nbroker = \"mqtt://127.0.0.1:{broker}\"\n\n[retention]\nmax_mb = 256\nreserve_mb = 1\n"
+    );
+    for (id, name, role, pin) in OFFICERS {
+        let hash = hash_pin(pin).map_err(DemoError::Cards)?;
+        out.push_str(&format!("\n[[officer]]\nid = \"{id}\"\nname = \"{name}\"\nrole = \"{role}\"\npin = '{hash}'\n"));
+    }
+    for (lane, profile, devices) in LANES {
+        let mut roles = Vec::new();
+        for role in devices {
+            let (driver, path) = match *role {
+                "scanner" => ("line-scanner", format!("ports/{lane}-scanner")),
+                "thermometer" => ("gy-mcu90614", format!("ports/{lane}-thermometer")),
+                "barrier" => ("modbus-relay", format!("ports/{lane}-barrier")),
+                _ => ("still-camera", "camera".to_owned()),
+            };
+            let grade = if *role == "thermometer" { ", body_grade = true" } else { "" };
+            out.push_str(&format!(
+                "\n[[device]]\nid = \"{lane}-{role}\"\ndriver = \"{driver}\"\nport = {{ path = \"{path}\"{grade} }}\n"
+            ));
+            roles.push(format!("{role} = \"{lane}-{role}\""));
+        }
+        let roles = roles.join(", ");
+        out.push_str(&format!("\n[[lane]]\nid = \"{lane}\"\nprofile = \"{profile}\"\ndevices = {{ {roles} }}\n"));
+    }
+    Ok(out)
+}
+
+impl Demo for World {
+    fn describe(&self) -> Value {
+        let cards = self.cards.iter().map(|c| {
+            json!({ "id": c.id, "lane": c.lane, "title": c.title, "hint": c.hint, "text": c.text, "qr_svg": qr_svg(&c.text) })
+        });
+        let officers = OFFICERS.iter().map(|(id, _, role, pin)| json!({ "id": id, "pin": pin, "role": role }));
+        let warm: BTreeMap<&str, i32> =
+            self.lanes.iter().map(|(id, l)| (*id, l.mdeg.load(Ordering::Acquire))).collect();
+        json!({
+            "cards": cards.collect::<Vec<_>>(), "lanes": LANES.map(|(id, ..)| id), "network": *self.plug.borrow(),
+            "temperatures": warm, "officers": officers.collect::<Vec<_>>(),
+        })
+    }
+
+    fn present(&self, lane: &str, card: &str) -> Result<(), String> {
+        let text = &self.cards.iter().find(|c| c.id == card).ok_or_else(|| format!("there is no card `{card}`"))?.text;
+        let mut scanner = self.sims(lane)?.scanner.lock().map_err(|e| e.to_string())?;
+        scanner.scan(text).map_err(|e| e.to_string())
+    }
+
+    fn temperature(&self, lane: &str, mdeg: i32) -> Result<(), String> {
+        if !(10_000..=60_000).contains(&mdeg) {
+            return Err("between 10000 and 60000 thousandths of a degree".into());
+        }
+        let sims = self.sims(lane)?;
+        sims.mdeg.store(mdeg, Ordering::Release);
+        sims.thermometer.set(mdeg);
+        Ok(())
+    }
+
+    fn network(&self, up: bool) {
+        self.plug.send_replace(up);
+    }
+
+    fn camera(&self, lane: &str, look: &str) -> Result<(), String> {
+        self.sims(lane)?;
+        if !["good", "dark", "blurred"].contains(&look) {
+            return Err("`look` is good, dark or blurred".into());
+        }
+        self.look(look).map_err(|e| e.to_string())
+    }
+}

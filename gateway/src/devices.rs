@@ -1,0 +1,77 @@
+//! Starts a task for each device and keeps their health.
+
+use crate::config::DeviceEntry;
+use kakou_core::ids::DeviceId;
+use kakou_core::reading::{Command, Ticket};
+use kakou_drivers::health::{Health, Monitor};
+use kakou_drivers::registry::Make;
+use kakou_drivers::{SavePhoto, Sink, camera, serial};
+use std::collections::BTreeMap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Commands that may wait at one device; beyond it a request fails at once.
+pub const COMMANDS: usize = 32;
+
+/// Senders of commands, one a device.
+pub type Commands = BTreeMap<DeviceId, mpsc::Sender<(Ticket, Command)>>;
+
+/// A device before its task runs.
+pub struct Waiting {
+    entry: DeviceEntry,
+    commands: mpsc::Receiver<(Ticket, Command)>,
+    monitor: Monitor,
+}
+
+/// A device as the status page knows it.
+#[derive(Clone)]
+pub struct Known {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its driver.
+    pub driver: &'static str,
+    /// Its port.
+    pub port: String,
+    /// Its health.
+    pub health: watch::Receiver<Health>,
+}
+
+/// Prepares all devices: the ways in, and what the status page reads.
+pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>) {
+    let (mut waiting, mut senders, mut known) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for entry in entries {
+        let (tx, commands) = mpsc::channel(COMMANDS);
+        let (monitor, health) = Monitor::new();
+        senders.insert(entry.id.clone(), tx);
+        known.push(Known {
+            id: entry.id.clone(),
+            driver: entry.driver.name,
+            port: entry.options.path.display().to_string(),
+            health,
+        });
+        waiting.push(Waiting { entry, commands, monitor });
+    }
+    (waiting, senders, known)
+}
+
+/// Starts the tasks.
+pub fn start(waiting: Vec<Waiting>, sink: &Sink, save: &SavePhoto, cancel: &CancellationToken) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for Waiting { entry, commands, monitor } in waiting {
+        let (device, sink, cancel) = (entry.id, sink.clone(), cancel.clone());
+        match entry.driver.make {
+            Make::Serial(make) => {
+                let codec = make(&entry.options);
+                let port = serial::Port { device, options: entry.options, codec, commands, sink, monitor };
+                tasks.spawn(serial::run(port, cancel));
+            }
+            Make::Stills => {
+                let save = save.clone();
+                let stills = camera::Stills { device, path: entry.options.path, commands, sink, save, monitor };
+                tasks.spawn(camera::run(stills, cancel));
+            }
+        }
+    }
+    tasks
+}

@@ -1,0 +1,654 @@
+//! The one loop that owns the core and writes the journal.
+//!
+//! Inputs that wait are handled together in one transaction, so that all lanes share one fsync.
+//! Only when it is durable are devices asked, acts answered and screens changed. If the store
+//! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
+//! lanes stay closed with `X_STORAGE` until a write succeeds again.
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::journal::{self, Journal};
+use crate::store::lists::Lists;
+use crate::store::retention::{self, Delivered};
+use crate::store::{StoreError, photos::Photos};
+use kakou_core::codes::Code;
+use kakou_core::core::{Core, Input, Step};
+use kakou_core::event::{Author, Class, NewEvent};
+use kakou_core::evidence::GatewayKey;
+use kakou_core::ids::{DeviceId, LaneId};
+use kakou_core::lane::Setup;
+use kakou_core::lane::action::Rejection;
+use kakou_core::lane::view;
+use kakou_core::pass::trust::TrustList;
+use kakou_core::reading::{Command, NoData, Report, Ticket};
+use kakou_core::records::{Records, RecordsFault, Redemption};
+use kakou_core::time::Now;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Inputs that may wait; beyond it a scanner's report is dropped and counted.
+pub const QUEUE: usize = 4_096;
+/// Inputs in one transaction.
+const BATCH: usize = 256;
+/// How long acknowledgements may wait for a transaction to ride on.
+const LAZY: Duration = Duration::from_millis(200);
+/// Between two attempts to write after the store failed.
+const PROBE: Duration = Duration::from_secs(1);
+/// Between two looks at retention.
+const TEND: Duration = Duration::from_secs(10);
+/// A head of the chain is signed at least this often.
+const SIGN_EVERY: u64 = 256;
+/// A file that is given up when the disk is full, so that the journal can still say so.
+const RESERVE: &str = "reserve";
+
+/// What the engine is asked.
+pub enum Work {
+    /// An input of the core; the answer to an act comes when it is durable.
+    Input(Input, Option<oneshot::Sender<Result<(), Rejection>>>),
+    /// Events of others in the gateway, stored as they are; the answer is the last sequence.
+    Append(Vec<NewEvent>, Option<oneshot::Sender<u64>>),
+    /// The broker has acknowledged a stream up to here.
+    Acked(Class, u64),
+    /// The central side has receipted a stream of an epoch up to here.
+    Receipted(Class, u64, u64),
+    /// New keys.
+    Trust(Arc<TrustList>),
+    /// Lists changed: look at them anew.
+    Lists,
+    /// Store, answer, end.
+    Stop,
+}
+
+/// The way in.
+pub type Inlet = SyncSender<Work>;
+
+/// What screens show of a lane.
+#[derive(Debug, Clone, Default)]
+pub struct LaneView {
+    /// For the public.
+    pub screen: Arc<str>,
+    /// For the desk.
+    pub desk: Arc<str>,
+    /// For the status page.
+    pub status: Value,
+}
+
+/// What the rest of the gateway can watch.
+#[derive(Clone)]
+pub struct Outlook {
+    /// Each lane's screens.
+    pub lanes: BTreeMap<LaneId, watch::Receiver<LaneView>>,
+    /// The last durable event of each stream.
+    pub streams: watch::Receiver<[u64; 4]>,
+    /// Why lanes are closed.
+    pub closed: watch::Receiver<Option<Code>>,
+    /// Epoch and last event.
+    pub epoch: u64,
+}
+
+/// Everything that the engine needs.
+pub struct Parts {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Who writes.
+    pub author: Author,
+    /// Lanes to run, made anew after a fault.
+    pub setups: Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send>,
+    /// The keys at start.
+    pub trust: Arc<TrustList>,
+    /// The clock.
+    pub clock: Clock,
+    /// Signs heads.
+    pub key: Arc<GatewayKey>,
+    /// Commands to devices.
+    pub devices: BTreeMap<DeviceId, mpsc::Sender<(Ticket, Command)>>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The state of the link upstream, for desks.
+    pub upstream: watch::Receiver<&'static str>,
+    /// Limits.
+    pub retention: Retention,
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Bytes of the journal at most.
+    pub max_bytes: u64,
+    /// Days that delivered events are kept.
+    pub keep_days: i64,
+    /// What counts as delivered.
+    pub delivered: Delivered,
+    /// Size of the reserve file.
+    pub reserve_bytes: u64,
+}
+
+struct StoreRecords<'a> {
+    journal: &'a Journal,
+    lists: &'a Lists,
+}
+
+fn fault(e: impl std::fmt::Display) -> RecordsFault {
+    RecordsFault(e.to_string())
+}
+
+impl Records for StoreRecords<'_> {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        self.lists.entry(list, id).map_err(fault)
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
+        Ok(self.lists.in_use(list).map_err(fault)?.map(|l| l.issued_ms))
+    }
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        Ok(self.lists.entry("revocation", &format!("{kid}:{id}")).map_err(fault)?.is_some())
+    }
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        self.journal.redeemed(pass_id).map_err(fault)
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        self.journal.seal_used(number).map_err(fault)
+    }
+}
+
+/// What waits for the commit.
+#[derive(Default)]
+struct Pending {
+    requests: Vec<kakou_core::reading::Request>,
+    replies: Vec<(oneshot::Sender<Result<(), Rejection>>, Result<(), Rejection>)>,
+    stored: Vec<(oneshot::Sender<u64>, u64)>,
+    lanes: BTreeSet<LaneId>,
+    steps: Vec<Step>,
+}
+
+/// The loop.
+pub struct Engine {
+    parts: Parts,
+    journal: Journal,
+    lists: Lists,
+    core: Core,
+    trust: Arc<TrustList>,
+    closed: Option<Code>,
+    views: BTreeMap<LaneId, watch::Sender<LaneView>>,
+    streams: watch::Sender<[u64; 4]>,
+    closed_view: watch::Sender<Option<Code>>,
+    marks: [(u64, u64); 4],
+    marked_at: Option<Instant>,
+    signed_seq: u64,
+    sign_now: bool,
+    requeue: VecDeque<Input>,
+}
+
+impl Engine {
+    /// Opens the store and takes up the lanes.
+    pub fn open(parts: Parts) -> Result<(Self, Outlook), StoreError> {
+        let (journal, found) = Journal::open(&parts.data, parts.author.clone())?;
+        let lists = Lists::open(&parts.data)?;
+        make_reserve(&parts);
+        let trust = parts.trust.clone();
+        let core = Core::new((parts.setups)(&trust), journal.lanes()?);
+        let (streams, streams_rx) = watch::channel(journal.streams());
+        let (closed_view, closed_rx) = watch::channel(None);
+        let mut views = BTreeMap::new();
+        let mut lanes = BTreeMap::new();
+        for lane in core.lanes() {
+            let (tx, rx) = watch::channel(LaneView::default());
+            views.insert(lane.setup.lane.clone(), tx);
+            lanes.insert(lane.setup.lane.clone(), rx);
+        }
+        let outlook = Outlook { lanes, streams: streams_rx, closed: closed_rx, epoch: journal.epoch() };
+        let mut engine = Self {
+            parts,
+            journal,
+            lists,
+            core,
+            trust,
+            closed: None,
+            views,
+            streams,
+            closed_view,
+            marks: [(0, 0); 4],
+            marked_at: None,
+            signed_seq: 0,
+            sign_now: true,
+            requeue: VecDeque::new(),
+        };
+        engine.start(&found);
+        Ok((engine, outlook))
+    }
+
+    /// The first events of a run, and what was under way.
+    fn start(&mut self, found: &journal::Found) {
+        let now = self.parts.clock.now();
+        if let journal::Found::SetAside(folder) = found {
+            log::error!("the journal was damaged; it was set aside in {} and a new one begun", folder.display());
+            self.parts.metrics.count("journal_set_aside_total");
+        }
+        let data = json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": self.journal.epoch(),
+            "journal": format!("{found:?}").split('(').next() });
+        let event = NewEvent {
+            kind: "started".into(),
+            class: Class::Health,
+            lane: None,
+            visit: None,
+            audience: vec!["ops".into()],
+            data,
+        };
+        let mut pending = Pending::default();
+        let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
+        match done.and_then(|()| self.commit()) {
+            Ok(()) => self.act(pending, &now),
+            Err(e) => self.fail(&e, pending),
+        }
+        self.show_all(&now);
+    }
+
+    fn resume(&mut self, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
+        let records = StoreRecords { journal: &self.journal, lists: &self.lists };
+        let step = self.core.resume(now, &records).map_err(Trouble::Records)?;
+        self.keep(step, true, now, pending)
+    }
+
+    /// Runs until told to stop.
+    pub fn run(mut self, work: &Receiver<Work>) {
+        let mut tended = Instant::now();
+        let mut probed = Instant::now();
+        loop {
+            let now = self.parts.clock.now();
+            let first = match self.requeue.pop_front() {
+                Some(input) => Some(Work::Input(input, None)),
+                None => match work.recv_timeout(self.patience(&now)) {
+                    Ok(work) => Some(work),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => Some(Work::Stop),
+                },
+            };
+            let stop = self.batch(first, work);
+            if self.closed.is_some() && probed.elapsed() >= PROBE {
+                probed = Instant::now();
+                self.probe();
+            }
+            if tended.elapsed() >= TEND {
+                tended = Instant::now();
+                self.tend();
+            }
+            if stop {
+                return self.finish();
+            }
+        }
+    }
+
+    fn patience(&self, now: &Now) -> Duration {
+        let core = self.core.next_deadline().map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
+        let lazy = self.marked_at.map(|at| LAZY.saturating_sub(at.elapsed()));
+        let probe = self.closed.map(|_| PROBE);
+        let sign = self.sign_now.then_some(LAZY);
+        [core, lazy, probe, sign].into_iter().flatten().min().unwrap_or(TEND).max(Duration::from_millis(1))
+    }
+
+    /// Handles what waits as one transaction. Says whether to stop.
+    fn batch(&mut self, first: Option<Work>, work: &Receiver<Work>) -> bool {
+        let mut now = self.parts.clock.now();
+        let mut pending = Pending::default();
+        let (mut stop, mut next, mut taken) = (false, first, 0);
+        let mut result = Ok(());
+        while let Some(item) = next.take() {
+            taken += 1;
+            result = match item {
+                Work::Stop => {
+                    stop = true;
+                    Ok(())
+                }
+                other => self.take(other, &now, &mut pending),
+            };
+            if result.is_err() || stop || taken >= BATCH {
+                break;
+            }
+            next = work.try_recv().ok();
+            if next.is_some() {
+                now = self.parts.clock.now();
+            }
+        }
+        let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
+        if result.is_ok() && due {
+            result = self.take(Work::Input(Input::Tick, None), &now, &mut pending);
+        }
+        let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
+        let idle_sign = self.sign_now && taken == 0;
+        if result.is_ok() && self.closed.is_none() && (lazy || idle_sign) {
+            result = self.journal.begin().map_err(Trouble::Sqlite);
+        }
+        match result.and_then(|()| self.commit()) {
+            Ok(()) => self.act(pending, &now),
+            Err(trouble) => self.fail(&trouble, pending),
+        }
+        stop
+    }
+
+    fn take(&mut self, work: Work, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
+        match work {
+            Work::Input(input, reply) => self.input(input, reply, now, pending),
+            Work::Append(events, reply) => {
+                if self.closed.is_some() {
+                    return Ok(());
+                }
+                self.append(&events, now)?;
+                if let Some(reply) = reply {
+                    pending.stored.push((reply, self.journal.head().0));
+                }
+                Ok(())
+            }
+            Work::Acked(class, through) => {
+                let mark = &mut self.marks[usize::from(class.number())];
+                mark.0 = mark.0.max(through);
+                self.marked_at.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            Work::Receipted(class, epoch, through) => {
+                let head = self.journal.streams()[usize::from(class.number())];
+                if epoch == self.journal.epoch() && through <= head {
+                    let mark = &mut self.marks[usize::from(class.number())];
+                    mark.1 = mark.1.max(through);
+                    self.marked_at.get_or_insert_with(Instant::now);
+                } else {
+                    self.parts.metrics.count("receipt_refused_total");
+                }
+                Ok(())
+            }
+            Work::Trust(trust) => {
+                self.core.set_trust(&trust);
+                self.trust = trust;
+                Ok(())
+            }
+            Work::Lists | Work::Stop => Ok(()),
+        }
+    }
+
+    fn input(
+        &mut self,
+        input: Input,
+        reply: Option<oneshot::Sender<Result<(), Rejection>>>,
+        now: &Now,
+        pending: &mut Pending,
+    ) -> Result<(), Trouble> {
+        if let Some(code) = self.closed {
+            // Nothing can be recorded, so nothing is decided.
+            self.parts.metrics.count("input_while_closed_total");
+            if let Some(reply) = reply {
+                let text = code.text();
+                drop(reply.send(Err(Rejection { code: "storage", text })));
+            }
+            return Ok(());
+        }
+        let durable = matches!(input, Input::Desk { .. });
+        let records = StoreRecords { journal: &self.journal, lists: &self.lists };
+        let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
+        if let (Some(sender), Some(answer)) = (reply, step.reply.take()) {
+            pending.replies.push((sender, answer));
+        }
+        self.keep(step, durable, now, pending)
+    }
+
+    /// Writes a step into the open transaction; what follows from it waits for the commit.
+    fn keep(&mut self, step: Step, durable: bool, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
+        let acts = step.requests.iter().any(|r| !matches!(r.command, Command::Measure | Command::Stop));
+        if durable || acts || !step.events.is_empty() || !step.writes.is_empty() {
+            self.append(&step.events, now)?;
+            for write in &step.writes {
+                self.journal.write(write).map_err(Trouble::Sqlite)?;
+            }
+            for id in &step.lanes {
+                if let Some(lane) = self.core.lane(id) {
+                    self.journal.keep_lane(id, &lane.state).map_err(Trouble::Sqlite)?;
+                }
+            }
+        }
+        pending.requests.extend(step.requests.iter().cloned());
+        pending.lanes.extend(step.lanes.iter().cloned());
+        pending.steps.push(step);
+        Ok(())
+    }
+
+    fn append(&mut self, events: &[NewEvent], now: &Now) -> Result<(), Trouble> {
+        self.journal.begin().map_err(Trouble::Sqlite)?;
+        for event in events {
+            self.journal.append(event, now).map_err(Trouble::Sqlite)?;
+            self.sign_now |= event.kind == "evidence";
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Trouble> {
+        if !self.journal.is_open() {
+            return Ok(());
+        }
+        if self.marked_at.is_some() {
+            for class in Class::ALL {
+                let (acked, receipted) = self.marks[usize::from(class.number())];
+                if (acked, receipted) != (0, 0) {
+                    self.journal.advance(class, Some(acked), Some(receipted)).map_err(Trouble::Sqlite)?;
+                }
+            }
+        }
+        // A head is signed in the transaction after its event, off the way to the barrier.
+        let (seq, hash) = self.journal.durable_head();
+        if seq > self.signed_seq && (self.sign_now || seq - self.signed_seq >= SIGN_EVERY) {
+            let checkpoint = self.parts.key.checkpoint(self.journal.epoch(), seq, &hash);
+            self.journal.keep_checkpoint(&checkpoint).map_err(Trouble::Sqlite)?;
+            self.signed_seq = seq;
+            self.sign_now = false;
+        }
+        self.journal.commit().map_err(Trouble::Sqlite)?;
+        self.marked_at = None;
+        Ok(())
+    }
+
+    /// The transaction is durable: now devices are asked, acts answered, screens changed.
+    fn act(&mut self, pending: Pending, now: &Now) {
+        for request in pending.requests {
+            let sent = self.parts.devices.get(&request.device).is_some_and(|tx| {
+                tx.try_send((request.ticket, request.command.clone())).is_ok()
+            });
+            if !sent && !matches!(request.command, Command::Stop) {
+                self.parts.metrics.count("device_request_dropped_total");
+                let report = Report::NoData { ticket: request.ticket, why: NoData::NotPresent };
+                self.requeue.push_back(Input::Device { device: request.device, report });
+            }
+        }
+        for (sender, answer) in pending.replies {
+            drop(sender.send(answer));
+        }
+        for (sender, seq) in pending.stored {
+            if sender.send(seq).is_err() {
+                self.parts.metrics.count("answer_unread_total");
+            }
+        }
+        self.streams.send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
+        for step in &pending.steps {
+            step.counters.iter().for_each(|name| self.parts.metrics.count(name));
+            step.outcomes.iter().for_each(|o| self.parts.metrics.outcome(*o));
+            step.notes.iter().for_each(|note| log::warn!("{note}"));
+        }
+        for id in &pending.lanes {
+            self.show(id, now);
+        }
+    }
+
+    fn show(&self, id: &LaneId, now: &Now) {
+        let (Some(lane), Some(tx)) = (self.core.lane(id), self.views.get(id)) else { return };
+        let seq = self.journal.head().0;
+        let upstream = *self.parts.upstream.borrow();
+        tx.send_replace(LaneView {
+            screen: view::screen(lane, now, self.closed, seq).to_string().into(),
+            desk: view::desk(lane, now, self.closed, upstream).to_string().into(),
+            status: view::status(lane, now, self.closed),
+        });
+    }
+
+    fn show_all(&self, now: &Now) {
+        for id in self.views.keys() {
+            self.show(id, now);
+        }
+    }
+
+    /// The store failed: nothing of the batch happened. The core is made anew from what is durable.
+    fn fail(&mut self, trouble: &Trouble, pending: Pending) {
+        log::error!("nothing can be recorded, the lanes are closed: {trouble}");
+        self.parts.metrics.count("store_failed_total");
+        if let Trouble::Sqlite(e) = trouble
+            && journal::is_corrupt(e)
+        {
+            journal::condemn(&self.parts.data);
+            log::error!("the journal is damaged; the daemon ends and begins anew");
+            std::process::exit(70);
+        }
+        for (sender, _) in pending.replies {
+            let text = Code::X_STORAGE.text();
+            drop(sender.send(Err(Rejection { code: "storage", text })));
+        }
+        if let Err(e) = self.journal.roll_back() {
+            log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
+            std::process::exit(74);
+        }
+        self.close(Some(Code::X_STORAGE));
+        match self.journal.lanes() {
+            Ok(states) => self.core = Core::new((self.parts.setups)(&self.trust), states),
+            Err(e) => {
+                log::error!("the lanes cannot be loaded, the daemon ends: {e}");
+                std::process::exit(74);
+            }
+        }
+        self.show_all(&self.parts.clock.now());
+    }
+
+    fn close(&mut self, code: Option<Code>) {
+        self.closed = code;
+        self.closed_view.send_replace(code);
+    }
+
+    /// Tries to write again; gives up the reserve first, so that there is room to say what happened.
+    fn probe(&mut self) {
+        let now = self.parts.clock.now();
+        let reserve = self.parts.data.join(RESERVE);
+        let full = reserve.exists() && free_bytes(&self.parts.data).is_some_and(|b| b < self.parts.retention.reserve_bytes);
+        if full && std::fs::remove_file(&reserve).is_ok() {
+            log::error!("the disk is full: the reserve was given up; make room or shorten retention");
+        }
+        let free = free_bytes(&self.parts.data).unwrap_or(0);
+        if !reserve.exists() && free < 2 * self.parts.retention.reserve_bytes {
+            let shed = self.relieve().unwrap_or(0);
+            if shed == 0 {
+                return;
+            }
+        }
+        let data = json!({ "code": Code::X_STORAGE, "free_bytes": free_bytes(&self.parts.data) });
+        let event = NewEvent {
+            kind: "storage".into(),
+            class: Class::Verdict,
+            lane: None,
+            visit: None,
+            audience: vec!["ops".into()],
+            data,
+        };
+        let mut pending = Pending::default();
+        self.closed = None;
+        let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
+        match done.and_then(|()| self.commit()) {
+            Ok(()) => {
+                log::warn!("recording works again, the lanes are open");
+                self.close(None);
+                make_reserve(&self.parts);
+                self.act(pending, &now);
+                self.show_all(&now);
+            }
+            Err(trouble) => self.fail(&trouble, pending),
+        }
+    }
+
+    fn relieve(&mut self) -> rusqlite::Result<u64> {
+        self.journal.begin()?;
+        let done = retention::purge(self.journal.connection(), self.parts.retention.delivered, i64::MAX)
+            .and_then(|purged| Ok(purged + retention::shed(self.journal.connection())?));
+        match done.and_then(|n| self.journal.commit().map(|()| n)) {
+            Ok(n) => Ok(n),
+            Err(e) => {
+                self.journal.roll_back()?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Keeps the journal within its limits, one round at a time.
+    fn tend(&mut self) {
+        let now = self.parts.clock.now();
+        self.show_all(&now);
+        if self.closed.is_some() {
+            return;
+        }
+        let r = self.parts.retention;
+        let before = now.wall_ms.map_or(0, |ms| ms - r.keep_days * 86_400_000);
+        let round = |journal: &mut Journal| -> rusqlite::Result<(u64, u64)> {
+            let over = retention::used_bytes(journal.connection())? > r.max_bytes;
+            journal.begin()?;
+            let purged = retention::purge(journal.connection(), r.delivered, if over { i64::MAX } else { before })?;
+            let shed = if over && purged == 0 { retention::shed(journal.connection())? } else { 0 };
+            journal.commit()?;
+            Ok((purged, shed))
+        };
+        match round(&mut self.journal) {
+            Ok((purged, shed)) => {
+                self.parts.metrics.add("journal_purged_total", purged);
+                self.parts.metrics.add("journal_shed_total", shed);
+            }
+            Err(e) => self.fail(&Trouble::Sqlite(e), Pending::default()),
+        }
+    }
+
+    fn finish(mut self) {
+        self.sign_now = true;
+        let done = self.journal.begin().map_err(Trouble::Sqlite).and_then(|()| self.commit());
+        if let Err(e) = done {
+            log::error!("the last head of the chain was not signed: {e}");
+        }
+    }
+}
+
+/// Why a batch was lost.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the journal cannot be written: {0}")]
+    Sqlite(rusqlite::Error),
+    #[error(transparent)]
+    Records(RecordsFault),
+}
+
+fn make_reserve(parts: &Parts) {
+    let path = parts.data.join(RESERVE);
+    let bytes = parts.retention.reserve_bytes;
+    let room = free_bytes(&parts.data).is_some_and(|free| free > 2 * bytes);
+    if path.exists() || !room || bytes == 0 {
+        return;
+    }
+    let made = std::fs::File::create(&path).and_then(|file| {
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+        file.sync_all()
+    });
+    if let Err(e) = made {
+        log::warn!("no reserve could be made for a full disk: {e}");
+    }
+}
+
+/// Free bytes of the disk that holds a folder.
+pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+/// The photographs of a data folder, for the drivers.
+pub fn photo_saver(photos: Photos) -> kakou_drivers::SavePhoto {
+    Arc::new(move |bytes| photos.save(bytes))
+}

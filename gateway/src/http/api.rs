@@ -1,0 +1,387 @@
+//! The routes under `/api/v1`.
+
+use super::App;
+use super::auth::{COOKIE, Denied};
+use super::error::ApiError;
+use super::sse::{self, Events};
+use crate::engine::Work;
+use crate::metrics;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kakou_core::codes::Outcome;
+use kakou_core::core::Input;
+use kakou_core::ids::{LaneId, OfficerId, VisitId};
+use kakou_core::lane::action::{Action, Officer};
+use kakou_core::text::masked;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+/// How long an act may wait for the disk.
+const ACT_LIMIT: Duration = Duration::from_secs(5);
+/// Names that a search shows at most.
+const SEARCH_LIMIT: usize = 20;
+
+type Answer<T> = Result<T, ApiError>;
+
+fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
+    LaneId::new(lane).ok().filter(|id| app.outlook.lanes.contains_key(id)).ok_or_else(ApiError::not_found)
+}
+
+fn signed_in(app: &App, headers: &HeaderMap) -> Answer<Officer> {
+    app.officers.who(headers).map(|(officer, _)| officer).ok_or_else(ApiError::signed_out)
+}
+
+fn body<T>(json: Result<Json<T>, JsonRejection>) -> Answer<T> {
+    json.map(|Json(body)| body).map_err(|e| ApiError::bad_body(e.body_text()))
+}
+
+/// The lanes of this gateway.
+#[utoipa::path(get, path = "/api/v1/lanes", responses((status = 200, description = "Lanes with profile and title")))]
+pub async fn lanes(State(app): State<App>) -> Json<Value> {
+    let all = app.lanes.iter().map(|(id, profile, title)| json!({ "id": id, "profile": profile, "title": title }));
+    Json(all.collect())
+}
+
+/// What the public screen of a lane shows, as server-sent events.
+#[utoipa::path(get, path = "/api/v1/lanes/{lane}/screen", params(("lane" = String, Path)),
+    responses((status = 200, content_type = "text/event-stream", description = "Events `screen` and `beat`"), (status = 404)))]
+pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
+    let id = lane_of(&app, &lane)?;
+    Ok(sse::follow("screen", app.outlook.lanes[&id].clone(), |v| v.screen.to_string(), app.end.clone()))
+}
+
+/// Devices, lists, outbox, clock, store, counters.
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, description = "The status of the gateway")))]
+pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
+    let status = tokio::task::spawn_blocking(move || super::status::status(&app)).await;
+    status.map(Json).map_err(|_| ApiError::busy())
+}
+
+/// The status every two seconds, as server-sent events.
+#[utoipa::path(get, path = "/api/v1/status/events",
+    responses((status = 200, content_type = "text/event-stream", description = "Events `status`")))]
+pub async fn status_events(State(app): State<App>) -> Events {
+    let end = app.end.clone();
+    sse::repeat("status", Duration::from_secs(2), move || super::status::status(&app).to_string(), end)
+}
+
+/// Counters and gauges as OpenMetrics.
+pub async fn metrics(State(app): State<App>) -> Response {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], super::status::metrics(&app)).into_response()
+}
+
+/// Who may sign in.
+#[utoipa::path(get, path = "/api/v1/officers", responses((status = 200, description = "Officers with name and role")))]
+pub async fn officers(State(app): State<App>) -> Json<Value> {
+    let all = app.officers.entries().iter().map(|o| json!({ "id": o.id, "name": o.name, "role": o.role }));
+    Json(all.collect())
+}
+
+/// An officer and a PIN.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    #[schema(value_type = String)]
+    officer: OfficerId,
+    pin: String,
+}
+
+async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
+    let shared = app.clone();
+    let who = id.clone();
+    let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin)).await;
+    match checked.map_err(|_| ApiError::busy())? {
+        Ok(officer) => Ok(officer),
+        Err(denied) => {
+            app.metrics.count("pin_wrong_total");
+            audit(app, json!({ "act": "wrong_pin", "officer": id }));
+            Err(match denied {
+                Denied::WrongPin => ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN"),
+                Denied::Wait(s) => ApiError::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_tries",
+                    &format!("错误次数过多，请等待{s}秒"),
+                    &format!("Too many wrong PINs: wait {s} seconds"),
+                )
+                .with(s.to_string()),
+            })
+        }
+    }
+}
+
+fn audit(app: &App, what: Value) {
+    if app.engine.try_send(Work::Input(Input::Audit { what }, None)).is_err() {
+        app.metrics.count("audit_dropped_total");
+    }
+}
+
+/// Signs an officer in.
+#[utoipa::path(post, path = "/api/v1/session", request_body = SignIn,
+    responses((status = 200, description = "Signed in, with a cookie"), (status = 401), (status = 429)))]
+pub async fn session_begin(State(app): State<App>, json: Result<Json<SignIn>, JsonRejection>) -> Answer<Response> {
+    let SignIn { officer, pin } = body(json)?;
+    let officer = check_pin(&app, officer, pin).await?;
+    let token = app.officers.begin(&officer.id).map_err(|_| ApiError::busy())?;
+    audit(&app, json!({ "act": "sign_in", "officer": officer.id }));
+    let secure = if app.loopback { "" } else { "; Secure" };
+    let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}");
+    let name = app.officers.find(&officer.id).map(|o| o.name.clone()).unwrap_or_default();
+    let body = Json(json!({ "officer": officer.id, "name": name, "role": officer.role }));
+    Ok(([(header::SET_COOKIE, cookie)], body).into_response())
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/api/v1/session", responses((status = 200, description = "The officer"), (status = 401)))]
+pub async fn session_get(State(app): State<App>, headers: HeaderMap) -> Answer<Json<Value>> {
+    let (officer, name) = app.officers.who(&headers).ok_or_else(ApiError::signed_out)?;
+    Ok(Json(json!({ "officer": officer.id, "name": name, "role": officer.role })))
+}
+
+/// Signs out.
+#[utoipa::path(delete, path = "/api/v1/session", responses((status = 204, description = "Signed out")))]
+pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCode {
+    if let Some(officer) = app.officers.end(&headers) {
+        audit(&app, json!({ "act": "sign_out", "officer": officer }));
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// What the desk of a lane shows, as server-sent events.
+#[utoipa::path(get, path = "/api/v1/lanes/{lane}/desk", params(("lane" = String, Path)),
+    responses((status = 200, content_type = "text/event-stream", description = "Events `desk` and `beat`"), (status = 401), (status = 404)))]
+pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
+    signed_in(&app, &headers)?;
+    let id = lane_of(&app, &lane)?;
+    Ok(sse::follow("desk", app.outlook.lanes[&id].clone(), |v| v.desk.to_string(), app.end.clone()))
+}
+
+/// A supervisor's second signature.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    #[schema(value_type = String)]
+    officer: OfficerId,
+    pin: String,
+}
+
+/// One act at a desk.
+#[expect(missing_docs, reason = "the fields say what they are; staff read them in the OpenAPI document")]
+#[derive(Deserialize, ToSchema)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Act {
+    /// Types a code, an id or a plate.
+    Enter { text: String },
+    /// Measures again.
+    Recheck,
+    /// Answers a question.
+    Answer { question: String, value: String },
+    /// Approves or refuses.
+    Approve {
+        approve: bool,
+        #[serde(default)]
+        note: String,
+    },
+    /// Records a seal.
+    Seal { first: String, second: String, kind: String, door: String },
+    /// Takes a photograph.
+    Capture { role: String },
+    /// Takes it again.
+    Retake { role: String },
+    /// Accepts it.
+    Accept { role: String },
+    /// Confirms checks.
+    Confirm { checks: Vec<String> },
+    /// Ends the visit without a verdict.
+    Cancel {
+        #[serde(default)]
+        reason: String,
+    },
+    /// Decides otherwise; the PIN is asked again.
+    Override {
+        visit: u64,
+        #[schema(value_type = String)]
+        outcome: Outcome,
+        reason: String,
+        #[serde(default)]
+        note: String,
+        pin: String,
+        second: Option<Second>,
+    },
+    /// Prints a slip again.
+    Reprint { visit: u64 },
+}
+
+/// Carries out an act; the answer comes when it is durable.
+#[utoipa::path(post, path = "/api/v1/lanes/{lane}/actions", params(("lane" = String, Path)), request_body = Act,
+    responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)))]
+pub async fn act(
+    State(app): State<App>,
+    Path(lane): Path<String>,
+    headers: HeaderMap,
+    json: Result<Json<Act>, JsonRejection>,
+) -> Answer<Json<Value>> {
+    let officer = signed_in(&app, &headers)?;
+    let lane = lane_of(&app, &lane)?;
+    let action = match body(json)? {
+        Act::Enter { text } => Action::Enter(text),
+        Act::Recheck => Action::Recheck,
+        Act::Answer { question, value } => Action::Answer { question, value },
+        Act::Approve { approve, .. } => Action::Approve(approve),
+        Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
+        Act::Capture { role } => Action::Capture(role),
+        Act::Retake { role } => Action::Retake(role),
+        Act::Accept { role } => Action::Accept(role),
+        Act::Confirm { checks } => Action::Confirm(checks),
+        Act::Cancel { reason } => Action::Cancel(reason),
+        Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
+        Act::Override { visit, outcome, reason, note, pin, second } => {
+            check_pin(&app, officer.id.clone(), pin).await?;
+            let second = match second {
+                Some(s) => Some(check_pin(&app, s.officer, s.pin).await?),
+                None => None,
+            };
+            Action::Override { visit: VisitId(visit), outcome, reason, note, second }
+        }
+    };
+    let (tx, rx) = oneshot::channel();
+    let input = Input::Desk { lane, officer, action };
+    app.engine.try_send(Work::Input(input, Some(tx))).map_err(|_| ApiError::busy())?;
+    match tokio::time::timeout(ACT_LIMIT, rx).await {
+        Ok(Ok(answer)) => answer.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::from),
+        Ok(Err(_)) | Err(_) => Err(ApiError::busy()),
+    }
+}
+
+/// A name to look for.
+#[derive(Deserialize)]
+pub struct Name {
+    name: String,
+}
+
+/// Looks for a person without a card, by the beginning of the name.
+#[utoipa::path(get, path = "/api/v1/lanes/{lane}/search", params(("lane" = String, Path), ("name" = String, Query)),
+    responses((status = 200, description = "Ids with masked names"), (status = 401), (status = 404)))]
+pub async fn search(
+    State(app): State<App>,
+    Path(lane): Path<String>,
+    headers: HeaderMap,
+    query: Result<Query<Name>, QueryRejection>,
+) -> Answer<Json<Value>> {
+    let officer = signed_in(&app, &headers)?;
+    lane_of(&app, &lane)?;
+    let Query(Name { name }) = query.map_err(|e| ApiError::bad_body(e.body_text()))?;
+    let name = name.trim().to_owned();
+    if name.is_empty() {
+        return Ok(Json(json!([])));
+    }
+    audit(&app, json!({ "act": "search", "officer": officer.id, "lane": lane }));
+    let data = app.data.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let lists = crate::store::lists::Lists::open(&data).map_err(|e| e.to_string())?;
+        lists.search(&name, SEARCH_LIMIT).map_err(|e| e.to_string())
+    })
+    .await
+    .map_err(|_| ApiError::busy())?
+    .map_err(|e| ApiError::busy().with(e))?;
+    let text = |facts: &serde_json::Map<String, Value>, key: &str| {
+        facts.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let rows = found.iter().map(|(id, facts)| {
+        json!({ "id": id, "name": masked(&text(facts, "name")), "detail": text(facts, "group"), "photo": null })
+    });
+    Ok(Json(rows.collect()))
+}
+
+/// A photograph.
+#[utoipa::path(get, path = "/api/v1/photos/{sha256}", params(("sha256" = String, Path)),
+    responses((status = 200, content_type = "image/jpeg"), (status = 401), (status = 404)))]
+pub async fn photo(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Answer<Response> {
+    signed_in(&app, &headers)?;
+    let photos = app.photos.clone();
+    let bytes = tokio::task::spawn_blocking(move || photos.read(&sha256)).await.map_err(|_| ApiError::busy())?;
+    let bytes = bytes.ok_or_else(ApiError::not_found)?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")], bytes).into_response())
+}
+
+fn demo_of(app: &App) -> Answer<&dyn super::Demo> {
+    app.demo.as_deref().ok_or_else(ApiError::not_found)
+}
+
+fn done(result: Result<(), String>) -> Answer<Json<Value>> {
+    result.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::bad_body)
+}
+
+/// Cards and simulated devices of the demo.
+#[utoipa::path(get, path = "/api/v1/demo", responses((status = 200, description = "Cards, lanes, network"), (status = 404)))]
+pub async fn demo(State(app): State<App>) -> Answer<Json<Value>> {
+    Ok(Json(demo_of(&app)?.describe()))
+}
+
+/// A card before a lane's scanner.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Present {
+    lane: String,
+    card: String,
+}
+
+/// Presents a card.
+#[utoipa::path(post, path = "/api/v1/demo/present", request_body = Present, responses((status = 200), (status = 404)))]
+pub async fn demo_present(State(app): State<App>, json: Result<Json<Present>, JsonRejection>) -> Answer<Json<Value>> {
+    let demo = demo_of(&app)?;
+    let b = body(json)?;
+    done(demo.present(&b.lane, &b.card))
+}
+
+/// What stands before a lane's thermometer.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Warmth {
+    lane: String,
+    mdeg: i32,
+}
+
+/// Sets a temperature.
+#[utoipa::path(post, path = "/api/v1/demo/temperature", request_body = Warmth, responses((status = 200), (status = 404)))]
+pub async fn demo_temperature(State(app): State<App>, json: Result<Json<Warmth>, JsonRejection>) -> Answer<Json<Value>> {
+    let demo = demo_of(&app)?;
+    let b = body(json)?;
+    done(demo.temperature(&b.lane, b.mdeg))
+}
+
+/// The plug of the network.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plug {
+    up: bool,
+}
+
+/// Pulls or plugs the network.
+#[utoipa::path(post, path = "/api/v1/demo/network", request_body = Plug, responses((status = 200), (status = 404)))]
+pub async fn demo_network(State(app): State<App>, json: Result<Json<Plug>, JsonRejection>) -> Answer<Json<Value>> {
+    let demo = demo_of(&app)?;
+    demo.network(body(json)?.up);
+    done(Ok(()))
+}
+
+/// What a lane's camera sees.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    lane: String,
+    look: String,
+}
+
+/// Sets what a camera sees.
+#[utoipa::path(post, path = "/api/v1/demo/camera", request_body = Look, responses((status = 200), (status = 404)))]
+pub async fn demo_camera(State(app): State<App>, json: Result<Json<Look>, JsonRejection>) -> Answer<Json<Value>> {
+    let demo = demo_of(&app)?;
+    let b = body(json)?;
+    done(demo.camera(&b.lane, &b.look))
+}

@@ -1,0 +1,253 @@
+//! Screens and API: loopback, or TLS. Nothing changes without a signed-in officer.
+
+pub mod api;
+pub mod auth;
+pub mod error;
+mod guard;
+mod pages;
+mod sse;
+pub mod status;
+
+use crate::clock::Clock;
+use crate::config::Http;
+use crate::devices::Known;
+use crate::engine::{Inlet, Outlook};
+use crate::metrics::Metrics;
+use crate::store::photos::Photos;
+use crate::upstream::LinkState;
+use crate::upstream::tls;
+use auth::Officers;
+use axum::extract::DefaultBodyLimit;
+pub use guard::Rate;
+use axum::routing::get;
+use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
+use kakou_core::pass::trust::TrustList;
+use kakou_core::text::Text;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The largest body of a request.
+const MAX_BODY: usize = 16 * 1024;
+/// TLS handshakes at the same time.
+const MAX_HANDSHAKES: usize = 64;
+
+/// What the demo can do from its page.
+pub trait Demo: Send + Sync {
+    /// What the page shows.
+    fn describe(&self) -> serde_json::Value;
+    /// Presents a card to a lane's scanner.
+    fn present(&self, lane: &str, card: &str) -> Result<(), String>;
+    /// Sets what stands before a lane's thermometer.
+    fn temperature(&self, lane: &str, mdeg: i32) -> Result<(), String>;
+    /// Pulls or plugs the network.
+    fn network(&self, up: bool);
+    /// Sets what a lane's camera sees.
+    fn camera(&self, lane: &str, look: &str) -> Result<(), String>;
+}
+
+/// What the routes share.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// The contents of [`App`].
+pub struct Shared {
+    /// The site.
+    pub site: SiteId,
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// When the daemon began.
+    pub begun: Instant,
+    /// The way to the core.
+    pub engine: Inlet,
+    /// What to watch.
+    pub outlook: Outlook,
+    /// Lanes with profile and title.
+    pub lanes: Vec<(LaneId, String, Text)>,
+    /// Which lane a device belongs to.
+    pub lane_devices: Vec<(DeviceId, LaneId)>,
+    /// Devices.
+    pub devices: Vec<Known>,
+    /// The keys in use.
+    pub trust: watch::Receiver<Arc<TrustList>>,
+    /// The broker's address.
+    pub broker: Option<String>,
+    /// The link upstream.
+    pub link: watch::Receiver<LinkState>,
+    /// Photographs.
+    pub photos: Photos,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Who may sign in.
+    pub officers: Officers,
+    /// The demo's controls.
+    pub demo: Option<Arc<dyn Demo>>,
+    /// Whether only this machine is served.
+    pub loopback: bool,
+    /// The limit on the rate.
+    pub rate: Rate,
+    /// Ends all streams.
+    pub end: CancellationToken,
+}
+
+impl App {
+    /// From its contents.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(title = "Kakou gateway", description = "Lanes, desks and status of one checkpoint gateway"))]
+struct Description;
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(api::lanes))
+        .routes(routes!(api::screen))
+        .routes(routes!(api::status))
+        .routes(routes!(api::status_events))
+        .routes(routes!(api::officers))
+        .routes(routes!(api::session_begin, api::session_get, api::session_end))
+        .routes(routes!(api::desk))
+        .routes(routes!(api::act))
+        .routes(routes!(api::search))
+        .routes(routes!(api::photo))
+        .routes(routes!(api::demo))
+        .routes(routes!(api::demo_present))
+        .routes(routes!(api::demo_temperature))
+        .routes(routes!(api::demo_network))
+        .routes(routes!(api::demo_camera))
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> String {
+    let (_, document) = documented().split_for_parts();
+    document.to_pretty_json().expect("the document is made of strings")
+}
+
+/// All routes.
+pub fn router(app: App) -> axum::Router {
+    let (router, _) = documented().split_for_parts();
+    router
+        .route("/api/v1/openapi.json", get(|| async { ([("content-type", "application/json")], openapi()) }))
+        .route("/metrics", get(api::metrics))
+        .route("/", get(pages::index))
+        .route("/lane/{lane}", get(pages::lane))
+        .route("/desk/{lane}", get(pages::desk))
+        .route("/status", get(pages::status))
+        .route("/demo", get(pages::demo))
+        .route("/assets/{name}", get(pages::asset))
+        .fallback(|| async { error::ApiError::not_found() })
+        .method_not_allowed_fallback(|| async {
+            error::ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method", "方法不对", "Method not allowed")
+        })
+        .layer(axum::middleware::from_fn_with_state(app.clone(), guard::guard))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+}
+
+/// Opens the address; says which one if the port was left open.
+pub async fn bind(http: &Http) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(http.listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Serves until cancelled.
+pub async fn serve(http: Http, listener: TcpListener, app: App, cancel: CancellationToken) -> Result<(), String> {
+    let router = router(app).into_make_service();
+    let end = cancel.clone();
+    let served = match &http.tls {
+        None => {
+            let serving = axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
+            bounded(serving.into_future(), cancel).await
+        }
+        Some((cert, key)) => {
+            let config = tls::server(cert, key).map_err(|e| e.to_string())?;
+            let listener = TlsListener::new(listener, TlsAcceptor::from(config)).map_err(|e| e.to_string())?;
+            let serving = axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
+            bounded(serving.into_future(), cancel).await
+        }
+    };
+    served.map_err(|e| e.to_string())
+}
+
+/// A graceful end that does not wait for ever for a client that stays.
+async fn bounded(
+    serving: impl Future<Output = std::io::Result<()>>,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
+    tokio::select! {
+        done = serving => done,
+        () = async { cancel.cancelled().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
+    }
+}
+
+/// Accepts TLS connections; handshakes run beside the accept loop.
+struct TlsListener {
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    address: SocketAddr,
+}
+
+impl TlsListener {
+    fn new(tcp: TcpListener, acceptor: TlsAcceptor) -> std::io::Result<Self> {
+        let address = tcp.local_addr()?;
+        let (tx, ready) = mpsc::channel(MAX_HANDSHAKES);
+        let slots = Arc::new(tokio::sync::Semaphore::new(MAX_HANDSHAKES));
+        tokio::spawn(async move {
+            loop {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let accepted = tokio::select! { () = tx.closed() => return, a = tcp.accept() => a };
+                match accepted {
+                    Ok((stream, peer)) => {
+                        let (acceptor, tx) = (acceptor.clone(), tx.clone());
+                        tokio::spawn(async move {
+                            let shake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream));
+                            if let Ok(Ok(stream)) = shake.await {
+                                drop(tx.send((stream, peer)).await);
+                            }
+                            drop(slot);
+                        });
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                }
+            }
+        });
+        Ok(Self { ready, address })
+    }
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            None => std::future::pending().await,
+        }
+    }
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}

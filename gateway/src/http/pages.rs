@@ -1,0 +1,70 @@
+//! The screens, embedded into the binary.
+
+use super::error::ApiError;
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+macro_rules! assets {
+    ($($name:literal)*) => {
+        const ASSETS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../web/", $name))),)*];
+    };
+}
+
+assets! {
+    "api.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-keys.js"
+    "desk-override.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "format.js" "icons.js"
+    "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "page.js" "pinpad.js" "plate.js"
+    "signin.js" "sse.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
+}
+
+fn file(name: &str) -> Response {
+    let Some((_, text)) = ASSETS.iter().find(|(n, _)| *n == name) else { return ApiError::not_found().into_response() };
+    let kind = match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some(_) | None => "application/octet-stream",
+    };
+    // The files change with the binary alone; a page asks again after each start.
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], *text).into_response()
+}
+
+/// `/`
+pub async fn index() -> Response {
+    file("index.html")
+}
+/// `/lane/{lane}`
+pub async fn lane() -> Response {
+    file("lane.html")
+}
+/// `/desk/{lane}`
+pub async fn desk() -> Response {
+    file("desk.html")
+}
+/// `/status`
+pub async fn status() -> Response {
+    file("status.html")
+}
+/// `/demo`
+pub async fn demo() -> Response {
+    file("demo.html")
+}
+/// `/assets/{name}`
+pub async fn asset(Path(name): Path<String>) -> Response {
+    if name.ends_with(".html") { ApiError::not_found().into_response() } else { file(&name) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_file_of_the_screens_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+        let mut on_disk: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        on_disk.sort();
+        let embedded: Vec<&str> = super::ASSETS.iter().map(|(n, _)| *n).collect();
+        assert_eq!(embedded, on_disk);
+    }
+}

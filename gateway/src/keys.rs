@@ -1,0 +1,70 @@
+//! The keys of the gateway: made at the first start, readable by the daemon alone.
+
+use kakou_core::evidence::{GatewayKey, SubjectKey};
+use kakou_core::pass::hex;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::Ed25519KeyPair;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("{0}: {1}; the daemon needs to read and write its keys")]
+    Io(PathBuf, std::io::Error),
+    /// The file holds something else.
+    #[error("{0}: {1}; restore it from a backup, or move it away for a new identity")]
+    Bad(PathBuf, String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// Signs evidence and heads of the chain.
+pub fn gateway_key(data: &Path) -> Result<GatewayKey, KeyError> {
+    let path = data.join("keys/gateway.pk8");
+    let der = read_or_make(&path, || {
+        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map(|d| d.as_ref().to_vec()).map_err(|_| KeyError::Random)
+    })?;
+    let key = GatewayKey::from_pkcs8(&der).map_err(|e| KeyError::Bad(path, e.to_string()))?;
+    let public = data.join("gateway.pub");
+    fs::write(&public, format!("{}\n", hex(key.public()))).map_err(|e| KeyError::Io(public, e))?;
+    Ok(key)
+}
+
+/// Turns ids of persons into keys.
+pub fn subject_key(data: &Path) -> Result<SubjectKey, KeyError> {
+    let path = data.join("keys/site.key");
+    let secret = read_or_make(&path, || {
+        let mut secret = vec![0; 32];
+        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+        Ok(secret)
+    })?;
+    if secret.len() < 32 {
+        return Err(KeyError::Bad(path, "shorter than 32 bytes".into()));
+    }
+    Ok(SubjectKey::new(&secret))
+}
+
+fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -> Result<Vec<u8>, KeyError> {
+    let io = |e| KeyError::Io(path.to_path_buf(), e);
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let bytes = make()?;
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(io)?;
+            }
+            let fresh = path.with_extension("new");
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(io)?;
+            file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
+            fs::rename(&fresh, path).map_err(io)?;
+            Ok(bytes)
+        }
+        Err(e) => Err(io(e)),
+    }
+}

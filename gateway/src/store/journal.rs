@@ -1,0 +1,393 @@
+//! The journal: opening it whatever state it is in, and writing to it.
+//!
+//! A file that cannot be read is set aside with its sidecar files, counted and reported, never
+//! deleted; a fresh journal begins a new epoch. Every write happens inside a transaction that the
+//! engine begins and commits: events, outbox and lane states together.
+
+use super::{StoreError, at, io_at};
+use kakou_core::event::{Author, Class, NewEvent, Place, body};
+use kakou_core::evidence::{Checkpoint, Hash};
+use kakou_core::ids::{LaneId, VisitId};
+use kakou_core::lane::LaneState;
+use kakou_core::records::{Redemption, Write};
+use kakou_core::time::Now;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The format of the file.
+const FORMAT: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE event (seq INTEGER PRIMARY KEY, class INTEGER NOT NULL, stream_seq INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL, shed INTEGER NOT NULL DEFAULT 0, hash BLOB NOT NULL, body BLOB NOT NULL);
+CREATE UNIQUE INDEX event_stream ON event (class, stream_seq);
+CREATE TABLE stream (class INTEGER PRIMARY KEY, acked INTEGER NOT NULL, receipted INTEGER NOT NULL);
+CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE purged (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE lane (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INTEGER NOT NULL, at_ms INTEGER) WITHOUT ROWID;
+CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// The name of the mark of a corrupt journal.
+const CONDEMNED: &str = "journal.corrupt";
+
+/// Pages of the WAL before it is folded back: 16 MiB.
+const WAL_PAGES: i64 = 4096;
+
+/// The journal file in a data folder.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("journal.db")
+}
+
+/// How a journal was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// In order.
+    Good,
+    /// There was none.
+    Fresh,
+    /// Unreadable: now under this name.
+    SetAside(PathBuf),
+}
+
+/// The writing end of the journal.
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    author: Author,
+    epoch: u64,
+    seq: u64,
+    head: Hash,
+    streams: [u64; 4],
+    open: bool,
+    durable: (u64, Hash),
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 32 << 20, |_| Ok(()))?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.set_prepared_statement_cache_capacity(40);
+    Ok(())
+}
+
+/// A connection that only reads.
+pub fn reader(data: &Path) -> Result<Connection, StoreError> {
+    let path = path(data);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(at(&path))?;
+    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
+    connection.pragma_update(None, "cache_size", -512).map_err(at(&path))?;
+    Ok(connection)
+}
+
+fn try_open(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    configure(&connection).map_err(at(path))?;
+    let format: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(at(path))?;
+    if format > FORMAT {
+        return Err(StoreError::Newer(path.to_path_buf(), format, FORMAT));
+    }
+    if format == 0 {
+        connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")).map_err(at(path))?;
+    }
+    check_tail(&connection).map_err(at(path))?;
+    Ok(connection)
+}
+
+/// Recomputes the last links of the chain: a torn or foreign file shows here and not in the middle
+/// of a visit. The whole chain is for `kakou journal verify`; a start must stay short.
+fn check_tail(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT seq, hash, body, shed FROM (SELECT * FROM event ORDER BY seq DESC LIMIT 64) ORDER BY seq";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut before: Option<(i64, Hash)> = None;
+    while let Some(r) = rows.next()? {
+        let (seq, hash): (i64, [u8; 32]) = (r.get(0)?, r.get(1)?);
+        let body: Vec<u8> = r.get(2)?;
+        let shed: bool = r.get(3)?;
+        if let Some((last, head)) = before
+            && last + 1 == seq
+            && !shed
+            && head.link(seq.cast_unsigned(), &Hash::of(&body)) != Hash(hash)
+        {
+            let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(rusqlite::Error::SqliteFailure(corrupt, Some(format!("the chain breaks at event {seq}"))));
+        }
+        before = Some((seq, Hash(hash)));
+    }
+    Ok(())
+}
+
+/// Marks a journal that was found corrupt while in use: the next start sets it aside.
+pub fn condemn(data: &Path) {
+    if let Err(e) = File::create(data.join(CONDEMNED)).and_then(|f| f.sync_all()) {
+        log::error!("the corrupt journal could not be marked: {e}");
+    }
+}
+
+/// Whether an error says that the file itself is damaged.
+pub fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+fn unreadable(error: &StoreError) -> bool {
+    matches!(error, StoreError::Sqlite { source, .. } if is_corrupt(source))
+}
+
+/// The next epoch: one more than any journal of this box has had.
+fn next_epoch(data: &Path) -> Result<u64, StoreError> {
+    let path = data.join("epoch");
+    let before = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+    let epoch: u64 = before + 1;
+    let fresh = data.join("epoch.new");
+    let mut file = File::create(&fresh).map_err(io_at(&fresh))?;
+    writeln!(file, "{epoch}").and_then(|()| file.sync_all()).map_err(io_at(&fresh))?;
+    std::fs::rename(&fresh, &path).map_err(io_at(&path))?;
+    sync_folder(data)?;
+    Ok(epoch)
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(io_at(folder))
+}
+
+impl Journal {
+    /// Opens the journal of a data folder.
+    pub fn open(data: &Path, author: Author) -> Result<(Self, Found), StoreError> {
+        let path = path(data);
+        let there = path.exists();
+        let condemned = data.join(CONDEMNED);
+        if condemned.exists() {
+            let aside = set_aside(data, &path)?;
+            std::fs::remove_file(&condemned).map_err(io_at(&condemned))?;
+            let (journal, _) = Self::open(data, author)?;
+            return Ok((journal, Found::SetAside(aside)));
+        }
+        let (connection, mut found) = match try_open(&path) {
+            Ok(connection) => (connection, if there { Found::Good } else { Found::Fresh }),
+            Err(e) if unreadable(&e) => {
+                let aside = set_aside(data, &path)?;
+                (try_open(&path)?, Found::SetAside(aside))
+            }
+            Err(e) => return Err(e),
+        };
+        let meta = |key: &str| {
+            let sql = "SELECT value FROM meta WHERE key = ?1";
+            connection.query_row(sql, [key], |r| r.get::<_, i64>(0)).optional().map_err(at(&path))
+        };
+        let epoch = match meta("epoch")? {
+            Some(epoch) => u64::try_from(epoch).unwrap_or(1),
+            None => {
+                if found == Found::Good {
+                    found = Found::Fresh;
+                }
+                let epoch = next_epoch(data)?;
+                let sql = "INSERT INTO meta (key, value) VALUES ('epoch', ?1)";
+                connection.execute(sql, [epoch.cast_signed()]).map_err(at(&path))?;
+                epoch
+            }
+        };
+        let mut journal =
+            Self { connection, path: path.clone(), author, epoch, seq: 0, head: Hash::default(), streams: [0; 4], open: false, durable: (0, Hash::default()) };
+        journal.load_heads().map_err(at(&path))?;
+        Ok((journal, found))
+    }
+
+    fn load_heads(&mut self) -> rusqlite::Result<()> {
+        let last = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
+        let purged = "SELECT seq, hash FROM purged";
+        for sql in [purged, last] {
+            if let Some((seq, hash)) =
+                self.connection.query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?))).optional()?
+            {
+                self.seq = seq.cast_unsigned();
+                self.head = Hash(hash);
+            }
+        }
+        for class in Class::ALL {
+            let sql = "SELECT max(stream_seq) FROM event WHERE class = ?1";
+            let last: Option<i64> = self.connection.query_row(sql, [class.number()], |r| r.get(0))?;
+            let sql = "SELECT max(acked, receipted) FROM stream WHERE class = ?1";
+            let known: Option<i64> = self.connection.query_row(sql, [class.number()], |r| r.get(0)).optional()?;
+            let head = last.unwrap_or(0).max(known.unwrap_or(0));
+            self.streams[usize::from(class.number())] = head.cast_unsigned();
+        }
+        self.durable = self.head();
+        Ok(())
+    }
+
+    /// The lane states of the last run.
+    pub fn lanes(&self) -> Result<BTreeMap<LaneId, LaneState>, StoreError> {
+        let mut select = self.connection.prepare("SELECT id, state FROM lane").map_err(at(&self.path))?;
+        let rows = select
+            .query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .map_err(at(&self.path))?;
+        let mut out = BTreeMap::new();
+        for (id, state) in rows {
+            match (LaneId::new(id.clone()), serde_json::from_slice(&state)) {
+                (Ok(id), Ok(state)) => drop(out.insert(id, state)),
+                (_, Err(e)) => log::error!(lane = id.as_str(); "the stored lane state is not readable, it begins anew: {e}"),
+                (Err(_), Ok(_)) => log::error!("a stored lane has no valid id: {id}"),
+            }
+        }
+        Ok(out)
+    }
+
+    /// The connection, for lookups inside the transaction.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+    /// The epoch of this journal.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+    /// The last event.
+    pub fn head(&self) -> (u64, Hash) {
+        (self.seq, self.head)
+    }
+    /// The last event that is durable.
+    pub fn durable_head(&self) -> (u64, Hash) {
+        self.durable
+    }
+    /// Whether a transaction is open.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+    /// The last event of each stream.
+    pub fn streams(&self) -> [u64; 4] {
+        self.streams
+    }
+
+    /// Begins a transaction, unless one is open.
+    pub fn begin(&mut self) -> rusqlite::Result<()> {
+        if !self.open {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.open = true;
+        }
+        Ok(())
+    }
+    /// Makes everything since [`Journal::begin`] durable.
+    pub fn commit(&mut self) -> rusqlite::Result<()> {
+        if self.open {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.open = false;
+            self.durable = self.head();
+        }
+        Ok(())
+    }
+    /// Forgets everything since [`Journal::begin`].
+    pub fn roll_back(&mut self) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.open) && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.load_heads()
+    }
+
+    /// Adds an event at the end of the journal and of its stream.
+    pub fn append(&mut self, event: &NewEvent, now: &Now) -> rusqlite::Result<Place> {
+        let stream = &mut self.streams[usize::from(event.class.number())];
+        *stream += 1;
+        self.seq += 1;
+        let place = Place { epoch: self.epoch, seq: self.seq, stream_seq: *stream };
+        let body = body(event, place, now, &self.author);
+        self.head = self.head.link(self.seq, &Hash::of(&body));
+        let sql = "INSERT INTO event (seq, class, stream_seq, at_ms, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.connection.prepare_cached(sql)?.execute(params![
+            place.seq.cast_signed(),
+            event.class.number(),
+            place.stream_seq.cast_signed(),
+            now.wall_ms.unwrap_or(0),
+            self.head.0,
+            body
+        ])?;
+        Ok(place)
+    }
+
+    /// Carries out a change of the state.
+    pub fn write(&mut self, write: &Write) -> rusqlite::Result<()> {
+        match write {
+            Write::Redeem { pass_id, by } => {
+                let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES (?1, ?2, ?3, ?4)
+                           ON CONFLICT (pass_id) DO NOTHING";
+                let visit = by.visit.0.cast_signed();
+                self.connection.prepare_cached(sql)?.execute(params![pass_id, by.lane.as_str(), visit, by.at_ms])?;
+            }
+            Write::Seal { number, visit } => {
+                let sql = "INSERT INTO seal (number, visit) VALUES (?1, ?2) ON CONFLICT (number) DO NOTHING";
+                self.connection.prepare_cached(sql)?.execute(params![number, visit.0.cast_signed()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the state of a lane.
+    pub fn keep_lane(&mut self, id: &LaneId, state: &LaneState) -> rusqlite::Result<()> {
+        let state = serde_json::to_vec(state).expect("a lane state has only string keys");
+        let sql = "INSERT INTO lane (id, state) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET state = ?2";
+        self.connection.prepare_cached(sql)?.execute(params![id.as_str(), state])?;
+        Ok(())
+    }
+
+    /// Keeps a signed head of the chain.
+    pub fn keep_checkpoint(&mut self, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+        let body = serde_json::to_vec(checkpoint).expect("a checkpoint is strings and numbers");
+        let sql = "INSERT OR REPLACE INTO checkpoint (seq, body) VALUES (?1, ?2)";
+        self.connection.prepare_cached(sql)?.execute(params![checkpoint.seq.cast_signed(), body])?;
+        Ok(())
+    }
+
+    /// Notes how far a stream was acknowledged by the broker, or receipted by the central side.
+    pub fn advance(&mut self, class: Class, acked: Option<u64>, receipted: Option<u64>) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO stream (class, acked, receipted) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (class) DO UPDATE SET acked = max(acked, ?2), receipted = max(receipted, ?3)";
+        let number = |n: Option<u64>| n.unwrap_or(0).cast_signed();
+        self.connection.prepare_cached(sql)?.execute(params![class.number(), number(acked), number(receipted)])?;
+        Ok(())
+    }
+
+    /// The first use of a pass.
+    pub fn redeemed(&self, pass_id: &str) -> rusqlite::Result<Option<Redemption>> {
+        let sql = "SELECT lane, visit, at_ms FROM redemption WHERE pass_id = ?1";
+        let row = self.connection.prepare_cached(sql)?.query_row([pass_id], |r| {
+            Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?, r.get::<_, Option<i64>>(2)?))
+        });
+        Ok(row.optional()?.and_then(|(lane, visit, at_ms)| {
+            Some(Redemption { lane: LaneId::new(lane).ok()?, visit: VisitId(visit.cast_unsigned()), at_ms })
+        }))
+    }
+
+    /// Whether a seal number was used.
+    pub fn seal_used(&self, number: &str) -> rusqlite::Result<bool> {
+        self.connection.prepare_cached("SELECT 1 FROM seal WHERE number = ?1")?.exists([number])
+    }
+}
+
+fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError> {
+    let folder = (1..)
+        .map(|n| data.join(format!("set-aside-{n}")))
+        .find(|p| !p.exists())
+        .expect("the natural numbers do not end");
+    std::fs::create_dir(&folder).map_err(io_at(&folder))?;
+    for suffix in ["", "-wal", "-shm"] {
+        let from = PathBuf::from(format!("{}{suffix}", path.display()));
+        if from.exists() {
+            let to = folder.join(format!("journal.db{suffix}"));
+            std::fs::rename(&from, &to).map_err(io_at(&from))?;
+        }
+    }
+    sync_folder(data)?;
+    Ok(folder)
+}

@@ -1,0 +1,55 @@
+//! What the gateway keeps: the journal (events, lane states, uses of passes) and the lists, both
+//! SQLite in WAL mode with `synchronous=FULL`, and photographs as files.
+//!
+//! One connection writes the journal: the engine's. Everyone else reads.
+
+pub mod chain;
+pub mod journal;
+pub mod lists;
+pub mod outbox;
+pub mod photos;
+pub mod retention;
+
+use std::path::PathBuf;
+
+/// Why the store does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite says so.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: rusqlite::Error,
+    },
+    /// The file system says so.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A list file is not what it should be.
+    #[error("{path}: {why}")]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The journal was written by a newer version.
+    #[error("{0}: this journal has format {1}, this version knows up to {2}: install the newer version again")]
+    Newer(PathBuf, i64, i64),
+}
+
+/// Names the file of an error of SQLite.
+pub(crate) fn at(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+    move |source| StoreError::Sqlite { path: path.to_path_buf(), source }
+}
+
+/// Names the file of an error of the file system.
+pub(crate) fn io_at(path: &std::path::Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
+    move |source| StoreError::Io { path: path.to_path_buf(), source }
+}

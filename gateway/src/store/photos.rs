@@ -1,0 +1,69 @@
+//! Photographs: files named by the SHA-256 of their bytes, durable before anything names them.
+
+use super::StoreError;
+use super::journal::sync_folder;
+use kakou_core::evidence::Hash;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The folder of photographs.
+#[derive(Debug, Clone)]
+pub struct Photos {
+    folder: PathBuf,
+}
+
+impl Photos {
+    /// In a data folder; made if it is not there. Unfinished files of an earlier run are removed.
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let folder = data.join("photos");
+        fs::create_dir_all(&folder).map_err(super::io_at(&folder))?;
+        for entry in fs::read_dir(&folder).map_err(super::io_at(&folder))?.flatten() {
+            if entry.path().extension().is_some_and(|e| e == "part") {
+                fs::remove_file(entry.path()).map_err(super::io_at(&folder))?;
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    /// The file of a hash, if the text is a hash.
+    pub fn path(&self, sha256: &str) -> Option<PathBuf> {
+        let good = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        good.then(|| self.folder.join(&sha256[..2]).join(format!("{sha256}.jpg")))
+    }
+
+    /// Stores a picture; when this returns, a power cut no longer loses it.
+    pub fn save(&self, bytes: &[u8]) -> io::Result<String> {
+        let sha256 = Hash::of(bytes).hex();
+        let path = self.path(&sha256).ok_or_else(|| io::Error::other("not a hash"))?;
+        if path.exists() {
+            return Ok(sha256);
+        }
+        let folder = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
+        if !folder.exists() {
+            fs::create_dir_all(folder)?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        let part = self.folder.join(format!("{sha256}.part"));
+        let mut file = File::create(&part)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(e) = written.and_then(|()| fs::rename(&part, &path)) {
+            drop(fs::remove_file(&part));
+            return Err(e);
+        }
+        sync_folder(folder).map_err(io::Error::other)?;
+        Ok(sha256)
+    }
+
+    /// Reads a picture.
+    pub fn read(&self, sha256: &str) -> Option<Vec<u8>> {
+        fs::read(self.path(sha256)?).ok()
+    }
+
+    /// How many there are, and their bytes.
+    pub fn count(&self) -> (u64, u64) {
+        let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let files = folders.flat_map(|f| fs::read_dir(f.path()).into_iter().flatten().flatten());
+        files.filter_map(|f| f.metadata().ok()).fold((0, 0), |(n, bytes), m| (n + 1, bytes + m.len()))
+    }
+}

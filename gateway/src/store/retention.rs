@@ -1,0 +1,94 @@
+//! Retention: what is delivered goes first, what matters least goes next, verdicts never go.
+//!
+//! Order at the limit: receipted events from the beginning of the journal; then the bodies of
+//! health events, then of temperature samples. A shed event leaves the hash of its body behind, so
+//! that the chain still verifies. When nothing is left to shed, the lanes close: `X_STORAGE`.
+
+use super::outbox;
+use kakou_core::event::Class;
+use kakou_core::evidence::Hash;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Rows per round, so that lanes never wait for a purge.
+const ROUND: i64 = 2_000;
+
+/// Up to where events of a class count as delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// A receipt of the central side.
+    Receipted,
+    /// The broker's acknowledgement.
+    Acked,
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Delivered events removed.
+    pub purged: u64,
+    /// Bodies shed.
+    pub shed: u64,
+}
+
+/// Bytes in use inside the journal file, without its free pages.
+pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let get = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
+    Ok(((get("page_count")? - get("freelist_count")?) * get("page_size")?).cast_unsigned())
+}
+
+/// Removes delivered events that are older than `before_ms`, from the beginning of the journal.
+/// Runs inside the caller's transaction.
+pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> rusqlite::Result<u64> {
+    let mut through = [0_u64; 4];
+    for class in Class::ALL {
+        let (acked, receipted) = outbox::progress(connection, class)?;
+        through[usize::from(class.number())] = match delivered {
+            Delivered::Receipted => receipted,
+            Delivered::Acked => acked,
+        };
+    }
+    let mut last = None;
+    {
+        let sql = "SELECT seq, class, stream_seq, at_ms, shed, hash FROM event ORDER BY seq LIMIT ?1";
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query([ROUND])?;
+        while let Some(r) = rows.next()? {
+            let class: u8 = r.get(1)?;
+            let known = through.get(usize::from(class)).copied().unwrap_or(0);
+            let done = r.get::<_, i64>(2)?.cast_unsigned() <= known || r.get::<_, bool>(4)?;
+            if !done || r.get::<_, i64>(3)? >= before_ms {
+                break;
+            }
+            last = Some((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(5)?));
+        }
+    }
+    let Some((seq, hash)) = last else { return Ok(0) };
+    connection.execute("INSERT OR REPLACE INTO purged (id, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
+    connection.execute("DELETE FROM checkpoint WHERE seq < ?1", [seq])?;
+    Ok(connection.execute("DELETE FROM event WHERE seq <= ?1", [seq])? as u64)
+}
+
+/// Sheds the oldest bodies of the least important class that still has any.
+pub fn shed(connection: &Connection) -> rusqlite::Result<u64> {
+    for class in [Class::Health, Class::Sample] {
+        let sql = "SELECT seq, body FROM event WHERE class = ?1 AND shed = 0 ORDER BY stream_seq LIMIT ?2";
+        let rows: Vec<(i64, Vec<u8>)> = connection
+            .prepare_cached(sql)?
+            .query_map(params![class.number(), ROUND], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        if rows.is_empty() {
+            continue;
+        }
+        let mut update = connection.prepare_cached("UPDATE event SET shed = 1, body = ?2 WHERE seq = ?1")?;
+        for (seq, body) in &rows {
+            update.execute(params![seq, Hash::of(body).0])?;
+        }
+        return Ok(rows.len() as u64);
+    }
+    Ok(0)
+}
+
+/// The oldest event's time, for the status page.
+pub fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection.query_row("SELECT at_ms FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()
+}

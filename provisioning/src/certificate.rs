@@ -1,0 +1,83 @@
+//! Document signer certificates (X.509) as entries of a trust list.
+//!
+//! The key id is the first eight bytes of the SHA-256 of the certificate, as the EU specifies. The
+//! extended key usage says what the key may sign; without it the key may sign all three kinds of
+//! health certificates. Source: "Technical Specifications for EU Digital COVID Certificates", vol. 1.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kakou_core::evidence::Hash;
+use kakou_core::pass::cose::Alg;
+use kakou_core::pass::trust::{KeyEntry, Usage};
+use x509_cert::Certificate;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Encode, Header, SliceReader};
+use x509_cert::ext::pkix::ExtendedKeyUsage;
+
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+
+/// The kinds of health certificates, under the object identifiers in use.
+const PURPOSES: [(&str, Usage); 6] = [
+    ("1.3.6.1.4.1.1847.2021.1.1", Usage::HcertTest),
+    ("1.3.6.1.4.1.1847.2021.1.2", Usage::HcertVaccination),
+    ("1.3.6.1.4.1.1847.2021.1.3", Usage::HcertRecovery),
+    ("1.3.6.1.4.1.0.1847.2021.1.1", Usage::HcertTest),
+    ("1.3.6.1.4.1.0.1847.2021.1.2", Usage::HcertVaccination),
+    ("1.3.6.1.4.1.0.1847.2021.1.3", Usage::HcertRecovery),
+];
+
+/// All three.
+pub const HEALTH: [Usage; 3] = [Usage::HcertTest, Usage::HcertVaccination, Usage::HcertRecovery];
+
+/// Why a certificate gives no key.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Not DER of a certificate.
+    #[error("not an X.509 certificate: {0}")]
+    Der(#[from] x509_cert::der::Error),
+    /// A key that no pass is signed with.
+    #[error("the key is neither P-256 nor RSA: {0}")]
+    Key(ObjectIdentifier),
+}
+
+/// The entry for a certificate in DER. The certificate's own validity is left out: it says when the
+/// key may sign, the pass says when it counts.
+pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {
+    // Some publishers leave bytes behind the certificate; the id is that of the certificate alone.
+    let mut reader = SliceReader::new(der)?;
+    let header = Header::decode(&mut reader)?;
+    let whole = u32::from((header.encoded_len()? + header.length)?);
+    let der = der.get(..usize::try_from(whole).unwrap_or(der.len())).unwrap_or(der);
+    let certificate = Certificate::from_der(der)?;
+    let spki = &certificate.tbs_certificate.subject_public_key_info;
+    let alg = match spki.algorithm.oid {
+        EC_PUBLIC_KEY => Alg::ES256,
+        RSA_ENCRYPTION | RSA_PSS => Alg::PS256,
+        other => return Err(CertificateError::Key(other)),
+    };
+    let mut usages: Vec<Usage> = Vec::new();
+    for extension in certificate.tbs_certificate.extensions.iter().flatten() {
+        if extension.extn_id == EXTENDED_KEY_USAGE {
+            let purposes = ExtendedKeyUsage::from_der(extension.extn_value.as_bytes())?;
+            let known = purposes.0.iter().map(ToString::to_string);
+            usages.extend(known.filter_map(|oid| PURPOSES.iter().find(|(p, _)| *p == oid).map(|(_, u)| *u)));
+        }
+    }
+    if usages.is_empty() {
+        usages = HEALTH.to_vec();
+    }
+    usages.sort_unstable();
+    usages.dedup();
+    Ok(KeyEntry {
+        kid: STANDARD.encode(&Hash::of(der).0[..8]),
+        alg,
+        key: STANDARD.encode(spki.subject_public_key.raw_bytes()),
+        usages,
+        issuer: certificate.tbs_certificate.subject.to_string(),
+        region: None,
+        nbf: None,
+        exp: None,
+    })
+}

@@ -1,0 +1,76 @@
+//! An issuer of KP1 passes: an ES256 key and its id.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kakou_core::evidence::Hash;
+use kakou_core::pass::cose::Alg;
+use kakou_core::pass::kp1::{self, Draft, Kp1Error};
+use kakou_core::pass::trust::{KeyEntry, Usage};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+
+/// Why there is no issuer.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// The file is not an ES256 key.
+    #[error("not an ES256 (P-256) key in PKCS#8: {0}")]
+    Key(String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// The key of an issuer.
+pub struct Issuer {
+    key: EcdsaKeyPair,
+    kid: [u8; 4],
+}
+
+impl Issuer {
+    /// A new key as PKCS#8.
+    pub fn generate() -> Result<Vec<u8>, IssuerError> {
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map(|der| der.as_ref().to_vec())
+            .map_err(|_| IssuerError::Random)
+    }
+
+    /// Takes a key; its id is the first four bytes of the SHA-256 of the public point, so that two
+    /// lists agree on it and a pass stays small.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, IssuerError> {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new())
+            .map_err(|e| IssuerError::Key(e.to_string()))?;
+        let hash = Hash::of(key.public_key().as_ref());
+        let kid = [hash.0[0], hash.0[1], hash.0[2], hash.0[3]];
+        Ok(Self { key, kid })
+    }
+
+    /// The line of a trust list.
+    pub fn entry(&self, name: &str, usages: &[Usage]) -> KeyEntry {
+        KeyEntry {
+            kid: STANDARD.encode(self.kid),
+            alg: Alg::ES256,
+            key: STANDARD.encode(self.key.public_key().as_ref()),
+            usages: usages.to_vec(),
+            issuer: name.to_owned(),
+            region: None,
+            nbf: None,
+            exp: None,
+        }
+    }
+
+    /// A fresh pass id.
+    pub fn pass_id() -> Result<Vec<u8>, IssuerError> {
+        let mut id = vec![0; 8];
+        SystemRandom::new().fill(&mut id).map_err(|_| IssuerError::Random)?;
+        Ok(id)
+    }
+
+    /// Signs a pass; the result is the text of its QR code.
+    pub fn issue(&self, draft: &Draft) -> Result<String, Kp1Error> {
+        kp1::issue(draft, Alg::ES256, &self.kid, |bytes| {
+            self.key
+                .sign(&SystemRandom::new(), bytes)
+                .map(|s| s.as_ref().to_vec())
+                .map_err(|_| "the key did not sign".to_owned())
+        })
+    }
+}
