@@ -60,6 +60,9 @@ struct GatewayFile {
     id: GatewayId,
     #[serde(default)]
     region: String,
+    /// The offset of the site's clock from UTC; counters begin anew at its midnight.
+    #[serde(default)]
+    utc_offset_minutes: i32,
     data: PathBuf,
     lists: Option<PathBuf>,
 }
@@ -167,6 +170,8 @@ pub struct Settings {
     pub gateway: GatewayId,
     /// Its region, as passes and keys name it.
     pub region: String,
+    /// The offset of the site's civil day from UTC.
+    pub utc_offset_ms: i64,
     /// The data folder.
     pub data: PathBuf,
     /// The folder of list files.
@@ -250,6 +255,8 @@ pub struct Upstream {
     pub batch: usize,
     /// Messages without acknowledgement at most.
     pub inflight: u16,
+    /// Whether a central side receipts what it has stored.
+    pub receipts: bool,
 }
 
 /// The line of a byte.
@@ -286,6 +293,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
         site: file.gateway.site,
         gateway: file.gateway.id,
         region: file.gateway.region,
+        utc_offset_ms: i64::from(file.gateway.utc_offset_minutes) * 60_000,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
         data,
         clock: clock::Clock::new(file.clock.source, fixed_ms),
@@ -373,6 +381,11 @@ fn read_lanes(
         let (name, text) = find_profile(folder, &l.profile).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
         check_devices(&profile, &l.devices, devices).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
+        let shared = out.iter().flat_map(|o| o.devices.values()).find(|d| l.devices.values().any(|own| own == *d));
+        if let Some(device) = shared {
+            // A reading must belong to one visit.
+            return Err(wrong(at, format!("lane `{}`: device `{device}` belongs to another lane already", l.id)));
+        }
         out.push(LaneEntry { id: l.id.clone(), profile: (name, text), devices: l.devices.clone() });
     }
     if out.is_empty() {
@@ -451,5 +464,6 @@ fn read_upstream(u: &Spanned<UpstreamFile>, full: Full<'_>, wrong: Wrong<'_>) ->
         password_file: u.password_file.as_ref().map(full),
         batch: u.batch,
         inflight: u.inflight,
+        receipts: u.purge == "receipt",
     })
 }

@@ -13,7 +13,7 @@ use crate::store::photos::Photos;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
 use kakou_core::core::Input;
-use kakou_core::evidence::{GatewayKey, SubjectKey};
+use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
 use kakou_core::event::Author;
 use kakou_core::lane::Setup;
 use kakou_core::pass::trust::TrustList;
@@ -81,6 +81,8 @@ pub struct Running {
 fn setups(
     lanes: Vec<LaneEntry>,
     region: String,
+    gateway: String,
+    utc_offset_ms: i64,
     subjects: Arc<SubjectKey>,
     key: Arc<GatewayKey>,
 ) -> Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send> {
@@ -92,6 +94,9 @@ fn setups(
                 profile: profile::read(&lane.profile.0, &lane.profile.1).expect("the profile was read before"),
                 devices: lane.devices.clone(),
                 region: region.clone(),
+                gateway: gateway.clone(),
+                profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
+                utc_offset_ms,
                 trust: trust.clone(),
                 subjects: subjects.clone(),
                 key: key.clone(),
@@ -134,7 +139,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let parts = Parts {
         data: data.clone(),
         author,
-        setups: setups(settings.lanes, settings.region, subjects, key.clone()),
+        setups: setups(settings.lanes, settings.region, settings.gateway.to_string(), settings.utc_offset_ms, subjects, key.clone()),
         trust,
         clock: settings.clock,
         key,

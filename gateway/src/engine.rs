@@ -313,9 +313,11 @@ impl Engine {
                 now = self.parts.clock.now();
             }
         }
-        let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
-        if result.is_ok() && due {
-            result = self.take(Work::Input(Input::Tick, None), &now, &mut pending);
+        for _ in 0..self.views.len() {
+            let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
+            if result.is_ok() && due {
+                result = self.take(Work::Input(Input::Tick, None), &now, &mut pending);
+            }
         }
         let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
         let idle_sign = self.sign_now && taken == 0;

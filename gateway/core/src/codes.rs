@@ -116,7 +116,7 @@ codes! {
     V_ROUTE Vehicle Hold false "路线不符" "the route does not include this place";
     V_CREW Vehicle Hold false "人数不符" "the crew differs from the pass";
     V_CATEGORY Vehicle Hold false "车辆类别不符" "the category is not for this lane";
-    V_APPROVAL Vehicle Hold false "等待审批" "an approval is missing";
+    V_APPROVAL Vehicle Hold true "等待审批" "an approval is missing";
     S_MISSING Seal Hold true "封条缺失" "the seal is missing";
     S_NUMBER Seal Hold true "封条号不符" "the seal number is wrong or was used before";
     S_TAMPER Seal Hold true "封条被动过" "the seal was tampered with";

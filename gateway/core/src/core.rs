@@ -79,7 +79,7 @@ impl Step {
 /// All lanes.
 pub struct Core {
     lanes: BTreeMap<LaneId, Lane>,
-    of_device: BTreeMap<DeviceId, BTreeSet<LaneId>>,
+    of_device: BTreeMap<DeviceId, LaneId>,
     links: BTreeMap<DeviceId, bool>,
     last_visit: u64,
 }
@@ -89,17 +89,15 @@ impl Core {
     pub fn new(setups: Vec<Setup>, mut states: BTreeMap<LaneId, LaneState>) -> Self {
         let mut core =
             Self { lanes: BTreeMap::new(), of_device: BTreeMap::new(), links: BTreeMap::new(), last_visit: 0 };
+        core.last_visit = states.values().map(|s| s.last_visit).max().unwrap_or(0);
         for setup in setups {
             let id = setup.lane.clone();
             for device in setup.devices.values() {
-                core.of_device.entry(device.clone()).or_default().insert(id.clone());
+                let other = core.of_device.insert(device.clone(), id.clone());
+                assert!(other.is_none_or(|o| o == id), "configuration gives a device to one lane only");
             }
             let mut state = states.remove(&id).unwrap_or_default();
-            core.last_visit = core.last_visit.max(state.last_visit);
-            // A profile that became shorter cannot take up a visit where it stood.
-            if state.visit.as_ref().is_some_and(|v| v.step > setup.profile.steps.len()) {
-                state.visit = None;
-            }
+            state.fit(&setup);
             core.lanes.insert(id, Lane { setup, state });
         }
         core
@@ -110,7 +108,7 @@ impl Core {
         let mut step = Step::default();
         for (id, lane) in &mut self.lanes {
             let out = lane.resume(now, records)?;
-            lane.count(&out);
+            lane.count(now, &out);
             step.take(id, out);
         }
         Ok(step)
@@ -157,7 +155,7 @@ impl Core {
                     out.counters.push("action_rejected_total");
                     out.notes.push(format!("{} refused: {}", officer.id, why.code));
                 }
-                lane.count(&out);
+                lane.count(now, &out);
                 step.reply = Some(reply);
                 step.take(&id, out);
             }
@@ -170,13 +168,13 @@ impl Core {
                 data: what,
             }),
             Input::Tick => {
-                for (id, lane) in &mut self.lanes {
-                    if lane.deadline().is_some_and(|(at, _)| at <= now.mono_ms) {
-                        let mut out = Outbound::default();
-                        lane.wake(now, records, &mut out)?;
-                        lane.count(&out);
-                        step.take(id, out);
-                    }
+                // One lane a step: what it writes must be seen by the next.
+                let due = self.lanes.iter_mut().filter(|(_, l)| l.deadline().is_some_and(|(at, _)| at <= now.mono_ms));
+                if let Some((id, lane)) = due.min_by_key(|(_, l)| l.deadline()) {
+                    let mut out = Outbound::default();
+                    lane.wake(now, records, &mut out)?;
+                    lane.count(now, &out);
+                    step.take(id, out);
                 }
             }
         }
@@ -204,20 +202,16 @@ impl Core {
                 });
             }
         }
-        let Some(ids) = self.of_device.get(device) else {
+        let next = VisitId(self.last_visit + 1);
+        let Some((id, lane)) = self.of_device.get(device).and_then(|id| Some((id, self.lanes.get_mut(id)?))) else {
             step.counters.push("report_without_lane_total");
             return Ok(());
         };
-        for id in ids {
-            let next = VisitId(self.last_visit + 1);
-            if let Some(lane) = self.lanes.get_mut(id) {
-                let mut out = Outbound::default();
-                lane.report(now, device, report, next, records, &mut out)?;
-                lane.count(&out);
-                self.last_visit = self.last_visit.max(lane.state.last_visit);
-                step.take(id, out);
-            }
-        }
+        let mut out = Outbound::default();
+        lane.report(now, device, report, next, records, &mut out)?;
+        lane.count(now, &out);
+        self.last_visit = self.last_visit.max(lane.state.last_visit);
+        step.take(id, out);
         Ok(())
     }
 }

@@ -1,8 +1,7 @@
 //! From temperature frames to one result.
 //!
-//! Frames outside the band of living skin are not averaged away: they are counted as invalid. A
-//! result is the median of the last [`Screening::frames`] valid frames once they lie close
-//! together. Nothing is corrected, clamped or replaced. The result is a screening result, never a
+//! Frames outside the band of living skin are not averaged away: they end what came before. A
+//! result is the median of the last [`Screening::frames`] frames once they lie close together. Nothing is corrected, clamped or replaced. The result is a screening result, never a
 //! diagnosis. Limits: `devices` notes on ISO/TR 13154 and IEC 80601-2-59.
 
 use crate::reading::Temperature;
@@ -61,12 +60,10 @@ impl State {
 impl Screening {
     /// The steady median of the latest frames, if they allow one.
     pub fn settle(&self, frames: &[Temperature]) -> Option<(i32, State)> {
-        let valid: Vec<i32> = frames
-            .iter()
-            .map(|f| f.object_mdeg)
-            .filter(|t| (SKIN_MIN_MDEG..=SKIN_MAX_MDEG).contains(t))
-            .collect();
-        let mut last = valid.get(valid.len().checked_sub(self.frames)?..)?.to_vec();
+        // A gap means that somebody stepped away: frames before it are not this person's.
+        let skin = |f: &&Temperature| (SKIN_MIN_MDEG..=SKIN_MAX_MDEG).contains(&f.object_mdeg);
+        let valid: Vec<i32> = frames.iter().rev().take_while(skin).map(|f| f.object_mdeg).collect();
+        let mut last = valid.get(..self.frames)?.to_vec();
         last.sort_unstable();
         let (first, middle, end) = (*last.first()?, last[last.len() / 2], *last.last()?);
         if end - first > self.spread_mdeg {

@@ -74,6 +74,9 @@ fn gate(profile: &str) -> Gate {
         profile: read(name, text).unwrap(),
         devices: roles.iter().map(|r| ((*r).to_owned(), DeviceId::new(*r).unwrap())).collect(),
         region: "葫芦岛".into(),
+        gateway: "gw-1".into(),
+        profile_hash: String::new(),
+        utc_offset_ms: 8 * HOUR,
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKey::new(b"site secret")),
         key: key.clone(),
@@ -332,7 +335,7 @@ fn an_override_keeps_the_verdict_and_opens() {
     let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
     assert_eq!(step.reply, Some(Ok(())));
     assert!(opened(&step));
-    assert_eq!(kinds(&step), ["override"]);
+    assert_eq!(kinds(&step), ["override", "arrival"]);
     assert_eq!(step.events[0].data["from"], json!("HOLD"));
     let visit = g.core.lane(&g.lane).unwrap().state.visit.clone().unwrap();
     assert_eq!(visit.verdict.as_ref().map(|v| v.outcome), Some(Outcome::Hold), "never rewritten");
@@ -349,12 +352,101 @@ fn a_red_status_needs_a_supervisor_as_well() {
     let own = Officer { id: OfficerId::new("li").unwrap(), role: Role::Supervisor };
     let step = g.act_as("li", Role::Supervisor, g.override_to(Outcome::Admit, Some(own)));
     assert!(step.reply.unwrap().is_err(), "nobody signs twice");
-    let boss = Officer { id: OfficerId::new("wang").unwrap(), role: Role::Supervisor };
-    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, Some(boss)));
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, Some(boss())));
     assert_eq!(step.reply, Some(Ok(())));
     assert!(opened(&step));
     let step = g.act_as("root", Role::Admin, g.override_to(Outcome::Deny, None));
     assert!(step.reply.unwrap().is_err(), "an administrator decides nothing");
+}
+
+fn boss() -> Officer {
+    Officer { id: OfficerId::new("wang").unwrap(), role: Role::Supervisor }
+}
+
+#[test]
+fn a_step_that_timed_out_is_asked_again_after_an_override_and_skips_no_evidence() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    for _ in 0..2 {
+        g.wait(900_000);
+        let step = g.input(Input::Tick);
+        assert_eq!(verdict(&step), ("HOLD".into(), vec!["X_TIMEOUT".into()]), "each time anew");
+        let step = g.act(g.override_to(Outcome::Admit, None));
+        assert_eq!(step.reply, Some(Ok(())));
+        assert!(!opened(&step) && step.writes.is_empty());
+    }
+    assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply, Some(Ok(())), "the seal is still asked for");
+}
+
+#[test]
+fn an_old_override_does_not_outrank_a_newer_verdict() {
+    let mut g = gate("pre-triage");
+    let step = g.scan("green");
+    g.warm(&step, 36_600);
+    g.answer("mask", "yes");
+    g.wait(180_000);
+    g.input(Input::Tick);
+    let step = g.act_as("chen", Role::Nurse, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    g.answer("travel", "yes");
+    let step = g.answer("symptoms", "no");
+    assert_eq!(verdict(&step).0, "REFER");
+    let visit = g.core.lane(&g.lane).unwrap().state.visit.clone().unwrap();
+    assert_eq!(visit.outcome(), Some(Outcome::Refer));
+}
+
+#[test]
+fn stale_lists_hide_no_red_status_from_the_second_signature() {
+    let mut g = gate("school-gate");
+    g.memory.issued.insert("status".into(), WALL - 25 * HOUR);
+    let step = g.scan("red");
+    let (_, codes) = verdict(&g.warm(&step, 36_600));
+    assert!(codes.contains(&"X_STALE".into()) && codes.contains(&"H_RED".into()), "{codes:?}");
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed");
+}
+
+#[test]
+fn an_override_does_not_spend_a_pass_that_was_used_meanwhile() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    g.wait(900_000);
+    g.input(Input::Tick);
+    let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(1), at_ms: Some(WALL) };
+    g.memory.redeemed.borrow_mut().insert(":辽P12345".into(), by);
+    let step = g.act(g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "used_meanwhile");
+}
+
+#[test]
+fn a_fever_is_not_lost_to_a_failing_sensor_nor_to_one_good_recheck() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    g.warm(&step, 38_400);
+    g.wait(5_000);
+    let step = g.input(Input::Tick);
+    let ticket = ticket(&step, &Command::Measure).unwrap();
+    let step = g.device("thermometer", Report::NoData { ticket, why: kakou_core::reading::NoData::NotPresent });
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
+    let step = g.act_as("li", Role::Guard, Action::Recheck);
+    assert_eq!(step.reply, Some(Ok(())));
+    let step = g.warm(&step, 36_600);
+    assert!(!kinds(&step).contains(&"transaction"), "one normal reading after a fever is not enough");
+    g.wait(5_000);
+    let step = g.input(Input::Tick);
+    assert_eq!(verdict(&g.warm(&step, 36_600)).0, "ADMIT");
+}
+
+#[test]
+fn a_card_left_on_the_reader_is_one_read() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    g.warm(&step, 36_600);
+    for _ in 0..40 {
+        g.wait(1_000);
+        g.input(Input::Tick);
+        assert!(g.scan("green").events.is_empty());
+    }
 }
 
 fn truck(g: &mut Gate, plate: &str) -> Step {
@@ -442,6 +534,8 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
     let step = g.act(Action::Approve(false));
     assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
     let step = g.act(g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed", "who may not approve may not override");
+    let step = g.act(g.override_to(Outcome::Admit, Some(boss())));
     assert_eq!(step.reply, Some(Ok(())));
     assert!(!opened(&step), "an override of a check goes on to the seal, it opens nothing");
     assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply, Some(Ok(())));
@@ -513,6 +607,9 @@ fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane::LaneState
         profile: read(name, text).unwrap(),
         devices: lane.setup.devices.clone(),
         region: lane.setup.region.clone(),
+        gateway: "gw-1".into(),
+        profile_hash: String::new(),
+        utc_offset_ms: 8 * HOUR,
         trust: lane.setup.trust.clone(),
         subjects: lane.setup.subjects.clone(),
         key: lane.setup.key.clone(),

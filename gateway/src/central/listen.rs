@@ -40,6 +40,8 @@ pub struct Tally {
     pub gaps: u64,
     /// Receipts sent.
     pub receipts: u64,
+    /// Whether the broker has taken the subscription.
+    pub subscribed: bool,
 }
 
 /// Writes events to a stream, one JSON a line.
@@ -141,6 +143,10 @@ impl Session {
             Event::Incoming(Packet::ConnAck(_)) => {
                 let filter = format!("kakou/v1/{}/+/evt/+", listen.site);
                 self.client.try_subscribe(filter, QoS::AtLeastOnce).map_err(io::Error::other)
+            }
+            Event::Incoming(Packet::SubAck(_)) => {
+                tally.send_modify(|t| t.subscribed = true);
+                Ok(())
             }
             Event::Incoming(Packet::Publish(message)) => {
                 let topic = String::from_utf8_lossy(&message.topic).into_owned();

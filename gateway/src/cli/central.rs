@@ -104,6 +104,7 @@ pub fn run(command: Command) -> ExitCode {
         password_file: None,
         batch: 1,
         inflight: 1,
+        receipts: false,
     };
     let tls = match tls::client(&settings) {
         Ok(tls) => tls,

@@ -98,8 +98,7 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let world = Arc::new(World::make(folder.path(), broker_port, wishes.port, plug)?);
     let settings = config::load(&folder.path().join("kakou.toml"))?;
     let extras = Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged) };
-    let running = daemon::start(settings, extras).await?;
-    let (tally, tallied) = watch::channel(Tally::default());
+    let (tally, mut tallied) = watch::channel(Tally::default());
     let listen = Listen {
         host: "127.0.0.1".into(),
         port: broker_port,
@@ -108,6 +107,8 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         site: "demo".into(),
     };
     tokio::spawn(listen::run(listen, Consumer::default(), Box::new(Count), tally, cancel.clone()));
+    drop(tokio::time::timeout(Duration::from_secs(5), tallied.wait_for(|t| t.subscribed)).await);
+    let running = daemon::start(settings, extras).await?;
 
     if let Some(address) = running.address
         && !wishes.headless

@@ -71,8 +71,9 @@ pub async fn play(world: &World, running: &Running, time: Duration) {
             if Instant::now() >= until {
                 return;
             }
+            let before = desk.view()["visit"]["id"].as_u64();
             drop(world.present("school-1", card));
-            if desk.verdict().await == Some("HOLD".into()) && *card == "pupil-late" {
+            if desk.verdict(before).await == Some("HOLD".into()) && *card == "pupil-late" {
                 desk.admit_anyway().await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -136,11 +137,11 @@ impl Desk<'_> {
     }
 
     /// Waits for the verdict of the visit that has just begun.
-    async fn verdict(&self) -> Option<String> {
-        for _ in 0..250 {
+    async fn verdict(&self, before: Option<u64>) -> Option<String> {
+        for _ in 0..100 {
             tokio::time::sleep(LOOK).await;
             let view = self.view();
-            if view["mode"] == "verdict" {
+            if view["mode"] == "verdict" && view["visit"]["id"].as_u64() != before {
                 return view["visit"]["verdict"]["outcome"].as_str().map(str::to_owned);
             }
         }

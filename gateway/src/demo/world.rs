@@ -114,7 +114,7 @@ impl World {
 
 fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
     let mut out = format!(
-        "[gateway]\nsite = \"demo\"\nid = \"gw-1\"\nregion = \"211400\"\ndata = \"data\"\n\n\
+        "[gateway]\nsite = \"demo\"\nid = \"gw-1\"\nregion = \"211400\"\nutc_offset_minutes = 480\ndata = \"data\"\n\n\
          [clock]\nsource = \"system\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n\n\
          [upstream]\nbroker = \"mqtt://127.0.0.1:{broker}\"\n\n[retention]\nmax_mb = 256\nreserve_mb = 1\n"
     );

@@ -70,11 +70,12 @@ pub struct Flight {
 
 impl Flight {
     /// Begins behind what the journal knows to be acknowledged.
-    pub fn load(reader: Connection, batch: usize, window: usize) -> rusqlite::Result<Self> {
+    pub fn load(reader: Connection, batch: usize, window: usize, receipts: bool) -> rusqlite::Result<Self> {
         let mut streams: [Stream; 4] = std::array::from_fn(|_| Stream::default());
         for class in Class::ALL {
             let (acked, receipted) = outbox::progress(&reader, class)?;
-            let acked = acked.max(receipted);
+            // What was not receipted before a restart is sent again where receipts are expected.
+            let acked = if receipts { receipted } else { acked.max(receipted) };
             streams[usize::from(class.number())] = Stream { acked, receipted, read: acked, ..Stream::default() };
         }
         Ok(Self {
@@ -112,17 +113,17 @@ impl Flight {
         }
     }
 
-    /// What was acknowledged but not receipted is read again. Says whether there is any.
-    pub fn rewind_to_receipts(&mut self) -> bool {
-        let behind = self.streams.iter().any(|s| s.receipted > 0 && s.receipted < s.acked);
-        if behind && self.idle() {
-            for stream in &mut self.streams {
-                stream.rows.clear();
-                stream.acked = stream.receipted;
-                stream.read = stream.receipted;
-            }
+    /// Whether anything was acknowledged and not receipted.
+    pub fn unreceipted(&self) -> bool {
+        self.streams.iter().any(|s| s.receipted < s.acked)
+    }
+
+    /// What was acknowledged but not receipted counts as not sent. The connection must end after
+    /// this: packet ids of the old one mean nothing any more.
+    pub fn forget_acknowledgements(&mut self) {
+        for stream in &mut self.streams {
+            stream.acked = stream.receipted;
         }
-        behind
     }
 
     /// The next message, if the window has room and there is anything to send.

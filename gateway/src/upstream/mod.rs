@@ -35,7 +35,7 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// In flight and no acknowledgement for this long: the peer has stopped reading.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
 /// Acknowledged but not receipted for this long: sent again.
-pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(120);
+pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(30);
 /// The largest message body.
 pub const MAX_BODY: usize = 200 * 1024;
 /// Requests that the client may hold.
@@ -129,6 +129,8 @@ enum Lost {
     Journal(rusqlite::Error),
     #[error("the broker takes no message of {0} bytes")]
     TooLarge(usize),
+    #[error("no receipts for {} s: events are sent again", RECEIPT_PATIENCE.as_secs())]
+    NoReceipts,
     #[error("unplugged")]
     Unplugged,
 }
@@ -136,7 +138,7 @@ enum Lost {
 /// Keeps the link until cancelled.
 pub async fn run(mut link: Link, cancel: CancellationToken) {
     let Some(reader) = open_reader(&link, &cancel).await else { return };
-    let mut flight = match Flight::load(reader, link.settings.batch, usize::from(link.settings.inflight)) {
+    let mut flight = match Flight::load(reader, link.settings.batch, usize::from(link.settings.inflight), link.settings.receipts) {
         Ok(flight) => flight,
         Err(e) => return log::error!("the journal cannot be read, nothing is sent: {e}"),
     };
@@ -249,7 +251,8 @@ async fn connection(
                 session.on(event, link, flight)?;
             }
             changed = link.streams.changed(), if session.up && flight.idle() => {
-                changed.map_err(|_| Lost::Client)?;
+                // The engine has ended: so does the link, in order.
+                if changed.is_err() { return session.farewell(link, &mut events).await; }
             }
             _ = look.tick() => session.look(link, flight)?,
             changed = link.plug.changed() => {
@@ -378,11 +381,13 @@ impl Session {
         if self.up && !flight.idle() && self.progress.elapsed() > PROGRESS_LIMIT {
             return Err(Lost::Stuck);
         }
-        if self.up && self.receipts.elapsed() > RECEIPT_PATIENCE {
+        if !link.settings.receipts || !flight.unreceipted() {
             self.receipts = Instant::now();
-            if flight.rewind_to_receipts() {
-                link.metrics.count("receipt_gap_total");
-            }
+        }
+        if self.up && self.receipts.elapsed() > RECEIPT_PATIENCE {
+            link.metrics.count("receipt_gap_total");
+            flight.forget_acknowledgements();
+            return Err(Lost::NoReceipts);
         }
         // Watchers of the state are told at most once a second.
         link.state.send_modify(|_| {});

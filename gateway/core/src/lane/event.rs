@@ -2,6 +2,7 @@
 //!
 //! A subject is a key, never an id or a name. Readings are as they were taken.
 
+use super::Setup;
 use super::visit::{PhotoState, Visit};
 use crate::codes::Outcome;
 use crate::event::Class;
@@ -98,9 +99,11 @@ pub fn sample(visit: &Visit, device: &DeviceId, mdeg: Option<i32>, state: State)
 }
 
 /// The record of a sealed load: what the evidence signature covers.
-pub fn seal_record(visit: &Visit, now: &Now) -> Value {
+pub fn seal_record(visit: &Visit, setup: &Setup, now: &Now) -> Value {
     let fact = |name: &str| visit.facts.get("pass").and_then(|p| p.get(name)).cloned();
     json!({
+        "gateway": setup.gateway,
+        "lane": setup.lane,
         "visit": visit.id,
         "pass": visit.pass.as_ref().map(|p| pass_ref(visit, p)),
         "category": fact("category"),
@@ -110,7 +113,7 @@ pub fn seal_record(visit: &Visit, now: &Now) -> Value {
         "crew": visit.answers.get("crew"),
         "sealed_at": { "utc": now.wall_ms.map(rfc3339), "synced": now.synced },
         "seals": visit.seals,
-        "photos": visit.photos.iter().filter_map(|(role, slot)| {
+        "photos": visit.photos.iter().filter(|(_, s)| s.state == PhotoState::Accepted).filter_map(|(role, slot)| {
             let p = slot.photo.as_ref()?;
             Some(json!({ "role": role, "sha256": p.sha256, "bytes": p.bytes, "width": p.width, "height": p.height,
                 "sharpness": p.sharpness, "luma": p.luma, "taken_at": slot.at_ms.map(rfc3339) }))

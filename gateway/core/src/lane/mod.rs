@@ -44,6 +44,12 @@ pub struct Setup {
     pub devices: BTreeMap<String, DeviceId>,
     /// The region of the site.
     pub region: String,
+    /// The gateway, as evidence names it.
+    pub gateway: String,
+    /// What tells one edition of the profile from another.
+    pub profile_hash: String,
+    /// The offset of the site's civil day from UTC.
+    pub utc_offset_ms: i64,
     /// The keys.
     pub trust: Arc<TrustList>,
     /// Makes subject keys.
@@ -95,7 +101,10 @@ impl Outbound {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Read {
     key: String,
-    at: MonoMs,
+    /// When the reader last saw it.
+    seen: MonoMs,
+    /// Since when its result counts.
+    result: MonoMs,
     visit: VisitId,
 }
 
@@ -114,6 +123,19 @@ pub struct LaneState {
     next_ticket: u64,
     /// The latest visit of this lane.
     pub last_visit: u64,
+    profile_hash: String,
+}
+
+impl LaneState {
+    /// Visits of another edition of the profile cannot be taken up: their steps are not its steps.
+    pub fn fit(&mut self, setup: &Setup) {
+        if self.profile_hash != setup.profile_hash {
+            self.profile_hash.clone_from(&setup.profile_hash);
+            self.visit = None;
+            self.recent.clear();
+            self.reads.clear();
+        }
+    }
 }
 
 /// A lane.
@@ -128,7 +150,10 @@ impl Lane {
     /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
         let mut out = Outbound::default();
-        self.state.reads.clear();
+        // The monotonic clock may have begun anew: results count from now.
+        for read in &mut self.state.reads {
+            (read.seen, read.result) = (now.mono_ms, now.mono_ms);
+        }
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = visit.shown_until.map(|_| now.mono_ms + self.setup.profile.show_verdict_ms);
             if visit.stage == Stage::Running {
@@ -218,18 +243,20 @@ impl Lane {
                 visit.subject = self.setup.subjects.of(&pass.subject);
                 visit.pass = Some(pass);
             }
-            Err(refused) => {
-                out.count(match refused.code {
-                    Code::C_UNREADABLE => "scan_unreadable_total",
-                    _ => "pass_refused_total",
-                });
+            Err(mut refused) => {
+                let unreadable = refused.code == Code::C_UNREADABLE;
+                out.count(if unreadable { "scan_unreadable_total" } else { "pass_refused_total" });
+                if let Some(pass) = refused.pass.take() {
+                    visit.subject = self.setup.subjects.of(&pass.subject);
+                    visit.pass = Some(*pass);
+                }
                 visit.refused = Some(Refused { why: String::new(), ..refused });
             }
         }
         visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
         visit.facts.insert("visit".into(), json!({ "id": next_visit }));
         self.state.last_visit = next_visit.0;
-        self.state.reads.push_front(Read { key, at: now.mono_ms, visit: next_visit });
+        self.state.reads.push_front(Read { key, seen: now.mono_ms, result: now.mono_ms, visit: next_visit });
         self.state.reads.truncate(RECENT);
         self.state.visit = Some(visit);
         self.advance(now, records, out)
@@ -245,11 +272,12 @@ impl Lane {
     ) -> Result<bool, RecordsFault> {
         let Some(at) = self.state.reads.iter().position(|r| r.key == key) else { return Ok(false) };
         let read = self.state.reads[at].clone();
-        let age = now.mono_ms.saturating_sub(read.at);
+        let unseen = now.mono_ms.saturating_sub(read.seen);
+        let age = now.mono_ms.saturating_sub(read.result);
+        self.state.reads[at].seen = now.mono_ms;
         let current = self.state.visit.as_ref().is_some_and(|v| v.id == read.visit);
         let running = current && self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
-        if age < self.setup.profile.same_read_ms || running {
-            self.state.reads[at].at = if running { now.mono_ms } else { read.at };
+        if unseen < self.setup.profile.same_read_ms || running {
             out.count("scan_same_read_total");
             return Ok(true);
         }
@@ -313,7 +341,7 @@ impl Lane {
     }
 
     fn start_day(&mut self, now: &Now) {
-        let day = now.wall_ms.map_or(self.state.day, |ms| ms.div_euclid(86_400_000));
+        let day = now.wall_ms.map_or(self.state.day, |ms| (ms + self.setup.utc_offset_ms).div_euclid(86_400_000));
         if day != self.state.day {
             self.state.day = day;
             self.state.counters.clear();
@@ -375,11 +403,29 @@ impl Lane {
         Ok(())
     }
 
-    /// Day counters follow the verdicts of one input.
-    pub fn count(&mut self, out: &Outbound) {
+    /// Day counters and repetition follow the verdicts of one input.
+    pub fn count(&mut self, now: &Now, out: &Outbound) {
+        if let (false, Some(visit)) = (out.outcomes.is_empty(), &self.state.visit) {
+            self.state.reads.iter_mut().filter(|r| r.visit == visit.id).for_each(|r| r.result = now.mono_ms);
+        }
         for outcome in &out.outcomes {
             *self.state.counters.entry(*outcome).or_default() += 1;
         }
+    }
+
+    /// Acts on the visit at the front, whatever its step.
+    fn with_visit(
+        &mut self,
+        now: &Now,
+        records: &dyn Records,
+        out: &mut Outbound,
+        act: impl FnOnce(&mut Cx<'_>) -> Result<Flow, RecordsFault>,
+    ) -> Result<Flow, RecordsFault> {
+        let visit = self.state.visit.as_mut().expect("there is a visit at the front");
+        let steps = &self.setup.profile.steps;
+        let step = &steps[visit.step.min(steps.len() - 1)];
+        let next_ticket = &mut self.state.next_ticket;
+        act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket })
     }
 
     fn with_step(
@@ -400,8 +446,8 @@ impl Lane {
         match flow {
             Flow::Next => visit.step += 1,
             Flow::Jump(to) => visit.step = to,
-            Flow::Park => {
-                visit.stage = Stage::Parked { resume: visit.step + 1 };
+            Flow::Park(resume) => {
+                visit.stage = Stage::Parked { resume };
                 visit.deadline = None;
             }
             Flow::Wait | Flow::Reject(_) => {}
@@ -424,14 +470,16 @@ impl Lane {
         let running = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
         match action {
             Action::Enter(text) => {
-                let at_seal = running && self.step_word() == Some("seal");
-                if running && !at_seal {
+                if running {
                     return Ok(Err(Rejection::new("busy", "请先完成当前流程", "Finish the current visit first")));
                 }
                 let data = json!({ "officer": officer.id, "act": "enter" });
                 out.event("audit", Weight::Scan, &self.setup, None, data);
                 self.scan(now, text.trim().as_bytes(), next_visit, records, out)?;
                 Ok(Ok(()))
+            }
+            Action::Cancel(reason) if reason.len() > MAX_NOTE => {
+                Ok(Err(Rejection::new("note", "说明过长", "The reason is too long")))
             }
             Action::Cancel(reason) if running => {
                 let visit = self.state.visit.as_mut().expect("a running visit is there");
@@ -489,10 +537,14 @@ impl Lane {
         let at = self.setup.profile.steps.iter().position(|s| s.kind.word() == "temperature");
         let parked = self.state.visit.as_mut().filter(|v| matches!(v.stage, Stage::Parked { .. }));
         let (Some(at), Some(visit)) = (at, parked) else { return Ok(Err(Rejection::not_now())) };
-        if !visit.findings.iter().any(|f| f.code.rank() == crate::codes::Rank::Temperature) {
+        let hot = |c: Code| c.rank() == crate::codes::Rank::Temperature;
+        let decided = visit.verdict.as_ref().and_then(|v| v.codes.first()).is_some_and(|c| hot(*c));
+        if !decided || visit.overridden.is_some() {
             return Ok(Err(Rejection::not_now()));
         }
-        visit.findings.retain(|f| f.code.rank() != crate::codes::Rank::Temperature);
+        visit.findings.retain(|f| !hot(f.code));
+        visit.forgiven.retain(|c| !hot(*c));
+        visit.measuring.recheck = true;
         visit.stage = Stage::Running;
         visit.step = at;
         visit.shown_until = None;
@@ -517,28 +569,37 @@ impl Lane {
         if reason.3 && what.note.trim().is_empty() || what.note.len() > MAX_NOTE {
             return reject("note", "请填写说明（500字节以内）", "Write a note, at most 500 bytes");
         }
-        let current = self.state.visit.as_ref().is_some_and(|v| v.id == what.visit);
-        if !current {
-            if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
-                return reject("busy", "请先完成当前流程", "Finish the current visit first");
-            }
-            let Some(place) = self.state.recent.iter().position(|v| v.id == what.visit) else {
-                return reject("no_visit", "找不到该记录", "This visit is no longer at hand");
-            };
-            if self.state.recent[place].verdict.is_none() {
-                return reject("no_verdict", "该记录尚无判定", "This visit has no verdict");
-            }
-            self.archive_around(place);
+        let busy = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
+        let here = |v: &&Visit| v.id == what.visit;
+        let Some(visit) = self.state.visit.iter().chain(&self.state.recent).find(here) else {
+            return reject("no_visit", "找不到该记录", "This visit is no longer at hand");
+        };
+        if busy {
+            return reject("busy", "请先完成当前流程", "Finish the current visit first");
         }
-        let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
-        let Some(verdict) = visit.verdict.clone().filter(|_| visit.stage != Stage::Running) else {
-            return reject("no_verdict", "该记录尚无判定", "This visit has no verdict yet");
+        let Some(verdict) = visit.verdict.clone() else {
+            return reject("no_verdict", "该记录尚无判定", "This visit has no verdict");
         };
         let second_needed = verdict.codes.iter().any(|c| c.needs_second_sign());
         let second = what.second.filter(|s| s.role == Role::Supervisor && s.id != officer.id);
         if second_needed && second.is_none() {
             return reject("second_sign_needed", "需要主管第二签名", "A supervisor must sign as well");
         }
+        if let Some(place) = self.state.recent.iter().position(|v| v.id == what.visit) {
+            self.archive_around(place);
+        }
+        let parked = self.state.visit.as_ref().is_some_and(|v| matches!(v.stage, Stage::Parked { .. }));
+        if what.outcome == Outcome::Admit && parked {
+            let mut used = false;
+            self.with_visit(now, records, out, |cx| {
+                used = step::decide::used_meanwhile(cx)?;
+                Ok(Flow::Wait)
+            })?;
+            if used {
+                return reject("used_meanwhile", "通行证或封条已在别处使用", "The pass or the seal was used elsewhere meanwhile");
+            }
+        }
+        let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
         let data = json!({
             "from": visit.outcome(), "to": what.outcome, "codes": verdict.codes, "officer": officer.id,
             "role": officer.role, "second": second.map(|s| &s.id), "reason": what.reason, "note": what.note,
@@ -554,21 +615,21 @@ impl Lane {
         visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
         let id = visit.id;
         out.event("override", Weight::Verdict, &self.setup, Some(id), data);
+        self.with_visit(now, records, out, |cx| {
+            step::decide::extra_events(cx, what.outcome);
+            Ok(Flow::Wait)
+        })?;
         let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
         if let (Outcome::Admit, Stage::Parked { resume }) = (what.outcome, visit.stage) {
             visit.forgiven.extend(visit.findings.iter().map(|f| f.code));
             visit.stage = Stage::Running;
-            let steps = &self.setup.profile.steps;
-            let goes_on = steps[resume.min(steps.len())..].iter().any(|s| s.kind.word() == "decide");
-            visit.step = resume - 1;
-            if !goes_on {
-                self.with_step(now, records, out, |cx| {
+            visit.step = resume;
+            let judged_again = self.setup.profile.steps[resume..].iter().any(|s| s.kind.word() == "decide");
+            if !judged_again {
+                self.with_visit(now, records, out, |cx| {
                     step::decide::admit(cx);
                     Ok(Flow::Wait)
                 })?;
-            }
-            if let Some(visit) = &mut self.state.visit {
-                visit.step = resume;
             }
             self.advance(now, records, out)?;
         }

@@ -60,11 +60,21 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
         "title": lane.setup.profile.title,
         "mode": mode(lane, now, closed),
         "step": current(lane).map(|(_, s)| s.kind.word()),
-        "prompt": closed.map_or_else(|| lane.prompt(), closed_text),
+        "prompt": closed.map_or_else(|| public_prompt(lane), closed_text),
         "verdict": verdict,
         "counters": counters(lane),
         "seq": seq,
     })
+}
+
+/// What staff are asked is not for the public.
+fn public_prompt(lane: &Lane) -> Text {
+    match current(lane).map(|(_, s)| &s.kind) {
+        Some(StepKind::Confirm { .. } | StepKind::Question { .. }) => Text::new("请稍候", "Please wait"),
+        Some(StepKind::Seal { .. }) => Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied"),
+        Some(StepKind::Photo { .. }) => Text::new("请稍候，正在拍照", "Please wait, photographs are being taken"),
+        Some(_) | None => lane.prompt(),
+    }
 }
 
 fn closed_text(code: Code) -> Text {
@@ -230,7 +240,8 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     let running = visit.is_some_and(|v| v.stage == Stage::Running);
     let measuring = running && current(lane).is_some_and(|(_, s)| s.kind.word() == "temperature");
     let hot = visit.is_some_and(|v| {
-        matches!(v.stage, Stage::Parked { .. }) && v.findings.iter().any(|f| f.code.rank() == Rank::Temperature)
+        let decided = v.verdict.as_ref().and_then(|x| x.codes.first()).is_some_and(|c| c.rank() == Rank::Temperature);
+        matches!(v.stage, Stage::Parked { .. }) && decided && v.overridden.is_none()
     });
     if measuring || hot {
         out.push("recheck");

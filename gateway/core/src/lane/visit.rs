@@ -7,7 +7,7 @@ use crate::reading::{Photo, Temperature, Ticket};
 use crate::screening::State;
 use crate::time::{MonoMs, WallMs};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Where a visit stands.
@@ -71,6 +71,8 @@ pub struct Measuring {
     pub ticket: Option<Ticket>,
     /// Measurements of this round; a recheck by staff begins a new round.
     pub round: usize,
+    /// A recheck after a verdict: one normal reading is not enough.
+    pub recheck: bool,
 }
 
 /// One seal.
@@ -131,6 +133,13 @@ pub enum Actuation {
     Done,
     /// The board did not confirm.
     Failed,
+}
+
+/// Facts that nothing has made yet are empty, so that a rule reads them without an error.
+fn no_facts() -> Map<String, Value> {
+    let empty = json!({ "temp": { "state": "none", "mdeg": 0 }, "answers": {}, "seal": { "count": 0, "number": "" },
+        "photos": { "accepted": 0 } });
+    if let Value::Object(map) = empty { map } else { Map::new() }
 }
 
 /// One visit.
@@ -217,7 +226,7 @@ impl Visit {
             name: None,
             findings: Vec::new(),
             forgiven: Vec::new(),
-            facts: Map::new(),
+            facts: no_facts(),
             readings: Vec::new(),
             measuring: Measuring::default(),
             answers: BTreeMap::new(),

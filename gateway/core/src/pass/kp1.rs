@@ -176,6 +176,9 @@ pub fn claims(payload: &[u8]) -> Result<Kp1, Kp1Error> {
         facts.insert(field.name.to_owned(), fact);
     }
     complete(kind, &facts)?;
+    if facts.get("uses").and_then(Json::as_u64).is_some_and(|n| n > 1) {
+        return Err(shape("field uses is 0 (any number) or 1 (once)"));
+    }
     Ok(Kp1 { cwt, kind, facts })
 }
 

@@ -81,7 +81,7 @@ pub struct Pass {
 }
 
 /// A code that did not become a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
     /// The reason.
     pub code: Code,
@@ -91,6 +91,8 @@ pub struct Refused {
     pub kid: String,
     /// What exactly was wrong, for the log and for `kakou verify`; no person's data.
     pub why: String,
+    /// The pass itself, if its signature was good: an expired card still says whose it is.
+    pub pass: Option<Box<Pass>>,
 }
 
 /// What a check needs to know.
@@ -126,7 +128,7 @@ struct Token {
 /// Checks the text of a code.
 pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     let format = Format::of(text);
-    let refused = |code, kid: &[u8], why: String| Refused { code, format, kid: hex(kid), why };
+    let refused = |code, kid: &[u8], why: String| Refused { code, format, kid: hex(kid), why, pass: None };
     let unreadable = |why: String| refused(Code::C_UNREADABLE, &[], why);
     if text.len() > MAX_TEXT {
         return Err(unreadable(format!("longer than {MAX_TEXT} characters")));
@@ -145,35 +147,40 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     };
     let message = Sign1::read(&message).map_err(|e| unreadable(e.to_string()))?;
     let kid = message.kid.clone();
-    let key = match with.trust.signer(&message) {
+    let keys = match with.trust.signer(&message) {
         Signer::UnknownKey => return Err(refused(Code::C_UNKNOWN, &kid, "no trusted key has this id".into())),
         Signer::Mismatch => return Err(refused(Code::C_BADSIG, &kid, "the signature does not fit".into())),
-        Signer::Found(key) => key,
+        Signer::Found(keys) => keys,
     };
     let token = read_token(format, message.payload).map_err(|why| refused(Code::C_UNREADABLE, &kid, why))?;
-    if !key.may(token.usage) {
+    let keys: Vec<_> = keys.into_iter().filter(|k| k.may(token.usage)).collect();
+    if keys.is_empty() {
         return Err(refused(Code::C_WRONG_SITE, &kid, "the key may not sign this kind of pass".into()));
     }
-    if !key.covers(with.region) {
-        return Err(refused(Code::C_WRONG_SITE, &kid, "the key does not count in this region".into()));
-    }
-    let now_s = with.now_s.ok_or_else(|| refused(Code::X_CLOCK, &kid, "the time is not known".into()))?;
-    if !key.valid_at(now_s) {
-        return Err(refused(Code::C_EXPIRED, &kid, "the key is not valid now".into()));
-    }
-    if !token.cwt.valid_at(now_s) {
-        return Err(refused(Code::C_EXPIRED, &kid, "expired or not yet valid".into()));
-    }
-    Ok(Pass {
+    let cwt = token.cwt;
+    let pass = Pass {
         format,
         kind: token.kind.to_owned(),
         kid: hex(&kid),
         id: token.id,
         subject: token.subject,
         name: token.name,
-        exp: token.cwt.exp,
+        exp: cwt.exp,
         facts: token.facts,
-    })
+    };
+    let known = |code, why: &str| Refused { pass: Some(Box::new(pass.clone())), ..refused(code, &kid, why.into()) };
+    let keys: Vec<_> = keys.into_iter().filter(|k| k.covers(with.region)).collect();
+    if keys.is_empty() {
+        return Err(known(Code::C_WRONG_SITE, "the key does not count in this region"));
+    }
+    let Some(now_s) = with.now_s else { return Err(known(Code::X_CLOCK, "the time is not known")) };
+    if !keys.iter().any(|k| k.valid_at(now_s)) {
+        return Err(known(Code::C_EXPIRED, "the key is not valid now"));
+    }
+    if !cwt.valid_at(now_s) {
+        return Err(known(Code::C_EXPIRED, "expired or not yet valid"));
+    }
+    Ok(pass)
 }
 
 fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {

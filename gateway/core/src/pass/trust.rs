@@ -101,10 +101,7 @@ pub enum TrustError {
 struct Key {
     alg: Alg,
     public: Vec<u8>,
-    usages: Vec<Usage>,
-    region: Option<String>,
-    nbf: i64,
-    exp: i64,
+    signer: SignerKey,
 }
 
 /// The list, ready for use.
@@ -125,8 +122,8 @@ pub enum Signer {
     UnknownKey,
     /// Keys have this id, none of them made the signature.
     Mismatch,
-    /// Signed by a key of the list.
-    Found(SignerKey),
+    /// Signed by a key of the list; by several entries where one key stands there more than once.
+    Found(Vec<SignerKey>),
 }
 
 /// The key behind a good signature.
@@ -174,6 +171,9 @@ impl TrustList {
                 Alg::EdDSA => public.len() == 32,
                 Alg::PS256 => public.len() > 256 && public[0] == 0x30,
             };
+            if kid.is_empty() {
+                return Err(bad("a key needs an id"));
+            }
             if !fits {
                 return Err(bad("the key does not have the form of its algorithm"));
             }
@@ -183,10 +183,12 @@ impl TrustList {
             list.keys.entry(kid).or_default().push(Key {
                 alg: entry.alg,
                 public,
-                usages: entry.usages.clone(),
-                region: entry.region.clone(),
-                nbf: entry.nbf.unwrap_or(i64::MIN),
-                exp: entry.exp.unwrap_or(i64::MAX),
+                signer: SignerKey {
+                    usages: entry.usages.clone(),
+                    region: entry.region.clone(),
+                    nbf: entry.nbf.unwrap_or(i64::MIN),
+                    exp: entry.exp.unwrap_or(i64::MAX),
+                },
             });
             list.count += 1;
         }
@@ -206,15 +208,9 @@ impl TrustList {
     pub fn signer(&self, message: &Sign1<'_>) -> Signer {
         let Some(keys) = self.keys.get(&message.kid) else { return Signer::UnknownKey };
         let signed = message.to_be_signed();
-        match keys.iter().find(|key| key.alg == message.alg && key.verifies(&signed, message.signature)) {
-            None => Signer::Mismatch,
-            Some(key) => Signer::Found(SignerKey {
-                usages: key.usages.clone(),
-                region: key.region.clone(),
-                nbf: key.nbf,
-                exp: key.exp,
-            }),
-        }
+        let good = |key: &&Key| key.alg == message.alg && key.verifies(&signed, message.signature);
+        let found: Vec<SignerKey> = keys.iter().filter(good).map(|key| key.signer.clone()).collect();
+        if found.is_empty() { Signer::Mismatch } else { Signer::Found(found) }
     }
 }
 

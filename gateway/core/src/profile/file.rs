@@ -230,6 +230,9 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
             codes: e.codes.iter().map(|c| source.code(at, c)).collect::<Result<_, _>>()?,
         });
     }
+    if [raw.same_read_s, raw.same_result_s, raw.show_verdict_s].iter().any(|s| *s > 86_400) {
+        return Err(source.error(0, "times in seconds are at most 86400"));
+    }
     let steps = read_steps(&source, &raw.step)?;
     Ok(Profile {
         id: raw.id,
@@ -273,6 +276,9 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
             StepKind::Actuate { .. } | StepKind::Print { .. } if !decided => {
                 return Err(source.error(at, format!("`{}` must follow the last `decide`", file.kind)));
             }
+            StepKind::Decide { last: true, .. } if when.is_some() => {
+                return Err(source.error(at, "the last `decide` has no `when`: a visit must not end without a verdict"));
+            }
             StepKind::Decide { last: true, .. } => decided = true,
             _ => {}
         }
@@ -287,6 +293,9 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
             | StepKind::Actuate { .. }
             | StepKind::Confirm { .. }
             | StepKind::Print { .. } => {}
+        }
+        if file.timeout_s.is_some_and(|s| !(1..=86_400).contains(&s)) {
+            return Err(source.error(at, "`timeout_s` is 1 to 86400"));
         }
         let (title, prompt) = words(&kind);
         steps.push(Step {

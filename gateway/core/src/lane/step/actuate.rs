@@ -4,13 +4,20 @@
 use super::super::event::Weight;
 use super::super::visit::Actuation;
 use super::{Cx, Flow, Stimulus};
+use crate::codes::Outcome;
 use crate::lane::action::Rejection;
-use crate::reading::{Command, Report};
+use crate::profile::StepKind;
+use crate::reading::{Command, Report, Request, Ticket};
 use crate::time::rfc3339;
 use serde_json::json;
 
 /// Asks the board for a pulse.
 pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
+    // Nothing opens without a recorded admission.
+    if !cx.visit.admitted || cx.visit.outcome() != Some(Outcome::Admit) {
+        cx.out.count("pulse_without_admission_total");
+        return Flow::Next;
+    }
     // A visit that is taken up after a restart may have opened already: it is not opened twice.
     if cx.visit.actuation == Actuation::Asked {
         return fail(cx);
@@ -24,8 +31,32 @@ pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
     Flow::Wait
 }
 
-/// Prints the slip.
+/// Prints the slip and waits for it.
 pub fn print(cx: &mut Cx<'_>, lines: &[String]) -> Flow {
+    let lines = filled(cx, lines);
+    cx.visit.ticket = cx.request(Command::Print { lines });
+    if cx.visit.ticket.is_none() {
+        return Flow::Next;
+    }
+    cx.allow(cx.step.timeout_ms);
+    Flow::Wait
+}
+
+/// Prints the slips behind a verdict that ends the visit: whoever is referred needs one most.
+pub fn print_slip(cx: &mut Cx<'_>) {
+    let setup = cx.setup;
+    for step in &setup.profile.steps[cx.visit.step + 1..] {
+        let device = step.device.as_ref().and_then(|role| setup.devices.get(role));
+        if let (StepKind::Print { lines }, Some(device)) = (&step.kind, device) {
+            let command = Command::Print { lines: filled(cx, lines) };
+            let ticket = Ticket(*cx.next_ticket);
+            *cx.next_ticket += 1;
+            cx.out.requests.push(Request { device: device.clone(), ticket, command });
+        }
+    }
+}
+
+fn filled(cx: &Cx<'_>, lines: &[String]) -> Vec<String> {
     let fill = |line: &String| {
         let outcome = cx.visit.outcome().map_or("", crate::codes::Outcome::word);
         let instruction = cx.visit.outcome().map(|o| cx.setup.profile.instruction(o).zh).unwrap_or_default();
@@ -34,13 +65,7 @@ pub fn print(cx: &mut Cx<'_>, lines: &[String]) -> Flow {
             .replace("{visit}", &cx.visit.id.to_string())
             .replace("{time}", &cx.now.wall_ms.map(rfc3339).unwrap_or_default())
     };
-    let lines = lines.iter().map(fill).collect();
-    cx.visit.ticket = cx.request(Command::Print { lines });
-    if cx.visit.ticket.is_none() {
-        return Flow::Next;
-    }
-    cx.allow(cx.step.timeout_ms);
-    Flow::Wait
+    lines.iter().map(fill).collect()
 }
 
 /// Waits for the device to confirm.

@@ -14,7 +14,7 @@ pub fn enter(cx: &mut Cx<'_>) -> Flow {
 /// Takes the confirmation of an officer who may give it.
 pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool, roles: &[String]) -> Flow {
     let (officer, action) = match what {
-        Stimulus::Deadline => return cx.stop(Code::X_TIMEOUT),
+        Stimulus::Deadline => return cx.time_out(),
         Stimulus::Report(_) => return Flow::Wait,
         Stimulus::Action(officer, action) => (officer, action),
     };
@@ -24,8 +24,13 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
             Flow::Reject(Rejection::new("role", "您的岗位不能审批", "Your role may not approve this"))
         }
         Action::Approve(yes) if approve => {
-            cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
-            if *yes { Flow::Next } else { cx.stop(Code::V_APPROVAL) }
+            if *yes {
+                cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
+                Flow::Next
+            } else {
+                let step = cx.visit.step;
+                cx.stop(Code::V_APPROVAL, step + 1)
+            }
         }
         Action::Confirm(ticked) if !approve => {
             if checks.iter().all(|c| ticked.contains(&c.value)) {

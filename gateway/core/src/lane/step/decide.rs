@@ -9,21 +9,67 @@ use serde_json::{Value, json};
 
 /// Evaluates the rules; then the verdict, or on to the next step.
 pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, RecordsFault> {
-    // What cannot be judged, or is refused for its pass, needs no rule: its facts may be missing.
+    // A pass that is refused needs no rule: its facts may be missing. After an override the rules
+    // are evaluated all the same, if the subject is known.
     let settled = cx.visit.findings.iter().any(|f| {
-        f.outcome != Outcome::Admit && f.code.rank() <= Rank::Credential && !cx.visit.forgiven.contains(&f.code)
+        f.outcome != Outcome::Admit && f.code.rank() == Rank::Credential && !cx.visit.forgiven.contains(&f.code)
     });
-    if !settled {
+    if !settled && (cx.visit.pass.is_some() || cx.visit.forgiven.is_empty()) {
         evaluate(cx, rules);
     }
-    if last && single_use(cx) && used_elsewhere(cx)? {
-        cx.find(Code::D_USED);
+    if last {
+        check_again(cx)?;
     }
     let (outcome, _) = cx.weigh();
     if outcome == Outcome::Admit && !last {
         return Ok(Flow::Next);
     }
-    Ok(give_verdict(cx))
+    record_verdict(cx);
+    if outcome == Outcome::Admit {
+        admit(cx);
+        return Ok(Flow::Next);
+    }
+    if last {
+        super::actuate::print_slip(cx);
+    }
+    let again = settled && cx.visit.pass.is_some();
+    Ok(Flow::Park(if again { cx.visit.step } else { cx.visit.step + 1 }))
+}
+
+/// What may have changed since it was verified: a visit can take long, and a restart lies between.
+fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
+    if single_use(cx) && used_elsewhere(cx)? {
+        cx.find(Code::D_USED);
+    }
+    for number in cx.visit.seals.iter().map(|s| s.number.clone()).collect::<Vec<_>>() {
+        if !cx.visit.admitted && cx.records.seal_used(&number)? {
+            cx.find(Code::S_NUMBER);
+        }
+    }
+    if let (Some(pass), Some(now_s)) = (cx.visit.pass.clone(), cx.now.wall_s()) {
+        if pass.exp.is_some_and(|exp| now_s > exp) {
+            cx.find(Code::C_EXPIRED);
+        }
+        if !pass.kid.is_empty() && cx.records.revoked(&pass.kid, &pass.id)? {
+            cx.find(Code::C_REVOKED);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the pass or a seal of this visit has been used by another since: an override must not
+/// admit what the officer could not see.
+pub fn used_meanwhile(cx: &mut Cx<'_>) -> Result<bool, RecordsFault> {
+    let seen = cx.visit.verdict.as_ref().map(|v| v.codes.clone()).unwrap_or_default();
+    if single_use(cx) && !seen.contains(&Code::D_USED) && used_elsewhere(cx)? {
+        return Ok(true);
+    }
+    for seal in &cx.visit.seals {
+        if !cx.visit.admitted && !seen.contains(&Code::S_NUMBER) && cx.records.seal_used(&seal.number)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn evaluate(cx: &mut Cx<'_>, rules: &[Rule]) {
@@ -34,9 +80,11 @@ fn evaluate(cx: &mut Cx<'_>, rules: &[Rule]) {
                 cx.visit.find(rule.code, outcome);
             }
             Ok(false) => {}
-            Err(why) => {
+            Err(_) => {
+                // The error may quote values of the visit: it is not logged.
                 cx.out.count("rule_failed_total");
-                cx.out.notes.push(format!("rule {} `{}` failed: {why}", rule.code.word(), rule.when.source()));
+                let (code, text) = (rule.code.word(), rule.when.source());
+                cx.out.notes.push(format!("rule {code} `{text}` could not be evaluated"));
                 cx.find(Code::X_RULE);
             }
         }
@@ -50,32 +98,30 @@ fn single_use(cx: &Cx<'_>) -> bool {
 fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
     let Some(pass) = &cx.visit.pass else { return Ok(false) };
     let used = cx.records.redeemed(&redemption_key(&pass.kid, &pass.id))?;
-    Ok(used.is_some_and(|by| by.visit != cx.visit.id))
+    Ok(used.is_some() && !cx.visit.admitted)
 }
 
 fn redemption_key(kid: &str, id: &str) -> String {
     format!("{kid}:{id}")
 }
 
-/// Records the verdict of everything found so far: an ADMIT goes on, anything else rests.
-pub fn give_verdict(cx: &mut Cx<'_>) -> Flow {
+/// Records the verdict of everything found so far.
+pub fn record_verdict(cx: &mut Cx<'_>) {
     let (outcome, codes) = cx.weigh();
     cx.visit.verdicts += 1;
+    // An earlier override was of an earlier verdict.
+    cx.visit.overridden = None;
+    cx.visit.repeated = false;
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);
     let data = event::transaction(cx.visit, &cx.setup.profile);
     cx.out.event("transaction", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
     cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
-    if outcome == Outcome::Admit {
-        admit(cx);
-        Flow::Next
-    } else {
-        Flow::Park
-    }
 }
 
-fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
+/// The extra events that the profile asks for with an outcome.
+pub fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
     let codes = cx.visit.verdict.as_ref().map(|v| v.codes.clone()).unwrap_or_default();
     let setup = cx.setup;
     for emit in &setup.profile.emits {
@@ -110,7 +156,7 @@ pub fn admit(cx: &mut Cx<'_>) {
     for seal in &cx.visit.seals {
         cx.out.writes.push(Write::Seal { number: seal.number.clone(), visit: cx.visit.id });
     }
-    let record = event::seal_record(cx.visit, &cx.now);
+    let record = event::seal_record(cx.visit, cx.setup, &cx.now);
     cx.out.event("seal_applied", Weight::Verdict, cx.setup, Some(cx.visit.id), record.clone());
     let manifest = serde_json::to_string(&record).expect("a record of strings and numbers is always JSON");
     let signature = cx.setup.key.sign(manifest.as_bytes());

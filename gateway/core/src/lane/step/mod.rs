@@ -14,7 +14,7 @@ pub mod verify;
 use super::action::{Action, Officer, Rejection};
 use super::visit::Visit;
 use super::{Outbound, Setup, Stage};
-use crate::codes::{Code, weigh};
+use crate::codes::{Code, Outcome, weigh};
 use crate::profile::Step;
 use crate::reading::{Command, Report, Ticket};
 use crate::records::{Records, RecordsFault};
@@ -39,8 +39,8 @@ pub enum Flow {
     Next,
     /// It goes on at another step.
     Jump(usize),
-    /// It has a verdict other than ADMIT and rests.
-    Park,
+    /// It has a verdict other than ADMIT and rests; an override goes on at this step.
+    Park(usize),
     /// The act is refused; nothing changes.
     Reject(Rejection),
 }
@@ -92,10 +92,24 @@ impl Cx<'_> {
         weigh(&open)
     }
 
-    /// Ends the step with a finding that stops the visit.
-    pub fn stop(&mut self, code: Code) -> Flow {
-        self.find(code);
-        decide::give_verdict(self)
+    /// Ends the step with a finding that stops the visit, whatever was overridden before. After an
+    /// override the visit goes on at `resume`.
+    pub fn stop(&mut self, code: Code, resume: usize) -> Flow {
+        let outcome = match self.setup.profile.outcome(code) {
+            Outcome::Admit => Outcome::Hold,
+            other => other,
+        };
+        self.visit.forgiven.retain(|c| *c != code);
+        self.visit.findings.retain(|f| f.code != code);
+        self.visit.find(code, outcome);
+        decide::record_verdict(self);
+        Flow::Park(resume)
+    }
+
+    /// A step that staff did not finish in time: it begins anew after an override.
+    pub fn time_out(&mut self) -> Flow {
+        let step = self.visit.step;
+        self.stop(Code::X_TIMEOUT, step)
     }
 }
 
@@ -111,10 +125,11 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
                 cx.visit.skipped.push(index);
                 return Ok(Flow::Next);
             }
-            Err(why) => {
+            Err(_) => {
                 cx.out.count("rule_failed_total");
-                cx.out.notes.push(format!("condition `{}` failed: {why}", when.source()));
-                return Ok(cx.stop(Code::X_RULE));
+                cx.out.notes.push(format!("condition `{}` could not be evaluated", when.source()));
+                let step = cx.visit.step;
+                return Ok(cx.stop(Code::X_RULE, step + 1));
             }
         }
     }

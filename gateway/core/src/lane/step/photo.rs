@@ -3,7 +3,6 @@
 
 use super::super::visit::{PhotoSlot, PhotoState};
 use super::{Cx, Flow, Stimulus};
-use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::profile::Choice;
 use crate::reading::{Command, Photo, Report};
@@ -61,7 +60,7 @@ pub fn on(
 ) -> Flow {
     let here = |role: &str| roles.iter().any(|r| r.value == role);
     match what {
-        Stimulus::Deadline => cx.stop(Code::X_TIMEOUT),
+        Stimulus::Deadline => cx.time_out(),
         Stimulus::Report(Report::Photo { ticket, photo }) => {
             let at_ms = cx.now.wall_ms;
             if let Some(slot) = cx.visit.photos.values_mut().find(|s| s.ticket == Some(*ticket)) {
@@ -73,6 +72,12 @@ pub fn on(
         }
         Stimulus::Report(Report::NoData { ticket, .. }) => {
             if let Some(slot) = cx.visit.photos.values_mut().find(|s| s.ticket == Some(*ticket)) {
+                *slot = PhotoSlot { state: PhotoState::Retake, reason: Some("camera".into()), ..EMPTY };
+            }
+            Flow::Wait
+        }
+        Stimulus::Report(Report::Link { .. }) => {
+            for slot in cx.visit.photos.values_mut().filter(|s| s.state == PhotoState::Taking) {
                 *slot = PhotoSlot { state: PhotoState::Retake, reason: Some("camera".into()), ..EMPTY };
             }
             Flow::Wait

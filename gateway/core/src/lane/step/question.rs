@@ -1,7 +1,6 @@
 //! Staff answer one question.
 
 use super::{Cx, Flow, Stimulus};
-use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::pass::plate;
 use crate::profile::Input;
@@ -19,7 +18,7 @@ pub fn enter(cx: &mut Cx<'_>) -> Flow {
 /// Takes the answer.
 pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, input: &Input) -> Flow {
     match what {
-        Stimulus::Deadline => cx.stop(Code::X_TIMEOUT),
+        Stimulus::Deadline => cx.time_out(),
         Stimulus::Report(_) => Flow::Wait,
         Stimulus::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
             match read(value, input) {

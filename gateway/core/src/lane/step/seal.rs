@@ -2,7 +2,6 @@
 
 use super::super::visit::Seal;
 use super::{Cx, Flow, Stimulus};
-use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::profile::Choice;
 use crate::reading::Report;
@@ -32,7 +31,7 @@ pub fn on(
     stock: &[String],
 ) -> Result<Flow, RecordsFault> {
     let (officer, first, second, kind, door) = match what {
-        Stimulus::Deadline => return Ok(cx.stop(Code::X_TIMEOUT)),
+        Stimulus::Deadline => return Ok(cx.time_out()),
         Stimulus::Report(Report::Scan { bytes }) => {
             cx.visit.seal_scanned = std::str::from_utf8(bytes).ok().and_then(normal);
             return Ok(Flow::Wait);

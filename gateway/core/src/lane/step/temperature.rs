@@ -14,7 +14,8 @@ const MAX_FRAMES: usize = 200;
 
 /// Begins a round of measurements.
 pub fn enter(cx: &mut Cx<'_>) -> Flow {
-    cx.visit.measuring = Measuring::default();
+    let recheck = cx.visit.measuring.recheck;
+    cx.visit.measuring = Measuring { recheck, ..Measuring::default() };
     measure(cx)
 }
 
@@ -40,9 +41,10 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
             taken(cx, None, state, tries, wait_ms)
         }
         Stimulus::Report(Report::Temperature { ticket, frame }) if Some(*ticket) == cx.visit.measuring.ticket => {
-            if cx.visit.measuring.frames.len() < MAX_FRAMES {
-                cx.visit.measuring.frames.push(frame.clone());
+            if cx.visit.measuring.frames.len() >= MAX_FRAMES {
+                cx.visit.measuring.frames.remove(0);
             }
+            cx.visit.measuring.frames.push(frame.clone());
             match screening.settle(&cx.visit.measuring.frames) {
                 Some((mdeg, state)) => taken(cx, Some(mdeg), state, tries, wait_ms),
                 None => Flow::Wait,
@@ -55,7 +57,11 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
             };
             taken(cx, None, state, 1, wait_ms)
         }
-        Stimulus::Report(Report::Link { ready: true }) if !waiting => measure(cx),
+        // The device is back: it is asked again, within the time that was left.
+        Stimulus::Report(Report::Link { ready: true }) if !waiting => {
+            cx.visit.measuring.ticket = cx.request(Command::Measure);
+            Flow::Wait
+        }
         Stimulus::Report(_) => Flow::Wait,
     }
 }
@@ -75,15 +81,22 @@ fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, tries: usize, wait_ms
     let round = cx.visit.measuring.round;
     let this: Vec<State> = cx.visit.readings[cx.visit.readings.len() - round..].iter().map(|t| t.state).collect();
     let normal = this.iter().filter(|s| **s == State::Normal).count();
-    if this == [State::Normal] || normal >= 2 {
+    if (this == [State::Normal] && !cx.visit.measuring.recheck) || normal >= 2 {
         return finish(cx, State::Normal);
     }
     if round >= tries || matches!(state, State::Fault) {
-        let worst = this.iter().rev().find(|s| **s != State::Normal).copied();
-        return finish(cx, worst.unwrap_or(State::Normal));
+        return finish(cx, worst(&this));
     }
     cx.allow(Some(wait_ms));
     Flow::Wait
+}
+
+/// What counts when the measurements do not agree: a fever is not lost to a failing sensor.
+fn worst(states: &[State]) -> State {
+    [State::High, State::Low, State::Fault, State::Env, State::None]
+        .into_iter()
+        .find(|s| states.contains(s))
+        .unwrap_or(State::Normal)
 }
 
 fn finish(cx: &mut Cx<'_>, state: State) -> Flow {

@@ -48,6 +48,11 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
         }
         let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
         cx.visit.name = name.or_else(|| pass.name.clone()).map(|n| masked(&n));
+        // From here on the masked name is all that is needed.
+        if let Some(kept) = &mut cx.visit.pass {
+            kept.name = None;
+            kept.facts.remove("name");
+        }
     }
     if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
         facts.insert("plate".into(), json!(text));
