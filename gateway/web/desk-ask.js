@@ -58,7 +58,7 @@ export function createAsk(act) {
     root.dataset.id = ask?.id ?? ask?.role ?? "";
     root.setAttribute("aria-label", t("desk_now"));
     fill(root,
-      visit?.verdict ? verdictBand(visit.verdict, quiet) : null,
+      visit?.verdict ? verdictBand(visit.verdict, quiet, desk.override_reasons) : null,
       h("div", { class: "ask-head" }, heading(ask, link, quiet && Boolean(visit?.verdict)), h("div", { class: "fault-room" }, fault.element)),
       ask ? h("div", { class: `ask-body ask-${ask.kind}` }, (RENDERERS[ask.kind] ?? RENDERERS.wait)(context)) : null);
     if (focused) byTestid(focused, root)?.focus();

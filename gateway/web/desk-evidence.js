@@ -1,6 +1,6 @@
 // The Asks that make evidence: seal, photo, confirm.
 
-import { h, setText } from "./dom.js";
+import { h, mayAutofocus, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
 import { pick, t, text } from "./strings.js";
@@ -52,7 +52,10 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
       if (tidySeal(first.value) !== "" && second.value === "") return second.focus();
     }
     if (tidySeal(first.value) === "") return fail(text("seal_start"));
-    if (!matches()) return fail(text(second.value === "" ? "seal_again" : "seal_differ"));
+    if (!matches()) {
+      if (mayAutofocus()) second.select();
+      return fail(text(second.value === "" ? "seal_again" : "seal_differ"));
+    }
     act({ action: "seal", first: tidySeal(first.value), second: tidySeal(second.value), kind: draft.kind, door: draft.door });
   }
 

@@ -9,7 +9,7 @@ import { pinInput, pinPad } from "./pinpad.js";
 import { pick, t, text } from "./strings.js";
 
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
-const SECOND_ROLES = ["supervisor", "admin"];
+const SECOND_ROLES = ["supervisor"];
 
 /** The visit that an override is about: the current one, else the latest. */
 export function overrideTarget(desk) {
@@ -114,9 +114,9 @@ function overrideForm({ target, desk, session, act, close, fault }) {
       h("h3", { text: t("override_reason") }),
       h("div", { class: "override-reasons", role: "radiogroup", "aria-label": t("override_reason") },
         desk.override_reasons.map((reason) => radio(`override-reason-${reason.id}`, "reason", reason.id, pick(reason.text)))),
-      h("label", { class: "field" }, noteLabel, note),
       second),
     h("div", { class: "override-sign" },
+      h("label", { class: "field" }, noteLabel, note),
       h("label", { class: "field" }, h("span", { text: t("override_pin") }), pin),
       pinPad({ prefix: "override", target: () => padTarget, okText: t("override_ok"), onOk: () => submit() })));
 }

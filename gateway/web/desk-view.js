@@ -6,7 +6,9 @@ import { degrees, timeOfDay } from "./format.js";
 import { icon } from "./icons.js";
 import { pick, t } from "./strings.js";
 
+/** A visit without an outcome was cancelled before its verdict. */
 export function outcomeBadge(outcome) {
+  if (!outcome) return h("span", { class: "outcome", data: { outcome: "none" } }, icon("off"), h("span", { text: t("outcome_none") }));
   return h("span", { class: "outcome", data: { outcome } }, icon(outcome), h("span", { text: t(`outcome_${outcome}`) }));
 }
 
@@ -32,9 +34,14 @@ export function drawVisit(visit) {
   }
   fill(root,
     h("h2", {}, `${t("desk_visit")} `, h("small", { text: `#${visit.id} · ${timeOfDay(visit.started)}` })),
-    h("p", { class: "visit-name", testid: "visit-name", text: visit.name ?? t("desk_nobody") }),
+    h("p", { class: "visit-name", testid: "visit-name", text: headline(visit) }),
     visit.pass ? passLines(visit.pass) : null,
-    h("dl", { class: "facts" }, facts(visit)));
+    facts(visit));
+}
+
+/** A vehicle pass names no person: its first fact, the plate, stands for the name. */
+function headline(visit) {
+  return visit.name ?? visit.pass?.facts?.[0]?.value ?? t("desk_nobody");
 }
 
 function passLines(pass) {
@@ -44,12 +51,24 @@ function passLines(pass) {
 }
 
 function facts(visit) {
-  return [
-    (visit.pass?.facts ?? []).map((fact) => fact_(pick(fact.label), fact.value)),
+  const onPass = (visit.pass?.facts ?? []).map((fact) => fact_(pick(fact.label), worded(fact.text, fact.value)));
+  const atLane = [
     (visit.readings ?? []).map((reading) => fact_(t("fact_temperature"), readingValue(reading))),
-    (visit.answers ?? []).map((answer) => fact_(pick(answer.label), answer.value)),
-    (visit.seals ?? []).map((seal) => fact_(t("fact_seal"), `${seal.number} · ${seal.door} · ${seal.kind}`)),
-  ];
+    (visit.answers ?? []).map((answer) => fact_(pick(answer.label), worded(answer.text, answer.value))),
+    (visit.seals ?? []).map((seal) => fact_(t("fact_seal"),
+      `${seal.number} · ${worded(seal.door_text, seal.door)} · ${worded(seal.kind_text, seal.kind)}`)),
+  ].flat();
+  // What the pass says and what the officer found may carry the same label, so they stay apart.
+  const named = onPass.length > 0 && atLane.length > 0;
+  return [[named && "facts_pass", onPass], [named && "facts_lane", atLane]].map(([title, rows]) => rows.length === 0 ? null : [
+    title ? h("h3", { class: "facts-title", text: t(title) }) : null,
+    h("dl", { class: "facts" }, rows),
+  ]);
+}
+
+/** The words for a coded value; the value itself where the gateway sends none. */
+function worded(words, value) {
+  return pick(words) || String(value);
 }
 
 function fact_(label, value) {
@@ -66,7 +85,7 @@ export function readingValue(reading) {
 }
 
 /** The verdict of a visit as a band; `large` when nothing else asks for the officer's attention. */
-export function verdictBand(verdict, large) {
+export function verdictBand(verdict, large, reasons = []) {
   const final = verdict.final ?? verdict.outcome;
   const over = verdict.overridden;
   return h("div", {
@@ -77,7 +96,7 @@ export function verdictBand(verdict, large) {
   h("div", { class: "verdict-why" },
     (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code }, text: pick(code.text) || code.code })),
     over ? h("p", { testid: "overridden" },
-      `${t("overridden")}: ${over.officer} · ${over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
+      `${t("overridden")}: ${over.officer} · ${pick(reasons.find((one) => one.id === over.reason)?.text) || over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
 }
 
 export function drawLast(desk, onReprint) {

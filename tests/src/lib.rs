@@ -1,1 +1,9 @@
-//! x
+//! What whole-product tests share: the real daemon, real brokers, simulated devices, figures.
+
+pub mod brokers;
+pub mod certs;
+pub mod daemon;
+pub mod figures;
+pub mod hcert_case;
+pub mod passes;
+pub mod wait;

@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::clock::{Clock, Source};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::pass::cose::Sign1;
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::TrustFile;
@@ -136,7 +137,7 @@ fn issue(
         fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let exp = draft.exp;
-    Ok(if as_json { json!({ "text": text, "id": hex(&cti), "nbf": nbf, "exp": exp }).to_string() } else { text })
+    Ok(if as_json { json!({ "text": text, "id": URL_SAFE_NO_PAD.encode(&cti), "nbf": nbf, "exp": exp }).to_string() } else { text })
 }
 
 fn show(text: &str) -> Result<String, String> {
@@ -162,6 +163,6 @@ fn show(text: &str) -> Result<String, String> {
         }
     };
     let shown = json!({ "format": format.word(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
-        "nbf": cwt.nbf, "iat": cwt.iat, "exp": cwt.exp, "id": hex(&cwt.cti), "facts": facts, "verified": null });
+        "nbf": cwt.nbf, "iat": cwt.iat, "exp": cwt.exp, "id": URL_SAFE_NO_PAD.encode(&cwt.cti), "facts": facts, "verified": null });
     serde_json::to_string_pretty(&shown).map_err(|e| e.to_string())
 }

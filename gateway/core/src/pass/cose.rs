@@ -56,7 +56,7 @@ pub enum CoseError {
     #[error("no algorithm in the protected header")]
     AlgUnprotected,
     /// The two headers name different algorithms.
-    #[error("the two headers disagree about the algorithm or the key id")]
+    #[error("the two headers disagree about the algorithm")]
     Conflict,
     /// An algorithm that is not in use.
     #[error("algorithm {0} is not accepted")]
@@ -107,15 +107,14 @@ impl<'a> Sign1<'a> {
         if header.at(CRIT).is_some() || unprotected.at(CRIT).is_some() {
             return Err(CoseError::Critical);
         }
-        for label in [ALG, KID] {
-            if let (Some(a), Some(b)) = (header.at(label), unprotected.at(label))
-                && a != b
-            {
-                return Err(CoseError::Conflict);
-            }
+        if let (Some(a), Some(b)) = (header.at(ALG), unprotected.at(ALG))
+            && a != b
+        {
+            return Err(CoseError::Conflict);
         }
         let number = header.at(ALG).and_then(Value::int).ok_or(CoseError::AlgUnprotected)?;
         let alg = Alg::from_cose(number).ok_or(CoseError::Alg(number))?;
+        // The protected key id counts; it is a hint where to look, never a proof.
         let kid = match header.at(KID).or_else(|| unprotected.at(KID)) {
             None => Vec::new(),
             Some(kid) => kid.bytes().ok_or(CoseError::Shape("key id"))?.to_vec(),

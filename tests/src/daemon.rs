@@ -1,0 +1,222 @@
+//! The real daemon on a folder of its own, with simulated devices at its ports.
+
+use crate::wait;
+use rusqlite::Connection;
+use serde_json::Value;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The profile in which this program was built.
+fn release() -> bool {
+    !cfg!(debug_assertions)
+}
+
+/// Builds the programs of the product, once, and gives the folder that they are in.
+pub fn programs() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above");
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(root).args(["build", "--quiet", "-p", "kakou-gateway", "--bins", "--message-format=short"]);
+        if release() {
+            build.arg("--release");
+        }
+        let built = build.stdout(Stdio::null()).status().expect("cargo runs");
+        assert!(built.success(), "the daemon does not build");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        target.join(if release() { "release" } else { "debug" })
+    })
+}
+
+/// A port that nobody uses now.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// The configuration of one daemon, in parts.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Lines of `[gateway]` beside site, id and data.
+    pub gateway: String,
+    /// The whole `[clock]` table; the system clock if empty.
+    pub clock: String,
+    /// Whole tables: officers, upstream, retention.
+    pub tables: String,
+    /// Lanes: id, profile, devices as (role, driver, port table).
+    pub lanes: Vec<(String, String, Vec<(String, String, String)>)>,
+    /// Whether screens are served.
+    pub http: bool,
+}
+
+impl Plan {
+    /// A lane whose devices are at `ports/LANE-ROLE`.
+    pub fn lane(mut self, id: &str, profile: &str, roles: &[&str]) -> Self {
+        let devices = roles
+            .iter()
+            .map(|role| {
+                let (driver, more) = match *role {
+                    "scanner" => ("line-scanner", ""),
+                    "thermometer" => ("gy-mcu90614", ", body_grade = true"),
+                    "barrier" => ("modbus-relay", ""),
+                    _ => ("still-camera", ""),
+                };
+                ((*role).to_owned(), driver.to_owned(), format!("{{ path = \"ports/{id}-{role}\"{more} }}"))
+            })
+            .collect();
+        self.lanes.push((id.to_owned(), profile.to_owned(), devices));
+        self
+    }
+
+    fn text(&self, port: u16) -> String {
+        let clock = if self.clock.is_empty() { "[clock]\nsource = \"system\"" } else { &self.clock };
+        let mut out = format!(
+            "[gateway]\nsite = \"test\"\nid = \"gw-1\"\ndata = \"data\"\n{}\n\n{clock}\n\n{}\n",
+            self.gateway, self.tables
+        );
+        if self.http {
+            out.push_str(&format!("[http]\nlisten = \"127.0.0.1:{port}\"\n"));
+        }
+        for (lane, profile, devices) in &self.lanes {
+            let mut roles = Vec::new();
+            for (role, driver, port) in devices {
+                out.push_str(&format!("\n[[device]]\nid = \"{lane}-{role}\"\ndriver = \"{driver}\"\nport = {port}\n"));
+                roles.push(format!("{role} = \"{lane}-{role}\""));
+            }
+            out.push_str(&format!(
+                "\n[[lane]]\nid = \"{lane}\"\nprofile = \"{profile}\"\ndevices = {{ {} }}\n",
+                roles.join(", ")
+            ));
+        }
+        out
+    }
+}
+
+/// A folder with a configuration, and perhaps a daemon that runs on it.
+pub struct Gateway {
+    folder: PathBuf,
+    port: u16,
+    plan: Plan,
+    child: Option<Child>,
+}
+
+impl Gateway {
+    /// Prepares a folder; nothing runs yet.
+    pub fn prepare(folder: &Path, plan: Plan) -> Self {
+        std::fs::create_dir_all(folder.join("ports")).expect("a folder for ports");
+        std::fs::create_dir_all(folder.join("data/lists")).expect("a folder for lists");
+        let gateway = Self { folder: folder.to_path_buf(), port: free_port(), plan, child: None };
+        gateway.write();
+        gateway
+    }
+    fn write(&self) {
+        std::fs::write(self.folder.join("kakou.toml"), self.plan.text(self.port)).expect("a configuration");
+    }
+    /// Changes the plan of a daemon that does not run.
+    pub fn replan(&mut self, change: impl FnOnce(&mut Plan)) {
+        change(&mut self.plan);
+        self.write();
+    }
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+    /// The folder of lists.
+    pub fn lists(&self) -> PathBuf {
+        self.data().join("lists")
+    }
+    /// The port of a device.
+    pub fn device(&self, lane: &str, role: &str) -> PathBuf {
+        self.folder.join(format!("ports/{lane}-{role}"))
+    }
+    /// What the daemon wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+    /// Where its screens are.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Starts the daemon and waits until it says that its lanes are open.
+    pub fn start(&mut self) {
+        let before = self.log().matches("lanes are open").count();
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
+        let child = Command::new(programs().join("kakoud"))
+            .arg("--config")
+            .arg(self.folder.join("kakou.toml"))
+            .env_remove("JOURNAL_STREAM")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("kakoud starts");
+        self.child = Some(child);
+        let open = wait::try_until(Duration::from_secs(60), || {
+            let ended = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
+            assert!(ended.is_none(), "kakoud has ended: {}", self.log());
+            (self.log().matches("lanes are open").count() > before).then_some(())
+        });
+        assert!(open.is_some(), "kakoud did not open its lanes: {}", self.log());
+    }
+
+    /// kill -9, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the daemon can be killed");
+            child.wait().expect("the daemon has ended");
+        }
+    }
+
+    /// SIGTERM, and waits for the end; gives the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take()?;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the daemon can be told to end");
+        wait::until("the end of kakoud", Duration::from_secs(15), || child.try_wait().ok().flatten()).code()
+    }
+
+    /// Whether the daemon still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|c| c.try_wait().ok().flatten().is_none())
+    }
+
+    /// Resident memory in MiB.
+    pub fn rss_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    }
+
+    /// A reading connection to the journal.
+    pub fn journal(&self) -> Connection {
+        wait::until("the journal", Duration::from_secs(5), || kakou_gateway::store::journal::reader(&self.data()).ok())
+    }
+
+    /// Events of a kind, in order.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let journal = self.journal();
+        let mut select = journal.prepare("SELECT body FROM event WHERE shed = 0 ORDER BY seq").expect("the schema");
+        let bodies = select.query_map([], |r| r.get::<_, Vec<u8>>(0)).expect("the schema");
+        let all = bodies.flatten().filter_map(|b| serde_json::from_slice::<Value>(&b).ok());
+        all.filter(|e| e["type"] == format!("kakou.{kind}.v1")).collect()
+    }
+
+    /// Waits for so many events of a kind.
+    pub fn await_events(&self, kind: &str, count: usize) -> Vec<Value> {
+        let found = wait::try_until(Duration::from_secs(20), || Some(self.events(kind)).filter(|e| e.len() >= count));
+        found.unwrap_or_else(|| panic!("{count} events `{kind}` did not come; log:\n{}", self.log()))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

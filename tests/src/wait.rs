@@ -1,0 +1,22 @@
+//! Waiting for the thing itself, with a deadline.
+
+use std::time::{Duration, Instant};
+
+/// Looks until `what` gives a value; panics with the name of what was awaited.
+pub fn until<T>(name: &str, limit: Duration, mut what: impl FnMut() -> Option<T>) -> T {
+    try_until(limit, &mut what).unwrap_or_else(|| panic!("{name} did not happen within {limit:?}"))
+}
+
+/// Looks until `what` gives a value or the time is over.
+pub fn try_until<T>(limit: Duration, mut what: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = what() {
+            return Some(value);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
