@@ -169,6 +169,7 @@ async function load() {
     return;
   }
   fault.clear();
+  looks = demo.looks ?? {};
   titles = new Map((await getLanes().catch(() => [])).map((one) => [one.id, one.title]));
   const stored = localStorage.getItem(LANE_KEY);
   lane = demo.lanes.includes(stored) ? stored : demo.lanes[0];

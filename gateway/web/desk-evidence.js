@@ -14,6 +14,8 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
   const sealed = new Set((visit?.seals ?? []).map((seal) => seal.door));
   draft.door ??= (ask.doors.find((door) => !sealed.has(door.value)) ?? ask.doors[0])?.value;
   draft.kind ??= ask.kinds[0]?.value;
+  // A number that the scanner read stands for the first time; the officer types it once more.
+  if (ask.scanned) draft.first = ask.scanned;
   const match = h("p", { class: "state seal-match", role: "status", testid: "seal-match" });
   const first = sealField("first", t("seal_first"));
   const second = sealField("second", t("seal_second"));
@@ -23,7 +25,8 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
   function sealField(name, label) {
     const field = h("input", {
       class: "input seal-input", type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "characters",
-      maxlength: 40, testid: `seal-${name}`, data: { autofocus: name === "first" ? "" : null }, "aria-label": label, value: draft[name] ?? "",
+      maxlength: 40, testid: `seal-${name}`, data: { autofocus: name === (ask.scanned ? "second" : "first") ? "" : null },
+      readonly: name === "first" && Boolean(ask.scanned), "aria-label": label, value: draft[name] ?? "",
       on: { input: () => { draft[name] = field.value; clear(); compare(); } },
     });
     return field;
@@ -53,7 +56,10 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
     }
     if (tidySeal(first.value) === "") return fail(text("seal_start"));
     if (!matches()) {
-      if (mayAutofocus()) second.select();
+      if (mayAutofocus()) {
+        second.focus();
+        second.select();
+      }
       return fail(text(second.value === "" ? "seal_again" : "seal_differ"));
     }
     act({ action: "seal", first: tidySeal(first.value), second: tidySeal(second.value), kind: draft.kind, door: draft.door });

@@ -11,10 +11,10 @@ import { pick, t, text } from "./strings.js";
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
 const SECOND_ROLES = ["supervisor"];
 
-/** The visit that an override is about: the current one, else the latest. */
+/** The visit that an override is about: the current one once it is decided, else the latest decided. */
 export function overrideTarget(desk) {
-  const last = desk?.last_visits?.[0];
-  return desk?.visit ?? (last ? { id: last.id, name: last.name } : null);
+  if (desk?.visit) return desk.visit.verdict ? desk.visit : null;
+  return desk?.last_visits?.find((visit) => visit.outcome) ?? null;
 }
 
 export function openOverride(desk, session, act) {
@@ -60,9 +60,9 @@ function overrideForm({ target, desk, session, act, close, fault }) {
     if (secondOfficers.firstChild) return;
     try {
       const officers = await getOfficers();
-      fill(secondOfficers, officers
-        .filter((officer) => SECOND_ROLES.includes(officer.role) && officer.id !== session.officer)
-        .map((officer) => radio(`override-second-${officer.id}`, "second", officer.id, officer.name)));
+      const others = officers.filter((officer) => SECOND_ROLES.includes(officer.role) && officer.id !== session.officer);
+      fill(secondOfficers, others.length === 0 ? h("p", { text: t("override_second_none") })
+        : others.map((officer) => radio(`override-second-${officer.id}`, "second", officer.id, officer.name)));
     } catch (error) {
       if (!error.words) throw error;
       fault.show(error.words);

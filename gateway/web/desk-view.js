@@ -22,8 +22,8 @@ export function drawSteps(steps) {
   icon(step.state === "done" ? "tick" : step.state === "skipped" ? "cross" : step.kind),
   h("span", { text: pick(step.title) }),
   h("span", { class: "sr", text: t(`step_${step.state}`) }))));
-  const current = strip.querySelector("[aria-current]");
-  if (current) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
+  const next = strip.querySelector("[aria-current]") ?? strip.querySelector("[data-state=todo]");
+  if (next) strip.scrollLeft = next.offsetLeft - (strip.clientWidth - next.offsetWidth) / 2;
 }
 
 export function drawVisit(visit) {
@@ -45,9 +45,10 @@ function headline(visit) {
 }
 
 function passLines(pass) {
-  return h("p", { class: "state", data: { level: pass.verified ? "ok" : "bad" }, testid: "pass" },
-    icon(pass.verified ? "ok" : "bad"),
-    h("span", { text: `${t(pass.verified ? "pass_verified" : "pass_unverified")} (${pass.format})` }));
+  // A plain card number carries no signature that could fail.
+  const [key, level] = pass.verified ? ["pass_verified", "ok"] : pass.format === "opaque" ? ["pass_number", "off"] : ["pass_unverified", "bad"];
+  return h("p", { class: "state", data: { level }, testid: "pass" },
+    icon(level), h("span", { text: level === "off" ? t(key) : `${t(key)} (${pass.format})` }));
 }
 
 function facts(visit) {

@@ -138,11 +138,12 @@ function draw() {
   part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
+  for (const id of ["visit", "last"]) show(byId(id), desk !== null);
   part("steps", desk?.steps, () => drawSteps(desk?.steps ?? []));
   part("visit", desk?.visit, () => drawVisit(desk?.visit ?? null));
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
     drawLast(desk, (visit) => act({ action: "reprint", visit })));
-  part("bar", [desk?.actions, Boolean(overrideTarget(desk)), desk?.ask?.kind], drawBar);
+  part("bar", [desk?.actions, overrideTarget(desk)?.id, desk?.ask?.kind], drawBar);
   ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
 }
 

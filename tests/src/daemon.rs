@@ -21,7 +21,9 @@ pub fn programs() -> &'static Path {
     FOLDER.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above");
         let mut build = Command::new(env!("CARGO"));
-        build.current_dir(root).args(["build", "--quiet", "-p", "kakou-gateway", "--bins", "--message-format=short"]);
+        // The same selection as for the tests: the product is then built with what they were built with.
+        let wanted = ["build", "--quiet", "-p", "kakou-gateway", "-p", "kakou-tests", "--bin", "kakoud", "--bin", "kakou"];
+        build.current_dir(root).args(wanted);
         if release() {
             build.arg("--release");
         }

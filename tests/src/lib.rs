@@ -3,7 +3,10 @@
 pub mod brokers;
 pub mod certs;
 pub mod daemon;
+pub mod desk;
 pub mod figures;
 pub mod hcert_case;
+pub mod hcert_make;
+pub mod mqtt;
 pub mod passes;
 pub mod wait;

@@ -76,7 +76,7 @@ pub fn on(
             }
             Flow::Wait
         }
-        Stimulus::Report(Report::Link { .. }) => {
+        Stimulus::Report(Report::Link { ready: false }) => {
             for slot in cx.visit.photos.values_mut().filter(|s| s.state == PhotoState::Taking) {
                 *slot = PhotoSlot { state: PhotoState::Retake, reason: Some("camera".into()), ..EMPTY };
             }
