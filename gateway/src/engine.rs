@@ -37,6 +37,8 @@ pub const QUEUE: usize = 4_096;
 const BATCH: usize = 256;
 /// How long acknowledgements may wait for a transaction to ride on.
 const LAZY: Duration = Duration::from_millis(200);
+/// Without work for this long the moment is quiet.
+const QUIET: Duration = Duration::from_millis(20);
 /// Between two attempts to write after the store failed.
 const PROBE: Duration = Duration::from_secs(1);
 /// Between two looks at retention.
@@ -267,7 +269,9 @@ impl Engine {
                     Err(RecvTimeoutError::Disconnected) => Some(Work::Stop),
                 },
             };
+            let quiet = first.is_none();
             let stop = self.batch(first, work);
+            self.fold(quiet);
             if self.closed.is_some() && probed.elapsed() >= PROBE {
                 probed = Instant::now();
                 self.probe();
@@ -282,12 +286,23 @@ impl Engine {
         }
     }
 
+    /// Folds the log back when nobody waits, or when it has become long.
+    fn fold(&mut self, quiet: bool) {
+        let frames = self.journal.log_frames();
+        if frames > journal::WAL_FRAMES_MAX || (quiet && frames > journal::WAL_FRAMES) {
+            if let Err(e) = self.journal.fold() {
+                log::warn!("the log of the journal was not folded back: {e}");
+            }
+        }
+    }
+
     fn patience(&self, now: &Now) -> Duration {
         let core = self.core.next_deadline().map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
         let lazy = self.marked_at.map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
         let sign = self.sign_now.then_some(LAZY);
-        [core, lazy, probe, sign].into_iter().flatten().min().unwrap_or(TEND).max(Duration::from_millis(1))
+        let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);
+        [core, lazy, probe, sign, fold].into_iter().flatten().min().unwrap_or(TEND).max(Duration::from_millis(1))
     }
 
     /// Handles what waits as one transaction. Says whether to stop.
@@ -295,8 +310,8 @@ impl Engine {
         let mut now = self.parts.clock.now();
         let mut pending = Pending::default();
         let (mut stop, mut next, mut taken) = (false, first, 0);
-        let mut result = Ok(());
-        while let Some(item) = next.take() {
+        let mut result = self.lists.enter().map_err(Trouble::Sqlite);
+        while let (Ok(()), Some(item)) = (&result, next.take()) {
             taken += 1;
             result = match item {
                 Work::Stop => {
@@ -318,6 +333,9 @@ impl Engine {
             if result.is_ok() && due {
                 result = self.take(Work::Input(Input::Tick, None), &now, &mut pending);
             }
+        }
+        if let Err(e) = self.lists.leave() {
+            result = result.and(Err(Trouble::Sqlite(e)));
         }
         let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
         let idle_sign = self.sign_now && taken == 0;

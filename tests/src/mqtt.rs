@@ -119,9 +119,10 @@ pub async fn bridge_drain(messages: u64) -> Result<f64, Missing> {
     let folder = tempfile::tempdir()?;
     let mut upstream = Mosquitto::plain(folder.path(), "bridge-upstream");
     let lines = format!(
-        "allow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_queued_bytes 0\n\
-         connection up\naddress 127.0.0.1:{}\ntopic bench/# out 1\ncleansession false\nbridge_protocol_version mqttv50\n\
-         restart_timeout 1 1\nnotifications false\ntry_private false",
+        "allow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_queued_bytes 0\n\
+         connection up\naddress 127.0.0.1:{}\ntopic bench/# out 1\ncleansession false\nclientid edge\n\
+         local_clientid edge.local\nbridge_protocol_version mqttv311\nrestart_timeout 1 2\nkeepalive_interval 10\n\
+         notifications false",
         upstream.port
     );
     let mut edge = Mosquitto::new(folder.path(), "bridge-edge", &lines);

@@ -4,6 +4,7 @@
 //! is not "not found": it ends the step, and the core is reloaded from the store.
 
 use crate::ids::{LaneId, VisitId};
+use crate::lane::visit::Visit;
 use crate::time::WallMs;
 use serde_json::{Map, Value};
 
@@ -49,6 +50,13 @@ pub enum Write {
         pass_id: String,
         /// By whom.
         by: Redemption,
+    },
+    /// A visit has ended: kept for the desk, apart from the state of its lane.
+    Archive {
+        /// The lane.
+        lane: LaneId,
+        /// The visit.
+        visit: Box<Visit>,
     },
     /// A seal number is used.
     Seal {

@@ -56,6 +56,7 @@ pub struct World {
     cards: Vec<Card>,
     lanes: BTreeMap<&'static str, LaneSims>,
     cameras: PathBuf,
+    seen: Mutex<String>,
     plug: watch::Sender<bool>,
 }
 
@@ -89,7 +90,7 @@ impl World {
                 },
             );
         }
-        let world = Self { cards, lanes, cameras, plug };
+        let world = Self { cards, lanes, cameras, seen: Mutex::new("good".into()), plug };
         world.look("good")?;
         fs::write(folder.join("kakou.toml"), configuration(broker, port)?)?;
         Ok(world)
@@ -153,7 +154,7 @@ impl Demo for World {
             self.lanes.iter().map(|(id, l)| (*id, l.mdeg.load(Ordering::Acquire))).collect();
         json!({
             "cards": cards.collect::<Vec<_>>(), "lanes": LANES.map(|(id, ..)| id), "network": *self.plug.borrow(),
-            "temperatures": warm, "officers": officers.collect::<Vec<_>>(),
+            "temperatures": warm, "looks": { "truck-1": self.seen.lock().map(|s| s.clone()).unwrap_or_default() }, "officers": officers.collect::<Vec<_>>(),
         })
     }
 
@@ -182,6 +183,8 @@ impl Demo for World {
         if !["good", "dark", "blurred"].contains(&look) {
             return Err("`look` is good, dark or blurred".into());
         }
-        self.look(look).map_err(|e| e.to_string())
+        self.look(look).map_err(|e| e.to_string())?;
+        look.clone_into(&mut *self.seen.lock().map_err(|e| e.to_string())?);
+        Ok(())
     }
 }

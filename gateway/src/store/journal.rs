@@ -8,11 +8,12 @@ use super::{StoreError, at, io_at};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Checkpoint, Hash};
 use kakou_core::ids::{LaneId, VisitId};
-use kakou_core::lane::LaneState;
+use kakou_core::lane::visit::Visit;
+use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::time::Now;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ CREATE UNIQUE INDEX event_stream ON event (class, stream_seq);
 CREATE TABLE stream (class INTEGER PRIMARY KEY, acked INTEGER NOT NULL, receipted INTEGER NOT NULL);
 CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE purged (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE lane (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE lane (id TEXT PRIMARY KEY, state BLOB NOT NULL);
+CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, visit BLOB NOT NULL);
 CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INTEGER NOT NULL, at_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWID;
 ";
@@ -36,8 +38,13 @@ CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWI
 /// The name of the mark of a corrupt journal.
 const CONDEMNED: &str = "journal.corrupt";
 
-/// Pages of the WAL before it is folded back: 16 MiB.
-const WAL_PAGES: i64 = 4096;
+/// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
+pub const WAL_FRAMES: u64 = 1_000;
+/// Frames at which it is folded back whether the moment is quiet or not: 32 MiB.
+pub const WAL_FRAMES_MAX: u64 = 8_000;
+/// The log gets this size at once: a commit that only overwrites needs no change of the inode, and
+/// its fdatasync costs a fraction.
+const WAL_BYTES: i64 = 6 << 20;
 
 /// The journal file in a data folder.
 pub fn path(data: &Path) -> PathBuf {
@@ -66,13 +73,14 @@ pub struct Journal {
     streams: [u64; 4],
     open: bool,
     durable: (u64, Hash),
+    frames: u64,
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", WAL_PAGES, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", 32 << 20, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     connection.pragma_update(None, "cache_size", -2048)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
@@ -103,6 +111,25 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
     }
     check_tail(&connection).map_err(at(path))?;
     Ok(connection)
+}
+
+/// Grows the log to its working size, unless an earlier run has left it so.
+fn prepare_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    let fold = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    fold()?;
+    if std::fs::metadata(&log).is_ok_and(|m| m.len() >= WAL_BYTES.unsigned_abs()) {
+        return Ok(());
+    }
+    // Many commits of one page, so that the database itself gets no free pages from it. Nothing of
+    // it matters: durability begins again with the line behind the loop.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    let mut write = connection.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('filling', ?1)")?;
+    for n in 0..WAL_BYTES / 4096 {
+        write.execute([n])?;
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    fold()
 }
 
 /// Recomputes the last links of the chain: a torn or foreign file shows here and not in the middle
@@ -183,6 +210,7 @@ impl Journal {
             }
             Err(e) => return Err(e),
         };
+        prepare_log(&connection, &path).map_err(at(&path))?;
         let meta = |key: &str| {
             let sql = "SELECT value FROM meta WHERE key = ?1";
             connection.query_row(sql, [key], |r| r.get::<_, i64>(0)).optional().map_err(at(&path))
@@ -200,7 +228,7 @@ impl Journal {
             }
         };
         let mut journal =
-            Self { connection, path: path.clone(), author, epoch, seq: 0, head: Hash::default(), streams: [0; 4], open: false, durable: (0, Hash::default()) };
+            Self { connection, path: path.clone(), author, epoch, seq: 0, head: Hash::default(), streams: [0; 4], open: false, durable: (0, Hash::default()), frames: 0 };
         journal.load_heads().map_err(at(&path))?;
         Ok((journal, found))
     }
@@ -238,12 +266,28 @@ impl Journal {
         let mut out = BTreeMap::new();
         for (id, state) in rows {
             match (LaneId::new(id.clone()), serde_json::from_slice(&state)) {
-                (Ok(id), Ok(state)) => drop(out.insert(id, state)),
+                (Ok(id), Ok::<LaneState, _>(mut state)) => {
+                    state.recent = self.recent(&id, &state)?;
+                    out.insert(id, state);
+                }
                 (_, Err(e)) => log::error!(lane = id.as_str(); "the stored lane state is not readable, it begins anew: {e}"),
                 (Err(_), Ok(_)) => log::error!("a stored lane has no valid id: {id}"),
             }
         }
         Ok(out)
+    }
+
+    /// The latest ended visits of a lane.
+    fn recent(&self, lane: &LaneId, state: &LaneState) -> Result<VecDeque<Visit>, StoreError> {
+        let sql = "SELECT visit FROM recent WHERE lane = ?1 ORDER BY id DESC LIMIT ?2";
+        let limit = i64::try_from(RECENT).unwrap_or(i64::MAX);
+        let rows = || -> rusqlite::Result<Vec<Vec<u8>>> {
+            self.connection.prepare(sql)?.query_map(params![lane.as_str(), limit], |r| r.get(0))?.collect()
+        };
+        let visits = rows().map_err(at(&self.path))?;
+        let front = state.visit.as_ref().map(|v| v.id);
+        let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
+        Ok(all.filter(|v| Some(v.id) != front).collect())
     }
 
     /// The connection, for lookups inside the transaction.
@@ -284,9 +328,20 @@ impl Journal {
         if self.open {
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             self.open = false;
+            // A commit writes the last pages of some tables, and a page for every few events.
+            self.frames += 6 + (self.seq - self.durable.0) / 4;
             self.durable = self.head();
         }
         Ok(())
+    }
+    /// Commits and rows since the log was folded back: an upper estimate of its frames.
+    pub fn log_frames(&self) -> u64 {
+        self.frames
+    }
+    /// Folds the log back into the file. Readers are not disturbed.
+    pub fn fold(&mut self) -> rusqlite::Result<()> {
+        self.frames = 0;
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
     /// Forgets everything since [`Journal::begin`].
     pub fn roll_back(&mut self) -> rusqlite::Result<()> {
@@ -324,6 +379,17 @@ impl Journal {
                            ON CONFLICT (pass_id) DO NOTHING";
                 let visit = by.visit.0.cast_signed();
                 self.connection.prepare_cached(sql)?.execute(params![pass_id, by.lane.as_str(), visit, by.at_ms])?;
+            }
+            Write::Archive { lane, visit } => {
+                let state = serde_json::to_vec(visit).expect("a visit has only string keys");
+                let id = visit.id.0.cast_signed();
+                let sql = "INSERT OR REPLACE INTO recent (lane, id, visit) VALUES (?1, ?2, ?3)";
+                self.connection.prepare_cached(sql)?.execute(params![lane.as_str(), id, state])?;
+                // Visit ids grow over all lanes; now and then the old ones go.
+                if id % 128 == 0 {
+                    let sql = "DELETE FROM recent WHERE id < ?1";
+                    self.connection.prepare_cached(sql)?.execute([id - 2_000])?;
+                }
             }
             Write::Seal { number, visit } => {
                 let sql = "INSERT INTO seal (number, visit) VALUES (?1, ?2) ON CONFLICT (number) DO NOTHING";

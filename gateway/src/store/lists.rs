@@ -117,6 +117,18 @@ impl Lists {
         get().optional().map_err(at(&self.path))
     }
 
+    /// Begins a view that stays the same until [`Lists::leave`]: all lookups of a batch share its locks.
+    pub fn enter(&self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
+    }
+    /// Ends the view, so that a newer edition is seen.
+    pub fn leave(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
     /// One entry.
     pub fn entry(&self, list: &str, id: &str) -> rusqlite::Result<Option<Map<String, Value>>> {
         let sql = "SELECT facts FROM entry WHERE list = ?1 AND id = ?2";

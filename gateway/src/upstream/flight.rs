@@ -7,7 +7,7 @@
 use crate::store::outbox;
 use kakou_core::event::Class;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// How many batches of each stream in one round.
 const WEIGHTS: [usize; 4] = [8, 4, 2, 1];
@@ -21,8 +21,6 @@ const READ_BYTES: usize = 1 << 20;
 pub struct Batch {
     /// The stream.
     pub class: Class,
-    /// The first event.
-    pub first: u64,
     /// The last event.
     pub last: u64,
     /// How many: events that were shed leave gaps.
@@ -35,18 +33,19 @@ pub struct Batch {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sent {
-    class: Class,
-    first: u64,
     last: u64,
     count: u64,
+    acked: bool,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     /// Acknowledged without a gap up to here.
     acked: u64,
-    /// Acknowledged beyond a gap: first → last.
-    beyond: BTreeMap<u64, u64>,
+    /// Messages under way, in order.
+    sent: VecDeque<Sent>,
+    /// How many messages were under way before the first of `sent`.
+    before: u64,
     /// Receipted up to here.
     receipted: u64,
     /// Read from the journal up to here.
@@ -61,8 +60,9 @@ pub struct Flight {
     batch: usize,
     window: usize,
     streams: [Stream; 4],
-    queue: VecDeque<Option<Sent>>,
-    under_way: BTreeMap<u16, Option<Sent>>,
+    /// Handed to the client, without a packet id yet: the stream and its n-th message.
+    queue: VecDeque<Option<(Class, u64)>>,
+    under_way: HashMap<u16, Option<(Class, u64)>>,
     put_back: Option<Batch>,
     turn: usize,
     left: usize,
@@ -84,7 +84,7 @@ impl Flight {
             window,
             streams,
             queue: VecDeque::new(),
-            under_way: BTreeMap::new(),
+            under_way: HashMap::new(),
             put_back: None,
             turn: 0,
             left: WEIGHTS[0],
@@ -108,7 +108,8 @@ impl Flight {
         self.put_back = None;
         for stream in &mut self.streams {
             stream.rows.clear();
-            stream.beyond.clear();
+            stream.before += stream.sent.len() as u64;
+            stream.sent.clear();
             stream.read = stream.acked;
         }
     }
@@ -179,13 +180,15 @@ impl Flight {
         } else {
             body.push(b']');
         }
-        Ok(Some(Batch { class, first, last, count, body, single }))
+        Ok(Some(Batch { class, last, count, body, single }))
     }
 
     /// A message was handed to the client.
-    pub fn sent(&mut self, batch: Batch) {
-        let Batch { class, first, last, count, .. } = batch;
-        self.queue.push_back(Some(Sent { class, first, last, count }));
+    pub fn sent(&mut self, batch: &Batch) {
+        let stream = &mut self.streams[usize::from(batch.class.number())];
+        let nth = stream.before + stream.sent.len() as u64;
+        stream.sent.push_back(Sent { last: batch.last, count: batch.count, acked: false });
+        self.queue.push_back(Some((batch.class, nth)));
     }
 
     /// A message found no room in the client.
@@ -207,23 +210,19 @@ impl Flight {
 
     /// A message was acknowledged: its stream and how many events it held.
     pub fn acked(&mut self, pkid: u16) -> Option<(Class, u64)> {
-        let Sent { class, first, last, count } = self.under_way.remove(&pkid)??;
-        let oldest = self.oldest(class);
+        let (class, nth) = self.under_way.remove(&pkid)??;
         let stream = &mut self.streams[usize::from(class.number())];
-        stream.beyond.insert(first, last);
+        let at = usize::try_from(nth.checked_sub(stream.before)?).ok()?;
+        let sent = stream.sent.get_mut(at)?;
+        sent.acked = true;
+        let count = sent.count;
         // Everything before the oldest message still under way is acknowledged.
-        while let Some(entry) = stream.beyond.first_entry() {
-            if oldest.is_some_and(|o| o < *entry.key()) {
-                break;
-            }
-            stream.acked = stream.acked.max(entry.remove());
+        while let Some(first) = stream.sent.front().filter(|s| s.acked) {
+            stream.acked = stream.acked.max(first.last);
+            stream.before += 1;
+            stream.sent.pop_front();
         }
         Some((class, count))
-    }
-
-    fn oldest(&self, class: Class) -> Option<u64> {
-        let all = self.under_way.values().chain(&self.queue).flatten();
-        all.filter(|s| s.class == class).map(|s| s.first).min()
     }
 
     /// Up to where a stream is acknowledged without a gap.

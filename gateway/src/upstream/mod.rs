@@ -36,6 +36,8 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
 /// Acknowledged but not receipted for this long: sent again.
 pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(30);
+/// So many acknowledged events are noted at once.
+const MARK_EVERY: u64 = 256;
 /// The largest message body.
 pub const MAX_BODY: usize = 200 * 1024;
 /// Requests that the client may hold.
@@ -238,7 +240,9 @@ async fn connection(
     cancel: &CancellationToken,
 ) -> Result<(), Lost> {
     let (client, mut events) = client(link, tls)?;
-    let mut session = Session { client, up: false, server_max: MAX_BODY, progress: Instant::now(), receipts: Instant::now() };
+    let topics = Class::ALL.map(|c| topic(&link.site, &link.gateway, &format!("evt/{}", c.word())));
+    let (progress, receipts) = (Instant::now(), Instant::now());
+    let mut session = Session { client, up: false, server_max: MAX_BODY, progress, receipts, topics, unmarked: 0 };
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         if session.up {
@@ -255,11 +259,19 @@ async fn connection(
                 if changed.is_err() { return session.farewell(link, &mut events).await; }
             }
             _ = look.tick() => session.look(link, flight)?,
-            changed = link.plug.changed() => {
-                if changed.is_err() || !*link.plug.borrow() { return Err(Lost::Unplugged); }
-            }
+            () = unplugged(&mut link.plug) => return Err(Lost::Unplugged),
         }
     }
+}
+
+/// Ends when the plug is pulled; never, where nobody holds it.
+async fn unplugged(plug: &mut watch::Receiver<bool>) {
+    while plug.changed().await.is_ok() {
+        if !*plug.borrow() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 struct Session {
@@ -268,6 +280,9 @@ struct Session {
     server_max: usize,
     progress: Instant,
     receipts: Instant,
+    topics: [String; 4],
+    /// Events acknowledged since the last mark.
+    unmarked: u64,
 }
 
 impl Session {
@@ -279,15 +294,18 @@ impl Session {
             if body.len() > self.server_max {
                 return Err(Lost::TooLarge(body.len()));
             }
-            let name = topic(&link.site, &link.gateway, &format!("evt/{}", class.word()));
-            let content = if *single { "application/cloudevents+json" } else { "application/cloudevents-batch+json" };
-            let properties = PublishProperties { content_type: Some(content.into()), ..PublishProperties::default() };
-            let options = PublishOptions::new(QoS::AtLeastOnce).properties(properties);
+            let name = self.topics[usize::from(class.number())].clone();
+            let mut options = PublishOptions::new(QoS::AtLeastOnce);
+            // One event is the rule and needs no mark; a batch says so.
+            if !*single {
+                let content_type = Some("application/cloudevents-batch+json".into());
+                options = options.properties(PublishProperties { content_type, ..PublishProperties::default() });
+            }
             if flight.idle() {
                 self.progress = Instant::now();
             }
             match self.client.try_publish(name, body.clone(), options) {
-                Ok(()) => flight.sent(batch),
+                Ok(()) => flight.sent(&batch),
                 Err(rumqttc::ClientError::RequestChannelFull(_)) => {
                     flight.put_back(batch);
                     return Ok(());
@@ -310,14 +328,11 @@ impl Session {
                         return Err(Lost::Refused(other));
                     }
                 }
-                if let Some((class, count)) = flight.acked(ack.pkid) {
-                    let through = flight.acked_through(class);
-                    send(&link.engine, Work::Acked(class, through), &link.metrics);
-                    link.state.send_if_modified(|s| {
-                        s.published += count;
-                        s.acked[usize::from(class.number())] = through;
-                        false
-                    });
+                if let Some((_, count)) = flight.acked(ack.pkid) {
+                    self.unmarked += count;
+                    if self.unmarked >= MARK_EVERY || flight.idle() {
+                        self.mark(link, flight);
+                    }
                 }
                 Ok(())
             }
@@ -331,6 +346,24 @@ impl Session {
             }
             Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Ok(()),
         }
+    }
+
+    /// Tells the engine and the status page how far the streams are acknowledged.
+    fn mark(&mut self, link: &Link, flight: &Flight) {
+        let published = std::mem::take(&mut self.unmarked);
+        let through = Class::ALL.map(|c| flight.acked_through(c));
+        let before = link.state.borrow().acked;
+        for class in Class::ALL {
+            let i = usize::from(class.number());
+            if through[i] > before[i] {
+                send(&link.engine, Work::Acked(class, through[i]), &link.metrics);
+            }
+        }
+        link.state.send_if_modified(|s| {
+            s.published += published;
+            s.acked = through;
+            false
+        });
     }
 
     fn connected(&mut self, ack: &rumqttc::ConnAck, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {

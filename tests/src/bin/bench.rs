@@ -49,6 +49,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
+    kakou_gateway::logging::start(log::LevelFilter::Warn);
     finish(run(&a))
 }
 
@@ -88,7 +89,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     say(begun, "verdicts measured");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(accepting(&mut bars))?;
-    say(begun, "the journal measured");
+    say(begun, &format!("the journal measured: {}", Value::Object(bars.figures.clone())));
     runtime.block_on(draining(&mut bars, a.backlog, begun))?;
     say(begun, "delivery measured");
     memory(&mut bars, a.memory_backlog, begun)?;

@@ -113,7 +113,9 @@ struct Read {
 pub struct LaneState {
     /// The visit under way or on the screen.
     pub visit: Option<Visit>,
-    /// Ended visits, the latest first.
+    /// Ended visits, the latest first. The store keeps them apart, each once, so that the state that
+    /// every step writes stays small.
+    #[serde(skip)]
     pub recent: VecDeque<Visit>,
     /// Verdicts since the day began.
     pub counters: BTreeMap<Outcome, u64>,
@@ -236,7 +238,7 @@ impl Lane {
             out.count("scan_while_busy_total");
             return Ok(());
         }
-        self.archive();
+        self.archive(out);
         let mut visit = Visit::begin(next_visit, key.clone(), now);
         match checked {
             Ok(pass) => {
@@ -294,7 +296,7 @@ impl Lane {
                 self.state.reads.remove(at);
                 return Ok(false);
             };
-            self.archive_around(place);
+            self.archive_around(place, out);
         }
         let Some(visit) = &mut self.state.visit else { return Ok(false) };
         if visit.verdict.is_none() {
@@ -326,15 +328,17 @@ impl Lane {
     }
 
     /// Moves a recent visit back to the front.
-    fn archive_around(&mut self, place: usize) {
+    fn archive_around(&mut self, place: usize, out: &mut Outbound) {
         let back = self.state.recent.remove(place);
-        self.archive();
+        self.archive(out);
         self.state.visit = back;
     }
 
-    fn archive(&mut self) {
+    fn archive(&mut self, out: &mut Outbound) {
         if let Some(mut visit) = self.state.visit.take() {
             visit.shown_until = None;
+            let lane = self.setup.lane.clone();
+            out.writes.push(Write::Archive { lane, visit: Box::new(visit.clone()) });
             self.state.recent.push_front(visit);
             self.state.recent.truncate(RECENT);
         }
@@ -357,7 +361,7 @@ impl Lane {
         if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
             self.stimulate(now, &Stimulus::Deadline, records, out).map(drop)
         } else {
-            self.archive();
+            self.archive(out);
             Ok(())
         }
     }
@@ -490,7 +494,7 @@ impl Lane {
                 out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
                 self.state.reads.retain(|r| r.visit != id);
                 self.stop_devices(out);
-                self.archive();
+                self.archive(out);
                 Ok(Ok(()))
             }
             Action::Recheck if !running => self.recheck(now, officer, records, out),
@@ -586,7 +590,7 @@ impl Lane {
             return reject("second_sign_needed", "需要主管第二签名", "A supervisor must sign as well");
         }
         if let Some(place) = self.state.recent.iter().position(|v| v.id == what.visit) {
-            self.archive_around(place);
+            self.archive_around(place, out);
         }
         let parked = self.state.visit.as_ref().is_some_and(|v| matches!(v.stage, Stage::Parked { .. }));
         if what.outcome == Outcome::Admit && parked {

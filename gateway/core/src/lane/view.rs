@@ -246,7 +246,7 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     if measuring || hot {
         out.push("recheck");
     }
-    if visit.is_some_and(|v| v.verdict.is_some() && !running) || !lane.state.recent.is_empty() {
+    if !running && visit.into_iter().chain(&lane.state.recent).any(|v| v.verdict.is_some()) {
         out.push("override");
     }
     if running {

@@ -17,9 +17,7 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
     if !settled && (cx.visit.pass.is_some() || cx.visit.forgiven.is_empty()) {
         evaluate(cx, rules);
     }
-    if last {
-        check_again(cx)?;
-    }
+    check_again(cx)?;
     let (outcome, _) = cx.weigh();
     if outcome == Outcome::Admit && !last {
         return Ok(Flow::Next);

@@ -33,7 +33,12 @@ pub fn on(
     let (officer, first, second, kind, door) = match what {
         Stimulus::Deadline => return Ok(cx.time_out()),
         Stimulus::Report(Report::Scan { bytes }) => {
-            cx.visit.seal_scanned = std::str::from_utf8(bytes).ok().and_then(normal);
+            let number = std::str::from_utf8(bytes).ok().and_then(normal);
+            // Whatever else was held before the reader is no seal.
+            let issued = |n: &String| stock.is_empty() || stock.iter().any(|s| n.starts_with(s.as_str()));
+            if let Some(number) = number.filter(issued) {
+                cx.visit.seal_scanned = Some(number);
+            }
             return Ok(Flow::Wait);
         }
         Stimulus::Report(_) => return Ok(Flow::Wait),
