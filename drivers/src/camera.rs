@@ -94,9 +94,8 @@ fn laplacian_variance(luma: &[i32], width: usize, height: usize) -> u32 {
     for y in 1..height.saturating_sub(1) {
         for x in 1..width.saturating_sub(1) {
             let at = y * width + x;
-            let v = i64::from(
-                luma[at - 1] + luma[at + 1] + luma[at - width] + luma[at + width] - 4 * luma[at],
-            );
+            let v =
+                i64::from(luma[at - 1] + luma[at + 1] + luma[at - width] + luma[at + width] - 4 * luma[at]);
             sum += v;
             squares += v * v;
             n += 1;
@@ -155,7 +154,9 @@ pub async fn run(mut camera: Stills, cancel: CancellationToken) {
         let there = camera.path.exists();
         if ready.replace(there) != Some(there) {
             let why = format!("{} is not there", camera.path.display());
-            camera.monitor.state(if there { State::Ready } else { State::Absent }, if there { "" } else { &why });
+            camera
+                .monitor
+                .state(if there { State::Ready } else { State::Absent }, if there { "" } else { &why });
             (camera.sink)(&camera.device, Report::Link { ready: there });
         }
         let (ticket, command) = tokio::select! {

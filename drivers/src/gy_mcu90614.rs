@@ -128,7 +128,11 @@ mod tests {
     fn readings(out: &[Out]) -> Vec<i32> {
         out.iter()
             .filter_map(|o| {
-                if let Out::Report(Report::Temperature { frame, .. }) = o { Some(frame.object_mdeg) } else { None }
+                if let Out::Report(Report::Temperature { frame, .. }) = o {
+                    Some(frame.object_mdeg)
+                } else {
+                    None
+                }
             })
             .collect()
     }

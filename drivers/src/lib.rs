@@ -3,7 +3,6 @@
 //! A driver is a pure [`codec::Codec`] in one file and one line in [`registry::DRIVERS`]; the task
 //! in [`serial`] owns the port, and nothing else does. [`sim`] speaks the same bytes from the
 //! other side of a pty.
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod camera;
 pub mod codec;

@@ -138,7 +138,9 @@ mod tests {
 
     fn scans(out: &[Out]) -> Vec<Vec<u8>> {
         out.iter()
-            .filter_map(|o| if let Out::Report(Report::Scan { bytes }) = o { Some(bytes.clone()) } else { None })
+            .filter_map(
+                |o| if let Out::Report(Report::Scan { bytes }) = o { Some(bytes.clone()) } else { None },
+            )
             .collect()
     }
 

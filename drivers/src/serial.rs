@@ -165,7 +165,10 @@ async fn carry_out(port: &Port, stream: &mut SerialStream, out: &mut Vec<Out>) -
     for what in out.drain(..) {
         match what {
             Out::Report(Report::Link { ready }) => {
-                port.monitor.state(if ready { State::Ready } else { State::Fault }, if ready { "" } else { "no answer" });
+                port.monitor.state(
+                    if ready { State::Ready } else { State::Fault },
+                    if ready { "" } else { "no answer" },
+                );
                 report(port, Report::Link { ready });
             }
             Out::Report(r) => report(port, r),

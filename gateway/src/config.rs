@@ -277,9 +277,12 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let full = |p: &PathBuf| folder.join(p);
     let fixed_ms = match (&file.clock.fixed_at, file.clock.source) {
-        (Some(at), _) => parse_instant(at.get_ref())
-            .ok_or_else(|| wrong(at.span().start, "`fixed_at` is not a date and time, e.g. 2022-05-24T07:00:00Z".into()))?,
-        (None, clock::Source::Fixed) => return Err(wrong(0, "`clock.source = \"fixed\"` needs `fixed_at`".into())),
+        (Some(at), _) => parse_instant(at.get_ref()).ok_or_else(|| {
+            wrong(at.span().start, "`fixed_at` is not a date and time, e.g. 2022-05-24T07:00:00Z".into())
+        })?,
+        (None, clock::Source::Fixed) => {
+            return Err(wrong(0, "`clock.source = \"fixed\"` needs `fixed_at`".into()));
+        }
         (None, clock::Source::Ntp | clock::Source::System) => 0,
     };
     let http = file.http.as_ref().map(|h| read_http(h, &full, &wrong)).transpose()?;
@@ -321,9 +324,14 @@ fn read_http(h: &HttpFile, full: Full<'_>, wrong: Wrong<'_>) -> Result<Http, Con
         (Some(cert), Some(key)) => Some((full(cert), full(key))),
         (None, None) if listen.ip().is_loopback() => None,
         (None, None) => {
-            return Err(wrong(at, format!("{listen} is not loopback: give `cert` and `key`, or listen on 127.0.0.1")));
+            return Err(wrong(
+                at,
+                format!("{listen} is not loopback: give `cert` and `key`, or listen on 127.0.0.1"),
+            ));
         }
-        (Some(_), None) | (None, Some(_)) => return Err(wrong(at, "`cert` and `key` belong together".into())),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(wrong(at, "`cert` and `key` belong together".into()));
+        }
     };
     Ok(Http { listen, tls })
 }
@@ -337,7 +345,10 @@ fn read_officers(files: &[Spanned<OfficerFile>], wrong: Wrong<'_>) -> Result<Vec
             return Err(wrong(at, format!("two officers have the id `{}`", o.id)));
         }
         if !o.pin.starts_with("$argon2id$") {
-            return Err(wrong(at, format!("the pin of `{}` is not a hash; make one with `kakou officer pin`", o.id)));
+            return Err(wrong(
+                at,
+                format!("the pin of `{}` is not a hash; make one with `kakou officer pin`", o.id),
+            ));
         }
         out.push(OfficerEntry { id: o.id.clone(), name: o.name.clone(), role: o.role, pin: o.pin.clone() });
     }
@@ -380,11 +391,16 @@ fn read_lanes(
         }
         let (name, text) = find_profile(folder, &l.profile).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
-        check_devices(&profile, &l.devices, devices).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
-        let shared = out.iter().flat_map(|o| o.devices.values()).find(|d| l.devices.values().any(|own| own == *d));
+        check_devices(&profile, &l.devices, devices)
+            .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
+        let shared =
+            out.iter().flat_map(|o| o.devices.values()).find(|d| l.devices.values().any(|own| own == *d));
         if let Some(device) = shared {
             // A reading must belong to one visit.
-            return Err(wrong(at, format!("lane `{}`: device `{device}` belongs to another lane already", l.id)));
+            return Err(wrong(
+                at,
+                format!("lane `{}`: device `{device}` belongs to another lane already", l.id),
+            ));
         }
         out.push(LaneEntry { id: l.id.clone(), profile: (name, text), devices: l.devices.clone() });
     }
@@ -407,11 +423,21 @@ pub fn find_profile(folder: &Path, name: &str) -> Result<(String, String), Strin
 }
 
 /// Every role of the profile has a device of its kind.
-fn check_devices(profile: &Profile, roles: &BTreeMap<String, DeviceId>, devices: &[DeviceEntry]) -> Result<(), String> {
+fn check_devices(
+    profile: &Profile,
+    roles: &BTreeMap<String, DeviceId>,
+    devices: &[DeviceEntry],
+) -> Result<(), String> {
     for (role, kind, optional) in profile.devices() {
         match roles.get(role) {
             None if optional => {}
-            None => return Err(format!("profile `{}` needs a {} as `{role}` in `devices`", profile.id, kind.word())),
+            None => {
+                return Err(format!(
+                    "profile `{}` needs a {} as `{role}` in `devices`",
+                    profile.id,
+                    kind.word()
+                ));
+            }
             Some(id) => match devices.iter().find(|d| d.id == *id) {
                 None => return Err(format!("`{role} = \"{id}\"`: there is no [[device]] with this id")),
                 Some(d) if d.driver.kind != kind => {
@@ -424,14 +450,22 @@ fn check_devices(profile: &Profile, roles: &BTreeMap<String, DeviceId>, devices:
     }
     let needed: BTreeSet<&str> = profile.devices().map(|(role, _, _)| role).collect();
     match roles.keys().find(|r| !needed.contains(r.as_str())) {
-        Some(extra) => Err(format!("profile `{}` has no use for `{extra}`; it needs: {needed:?}", profile.id)),
+        Some(extra) => {
+            Err(format!("profile `{}` has no use for `{extra}`; it needs: {needed:?}", profile.id))
+        }
         None => Ok(()),
     }
 }
 
-fn read_upstream(u: &Spanned<UpstreamFile>, full: Full<'_>, wrong: Wrong<'_>) -> Result<Upstream, ConfigError> {
+fn read_upstream(
+    u: &Spanned<UpstreamFile>,
+    full: Full<'_>,
+    wrong: Wrong<'_>,
+) -> Result<Upstream, ConfigError> {
     let (at, u) = (u.span().start, u.get_ref());
-    let shape = || wrong(at, format!("`broker = \"{}\"`: write mqtts://HOST:8883, or mqtt://127.0.0.1:1883", u.broker));
+    let shape = || {
+        wrong(at, format!("`broker = \"{}\"`: write mqtts://HOST:8883, or mqtt://127.0.0.1:1883", u.broker))
+    };
     let (tls, rest) = match u.broker.split_once("://") {
         Some(("mqtts", rest)) => (true, rest),
         Some(("mqtt", rest)) => (false, rest),
@@ -441,7 +475,10 @@ fn read_upstream(u: &Spanned<UpstreamFile>, full: Full<'_>, wrong: Wrong<'_>) ->
     let port = port.parse().map_err(|_| shape())?;
     let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !tls && !loopback {
-        return Err(wrong(at, format!("`{}`: without TLS only a broker on this machine is allowed; use mqtts://", u.broker)));
+        return Err(wrong(
+            at,
+            format!("`{}`: without TLS only a broker on this machine is allowed; use mqtts://", u.broker),
+        ));
     }
     if !["receipt", "puback"].contains(&u.purge.as_str()) {
         return Err(wrong(at, format!("`purge` is `{}`; allowed: receipt, puback", u.purge)));
@@ -452,7 +489,9 @@ fn read_upstream(u: &Spanned<UpstreamFile>, full: Full<'_>, wrong: Wrong<'_>) ->
     let identity = match (&u.cert, &u.key) {
         (Some(cert), Some(key)) => Some((full(cert), full(key))),
         (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => return Err(wrong(at, "`cert` and `key` belong together".into())),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(wrong(at, "`cert` and `key` belong together".into()));
+        }
     };
     Ok(Upstream {
         host: host.to_owned(),

@@ -3,7 +3,7 @@
 
 use crate::clock::boot_id;
 use crate::config::{LaneEntry, Settings};
-use crate::engine::{self, Engine, Inlet, Outlook, Parts, Work};
+use crate::engine::{self, Engine, Inlet, Outlook, Parts, Setups, Work};
 use crate::http::{self, App, Demo, Shared};
 use crate::keys::{self, KeyError};
 use crate::list_watch::{self, Watch};
@@ -13,10 +13,9 @@ use crate::store::photos::Photos;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
 use kakou_core::core::Input;
-use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
 use kakou_core::event::Author;
+use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
 use kakou_core::lane::Setup;
-use kakou_core::pass::trust::TrustList;
 use kakou_core::profile;
 use kakou_drivers::Sink;
 use std::net::SocketAddr;
@@ -85,13 +84,14 @@ fn setups(
     utc_offset_ms: i64,
     subjects: Arc<SubjectKey>,
     key: Arc<GatewayKey>,
-) -> Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send> {
+) -> Setups {
     Box::new(move |trust| {
         lanes
             .iter()
             .map(|lane| Setup {
                 lane: lane.id.clone(),
-                profile: profile::read(&lane.profile.0, &lane.profile.1).expect("the profile was read before"),
+                profile: profile::read(&lane.profile.0, &lane.profile.1)
+                    .expect("the profile was read before"),
                 devices: lane.devices.clone(),
                 region: region.clone(),
                 gateway: gateway.clone(),
@@ -139,7 +139,14 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let parts = Parts {
         data: data.clone(),
         author,
-        setups: setups(settings.lanes, settings.region, settings.gateway.to_string(), settings.utc_offset_ms, subjects, key.clone()),
+        setups: setups(
+            settings.lanes,
+            settings.region,
+            settings.gateway.to_string(),
+            settings.utc_offset_ms,
+            subjects,
+            key.clone(),
+        ),
         trust,
         clock: settings.clock,
         key,
@@ -216,7 +223,19 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             }
         });
     }
-    Ok(Running { address, engine: inlet, outlook, metrics, link: link_rx, failed, intake, outlet, device_tasks, tasks, thread })
+    Ok(Running {
+        address,
+        engine: inlet,
+        outlook,
+        metrics,
+        link: link_rx,
+        failed,
+        intake,
+        outlet,
+        device_tasks,
+        tasks,
+        thread,
+    })
 }
 
 /// Reports never wait: a full queue drops them, counted.

@@ -56,7 +56,12 @@ pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>
 }
 
 /// Starts the tasks.
-pub fn start(waiting: Vec<Waiting>, sink: &Sink, save: &SavePhoto, cancel: &CancellationToken) -> JoinSet<()> {
+pub fn start(
+    waiting: Vec<Waiting>,
+    sink: &Sink,
+    save: &SavePhoto,
+    cancel: &CancellationToken,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for Waiting { entry, commands, monitor } in waiting {
         let (device, sink, cancel) = (entry.id, sink.clone(), cancel.clone());
@@ -68,7 +73,8 @@ pub fn start(waiting: Vec<Waiting>, sink: &Sink, save: &SavePhoto, cancel: &Canc
             }
             Make::Stills => {
                 let save = save.clone();
-                let stills = camera::Stills { device, path: entry.options.path, commands, sink, save, monitor };
+                let stills =
+                    camera::Stills { device, path: entry.options.path, commands, sink, save, monitor };
                 tasks.spawn(camera::run(stills, cancel));
             }
         }

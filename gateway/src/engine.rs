@@ -51,7 +51,7 @@ const RESERVE: &str = "reserve";
 /// What the engine is asked.
 pub enum Work {
     /// An input of the core; the answer to an act comes when it is durable.
-    Input(Input, Option<oneshot::Sender<Result<(), Rejection>>>),
+    Input(Input, Option<Reply>),
     /// Events of others in the gateway, stored as they are; the answer is the last sequence.
     Append(Vec<NewEvent>, Option<oneshot::Sender<u64>>),
     /// The broker has acknowledged a stream up to here.
@@ -93,6 +93,12 @@ pub struct Outlook {
     pub epoch: u64,
 }
 
+/// Makes the lanes' surroundings from the keys.
+pub type Setups = Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send>;
+
+/// The answer to an act.
+pub type Reply = oneshot::Sender<Result<(), Rejection>>;
+
 /// Everything that the engine needs.
 pub struct Parts {
     /// The data folder.
@@ -100,7 +106,7 @@ pub struct Parts {
     /// Who writes.
     pub author: Author,
     /// Lanes to run, made anew after a fault.
-    pub setups: Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send>,
+    pub setups: Setups,
     /// The keys at start.
     pub trust: Arc<TrustList>,
     /// The clock.
@@ -161,7 +167,7 @@ impl Records for StoreRecords<'_> {
 #[derive(Default)]
 struct Pending {
     requests: Vec<kakou_core::reading::Request>,
-    replies: Vec<(oneshot::Sender<Result<(), Rejection>>, Result<(), Rejection>)>,
+    replies: Vec<(Reply, Result<(), Rejection>)>,
     stored: Vec<(oneshot::Sender<u64>, u64)>,
     lanes: BTreeSet<LaneId>,
     steps: Vec<Step>,
@@ -227,7 +233,10 @@ impl Engine {
     fn start(&mut self, found: &journal::Found) {
         let now = self.parts.clock.now();
         if let journal::Found::SetAside(folder) = found {
-            log::error!("the journal was damaged; it was set aside in {} and a new one begun", folder.display());
+            log::error!(
+                "the journal was damaged; it was set aside in {} and a new one begun",
+                folder.display()
+            );
             self.parts.metrics.count("journal_set_aside_total");
         }
         let data = json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": self.journal.epoch(),
@@ -289,20 +298,25 @@ impl Engine {
     /// Folds the log back when nobody waits, or when it has become long.
     fn fold(&mut self, quiet: bool) {
         let frames = self.journal.log_frames();
-        if frames > journal::WAL_FRAMES_MAX || (quiet && frames > journal::WAL_FRAMES) {
-            if let Err(e) = self.journal.fold() {
-                log::warn!("the log of the journal was not folded back: {e}");
-            }
+        let due = frames > journal::WAL_FRAMES_MAX || (quiet && frames > journal::WAL_FRAMES);
+        if due && let Err(e) = self.journal.fold() {
+            log::warn!("the log of the journal was not folded back: {e}");
         }
     }
 
     fn patience(&self, now: &Now) -> Duration {
-        let core = self.core.next_deadline().map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
+        let core =
+            self.core.next_deadline().map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
         let lazy = self.marked_at.map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
         let sign = self.sign_now.then_some(LAZY);
         let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);
-        [core, lazy, probe, sign, fold].into_iter().flatten().min().unwrap_or(TEND).max(Duration::from_millis(1))
+        [core, lazy, probe, sign, fold]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(TEND)
+            .max(Duration::from_millis(1))
     }
 
     /// Handles what waits as one transaction. Says whether to stop.
@@ -313,13 +327,8 @@ impl Engine {
         let mut result = self.lists.enter().map_err(Trouble::Sqlite);
         while let (Ok(()), Some(item)) = (&result, next.take()) {
             taken += 1;
-            result = match item {
-                Work::Stop => {
-                    stop = true;
-                    Ok(())
-                }
-                other => self.take(other, &now, &mut pending),
-            };
+            stop = matches!(item, Work::Stop);
+            result = self.take(item, &now, &mut pending);
             if result.is_err() || stop || taken >= BATCH {
                 break;
             }
@@ -391,7 +400,7 @@ impl Engine {
     fn input(
         &mut self,
         input: Input,
-        reply: Option<oneshot::Sender<Result<(), Rejection>>>,
+        reply: Option<Reply>,
         now: &Now,
         pending: &mut Pending,
     ) -> Result<(), Trouble> {
@@ -470,9 +479,11 @@ impl Engine {
     /// The transaction is durable: now devices are asked, acts answered, screens changed.
     fn act(&mut self, pending: Pending, now: &Now) {
         for request in pending.requests {
-            let sent = self.parts.devices.get(&request.device).is_some_and(|tx| {
-                tx.try_send((request.ticket, request.command.clone())).is_ok()
-            });
+            let sent = self
+                .parts
+                .devices
+                .get(&request.device)
+                .is_some_and(|tx| tx.try_send((request.ticket, request.command.clone())).is_ok());
             if !sent && !matches!(request.command, Command::Stop) {
                 self.parts.metrics.count("device_request_dropped_total");
                 let report = Report::NoData { ticket: request.ticket, why: NoData::NotPresent };
@@ -487,7 +498,8 @@ impl Engine {
                 self.parts.metrics.count("answer_unread_total");
             }
         }
-        self.streams.send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
+        self.streams
+            .send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
         for step in &pending.steps {
             step.counters.iter().for_each(|name| self.parts.metrics.count(name));
             step.outcomes.iter().for_each(|o| self.parts.metrics.outcome(*o));
@@ -530,10 +542,8 @@ impl Engine {
             let text = Code::X_STORAGE.text();
             drop(sender.send(Err(Rejection { code: "storage", text })));
         }
-        if let Err(e) = self.journal.roll_back() {
-            log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
-            std::process::exit(74);
-        }
+        let rolled_back = self.journal.roll_back();
+        self.give_up(rolled_back);
         self.close(Some(Code::X_STORAGE));
         match self.journal.lanes() {
             Ok(states) => self.core = Core::new((self.parts.setups)(&self.trust), states),
@@ -545,27 +555,25 @@ impl Engine {
         self.show_all(&self.parts.clock.now());
     }
 
+    /// A journal that cannot even go back to its last commit is begun anew by a new process.
+    fn give_up(&self, rolled_back: rusqlite::Result<()>) {
+        if let Err(e) = rolled_back {
+            log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
+            std::process::exit(74);
+        }
+    }
+
     fn close(&mut self, code: Option<Code>) {
         self.closed = code;
         self.closed_view.send_replace(code);
     }
 
-    /// Tries to write again; gives up the reserve first, so that there is room to say what happened.
+    /// Tries to write again. On a full disk the reserve is given up, so that the journal itself can
+    /// say what happened and shed what it may; the lanes open when there is real room.
     fn probe(&mut self) {
         let now = self.parts.clock.now();
-        let reserve = self.parts.data.join(RESERVE);
-        let full = reserve.exists() && free_bytes(&self.parts.data).is_some_and(|b| b < self.parts.retention.reserve_bytes);
-        if full && std::fs::remove_file(&reserve).is_ok() {
-            log::error!("the disk is full: the reserve was given up; make room or shorten retention");
-        }
         let free = free_bytes(&self.parts.data).unwrap_or(0);
-        if !reserve.exists() && free < 2 * self.parts.retention.reserve_bytes {
-            let shed = self.relieve().unwrap_or(0);
-            if shed == 0 {
-                return;
-            }
-        }
-        let data = json!({ "code": Code::X_STORAGE, "free_bytes": free_bytes(&self.parts.data) });
+        let data = json!({ "code": Code::X_STORAGE, "free_bytes": free });
         let event = NewEvent {
             kind: "storage".into(),
             class: Class::Verdict,
@@ -575,6 +583,20 @@ impl Engine {
             data,
         };
         let mut pending = Pending::default();
+        if free < 2 * self.parts.retention.reserve_bytes {
+            if std::fs::remove_file(self.parts.data.join(RESERVE)).is_ok() {
+                log::error!("the disk is full: the reserve was given up; make room or shorten retention");
+                if self.append(&[event], &now).and_then(|()| self.commit()).is_err() {
+                    let rolled_back = self.journal.roll_back();
+                    self.give_up(rolled_back);
+                }
+            }
+            match self.relieve() {
+                Ok(shed) => self.parts.metrics.add("journal_shed_total", shed),
+                Err(e) => log::warn!("nothing could be shed: {e}"),
+            }
+            return;
+        }
         self.closed = None;
         let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
         match done.and_then(|()| self.commit()) {
@@ -614,7 +636,8 @@ impl Engine {
         let round = |journal: &mut Journal| -> rusqlite::Result<(u64, u64)> {
             let over = retention::used_bytes(journal.connection())? > r.max_bytes;
             journal.begin()?;
-            let purged = retention::purge(journal.connection(), r.delivered, if over { i64::MAX } else { before })?;
+            let purged =
+                retention::purge(journal.connection(), r.delivered, if over { i64::MAX } else { before })?;
             let shed = if over && purged == 0 { retention::shed(journal.connection())? } else { 0 };
             journal.commit()?;
             Ok((purged, shed))

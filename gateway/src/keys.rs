@@ -27,7 +27,9 @@ pub enum KeyError {
 pub fn gateway_key(data: &Path) -> Result<GatewayKey, KeyError> {
     let path = data.join("keys/gateway.pk8");
     let der = read_or_make(&path, || {
-        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map(|d| d.as_ref().to_vec()).map_err(|_| KeyError::Random)
+        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+            .map(|d| d.as_ref().to_vec())
+            .map_err(|_| KeyError::Random)
     })?;
     let key = GatewayKey::from_pkcs8(&der).map_err(|e| KeyError::Bad(path, e.to_string()))?;
     let public = data.join("gateway.pub");
@@ -59,8 +61,13 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -
                 fs::create_dir_all(folder).map_err(io)?;
             }
             let fresh = path.with_extension("new");
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(io)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)
+                .map_err(io)?;
             file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
             fs::rename(&fresh, path).map_err(io)?;
             Ok(bytes)

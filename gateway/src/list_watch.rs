@@ -59,7 +59,10 @@ impl Watch {
                 Some(list)
             }
             Ok(list) => {
-                self.refuse(&path, &format!("version {} is older than version {}", list.version, self.version));
+                self.refuse(
+                    &path,
+                    &format!("version {} is older than version {}", list.version, self.version),
+                );
                 None
             }
             Err(why) => {
@@ -85,7 +88,12 @@ impl Watch {
         };
         for path in new {
             match lists.take(&path) {
-                Ok(Some(list)) => log::info!("list {} version {} with {} entries is in use", list.name, list.version, list.entries),
+                Ok(Some(list)) => log::info!(
+                    "list {} version {} with {} entries is in use",
+                    list.name,
+                    list.version,
+                    list.entries
+                ),
                 Ok(None) => {}
                 Err(e) => self.refuse(&path, &e.to_string()),
             }
@@ -100,7 +108,12 @@ impl Watch {
 }
 
 /// Looks until cancelled.
-pub async fn run(mut watch: Watch, engine: Inlet, trust: watch::Sender<Arc<TrustList>>, cancel: CancellationToken) {
+pub async fn run(
+    mut watch: Watch,
+    engine: Inlet,
+    trust: watch::Sender<Arc<TrustList>>,
+    cancel: CancellationToken,
+) {
     loop {
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(LOOK) => {} }
         let looked = tokio::task::spawn_blocking(move || {

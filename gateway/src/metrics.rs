@@ -72,7 +72,9 @@ impl Metrics {
         let end = out.rfind("# EOF").unwrap_or(out.len());
         out.truncate(end);
         for (name, help, value) in gauges {
-            out.push_str(&format!("# HELP kakou_{name} {help}\n# TYPE kakou_{name} gauge\nkakou_{name} {value}\n"));
+            out.push_str(&format!(
+                "# HELP kakou_{name} {help}\n# TYPE kakou_{name} gauge\nkakou_{name} {value}\n"
+            ));
         }
         out.push_str("# EOF\n");
         out

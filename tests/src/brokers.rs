@@ -9,7 +9,10 @@ use std::time::Duration;
 
 /// Where Mosquitto is, if it is installed.
 pub fn installed() -> Option<PathBuf> {
-    ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"].iter().map(PathBuf::from).find(|p| p.exists())
+    ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|p| p.exists())
 }
 
 /// A test that needs a program fails in CI without it; elsewhere it says that it was not run.
@@ -59,7 +62,9 @@ impl Mosquitto {
             .spawn()
             .expect("mosquitto starts");
         self.child = Some(child);
-        wait::until("the broker", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        wait::until("the broker", Duration::from_secs(10), || {
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
     }
 
     /// kill -9.

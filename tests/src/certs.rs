@@ -1,7 +1,8 @@
 //! A certificate authority for tests.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,8 @@ impl Authority {
         let names = if server { vec!["127.0.0.1".to_owned(), "localhost".to_owned()] } else { vec![] };
         let mut params = CertificateParams::new(names).expect("good names");
         params.distinguished_name.push(DnType::CommonName, name);
-        let purpose = if server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth };
+        let purpose =
+            if server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth };
         params.extended_key_usages = vec![purpose];
         let certificate = params.signed_by(&key, &self.issuer).expect("a signature");
         let (cert, file) = (self.folder.join(format!("{name}.pem")), self.folder.join(format!("{name}.key")));

@@ -22,7 +22,18 @@ pub fn programs() -> &'static Path {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above");
         let mut build = Command::new(env!("CARGO"));
         // The same selection as for the tests: the product is then built with what they were built with.
-        let wanted = ["build", "--quiet", "-p", "kakou-gateway", "-p", "kakou-tests", "--bin", "kakoud", "--bin", "kakou"];
+        let wanted = [
+            "build",
+            "--quiet",
+            "-p",
+            "kakou-gateway",
+            "-p",
+            "kakou-tests",
+            "--bin",
+            "kakoud",
+            "--bin",
+            "kakou",
+        ];
         build.current_dir(root).args(wanted);
         if release() {
             build.arg("--release");
@@ -39,6 +50,9 @@ pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
+/// Role, driver and port table of a device.
+pub type Device = (String, String, String);
+
 /// The configuration of one daemon, in parts.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
@@ -49,7 +63,7 @@ pub struct Plan {
     /// Whole tables: officers, upstream, retention.
     pub tables: String,
     /// Lanes: id, profile, devices as (role, driver, port table).
-    pub lanes: Vec<(String, String, Vec<(String, String, String)>)>,
+    pub lanes: Vec<(String, String, Vec<Device>)>,
     /// Whether screens are served.
     pub http: bool,
 }
@@ -85,7 +99,9 @@ impl Plan {
         for (lane, profile, devices) in &self.lanes {
             let mut roles = Vec::new();
             for (role, driver, port) in devices {
-                out.push_str(&format!("\n[[device]]\nid = \"{lane}-{role}\"\ndriver = \"{driver}\"\nport = {port}\n"));
+                out.push_str(&format!(
+                    "\n[[device]]\nid = \"{lane}-{role}\"\ndriver = \"{driver}\"\nport = {port}\n"
+                ));
                 roles.push(format!("{role} = \"{lane}-{role}\""));
             }
             out.push_str(&format!(
@@ -150,7 +166,8 @@ impl Gateway {
     /// Starts the daemon and waits until it says that its lanes are open.
     pub fn start(&mut self) {
         let before = self.log().matches("lanes are open").count();
-        let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
+        let log =
+            File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
         let child = Command::new(programs().join("kakoud"))
             .arg("--config")
             .arg(self.folder.join("kakou.toml"))
@@ -180,7 +197,8 @@ impl Gateway {
     pub fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take()?;
         let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the daemon can be told to end");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("the daemon can be told to end");
         wait::until("the end of kakoud", Duration::from_secs(15), || child.try_wait().ok().flatten()).code()
     }
 
@@ -198,13 +216,16 @@ impl Gateway {
 
     /// A reading connection to the journal.
     pub fn journal(&self) -> Connection {
-        wait::until("the journal", Duration::from_secs(5), || kakou_gateway::store::journal::reader(&self.data()).ok())
+        wait::until("the journal", Duration::from_secs(5), || {
+            kakou_gateway::store::journal::reader(&self.data()).ok()
+        })
     }
 
     /// Events of a kind, in order.
     pub fn events(&self, kind: &str) -> Vec<Value> {
         let journal = self.journal();
-        let mut select = journal.prepare("SELECT body FROM event WHERE shed = 0 ORDER BY seq").expect("the schema");
+        let mut select =
+            journal.prepare("SELECT body FROM event WHERE shed = 0 ORDER BY seq").expect("the schema");
         let bodies = select.query_map([], |r| r.get::<_, Vec<u8>>(0)).expect("the schema");
         let all = bodies.flatten().filter_map(|b| serde_json::from_slice::<Value>(&b).ok());
         all.filter(|e| e["type"] == format!("kakou.{kind}.v1")).collect()
@@ -212,7 +233,8 @@ impl Gateway {
 
     /// Waits for so many events of a kind.
     pub fn await_events(&self, kind: &str, count: usize) -> Vec<Value> {
-        let found = wait::try_until(Duration::from_secs(20), || Some(self.events(kind)).filter(|e| e.len() >= count));
+        let found =
+            wait::try_until(Duration::from_secs(20), || Some(self.events(kind)).filter(|e| e.len() >= count));
         found.unwrap_or_else(|| panic!("{count} events `{kind}` did not come; log:\n{}", self.log()))
     }
 }

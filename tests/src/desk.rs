@@ -9,7 +9,9 @@ pub const PIN: &str = "2468";
 /// The `[[officer]]` tables of tests: li (guard), zhao (transport), wang (supervisor).
 pub fn officers() -> String {
     let hash = kakou_gateway::http::auth::hash_pin(PIN).expect("a hash");
-    let one = |id: &str, role: &str| format!("[[officer]]\nid = \"{id}\"\nname = \"{id}\"\nrole = \"{role}\"\npin = '{hash}'\n\n");
+    let one = |id: &str, role: &str| {
+        format!("[[officer]]\nid = \"{id}\"\nname = \"{id}\"\nrole = \"{role}\"\npin = '{hash}'\n\n")
+    };
     one("li", "guard") + &one("zhao", "transport") + &one("wang", "supervisor")
 }
 

@@ -102,7 +102,9 @@ impl Case {
     pub fn keys(&self) -> Vec<KeyEntry> {
         let der = self.json["TESTCTX"]["CERTIFICATE"].as_str().and_then(|c| STANDARD.decode(c.trim()).ok());
         let Some(mut entry) = der.and_then(|der| certificate::entry(&der).ok()) else { return Vec::new() };
-        if let Some(kid) = self.cose().and_then(|m| Sign1::read(&m).ok().map(|s| s.kid)).filter(|k| !k.is_empty()) {
+        if let Some(kid) =
+            self.cose().and_then(|m| Sign1::read(&m).ok().map(|s| s.kid)).filter(|k| !k.is_empty())
+        {
             entry.kid = STANDARD.encode(kid);
         }
         vec![entry]
@@ -110,7 +112,12 @@ impl Case {
 
     /// The keys as a trust list file.
     pub fn trust_file(&self) -> TrustFile {
-        TrustFile { name: "trust".into(), version: 1, issued: self.clock_ms().unwrap_or(0) / 1000, keys: self.keys() }
+        TrustFile {
+            name: "trust".into(),
+            version: 1,
+            issued: self.clock_ms().unwrap_or(0) / 1000,
+            keys: self.keys(),
+        }
     }
 
     fn trust(&self) -> TrustList {
@@ -157,7 +164,9 @@ impl Case {
             (Some(c), Some(ms)) => c.cwt.valid_at(ms.div_euclid(1000)),
             _ => false,
         };
-        let same = |made: Option<Vec<u8>>, key: &str| made.is_some() && self.bytes(key).is_none_or(|k| Some(k) == made);
+        let same = |made: Option<Vec<u8>>, key: &str| {
+            made.is_some() && self.bytes(key).is_none_or(|k| Some(k) == made)
+        };
         let unprefixed = self.text("PREFIX").is_some_and(|t| t.as_bytes().starts_with(hcert::PREFIX));
         let stages = [
             ("EXPECTEDUNPREFIX", "UNPREFIX", unprefixed),
@@ -184,16 +193,18 @@ impl Case {
         if let Some(Err(e)) = &message
             && matches!(e, CoseError::AlgUnprotected)
         {
-            return Some("the algorithm stands in the unprotected header alone: nothing protects it, so it is refused");
+            return Some(
+                "the algorithm stands in the unprotected header alone: nothing protects it, so it is refused",
+            );
         }
         let claims = message.and_then(Result::ok).map(|m| hcert::claims(m.payload));
         match (field, claims) {
-            ("DECODE" | "KEYUSAGE" | "EXPIRATIONCHECK", Some(Err(HcertError::Claim(_)))) => {
-                Some("a date is a floating-point number: the specification asks for integers, and floats are refused")
-            }
-            ("VERIFY", _) if self.keys().iter().any(|k| k.alg == Alg::ES256 && !is_p256(k)) => {
-                Some("the algorithm says ES256, but the certificate's key is not on P-256 (known issue of these cases)")
-            }
+            ("DECODE" | "KEYUSAGE" | "EXPIRATIONCHECK", Some(Err(HcertError::Claim(_)))) => Some(
+                "a date is a floating-point number: the specification asks for integers, and floats are refused",
+            ),
+            ("VERIFY", _) if self.keys().iter().any(|k| k.alg == Alg::ES256 && !is_p256(k)) => Some(
+                "the algorithm says ES256, but the certificate's key is not on P-256 (known issue of these cases)",
+            ),
             _ => None,
         }
     }

@@ -24,7 +24,12 @@ fn payload(now_s: i64) -> Written {
     e.i64(-260)?.map(1)?.u8(1)?.map(4)?;
     e.str("ver")?.str("1.3.0")?.str("dob")?.str("1998-02-26")?;
     e.str("nam")?.map(4)?;
-    for (k, v) in [("fn", "Musterfrau-Gößinger"), ("fnt", "MUSTERFRAU<GOESSINGER"), ("gn", "Gabriele"), ("gnt", "GABRIELE")] {
+    for (k, v) in [
+        ("fn", "Musterfrau-Gößinger"),
+        ("fnt", "MUSTERFRAU<GOESSINGER"),
+        ("gn", "Gabriele"),
+        ("gnt", "GABRIELE"),
+    ] {
         e.str(k)?.str(v)?;
     }
     let test = [

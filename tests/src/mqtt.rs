@@ -88,7 +88,11 @@ impl Counter {
                     && !p.topic.ends_with(b"state")
                 {
                     let many = batches && p.payload.first() == Some(&b'[');
-                    let n = if many { p.payload.windows(15).filter(|w| w == b"{\"specversion\":").count() } else { 1 };
+                    let n = if many {
+                        p.payload.windows(15).filter(|w| w == b"{\"specversion\":").count()
+                    } else {
+                        1
+                    };
                     tx.send_modify(|c| *c += n as u64);
                 }
             }

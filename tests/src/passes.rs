@@ -22,7 +22,9 @@ pub fn pass(issuer: &Issuer, kind: &str, facts: Value) -> String {
     let facts = facts.as_object().cloned().unwrap_or_default();
     let cti = Issuer::pass_id().expect("random numbers");
     let kind = kind_of(kind).expect("a known kind");
-    issuer.issue(&Draft { kind, cti, nbf: now_s() - 3600, exp: now_s() + 86_400, facts }).expect("a complete pass")
+    issuer
+        .issue(&Draft { kind, cti, nbf: now_s() - 3600, exp: now_s() + 86_400, facts })
+        .expect("a complete pass")
 }
 
 /// Writes a trust list.

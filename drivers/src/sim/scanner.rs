@@ -42,7 +42,8 @@ impl ScannerSim {
         let line = format!("{text}\r");
         let bytes = line.as_bytes();
         if self.random.once_in(self.faults.noise) {
-            let noise: Vec<u8> = (0..self.random.below(30)).map(|_| (self.random.next() & 0xff) as u8).collect();
+            let noise: Vec<u8> =
+                (0..self.random.below(30)).map(|_| (self.random.draw() & 0xff) as u8).collect();
             self.out.write_all(&noise)?;
             self.out.write_all(b"\r")?;
         }

@@ -177,7 +177,10 @@ mod tests {
         assert_eq!(weigh(&found(&[Code::H_RED, Code::L_HOLD])).0, Outcome::Hold);
         assert_eq!(weigh(&found(&[Code::L_HOLD, Code::C_REVOKED])).0, Outcome::Deny);
         assert_eq!(weigh(&found(&[Code::C_REVOKED, Code::X_RULE])).0, Outcome::Hold);
-        assert_eq!(weigh(&found(&[Code::D_USED, Code::T_HIGH])), (Outcome::Refer, vec![Code::T_HIGH, Code::D_USED]));
+        assert_eq!(
+            weigh(&found(&[Code::D_USED, Code::T_HIGH])),
+            (Outcome::Refer, vec![Code::T_HIGH, Code::D_USED])
+        );
     }
 
     #[test]

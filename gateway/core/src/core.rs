@@ -87,8 +87,12 @@ pub struct Core {
 impl Core {
     /// Makes the core from its setup and what the store kept of each lane.
     pub fn new(setups: Vec<Setup>, mut states: BTreeMap<LaneId, LaneState>) -> Self {
-        let mut core =
-            Self { lanes: BTreeMap::new(), of_device: BTreeMap::new(), links: BTreeMap::new(), last_visit: 0 };
+        let mut core = Self {
+            lanes: BTreeMap::new(),
+            of_device: BTreeMap::new(),
+            links: BTreeMap::new(),
+            last_visit: 0,
+        };
         core.last_visit = states.values().map(|s| s.last_visit).max().unwrap_or(0);
         for setup in setups {
             let id = setup.lane.clone();
@@ -169,7 +173,10 @@ impl Core {
             }),
             Input::Tick => {
                 // One lane a step: what it writes must be seen by the next.
-                let due = self.lanes.iter_mut().filter(|(_, l)| l.deadline().is_some_and(|(at, _)| at <= now.mono_ms));
+                let due = self
+                    .lanes
+                    .iter_mut()
+                    .filter(|(_, l)| l.deadline().is_some_and(|(at, _)| at <= now.mono_ms));
                 if let Some((id, lane)) = due.min_by_key(|(_, l)| l.deadline()) {
                     let mut out = Outbound::default();
                     lane.wake(now, records, &mut out)?;
@@ -203,7 +210,8 @@ impl Core {
             }
         }
         let next = VisitId(self.last_visit + 1);
-        let Some((id, lane)) = self.of_device.get(device).and_then(|id| Some((id, self.lanes.get_mut(id)?))) else {
+        let Some((id, lane)) = self.of_device.get(device).and_then(|id| Some((id, self.lanes.get_mut(id)?)))
+        else {
             step.counters.push("report_without_lane_total");
             return Ok(());
         };

@@ -6,16 +6,16 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod codes;
-pub mod ids;
-pub mod pass;
-pub mod text;
-pub mod time;
+pub mod core;
 pub mod event;
 pub mod evidence;
+pub mod ids;
+pub mod lane;
+pub mod pass;
+pub mod profile;
 pub mod reading;
 pub mod records;
 pub mod rules;
 pub mod screening;
-pub mod profile;
-pub mod core;
-pub mod lane;
+pub mod text;
+pub mod time;

@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(S.settle(&frames(&[36_500; 4])), None);
         assert_eq!(S.settle(&frames(&[36_500, 36_500, 36_500, 36_500, 36_801])), None);
         assert_eq!(S.settle(&frames(&[20_000; 9])), None, "a wall is not a person");
-        assert_eq!(S.settle(&frames(&[36_900, 36_500, 36_510, 36_520, 36_490, 36_530])), Some((36_510, State::Normal)));
+        assert_eq!(
+            S.settle(&frames(&[36_900, 36_500, 36_510, 36_520, 36_490, 36_530])),
+            Some((36_510, State::Normal))
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! The three shipped lanes, driven through the core alone.
-#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Core, Input, Step};
@@ -154,9 +154,12 @@ impl Gate {
         let (ticket, role) = step
             .requests
             .iter()
-            .find_map(|r| if let Command::Capture { role } = &r.command { Some((r.ticket, role.clone())) } else { None })
+            .find_map(|r| {
+                if let Command::Capture { role } = &r.command { Some((r.ticket, role.clone())) } else { None }
+            })
             .expect("the camera was asked");
-        let photo = Photo { sha256: format!("{role}-{}", ticket.0), bytes: 9, width: 4, height: 3, sharpness, luma };
+        let photo =
+            Photo { sha256: format!("{role}-{}", ticket.0), bytes: 9, width: 4, height: 3, sharpness, luma };
         self.device("camera", Report::Photo { ticket, photo })
     }
     fn override_to(&self, outcome: Outcome, second: Option<Officer>) -> Action {
@@ -427,7 +430,8 @@ fn a_fever_is_not_lost_to_a_failing_sensor_nor_to_one_good_recheck() {
     g.wait(5_000);
     let step = g.input(Input::Tick);
     let ticket = ticket(&step, &Command::Measure).unwrap();
-    let step = g.device("thermometer", Report::NoData { ticket, why: kakou_core::reading::NoData::NotPresent });
+    let step =
+        g.device("thermometer", Report::NoData { ticket, why: kakou_core::reading::NoData::NotPresent });
     assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
     let step = g.act_as("li", Role::Guard, Action::Recheck);
     assert_eq!(step.reply, Some(Ok(())));
@@ -518,7 +522,9 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
     let step = g.scan("辽P12345");
     g.photo(&step, 200, 90);
     g.act(Action::Accept("plate".into()));
-    assert!(g.act(Action::Answer { question: "plate".into(), value: "LP12345".into() }).reply.unwrap().is_err());
+    assert!(
+        g.act(Action::Answer { question: "plate".into(), value: "LP12345".into() }).reply.unwrap().is_err()
+    );
     g.answer("plate", "辽P54321");
     let step = g.answer("crew", "4");
     let step = g.warm(&step, 36_500);
@@ -531,7 +537,11 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
     let step = g.act(Action::Approve(false));
     assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
     let step = g.act(g.override_to(Outcome::Admit, None));
-    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed", "who may not approve may not override");
+    assert_eq!(
+        step.reply.unwrap().unwrap_err().code,
+        "second_sign_needed",
+        "who may not approve may not override"
+    );
     let step = g.act(g.override_to(Outcome::Admit, Some(boss())));
     assert_eq!(step.reply, Some(Ok(())));
     assert!(!opened(&step), "an override of a check goes on to the seal, it opens nothing");

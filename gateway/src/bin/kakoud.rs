@@ -8,7 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the lanes of one checkpoint gateway until SIGTERM or SIGINT.
 #[derive(Parser)]
-#[command(version, after_help = "Try `kakou demo` for a gateway with simulated devices, `kakou status` to look at this one.")]
+#[command(
+    version,
+    after_help = "Try `kakou demo` for a gateway with simulated devices, `kakou status` to look at this one."
+)]
 struct Arguments {
     /// The configuration, TOML.
     #[arg(long, value_name = "FILE", default_value = "/etc/kakou/kakou.toml")]
@@ -32,7 +35,11 @@ fn main() -> ExitCode {
         println!("{}: in order", arguments.config.display());
         return ExitCode::SUCCESS;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => runtime.block_on(run(settings)),
         Err(e) => {

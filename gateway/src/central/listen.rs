@@ -3,7 +3,8 @@
 use super::{Arrived, Consumer, Sink, read};
 use crate::upstream::Receipt;
 use rumqttc::{
-    AckMode, AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, TlsConfiguration, Transport,
+    AckMode, AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, TlsConfiguration,
+    Transport,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -65,7 +65,8 @@ fn one(gateway: &str, raw: &RawValue) -> Result<Arrived, BadMessage> {
     let head: Head<'_> = serde_json::from_str(raw.get())?;
     let bad = || BadMessage::Id(head.id.to_owned());
     let mut parts = head.id.split('/');
-    let (Some(from), Some(epoch), Some(seq), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(from), Some(epoch), Some(seq), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(bad());
     };
     if from != gateway {
@@ -135,7 +136,8 @@ impl Consumer {
         for event in events {
             let key = (event.gateway.clone(), event.epoch, event.stream);
             let known = self.streams.get(&key);
-            let seen = known.is_some_and(|p| event.stream_seq <= p.through || p.beyond.contains(&event.stream_seq));
+            let seen =
+                known.is_some_and(|p| event.stream_seq <= p.through || p.beyond.contains(&event.stream_seq));
             touched.insert(key);
             if !seen && !fresh.iter().any(|f: &Arrived| f.epoch == event.epoch && f.seq == event.seq) {
                 fresh.push(event);
@@ -183,7 +185,9 @@ mod tests {
     }
 
     fn event(seq: u64, stream_seq: u64) -> String {
-        format!(r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/x","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#)
+        format!(
+            r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/x","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
+        )
     }
 
     #[test]
@@ -201,7 +205,13 @@ mod tests {
     #[test]
     fn messages_of_a_stranger_are_refused() {
         assert!(matches!(read("gw-2", event(1, 1).as_bytes()), Err(BadMessage::Foreign(..))));
-        for bad in ["", "[", "{}", "[1]", "{\"id\":\"gw-1/1\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}"] {
+        for bad in [
+            "",
+            "[",
+            "{}",
+            "[1]",
+            "{\"id\":\"gw-1/1\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}",
+        ] {
             assert!(read("gw-1", bad.as_bytes()).is_err(), "{bad}");
         }
     }

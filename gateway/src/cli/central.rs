@@ -89,7 +89,9 @@ pub fn run(command: Command) -> ExitCode {
     let (tls_on, rest) = match broker.split_once("://") {
         Some(("mqtts", rest)) => (true, rest),
         Some(("mqtt", rest)) => (false, rest),
-        Some(_) | None => return fail(format!("`{broker}`: write mqtts://HOST:8883 or mqtt://127.0.0.1:1883")),
+        Some(_) | None => {
+            return fail(format!("`{broker}`: write mqtts://HOST:8883 or mqtt://127.0.0.1:1883"));
+        }
     };
     let Some((host, Ok(port))) = rest.rsplit_once(':').map(|(h, p)| (h.to_owned(), p.parse::<u16>())) else {
         return fail(format!("`{broker}` has no port"));
@@ -133,6 +135,9 @@ pub fn run(command: Command) -> ExitCode {
         drop(work.await);
     });
     let t = tallied.borrow().clone();
-    println!("{}", json!({ "events": t.events, "duplicates": t.duplicates, "refused": t.refused, "gaps": t.gaps, "receipts": t.receipts }));
+    println!(
+        "{}",
+        json!({ "events": t.events, "duplicates": t.duplicates, "refused": t.refused, "gaps": t.gaps, "receipts": t.receipts })
+    );
     ExitCode::SUCCESS
 }

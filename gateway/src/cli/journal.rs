@@ -30,7 +30,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn verify(data: &Path, key: Option<&str>) -> Result<chain::Verified, String> {
     let public = match key {
         Some(key) => key.to_owned(),
-        None => std::fs::read_to_string(data.join("gateway.pub")).map_err(|e| format!("{}: {e}", data.display()))?,
+        None => std::fs::read_to_string(data.join("gateway.pub"))
+            .map_err(|e| format!("{}: {e}", data.display()))?,
     };
     let public = unhex(&public).ok_or("the public key is not hexadecimal")?;
     let reader = journal::reader(data).map_err(|e| e.to_string())?;

@@ -33,7 +33,9 @@ pub enum Command {
         issuer: String,
     },
     /// Issues a KP1 pass and prints the text of its QR code.
-    #[command(after_help = "Example: kakou pass issue --key transport.pk8 --kind vehicle-pass --hours 24 \\\n    plate=辽P12345 category=emergency-supplies from=211400 to=210100 uses=1 crew=2 approvals=GX,JT")]
+    #[command(
+        after_help = "Example: kakou pass issue --key transport.pk8 --kind vehicle-pass --hours 24 \\\n    plate=辽P12345 category=emergency-supplies from=211400 to=210100 uses=1 crew=2 approvals=GX,JT"
+    )]
     Issue {
         /// The issuer's key.
         #[arg(long, value_name = "FILE")]
@@ -64,7 +66,9 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
         Command::Key { out, trust, usage, issuer } => key(&out, &trust, &usage, &issuer),
-        Command::Issue { key, kind, hours, qr, fields, json } => issue(&key, &kind, hours, qr.as_deref(), &fields, json),
+        Command::Issue { key, kind, hours, qr, fields, json } => {
+            issue(&key, &kind, hours, qr.as_deref(), &fields, json)
+        }
         Command::Show { text } => show(&text),
     };
     match done {
@@ -89,7 +93,9 @@ fn kind_of(word: &str) -> Result<kakou_core::pass::trust::Usage, String> {
 fn key(out: &Path, trust: &Path, usage: &[String], issuer: &str) -> Result<String, String> {
     let usages = usage.iter().map(|u| kind_of(u)).collect::<Result<Vec<_>, _>>()?;
     let mut list = match fs::read(trust) {
-        Ok(json) => serde_json::from_slice::<TrustFile>(&json).map_err(|e| format!("{}: {e}", trust.display()))?,
+        Ok(json) => {
+            serde_json::from_slice::<TrustFile>(&json).map_err(|e| format!("{}: {e}", trust.display()))?
+        }
         Err(_) => TrustFile { name: "trust".into(), version: 0, issued: 0, keys: Vec::new() },
     };
     let der = Issuer::generate().map_err(|e| e.to_string())?;
@@ -106,7 +112,13 @@ fn key(out: &Path, trust: &Path, usage: &[String], issuer: &str) -> Result<Strin
     std::io::Write::write_all(&mut file, &der).map_err(io(out))?;
     let json = serde_json::to_string_pretty(&list).map_err(|e| e.to_string())?;
     fs::write(trust, json).map_err(io(trust))?;
-    Ok(format!("{}: private key. {}: version {} with {} keys.", out.display(), trust.display(), list.version, list.keys.len()))
+    Ok(format!(
+        "{}: private key. {}: version {} with {} keys.",
+        out.display(),
+        trust.display(),
+        list.version,
+        list.keys.len()
+    ))
 }
 
 fn field(kind: &str, text: &str) -> Result<(String, Value), String> {
@@ -137,7 +149,11 @@ fn issue(
         fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let exp = draft.exp;
-    Ok(if as_json { json!({ "text": text, "id": URL_SAFE_NO_PAD.encode(&cti), "nbf": nbf, "exp": exp }).to_string() } else { text })
+    Ok(if as_json {
+        json!({ "text": text, "id": URL_SAFE_NO_PAD.encode(&cti), "nbf": nbf, "exp": exp }).to_string()
+    } else {
+        text
+    })
 }
 
 fn show(text: &str) -> Result<String, String> {

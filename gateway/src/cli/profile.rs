@@ -70,8 +70,10 @@ fn check(files: &[PathBuf], config: Option<&Path>, as_json: bool) -> ExitCode {
     }
     let good = results.iter().all(|(_, e, _)| e.is_none());
     if as_json {
-        let rows: Vec<_> =
-            results.iter().map(|(n, e, s)| json!({ "file": n, "ok": e.is_none(), "error": e, "steps": s })).collect();
+        let rows: Vec<_> = results
+            .iter()
+            .map(|(n, e, s)| json!({ "file": n, "ok": e.is_none(), "error": e, "steps": s }))
+            .collect();
         println!("{}", json!({ "ok": good, "profiles": rows }));
     } else {
         for (name, error, steps) in &results {

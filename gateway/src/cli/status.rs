@@ -23,7 +23,9 @@ pub fn run(a: &Arguments) -> ExitCode {
         ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
     let status: Value = match agent.get(&url).call().and_then(|mut r| r.body_mut().read_json()) {
         Ok(status) => status,
-        Err(e) => return fail(format!("{url}: {e}; is the gateway running, and is this its address (--url)?")),
+        Err(e) => {
+            return fail(format!("{url}: {e}; is the gateway running, and is this its address (--url)?"));
+        }
     };
     if a.json {
         println!("{status}");
@@ -64,8 +66,16 @@ fn page(s: &Value) -> String {
         text(&s["upstream"]["detail"]),
     );
     out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
-    out.push_str(&rows("Devices: id, driver, state, errors, detail", &s["devices"], &["id", "driver", "state", "errors", "detail"]));
-    out.push_str(&rows("Lists: name, version, entries, age in s, too old", &s["lists"], &["name", "version", "entries", "age_s", "stale"]));
+    out.push_str(&rows(
+        "Devices: id, driver, state, errors, detail",
+        &s["devices"],
+        &["id", "driver", "state", "errors", "detail"],
+    ));
+    out.push_str(&rows(
+        "Lists: name, version, entries, age in s, too old",
+        &s["lists"],
+        &["name", "version", "entries", "age_s", "stale"],
+    ));
     out.push_str(&rows(
         "Outbox: stream, unpublished, unreceipted, oldest in s",
         &s["outbox"],

@@ -62,15 +62,19 @@ pub fn run(a: &Arguments) -> ExitCode {
         Ok(p) => json!({ "format": p.format.word(), "kid": p.kid, "verified": verified,
             "code": if verified { Code::OK } else { Code::C_UNKNOWN }, "kind": p.kind, "id": p.id, "subject": p.subject,
             "name": p.name, "exp": p.exp, "claims": p.facts }),
-        Err(r) => json!({ "format": r.format.word(), "kid": r.kid, "verified": false, "code": r.code, "why": r.why,
-            "claims": null }),
+        Err(r) => {
+            json!({ "format": r.format.word(), "kid": r.kid, "verified": false, "code": r.code, "why": r.why,
+            "claims": null })
+        }
     };
     if a.json {
         println!("{report}");
     } else {
         match &checked {
             Ok(p) if verified => println!("verified: {} {} ({})", p.format.word(), p.kind, p.subject),
-            Ok(_) => println!("not verified: an opaque id proves nothing by itself; a gateway looks it up in its lists"),
+            Ok(_) => println!(
+                "not verified: an opaque id proves nothing by itself; a gateway looks it up in its lists"
+            ),
             Err(r) => println!("not verified: {}: {} ({})", r.code.word(), r.code.text().en, r.why),
         }
     }

@@ -114,7 +114,10 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         && !wishes.headless
     {
         say(&wishes, &format!("\n  Kakou demo: open  http://{address}/demo  in a browser\n"));
-        say(&wishes, "  Officers: li (guard), chen (nurse), zhao (transport): PIN 2468; wang (supervisor): PIN 1357");
+        say(
+            &wishes,
+            "  Officers: li (guard), chen (nurse), zhao (transport): PIN 2468; wang (supervisor): PIN 1357",
+        );
         say(&wishes, "  Everything is simulated and on this machine alone. Ctrl-C ends it.\n");
     }
     if wishes.headless {
@@ -162,7 +165,10 @@ async fn settle(running: &daemon::Running, tally: &watch::Receiver<Tally>) {
 /// Resident memory of this process in MiB.
 pub fn rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kb = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|v| v.split_whitespace().next()?.parse().ok());
+    let kb = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))
+        .and_then(|v| v.split_whitespace().next()?.parse().ok());
     kb.unwrap_or(0.0_f64) / 1024.0
 }
 

@@ -36,7 +36,9 @@ pub struct Figures {
 pub fn figures(data: &Path) -> Figures {
     let mut out = Figures::default();
     let Ok(reader) = journal::reader(data) else { return out };
-    let Ok(mut select) = reader.prepare("SELECT body FROM event WHERE class = 0 AND shed = 0") else { return out };
+    let Ok(mut select) = reader.prepare("SELECT body FROM event WHERE class = 0 AND shed = 0") else {
+        return out;
+    };
     let Ok(bodies) = select.query_map([], |r| r.get::<_, Vec<u8>>(0)) else { return out };
     let mut visits = std::collections::BTreeSet::new();
     for event in bodies.flatten().filter_map(|b| serde_json::from_slice::<Value>(&b).ok()) {
@@ -65,7 +67,15 @@ pub fn figures(data: &Path) -> Figures {
 pub async fn play(world: &World, running: &Running, time: Duration) {
     let until = Instant::now() + time;
     let school = async {
-        let cards = ["pupil-green", "pupil-late", "pupil-green-2", "pupil-yellow", "pupil-stranger", "pupil-red", "pupil-expired"];
+        let cards = [
+            "pupil-green",
+            "pupil-late",
+            "pupil-green-2",
+            "pupil-yellow",
+            "pupil-stranger",
+            "pupil-red",
+            "pupil-expired",
+        ];
         let desk = Desk { running, lane: "school-1", officer: ("li", Role::Guard) };
         for card in cards.iter().cycle() {
             if Instant::now() >= until {
@@ -151,7 +161,14 @@ impl Desk<'_> {
     async fn admit_anyway(&self) {
         if let Some(visit) = self.view()["visit"]["id"].as_u64() {
             let (reason, note) = ("paper_seen".into(), String::new());
-            self.act(Action::Override { visit: VisitId(visit), outcome: Outcome::Admit, reason, note, second: None }).await;
+            self.act(Action::Override {
+                visit: VisitId(visit),
+                outcome: Outcome::Admit,
+                reason,
+                note,
+                second: None,
+            })
+            .await;
         }
     }
 
@@ -192,12 +209,21 @@ impl Desk<'_> {
                         drop(world.camera("truck-1", "dark"));
                     }
                     let number = format!("LN{:07}", 45_678 + n);
-                    Some(Action::Seal { first: number.clone(), second: number, kind: "bolt".into(), door: "rear".into() })
+                    Some(Action::Seal {
+                        first: number.clone(),
+                        second: number,
+                        kind: "bolt".into(),
+                        door: "rear".into(),
+                    })
                 }
                 "photo" => {
                     let view = self.view();
                     let role = ask["role"].as_str()?.to_owned();
-                    let slot = view["visit"]["photos"].as_array()?.iter().find(|p| p["role"] == role.as_str())?.clone();
+                    let slot = view["visit"]["photos"]
+                        .as_array()?
+                        .iter()
+                        .find(|p| p["role"] == role.as_str())?
+                        .clone();
                     match slot["state"].as_str()? {
                         "retake" => {
                             drop(world.camera("truck-1", "good"));
@@ -208,7 +234,9 @@ impl Desk<'_> {
                         _ => None,
                     }
                 }
-                "confirm" => Some(Action::Confirm(["view", "verify", "tug", "twist"].map(str::to_owned).to_vec())),
+                "confirm" => {
+                    Some(Action::Confirm(["view", "verify", "tug", "twist"].map(str::to_owned).to_vec()))
+                }
                 _ => None,
             }
         })

@@ -77,9 +77,14 @@ impl World {
         let mut lanes = BTreeMap::new();
         for (id, _, devices) in LANES {
             let scanner = ScannerSim::new(&ports.join(format!("{id}-scanner")), Faults::default(), 1)?;
-            let thermometer =
-                ThermometerSim::new(&ports.join(format!("{id}-thermometer")), NORMAL_MDEG, Duration::from_millis(60))?;
-            let relay = devices.contains(&"barrier").then(|| RelaySim::new(&ports.join(format!("{id}-barrier")), drop));
+            let thermometer = ThermometerSim::new(
+                &ports.join(format!("{id}-thermometer")),
+                NORMAL_MDEG,
+                Duration::from_millis(60),
+            )?;
+            let relay = devices
+                .contains(&"barrier")
+                .then(|| RelaySim::new(&ports.join(format!("{id}-barrier")), drop));
             lanes.insert(
                 id,
                 LaneSims {
@@ -121,7 +126,9 @@ fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
     );
     for (id, name, role, pin) in OFFICERS {
         let hash = hash_pin(pin).map_err(DemoError::Cards)?;
-        out.push_str(&format!("\n[[officer]]\nid = \"{id}\"\nname = \"{name}\"\nrole = \"{role}\"\npin = '{hash}'\n"));
+        out.push_str(&format!(
+            "\n[[officer]]\nid = \"{id}\"\nname = \"{name}\"\nrole = \"{role}\"\npin = '{hash}'\n"
+        ));
     }
     for (lane, profile, devices) in LANES {
         let mut roles = Vec::new();
@@ -139,7 +146,9 @@ fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
             roles.push(format!("{role} = \"{lane}-{role}\""));
         }
         let roles = roles.join(", ");
-        out.push_str(&format!("\n[[lane]]\nid = \"{lane}\"\nprofile = \"{profile}\"\ndevices = {{ {roles} }}\n"));
+        out.push_str(&format!(
+            "\n[[lane]]\nid = \"{lane}\"\nprofile = \"{profile}\"\ndevices = {{ {roles} }}\n"
+        ));
     }
     Ok(out)
 }
@@ -149,7 +158,8 @@ impl Demo for World {
         let cards = self.cards.iter().map(|c| {
             json!({ "id": c.id, "lane": c.lane, "title": c.title, "hint": c.hint, "text": c.text, "qr_svg": qr_svg(&c.text) })
         });
-        let officers = OFFICERS.iter().map(|(id, _, role, pin)| json!({ "id": id, "pin": pin, "role": role }));
+        let officers =
+            OFFICERS.iter().map(|(id, _, role, pin)| json!({ "id": id, "pin": pin, "role": role }));
         let warm: BTreeMap<&str, i32> =
             self.lanes.iter().map(|(id, l)| (*id, l.mdeg.load(Ordering::Acquire))).collect();
         json!({
@@ -159,7 +169,12 @@ impl Demo for World {
     }
 
     fn present(&self, lane: &str, card: &str) -> Result<(), String> {
-        let text = &self.cards.iter().find(|c| c.id == card).ok_or_else(|| format!("there is no card `{card}`"))?.text;
+        let text = &self
+            .cards
+            .iter()
+            .find(|c| c.id == card)
+            .ok_or_else(|| format!("there is no card `{card}`"))?
+            .text;
         let mut scanner = self.sims(lane)?.scanner.lock().map_err(|e| e.to_string())?;
         scanner.scan(text).map_err(|e| e.to_string())
     }

@@ -44,7 +44,8 @@ fn body<T>(json: Result<Json<T>, JsonRejection>) -> Answer<T> {
 /// The lanes of this gateway.
 #[utoipa::path(get, path = "/api/v1/lanes", responses((status = 200, description = "Lanes with profile and title")))]
 pub async fn lanes(State(app): State<App>) -> Json<Value> {
-    let all = app.lanes.iter().map(|(id, profile, title)| json!({ "id": id, "profile": profile, "title": title }));
+    let all =
+        app.lanes.iter().map(|(id, profile, title)| json!({ "id": id, "profile": profile, "title": title }));
     Json(all.collect())
 }
 
@@ -102,7 +103,9 @@ async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
             app.metrics.count("pin_wrong_total");
             audit(app, json!({ "act": "wrong_pin", "officer": id }));
             Err(match denied {
-                Denied::WrongPin => ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN"),
+                Denied::WrongPin => {
+                    ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN")
+                }
                 Denied::Wait(s) => ApiError::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     "too_many_tries",
@@ -124,7 +127,10 @@ fn audit(app: &App, what: Value) {
 /// Signs an officer in.
 #[utoipa::path(post, path = "/api/v1/session", request_body = SignIn,
     responses((status = 200, description = "Signed in, with a cookie"), (status = 401), (status = 429)))]
-pub async fn session_begin(State(app): State<App>, json: Result<Json<SignIn>, JsonRejection>) -> Answer<Response> {
+pub async fn session_begin(
+    State(app): State<App>,
+    json: Result<Json<SignIn>, JsonRejection>,
+) -> Answer<Response> {
     let SignIn { officer, pin } = body(json)?;
     let officer = check_pin(&app, officer, pin).await?;
     let token = app.officers.begin(&officer.id).map_err(|_| ApiError::busy())?;
@@ -301,12 +307,18 @@ pub async fn search(
 /// A photograph.
 #[utoipa::path(get, path = "/api/v1/photos/{sha256}", params(("sha256" = String, Path)),
     responses((status = 200, content_type = "image/jpeg"), (status = 401), (status = 404)))]
-pub async fn photo(State(app): State<App>, Path(sha256): Path<String>, headers: HeaderMap) -> Answer<Response> {
+pub async fn photo(
+    State(app): State<App>,
+    Path(sha256): Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
     signed_in(&app, &headers)?;
     let photos = app.photos.clone();
-    let bytes = tokio::task::spawn_blocking(move || photos.read(&sha256)).await.map_err(|_| ApiError::busy())?;
+    let bytes =
+        tokio::task::spawn_blocking(move || photos.read(&sha256)).await.map_err(|_| ApiError::busy())?;
     let bytes = bytes.ok_or_else(ApiError::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")], bytes).into_response())
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")], bytes)
+        .into_response())
 }
 
 fn demo_of(app: &App) -> Answer<&dyn super::Demo> {
@@ -333,7 +345,10 @@ pub struct Present {
 
 /// Presents a card.
 #[utoipa::path(post, path = "/api/v1/demo/present", request_body = Present, responses((status = 200), (status = 404)))]
-pub async fn demo_present(State(app): State<App>, json: Result<Json<Present>, JsonRejection>) -> Answer<Json<Value>> {
+pub async fn demo_present(
+    State(app): State<App>,
+    json: Result<Json<Present>, JsonRejection>,
+) -> Answer<Json<Value>> {
     let demo = demo_of(&app)?;
     let b = body(json)?;
     done(demo.present(&b.lane, &b.card))
@@ -349,7 +364,10 @@ pub struct Warmth {
 
 /// Sets a temperature.
 #[utoipa::path(post, path = "/api/v1/demo/temperature", request_body = Warmth, responses((status = 200), (status = 404)))]
-pub async fn demo_temperature(State(app): State<App>, json: Result<Json<Warmth>, JsonRejection>) -> Answer<Json<Value>> {
+pub async fn demo_temperature(
+    State(app): State<App>,
+    json: Result<Json<Warmth>, JsonRejection>,
+) -> Answer<Json<Value>> {
     let demo = demo_of(&app)?;
     let b = body(json)?;
     done(demo.temperature(&b.lane, b.mdeg))
@@ -364,7 +382,10 @@ pub struct Plug {
 
 /// Pulls or plugs the network.
 #[utoipa::path(post, path = "/api/v1/demo/network", request_body = Plug, responses((status = 200), (status = 404)))]
-pub async fn demo_network(State(app): State<App>, json: Result<Json<Plug>, JsonRejection>) -> Answer<Json<Value>> {
+pub async fn demo_network(
+    State(app): State<App>,
+    json: Result<Json<Plug>, JsonRejection>,
+) -> Answer<Json<Value>> {
     let demo = demo_of(&app)?;
     demo.network(body(json)?.up);
     done(Ok(()))
@@ -380,7 +401,10 @@ pub struct Look {
 
 /// Sets what a camera sees.
 #[utoipa::path(post, path = "/api/v1/demo/camera", request_body = Look, responses((status = 200), (status = 404)))]
-pub async fn demo_camera(State(app): State<App>, json: Result<Json<Look>, JsonRejection>) -> Answer<Json<Value>> {
+pub async fn demo_camera(
+    State(app): State<App>,
+    json: Result<Json<Look>, JsonRejection>,
+) -> Answer<Json<Value>> {
     let demo = demo_of(&app)?;
     let b = body(json)?;
     done(demo.camera(&b.lane, &b.look))

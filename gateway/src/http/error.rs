@@ -36,11 +36,17 @@ impl ApiError {
     }
     /// The gateway has more to do than it can.
     pub fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "网关繁忙，请重试", "The gateway is busy, try again")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "网关繁忙，请重试",
+            "The gateway is busy, try again",
+        )
     }
     /// The body is not what it should be.
     pub fn bad_body(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_body", "请求内容有误", "The request is not of the right form").with(detail)
+        Self::new(StatusCode::BAD_REQUEST, "bad_body", "请求内容有误", "The request is not of the right form")
+            .with(detail)
     }
 }
 

@@ -79,10 +79,12 @@ fn foreign(app: &App, method: &Method, headers: &HeaderMap) -> bool {
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = if foreign(&app, request.method(), request.headers()) {
         app.metrics.count("http_foreign_total");
-        ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site").into_response()
+        ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
+            .into_response()
     } else if !app.rate.take() {
         app.metrics.count("http_rate_limited_total");
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "请求过多", "Too many requests").into_response()
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "请求过多", "Too many requests")
+            .into_response()
     } else {
         next.run(request).await
     };

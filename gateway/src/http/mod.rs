@@ -18,8 +18,8 @@ use crate::upstream::LinkState;
 use crate::upstream::tls;
 use auth::Officers;
 use axum::extract::DefaultBodyLimit;
-pub use guard::Rate;
 use axum::routing::get;
+pub use guard::Rate;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::text::Text;
@@ -160,7 +160,12 @@ pub fn router(app: App) -> axum::Router {
         .route("/assets/{name}", get(pages::asset))
         .fallback(|| async { error::ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
-            error::ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method", "方法不对", "Method not allowed")
+            error::ApiError::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "method",
+                "方法不对",
+                "Method not allowed",
+            )
         })
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -175,18 +180,26 @@ pub async fn bind(http: &Http) -> std::io::Result<(TcpListener, SocketAddr)> {
 }
 
 /// Serves until cancelled.
-pub async fn serve(http: Http, listener: TcpListener, app: App, cancel: CancellationToken) -> Result<(), String> {
+pub async fn serve(
+    http: Http,
+    listener: TcpListener,
+    app: App,
+    cancel: CancellationToken,
+) -> Result<(), String> {
     let router = router(app).into_make_service();
     let end = cancel.clone();
     let served = match &http.tls {
         None => {
-            let serving = axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
+            let serving =
+                axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
             bounded(serving.into_future(), cancel).await
         }
         Some((cert, key)) => {
             let config = tls::server(cert, key).map_err(|e| e.to_string())?;
-            let listener = TlsListener::new(listener, TlsAcceptor::from(config)).map_err(|e| e.to_string())?;
-            let serving = axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
+            let listener =
+                TlsListener::new(listener, TlsAcceptor::from(config)).map_err(|e| e.to_string())?;
+            let serving =
+                axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
             bounded(serving.into_future(), cancel).await
         }
     };
@@ -223,7 +236,8 @@ impl TlsListener {
                     Ok((stream, peer)) => {
                         let (acceptor, tx) = (acceptor.clone(), tx.clone());
                         tokio::spawn(async move {
-                            let shake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream));
+                            let shake =
+                                tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream));
                             if let Ok(Ok(stream)) = shake.await {
                                 drop(tx.send((stream, peer)).await);
                             }

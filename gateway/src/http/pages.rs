@@ -19,7 +19,9 @@ assets! {
 }
 
 fn file(name: &str) -> Response {
-    let Some((_, text)) = ASSETS.iter().find(|(n, _)| *n == name) else { return ApiError::not_found().into_response() };
+    let Some((_, text)) = ASSETS.iter().find(|(n, _)| *n == name) else {
+        return ApiError::not_found().into_response();
+    };
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -61,8 +63,10 @@ mod tests {
     #[test]
     fn every_file_of_the_screens_is_embedded() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
-        let mut on_disk: Vec<String> =
-            std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|f| f.unwrap().file_name().into_string().unwrap())
+            .collect();
         on_disk.sort();
         let embedded: Vec<&str> = super::ASSETS.iter().map(|(n, _)| *n).collect();
         assert_eq!(embedded, on_disk);

@@ -88,7 +88,11 @@ pub fn metrics(app: &App) -> String {
         ("outbox_unpublished", "Events that the broker has not acknowledged.", unpublished as f64),
         ("upstream_online", "1 while connected.", f64::from(u8::from(link.online))),
         ("devices_not_ready", "Devices that are absent or faulty.", down as f64),
-        ("store_closed", "1 while nothing can be recorded.", f64::from(u8::from(app.outlook.closed.borrow().is_some()))),
+        (
+            "store_closed",
+            "1 while nothing can be recorded.",
+            f64::from(u8::from(app.outlook.closed.borrow().is_some())),
+        ),
         ("uptime_seconds", "Seconds since start.", app.begun.elapsed().as_secs_f64()),
     ])
 }

@@ -23,8 +23,9 @@ pub struct Verified {
 /// Checks everything.
 pub fn verify(connection: &Connection, photos: &Photos, public_key: &[u8]) -> rusqlite::Result<Verified> {
     let mut out = Verified::default();
-    let purged: Option<(i64, [u8; 32])> =
-        connection.query_row("SELECT seq, hash FROM purged", [], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+    let purged: Option<(i64, [u8; 32])> = connection
+        .query_row("SELECT seq, hash FROM purged", [], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
     let (mut seq, mut head) = purged.map_or((0, Hash::default()), |(seq, hash)| (seq, Hash(hash)));
     let mut named = std::collections::BTreeSet::new();
     {
@@ -63,7 +64,9 @@ pub fn verify(connection: &Connection, photos: &Photos, public_key: &[u8]) -> ru
         let checkpoint: Option<Checkpoint> = serde_json::from_slice(&r.get::<_, Vec<u8>>(0)?).ok();
         let hash: Option<[u8; 32]> = r.get(1)?;
         match checkpoint {
-            Some(c) if c.verifies(public_key) && hash.is_none_or(|h| Hash(h).hex() == c.hash) => out.checkpoints += 1,
+            Some(c) if c.verifies(public_key) && hash.is_none_or(|h| Hash(h).hex() == c.hash) => {
+                out.checkpoints += 1
+            }
             Some(c) => out.problems.push(format!("the signed head at {} does not verify", c.seq)),
             None => out.problems.push("a signed head is not readable".into()),
         }
@@ -83,7 +86,9 @@ fn collect_photos(body: &[u8], named: &mut std::collections::BTreeSet<String>) {
     let Ok(event) = serde_json::from_slice::<Value>(body) else { return };
     match &event["data"]["photos"] {
         Value::Object(by_role) => named.extend(by_role.values().filter_map(Value::as_str).map(str::to_owned)),
-        Value::Array(list) => named.extend(list.iter().filter_map(|p| p["sha256"].as_str()).map(str::to_owned)),
+        Value::Array(list) => {
+            named.extend(list.iter().filter_map(|p| p["sha256"].as_str()).map(str::to_owned))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -99,7 +99,8 @@ pub fn reader(data: &Path) -> Result<Connection, StoreError> {
 }
 
 fn try_open(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
     configure(&connection).map_err(at(path))?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(at(path))?;
@@ -107,7 +108,9 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Newer(path.to_path_buf(), format, FORMAT));
     }
     if format == 0 {
-        connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")).map_err(at(path))?;
+        connection
+            .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;"))
+            .map_err(at(path))?;
     }
     check_tail(&connection).map_err(at(path))?;
     Ok(connection)
@@ -135,7 +138,8 @@ fn prepare_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
 /// Recomputes the last links of the chain: a torn or foreign file shows here and not in the middle
 /// of a visit. The whole chain is for `kakou journal verify`; a start must stay short.
 fn check_tail(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "SELECT seq, hash, body, shed FROM (SELECT * FROM event ORDER BY seq DESC LIMIT 64) ORDER BY seq";
+    let sql =
+        "SELECT seq, hash, body, shed FROM (SELECT * FROM event ORDER BY seq DESC LIMIT 64) ORDER BY seq";
     let mut select = connection.prepare(sql)?;
     let mut rows = select.query([])?;
     let mut before: Option<(i64, Hash)> = None;
@@ -149,7 +153,10 @@ fn check_tail(connection: &Connection) -> rusqlite::Result<()> {
             && head.link(seq.cast_unsigned(), &Hash::of(&body)) != Hash(hash)
         {
             let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            return Err(rusqlite::Error::SqliteFailure(corrupt, Some(format!("the chain breaks at event {seq}"))));
+            return Err(rusqlite::Error::SqliteFailure(
+                corrupt,
+                Some(format!("the chain breaks at event {seq}")),
+            ));
         }
         before = Some((seq, Hash(hash)));
     }
@@ -227,8 +234,18 @@ impl Journal {
                 epoch
             }
         };
-        let mut journal =
-            Self { connection, path: path.clone(), author, epoch, seq: 0, head: Hash::default(), streams: [0; 4], open: false, durable: (0, Hash::default()), frames: 0 };
+        let mut journal = Self {
+            connection,
+            path: path.clone(),
+            author,
+            epoch,
+            seq: 0,
+            head: Hash::default(),
+            streams: [0; 4],
+            open: false,
+            durable: (0, Hash::default()),
+            frames: 0,
+        };
         journal.load_heads().map_err(at(&path))?;
         Ok((journal, found))
     }
@@ -237,8 +254,10 @@ impl Journal {
         let last = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
         let purged = "SELECT seq, hash FROM purged";
         for sql in [purged, last] {
-            if let Some((seq, hash)) =
-                self.connection.query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?))).optional()?
+            if let Some((seq, hash)) = self
+                .connection
+                .query_row(sql, [], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?)))
+                .optional()?
             {
                 self.seq = seq.cast_unsigned();
                 self.head = Hash(hash);
@@ -248,7 +267,8 @@ impl Journal {
             let sql = "SELECT max(stream_seq) FROM event WHERE class = ?1";
             let last: Option<i64> = self.connection.query_row(sql, [class.number()], |r| r.get(0))?;
             let sql = "SELECT max(acked, receipted) FROM stream WHERE class = ?1";
-            let known: Option<i64> = self.connection.query_row(sql, [class.number()], |r| r.get(0)).optional()?;
+            let known: Option<i64> =
+                self.connection.query_row(sql, [class.number()], |r| r.get(0)).optional()?;
             let head = last.unwrap_or(0).max(known.unwrap_or(0));
             self.streams[usize::from(class.number())] = head.cast_unsigned();
         }
@@ -270,7 +290,9 @@ impl Journal {
                     state.recent = self.recent(&id, &state)?;
                     out.insert(id, state);
                 }
-                (_, Err(e)) => log::error!(lane = id.as_str(); "the stored lane state is not readable, it begins anew: {e}"),
+                (_, Err(e)) => {
+                    log::error!(lane = id.as_str(); "the stored lane state is not readable, it begins anew: {e}")
+                }
                 (Err(_), Ok(_)) => log::error!("a stored lane has no valid id: {id}"),
             }
         }
@@ -359,7 +381,8 @@ impl Journal {
         let place = Place { epoch: self.epoch, seq: self.seq, stream_seq: *stream };
         let body = body(event, place, now, &self.author);
         self.head = self.head.link(self.seq, &Hash::of(&body));
-        let sql = "INSERT INTO event (seq, class, stream_seq, at_ms, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql =
+            "INSERT INTO event (seq, class, stream_seq, at_ms, hash, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.connection.prepare_cached(sql)?.execute(params![
             place.seq.cast_signed(),
             event.class.number(),
@@ -378,7 +401,12 @@ impl Journal {
                 let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES (?1, ?2, ?3, ?4)
                            ON CONFLICT (pass_id) DO NOTHING";
                 let visit = by.visit.0.cast_signed();
-                self.connection.prepare_cached(sql)?.execute(params![pass_id, by.lane.as_str(), visit, by.at_ms])?;
+                self.connection.prepare_cached(sql)?.execute(params![
+                    pass_id,
+                    by.lane.as_str(),
+                    visit,
+                    by.at_ms
+                ])?;
             }
             Write::Archive { lane, visit } => {
                 let state = serde_json::to_vec(visit).expect("a visit has only string keys");
@@ -416,11 +444,20 @@ impl Journal {
     }
 
     /// Notes how far a stream was acknowledged by the broker, or receipted by the central side.
-    pub fn advance(&mut self, class: Class, acked: Option<u64>, receipted: Option<u64>) -> rusqlite::Result<()> {
+    pub fn advance(
+        &mut self,
+        class: Class,
+        acked: Option<u64>,
+        receipted: Option<u64>,
+    ) -> rusqlite::Result<()> {
         let sql = "INSERT INTO stream (class, acked, receipted) VALUES (?1, ?2, ?3)
                    ON CONFLICT (class) DO UPDATE SET acked = max(acked, ?2), receipted = max(receipted, ?3)";
         let number = |n: Option<u64>| n.unwrap_or(0).cast_signed();
-        self.connection.prepare_cached(sql)?.execute(params![class.number(), number(acked), number(receipted)])?;
+        self.connection.prepare_cached(sql)?.execute(params![
+            class.number(),
+            number(acked),
+            number(receipted)
+        ])?;
         Ok(())
     }
 

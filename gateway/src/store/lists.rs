@@ -70,12 +70,18 @@ impl Lists {
         let list: ListFile = serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string()))?;
         let good = LISTS.contains(&list.name.as_str()) && list.name != "trust";
         if !good {
-            return Err(refuse(format!("`{}` is not a list; allowed: status, pass, revocation, hold", list.name)));
+            return Err(refuse(format!(
+                "`{}` is not a list; allowed: status, pass, revocation, hold",
+                list.name
+            )));
         }
         let now = self.in_use(&list.name)?;
         if let Some(now) = now {
             if now.version > list.version {
-                return Err(refuse(format!("version {} is older than version {} in use", list.version, now.version)));
+                return Err(refuse(format!(
+                    "version {} is older than version {} in use",
+                    list.version, now.version
+                )));
             }
             if now.version == list.version {
                 return Ok(None);

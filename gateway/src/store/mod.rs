@@ -40,7 +40,9 @@ pub enum StoreError {
         why: String,
     },
     /// The journal was written by a newer version.
-    #[error("{0}: this journal has format {1}, this version knows up to {2}: install the newer version again")]
+    #[error(
+        "{0}: this journal has format {1}, this version knows up to {2}: install the newer version again"
+    )]
     Newer(PathBuf, i64, i64),
 }
 

@@ -59,5 +59,8 @@ pub fn progress(connection: &Connection, class: Class) -> rusqlite::Result<(u64,
 /// When the oldest event after a point was stored.
 pub fn oldest_ms(connection: &Connection, class: Class, after: u64) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT at_ms FROM event WHERE class = ?1 AND stream_seq > ?2 ORDER BY stream_seq LIMIT 1";
-    connection.prepare_cached(sql)?.query_row(params![class.number(), after.cast_signed()], |r| r.get(0)).optional()
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![class.number(), after.cast_signed()], |r| r.get(0))
+        .optional()
 }

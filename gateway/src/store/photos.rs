@@ -28,7 +28,8 @@ impl Photos {
 
     /// The file of a hash, if the text is a hash.
     pub fn path(&self, sha256: &str) -> Option<PathBuf> {
-        let good = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let good =
+            sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         good.then(|| self.folder.join(&sha256[..2]).join(format!("{sha256}.jpg")))
     }
 

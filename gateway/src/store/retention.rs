@@ -63,7 +63,8 @@ pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> r
         }
     }
     let Some((seq, hash)) = last else { return Ok(0) };
-    connection.execute("INSERT OR REPLACE INTO purged (id, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
+    connection
+        .execute("INSERT OR REPLACE INTO purged (id, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
     connection.execute("DELETE FROM checkpoint WHERE seq < ?1", [seq])?;
     Ok(connection.execute("DELETE FROM event WHERE seq <= ?1", [seq])? as u64)
 }

@@ -76,7 +76,8 @@ impl Flight {
             let (acked, receipted) = outbox::progress(&reader, class)?;
             // What was not receipted before a restart is sent again where receipts are expected.
             let acked = if receipts { receipted } else { acked.max(receipted) };
-            streams[usize::from(class.number())] = Stream { acked, receipted, read: acked, ..Stream::default() };
+            streams[usize::from(class.number())] =
+                Stream { acked, receipted, read: acked, ..Stream::default() };
         }
         Ok(Self {
             reader,
@@ -162,9 +163,9 @@ impl Flight {
         }
         let Some(first) = stream.rows.front().map(|r| r.stream_seq) else { return Ok(None) };
         let mut body = Vec::new();
-        let (mut last, mut count) = (first, 0);
+        let (mut last, mut count) = (first, 0_usize);
         while let Some(row) = stream.rows.front() {
-            let full = count as usize >= limit || (count > 0 && body.len() + row.body.len() + 2 > max);
+            let full = count >= limit || (count > 0 && body.len() + row.body.len() + 2 > max);
             if full {
                 break;
             }
@@ -180,7 +181,7 @@ impl Flight {
         } else {
             body.push(b']');
         }
-        Ok(Some(Batch { class, last, count, body, single }))
+        Ok(Some(Batch { class, last, count: count as u64, body, single }))
     }
 
     /// A message was handed to the client.

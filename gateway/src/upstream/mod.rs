@@ -16,8 +16,8 @@ use flight::{Batch, Flight};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use rumqttc::{
-    AsyncClient, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, PubAckReason, PublishOptions,
-    PublishProperties, QoS, TlsConfiguration, Transport,
+    AsyncClient, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, PubAckReason,
+    PublishOptions, PublishProperties, QoS, TlsConfiguration, Transport,
 };
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,12 @@ enum Lost {
 /// Keeps the link until cancelled.
 pub async fn run(mut link: Link, cancel: CancellationToken) {
     let Some(reader) = open_reader(&link, &cancel).await else { return };
-    let mut flight = match Flight::load(reader, link.settings.batch, usize::from(link.settings.inflight), link.settings.receipts) {
+    let mut flight = match Flight::load(
+        reader,
+        link.settings.batch,
+        usize::from(link.settings.inflight),
+        link.settings.receipts,
+    ) {
         Ok(flight) => flight,
         Err(e) => return log::error!("the journal cannot be read, nothing is sent: {e}"),
     };
@@ -242,7 +247,8 @@ async fn connection(
     let (client, mut events) = client(link, tls)?;
     let topics = Class::ALL.map(|c| topic(&link.site, &link.gateway, &format!("evt/{}", c.word())));
     let (progress, receipts) = (Instant::now(), Instant::now());
-    let mut session = Session { client, up: false, server_max: MAX_BODY, progress, receipts, topics, unmarked: 0 };
+    let mut session =
+        Session { client, up: false, server_max: MAX_BODY, progress, receipts, topics, unmarked: 0 };
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         if session.up {
@@ -299,7 +305,8 @@ impl Session {
             // One event is the rule and needs no mark; a batch says so.
             if !*single {
                 let content_type = Some("application/cloudevents-batch+json".into());
-                options = options.properties(PublishProperties { content_type, ..PublishProperties::default() });
+                options =
+                    options.properties(PublishProperties { content_type, ..PublishProperties::default() });
             }
             if flight.idle() {
                 self.progress = Instant::now();
@@ -321,12 +328,9 @@ impl Session {
             Event::Incoming(Packet::ConnAck(ack)) => self.connected(&ack, link, flight),
             Event::Incoming(Packet::PubAck(ack)) => {
                 self.progress = Instant::now();
-                match ack.reason {
-                    PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {}
-                    other => {
-                        link.metrics.count("puback_refused_total");
-                        return Err(Lost::Refused(other));
-                    }
+                if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+                    link.metrics.count("puback_refused_total");
+                    return Err(Lost::Refused(ack.reason));
                 }
                 if let Some((_, count)) = flight.acked(ack.pkid) {
                     self.unmarked += count;
@@ -366,7 +370,12 @@ impl Session {
         });
     }
 
-    fn connected(&mut self, ack: &rumqttc::ConnAck, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {
+    fn connected(
+        &mut self,
+        ack: &rumqttc::ConnAck,
+        link: &mut Link,
+        flight: &mut Flight,
+    ) -> Result<(), Lost> {
         let properties = ack.properties.as_ref();
         if let Some(max) = properties.and_then(|p| p.max_packet_size) {
             // Room for the topic and the properties.
@@ -394,7 +403,10 @@ impl Session {
 
     fn receipt(&mut self, payload: &[u8], link: &Link, flight: &mut Flight) {
         match serde_json::from_slice::<Receipt>(payload) {
-            Ok(r) if r.epoch == link.epoch && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] => {
+            Ok(r)
+                if r.epoch == link.epoch
+                    && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
+            {
                 self.receipts = Instant::now();
                 flight.receipted(r.stream, r.through_seq);
                 link.state.send_if_modified(|s| {
@@ -453,7 +465,12 @@ fn send(engine: &Inlet, work: Work, metrics: &Metrics) {
 }
 
 /// Depth and age of each stream, for the status page.
-pub fn depths(reader: &Connection, heads: &[u64; 4], state: &LinkState, now_ms: Option<i64>) -> Vec<serde_json::Value> {
+pub fn depths(
+    reader: &Connection,
+    heads: &[u64; 4],
+    state: &LinkState,
+    now_ms: Option<i64>,
+) -> Vec<serde_json::Value> {
     Class::ALL
         .iter()
         .map(|&class| {

@@ -109,7 +109,8 @@ fn verification(bars: &mut Bars) -> Result<Duration, Missing> {
     let issuer = passes::issuer();
     let kp1 = passes::pass(&issuer, "resident-card", json!({ "id": "R-0001234" }));
     let (hcert, entry) = hcert_make::test_certificate(passes::now_s());
-    let file = TrustFile { name: "trust".into(), version: 1, issued: 0, keys: vec![passes::entry(&issuer), entry] };
+    let file =
+        TrustFile { name: "trust".into(), version: 1, issued: 0, keys: vec![passes::entry(&issuer), entry] };
     let trust = TrustList::from_file(&file)?;
     let with = Check { trust: &trust, now_s: Some(passes::now_s()), region: "" };
     let (public, message, signature) = hcert_make::bare_signature();
@@ -174,7 +175,9 @@ fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
     passes::list(&gateway.lists(), "revocation", Map::new());
     passes::list(&gateway.lists(), "hold", Map::new());
     let (tx, pulses) = mpsc::channel();
-    let _relay = RelaySim::new(&gateway.device("lane-1", "barrier"), move |p| assert!(tx.send(p.at).is_ok() || p.ms > 0))?;
+    let _relay = RelaySim::new(&gateway.device("lane-1", "barrier"), move |p| {
+        assert!(tx.send(p.at).is_ok() || p.ms > 0)
+    })?;
     let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1)?;
     gateway.start();
     gateway.await_events("device", 2);
@@ -187,7 +190,9 @@ fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
         std::thread::park_timeout(Duration::from_millis(3));
         let from = Instant::now();
         scanner.raw(last.as_bytes())?;
-        let at = pulses.recv_timeout(Duration::from_secs(5)).map_err(|_| Missing("the barrier did not open".into()))?;
+        let at = pulses
+            .recv_timeout(Duration::from_secs(5))
+            .map_err(|_| Missing("the barrier did not open".into()))?;
         if n >= 50 {
             times.push(at - from);
         }
@@ -208,10 +213,12 @@ fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
 }
 
 fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), Missing> {
-    let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(|_| Missing("no key".into()))?;
+    let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new())
+        .map_err(|_| Missing("no key".into()))?;
     let key = GatewayKey::from_pkcs8(der.as_ref())?;
     std::fs::create_dir_all(data)?;
-    let author = Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "bench".into() };
+    let author =
+        Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "bench".into() };
     let parts = Parts {
         data: data.to_path_buf(),
         author,
@@ -222,7 +229,12 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         devices: BTreeMap::new(),
         metrics: Arc::new(Metrics::default()),
         upstream: watch::channel("off").1,
-        retention: Retention { max_bytes: 8 << 30, keep_days: 14, delivered: Delivered::Receipted, reserve_bytes: 0 },
+        retention: Retention {
+            max_bytes: 8 << 30,
+            keep_days: 14,
+            delivered: Delivered::Receipted,
+            reserve_bytes: 0,
+        },
     };
     let (inlet, work) = sync_channel(QUEUE);
     let (engine, outlook) = Engine::open(parts)?;
@@ -267,8 +279,11 @@ async fn accepting(bars: &mut Bars) -> Result<(), Missing> {
         }
         let stored: u64 = writers.join_all().await.into_iter().sum();
         let per_s = stored as f64 / from.elapsed().as_secs_f64();
-        let size: i64 = kakou_gateway::store::journal::reader(&folder.path().join("data"))?
-            .query_row("SELECT length(body) FROM event ORDER BY seq DESC LIMIT 1", [], |r| r.get(0))?;
+        let size: i64 = kakou_gateway::store::journal::reader(&folder.path().join("data"))?.query_row(
+            "SELECT length(body) FROM event ORDER BY seq DESC LIMIT 1",
+            [],
+            |r| r.get(0),
+        )?;
         bars.put("accept_body_bytes", size as f64);
         if key == "accept_per_s" {
             bars.least(key, per_s, 100_000.0);
@@ -306,7 +321,8 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
     let bridge = mqtt::bridge_drain(backlog).await?;
     bars.put("bridge_drain_per_s", bridge);
     say(begun, &format!("the bridge drains {bridge:.0} events/s"));
-    for (key, batch, bar) in [("drain_batched_vs_bridge", 100_usize, 1.5), ("drain_single_vs_bridge", 1, 0.8)] {
+    for (key, batch, bar) in [("drain_batched_vs_bridge", 100_usize, 1.5), ("drain_single_vs_bridge", 1, 0.8)]
+    {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
         let (inlet, outlook, thread) = engine(&data)?;
@@ -415,7 +431,11 @@ fn busy(gateway: &Gateway, issuer: &kakou_provisioning::issuer::Issuer, run: usi
     let mut kept = Vec::new();
     for lane in ["school-1", "school-2", "triage-1"] {
         scanners.push(ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), 1)?);
-        kept.push(ThermometerSim::new(&gateway.device(lane, "thermometer"), 36_600, Duration::from_millis(20))?);
+        kept.push(ThermometerSim::new(
+            &gateway.device(lane, "thermometer"),
+            36_600,
+            Duration::from_millis(20),
+        )?);
     }
     let _barriers = [
         RelaySim::new(&gateway.device("school-1", "barrier"), drop)?,

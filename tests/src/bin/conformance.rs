@@ -95,7 +95,9 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     figures.insert("cases".into(), json!(cases.len()));
     let table: Map<String, Value> = fields
         .iter()
-        .map(|(f, t)| ((*f).to_owned(), json!({ "agree": t.agree, "disagree": t.disagree, "excused": t.excused })))
+        .map(|(f, t)| {
+            ((*f).to_owned(), json!({ "agree": t.agree, "disagree": t.disagree, "excused": t.excused }))
+        })
         .collect();
     figures.insert("fields".into(), Value::Object(table));
     figures.insert("disagreements".into(), Value::Array(disagreements));
@@ -104,8 +106,11 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         if !differing.is_empty() {
             short.push(format!("{} cases end differently in a lane", differing.len()));
         }
-        figures.insert("through_lane".into(), json!({ "cases": cases.iter().filter(|c| c.code().is_some()).count(),
-            "differing": differing }));
+        figures.insert(
+            "through_lane".into(),
+            json!({ "cases": cases.iter().filter(|c| c.code().is_some()).count(),
+            "differing": differing }),
+        );
     }
     figures.insert("seconds".into(), json!(begun.elapsed().as_secs()));
     Ok((figures, short))
@@ -127,7 +132,8 @@ fn through_lane(cases: &[Case], begun: Instant) -> Result<Vec<Value>, Missing> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("profile.toml"), PROFILE)?;
         let at = kakou_core::time::rfc3339(clock);
-        let plan = Plan { clock: format!("[clock]\nsource = \"fixed\"\nfixed_at = \"{at}\""), ..Plan::default() };
+        let plan =
+            Plan { clock: format!("[clock]\nsource = \"fixed\"\nfixed_at = \"{at}\""), ..Plan::default() };
         let mut gateway = Gateway::prepare(folder.path(), plan.lane("lane-1", "profile.toml", &["scanner"]));
         std::fs::write(gateway.lists().join("trust.json"), serde_json::to_vec(&case.trust_file())?)?;
         let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1)?;

@@ -89,11 +89,18 @@ struct Load {
 }
 
 fn cards(issuer: &Issuer, prefix: &str, count: usize) -> Vec<String> {
-    (0..count).map(|n| passes::pass(issuer, "resident-card", json!({ "id": format!("{prefix}-{n}") }))).collect()
+    (0..count)
+        .map(|n| passes::pass(issuer, "resident-card", json!({ "id": format!("{prefix}-{n}") })))
+        .collect()
 }
 
 /// Scanners and an officer, each on a thread, until stopped.
-fn load(gateway: &Gateway, scanners: Scanners, sets: Vec<Vec<String>>, accepted: &Arc<AtomicU64>) -> (Load, ScannersBack) {
+fn load(
+    gateway: &Gateway,
+    scanners: Scanners,
+    sets: Vec<Vec<String>>,
+    accepted: &Arc<AtomicU64>,
+) -> (Load, ScannersBack) {
     let stop = Arc::new(AtomicBool::new(false));
     let scans = Arc::new(AtomicU64::new(0));
     let mut threads = Vec::new();
@@ -115,7 +122,9 @@ fn load(gateway: &Gateway, scanners: Scanners, sets: Vec<Vec<String>>, accepted:
                     // The picture needs a moment; an answer that does not come is a kill.
                     let accept = json!({ "action": "accept", "role": "closeup" });
                     let done = wait::try_until(Duration::from_millis(200), || {
-                        if stop.load(Ordering::Acquire) { return Some(false) }
+                        if stop.load(Ordering::Acquire) {
+                            return Some(false);
+                        }
                         match desk.act(PHOTO, &accept) {
                             Ok((200, _)) => Some(true),
                             // A picture that a kill has cut off is taken again.
@@ -145,7 +154,8 @@ fn admissions(gateway: &Gateway) -> BTreeMap<String, u64> {
     let mut out = BTreeMap::new();
     for event in gateway.events("transaction") {
         if event["data"]["outcome"] == "ADMIT" {
-            let lane = event["subject"].as_str().and_then(|s| s.split('/').next()).unwrap_or_default().to_owned();
+            let lane =
+                event["subject"].as_str().and_then(|s| s.split('/').next()).unwrap_or_default().to_owned();
             *out.entry(lane).or_default() += 1;
         }
     }
@@ -155,7 +165,8 @@ fn admissions(gateway: &Gateway) -> BTreeMap<String, u64> {
 fn verify(gateway: &Gateway) -> Result<chain::Verified, Missing> {
     let data = gateway.data();
     let key = std::fs::read_to_string(data.join("gateway.pub"))?;
-    let key: Vec<u8> = (0..64).step_by(2).filter_map(|i| u8::from_str_radix(key.get(i..i + 2)?, 16).ok()).collect();
+    let key: Vec<u8> =
+        (0..64).step_by(2).filter_map(|i| u8::from_str_radix(key.get(i..i + 2)?, 16).ok()).collect();
     let photos = Photos::open(&data)?;
     Ok(chain::verify(&gateway.journal(), &photos, &key)?)
 }
@@ -187,7 +198,10 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             count.fetch_add(1, Ordering::AcqRel);
         };
         relays.push(RelaySim::new(&gateway.device(lane, "barrier"), pulse)?);
-        scanners.push((lane, ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), a.seed + n as u64)?));
+        scanners.push((
+            lane,
+            ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), a.seed + n as u64)?,
+        ));
     }
     let accepted = Arc::new(AtomicU64::new(0));
     let mut random = Seeded::new(a.seed);
@@ -198,7 +212,8 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         let mut picture = std::fs::read(pictures.join("closeup.jpg"))?;
         picture.extend_from_slice(format!("round {n}").as_bytes());
         std::fs::write(camera.join("closeup.jpg"), picture)?;
-        let sets = scanners.iter().map(|(lane, _)| cards(&issuer, &format!("{n}-{lane}"), 60)).collect();
+        let sets: Vec<Vec<String>> =
+            scanners.iter().map(|(lane, _)| cards(&issuer, &format!("{n}-{lane}"), 60)).collect();
         gateway.start();
         let from = Instant::now();
         let (load, back) = load(&gateway, std::mem::take(&mut scanners), sets, &accepted);
@@ -214,9 +229,12 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         scans += load.scans.load(Ordering::Acquire);
         let admitted = admissions(&gateway);
         for (lane, count) in &pulses {
-            let (moved, recorded) = (count.load(Ordering::Acquire), admitted.get(*lane).copied().unwrap_or(0));
+            let (moved, recorded) =
+                (count.load(Ordering::Acquire), admitted.get(*lane).copied().unwrap_or(0));
             if moved > recorded {
-                short.push(format!("round {n}: {lane} opened {moved} times with {recorded} admissions on record"));
+                short.push(format!(
+                    "round {n}: {lane} opened {moved} times with {recorded} admissions on record"
+                ));
             }
         }
         let (told, recorded) = (accepted.load(Ordering::Acquire), admitted.get(PHOTO).copied().unwrap_or(0));

@@ -170,7 +170,9 @@ impl Lane {
         let visit = self.state.visit.as_ref()?;
         match visit.stage {
             Stage::Running => visit.deadline.map(|at| (at, "step")),
-            Stage::Parked { .. } | Stage::Done | Stage::Abandoned => visit.shown_until.map(|at| (at, "screen")),
+            Stage::Parked { .. } | Stage::Done | Stage::Abandoned => {
+                visit.shown_until.map(|at| (at, "screen"))
+            }
         }
     }
 
@@ -345,7 +347,8 @@ impl Lane {
     }
 
     fn start_day(&mut self, now: &Now) {
-        let day = now.wall_ms.map_or(self.state.day, |ms| (ms + self.setup.utc_offset_ms).div_euclid(86_400_000));
+        let day =
+            now.wall_ms.map_or(self.state.day, |ms| (ms + self.setup.utc_offset_ms).div_euclid(86_400_000));
         if day != self.state.day {
             self.state.day = day;
             self.state.counters.clear();
@@ -378,8 +381,8 @@ impl Lane {
         match flow {
             Flow::Reject(why) => return Ok(Err(why)),
             Flow::Wait => {}
-            other => {
-                self.apply(other);
+            flow @ (Flow::Next | Flow::Jump(_) | Flow::Park(_)) => {
+                self.apply(flow);
                 self.advance(now, records, out)?;
             }
         }
@@ -469,13 +472,21 @@ impl Lane {
         out: &mut Outbound,
     ) -> Result<Result<(), Rejection>, RecordsFault> {
         if officer.role == Role::Admin {
-            return Ok(Err(Rejection::new("role", "管理员不参与放行", "An administrator decides nothing in a lane")));
+            return Ok(Err(Rejection::new(
+                "role",
+                "管理员不参与放行",
+                "An administrator decides nothing in a lane",
+            )));
         }
         let running = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
         match action {
             Action::Enter(text) => {
                 if running {
-                    return Ok(Err(Rejection::new("busy", "请先完成当前流程", "Finish the current visit first")));
+                    return Ok(Err(Rejection::new(
+                        "busy",
+                        "请先完成当前流程",
+                        "Finish the current visit first",
+                    )));
                 }
                 let data = json!({ "officer": officer.id, "act": "enter" });
                 out.event("audit", Weight::Scan, &self.setup, None, data);
@@ -499,7 +510,8 @@ impl Lane {
             }
             Action::Recheck if !running => self.recheck(now, officer, records, out),
             Action::Override { visit, outcome, reason, note, second } => {
-                let what = Decision { visit: *visit, outcome: *outcome, reason, note, second: second.as_ref() };
+                let what =
+                    Decision { visit: *visit, outcome: *outcome, reason, note, second: second.as_ref() };
                 self.decide_otherwise(now, officer, &what, records, out)
             }
             Action::Reprint(visit) => self.reprint(now, officer, *visit, out),
@@ -600,7 +612,11 @@ impl Lane {
                 Ok(Flow::Wait)
             })?;
             if used {
-                return reject("used_meanwhile", "通行证或封条已在别处使用", "The pass or the seal was used elsewhere meanwhile");
+                return reject(
+                    "used_meanwhile",
+                    "通行证或封条已在别处使用",
+                    "The pass or the seal was used elsewhere meanwhile",
+                );
             }
         }
         let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
@@ -666,7 +682,9 @@ impl Lane {
     pub fn prompt(&self) -> Text {
         let steps = &self.setup.profile.steps;
         match &self.state.visit {
-            Some(v) if v.stage == Stage::Running => steps.get(v.step).map(|s| s.prompt.clone()).unwrap_or_default(),
+            Some(v) if v.stage == Stage::Running => {
+                steps.get(v.step).map(|s| s.prompt.clone()).unwrap_or_default()
+            }
             Some(_) | None => steps.first().map(|s| s.prompt.clone()).unwrap_or_default(),
         }
     }

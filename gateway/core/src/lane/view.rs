@@ -37,7 +37,7 @@ pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> &'static str {
     }
 }
 
-fn current<'a>(lane: &'a Lane) -> Option<(&'a Visit, &'a Step)> {
+fn current(lane: &Lane) -> Option<(&Visit, &Step)> {
     let visit = lane.state.visit.as_ref().filter(|v| v.stage == Stage::Running)?;
     Some((visit, lane.setup.profile.steps.get(visit.step)?))
 }
@@ -71,8 +71,12 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
 fn public_prompt(lane: &Lane) -> Text {
     match current(lane).map(|(_, s)| &s.kind) {
         Some(StepKind::Confirm { .. } | StepKind::Question { .. }) => Text::new("请稍候", "Please wait"),
-        Some(StepKind::Seal { .. }) => Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied"),
-        Some(StepKind::Photo { .. }) => Text::new("请稍候，正在拍照", "Please wait, photographs are being taken"),
+        Some(StepKind::Seal { .. }) => {
+            Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied")
+        }
+        Some(StepKind::Photo { .. }) => {
+            Text::new("请稍候，正在拍照", "Please wait, photographs are being taken")
+        }
         Some(_) | None => lane.prompt(),
     }
 }
@@ -187,7 +191,12 @@ fn pass_facts(v: &Visit) -> Vec<Value> {
         verified.or_else(|| pass.and_then(|p| p.facts.get(name))).and_then(|f| match f {
             Value::String(s) if !s.is_empty() => Some(s.clone()),
             Value::Number(n) if n.as_i64() != Some(0) => Some(n.to_string()),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => None,
         })
     };
     SHOWN
@@ -240,7 +249,8 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     let running = visit.is_some_and(|v| v.stage == Stage::Running);
     let measuring = running && current(lane).is_some_and(|(_, s)| s.kind.word() == "temperature");
     let hot = visit.is_some_and(|v| {
-        let decided = v.verdict.as_ref().and_then(|x| x.codes.first()).is_some_and(|c| c.rank() == Rank::Temperature);
+        let decided =
+            v.verdict.as_ref().and_then(|x| x.codes.first()).is_some_and(|c| c.rank() == Rank::Temperature);
         matches!(v.stage, Stage::Parked { .. }) && decided && v.overridden.is_none()
     });
     if measuring || hot {
@@ -296,16 +306,21 @@ fn ask(lane: &Lane, now: &Now) -> Value {
                 "scanned": visit.seal_scanned })
         }
         StepKind::Photo { roles, .. } => {
-            let open = |r: &&Choice| visit.photos.get(&r.value).is_none_or(|s| s.state != PhotoState::Accepted);
+            let open =
+                |r: &&Choice| visit.photos.get(&r.value).is_none_or(|s| s.state != PhotoState::Accepted);
             let role = roles.iter().find(open).or(roles.first());
             json!({ "kind": "photo", "role": role.map(|r| &r.value), "prompt": role.map(Choice::text) })
         }
         StepKind::Confirm { approve: true, .. } => json!({ "kind": "approve", "prompt": prompt }),
         StepKind::Confirm { checks, .. } => {
-            let checks: Vec<Value> = checks.iter().map(|c| json!({ "id": c.value, "text": c.text() })).collect();
+            let checks: Vec<Value> =
+                checks.iter().map(|c| json!({ "id": c.value, "text": c.text() })).collect();
             json!({ "kind": "confirm", "prompt": prompt, "checks": checks })
         }
-        StepKind::Verify { .. } | StepKind::Decide { .. } | StepKind::Actuate { .. } | StepKind::Print { .. } => {
+        StepKind::Verify { .. }
+        | StepKind::Decide { .. }
+        | StepKind::Actuate { .. }
+        | StepKind::Print { .. } => {
             json!({ "kind": "wait", "prompt": prompt })
         }
     }

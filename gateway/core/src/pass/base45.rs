@@ -7,6 +7,10 @@
 const ALPHABET: &[u8; 45] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
 
 const BAD: u8 = 0xff;
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "45 values fit a byte, and a constant cannot call try_from"
+)]
 const VALUES: [u8; 256] = {
     let mut table = [BAD; 256];
     let mut i = 0;
@@ -48,8 +52,8 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, Base45Error> {
             value = value * 45 + u32::from(v);
         }
         match (chunk.len(), value) {
-            (3, 0..=0xffff) => out.extend_from_slice(&[(value >> 8) as u8, (value & 0xff) as u8]),
-            (2, 0..=0xff) => out.push(value as u8),
+            (3, 0..=0xffff) => out.extend_from_slice(&value.to_be_bytes()[2..]),
+            (2, 0..=0xff) => out.extend_from_slice(&value.to_be_bytes()[3..]),
             _ => return Err(Base45Error::Range(at)),
         }
     }
@@ -80,7 +84,9 @@ mod tests {
 
     #[test]
     fn the_examples_of_rfc_9285() {
-        for (plain, coded) in [("AB", "BB8"), ("Hello!!", "%69 VD92EX0"), ("base-45", "UJCLQE7W581"), ("ietf!", "QED8WEX0")] {
+        for (plain, coded) in
+            [("AB", "BB8"), ("Hello!!", "%69 VD92EX0"), ("base-45", "UJCLQE7W581"), ("ietf!", "QED8WEX0")]
+        {
             assert_eq!(encode(plain.as_bytes()), coded);
             assert_eq!(decode(coded.as_bytes()).unwrap(), plain.as_bytes());
         }

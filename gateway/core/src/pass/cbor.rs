@@ -145,11 +145,10 @@ impl<'a> Reader<'a> {
             }
             Type::Array | Type::ArrayIndef => self.array(depth)?,
             Type::Map | Type::MapIndef => self.map(depth)?,
-            other @ (Type::Simple
-            | Type::BytesIndef
-            | Type::StringIndef
-            | Type::Break
-            | Type::Unknown(_)) => return Err(CborError::Unsupported(other)),
+            other
+            @ (Type::Simple | Type::BytesIndef | Type::StringIndef | Type::Break | Type::Unknown(_)) => {
+                return Err(CborError::Unsupported(other));
+            }
         })
     }
 

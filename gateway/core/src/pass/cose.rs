@@ -86,10 +86,11 @@ impl<'a> Sign1<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, CoseError> {
         let mut value = cbor::read(bytes)?;
         for tag in [TAG_CWT, TAG_SIGN1] {
-            value = match value {
-                Value::Tag(t, inner) if t == tag => *inner,
-                other => other,
-            };
+            if matches!(&value, Value::Tag(t, _) if *t == tag)
+                && let Value::Tag(_, inner) = value
+            {
+                value = *inner;
+            }
         }
         let Some([protected, unprotected, payload, signature]) = value.array() else {
             return Err(CoseError::Shape("expected an array of four"));

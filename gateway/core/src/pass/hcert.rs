@@ -83,6 +83,19 @@ pub struct Hcert {
     pub facts: Map<String, serde_json::Value>,
 }
 
+impl Hcert {
+    /// The kind as profiles write it.
+    pub fn kind(&self) -> &'static str {
+        if self.usage == Usage::HcertTest {
+            "hcert-test"
+        } else if self.usage == Usage::HcertVaccination {
+            "hcert-vaccination"
+        } else {
+            "hcert-recovery"
+        }
+    }
+}
+
 /// Reads the claims of a payload.
 pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
     let value = cbor::read(payload)?;
@@ -91,14 +104,16 @@ pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
         .at(CLAIM_HCERT)
         .and_then(|h| h.at(1))
         .ok_or(HcertError::Shape("claim -260 does not hold a certificate"))?;
-    let text = |from: &Value<'_>, key: &str| from.get(key).and_then(Value::text).unwrap_or_default().to_owned();
-    let (usage, entry) = [("t", Usage::HcertTest), ("v", Usage::HcertVaccination), ("r", Usage::HcertRecovery)]
-        .into_iter()
-        .find_map(|(key, usage)| {
-            let entry = dgc.get(key)?.array()?.first()?;
-            Some((usage, entry))
-        })
-        .ok_or(HcertError::Shape("neither test, vaccination nor recovery"))?;
+    let text =
+        |from: &Value<'_>, key: &str| from.get(key).and_then(Value::text).unwrap_or_default().to_owned();
+    let (usage, entry) =
+        [("t", Usage::HcertTest), ("v", Usage::HcertVaccination), ("r", Usage::HcertRecovery)]
+            .into_iter()
+            .find_map(|(key, usage)| {
+                let entry = dgc.get(key)?.array()?.first()?;
+                Some((usage, entry))
+            })
+            .ok_or(HcertError::Shape("neither test, vaccination nor recovery"))?;
     let number = |key| entry.get(key).and_then(Value::int);
     let mut facts = Map::new();
     facts.insert("country".into(), json!(text(entry, "co")));

@@ -48,7 +48,8 @@ const fn field(kind: Usage, label: i64, name: &'static str, is: Type, required: 
 
 use Type::{Bytes, Number, Text, Texts, Word};
 use Usage::{
-    CompanionCard, ProvisioningCode, ReleaseSlip, ResidentCard, RosterEntry, StaffBadge, TrustUpdate, VehiclePass,
+    CompanionCard, ProvisioningCode, ReleaseSlip, ResidentCard, RosterEntry, StaffBadge, TrustUpdate,
+    VehiclePass,
 };
 
 /// Kinds in the order of their number; the first is 1.
@@ -235,9 +236,10 @@ fn encode(draft: &Draft) -> Result<Vec<u8>, Kp1Error> {
     let number = KINDS.iter().position(|(k, _)| *k == draft.kind).ok_or_else(|| shape("not a KP1 kind"))? + 1;
     let mut fields = Vec::new();
     for (name, fact) in &draft.facts {
-        let field = FIELDS.iter().find(|f| f.kind == draft.kind && f.name == name).ok_or_else(|| {
-            shape(format!("no field `{name}`; this kind has: {}", field_help(draft.kind)))
-        })?;
+        let field = FIELDS
+            .iter()
+            .find(|f| f.kind == draft.kind && f.name == name)
+            .ok_or_else(|| shape(format!("no field `{name}`; this kind has: {}", field_help(draft.kind))))?;
         fields.push((field, fact));
     }
     fields.sort_by_key(|(f, _)| f.label);

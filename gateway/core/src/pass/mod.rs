@@ -137,7 +137,8 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
         Format::Opaque => return opaque(text).ok_or_else(|| unreadable("neither a pass nor an id".into())),
         Format::Kp1 => base45::decode(&text[kp1::PREFIX.len()..]).map_err(|e| unreadable(e.to_string()))?,
         Format::Hcert => {
-            let bytes = base45::decode(&text[hcert::PREFIX.len()..]).map_err(|e| unreadable(e.to_string()))?;
+            let bytes =
+                base45::decode(&text[hcert::PREFIX.len()..]).map_err(|e| unreadable(e.to_string()))?;
             if hcert::is_zlib(&bytes) {
                 hcert::inflate(&bytes).map_err(|e| unreadable(e.to_string()))?
             } else {
@@ -148,7 +149,9 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     let message = Sign1::read(&message).map_err(|e| unreadable(e.to_string()))?;
     let kid = message.kid.clone();
     let keys = match with.trust.signer(&message) {
-        Signer::UnknownKey => return Err(refused(Code::C_UNKNOWN, &kid, "no trusted key has this id".into())),
+        Signer::UnknownKey => {
+            return Err(refused(Code::C_UNKNOWN, &kid, "no trusted key has this id".into()));
+        }
         Signer::Mismatch => return Err(refused(Code::C_BADSIG, &kid, "the signature does not fit".into())),
         Signer::Found(keys) => keys,
     };
@@ -168,7 +171,8 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
         exp: cwt.exp,
         facts: token.facts,
     };
-    let known = |code, why: &str| Refused { pass: Some(Box::new(pass.clone())), ..refused(code, &kid, why.into()) };
+    let known =
+        |code, why: &str| Refused { pass: Some(Box::new(pass.clone())), ..refused(code, &kid, why.into()) };
     let keys: Vec<_> = keys.into_iter().filter(|k| k.covers(with.region)).collect();
     if keys.is_empty() {
         return Err(known(Code::C_WRONG_SITE, "the key does not count in this region"));
@@ -187,11 +191,7 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
     match format {
         Format::Hcert => {
             let h = hcert::claims(payload).map_err(|e| e.to_string())?;
-            let kind = match h.usage {
-                Usage::HcertTest => "hcert-test",
-                Usage::HcertVaccination => "hcert-vaccination",
-                _ => "hcert-recovery",
-            };
+            let kind = h.kind();
             let (id, subject) = (h.uvci.clone(), h.uvci);
             Ok(Token { cwt: h.cwt, usage: h.usage, kind, id, subject, name: h.name, facts: h.facts })
         }

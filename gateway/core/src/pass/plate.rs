@@ -10,8 +10,11 @@ const SUFFIXES: &str = "挂学警港澳领";
 
 /// The normal form, for example `辽P12345`, or `None` if it is not a plate.
 pub fn normal(text: &str) -> Option<String> {
-    let folded: String =
-        text.nfkc().filter(|c| !matches!(c, ' ' | '·' | '•' | '-' | '・')).flat_map(char::to_uppercase).collect();
+    let folded: String = text
+        .nfkc()
+        .filter(|c| !matches!(c, ' ' | '·' | '•' | '-' | '・'))
+        .flat_map(char::to_uppercase)
+        .collect();
     let mut chars = folded.chars();
     let province = chars.next()?;
     let city = chars.next()?;
@@ -42,7 +45,8 @@ mod tests {
 
     #[test]
     fn look_alikes_are_refused() {
-        for text in ["辽Р12345", "辽Ρ12345", "辽PO2345", "LP12345", "辽P1234", "辽P1234567", "", "辽"] {
+        for text in ["辽Р12345", "辽Ρ12345", "辽PO2345", "LP12345", "辽P1234", "辽P1234567", "", "辽"]
+        {
             assert_eq!(normal(text), None, "{text}");
         }
     }

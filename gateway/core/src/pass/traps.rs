@@ -122,8 +122,8 @@ fn ed25519_passes_are_accepted() {
 fn a_malleable_signature_gives_the_same_pass_id() {
     // (r, n − s) verifies as well: the text differs, the pass is the same.
     const N: [u8; 32] = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
-        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let i = issuer(b"k1");
     let trust = list(vec![i.entry(&[Usage::ResidentCard])]);
@@ -157,7 +157,8 @@ fn one_flipped_bit_never_verifies() {
 fn validity_is_inclusive_and_needs_a_clock() {
     let i = issuer(b"k1");
     let trust = list(vec![i.entry(&[Usage::ResidentCard])]);
-    let at = |now_s| check(i.card().as_bytes(), Check { trust: &trust, now_s, region: "" }).map_err(|r| r.code);
+    let at =
+        |now_s| check(i.card().as_bytes(), Check { trust: &trust, now_s, region: "" }).map_err(|r| r.code);
     assert!(at(Some(NOW + 10)).is_ok());
     assert_eq!(at(Some(NOW + 11)), Err(Code::C_EXPIRED));
     assert_eq!(at(Some(NOW - 11)), Err(Code::C_EXPIRED));
@@ -204,7 +205,8 @@ fn a_vehicle_pass_fits_its_qr_code() {
     let i = issuer(b"kid-0001");
     let facts = json!({ "plate": "辽P12345", "driver": "AAECAwQFBgc", "category": "emergency-supplies",
         "from": "211400", "to": "210100", "uses": 1, "approvals": ["GX", "JT"], "crew": 2 });
-    let permit = kp1::Draft { kind: Usage::VehiclePass, facts: facts.as_object().unwrap().clone(), ..draft() };
+    let permit =
+        kp1::Draft { kind: Usage::VehiclePass, facts: facts.as_object().unwrap().clone(), ..draft() };
     let text = kp1::issue(&permit, Alg::ES256, &i.kid, |b| i.sign(b)).unwrap();
     assert!(text.len() <= 259, "V11-Q holds 259 alphanumeric characters, the pass has {}", text.len());
     let pass = code(&text, &list(vec![i.entry(&[Usage::VehiclePass])])).unwrap();
@@ -220,7 +222,17 @@ fn a_vehicle_pass_fits_its_qr_code() {
 fn noise_is_unreadable_and_ids_are_looked_up() {
     let none = TrustList::default();
     let get = |text: &[u8]| check(text, Check { trust: &none, now_s: Some(NOW), region: "" });
-    for text in [b"".as_slice(), b"\xff\xfe", b"a b", "x".repeat(65).as_bytes(), "KP1".repeat(2000).as_bytes(), b"KP1:", b"HC1:", b"HC1:abc", b"http://evil/key"] {
+    for text in [
+        b"".as_slice(),
+        b"\xff\xfe",
+        b"a b",
+        "x".repeat(65).as_bytes(),
+        "KP1".repeat(2000).as_bytes(),
+        b"KP1:",
+        b"HC1:",
+        b"HC1:abc",
+        b"http://evil/key",
+    ] {
         assert_eq!(get(text).unwrap_err().code, Code::C_UNREADABLE, "{text:?}");
     }
     assert_eq!(get("辽Ｐ·12345".as_bytes()).unwrap().subject, "辽P12345");
@@ -232,7 +244,10 @@ fn a_crash_cannot_read_as_verified() {
     // A dose number beyond any integer of the schema crashed one national checker.
     let message = [0xd2, 0x84, 0x43, 0xa1, 1, 0x26, 0xa0, 0x41, 0, 0x41, 0];
     assert!(Sign1::read(&message).is_ok());
-    let huge = [0xa1, 0x39, 0x01, 0x03, 0xa1, 1, 0xa1, 0x61, b'v', 0x81, 0xa2, 0x62, b'd', b'n', 0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x62, b'c', b'i', 0x61, b'x'];
+    let huge = [
+        0xa1, 0x39, 0x01, 0x03, 0xa1, 1, 0xa1, 0x61, b'v', 0x81, 0xa2, 0x62, b'd', b'n', 0x1b, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x62, b'c', b'i', 0x61, b'x',
+    ];
     let h = hcert::claims(&huge).unwrap();
     assert_eq!(h.facts["dose"], json!(null), "out of range is absent, never wrapped");
 }

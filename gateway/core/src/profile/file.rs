@@ -168,7 +168,10 @@ impl Source<'_> {
         }
         for answer in members(text, "answers") {
             if !made.contains(&format!("answers.{answer}")) {
-                return Err(self.error(at, format!("`{text}` reads the answer `{answer}`, but no earlier question has this id")));
+                return Err(self.error(
+                    at,
+                    format!("`{text}` reads the answer `{answer}`, but no earlier question has this id"),
+                ));
             }
         }
         Ok(e)
@@ -269,19 +272,21 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
         }
         let when = file.when.as_deref().map(|w| source.expression(at, w, &made)).transpose()?;
         let kind = read_kind(source, at, file, &made)?;
-        match &kind {
-            StepKind::Temperature { .. } if decided => {
-                return Err(source.error(at, "a temperature after the last `decide` could not change the verdict"));
-            }
-            StepKind::Actuate { .. } | StepKind::Print { .. } if !decided => {
-                return Err(source.error(at, format!("`{}` must follow the last `decide`", file.kind)));
-            }
-            StepKind::Decide { last: true, .. } if when.is_some() => {
-                return Err(source.error(at, "the last `decide` has no `when`: a visit must not end without a verdict"));
-            }
-            StepKind::Decide { last: true, .. } => decided = true,
-            _ => {}
+        let last = matches!(kind, StepKind::Decide { last: true, .. });
+        if decided && matches!(kind, StepKind::Temperature { .. }) {
+            return Err(
+                source.error(at, "a temperature after the last `decide` could not change the verdict")
+            );
         }
+        if !decided && matches!(kind, StepKind::Actuate { .. } | StepKind::Print { .. }) {
+            return Err(source.error(at, format!("`{}` must follow the last `decide`", file.kind)));
+        }
+        if last && when.is_some() {
+            return Err(
+                source.error(at, "the last `decide` has no `when`: a visit must not end without a verdict")
+            );
+        }
+        decided |= last;
         match &kind {
             StepKind::Verify { .. } => made.extend(["pass", "health"].map(str::to_owned)),
             StepKind::Temperature { .. } => made.extend(["temp".to_owned()]),
@@ -327,20 +332,27 @@ fn default_timeout_s(kind: &StepKind) -> Option<u64> {
 
 fn words(kind: &StepKind) -> (Text, Text) {
     match kind {
-        StepKind::Scan { .. } => (Text::new("扫码", "Scan"), Text::new("请出示二维码", "Please show your code")),
-        StepKind::Temperature { .. } => {
-            (Text::new("测温", "Temperature"), Text::new("请靠近测温仪", "Please come close to the thermometer"))
+        StepKind::Scan { .. } => {
+            (Text::new("扫码", "Scan"), Text::new("请出示二维码", "Please show your code"))
         }
+        StepKind::Temperature { .. } => (
+            Text::new("测温", "Temperature"),
+            Text::new("请靠近测温仪", "Please come close to the thermometer"),
+        ),
         StepKind::Verify { .. } => (Text::new("核验", "Verify"), Text::new("正在核验", "Checking")),
         StepKind::Decide { .. } => (Text::new("判定", "Decide"), Text::new("正在判定", "Deciding")),
         StepKind::Actuate { .. } => (Text::new("放行", "Open"), Text::new("请通行", "Please go ahead")),
-        StepKind::Question { .. } => (Text::new("询问", "Question"), Text::new("请回答工作人员", "Please answer staff")),
-        StepKind::Seal { .. } => {
-            (Text::new("贴封条", "Seal"), Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied"))
+        StepKind::Question { .. } => {
+            (Text::new("询问", "Question"), Text::new("请回答工作人员", "Please answer staff"))
         }
-        StepKind::Photo { .. } => {
-            (Text::new("拍照", "Photos"), Text::new("请稍候，正在拍照", "Please wait, photographs are being taken"))
-        }
+        StepKind::Seal { .. } => (
+            Text::new("贴封条", "Seal"),
+            Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied"),
+        ),
+        StepKind::Photo { .. } => (
+            Text::new("拍照", "Photos"),
+            Text::new("请稍候，正在拍照", "Please wait, photographs are being taken"),
+        ),
         StepKind::Confirm { .. } => (Text::new("确认", "Confirm"), Text::new("请稍候", "Please wait")),
         StepKind::Print { .. } => (Text::new("打印", "Print"), Text::new("请取单", "Please take your slip")),
     }
@@ -349,7 +361,9 @@ fn words(kind: &StepKind) -> (Text, Text) {
 fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), ProfileError> {
     let Some((_, fields)) = KIND_FIELDS.iter().find(|(kind, _)| *kind == file.kind) else {
         let kinds: Vec<&str> = KIND_FIELDS.iter().map(|(k, _)| *k).collect();
-        return Err(source.error(at, format!("`{}` is not a kind of step; allowed: {}", file.kind, kinds.join(", "))));
+        return Err(
+            source.error(at, format!("`{}` is not a kind of step; allowed: {}", file.kind, kinds.join(", ")))
+        );
     };
     let given = [
         ("device", file.device.is_some()),
@@ -384,7 +398,11 @@ fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), P
     match given.iter().find(|(name, is)| *is && !fields.contains(name)) {
         Some((name, _)) => Err(source.error(
             at,
-            format!("`{name}` does not belong to a step of kind `{}`; it takes: {}", file.kind, fields.join(", ")),
+            format!(
+                "`{name}` does not belong to a step of kind `{}`; it takes: {}",
+                file.kind,
+                fields.join(", ")
+            ),
         )),
         None => Ok(()),
     }
@@ -408,10 +426,14 @@ fn read_kind(
             let accepts = file.accepts.clone().unwrap_or_default();
             let known: Vec<&str> = kp1::kind_words().chain(HCERT_KINDS).chain(["opaque"]).collect();
             if accepts.is_empty() {
-                return Err(source.error(at, format!("`accepts` is missing; choose from: {}", known.join(", "))));
+                return Err(
+                    source.error(at, format!("`accepts` is missing; choose from: {}", known.join(", ")))
+                );
             }
             if let Some(bad) = accepts.iter().find(|a| !known.contains(&a.as_str())) {
-                return Err(source.error(at, format!("`{bad}` is not a kind of pass; allowed: {}", known.join(", "))));
+                return Err(
+                    source.error(at, format!("`{bad}` is not a kind of pass; allowed: {}", known.join(", ")))
+                );
             }
             StepKind::Scan { accepts }
         }
@@ -442,7 +464,9 @@ fn read_kind(
             }
             let from = file.test_age_from.as_deref().unwrap_or("sampling");
             if !["sampling", "report"].contains(&from) {
-                return Err(source.error(at, format!("`test_age_from` is `{from}`; allowed: sampling, report")));
+                return Err(
+                    source.error(at, format!("`test_age_from` is `{from}`; allowed: sampling, report"))
+                );
             }
             StepKind::Verify { lists, test_age_from_report: from == "report" }
         }
@@ -475,13 +499,15 @@ fn read_kind(
                 "plate" => Input::Plate,
                 "text" => Input::Text,
                 other => {
-                    return Err(source.error(at, format!("`input` is `{other}`; allowed: choice, number, plate, text")));
+                    return Err(source
+                        .error(at, format!("`input` is `{other}`; allowed: choice, number, plate, text")));
                 }
             };
             StepKind::Question { input }
         }
         "seal" => {
-            let (doors, kinds) = (file.doors.clone().unwrap_or_default(), file.kinds.clone().unwrap_or_default());
+            let (doors, kinds) =
+                (file.doors.clone().unwrap_or_default(), file.kinds.clone().unwrap_or_default());
             between("doors", doors.len() as i64, 1, 9)?;
             between("kinds", kinds.len() as i64, 1, 9)?;
             StepKind::Seal { doors, kinds, stock: file.stock.clone().unwrap_or_default() }
@@ -511,7 +537,8 @@ fn read_kind(
 mod tests {
     use super::*;
 
-    const HEAD: &str = "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\non_doubt = \"REFER\"\n";
+    const HEAD: &str =
+        "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\non_doubt = \"REFER\"\n";
 
     fn errors(steps: &str) -> String {
         read("x.toml", &format!("{HEAD}{steps}")).unwrap_err().to_string()
@@ -533,8 +560,12 @@ mod tests {
             "[[step]]\nkind = \"scan\"\naccepts = [\"card\"]\n".into(),
             format!("{scan}[[step]]\nkind = \"temperature\"\nhigh_mdeg = 38\n"),
             format!("{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HOT\", when = \"true\" }}]\n"),
-            format!("{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HIGH\", when = \"temp.state == 'high'\" }}]\n"),
-            format!("{scan}[[step]]\nkind = \"question\"\nid = \"mask\"\ninput = \"text\"\n[[step]]\nkind = \"decide\"\nrules = [{{ code = \"H_SYMPTOM\", when = \"answers.cough == 'yes'\" }}]\n"),
+            format!(
+                "{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HIGH\", when = \"temp.state == 'high'\" }}]\n"
+            ),
+            format!(
+                "{scan}[[step]]\nkind = \"question\"\nid = \"mask\"\ninput = \"text\"\n[[step]]\nkind = \"decide\"\nrules = [{{ code = \"H_SYMPTOM\", when = \"answers.cough == 'yes'\" }}]\n"
+            ),
             format!("{scan}[[step]]\nkind = \"actuate\"\n"),
             scan.to_owned(),
             format!("{scan}pulse_ms = 3\n"),

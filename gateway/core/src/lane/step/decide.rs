@@ -4,7 +4,7 @@ use super::super::event::{self, Weight};
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome, Rank};
 use crate::profile::Rule;
-use crate::records::{Redemption, RecordsFault, Write};
+use crate::records::{RecordsFault, Redemption, Write};
 use serde_json::{Value, json};
 
 /// Evaluates the rules; then the verdict, or on to the next step.
@@ -12,7 +12,9 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
     // A pass that is refused needs no rule: its facts may be missing. After an override the rules
     // are evaluated all the same, if the subject is known.
     let settled = cx.visit.findings.iter().any(|f| {
-        f.outcome != Outcome::Admit && f.code.rank() == Rank::Credential && !cx.visit.forgiven.contains(&f.code)
+        f.outcome != Outcome::Admit
+            && f.code.rank() == Rank::Credential
+            && !cx.visit.forgiven.contains(&f.code)
     });
     if !settled && (cx.visit.pass.is_some() || cx.visit.forgiven.is_empty()) {
         evaluate(cx, rules);

@@ -97,7 +97,7 @@ impl Cx<'_> {
     pub fn stop(&mut self, code: Code, resume: usize) -> Flow {
         let outcome = match self.setup.profile.outcome(code) {
             Outcome::Admit => Outcome::Hold,
-            other => other,
+            other @ (Outcome::Refer | Outcome::Hold | Outcome::Deny) => other,
         };
         self.visit.forgiven.retain(|c| *c != code);
         self.visit.findings.retain(|f| f.code != code);

@@ -22,7 +22,8 @@ pub fn enter(cx: &mut Cx<'_>, roles: &[Choice]) -> Flow {
             *slot = EMPTY;
         }
     }
-    match roles.iter().find(|r| cx.visit.photos.get(&r.value).is_some_and(|s| s.state == PhotoState::Missing)) {
+    match roles.iter().find(|r| cx.visit.photos.get(&r.value).is_some_and(|s| s.state == PhotoState::Missing))
+    {
         Some(first) => capture(cx, &first.value.clone()),
         None => Flow::Wait,
     }

@@ -46,7 +46,9 @@ fn read(value: &str, input: &Input) -> Result<(String, Value), Rejection> {
         },
         Input::Number { min, max } => match value.trim().parse::<i64>() {
             Ok(n) if (*min..=*max).contains(&n) => Ok((n.to_string(), json!(n))),
-            Ok(_) | Err(_) => bad(&format!("请输入{min}到{max}"), &format!("Enter a number from {min} to {max}")),
+            Ok(_) | Err(_) => {
+                bad(&format!("请输入{min}到{max}"), &format!("Enter a number from {min} to {max}"))
+            }
         },
         Input::Plate => match plate::normal(value) {
             Some(plate) => Ok((plate.clone(), json!(plate))),

@@ -42,12 +42,18 @@ pub fn on(
             return Ok(Flow::Wait);
         }
         Stimulus::Report(_) => return Ok(Flow::Wait),
-        Stimulus::Action(officer, Action::Seal { first, second, kind, door }) => (officer, first, second, kind, door),
+        Stimulus::Action(officer, Action::Seal { first, second, kind, door }) => {
+            (officer, first, second, kind, door)
+        }
         Stimulus::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
     };
     let reject = |code, zh: &str, en: &str| Ok(Flow::Reject(Rejection::new(code, zh, en)));
     let (Some(number), Some(again)) = (normal(first), normal(second)) else {
-        return reject("seal_form", "封条号应为4到20位字母和数字", "A seal number has 4 to 20 letters and digits");
+        return reject(
+            "seal_form",
+            "封条号应为4到20位字母和数字",
+            "A seal number has 4 to 20 letters and digits",
+        );
     };
     let scanned = cx.visit.seal_scanned.clone();
     if number != again || scanned.as_ref().is_some_and(|s| *s != number) {
@@ -57,7 +63,11 @@ pub fn on(
         return reject("seal_place", "请选择封条类型和位置", "Choose the kind of seal and its place");
     }
     if !stock.is_empty() && !stock.iter().any(|s| number.starts_with(s.as_str())) {
-        return reject("seal_stock", "该封条号不在本站领用范围", "This number is not of the stock issued here");
+        return reject(
+            "seal_stock",
+            "该封条号不在本站领用范围",
+            "This number is not of the stock issued here",
+        );
     }
     if cx.records.seal_used(&number)? || cx.visit.seals.iter().any(|s| s.number == number) {
         return reject("seal_used", "该封条号已用过", "This seal number was used before");

@@ -40,7 +40,9 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
             let state = if cx.visit.measuring.frames.is_empty() { State::None } else { State::Env };
             taken(cx, None, state, tries, wait_ms)
         }
-        Stimulus::Report(Report::Temperature { ticket, frame }) if Some(*ticket) == cx.visit.measuring.ticket => {
+        Stimulus::Report(Report::Temperature { ticket, frame })
+            if Some(*ticket) == cx.visit.measuring.ticket =>
+        {
             if cx.visit.measuring.frames.len() >= MAX_FRAMES {
                 cx.visit.measuring.frames.remove(0);
             }
@@ -79,7 +81,8 @@ fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, tries: usize, wait_ms
     cx.visit.readings.push(Taken { mdeg, state, at_ms: cx.now.wall_ms, device });
     cx.visit.measuring.round += 1;
     let round = cx.visit.measuring.round;
-    let this: Vec<State> = cx.visit.readings[cx.visit.readings.len() - round..].iter().map(|t| t.state).collect();
+    let this: Vec<State> =
+        cx.visit.readings[cx.visit.readings.len() - round..].iter().map(|t| t.state).collect();
     let normal = this.iter().filter(|s| **s == State::Normal).count();
     if (this == [State::Normal] && !cx.visit.measuring.recheck) || normal >= 2 {
         return finish(cx, State::Normal);

@@ -66,7 +66,9 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
 /// Every fact that a rule may ask of a pass, so that a pass without it is empty, not an error.
 fn pass_defaults() -> Map<String, Value> {
     let mut facts = Map::new();
-    for text in ["id", "plate", "category", "from", "to", "patient", "ward", "role", "certificate", "format", "kind"] {
+    for text in
+        ["id", "plate", "category", "from", "to", "patient", "ward", "role", "certificate", "format", "kind"]
+    {
         facts.insert(text.into(), json!(""));
     }
     for number in ["crew", "uses"] {

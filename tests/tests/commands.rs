@@ -1,0 +1,108 @@
+//! The commands as their users run them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kakou_tests::daemon::programs;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn kakou(arguments: &[&str]) -> Output {
+    Command::new(programs().join("kakou")).args(arguments).output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last)
+        .unwrap_or_else(|e| panic!("{e}: {text} {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+#[test]
+fn a_pass_is_issued_and_verified_and_a_changed_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, trust, qr) =
+        (path(folder.path(), "a.pk8"), path(folder.path(), "trust.json"), path(folder.path(), "a.svg"));
+    let made = kakou(&["pass", "key", "--out", &key, "--trust", &trust, "--usage", "vehicle-pass"]);
+    assert!(made.status.success(), "{made:?}");
+    let fields =
+        ["plate=辽P12345", "category=emergency-supplies", "from=211400", "to=210100", "uses=1", "crew=2"];
+    let issue = [
+        &["pass", "issue", "--key", &key, "--kind", "vehicle-pass", "--qr", &qr, "--json"],
+        fields.as_slice(),
+    ]
+    .concat();
+    let text = json(&kakou(&issue))["text"].as_str().unwrap().to_owned();
+    assert!(std::fs::read_to_string(&qr).unwrap().starts_with("<svg"));
+
+    let good = kakou(&["verify", &text, "--trust", &trust, "--json"]);
+    assert_eq!(good.status.code(), Some(0));
+    let report = json(&good);
+    assert_eq!(
+        (&report["verified"], &report["code"], &report["format"]),
+        (&true.into(), &"OK".into(), &"KP1".into())
+    );
+    assert_eq!(report["claims"]["plate"], "辽P12345");
+
+    let flipped = text[..text.len() - 3].to_owned() + "000";
+    let bad = kakou(&["verify", &flipped, "--trust", &trust, "--json"]);
+    assert_eq!((bad.status.code(), &json(&bad)["code"]), (Some(3), &Value::from("C_BADSIG")));
+    let late = kakou(&["verify", &text, "--trust", &trust, "--at", "2040-01-01T00:00:00Z", "--json"]);
+    assert_eq!((late.status.code(), &json(&late)["code"]), (Some(3), &Value::from("C_EXPIRED")));
+    assert_eq!(kakou(&["verify", &text]).status.code(), Some(2), "a trust list is needed");
+    assert_eq!(kakou(&["verify", &text, "--trust", "/nowhere"]).status.code(), Some(2));
+    let wrong = kakou(&["pass", "issue", "--key", &key, "--kind", "vehicle-pass", "plate=辽P12345"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("field category is missing"), "{wrong:?}");
+}
+
+#[test]
+fn profiles_are_checked_with_line_and_allowed_values() {
+    assert!(kakou(&["profile", "check", "--json"]).status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "bad.toml");
+    let shipped = String::from_utf8(kakou(&["profile", "show", "school-gate"]).stdout).unwrap();
+    std::fs::write(&file, shipped.replace("kind = \"temperature\"", "kind = \"thermometer\"")).unwrap();
+    let bad = kakou(&["profile", "check", &file]);
+    let text = String::from_utf8_lossy(&bad.stdout).into_owned();
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text.contains("bad.toml:") && text.contains("allowed: scan, temperature"), "{text}");
+}
+
+#[test]
+fn help_teaches() {
+    for arguments in
+        [&["--help"][..], &["demo", "--help"], &["verify", "--help"], &["pass", "issue", "--help"]]
+    {
+        let help = kakou(arguments);
+        assert!(help.status.success() && help.stdout.len() > 200, "{arguments:?}");
+    }
+    assert!(String::from_utf8_lossy(&kakou(&["openapi"]).stdout).contains("/api/v1/lanes/{lane}/actions"));
+}
+
+#[test]
+fn the_demo_runs_by_itself_and_loses_nothing() {
+    for separator in [false, true] {
+        let mut arguments = vec!["demo"];
+        if separator {
+            arguments.push("--");
+        }
+        arguments.extend(["--headless", "--seconds", "8", "--json"]);
+        let demo = kakou(&arguments);
+        let figures = json(&demo);
+        assert!(demo.status.success(), "{demo:?}");
+        let at_least =
+            |key: &str, least: u64| assert!(figures[key].as_u64().unwrap() >= least, "{key}: {figures}");
+        for (key, least) in
+            [("visits", 3), ("admit", 1), ("events", 10), ("published", 10), ("receipted", 10)]
+        {
+            at_least(key, least);
+        }
+        for key in ["refer", "hold", "deny", "seals", "photos", "rss_mb"] {
+            assert!(figures[key].is_number(), "{key}: {figures}");
+        }
+        assert_eq!(figures["lost"], 0, "{figures}");
+    }
+}
