@@ -71,7 +71,8 @@ async fn browser() -> Option<Browser> {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--window-size=1024,600",
+        // The window of a kiosk has no bars; here they take 139 of 739 pixels.
+        "--window-size=1024,739",
         profile_argument.as_str(),
     ] {
         wishes.add_arg(argument).unwrap();
@@ -87,6 +88,12 @@ fn pictures() -> PathBuf {
     folder
 }
 
+/// A test id, perhaps with further attributes, as a CSS selector.
+fn css(selector: &str) -> String {
+    let (id, rest) = selector.split_at(selector.find('[').unwrap_or(selector.len()));
+    format!("[data-testid=\"{id}\"]{rest}")
+}
+
 impl Browser {
     async fn open(&self, path: &str) {
         self.driver.goto(format!("{}{path}", self.base)).await.unwrap();
@@ -96,12 +103,7 @@ impl Browser {
     }
     /// Waits for an element, by its test id and further attributes.
     async fn find(&self, selector: &str) -> WebElement {
-        let css = if selector.contains('[') && !selector.starts_with('[') {
-            let (id, rest) = selector.split_at(selector.find('[').unwrap());
-            format!("[data-testid=\"{id}\"]{rest}")
-        } else {
-            format!("[data-testid=\"{selector}\"]")
-        };
+        let css = css(selector);
         let found =
             self.driver.query(By::Css(css.as_str())).wait(LIMIT, Duration::from_millis(30)).first().await;
         match found {
@@ -112,13 +114,14 @@ impl Browser {
             }
         }
     }
+    /// Clicks as soon as the element takes a click: a screen may be drawn anew at any moment.
     async fn click(&self, selector: &str) {
-        let element = self.find(selector).await;
-        element.wait_until().wait(LIMIT, Duration::from_millis(30)).clickable().await.unwrap();
-        // A screen may be drawn anew between the look and the click.
-        if element.click().await.is_err() {
-            self.find(selector).await.click().await.unwrap();
-        }
+        self.find(selector).await;
+        wait_for(selector, async || match self.driver.find(By::Css(css(selector).as_str())).await {
+            Ok(element) => element.click().await.is_ok(),
+            Err(_) => false,
+        })
+        .await;
     }
     async fn type_into(&self, selector: &str, text: &str) {
         self.find(selector).await.send_keys(text).await.unwrap();
