@@ -5,11 +5,16 @@
 //! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
 
+mod upkeep;
+
+pub use upkeep::free_bytes;
+use upkeep::make_reserve;
+
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
-use crate::store::retention::{self, Delivered};
+use crate::store::retention::Delivered;
 use crate::store::{StoreError, photos::Photos};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
@@ -45,8 +50,6 @@ const PROBE: Duration = Duration::from_secs(1);
 const TEND: Duration = Duration::from_secs(10);
 /// A head of the chain is signed at least this often.
 const SIGN_EVERY: u64 = 256;
-/// A file that is given up when the disk is full, so that the journal can still say so.
-const RESERVE: &str = "reserve";
 
 /// What the engine is asked.
 pub enum Work {
@@ -292,15 +295,6 @@ impl Engine {
             if stop {
                 return self.finish();
             }
-        }
-    }
-
-    /// Folds the log back when nobody waits, or when it has become long.
-    fn fold(&mut self, quiet: bool) {
-        let frames = self.journal.log_frames();
-        let due = frames > journal::WAL_FRAMES_MAX || (quiet && frames > journal::WAL_FRAMES);
-        if due && let Err(e) = self.journal.fold() {
-            log::warn!("the log of the journal was not folded back: {e}");
         }
     }
 
@@ -568,89 +562,6 @@ impl Engine {
         self.closed_view.send_replace(code);
     }
 
-    /// Tries to write again. On a full disk the reserve is given up, so that the journal itself can
-    /// say what happened and shed what it may; the lanes open when there is real room.
-    fn probe(&mut self) {
-        let now = self.parts.clock.now();
-        let free = free_bytes(&self.parts.data).unwrap_or(0);
-        let data = json!({ "code": Code::X_STORAGE, "free_bytes": free });
-        let event = NewEvent {
-            kind: "storage".into(),
-            class: Class::Verdict,
-            lane: None,
-            visit: None,
-            audience: vec!["ops".into()],
-            data,
-        };
-        let mut pending = Pending::default();
-        if free < 2 * self.parts.retention.reserve_bytes {
-            if std::fs::remove_file(self.parts.data.join(RESERVE)).is_ok() {
-                log::error!("the disk is full: the reserve was given up; make room or shorten retention");
-                if self.append(&[event], &now).and_then(|()| self.commit()).is_err() {
-                    let rolled_back = self.journal.roll_back();
-                    self.give_up(rolled_back);
-                }
-            }
-            match self.relieve() {
-                Ok(shed) => self.parts.metrics.add("journal_shed_total", shed),
-                Err(e) => log::warn!("nothing could be shed: {e}"),
-            }
-            return;
-        }
-        self.closed = None;
-        let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
-        match done.and_then(|()| self.commit()) {
-            Ok(()) => {
-                log::warn!("recording works again, the lanes are open");
-                self.close(None);
-                make_reserve(&self.parts);
-                self.act(pending, &now);
-                self.show_all(&now);
-            }
-            Err(trouble) => self.fail(&trouble, pending),
-        }
-    }
-
-    fn relieve(&mut self) -> rusqlite::Result<u64> {
-        self.journal.begin()?;
-        let done = retention::purge(self.journal.connection(), self.parts.retention.delivered, i64::MAX)
-            .and_then(|purged| Ok(purged + retention::shed(self.journal.connection())?));
-        match done.and_then(|n| self.journal.commit().map(|()| n)) {
-            Ok(n) => Ok(n),
-            Err(e) => {
-                self.journal.roll_back()?;
-                Err(e)
-            }
-        }
-    }
-
-    /// Keeps the journal within its limits, one round at a time.
-    fn tend(&mut self) {
-        let now = self.parts.clock.now();
-        self.show_all(&now);
-        if self.closed.is_some() {
-            return;
-        }
-        let r = self.parts.retention;
-        let before = now.wall_ms.map_or(0, |ms| ms - r.keep_days * 86_400_000);
-        let round = |journal: &mut Journal| -> rusqlite::Result<(u64, u64)> {
-            let over = retention::used_bytes(journal.connection())? > r.max_bytes;
-            journal.begin()?;
-            let purged =
-                retention::purge(journal.connection(), r.delivered, if over { i64::MAX } else { before })?;
-            let shed = if over && purged == 0 { retention::shed(journal.connection())? } else { 0 };
-            journal.commit()?;
-            Ok((purged, shed))
-        };
-        match round(&mut self.journal) {
-            Ok((purged, shed)) => {
-                self.parts.metrics.add("journal_purged_total", purged);
-                self.parts.metrics.add("journal_shed_total", shed);
-            }
-            Err(e) => self.fail(&Trouble::Sqlite(e), Pending::default()),
-        }
-    }
-
     fn finish(mut self) {
         self.sign_now = true;
         let done = self.journal.begin().map_err(Trouble::Sqlite).and_then(|()| self.commit());
@@ -667,28 +578,6 @@ enum Trouble {
     Sqlite(rusqlite::Error),
     #[error(transparent)]
     Records(RecordsFault),
-}
-
-fn make_reserve(parts: &Parts) {
-    let path = parts.data.join(RESERVE);
-    let bytes = parts.retention.reserve_bytes;
-    let room = free_bytes(&parts.data).is_some_and(|free| free > 2 * bytes);
-    if path.exists() || !room || bytes == 0 {
-        return;
-    }
-    let made = std::fs::File::create(&path).and_then(|file| {
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-        file.sync_all()
-    });
-    if let Err(e) = made {
-        log::warn!("no reserve could be made for a full disk: {e}");
-    }
-}
-
-/// Free bytes of the disk that holds a folder.
-pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    Some(stat.f_bavail * stat.f_frsize)
 }
 
 /// The photographs of a data folder, for the drivers.

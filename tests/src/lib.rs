@@ -9,4 +9,5 @@ pub mod hcert_case;
 pub mod hcert_make;
 pub mod mqtt;
 pub mod passes;
+pub mod profiles;
 pub mod wait;

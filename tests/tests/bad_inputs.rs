@@ -6,29 +6,11 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
-use kakou_tests::{passes, wait};
+use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-const PROFILE: &str = r#"
-id = "fast"
-title = { zh = "快", en = "Fast" }
-direction = "in"
-on_doubt = "HOLD"
-[[step]]
-kind = "scan"
-accepts = ["resident-card"]
-[[step]]
-kind = "verify"
-lists = ["status"]
-[[step]]
-kind = "decide"
-[[step]]
-kind = "actuate"
-device = "barrier"
-"#;
 
 struct Gate {
     gateway: Gateway,
@@ -47,7 +29,8 @@ fn gate() -> Gate {
 fn gate_in(place: &Path, folder: tempfile::TempDir) -> Gate {
     let place = place.join("gw");
     std::fs::create_dir_all(&place).unwrap();
-    std::fs::write(place.join("fast.toml"), PROFILE).unwrap();
+    let profile = profiles::lane("fast", &["resident-card"], &["status"], "", true);
+    std::fs::write(place.join("fast.toml"), profile).unwrap();
     let tables = officers() + "[retention]\nreserve_mb = 1\n";
     let plan =
         Plan { http: true, tables, ..Plan::default() }.lane("lane-1", "fast.toml", &["scanner", "barrier"]);

@@ -10,26 +10,12 @@ use kakou_gateway::upstream::tls;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan};
+use kakou_tests::profiles;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// Every code gives an event: a verdict on an id that nobody knows.
-const PROFILE: &str = r#"
-id = "count"
-title = { zh = "数", en = "Count" }
-direction = "in"
-on_doubt = "HOLD"
-[[step]]
-kind = "scan"
-accepts = ["opaque"]
-[[step]]
-kind = "verify"
-[[step]]
-kind = "decide"
-"#;
 
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<BTreeMap<(u64, u64), u32>>>);
@@ -90,7 +76,9 @@ async fn ten_thousand_events_survive_twenty_kills_of_the_broker() {
         tokio::spawn(listen::run(listen, Consumer::default(), Box::new(seen.clone()), tally, cancel.clone()));
     tokio::time::timeout(Duration::from_secs(10), tallied.wait_for(|t| t.subscribed)).await.unwrap().unwrap();
 
-    std::fs::write(folder.path().join("count.toml"), PROFILE).unwrap();
+    // Every code gives an event: a verdict on an id that nobody knows.
+    let profile = profiles::lane("count", &["opaque"], &[], "", false);
+    std::fs::write(folder.path().join("count.toml"), profile).unwrap();
     let tables = format!(
         "[upstream]\nbroker = \"mqtts://127.0.0.1:{}\"\nca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\nbatch = 20\n",
         broker.port,

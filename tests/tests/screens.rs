@@ -153,7 +153,7 @@ impl Browser {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn school_gate_with_override_language_and_network() {
-    let Some(b) = browser().await else { return };
+    let Some(mut b) = browser().await else { return };
     b.open("/lane/school-1").await;
     b.find("prompt").await;
     b.picture("school-idle").await;
@@ -199,6 +199,15 @@ async fn school_gate_with_override_language_and_network() {
     b.present("school-1", "pupil-yellow").await;
     b.find("verdict[data-outcome=\"REFER\"]").await;
     b.picture("school-refer").await;
+    let port = b.base.rsplit(':').next().unwrap().parse().unwrap();
+    drop(b.demo);
+    b.demo = Process(Command::new("true").spawn().unwrap());
+    b.find("banner-lost").await;
+    assert!(b.driver.find(By::Css(css("verdict").as_str())).await.is_err(), "no verdict stays");
+    b.picture("school-lost").await;
+    b.demo = start_demo(port);
+    b.find("prompt").await;
+    b.picture("school-back").await;
     b.end().await;
 }
 

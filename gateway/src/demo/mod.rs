@@ -123,7 +123,8 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     if wishes.headless {
         script::play(&world, &running, Duration::from_secs(wishes.seconds)).await;
     } else {
-        drop(tokio::signal::ctrl_c().await);
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = term.recv() => {} }
     }
     settle(&running, &tallied).await;
     let report = report(&running, &tallied, folder.path());

@@ -18,7 +18,7 @@ use kakou_gateway::upstream::{self, Link, LinkState};
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::figures::{Missing, finish, percentiles, round, say};
-use kakou_tests::{hcert_make, mqtt, passes, wait};
+use kakou_tests::{hcert_make, mqtt, passes, profiles, wait};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, Ed25519KeyPair, UnparsedPublicKey};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -128,25 +128,6 @@ fn verification(bars: &mut Bars) -> Result<Duration, Missing> {
     Ok(Duration::from_secs_f64(b / 1e6))
 }
 
-const FAST_PROFILE: &str = r#"
-id = "fast"
-title = { zh = "快", en = "Fast" }
-direction = "in"
-on_doubt = "HOLD"
-[[step]]
-kind = "scan"
-accepts = ["resident-card"]
-[[step]]
-kind = "verify"
-lists = ["status", "revocation", "hold"]
-[[step]]
-kind = "decide"
-rules = [{ code = "H_RED", when = 'health.colour == "red"' }]
-[[step]]
-kind = "actuate"
-device = "barrier"
-"#;
-
 /// A bare fdatasync of a page of a file that has its size already.
 fn bare_sync(folder: &Path, times: usize) -> Result<Vec<Duration>, Missing> {
     let file = File::create(folder.join("page"))?;
@@ -165,7 +146,8 @@ fn bare_sync(folder: &Path, times: usize) -> Result<Vec<Duration>, Missing> {
 /// (b) The last byte of a code until the relay's frame has been written.
 fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("fast.toml"), FAST_PROFILE)?;
+    let fast = profiles::lane("fast", &["resident-card"], &["status", "revocation", "hold"], "", true);
+    std::fs::write(folder.path().join("fast.toml"), fast)?;
     let plan = Plan::default().lane("lane-1", "fast.toml", &["scanner", "barrier"]);
     let mut gateway = Gateway::prepare(folder.path(), plan);
     let issuer = passes::issuer();

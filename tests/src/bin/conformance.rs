@@ -7,6 +7,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::figures::{Missing, finish, say};
 use kakou_tests::hcert_case::{Case, load};
+use kakou_tests::profiles;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,23 +34,6 @@ enum Kind {
     /// EU Digital COVID Certificates.
     Hcert,
 }
-
-/// A lane that judges the pass and nothing else.
-const PROFILE: &str = r#"
-id = "conformance"
-title = { zh = "核验", en = "Verification" }
-direction = "in"
-on_doubt = "HOLD"
-same_read_s = 0
-same_result_s = 0
-[[step]]
-kind = "scan"
-accepts = ["hcert-test", "hcert-vaccination", "hcert-recovery"]
-[[step]]
-kind = "verify"
-[[step]]
-kind = "decide"
-"#;
 
 #[derive(Default)]
 struct Tally {
@@ -130,7 +114,9 @@ fn through_lane(cases: &[Case], begun: Instant) -> Result<Vec<Value>, Missing> {
             Err(r) => r.code.word(),
         };
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("profile.toml"), PROFILE)?;
+        let accepts = ["hcert-test", "hcert-vaccination", "hcert-recovery"];
+        let profile = profiles::lane("conformance", &accepts, &[], "", false);
+        std::fs::write(folder.path().join("profile.toml"), profile)?;
         let at = kakou_core::time::rfc3339(clock);
         let plan =
             Plan { clock: format!("[clock]\nsource = \"fixed\"\nfixed_at = \"{at}\""), ..Plan::default() };

@@ -13,7 +13,7 @@ use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::figures::{Missing, finish, round, say};
-use kakou_tests::{passes, wait};
+use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,44 +38,6 @@ struct Arguments {
 
 const FAST: [&str; 3] = ["fast-1", "fast-2", "fast-3"];
 const PHOTO: &str = "photo-1";
-
-const FAST_PROFILE: &str = r#"
-id = "fast"
-title = { zh = "快", en = "Fast" }
-direction = "in"
-on_doubt = "HOLD"
-[[step]]
-kind = "scan"
-accepts = ["resident-card"]
-[[step]]
-kind = "verify"
-[[step]]
-kind = "decide"
-[[step]]
-kind = "actuate"
-device = "barrier"
-"#;
-
-const PHOTO_PROFILE: &str = r#"
-id = "photo"
-title = { zh = "照", en = "Photo" }
-direction = "in"
-on_doubt = "HOLD"
-[[step]]
-kind = "scan"
-accepts = ["resident-card"]
-[[step]]
-kind = "photo"
-device = "camera"
-photos = [{ value = "closeup", zh = "特写", en = "Close-up" }]
-[[step]]
-kind = "verify"
-[[step]]
-kind = "decide"
-[[step]]
-kind = "actuate"
-device = "barrier"
-"#;
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
@@ -174,8 +136,10 @@ fn verify(gateway: &Gateway) -> Result<chain::Verified, Missing> {
 fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("fast.toml"), FAST_PROFILE)?;
-    std::fs::write(folder.path().join("photo.toml"), PHOTO_PROFILE)?;
+    let fast = profiles::lane("fast", &["resident-card"], &[], "", true);
+    std::fs::write(folder.path().join("fast.toml"), fast)?;
+    let photo = profiles::lane("photo", &["resident-card"], &[], profiles::PHOTO_STEP, true);
+    std::fs::write(folder.path().join("photo.toml"), photo)?;
     let mut plan = Plan { http: true, tables: officers(), ..Plan::default() };
     for lane in FAST {
         plan = plan.lane(lane, "fast.toml", &["scanner", "barrier"]);
