@@ -2,9 +2,10 @@
 //! name and counters: never an id, a test or a reason.
 
 use super::action::OVERRIDE_REASONS;
-use super::visit::{Actuation, PhotoState, Stage, Visit};
+use super::visit::{Actuation, PhotoState, Seal, Stage, Visit};
 use super::{Lane, RECENT};
 use crate::codes::{Code, Outcome, Rank};
+use crate::pass::kp1;
 use crate::profile::{Choice, Input, Step, StepKind};
 use crate::screening::State;
 use crate::text::Text;
@@ -158,8 +159,8 @@ fn visit_view(lane: &Lane, v: &Visit) -> Value {
             "mdeg": r.mdeg, "state": if r.state == State::Env || r.state == State::None { "fault" } else { r.state.word() },
             "at": r.at_ms.map(rfc3339), "device": r.device, "try": i + 1 })).collect::<Vec<_>>(),
         "answers": v.answers.iter().map(|(q, a)| json!({
-            "question": q, "label": step_title(lane, q), "value": a })).collect::<Vec<_>>(),
-        "seals": v.seals,
+            "question": q, "label": step_title(lane, q), "value": a, "text": answer_text(lane, q, a) })).collect::<Vec<_>>(),
+        "seals": v.seals.iter().map(|s| seal_view(lane, s)).collect::<Vec<_>>(),
         "photos": v.photos.iter().map(|(role, slot)| json!({
             "role": role, "label": choice(role), "state": slot.state,
             "sha256": slot.photo.as_ref().map(|p| &p.sha256),
@@ -201,8 +202,46 @@ fn pass_facts(v: &Visit) -> Vec<Value> {
     };
     SHOWN
         .iter()
-        .filter_map(|(name, zh, en)| Some(json!({ "label": Text::new(*zh, *en), "value": fact(name)? })))
+        .filter_map(|(name, zh, en)| {
+            let value = fact(name)?;
+            let text = kp1::category_text(&value);
+            Some(json!({ "label": Text::new(*zh, *en), "value": value, "text": text }))
+        })
         .collect()
+}
+
+/// An answer as the question offered it.
+fn answer_text(lane: &Lane, question: &str, answer: &str) -> Option<Text> {
+    let step = lane.setup.profile.steps.iter().find(|s| s.id == question)?;
+    match &step.kind {
+        StepKind::Question { input: Input::Choice(choices) } => chosen(choices, answer),
+        StepKind::Question { .. }
+        | StepKind::Scan { .. }
+        | StepKind::Temperature { .. }
+        | StepKind::Verify { .. }
+        | StepKind::Decide { .. }
+        | StepKind::Actuate { .. }
+        | StepKind::Seal { .. }
+        | StepKind::Photo { .. }
+        | StepKind::Confirm { .. }
+        | StepKind::Print { .. } => None,
+    }
+}
+
+fn chosen(choices: &[Choice], value: &str) -> Option<Text> {
+    choices.iter().find(|c| c.value == value).map(Choice::text)
+}
+
+/// A seal with the words for its place and kind.
+fn seal_view(lane: &Lane, seal: &Seal) -> Value {
+    let mut out = json!(seal);
+    for step in &lane.setup.profile.steps {
+        if let StepKind::Seal { doors, kinds, .. } = &step.kind {
+            out["door_text"] = json!(chosen(doors, &seal.door));
+            out["kind_text"] = json!(chosen(kinds, &seal.kind));
+        }
+    }
+    out
 }
 
 fn photo_reason(reason: &str) -> Text {

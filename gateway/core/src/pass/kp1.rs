@@ -11,6 +11,7 @@ use super::cbor::{self, CborError, Value};
 use super::cose::{self, Alg};
 use super::cwt::{BadClaim, Cwt};
 use super::trust::Usage;
+use crate::text::Text as Words;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value as Json, json};
 
@@ -65,6 +66,17 @@ const KINDS: [(Usage, &str); 8] = [
 ];
 
 const CATEGORIES: &[&str] = &["emergency-supplies", "emergency-bulk", "resident-car", "transit"];
+
+/// A category of vehicles as staff read it.
+pub fn category_text(word: &str) -> Option<Words> {
+    match word {
+        "emergency-supplies" => Some(Words::new("紧急物资车辆", "Emergency supplies")),
+        "emergency-bulk" => Some(Words::new("紧急物资散货车辆", "Emergency bulk goods")),
+        "resident-car" => Some(Words::new("居民车辆", "Resident car")),
+        "transit" => Some(Words::new("过境车辆", "Transit")),
+        _ => None,
+    }
+}
 
 /// Every field of every kind.
 const FIELDS: &[Field] = &[
