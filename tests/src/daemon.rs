@@ -234,7 +234,7 @@ impl Gateway {
     /// Waits for so many events of a kind.
     pub fn await_events(&self, kind: &str, count: usize) -> Vec<Value> {
         let found =
-            wait::try_until(Duration::from_secs(20), || Some(self.events(kind)).filter(|e| e.len() >= count));
+            wait::try_until(Duration::from_secs(60), || Some(self.events(kind)).filter(|e| e.len() >= count));
         found.unwrap_or_else(|| panic!("{count} events `{kind}` did not come; log:\n{}", self.log()))
     }
 }

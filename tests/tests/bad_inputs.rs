@@ -62,7 +62,7 @@ impl Gate {
         self.admitted += 1;
         let card = self.card(&format!("good-{}", self.admitted));
         self.scanner.scan(&card).unwrap();
-        let admitted = wait::try_until(Duration::from_secs(10), || {
+        let admitted = wait::try_until(Duration::from_secs(40), || {
             let admits =
                 self.gateway.events("transaction").iter().filter(|e| e["data"]["outcome"] == "ADMIT").count();
             (admits >= self.admitted).then_some(())
@@ -98,10 +98,10 @@ fn noise_floods_and_broken_codes_at_the_port() {
         let before = (g.counter(counter), errors(&g));
         g.scanner.raw(&bytes).unwrap();
         if counter.ends_with("_total") {
-            wait::until(what, Duration::from_secs(10), || (g.counter(counter) > before.0).then_some(()));
+            wait::until(what, Duration::from_secs(40), || (g.counter(counter) > before.0).then_some(()));
         } else if !counter.is_empty() {
             g.scanner.raw(b"\r").unwrap();
-            wait::until(what, Duration::from_secs(10), || (errors(&g) > before.1).then_some(()));
+            wait::until(what, Duration::from_secs(40), || (errors(&g) > before.1).then_some(()));
         }
         g.goes_on(what);
     }
@@ -209,7 +209,7 @@ fn bad_lists_are_refused_and_the_good_ones_stay() {
     ];
     for (n, (file, text)) in cases.iter().enumerate() {
         std::fs::write(lists.join(file), text).unwrap();
-        wait::until(text, Duration::from_secs(10), || {
+        wait::until(text, Duration::from_secs(40), || {
             (g.counter("list_refused_total") > n as u64).then_some(())
         });
         g.goes_on(text);
@@ -266,7 +266,7 @@ fn an_unreadable_key_or_a_foreign_journal_is_said_plainly() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let code = wait::until("the end", Duration::from_secs(20), || child.try_wait().ok().flatten()).code();
+        let code = wait::until("the end", Duration::from_secs(40), || child.try_wait().ok().flatten()).code();
         (code, std::io::read_to_string(child.stderr.take().unwrap()).unwrap())
     };
     std::fs::create_dir_all(gateway.data().join("keys")).unwrap();
@@ -308,7 +308,7 @@ fn a_full_disk_holds_the_lanes_loudly_and_room_opens_them_again() {
         let mut file = std::fs::File::create(&filling).unwrap();
         while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
         let mut n = 0;
-        wait::until("closed lanes", Duration::from_secs(20), || {
+        wait::until("closed lanes", Duration::from_secs(40), || {
             n += 1;
             let card = g.card(&format!("full-{n}"));
             g.scanner.scan(&card).unwrap();
@@ -322,7 +322,7 @@ fn a_full_disk_holds_the_lanes_loudly_and_room_opens_them_again() {
         assert!(g.gateway.log().contains("the reserve was given up"));
         std::fs::remove_file(&filling).unwrap();
         let open =
-            wait::try_until(Duration::from_secs(20), || (g.status()["store"]["state"] == "ok").then_some(()));
+            wait::try_until(Duration::from_secs(40), || (g.status()["store"]["state"] == "ok").then_some(()));
         assert!(open.is_some(), "the lanes stay closed; log:\n{}", g.gateway.log());
         g.admitted =
             g.gateway.events("transaction").iter().filter(|e| e["data"]["outcome"] == "ADMIT").count();

@@ -29,7 +29,7 @@ struct Browser {
     _profile: tempfile::TempDir,
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn start_demo(port: u16) -> Process {
     let child = Command::new(programs().join("kakou"))

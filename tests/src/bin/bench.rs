@@ -6,7 +6,6 @@ use kakou_core::evidence::GatewayKey;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustFile, TrustList};
 use kakou_core::pass::{Check, check};
-use kakou_drivers::sim::Pty;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
@@ -25,12 +24,11 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{self, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -145,46 +143,6 @@ fn bare_sync(folder: &Path, times: usize) -> Result<Vec<Duration>, Missing> {
     Ok(out)
 }
 
-/// A relay board that is looked at without sleeping: how long this program takes to wake is no part
-/// of the gateway's time.
-struct WatchedRelay {
-    pty: Pty,
-    port: File,
-    bytes: Vec<u8>,
-}
-
-impl WatchedRelay {
-    fn new(link: &Path) -> Result<Self, Missing> {
-        let pty = Pty::new(link)?;
-        let port = pty.handle()?;
-        rustix::fs::fcntl_setfl(&port, rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::RDWR)?;
-        Ok(Self { pty, port, bytes: Vec::new() })
-    }
-
-    /// Answers frames until a pulse has come; gives the moment of its last byte.
-    fn pulse(&mut self, limit: Duration) -> Result<Instant, Missing> {
-        let end = Instant::now() + limit;
-        let mut chunk = [0; 64];
-        while Instant::now() < end {
-            if let Ok(n) = (&self.port).read(&mut chunk) {
-                let at = Instant::now();
-                self.bytes.extend_from_slice(&chunk[..n]);
-                if self.bytes.len() >= 8 {
-                    let frame: Vec<u8> = self.bytes.drain(..8).collect();
-                    // Looks whether the board is there come between visits and stay unanswered.
-                    let pulse = frame[1] == 0x05;
-                    if pulse {
-                        (&self.port).write_all(&frame)?;
-                        return Ok(at);
-                    }
-                }
-            }
-            std::hint::spin_loop();
-        }
-        Err(Missing(format!("the barrier at {} did not open", self.pty.path().display())))
-    }
-}
-
 /// (b) The last byte of a code until the relay's frame has been written.
 fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
     let folder = tempfile::tempdir()?;
@@ -198,10 +156,13 @@ fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
     passes::list(&gateway.lists(), "status", residents);
     passes::list(&gateway.lists(), "revocation", Map::new());
     passes::list(&gateway.lists(), "hold", Map::new());
-    let mut relay = WatchedRelay::new(&gateway.device("lane-1", "barrier"))?;
+    let (tx, pulses) = mpsc::channel();
+    let _relay = RelaySim::new(&gateway.device("lane-1", "barrier"), move |p| {
+        assert!(tx.send(p.at).is_ok() || p.ms > 0)
+    })?;
     let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1)?;
     gateway.start();
-    gateway.await_events("device", 1);
+    gateway.await_events("device", 2);
     let (mut times, mut sync) = (Vec::new(), Vec::new());
     for n in 0..600 {
         let card = passes::pass(&issuer, "resident-card", json!({ "id": format!("R-{n}") }));
@@ -211,7 +172,9 @@ fn verdicts(bars: &mut Bars, bare_verify: Duration) -> Result<(), Missing> {
         std::thread::park_timeout(Duration::from_millis(3));
         let from = Instant::now();
         scanner.raw(last.as_bytes())?;
-        let at = relay.pulse(Duration::from_secs(5))?;
+        let at = pulses
+            .recv_timeout(Duration::from_secs(5))
+            .map_err(|_| Missing("the barrier did not open".into()))?;
         if n >= 50 {
             times.push(at - from);
         }
