@@ -63,8 +63,6 @@ pub enum Work {
     Receipted(Class, u64, u64),
     /// New keys.
     Trust(Arc<TrustList>),
-    /// Lists changed: look at them anew.
-    Lists,
     /// Store, answer, end.
     Stop,
 }
@@ -387,7 +385,7 @@ impl Engine {
                 self.trust = trust;
                 Ok(())
             }
-            Work::Lists | Work::Stop => Ok(()),
+            Work::Stop => Ok(()),
         }
     }
 

@@ -73,17 +73,17 @@ impl Watch {
     }
 
     /// Takes over every other list whose file is new.
-    pub fn lists(&mut self) -> bool {
+    pub fn lists(&mut self) {
         let mut new = FILES.map(|name| self.folder.join(format!("{name}.json"))).to_vec();
         new.retain(|path| self.changed(path));
         if new.is_empty() {
-            return false;
+            return;
         }
         let mut lists = match Lists::open(&self.data) {
             Ok(lists) => lists,
             Err(e) => {
                 self.refuse(&self.data, &e.to_string());
-                return false;
+                return;
             }
         };
         for path in new {
@@ -98,7 +98,6 @@ impl Watch {
                 Err(e) => self.refuse(&path, &e.to_string()),
             }
         }
-        true
     }
 
     fn refuse(&self, path: &Path, why: &str) {
@@ -117,18 +116,16 @@ pub async fn run(
     loop {
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(LOOK) => {} }
         let looked = tokio::task::spawn_blocking(move || {
-            let (keys, lists) = (watch.trust(), watch.lists());
-            (watch, keys, lists)
+            let keys = watch.trust();
+            watch.lists();
+            (watch, keys)
         });
-        let Ok((back, keys, lists)) = looked.await else { return };
+        let Ok((back, keys)) = looked.await else { return };
         watch = back;
         if let Some(keys) = keys {
             let keys = Arc::new(keys);
             trust.send_replace(keys.clone());
             drop(engine.try_send(Work::Trust(keys)));
-        }
-        if lists {
-            drop(engine.try_send(Work::Lists));
         }
     }
 }

@@ -5,7 +5,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use axum::http::{HeaderMap, header};
 use kakou_core::ids::OfficerId;
-use kakou_core::lane::action::{Officer, Role};
+use kakou_core::lane::action::Officer;
 use kakou_core::pass::hex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeMap;
@@ -136,11 +136,6 @@ impl Officers {
         session.used = Instant::now();
         let entry = self.entries.iter().find(|o| o.id == session.officer)?;
         Some((Officer { id: entry.id.clone(), role: entry.role }, entry.name.clone()))
-    }
-
-    /// An officer's role.
-    pub fn role(&self, id: &OfficerId) -> Option<Role> {
-        self.find(id).map(|o| o.role)
     }
 }
 

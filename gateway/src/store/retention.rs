@@ -7,7 +7,7 @@
 use super::outbox;
 use kakou_core::event::Class;
 use kakou_core::evidence::Hash;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 /// Rows per round, so that lanes never wait for a purge.
 const ROUND: i64 = 2_000;
@@ -87,9 +87,4 @@ pub fn shed(connection: &Connection) -> rusqlite::Result<u64> {
         return Ok(rows.len() as u64);
     }
     Ok(0)
-}
-
-/// The oldest event's time, for the status page.
-pub fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    connection.query_row("SELECT at_ms FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()
 }

@@ -434,6 +434,7 @@ impl Lane {
         act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket })
     }
 
+    /// Acts on the visit at its step, which must be one.
     fn with_step(
         &mut self,
         now: &Now,
@@ -441,10 +442,9 @@ impl Lane {
         out: &mut Outbound,
         act: impl FnOnce(&mut Cx<'_>) -> Result<Flow, RecordsFault>,
     ) -> Result<Flow, RecordsFault> {
-        let visit = self.state.visit.as_mut().expect("a step belongs to a visit");
-        let step = &self.setup.profile.steps[visit.step];
-        let next_ticket = &mut self.state.next_ticket;
-        act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket })
+        let at = self.state.visit.as_ref().map(|v| v.step);
+        assert!(at.is_some_and(|at| at < self.setup.profile.steps.len()), "a step belongs to a visit");
+        self.with_visit(now, records, out, act)
     }
 
     fn apply(&mut self, flow: Flow) {
