@@ -35,6 +35,14 @@ pub fn programs() -> &'static Path {
             "kakou",
         ];
         build.current_dir(root).args(wanted);
+        // What cargo tells the program that it runs would look like a change to some build scripts,
+        // and everything above them would be built again.
+        for (name, _) in std::env::vars_os() {
+            let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+            if name.to_str().is_some_and(|n| told.iter().any(|t| n.starts_with(t))) {
+                build.env_remove(name);
+            }
+        }
         if release() {
             build.arg("--release");
         }
