@@ -21,9 +21,8 @@ use kakou_drivers::Sink;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -155,21 +154,24 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         upstream: word_rx,
         retention: settings.retention,
     };
-    let (inlet, work) = sync_channel(engine::QUEUE);
+    let (inlet, work) = mpsc::channel(engine::QUEUE);
     let (core, outlook) = Engine::open(parts)?;
     let failed = CancellationToken::new();
     let guard = failed.clone().drop_guard();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    let gate = runtime.handle().clone();
     let thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || {
-            core.run(&work);
+            runtime.block_on(core.run(work));
             drop(guard);
         })
         .map_err(StartError::Thread)?;
 
     let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
     let sink = sink(inlet.clone(), metrics.clone());
-    let device_tasks = devices::start(waiting, &sink, &photo_saver(photos.clone()), &intake);
+    let device_tasks = devices::start(waiting, &sink, &photo_saver(photos.clone()), &intake, &gate);
     let mut tasks = JoinSet::new();
     tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
     let mut broker = None;
@@ -255,7 +257,7 @@ impl Running {
     pub async fn stop(mut self) {
         self.intake.cancel();
         while self.device_tasks.join_next().await.is_some() {}
-        drop(self.engine.send(Work::Stop));
+        drop(self.engine.send(Work::Stop).await);
         let thread = self.thread;
         drop(tokio::task::spawn_blocking(move || thread.join()).await);
         // A bounded time for what is still to be sent.

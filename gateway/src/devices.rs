@@ -7,6 +7,7 @@ use kakou_drivers::health::{Health, Monitor};
 use kakou_drivers::registry::Make;
 use kakou_drivers::{SavePhoto, Sink, camera, serial};
 use std::collections::BTreeMap;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -55,12 +56,13 @@ pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>
     (waiting, senders, known)
 }
 
-/// Starts the tasks.
+/// Starts the tasks on the thread of the engine.
 pub fn start(
     waiting: Vec<Waiting>,
     sink: &Sink,
     save: &SavePhoto,
     cancel: &CancellationToken,
+    on: &Handle,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for Waiting { entry, commands, monitor } in waiting {
@@ -69,13 +71,13 @@ pub fn start(
             Make::Serial(make) => {
                 let codec = make(&entry.options);
                 let port = serial::Port { device, options: entry.options, codec, commands, sink, monitor };
-                tasks.spawn(serial::run(port, cancel));
+                tasks.spawn_on(serial::run(port, cancel), on);
             }
             Make::Stills => {
                 let save = save.clone();
                 let stills =
                     camera::Stills { device, path: entry.options.path, commands, sink, save, monitor };
-                tasks.spawn(camera::run(stills, cancel));
+                tasks.spawn_on(camera::run(stills, cancel), on);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The one loop that owns the core and writes the journal.
 //!
 //! Inputs that wait are handled together in one transaction, so that all lanes share one fsync.
+//! The tasks of the devices run on the same thread: between the last byte of a code, the commit and
+//! the frame to the barrier nobody has to be woken. While the disk writes, the kernel keeps what
+//! devices send.
 //! Only when it is durable are devices asked, acts answered and screens changed. If the store
 //! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
@@ -32,7 +35,6 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -68,7 +70,7 @@ pub enum Work {
 }
 
 /// The way in.
-pub type Inlet = SyncSender<Work>;
+pub type Inlet = mpsc::Sender<Work>;
 
 /// What screens show of a lane.
 #[derive(Debug, Clone, Default)]
@@ -266,21 +268,30 @@ impl Engine {
     }
 
     /// Runs until told to stop.
-    pub fn run(mut self, work: &Receiver<Work>) {
+    pub async fn run(mut self, mut work: mpsc::Receiver<Work>) {
         let mut tended = Instant::now();
         let mut probed = Instant::now();
         loop {
             let now = self.parts.clock.now();
             let first = match self.requeue.pop_front() {
                 Some(input) => Some(Work::Input(input, None)),
-                None => match work.recv_timeout(self.patience(&now)) {
-                    Ok(work) => Some(work),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => Some(Work::Stop),
+                None => match tokio::time::timeout(self.patience(&now), work.recv()).await {
+                    Ok(work) => Some(work.unwrap_or(Work::Stop)),
+                    Err(_) => None,
                 },
             };
             let quiet = first.is_none();
-            let stop = self.batch(first, work);
+            let mut pending = Pending::default();
+            let (done, stop) = self.batch(first, &mut work, &mut pending);
+            match done {
+                Ok(()) => {
+                    self.ask(&mut pending);
+                    // The barrier before the screens.
+                    tokio::task::yield_now().await;
+                    self.tell(pending, &self.parts.clock.now());
+                }
+                Err(trouble) => self.fail(&trouble, pending),
+            }
             self.fold(quiet);
             if self.closed.is_some() && probed.elapsed() >= PROBE {
                 probed = Instant::now();
@@ -312,15 +323,19 @@ impl Engine {
     }
 
     /// Handles what waits as one transaction. Says whether to stop.
-    fn batch(&mut self, first: Option<Work>, work: &Receiver<Work>) -> bool {
+    fn batch(
+        &mut self,
+        first: Option<Work>,
+        work: &mut mpsc::Receiver<Work>,
+        pending: &mut Pending,
+    ) -> (Result<(), Trouble>, bool) {
         let mut now = self.parts.clock.now();
-        let mut pending = Pending::default();
         let (mut stop, mut next, mut taken) = (false, first, 0);
         let mut result = self.lists.enter().map_err(Trouble::Sqlite);
         while let (Ok(()), Some(item)) = (&result, next.take()) {
             taken += 1;
             stop = matches!(item, Work::Stop);
-            result = self.take(item, &now, &mut pending);
+            result = self.take(item, &now, pending);
             if result.is_err() || stop || taken >= BATCH {
                 break;
             }
@@ -332,7 +347,7 @@ impl Engine {
         for _ in 0..self.views.len() {
             let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
             if result.is_ok() && due {
-                result = self.take(Work::Input(Input::Tick, None), &now, &mut pending);
+                result = self.take(Work::Input(Input::Tick, None), &now, pending);
             }
         }
         if let Err(e) = self.lists.leave() {
@@ -343,11 +358,7 @@ impl Engine {
         if result.is_ok() && self.closed.is_none() && (lazy || idle_sign) {
             result = self.journal.begin().map_err(Trouble::Sqlite);
         }
-        match result.and_then(|()| self.commit()) {
-            Ok(()) => self.act(pending, &now),
-            Err(trouble) => self.fail(&trouble, pending),
-        }
-        stop
+        (result.and_then(|()| self.commit()), stop)
     }
 
     fn take(&mut self, work: Work, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
@@ -469,8 +480,13 @@ impl Engine {
     }
 
     /// The transaction is durable: now devices are asked, acts answered, screens changed.
-    fn act(&mut self, pending: Pending, now: &Now) {
-        for request in pending.requests {
+    fn act(&mut self, mut pending: Pending, now: &Now) {
+        self.ask(&mut pending);
+        self.tell(pending, now);
+    }
+
+    fn ask(&mut self, pending: &mut Pending) {
+        for request in pending.requests.drain(..) {
             let sent = self
                 .parts
                 .devices
@@ -482,6 +498,9 @@ impl Engine {
                 self.requeue.push_back(Input::Device { device: request.device, report });
             }
         }
+    }
+
+    fn tell(&self, pending: Pending, now: &Now) {
         for (sender, answer) in pending.replies {
             drop(sender.send(answer));
         }

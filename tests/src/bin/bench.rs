@@ -28,7 +28,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, sync_channel};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -272,9 +272,10 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
             reserve_bytes: 0,
         },
     };
-    let (inlet, work) = sync_channel(QUEUE);
+    let (inlet, work) = tokio::sync::mpsc::channel(QUEUE);
     let (engine, outlook) = Engine::open(parts)?;
-    let thread = std::thread::spawn(move || engine.run(&work));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::spawn(move || runtime.block_on(engine.run(work)));
     Ok((inlet, outlook, thread))
 }
 
@@ -330,7 +331,7 @@ async fn accepting(bars: &mut Bars) -> Result<(), Missing> {
             bars.put(key, per_s);
         }
         bars.figures.insert(format!("{key}_events_a_step"), json!(events));
-        drop(inlet.send(Work::Stop));
+        drop(inlet.send(Work::Stop).await);
         drop(outlook);
         thread.join().map_err(|_| Missing("the engine failed".into()))?;
     }
@@ -405,7 +406,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
         bars.least(key, per_s / bridge, bar);
         cancel.cancel();
         drop(task.await);
-        drop(inlet.send(Work::Stop));
+        drop(inlet.send(Work::Stop).await);
         thread.join().map_err(|_| Missing("the engine failed".into()))?;
     }
     Ok(())
@@ -447,7 +448,7 @@ fn memory(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), Missing> 
     runtime.block_on(async {
         let (inlet, outlook, thread) = engine(&gateway.data())?;
         fill(&inlet, backlog).await?;
-        drop(inlet.send(Work::Stop));
+        drop(inlet.send(Work::Stop).await);
         drop(outlook);
         thread.join().map_err(|_| Missing("the engine failed".into()))
     })?;
