@@ -153,7 +153,7 @@ impl Records for StoreRecords<'_> {
         self.lists.entry(list, id).map_err(fault)
     }
     fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
-        Ok(self.lists.in_use(list).map_err(fault)?.map(|l| l.issued_ms))
+        self.lists.issued_ms(list).map_err(fault)
     }
     fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
         Ok(self.lists.entry("revocation", &format!("{kid}:{id}")).map_err(fault)?.is_some())

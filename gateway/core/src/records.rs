@@ -7,6 +7,7 @@ use crate::ids::{LaneId, VisitId};
 use crate::lane::visit::Visit;
 use crate::time::WallMs;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// The store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ pub enum Write {
         /// The lane.
         lane: LaneId,
         /// The visit.
-        visit: Box<Visit>,
+        visit: Arc<Visit>,
     },
     /// A seal number is used.
     Seal {

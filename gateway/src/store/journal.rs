@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The format of the file.
 const FORMAT: i64 = 1;
@@ -300,7 +301,7 @@ impl Journal {
     }
 
     /// The latest ended visits of a lane.
-    fn recent(&self, lane: &LaneId, state: &LaneState) -> Result<VecDeque<Visit>, StoreError> {
+    fn recent(&self, lane: &LaneId, state: &LaneState) -> Result<VecDeque<Arc<Visit>>, StoreError> {
         let sql = "SELECT visit FROM recent WHERE lane = ?1 ORDER BY id DESC LIMIT ?2";
         let limit = i64::try_from(RECENT).unwrap_or(i64::MAX);
         let rows = || -> rusqlite::Result<Vec<Vec<u8>>> {
@@ -309,7 +310,7 @@ impl Journal {
         let visits = rows().map_err(at(&self.path))?;
         let front = state.visit.as_ref().map(|v| v.id);
         let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
-        Ok(all.filter(|v| Some(v.id) != front).collect())
+        Ok(all.filter(|v| Some(v.id) != front).map(Arc::new).collect())
     }
 
     /// The connection, for lookups inside the transaction.
@@ -409,7 +410,7 @@ impl Journal {
                 ])?;
             }
             Write::Archive { lane, visit } => {
-                let state = serde_json::to_vec(visit).expect("a visit has only string keys");
+                let state = serde_json::to_vec(&**visit).expect("a visit has only string keys");
                 let id = visit.id.0.cast_signed();
                 let sql = "INSERT OR REPLACE INTO recent (lane, id, visit) VALUES (?1, ?2, ?3)";
                 self.connection.prepare_cached(sql)?.execute(params![lane.as_str(), id, state])?;

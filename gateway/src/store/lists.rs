@@ -8,6 +8,7 @@ use kakou_core::records::LISTS;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,17 @@ pub struct InUse {
 pub struct Lists {
     connection: Connection,
     path: PathBuf,
+    issued: RefCell<Issued>,
+}
+
+/// When the lists in use were made, as long as nobody has written to the file.
+#[derive(Default)]
+struct Issued {
+    /// Whether it was compared with the file in this view.
+    compared: bool,
+    /// SQLite's count of changes by others.
+    edition: Option<i64>,
+    lists: BTreeMap<String, i64>,
 }
 
 impl Lists {
@@ -60,7 +72,7 @@ impl Lists {
             connection.execute_batch(SCHEMA)
         };
         set().map_err(at(&path))?;
-        Ok(Self { connection, path })
+        Ok(Self { connection, path, issued: RefCell::default() })
     }
 
     /// Takes over a file if it is newer than what is in use; `None` if it is not.
@@ -88,6 +100,7 @@ impl Lists {
             }
         }
         self.replace(&list).map_err(at(&self.path))?;
+        *self.issued.get_mut() = Issued::default();
         self.in_use(&list.name)
     }
 
@@ -123,8 +136,25 @@ impl Lists {
         get().optional().map_err(at(&self.path))
     }
 
+    /// When the issuer made the edition in use, UTC milliseconds.
+    pub fn issued_ms(&self, name: &str) -> rusqlite::Result<Option<i64>> {
+        let mut issued = self.issued.borrow_mut();
+        if !issued.compared {
+            let sql = "PRAGMA data_version";
+            let edition = self.connection.prepare_cached(sql)?.query_row([], |r| r.get::<_, i64>(0))?;
+            if issued.edition != Some(edition) {
+                let mut select = self.connection.prepare_cached("SELECT name, issued_ms FROM list")?;
+                issued.lists = select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+                issued.edition = Some(edition);
+            }
+            issued.compared = true;
+        }
+        Ok(issued.lists.get(name).copied())
+    }
+
     /// Begins a view that stays the same until [`Lists::leave`]: all lookups of a batch share its locks.
     pub fn enter(&self) -> rusqlite::Result<()> {
+        self.issued.borrow_mut().compared = false;
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
     }
     /// Ends the view, so that a newer edition is seen.

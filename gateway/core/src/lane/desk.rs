@@ -144,7 +144,7 @@ impl Lane {
         }
         let busy = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
         let here = |v: &&Visit| v.id == what.visit;
-        let Some(visit) = self.state.visit.iter().chain(&self.state.recent).find(here) else {
+        let Some(visit) = self.state.visits().find(here) else {
             return reject("no_visit", "找不到该记录", "This visit is no longer at hand");
         };
         if busy {
@@ -222,7 +222,7 @@ impl Lane {
     ) -> Result<Result<(), Rejection>, RecordsFault> {
         let printer = self.setup.profile.steps.iter().find(|s| s.kind.word() == "print");
         let device = printer.and_then(|s| self.setup.devices.get(s.device.as_ref()?)).cloned();
-        let known = self.state.visit.iter().chain(&self.state.recent).find(|v| v.id == id);
+        let known = self.state.visits().find(|v| v.id == id);
         let (Some(device), Some(visit)) = (device, known) else { return Ok(Err(Rejection::not_now())) };
         let outcome = visit.outcome().map_or("", Outcome::word);
         let time = now.wall_ms.map(crate::time::rfc3339).unwrap_or_default();

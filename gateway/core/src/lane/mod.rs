@@ -115,7 +115,7 @@ pub struct LaneState {
     /// Ended visits, the latest first. The store keeps them apart, each once, so that the state that
     /// every step writes stays small.
     #[serde(skip)]
-    pub recent: VecDeque<Visit>,
+    pub recent: VecDeque<Arc<Visit>>,
     /// Verdicts since the day began.
     pub counters: BTreeMap<Outcome, u64>,
     /// That day, counted from 1970.
@@ -128,6 +128,10 @@ pub struct LaneState {
 }
 
 impl LaneState {
+    /// The visit at the front and those before it, the latest first.
+    pub fn visits(&self) -> impl Iterator<Item = &Visit> {
+        self.visit.iter().chain(self.recent.iter().map(Arc::as_ref))
+    }
     /// Visits of another edition of the profile cannot be taken up: their steps are not its steps.
     pub fn fit(&mut self, setup: &Setup) {
         if self.profile_hash != setup.profile_hash {
@@ -332,14 +336,15 @@ impl Lane {
     fn archive_around(&mut self, place: usize, out: &mut Outbound) {
         let back = self.state.recent.remove(place);
         self.archive(out);
-        self.state.visit = back;
+        self.state.visit = back.map(Arc::unwrap_or_clone);
     }
 
     fn archive(&mut self, out: &mut Outbound) {
         if let Some(mut visit) = self.state.visit.take() {
             visit.shown_until = None;
             let lane = self.setup.lane.clone();
-            out.writes.push(Write::Archive { lane, visit: Box::new(visit.clone()) });
+            let visit = Arc::new(visit);
+            out.writes.push(Write::Archive { lane, visit: visit.clone() });
             self.state.recent.push_front(visit);
             self.state.recent.truncate(RECENT);
         }

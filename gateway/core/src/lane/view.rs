@@ -113,7 +113,7 @@ pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
             json!({ "id": id, "text": Text::new(*zh, *en), "needs_note": note })).collect::<Vec<_>>(),
         "second_sign": visit.and_then(|v| v.verdict.as_ref())
             .is_some_and(|v| v.codes.iter().any(|c| c.needs_second_sign())),
-        "last_visits": lane.state.recent.iter().take(RECENT).map(last_visit).collect::<Vec<_>>(),
+        "last_visits": lane.state.recent.iter().take(RECENT).map(|v| last_visit(v)).collect::<Vec<_>>(),
         "counters": counters(lane),
         "lists_stale": stale,
         "upstream": upstream,
@@ -295,7 +295,7 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     if measuring || hot {
         out.push("recheck");
     }
-    if !running && visit.into_iter().chain(&lane.state.recent).any(|v| v.verdict.is_some()) {
+    if !running && lane.state.visits().any(|v| v.verdict.is_some()) {
         out.push("override");
     }
     if running {
