@@ -168,7 +168,7 @@ impl Gate {
     }
     fn visit_id(&self) -> VisitId {
         let state = &self.core.lane(&self.lane).unwrap().state;
-        state.visit.as_ref().or(state.recent.front()).unwrap().id
+        state.visits().next().unwrap().id
     }
 }
 

@@ -1,5 +1,8 @@
 //! The daemon of a Kakou gateway.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 use kakou_gateway::{config, daemon, logging};
 use std::path::PathBuf;

@@ -122,10 +122,11 @@ pub struct PhotoSlot {
 }
 
 /// Whether the barrier did what it was told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actuation {
     /// Not asked.
+    #[default]
     None,
     /// Asked, not confirmed.
     Asked,
@@ -142,14 +143,20 @@ fn no_facts() -> Map<String, Value> {
     if let Value::Object(map) = empty { map } else { Map::new() }
 }
 
-/// One visit.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// One visit. What is empty is not stored: a visit is written with every step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Visit {
     /// Its number.
     pub id: VisitId,
     /// When the code was read.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub started_ms: Option<WallMs>,
     /// When the code was read, monotonic.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub started_mono: MonoMs,
     /// What makes two codes the same: key id and pass id, or a hash of a code that is no pass.
     pub key: String,
@@ -159,52 +166,74 @@ pub struct Visit {
     /// The index of the step.
     pub step: usize,
     /// When the step must be over.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub deadline: Option<MonoMs>,
     /// The request of an `actuate` or `print` step.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ticket: Option<Ticket>,
     /// The pass.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pass: Option<Pass>,
     /// Why there is no pass.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub refused: Option<Refused>,
     /// The subject's key, not its id.
     pub subject: String,
     /// Masked name.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub name: Option<String>,
     /// What was found.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub findings: Vec<Finding>,
     /// Codes that an officer has overridden.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub forgiven: Vec<Code>,
     /// What rules may ask.
     pub facts: Map<String, Value>,
     /// Measurements.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub readings: Vec<Taken>,
     /// The measurement under way.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub measuring: Measuring,
     /// Answers by question.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub answers: BTreeMap<String, String>,
     /// Who approved what.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub approvals: BTreeMap<String, OfficerId>,
     /// Seals.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub seals: Vec<Seal>,
     /// A seal number that was scanned and is still to be typed.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub seal_scanned: Option<String>,
     /// Photographs by role.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub photos: BTreeMap<String, PhotoSlot>,
     /// The verdict.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub verdict: Option<Verdict>,
     /// The override.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub overridden: Option<Overridden>,
     /// How many verdicts this visit has had.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub verdicts: u32,
     /// Whether its admission was recorded.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub admitted: bool,
     /// The barrier.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub actuation: Actuation,
     /// Steps that were left out.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub skipped: Vec<usize>,
     /// When the screen goes back to idle.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shown_until: Option<MonoMs>,
     /// Whether this is an earlier result shown again.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub repeated: bool,
 }
 
