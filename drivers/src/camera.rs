@@ -4,11 +4,12 @@
 //! This source takes pictures from a file, or from a folder that holds `ROLE.jpg`.
 
 use crate::health::{Monitor, State};
-use crate::{SavePhoto, Sink};
+use crate::{Errand, Gateway, SavePhoto};
 use kakou_core::ids::DeviceId;
-use kakou_core::reading::{Command, NoData, Photo, Report, Ticket};
+use kakou_core::reading::{Command, NoData, Photo, Report};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zune_jpeg::JpegDecoder;
@@ -138,9 +139,9 @@ pub struct Stills {
     /// File or folder.
     pub path: PathBuf,
     /// Commands from the lanes.
-    pub commands: mpsc::Receiver<(Ticket, Command)>,
+    pub commands: mpsc::Receiver<Errand>,
     /// Where reports go.
-    pub sink: Sink,
+    pub gateway: Arc<dyn Gateway>,
     /// Makes pictures durable.
     pub save: SavePhoto,
     /// Its health.
@@ -157,14 +158,14 @@ pub async fn run(mut camera: Stills, cancel: CancellationToken) {
             camera
                 .monitor
                 .state(if there { State::Ready } else { State::Absent }, if there { "" } else { &why });
-            (camera.sink)(&camera.device, Report::Link { ready: there });
+            camera.gateway.report(&camera.device, Report::Link { ready: there }, Instant::now());
         }
-        let (ticket, command) = tokio::select! {
+        let errand = tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(LOOK) => continue,
             command = camera.commands.recv() => match command { None => return, Some(c) => c },
         };
-        let Command::Capture { role } = command else { continue };
+        let Errand { ticket, command: Command::Capture { role }, .. } = errand else { continue };
         let (path, save) = (camera.path.clone(), camera.save.clone());
         let taken = tokio::task::spawn_blocking(move || take(&path, &role, &save)).await;
         let report = match taken {
@@ -187,7 +188,7 @@ pub async fn run(mut camera: Stills, cancel: CancellationToken) {
                 Report::NoData { ticket, why: NoData::Fault }
             }
         };
-        if !(camera.sink)(&camera.device, report) {
+        if !camera.gateway.report(&camera.device, report, Instant::now()) {
             camera.monitor.error("the gateway is too busy: a report was dropped");
         }
     }

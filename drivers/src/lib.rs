@@ -15,11 +15,29 @@ pub mod serial;
 pub mod sim;
 
 use kakou_core::ids::DeviceId;
-use kakou_core::reading::Report;
+use kakou_core::reading::{Command, Report, Ticket};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Where reports go. It never blocks; `false` means that the queue was full and the report is lost.
-pub type Sink = Arc<dyn Fn(&DeviceId, Report) -> bool + Send + Sync>;
+/// A command on its way to a device.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// Marks the answer.
+    pub ticket: Ticket,
+    /// What to do.
+    pub command: Command,
+    /// When the last byte arrived that led to it.
+    pub since: Instant,
+}
+
+/// The gateway, as drivers see it. Nothing here blocks.
+pub trait Gateway: Send + Sync {
+    /// Takes a report whose last byte arrived then; `false` means that the queue was full and the
+    /// report is lost.
+    fn report(&self, device: &DeviceId, report: Report, arrived: Instant) -> bool;
+    /// A pulse was written to its board so long after the last byte that led to it.
+    fn pulsed(&self, after: Duration);
+}
 
 /// Makes a photograph durable and gives the hash that names it.
 pub type SavePhoto = Arc<dyn Fn(&[u8]) -> std::io::Result<String> + Send + Sync>;

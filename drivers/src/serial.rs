@@ -3,13 +3,14 @@
 //! A read of 0 bytes, EIO, ENXIO and ENODEV all mean that the device is gone. Re-opening backs off
 //! from [`RETRY_MIN`] to [`RETRY_MAX`]. A port behind which another device appears is not used.
 
-use crate::Sink;
 use crate::codec::{Codec, Ms, Out};
 use crate::health::{Monitor, State};
 use crate::registry::Options;
+use crate::{Errand, Gateway};
 use kakou_core::ids::DeviceId;
-use kakou_core::reading::{Command, NoData, Report, Ticket};
+use kakou_core::reading::{Command, NoData, Report};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -35,9 +36,9 @@ pub struct Port {
     /// Its protocol.
     pub codec: Box<dyn Codec>,
     /// Commands from the lanes.
-    pub commands: mpsc::Receiver<(Ticket, Command)>,
+    pub commands: mpsc::Receiver<Errand>,
     /// Where reports go.
-    pub sink: Sink,
+    pub gateway: Arc<dyn Gateway>,
     /// Its health.
     pub monitor: Monitor,
 }
@@ -64,9 +65,9 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
                         port.monitor.error(&why);
                         port.monitor.state(State::Absent, why);
                         if let Some(ticket) = port.codec.lost() {
-                            report(&port, Report::NoData { ticket, why: NoData::NotPresent });
+                            report(&port, Report::NoData { ticket, why: NoData::NotPresent }, Instant::now());
                         }
-                        report(&port, Report::Link { ready: false });
+                        report(&port, Report::Link { ready: false }, Instant::now());
                     }
                 }
             }
@@ -81,16 +82,18 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
                 () = tokio::time::sleep_until(until) => break,
                 command = port.commands.recv() => match command {
                     None => return,
-                    Some((_, Command::Stop)) => {}
-                    Some((ticket, _)) => report(&port, Report::NoData { ticket, why: NoData::NotPresent }),
+                    Some(Errand { command: Command::Stop, .. }) => {}
+                    Some(Errand { ticket, since, .. }) => {
+                        report(&port, Report::NoData { ticket, why: NoData::NotPresent }, since.into());
+                    }
                 },
             }
         }
     }
 }
 
-fn report(port: &Port, report: Report) {
-    if !(port.sink)(&port.device, report) {
+fn report(port: &Port, report: Report, arrived: Instant) {
+    if !port.gateway.report(&port.device, report, arrived.into_std()) {
         port.monitor.error("the gateway is too busy: a report was dropped");
     }
 }
@@ -137,31 +140,47 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
     let mut chunk = vec![0; CHUNK];
     let mut out = Vec::new();
     port.codec.opened(now(), &mut out);
+    // When that arrived which `out` follows from, and whether it is to open the barrier.
+    let (mut arrived, mut pulse) = (Instant::now(), false);
     loop {
-        if let Err(why) = carry_out(port, &mut stream, &mut out).await {
+        if let Err(why) = carry_out(port, &mut stream, &mut out, arrived, pulse).await {
             return End::Gone(why);
         }
+        pulse = false;
         let deadline = port.codec.deadline().map(|ms| begun + Duration::from_millis(ms));
         tokio::select! {
             biased;
             () = cancel.cancelled() => return End::Stop,
             read = stream.read(&mut chunk) => match read {
                 Ok(0) => return End::Gone("hung up".into()),
-                Ok(n) => port.codec.bytes(now(), &chunk[..n], &mut out),
+                Ok(n) => {
+                    arrived = Instant::now();
+                    port.codec.bytes(now(), &chunk[..n], &mut out);
+                }
                 Err(e) => return End::Gone(e.to_string()),
             },
             command = port.commands.recv() => match command {
                 None => return End::Stop,
-                Some((ticket, command)) => port.codec.command(now(), ticket, &command, &mut out),
+                Some(Errand { ticket, command, since }) => {
+                    (arrived, pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
+                    port.codec.command(now(), ticket, &command, &mut out);
+                }
             },
             () = tokio::time::sleep_until(deadline.unwrap_or(begun)), if deadline.is_some() => {
+                arrived = Instant::now();
                 port.codec.wake(now(), &mut out);
             }
         }
     }
 }
 
-async fn carry_out(port: &Port, stream: &mut SerialStream, out: &mut Vec<Out>) -> Result<(), String> {
+async fn carry_out(
+    port: &Port,
+    stream: &mut SerialStream,
+    out: &mut Vec<Out>,
+    arrived: Instant,
+    pulse: bool,
+) -> Result<(), String> {
     for what in out.drain(..) {
         match what {
             Out::Report(Report::Link { ready }) => {
@@ -169,12 +188,17 @@ async fn carry_out(port: &Port, stream: &mut SerialStream, out: &mut Vec<Out>) -
                     if ready { State::Ready } else { State::Fault },
                     if ready { "" } else { "no answer" },
                 );
-                report(port, Report::Link { ready });
+                report(port, Report::Link { ready }, arrived);
             }
-            Out::Report(r) => report(port, r),
+            Out::Report(r) => report(port, r, arrived),
             Out::Flush => stream.clear(ClearBuffer::Input).map_err(|e| e.to_string())?,
             Out::Write(bytes) => match tokio::time::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
-                Ok(done) => done.map_err(|e| e.to_string())?,
+                Ok(done) => {
+                    done.map_err(|e| e.to_string())?;
+                    if pulse {
+                        port.gateway.pulsed(arrived.elapsed());
+                    }
+                }
                 Err(_) => return Err("a write did not end".into()),
             },
             Out::Error(what) => port.monitor.error(what),

@@ -12,12 +12,13 @@ use crate::store::StoreError;
 use crate::store::photos::Photos;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
-use kakou_core::core::Input;
 use kakou_core::event::Author;
 use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
+use kakou_core::ids::DeviceId;
 use kakou_core::lane::Setup;
 use kakou_core::profile;
-use kakou_drivers::Sink;
+use kakou_core::reading::Report;
+use kakou_drivers::Gateway;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -170,8 +171,8 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         .map_err(StartError::Thread)?;
 
     let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
-    let sink = sink(inlet.clone(), metrics.clone());
-    let device_tasks = devices::start(waiting, &sink, &photo_saver(photos.clone()), &intake, &gate);
+    let gateway: Arc<dyn Gateway> = Arc::new(Intake { engine: inlet.clone(), metrics: metrics.clone() });
+    let device_tasks = devices::start(waiting, &gateway, &photo_saver(photos.clone()), &intake, &gate);
     let mut tasks = JoinSet::new();
     tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
     let mut broker = None;
@@ -240,16 +241,24 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     })
 }
 
-/// Reports never wait: a full queue drops them, counted.
-fn sink(engine: Inlet, metrics: Arc<Metrics>) -> Sink {
-    Arc::new(move |device, report| {
-        let input = Input::Device { device: device.clone(), report };
-        let taken = engine.try_send(Work::Input(input, None)).is_ok();
+/// The way from the devices to the engine.
+struct Intake {
+    engine: Inlet,
+    metrics: Arc<Metrics>,
+}
+
+impl Gateway for Intake {
+    /// Reports never wait: a full queue drops them, counted.
+    fn report(&self, device: &DeviceId, report: Report, arrived: Instant) -> bool {
+        let taken = self.engine.try_send(Work::Report(device.clone(), report, arrived)).is_ok();
         if !taken {
-            metrics.count("input_dropped_total");
+            self.metrics.count("input_dropped_total");
         }
         taken
-    })
+    }
+    fn pulsed(&self, after: Duration) {
+        self.metrics.pulsed(after);
+    }
 }
 
 impl Running {

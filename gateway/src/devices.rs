@@ -2,11 +2,11 @@
 
 use crate::config::DeviceEntry;
 use kakou_core::ids::DeviceId;
-use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::health::{Health, Monitor};
 use kakou_drivers::registry::Make;
-use kakou_drivers::{SavePhoto, Sink, camera, serial};
+use kakou_drivers::{Errand, Gateway, SavePhoto, camera, serial};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 pub const COMMANDS: usize = 32;
 
 /// Senders of commands, one a device.
-pub type Commands = BTreeMap<DeviceId, mpsc::Sender<(Ticket, Command)>>;
+pub type Commands = BTreeMap<DeviceId, mpsc::Sender<Errand>>;
 
 /// A device before its task runs.
 pub struct Waiting {
     entry: DeviceEntry,
-    commands: mpsc::Receiver<(Ticket, Command)>,
+    commands: mpsc::Receiver<Errand>,
     monitor: Monitor,
 }
 
@@ -59,24 +59,24 @@ pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>
 /// Starts the tasks on the thread of the engine.
 pub fn start(
     waiting: Vec<Waiting>,
-    sink: &Sink,
+    gateway: &Arc<dyn Gateway>,
     save: &SavePhoto,
     cancel: &CancellationToken,
     on: &Handle,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for Waiting { entry, commands, monitor } in waiting {
-        let (device, sink, cancel) = (entry.id, sink.clone(), cancel.clone());
+        let (device, gateway, cancel) = (entry.id, gateway.clone(), cancel.clone());
         match entry.driver.make {
             Make::Serial(make) => {
                 let codec = make(&entry.options);
-                let port = serial::Port { device, options: entry.options, codec, commands, sink, monitor };
+                let port = serial::Port { device, options: entry.options, codec, commands, gateway, monitor };
                 tasks.spawn_on(serial::run(port, cancel), on);
             }
             Make::Stills => {
                 let save = save.clone();
                 let stills =
-                    camera::Stills { device, path: entry.options.path, commands, sink, save, monitor };
+                    camera::Stills { device, path: entry.options.path, commands, gateway, save, monitor };
                 tasks.spawn_on(camera::run(stills, cancel), on);
             }
         }

@@ -28,9 +28,10 @@ use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
 use kakou_core::lane::view;
 use kakou_core::pass::trust::TrustList;
-use kakou_core::reading::{Command, NoData, Report, Ticket};
+use kakou_core::reading::{Command, NoData, Report, Request};
 use kakou_core::records::{Records, RecordsFault, Redemption};
 use kakou_core::time::Now;
+use kakou_drivers::Errand;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ const SIGN_EVERY: u64 = 256;
 pub enum Work {
     /// An input of the core; the answer to an act comes when it is durable.
     Input(Input, Option<Reply>),
+    /// A device's report, and when its last byte arrived.
+    Report(DeviceId, Report, Instant),
     /// Events of others in the gateway, stored as they are; the answer is the last sequence.
     Append(Vec<NewEvent>, Option<oneshot::Sender<u64>>),
     /// The broker has acknowledged a stream up to here.
@@ -117,7 +120,7 @@ pub struct Parts {
     /// Signs heads.
     pub key: Arc<GatewayKey>,
     /// Commands to devices.
-    pub devices: BTreeMap<DeviceId, mpsc::Sender<(Ticket, Command)>>,
+    pub devices: BTreeMap<DeviceId, mpsc::Sender<Errand>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The state of the link upstream, for desks.
@@ -169,7 +172,9 @@ impl Records for StoreRecords<'_> {
 /// What waits for the commit.
 #[derive(Default)]
 struct Pending {
-    requests: Vec<kakou_core::reading::Request>,
+    requests: Vec<(Request, Instant)>,
+    // When that arrived which is handled now.
+    arrived: Option<Instant>,
     replies: Vec<(Reply, Result<(), Rejection>)>,
     stored: Vec<(oneshot::Sender<u64>, u64)>,
     lanes: BTreeSet<LaneId>,
@@ -363,7 +368,14 @@ impl Engine {
 
     fn take(&mut self, work: Work, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
         match work {
-            Work::Input(input, reply) => self.input(input, reply, now, pending),
+            Work::Input(input, reply) => {
+                pending.arrived = None;
+                self.input(input, reply, now, pending)
+            }
+            Work::Report(device, report, arrived) => {
+                pending.arrived = Some(arrived);
+                self.input(Input::Device { device, report }, None, now, pending)
+            }
             Work::Append(events, reply) => {
                 if self.closed.is_some() {
                     return Ok(());
@@ -439,7 +451,8 @@ impl Engine {
                 }
             }
         }
-        pending.requests.extend(step.requests.iter().cloned());
+        let since = pending.arrived.unwrap_or_else(Instant::now);
+        pending.requests.extend(step.requests.iter().cloned().map(|r| (r, since)));
         pending.lanes.extend(step.lanes.iter().cloned());
         pending.steps.push(step);
         Ok(())
@@ -486,12 +499,9 @@ impl Engine {
     }
 
     fn ask(&mut self, pending: &mut Pending) {
-        for request in pending.requests.drain(..) {
-            let sent = self
-                .parts
-                .devices
-                .get(&request.device)
-                .is_some_and(|tx| tx.try_send((request.ticket, request.command.clone())).is_ok());
+        for (request, since) in pending.requests.drain(..) {
+            let errand = Errand { ticket: request.ticket, command: request.command.clone(), since };
+            let sent = self.parts.devices.get(&request.device).is_some_and(|tx| tx.try_send(errand).is_ok());
             if !sent && !matches!(request.command, Command::Stop) {
                 self.parts.metrics.count("device_request_dropped_total");
                 let report = Report::NoData { ticket: request.ticket, why: NoData::NotPresent };

@@ -18,3 +18,7 @@ pub mod logging;
 pub mod metrics;
 pub mod store;
 pub mod upstream;
+
+/// One allocator for the daemon, the command and whatever measures them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,8 +1,5 @@
 //! The daemon of a Kakou gateway.
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use clap::Parser;
 use kakou_gateway::{config, daemon, logging};
 use std::path::PathBuf;

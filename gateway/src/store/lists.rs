@@ -144,7 +144,8 @@ impl Lists {
             let edition = self.connection.prepare_cached(sql)?.query_row([], |r| r.get::<_, i64>(0))?;
             if issued.edition != Some(edition) {
                 let mut select = self.connection.prepare_cached("SELECT name, issued_ms FROM list")?;
-                issued.lists = select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
+                issued.lists =
+                    select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
                 issued.edition = Some(edition);
             }
             issued.compared = true;
