@@ -147,8 +147,9 @@ impl Codec for ModbusRelay {
 
     fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
         match command {
-            Command::Pulse { ms } if matches!(self.waiting, Some((Waiting::Pulse { .. }, _))) => {
-                // The barrier is opening already; the newer request waits its turn.
+            Command::Pulse { ms } if self.waiting.is_some() => {
+                // One request at a time on the line: the board may be answering now, and its answer would
+                // garble the next. The newer request waits its turn.
                 if let Some((old, _)) = self.queue.replace((ticket, *ms)) {
                     out.push(Out::Report(Report::NoData { ticket: old, why: NoData::Timeout }));
                 }
@@ -187,6 +188,9 @@ impl Codec for ModbusRelay {
                 self.poll_at = now + POLL_MS;
                 if self.unanswered >= POLLS_LOST {
                     self.link(false, out);
+                }
+                if let Some((ticket, ms)) = self.queue.take() {
+                    self.pulse(now, ticket, ms, out);
                 }
             }
             None if self.poll_at <= now => self.send(now, Waiting::Poll, out),
@@ -244,6 +248,25 @@ mod tests {
             assert!(!out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
             assert!(out.contains(&Out::Report(Report::NoData { ticket: Ticket(9), why: NoData::Timeout })));
         }
+    }
+
+    #[test]
+    fn a_pulse_waits_for_the_answer_that_is_on_the_line() {
+        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        r.opened(0, &mut out);
+        r.command(1, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
+        let writes = |out: &[Out]| out.iter().filter(|o| matches!(o, Out::Write(_))).count();
+        assert_eq!(writes(&out), 1, "only the look whether the board is there");
+        r.bytes(2, &framed(&[1, 1, 1, 0]), &mut out);
+        assert_eq!(writes(&out), 2);
+        r.bytes(3, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        assert!(out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
+        // A board that is silent delays it by one time-out.
+        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        r.opened(0, &mut out);
+        r.command(1, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
+        r.wake(ANSWER_MS, &mut out);
+        assert_eq!(writes(&out), 2);
     }
 
     #[test]
