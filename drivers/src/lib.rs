@@ -6,13 +6,22 @@
 
 pub mod camera;
 pub mod codec;
+pub mod engine_scanner;
+pub mod gm65;
 pub mod gy_mcu90614;
+pub mod gy_mcu90640;
 pub mod health;
+pub mod honeywell;
 pub mod line_scanner;
+pub mod mlx90640;
 pub mod modbus_relay;
+pub mod newland;
 pub mod registry;
+pub mod scan_text;
 pub mod serial;
 pub mod sim;
+pub mod ssi;
+pub mod thermometer;
 
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, Report, Ticket};

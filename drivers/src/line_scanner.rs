@@ -4,7 +4,7 @@
 //! its end, so that the rest of a flood cannot pass for a code of its own.
 
 use crate::codec::{Codec, Ms, Out};
-use encoding_rs::GB18030;
+use crate::scan_text::to_utf8;
 use kakou_core::pass::MAX_TEXT;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use serde::Deserialize;
@@ -65,18 +65,6 @@ impl LineScanner {
             out.push(Out::Seen);
             out.push(Out::Report(Report::Scan { bytes: to_utf8(code) }));
         }
-    }
-}
-
-/// Strict UTF-8 as it is; else strict GB18030, since Chinese codes often carry it unmarked; else the
-/// bytes as they came.
-fn to_utf8(code: Vec<u8>) -> Vec<u8> {
-    if std::str::from_utf8(&code).is_ok() {
-        return code;
-    }
-    match GB18030.decode_without_bom_handling_and_without_replacement(&code) {
-        Some(text) => text.into_owned().into_bytes(),
-        None => code,
     }
 }
 

@@ -1,9 +1,16 @@
 //! The drivers by name. A new device is one file and one line here.
 
 use crate::codec::Codec;
+use crate::engine_scanner::EngineScanner;
+use crate::gm65::{Gm65, Trigger};
 use crate::gy_mcu90614::GyMcu90614;
+use crate::gy_mcu90640::GyMcu90640;
+use crate::honeywell::Honeywell;
 use crate::line_scanner::{LineScanner, Terminator};
 use crate::modbus_relay::ModbusRelay;
+use crate::newland::Newland;
+use crate::ssi::Ssi;
+use crate::thermometer::Thermometer;
 use kakou_core::profile::DeviceKind;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -20,6 +27,9 @@ pub struct Options {
     /// How a scanner ends a code.
     #[serde(default)]
     pub terminator: Terminator,
+    /// How a scanner of the GM65 family begins to read.
+    #[serde(default)]
+    pub trigger: Trigger,
     /// Modbus address.
     #[serde(default = "address")]
     pub address: u8,
@@ -60,16 +70,37 @@ pub struct Driver {
 }
 
 /// Every driver.
-pub const DRIVERS: [Driver; 4] = [
+pub const DRIVERS: [Driver; 9] = [
     Driver {
         name: "line-scanner",
         kind: DeviceKind::Scanner,
         make: Make::Serial(|o| Box::new(LineScanner::new(o.terminator))),
     },
     Driver {
+        name: "gm65",
+        kind: DeviceKind::Scanner,
+        make: Make::Serial(|o| Box::new(EngineScanner::new(Gm65::new(o.trigger), o.terminator))),
+    },
+    Driver {
+        name: "honeywell",
+        kind: DeviceKind::Scanner,
+        make: Make::Serial(|o| Box::new(EngineScanner::new(Honeywell, o.terminator))),
+    },
+    Driver {
+        name: "newland",
+        kind: DeviceKind::Scanner,
+        make: Make::Serial(|o| Box::new(EngineScanner::new(Newland, o.terminator))),
+    },
+    Driver { name: "zebra-ssi", kind: DeviceKind::Scanner, make: Make::Serial(|_| Box::new(Ssi::default())) },
+    Driver {
         name: "gy-mcu90614",
         kind: DeviceKind::Thermometer,
-        make: Make::Serial(|o| Box::new(GyMcu90614::new(o.body_grade))),
+        make: Make::Serial(|o| Box::new(Thermometer::new(GyMcu90614 { body_grade: o.body_grade }))),
+    },
+    Driver {
+        name: "gy-mcu90640",
+        kind: DeviceKind::Thermometer,
+        make: Make::Serial(|_| Box::new(Thermometer::new(GyMcu90640))),
     },
     Driver {
         name: "modbus-relay",

@@ -4,7 +4,11 @@
 use kakou_drivers::camera::measure;
 use kakou_drivers::codec::{Codec, Out};
 use kakou_drivers::gy_mcu90614::GyMcu90614;
+use kakou_drivers::mlx90640::{Calibration, Scene, SubPage};
 use kakou_drivers::modbus_relay::{ModbusRelay, crc16};
+use kakou_drivers::ssi::{self, Ssi};
+use kakou_drivers::thermometer::Thermometer;
+use kakou_drivers::{gm65, newland};
 use kakou_tests::hcert_case::load;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +77,7 @@ fn published_module_commands_are_the_ones_we_send() {
     let Some(folder) = folder() else { return };
     let frames = frames(&folder, "GY");
     let mut out = Vec::new();
-    let mut codec = GyMcu90614::new(true);
+    let mut codec = Thermometer::new(GyMcu90614 { body_grade: true });
     codec.command(0, kakou_core::reading::Ticket(1), &kakou_core::reading::Command::Measure, &mut out);
     codec.command(0, kakou_core::reading::Ticket(1), &kakou_core::reading::Command::Stop, &mut out);
     for o in out {
@@ -89,4 +93,92 @@ fn a_truncated_picture_is_no_evidence() {
     let cut = std::fs::read(folder.join("devices/incomplete_image.jpg")).unwrap();
     assert!(measure(&cut).is_err());
     assert!(measure(b"not a picture").is_err());
+}
+
+#[test]
+fn published_gm65_frames_are_ours() {
+    let Some(folder) = folder() else { return };
+    let frames = frames(&folder, "GM65");
+    assert!(frames.len() >= 8);
+    for frame in &frames {
+        // Behind the frame stands the word `over`, and the checksum once more.
+        let whole = usize::from(frame[3]) + if frame[0] == 0x7e { 8 } else { 6 };
+        let frame = &frame[..whole];
+        assert_eq!(frame[whole - 2..], gm65::crc16(&frame[2..whole - 2]), "{frame:02x?}");
+    }
+    assert!(frames.iter().any(|f| f.starts_with(&gm65::command(0x07, 0x002a, 2))));
+    assert!(frames.iter().any(|f| f.starts_with(&gm65::answer(0))));
+}
+
+#[test]
+fn published_newland_frames_are_ours() {
+    let Some(folder) = folder() else { return };
+    for frame in frames(&folder, "Newland") {
+        let (asked, answered) = frame.split_at(16);
+        let text = std::str::from_utf8(&asked[7..14]).unwrap();
+        if asked[6] == b'#' && text != "SCNMOD*" {
+            assert_eq!(asked, newland::command(text));
+            assert_eq!(answered, newland::answer(text, 0x06));
+        }
+    }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    text.split_whitespace().map(|b| u8::from_str_radix(b, 16).unwrap()).collect()
+}
+
+#[test]
+fn published_ssi_packets_have_our_checksum_and_long_codes_are_whole() {
+    let Some(folder) = folder() else { return };
+    for frame in frames(&folder, "SSI") {
+        // A label may leave a number in front.
+        let at = (0..3).find(|at| {
+            let length = usize::from(frame[*at]);
+            frame.get(*at..at + length + 2).is_some_and(|f| f[length..] == ssi::checksum(&f[..length]))
+        });
+        assert!(at.is_some(), "{frame:02x?}");
+    }
+    let text = std::fs::read_to_string(folder.join("devices/ssi-long.txt")).unwrap();
+    let packet =
+        |name: &str| hex(text.lines().find(|l| l.starts_with(name)).unwrap().split_once('|').unwrap().1);
+    let (mut codec, mut out) = (Ssi::default(), Vec::new());
+    for segment in ["segment_1_of_3", "segment_2_of_3", "segment_3_of_3"] {
+        codec.bytes(0, &packet(segment), &mut out);
+    }
+    let scan = |out: &[Out]| {
+        out.iter().find_map(|o| {
+            let Out::Report(kakou_core::reading::Report::Scan { bytes }) = o else { return None };
+            Some(bytes.clone())
+        })
+    };
+    assert_eq!(scan(&out), Some(vec![b'Z'; 500]));
+    out.clear();
+    codec.bytes(0, &packet("continuation_0xF3"), &mut out);
+    assert_eq!(scan(&out), None, "more follows");
+    codec.bytes(0, &ssi::framed(0xf3, 0, 0, b"\x1cEND"), &mut out);
+    let whole = scan(&out).unwrap();
+    assert_eq!(whole.len(), 255 - 5 + 3);
+    assert!(whole.starts_with(b"{\"cid\"") && whole.ends_with(b"END"));
+}
+
+#[test]
+fn the_published_thermal_picture_is_computed_to_a_hundredth_of_a_degree() {
+    let Some(folder) = folder() else { return };
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("devices/mlx90640.json")).unwrap()).unwrap();
+    let words = |key: &str| -> Vec<u16> {
+        let text = json[key].as_str().unwrap();
+        (0..text.len() / 4).map(|n| u16::from_str_radix(&text[4 * n..4 * n + 4], 16).unwrap()).collect()
+    };
+    let calibration = Calibration::read(&words("eeprom_hex_be_words_0x2400")).unwrap();
+    let control = words("control_register_hex")[0];
+    let mut found = vec![f64::NAN; 768];
+    for half in 0..2 {
+        let ram = words(&format!("frame{half}_ram_hex_be_words_0x0400"));
+        let page = SubPage { ram, control, half };
+        calibration.temperatures(&page, Scene { emissivity: 1.0, reflected: None }, &mut found);
+    }
+    let expected = json["expected_temperatures_celsius_768"].as_array().unwrap();
+    let worst = expected.iter().zip(&found).map(|(e, f)| (e.as_f64().unwrap() - f).abs()).fold(0.0, f64::max);
+    assert!(worst <= 0.01, "the worst pixel is {worst} °C away");
 }

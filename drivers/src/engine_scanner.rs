@@ -1,0 +1,172 @@
+//! A scanner that sends plain text and answers commands on the same line: set up first, then read.
+//!
+//! What differs between makers is in [`Engine`]: which questions, and what their answers look like.
+//! An engine that does not answer is reported as faulty and asked again; the codes that it reads
+//! are taken all the same.
+
+use crate::codec::{Codec, Ms, Out};
+use crate::line_scanner::{LineScanner, Terminator};
+use kakou_core::reading::{Command, Report, Ticket};
+
+/// An answer comes within this time.
+pub const ANSWER_MS: Ms = 500;
+/// A question is asked this often.
+const TRIES: u32 = 3;
+/// After an engine did not answer it is set up again.
+const AGAIN_MS: Ms = 5_000;
+/// Some engines lose a command that comes too soon after another.
+const BETWEEN_MS: Ms = 50;
+
+/// What the front of the line is, to an engine that waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// The beginning of an answer; more must come.
+    Short,
+    /// Text of a code.
+    Text,
+    /// An answer of so many bytes.
+    Answer {
+        /// Its length.
+        length: usize,
+        /// Whether it is the one that was waited for, and says yes.
+        good: bool,
+    },
+}
+
+/// One maker's commands.
+pub trait Engine: Send + Sync {
+    /// The command of a step of the set-up; none when it is done.
+    fn command(&mut self, step: usize) -> Option<Vec<u8>>;
+    /// Looks at the front of what arrived while the answer of a step is waited for.
+    fn front(&mut self, step: usize, bytes: &[u8]) -> Front;
+}
+
+enum Stage {
+    /// Nothing is asked.
+    Reading,
+    /// The next command goes out then.
+    Pause { step: usize, until: Ms },
+    /// An answer is waited for.
+    Asked { step: usize, tries: u32, until: Ms },
+}
+
+/// The codec.
+pub struct EngineScanner<E> {
+    engine: E,
+    text: LineScanner,
+    stage: Stage,
+    held: Vec<u8>,
+    ready: Option<bool>,
+}
+
+impl<E: Engine> EngineScanner<E> {
+    /// For an engine whose codes end so.
+    pub fn new(engine: E, terminator: Terminator) -> Self {
+        let text = LineScanner::new(terminator);
+        Self { engine, text, stage: Stage::Reading, held: Vec::new(), ready: None }
+    }
+
+    fn ask(&mut self, now: Ms, step: usize, tries: u32, out: &mut Vec<Out>) {
+        match self.engine.command(step) {
+            Some(command) => {
+                out.push(Out::Write(command));
+                self.stage = Stage::Asked { step, tries, until: now + ANSWER_MS };
+            }
+            None => {
+                self.stage = Stage::Reading;
+                self.link(true, out);
+            }
+        }
+    }
+
+    fn link(&mut self, ready: bool, out: &mut Vec<Out>) {
+        if self.ready.replace(ready) != Some(ready) {
+            out.push(Out::Report(Report::Link { ready }));
+        }
+    }
+
+    /// Takes answers out of what arrived; the rest is text.
+    fn sort(&mut self, now: Ms, out: &mut Vec<Out>) {
+        let mut text = Vec::new();
+        let mut at = 0;
+        while let (Stage::Asked { step, .. }, true) = (&self.stage, at < self.held.len()) {
+            let step = *step;
+            match self.engine.front(step, &self.held[at..]) {
+                Front::Short => break,
+                Front::Text => {
+                    text.push(self.held[at]);
+                    at += 1;
+                }
+                Front::Answer { length, good } => {
+                    at += length.clamp(1, self.held.len() - at);
+                    out.push(Out::Seen);
+                    if !good {
+                        out.push(Out::Error("the reader refused a setting"));
+                    }
+                    self.stage = Stage::Pause { step: step + 1, until: now + BETWEEN_MS };
+                }
+            }
+        }
+        if !matches!(self.stage, Stage::Asked { .. }) {
+            text.extend_from_slice(&self.held[at..]);
+            at = self.held.len();
+        }
+        self.held.drain(..at);
+        if !text.is_empty() {
+            self.text.bytes(now, &text, out);
+        }
+    }
+}
+
+impl<E: Engine> Codec for EngineScanner<E> {
+    fn opened(&mut self, now: Ms, out: &mut Vec<Out>) {
+        self.held.clear();
+        let mut text = Vec::new();
+        self.text.opened(now, &mut text);
+        out.push(Out::Flush);
+        self.ready = None;
+        self.ask(now, 0, 1, out);
+    }
+
+    fn bytes(&mut self, now: Ms, bytes: &[u8], out: &mut Vec<Out>) {
+        self.held.extend_from_slice(bytes);
+        self.sort(now, out);
+    }
+
+    fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
+        self.text.command(now, ticket, command, out);
+    }
+
+    fn deadline(&self) -> Option<Ms> {
+        let own = match &self.stage {
+            Stage::Reading => None,
+            Stage::Pause { until, .. } | Stage::Asked { until, .. } => Some(*until),
+        };
+        [own, self.text.deadline()].into_iter().flatten().min()
+    }
+
+    fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
+        match self.stage {
+            Stage::Pause { step, until } if until <= now => self.ask(now, step, 1, out),
+            Stage::Asked { step, tries, until } if until <= now => {
+                // The beginning of an answer that never came to its end is text after all.
+                let held = std::mem::take(&mut self.held);
+                self.text.bytes(now, &held, out);
+                if tries < TRIES {
+                    self.ask(now, step, tries + 1, out);
+                } else {
+                    out.push(Out::Error("no answer to a setting"));
+                    self.link(false, out);
+                    self.stage = Stage::Pause { step: 0, until: now + AGAIN_MS };
+                }
+            }
+            Stage::Reading | Stage::Pause { .. } | Stage::Asked { .. } => {}
+        }
+        self.text.wake(now, out);
+    }
+
+    fn lost(&mut self) -> Option<Ticket> {
+        self.held.clear();
+        self.text.lost()
+    }
+}

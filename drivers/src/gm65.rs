@@ -1,0 +1,182 @@
+//! GROW GM65, GM805, GM81x, GM861 and their Waveshare boards: a UART or USB-CDC, 9600 8N1.
+//!
+//! A command is `7E 00`, type, length, address, data, CRC; the answer `02 00 00`, length, data, CRC.
+//! The CRC is CRC-16/XMODEM over everything behind the first two bytes. Codes come as plain text.
+//! Sources: maker's manual; zone 0003 bit 0 from public drivers.
+
+use crate::engine_scanner::{Engine, Front};
+use serde::Deserialize;
+
+/// Reads settings.
+const READ: u8 = 0x07;
+/// Writes settings, until the power goes.
+const WRITE: u8 = 0x08;
+/// Bits 1-0: how reading begins.
+const ZONE_MODE: u16 = 0x0000;
+/// Bit 0: whether a code can change the reader's settings.
+const ZONE_SETUP_CODES: u16 = 0x0003;
+
+/// How reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// Always.
+    #[default]
+    Continuous,
+    /// When the picture changes.
+    Sensing,
+}
+
+impl Trigger {
+    const fn bits(self) -> u8 {
+        match self {
+            Self::Continuous => 2,
+            Self::Sensing => 3,
+        }
+    }
+}
+
+/// CRC-16/XMODEM: polynomial 0x1021, initial value 0, big-endian on the wire.
+pub fn crc16(bytes: &[u8]) -> [u8; 2] {
+    let crc = bytes.iter().fold(0_u16, |crc, &b| {
+        (0..8)
+            .fold(crc ^ (u16::from(b) << 8), |c, _| if c & 0x8000 != 0 { (c << 1) ^ 0x1021 } else { c << 1 })
+    });
+    crc.to_be_bytes()
+}
+
+/// A command with its checksum.
+pub fn command(kind: u8, zone: u16, data: u8) -> Vec<u8> {
+    let [hi, lo] = zone.to_be_bytes();
+    let mut out = vec![0x7e, 0x00, kind, 1, hi, lo, data];
+    out.extend(crc16(&out[2..]));
+    out
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Gm65 {
+    trigger: Trigger,
+    value: u8,
+}
+
+impl Gm65 {
+    /// With this trigger.
+    pub const fn new(trigger: Trigger) -> Self {
+        Self { trigger, value: 0 }
+    }
+}
+
+impl Engine for Gm65 {
+    fn command(&mut self, step: usize) -> Option<Vec<u8>> {
+        // The other bits of a zone are light, aim and sound: they stay as they are.
+        Some(match step {
+            0 => command(READ, ZONE_SETUP_CODES, 1),
+            1 => command(WRITE, ZONE_SETUP_CODES, self.value & !1),
+            2 => command(READ, ZONE_MODE, 1),
+            3 => command(WRITE, ZONE_MODE, (self.value & !3) | self.trigger.bits()),
+            _ => return None,
+        })
+    }
+
+    fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
+        let head = [0x02, 0x00, 0x00];
+        let known = bytes.len().min(head.len());
+        if bytes[..known] != head[..known] {
+            return Front::Text;
+        }
+        let Some(&length) = bytes.get(3) else { return Front::Short };
+        let whole = usize::from(length) + 6;
+        let Some(frame) = bytes.get(..whole) else { return Front::Short };
+        if frame[whole - 2..] != crc16(&frame[2..whole - 2]) {
+            return Front::Text;
+        }
+        // A question is answered with the value, a setting with 0.
+        let (single, asked) = (length == 1, step.is_multiple_of(2));
+        if single && asked {
+            self.value = frame[4];
+        }
+        Front::Answer { length: whole, good: single && (asked || frame[4] == 0) }
+    }
+}
+
+/// The answer of a reader, for simulators.
+pub fn answer(value: u8) -> Vec<u8> {
+    let mut out = vec![0x02, 0x00, 0x00, 0x01, value];
+    out.extend(crc16(&out[2..]));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Codec, Out};
+    use crate::engine_scanner::EngineScanner;
+    use crate::line_scanner::Terminator;
+    use kakou_core::reading::Report;
+
+    fn written(out: &[Out]) -> Vec<Vec<u8>> {
+        out.iter().filter_map(|o| if let Out::Write(w) = o { Some(w.clone()) } else { None }).collect()
+    }
+
+    /// Sets a reader up that has `zone 0003 = setup` and `zone 0000 = mode`.
+    fn set_up(setup: u8, mode: u8) -> (EngineScanner<Gm65>, Vec<Out>) {
+        let mut s = EngineScanner::new(Gm65::new(Trigger::Continuous), Terminator::Auto);
+        let (mut out, mut now) = (Vec::new(), 0);
+        s.opened(now, &mut out);
+        for value in [setup, 0, mode, 0] {
+            for byte in answer(value) {
+                s.bytes(now, &[byte], &mut out);
+            }
+            now += 50;
+            s.wake(now, &mut out);
+        }
+        (s, out)
+    }
+
+    #[test]
+    fn codes_cannot_change_the_reader_and_light_and_sound_stay_as_they_are() {
+        let (_, out) = set_up(0x03, 0xd4);
+        let expected = [
+            command(READ, 0x0003, 1),
+            command(WRITE, 0x0003, 0x02),
+            command(READ, 0x0000, 1),
+            command(WRITE, 0x0000, 0xd6),
+        ];
+        assert_eq!(written(&out), expected);
+        assert!(out.contains(&Out::Report(Report::Link { ready: true })));
+    }
+
+    #[test]
+    fn a_code_amid_the_set_up_is_read() {
+        let mut s = EngineScanner::new(Gm65::new(Trigger::Continuous), Terminator::Auto);
+        let mut out = Vec::new();
+        s.opened(0, &mut out);
+        let mut stream = b"KP1:AB\r".to_vec();
+        stream.extend(answer(3));
+        stream.extend(b"KP1:CD\r");
+        s.bytes(0, &stream, &mut out);
+        let scans: Vec<_> = out
+            .iter()
+            .filter_map(|o| {
+                if let Out::Report(Report::Scan { bytes }) = o { Some(bytes.as_slice()) } else { None }
+            })
+            .collect();
+        assert_eq!(scans, [b"KP1:AB", b"KP1:CD"]);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_answer_is_faulty_and_is_asked_again() {
+        let mut s = EngineScanner::new(Gm65::new(Trigger::Continuous), Terminator::Auto);
+        let mut out = Vec::new();
+        s.opened(0, &mut out);
+        for now in [500, 1_000, 1_500] {
+            s.wake(now, &mut out);
+        }
+        assert!(out.contains(&Out::Report(Report::Link { ready: false })));
+        s.bytes(2_000, b"KP1:AB\r", &mut out);
+        assert!(out.iter().any(|o| matches!(o, Out::Report(Report::Scan { .. }))), "it still reads");
+        s.wake(6_500, &mut out);
+        assert_eq!(written(&out).len(), 4);
+    }
+}

@@ -1,0 +1,97 @@
+//! GY-MCU90640: an MLX90640 with 32 × 24 pixels behind a small controller on a UART, 115200 8N1; eight
+//! pictures a second need 460800.
+//!
+//! Picture of 1544 bytes: `5A 5A 02 06`, 768 pixels and the temperature of the surroundings in 1/100 °C,
+//! and the 16-bit sum of the 771 words before it, all little-endian. `A5 35 02 DC` starts the pictures,
+//! `A5 35 01 DB` asks for one and ends them. The maker states ± 2 °C: never body-grade. The hottest
+//! pixel alone would be one noisy pixel: what is reported is the mean of the nine around it. Source:
+//! maker's manual.
+
+use crate::thermometer::{Front, Module};
+use kakou_core::reading::Temperature;
+
+const STREAM: [u8; 4] = [0xa5, 0x35, 0x02, 0xdc];
+const QUERY: [u8; 4] = [0xa5, 0x35, 0x01, 0xdb];
+const HEAD: [u8; 4] = [0x5a, 0x5a, 0x02, 0x06];
+/// Pixels across.
+pub const COLUMNS: usize = 32;
+/// Pixels down.
+pub const ROWS: usize = 24;
+const FRAME: usize = 4 + 2 * COLUMNS * ROWS + 2 + 2;
+
+/// The module.
+#[derive(Debug, Default)]
+pub struct GyMcu90640;
+
+/// The sum over the words of a picture.
+fn sum(bytes: &[u8]) -> u16 {
+    bytes.chunks_exact(2).fold(0, |sum, w| sum.wrapping_add(u16::from_le_bytes([w[0], w[1]])))
+}
+
+/// The bytes of a picture, for simulators; pixels in 1/100 °C.
+pub fn frame(pixels: &[i16], ambient: i16) -> Vec<u8> {
+    let mut out = HEAD.to_vec();
+    out.extend(pixels.iter().flat_map(|p| p.to_le_bytes()));
+    out.extend(ambient.to_le_bytes());
+    out.extend(sum(&out).to_le_bytes());
+    out
+}
+
+/// The warmest place: the greatest mean of 3 × 3 pixels.
+pub fn warmest(pixels: &[i16], columns: usize, rows: usize) -> i32 {
+    let mean = |x: usize, y: usize| -> i32 {
+        let nine = (0..3).flat_map(|dy| (0..3).map(move |dx| pixels[(y + dy) * columns + x + dx]));
+        nine.map(i32::from).sum::<i32>() / 9
+    };
+    (0..rows - 2).flat_map(|y| (0..columns - 2).map(move |x| mean(x, y))).max().unwrap_or(i32::MIN)
+}
+
+impl Module for GyMcu90640 {
+    fn start(&self) -> &[u8] {
+        &STREAM
+    }
+    fn stop(&self) -> &[u8] {
+        &QUERY
+    }
+    fn front(&self, bytes: &[u8]) -> Front {
+        let known = bytes.len().min(HEAD.len());
+        if bytes[..known] != HEAD[..known] {
+            return Front::Noise;
+        }
+        let Some(frame) = bytes.get(..FRAME) else { return Front::Short };
+        let word = |at: usize| i16::from_le_bytes([frame[at], frame[at + 1]]);
+        if sum(&frame[..FRAME - 2]) != word(FRAME - 2).cast_unsigned() {
+            return Front::Broken;
+        }
+        let pixels: Vec<i16> = (0..COLUMNS * ROWS).map(|n| word(4 + 2 * n)).collect();
+        let reading = Temperature {
+            object_mdeg: warmest(&pixels, COLUMNS, ROWS) * 10,
+            ambient_mdeg: Some(i32::from(word(FRAME - 4)) * 10),
+            body_grade: false,
+        };
+        Front::Frame { length: FRAME, reading }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_picture_has_our_sum() {
+        // The published picture has 36.94 °C everywhere and the sum B8E9: its surroundings are at 37.25 °C.
+        let picture = frame(&[3694; COLUMNS * ROWS], 3725);
+        assert_eq!(picture.len(), 1544);
+        assert_eq!(picture[1542..], 0xb8e9_u16.to_le_bytes());
+    }
+
+    #[test]
+    fn a_warm_face_is_found_and_one_hot_pixel_is_not_a_face() {
+        let mut pixels = [2_000_i16; COLUMNS * ROWS];
+        for (x, y) in (10..15).flat_map(|x| (8..13).map(move |y| (x, y))) {
+            pixels[y * COLUMNS + x] = 3_640;
+        }
+        pixels[5] = 8_000;
+        assert_eq!(warmest(&pixels, COLUMNS, ROWS), 3_640);
+    }
+}

@@ -1,0 +1,73 @@
+//! Newland scanners with the unified command set: UART or USB-CDC, 9600 8N1.
+//!
+//! A command is `7E 01`, `0000`, `#` (until the power goes) or `@` (kept), the command, `;`, 03. The answer
+//! begins with `02 01` and repeats it with 06 (done), 15 (refused) or 05 (not here) before the `;`.
+//! Source: public drivers.
+
+use crate::engine_scanner::{Engine, Front};
+
+/// The longest answer.
+const MAX_ANSWER: usize = 64;
+/// A code cannot change the reader; reading goes on without a trigger.
+const SETTINGS: [&str; 2] = ["SETUPE0", "SCNMOD2"];
+
+/// A command that holds until the power goes.
+pub fn command(text: &str) -> Vec<u8> {
+    [&[0x7e, 0x01], b"0000#".as_slice(), text.as_bytes(), &[b';', 0x03]].concat()
+}
+
+/// The answer of a reader, for simulators.
+pub fn answer(text: &str, verdict: u8) -> Vec<u8> {
+    [&[0x02, 0x01], b"0000#".as_slice(), text.as_bytes(), &[verdict, b';', 0x03]].concat()
+}
+
+/// The engine.
+#[derive(Debug, Default)]
+pub struct Newland;
+
+impl Engine for Newland {
+    fn command(&mut self, step: usize) -> Option<Vec<u8>> {
+        SETTINGS.get(step).map(|text| command(text))
+    }
+
+    fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
+        let head = [0x02, 0x01];
+        let known = bytes.len().min(head.len());
+        if bytes[..known] != head[..known] {
+            return Front::Text;
+        }
+        match bytes.windows(2).take(MAX_ANSWER).position(|w| w == [b';', 0x03]) {
+            Some(end) => {
+                let good = SETTINGS.get(step).is_some_and(|text| bytes[..end + 2] == answer(text, 0x06));
+                Front::Answer { length: end + 2, good }
+            }
+            None if bytes.len() > MAX_ANSWER => Front::Text,
+            None => Front::Short,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_frames_are_ours() {
+        let hex = "7e 01 30 30 30 30 23 53 43 4e 54 52 47 31 3b 03";
+        let bytes: Vec<u8> = hex.split(' ').filter_map(|b| u8::from_str_radix(b, 16).ok()).collect();
+        assert_eq!(command("SCNTRG1"), bytes);
+    }
+
+    #[test]
+    fn only_the_answer_to_this_setting_that_says_yes_is_good() {
+        let front = |bytes: &[u8]| Newland.front(0, bytes);
+        let yes = answer("SETUPE0", 0x06);
+        assert_eq!(front(&yes), Front::Answer { length: yes.len(), good: true });
+        for no in [answer("SETUPE0", 0x15), answer("SCNMOD2", 0x06)] {
+            assert_eq!(front(&no), Front::Answer { length: no.len(), good: false });
+        }
+        assert_eq!(front(&yes[..5]), Front::Short);
+        assert_eq!(front(b"KP1:"), Front::Text);
+        assert_eq!(front(&[2, 1].repeat(60)), Front::Text, "no answer without an end");
+    }
+}

@@ -1,0 +1,125 @@
+//! A thermometer module on a serial line that sends frames: one codec for all of them.
+//!
+//! What differs between makers is in [`Module`]. A frame counts only while a measurement runs, and
+//! only if all of it was sent after the measurement began.
+
+use crate::codec::{Codec, Ms, Out};
+use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
+
+/// Without a valid frame for this long the request fails.
+pub const SILENCE_MS: Ms = 1_000;
+
+/// What lies at the front of what arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Front {
+    /// The beginning of a frame.
+    Short,
+    /// No frame begins here.
+    Noise,
+    /// A frame whose checksum is wrong.
+    Broken,
+    /// A frame.
+    Frame {
+        /// Its length.
+        length: usize,
+        /// What it says.
+        reading: Temperature,
+    },
+}
+
+/// One maker's frames.
+pub trait Module: Send + Sync {
+    /// Starts the frames.
+    fn start(&self) -> &[u8];
+    /// Ends them.
+    fn stop(&self) -> &[u8];
+    /// Looks at the front of what arrived; it is never empty.
+    fn front(&self, bytes: &[u8]) -> Front;
+}
+
+/// The codec.
+#[derive(Debug)]
+pub struct Thermometer<M> {
+    module: M,
+    buffer: Vec<u8>,
+    measuring: Option<(Ticket, Ms)>,
+}
+
+impl<M: Module> Thermometer<M> {
+    /// For a module.
+    pub const fn new(module: M) -> Self {
+        Self { module, buffer: Vec::new(), measuring: None }
+    }
+}
+
+impl<M: Module> Codec for Thermometer<M> {
+    fn opened(&mut self, _: Ms, out: &mut Vec<Out>) {
+        self.buffer.clear();
+        self.measuring = None;
+        out.push(Out::Flush);
+        out.push(Out::Write(self.module.stop().to_vec()));
+        out.push(Out::Report(Report::Link { ready: true }));
+    }
+
+    fn bytes(&mut self, now: Ms, bytes: &[u8], out: &mut Vec<Out>) {
+        self.buffer.extend_from_slice(bytes);
+        let mut at = 0;
+        while at < self.buffer.len() {
+            match self.module.front(&self.buffer[at..]) {
+                Front::Short => break,
+                Front::Noise => at += 1,
+                Front::Broken => {
+                    out.push(Out::Error("bad checksum"));
+                    at += 1;
+                }
+                Front::Frame { length, reading } => {
+                    at += length;
+                    out.push(Out::Seen);
+                    if let Some((ticket, until)) = &mut self.measuring {
+                        *until = now + SILENCE_MS;
+                        out.push(Out::Report(Report::Temperature { ticket: *ticket, frame: reading }));
+                    }
+                }
+            }
+        }
+        self.buffer.drain(..at);
+    }
+
+    fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
+        match command {
+            Command::Measure => {
+                // What was sent before the request is not this person's.
+                self.buffer.clear();
+                self.measuring = Some((ticket, now + SILENCE_MS));
+                out.push(Out::Flush);
+                out.push(Out::Write(self.module.start().to_vec()));
+            }
+            Command::Stop => {
+                self.measuring = None;
+                out.push(Out::Write(self.module.stop().to_vec()));
+            }
+            Command::Pulse { .. } | Command::Capture { .. } | Command::Print { .. } => {
+                out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Ms> {
+        self.measuring.map(|(_, until)| until)
+    }
+
+    fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
+        if let Some((ticket, until)) = self.measuring
+            && until <= now
+        {
+            self.measuring = None;
+            out.push(Out::Error("no answer"));
+            out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout }));
+        }
+    }
+
+    fn lost(&mut self) -> Option<Ticket> {
+        self.buffer.clear();
+        self.measuring.take().map(|(ticket, _)| ticket)
+    }
+}

@@ -1,0 +1,180 @@
+//! Faults on the line, for every codec whose frames carry a checksum: bytes alone or together, noise,
+//! cuts, flipped bits, frames twice. Never a panic, never a wrong reading, and after the fault at most one
+//! good frame is lost.
+
+use kakou_core::reading::{Command, Report, Ticket};
+use kakou_drivers::codec::{Codec, Out};
+use kakou_drivers::gy_mcu90614::GyMcu90614;
+use kakou_drivers::gy_mcu90640::{self, GyMcu90640};
+use kakou_drivers::ssi::{Ssi, framed};
+use kakou_drivers::thermometer::Thermometer;
+use kakou_drivers::{gm65, gy_mcu90614, modbus_relay};
+use proptest::prelude::*;
+
+/// A codec that reads, the frame of reading `n`, and how a report shows it.
+struct Subject {
+    codec: fn() -> Box<dyn Codec>,
+    frame: fn(i32) -> Vec<u8>,
+    shown: fn(&Report) -> Option<i32>,
+}
+
+fn celsius(report: &Report) -> Option<i32> {
+    if let Report::Temperature { frame, .. } = report { Some(frame.object_mdeg / 10) } else { None }
+}
+
+fn number(report: &Report) -> Option<i32> {
+    let Report::Scan { bytes } = report else { return None };
+    std::str::from_utf8(bytes).ok().and_then(|t| t.strip_prefix("KP1:")?.parse().ok()).or(Some(-1))
+}
+
+fn measuring<C: Codec>(mut codec: C) -> C {
+    let mut out = Vec::new();
+    codec.opened(0, &mut out);
+    codec.command(0, Ticket(1), &Command::Measure, &mut out);
+    codec
+}
+
+const SUBJECTS: [Subject; 3] = [
+    Subject {
+        codec: || Box::new(measuring(Thermometer::new(GyMcu90614 { body_grade: true }))),
+        frame: |n| gy_mcu90614::frame(n * 10, 20_000),
+        shown: celsius,
+    },
+    Subject {
+        codec: || Box::new(measuring(Thermometer::new(GyMcu90640))),
+        frame: |n| {
+            let n = i16::try_from(n).unwrap_or(i16::MAX);
+            gy_mcu90640::frame(&[n; gy_mcu90640::COLUMNS * gy_mcu90640::ROWS], 2_000)
+        },
+        shown: celsius,
+    },
+    Subject {
+        codec: || Box::new(Ssi::default()),
+        frame: |n| framed(0xf3, 0, 0, &[&[0x1c], format!("KP1:{n}").as_bytes()].concat()),
+        shown: number,
+    },
+];
+
+#[derive(Debug, Clone)]
+enum Fault {
+    Good,
+    Noise(Vec<u8>),
+    /// The frame breaks off after this share of it, in thousandths.
+    Cut(usize),
+    /// A bit of the frame is flipped.
+    Flip(usize),
+    Twice,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::Good),
+        prop::collection::vec(any::<u8>(), 0..40).prop_map(Fault::Noise),
+        (0_usize..1_000).prop_map(Fault::Cut),
+        any::<usize>().prop_map(Fault::Flip),
+        Just(Fault::Twice),
+    ]
+}
+
+fn spoiled(frame: &[u8], fault: &Fault) -> Vec<u8> {
+    match fault {
+        Fault::Good => frame.to_vec(),
+        Fault::Noise(noise) => [noise.as_slice(), frame].concat(),
+        Fault::Cut(share) => frame[..frame.len() * share / 1_000].to_vec(),
+        Fault::Flip(bit) => {
+            let mut out = frame.to_vec();
+            let bit = bit % (out.len() * 8);
+            out[bit / 8] ^= 1 << (bit % 8);
+            out
+        }
+        Fault::Twice => [frame, frame].concat(),
+    }
+}
+
+/// Feeds a stream in pieces of these sizes, again and again, and lets the pause behind it pass; every reading that came out.
+fn read(subject: &Subject, stream: &[u8], pieces: &[usize]) -> Vec<i32> {
+    let (mut codec, mut out, mut rest) = ((subject.codec)(), Vec::new(), stream);
+    for piece in pieces.iter().cycle() {
+        let (now, later) = rest.split_at((*piece).min(rest.len()));
+        codec.bytes(1, now, &mut out);
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    codec.wake(900, &mut out);
+    out.iter().filter_map(|o| if let Out::Report(r) = o { (subject.shown)(r) } else { None }).collect()
+}
+
+proptest! {
+    #[test]
+    fn no_fault_makes_a_reading_and_the_line_recovers(
+        which in 0_usize..SUBJECTS.len(),
+        faults in prop::collection::vec((fault(), 2_000_i32..4_500), 1..6),
+        pieces in prop_oneof![Just(vec![1]), Just(vec![usize::MAX]), prop::collection::vec(1_usize..700, 1..40)],
+    ) {
+        let subject = &SUBJECTS[which];
+        let mut stream = Vec::new();
+        for (fault, n) in &faults {
+            stream.extend(spoiled(&(subject.frame)(*n), fault));
+        }
+        // Two good frames: a cut one may swallow the first of them.
+        for n in [4_501, 4_502] {
+            stream.extend((subject.frame)(n));
+        }
+        let readings = read(subject, &stream, &pieces);
+        for r in &readings {
+            let sent = faults.iter().any(|(_, n)| n == r) || [4_501, 4_502].contains(r);
+            prop_assert!(sent, "{r} was never sent");
+        }
+        prop_assert_eq!(readings.last(), Some(&4_502));
+    }
+
+    #[test]
+    fn no_bytes_at_all_harm_a_driver(bytes in prop::collection::vec(any::<u8>(), 0..600), piece in 1_usize..64) {
+        let options: kakou_drivers::registry::Options =
+            serde_json::from_str(r#"{"path": "p"}"#).expect("a path is enough");
+        for driver in &kakou_drivers::registry::DRIVERS {
+            let kakou_drivers::registry::Make::Serial(make) = driver.make else { continue };
+            let (mut codec, mut out) = (make(&options), Vec::new());
+            codec.opened(0, &mut out);
+            for (n, command) in [Command::Measure, Command::Pulse { ms: 500 }, Command::Stop].iter().enumerate() {
+                codec.command(1, Ticket(n as u64), command, &mut out);
+                for (at, part) in bytes.chunks(piece).enumerate() {
+                    codec.bytes(at as u64, part, &mut out);
+                    if codec.deadline().is_some_and(|d| d <= at as u64) {
+                        codec.wake(at as u64, &mut out);
+                    }
+                }
+            }
+            let done = out.iter().any(|o| matches!(o, Out::Report(Report::Done { .. } | Report::Temperature { .. })));
+            prop_assert!(!done, "{} took noise for an answer", driver.name);
+            codec.lost();
+        }
+    }
+}
+
+#[test]
+fn a_late_answer_belongs_to_nobody() {
+    // A board that answers after the time: the pulse has failed, and the answer opens nothing.
+    let mut relay = modbus_relay::ModbusRelay::new(1, 0);
+    let mut out = Vec::new();
+    relay.command(0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
+    relay.wake(300, &mut out);
+    relay.wake(600, &mut out);
+    out.clear();
+    relay.bytes(650, &modbus_relay::framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+    assert!(!out.iter().any(|o| matches!(o, Out::Report(_))));
+    // A reader that answers after the time: what it says is text at most, never a setting.
+    let mut reader = kakou_drivers::engine_scanner::EngineScanner::new(
+        gm65::Gm65::new(gm65::Trigger::Continuous),
+        kakou_drivers::line_scanner::Terminator::Auto,
+    );
+    reader.opened(0, &mut out);
+    for now in [500, 1_000, 1_500] {
+        reader.wake(now, &mut out);
+    }
+    out.clear();
+    reader.bytes(1_600, &gm65::answer(3), &mut out);
+    assert!(!out.iter().any(|o| matches!(o, Out::Write(_))));
+}
