@@ -3,6 +3,7 @@
 //! A driver is a pure [`codec::Codec`] in one file and one line in [`registry::DRIVERS`]; the task
 //! in [`serial`] owns the port, and nothing else does. [`sim`] speaks the same bytes from the
 //! other side of a pty.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod camera;
 pub mod codec;
@@ -16,6 +17,7 @@ pub mod line_scanner;
 pub mod mlx90640;
 pub mod modbus_relay;
 pub mod newland;
+pub mod qr;
 pub mod registry;
 pub mod scan_text;
 pub mod serial;
