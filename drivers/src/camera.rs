@@ -1,9 +1,10 @@
 //! Still photographs as evidence: the original JPEG bytes are kept, measured and made durable
-//! before anything names them.
+//! before anything names them. Only the Huffman tables are added where a camera leaves them out.
 //!
 //! This source takes pictures from a file, or from a folder that holds `ROLE.jpg`.
 
 use crate::health::{Monitor, State};
+use crate::jpeg::with_tables;
 use crate::{Errand, Gateway, SavePhoto};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Photo, Report};
@@ -120,6 +121,7 @@ fn take(path: &Path, role: &str, save: &SavePhoto) -> Result<Photo, CameraError>
         return Err(CameraError::TooLarge);
     }
     let bytes = std::fs::read(&file).map_err(read)?;
+    let bytes = with_tables(&bytes);
     let look = measure(&bytes)?;
     let sha256 = save(&bytes).map_err(CameraError::Store)?;
     Ok(Photo {

@@ -13,6 +13,7 @@ pub mod gy_mcu90614;
 pub mod gy_mcu90640;
 pub mod health;
 pub mod honeywell;
+pub mod jpeg;
 pub mod line_scanner;
 pub mod mlx90640;
 pub mod modbus_relay;

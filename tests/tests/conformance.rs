@@ -4,6 +4,7 @@
 use kakou_drivers::camera::measure;
 use kakou_drivers::codec::{Codec, Out};
 use kakou_drivers::gy_mcu90614::GyMcu90614;
+use kakou_drivers::jpeg::with_tables;
 use kakou_drivers::mlx90640::{Calibration, Scene, SubPage};
 use kakou_drivers::modbus_relay::{ModbusRelay, crc16};
 use kakou_drivers::ssi::{self, Ssi};
@@ -85,6 +86,19 @@ fn published_module_commands_are_the_ones_we_send() {
             assert!(frames.iter().any(|f| f.starts_with(&w)), "{w:02x?} is not among the published frames");
         }
     }
+}
+
+#[test]
+fn a_frame_without_huffman_tables_becomes_a_picture() {
+    let Some(folder) = folder() else { return };
+    let frame = std::fs::read(folder.join("devices/mjpeg_huffman.jpg")).unwrap();
+    let whole = with_tables(&frame);
+    assert_eq!(whole.len(), frame.len() + 420);
+    let look = measure(&whole).unwrap();
+    assert!(look.sharpness > 0 && (10..245).contains(&look.luma), "{look:?}");
+    // A strict decoder of another library reads it as well.
+    let seen = image::load_from_memory(&whole).unwrap();
+    assert_eq!((seen.width(), seen.height()), (look.width, look.height));
 }
 
 #[test]
