@@ -4,7 +4,7 @@
 //! sum of all bytes before. `A5 45 EA` starts the stream, `A5 15 BA` asks for one frame and ends the
 //! stream. Source: maker's manual.
 
-use crate::thermometer::{Front, Module};
+use crate::thermometer::{Front, Module, framed};
 use kakou_core::reading::Temperature;
 
 const STREAM: [u8; 3] = [0xa5, 0x45, 0xea];
@@ -42,11 +42,10 @@ impl Module for GyMcu90614 {
         &QUERY
     }
     fn front(&self, bytes: &[u8]) -> Front {
-        let known = bytes.len().min(HEAD.len());
-        if bytes[..known] != HEAD[..known] {
-            return Front::Noise;
-        }
-        let Some(f) = bytes.get(..FRAME) else { return Front::Short };
+        let f = match framed(bytes, &HEAD, FRAME) {
+            Ok(frame) => frame,
+            Err(front) => return front,
+        };
         // The sum is weak: a frame cut behind its fifth byte and followed by another passes for 36.74 °C.
         // No skin and no room gives the bytes of a head.
         let swallowed = f[4..].windows(2).any(|w| w == [0x5a, 0x5a]);

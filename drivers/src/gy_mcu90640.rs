@@ -7,7 +7,7 @@
 //! pixel alone would be one noisy pixel: what is reported is the mean of the nine around it. Source:
 //! maker's manual.
 
-use crate::thermometer::{Front, Module};
+use crate::thermometer::{Front, Module, framed};
 use kakou_core::reading::Temperature;
 
 const STREAM: [u8; 4] = [0xa5, 0x35, 0x02, 0xdc];
@@ -54,11 +54,10 @@ impl Module for GyMcu90640 {
         &QUERY
     }
     fn front(&self, bytes: &[u8]) -> Front {
-        let known = bytes.len().min(HEAD.len());
-        if bytes[..known] != HEAD[..known] {
-            return Front::Noise;
-        }
-        let Some(frame) = bytes.get(..FRAME) else { return Front::Short };
+        let frame = match framed(bytes, &HEAD, FRAME) {
+            Ok(frame) => frame,
+            Err(front) => return front,
+        };
         let word = |at: usize| i16::from_le_bytes([frame[at], frame[at + 1]]);
         if sum(&frame[..FRAME - 2]) != word(FRAME - 2).cast_unsigned() {
             return Front::Broken;

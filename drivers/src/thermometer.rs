@@ -37,6 +37,15 @@ pub trait Module: Send + Sync {
     fn front(&self, bytes: &[u8]) -> Front;
 }
 
+/// The frame at the front, if `head` begins it and all of its `length` bytes are there.
+pub fn framed<'a>(bytes: &'a [u8], head: &[u8], length: usize) -> Result<&'a [u8], Front> {
+    let known = bytes.len().min(head.len());
+    if bytes[..known] != head[..known] {
+        return Err(Front::Noise);
+    }
+    bytes.get(..length).ok_or(Front::Short)
+}
+
 /// The codec.
 #[derive(Debug)]
 pub struct Thermometer<M> {

@@ -8,8 +8,10 @@
 //! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
 
+mod records;
 mod upkeep;
 
+use records::StoreRecords;
 pub use upkeep::free_bytes;
 use upkeep::make_reserve;
 
@@ -29,10 +31,10 @@ use kakou_core::lane::action::Rejection;
 use kakou_core::lane::view;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Command, NoData, Report, Request};
-use kakou_core::records::{Records, RecordsFault, Redemption};
+use kakou_core::records::RecordsFault;
 use kakou_core::time::Now;
 use kakou_drivers::Errand;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,33 +142,6 @@ pub struct Retention {
     pub delivered: Delivered,
     /// Size of the reserve file.
     pub reserve_bytes: u64,
-}
-
-struct StoreRecords<'a> {
-    journal: &'a Journal,
-    lists: &'a Lists,
-}
-
-fn fault(e: impl std::fmt::Display) -> RecordsFault {
-    RecordsFault(e.to_string())
-}
-
-impl Records for StoreRecords<'_> {
-    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
-        self.lists.entry(list, id).map_err(fault)
-    }
-    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
-        self.lists.issued_ms(list).map_err(fault)
-    }
-    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
-        Ok(self.lists.entry("revocation", &format!("{kid}:{id}")).map_err(fault)?.is_some())
-    }
-    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
-        self.journal.redeemed(pass_id).map_err(fault)
-    }
-    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
-        self.journal.seal_used(number).map_err(fault)
-    }
 }
 
 /// What waits for the commit.

@@ -1,194 +1,20 @@
 //! The three shipped lanes, driven through the core alone.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod gate;
+
+use gate::*;
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Core, Input, Step};
-use kakou_core::evidence::{self, GatewayKey, SubjectKey};
-use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
+use kakou_core::evidence::{self};
+use kakou_core::ids::{LaneId, OfficerId, VisitId};
 use kakou_core::lane::action::{Action, Officer, Role};
 use kakou_core::lane::{Setup, view, visit::Stage};
-use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
-use kakou_core::reading::{Command, Photo, Report, Temperature, Ticket};
-use kakou_core::records::{Records, RecordsFault, Redemption, Write};
-use kakou_core::time::Now;
-use ring::signature::Ed25519KeyPair;
-use serde_json::{Map, Value, json};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-const WALL: i64 = 1_653_350_400_000;
-const HOUR: i64 = 3_600_000;
-
-#[derive(Default)]
-struct Memory {
-    lists: BTreeMap<(String, String), Map<String, Value>>,
-    issued: BTreeMap<String, i64>,
-    redeemed: RefCell<BTreeMap<String, Redemption>>,
-    seals: RefCell<BTreeSet<String>>,
-}
-
-impl Records for Memory {
-    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
-        Ok(self.lists.get(&(list.into(), id.into())).cloned())
-    }
-    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
-        Ok(self.issued.get(list).copied())
-    }
-    fn revoked(&self, _: &str, _: &str) -> Result<bool, RecordsFault> {
-        Ok(false)
-    }
-    fn redeemed(&self, id: &str) -> Result<Option<Redemption>, RecordsFault> {
-        Ok(self.redeemed.borrow().get(id).cloned())
-    }
-    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
-        Ok(self.seals.borrow().contains(number))
-    }
-}
-
-struct Gate {
-    core: Core,
-    memory: Memory,
-    now: Now,
-    key: Arc<GatewayKey>,
-    lane: LaneId,
-}
-
-fn put(memory: &mut Memory, list: &str, id: &str, entry: Value) {
-    memory.lists.insert((list.into(), id.into()), entry.as_object().unwrap().clone());
-}
-
-fn resident(colour: &str, result: &str, age_h: i64) -> Value {
-    json!({ "name": "张小明", "colour": colour, "test_result": result, "sampled_at_ms": WALL - age_h * HOUR })
-}
-
-fn gate(profile: &str) -> Gate {
-    let (name, text) = shipped::find(profile).unwrap();
-    let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
-    let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
-    let lane = LaneId::new("lane-1").unwrap();
-    let roles = ["scanner", "thermometer", "barrier", "camera"];
-    let setup = Setup {
-        lane: lane.clone(),
-        profile: read(name, text).unwrap(),
-        devices: roles.iter().map(|r| ((*r).to_owned(), DeviceId::new(*r).unwrap())).collect(),
-        region: "葫芦岛".into(),
-        gateway: "gw-1".into(),
-        profile_hash: String::new(),
-        utc_offset_ms: 8 * HOUR,
-        trust: Arc::new(TrustList::default()),
-        subjects: Arc::new(SubjectKey::new(b"site secret")),
-        key: key.clone(),
-    };
-    let mut memory = Memory::default();
-    for list in ["status", "pass", "revocation", "hold"] {
-        memory.issued.insert(list.into(), WALL - HOUR);
-    }
-    put(&mut memory, "status", "green", resident("green", "negative", 20));
-    put(&mut memory, "status", "other", resident("green", "negative", 20));
-    put(&mut memory, "status", "late", resident("green", "negative", 49));
-    put(&mut memory, "status", "red", resident("red", "negative", 20));
-    put(&mut memory, "status", "future", resident("green", "negative", -5));
-    put(&mut memory, "status", "held", resident("green", "negative", 20));
-    put(&mut memory, "hold", "held", json!({ "code": "x" }));
-    let truck = json!({ "plate": "辽P12345", "category": "emergency-supplies", "from": "葫芦岛", "to": "沈阳",
-        "uses": 1, "crew": 2, "approvals": ["GX"] });
-    put(&mut memory, "pass", "辽P12345", truck.clone());
-    let mut unapproved = truck.as_object().unwrap().clone();
-    unapproved.extend([("plate".into(), json!("辽P99999")), ("approvals".into(), json!([]))]);
-    put(&mut memory, "pass", "辽P99999", Value::Object(unapproved));
-    let core = Core::new(vec![setup], BTreeMap::new());
-    let now = Now { mono_ms: 1_000_000, wall_ms: Some(WALL), synced: true };
-    Gate { core, memory, now, key, lane }
-}
-
-impl Gate {
-    fn input(&mut self, input: Input) -> Step {
-        let step = self.core.handle(&self.now, input, &self.memory).unwrap();
-        for write in &step.writes {
-            match write {
-                Write::Redeem { pass_id, by } => {
-                    self.memory.redeemed.borrow_mut().insert(pass_id.clone(), by.clone());
-                }
-                Write::Seal { number, .. } => {
-                    self.memory.seals.borrow_mut().insert(number.clone());
-                }
-                Write::Archive { visit, .. } => assert!(visit.shown_until.is_none()),
-            }
-        }
-        step
-    }
-    fn wait(&mut self, ms: u64) {
-        self.now.mono_ms += ms;
-        self.now.wall_ms = self.now.wall_ms.map(|w| w + i64::try_from(ms).unwrap());
-    }
-    fn device(&mut self, device: &str, report: Report) -> Step {
-        self.input(Input::Device { device: DeviceId::new(device).unwrap(), report })
-    }
-    fn scan(&mut self, text: &str) -> Step {
-        self.device("scanner", Report::Scan { bytes: text.as_bytes().to_vec() })
-    }
-    fn warm(&mut self, step: &Step, mdeg: i32) -> Step {
-        let ticket = ticket(step, &Command::Measure).expect("the thermometer was asked");
-        let mut last = Step::default();
-        for _ in 0..5 {
-            let frame = Temperature { object_mdeg: mdeg, ambient_mdeg: Some(21_000), body_grade: true };
-            last = self.device("thermometer", Report::Temperature { ticket, frame });
-        }
-        last
-    }
-    fn act(&mut self, action: Action) -> Step {
-        self.act_as("li", Role::Transport, action)
-    }
-    fn act_as(&mut self, id: &str, role: Role, action: Action) -> Step {
-        let officer = Officer { id: OfficerId::new(id).unwrap(), role };
-        self.input(Input::Desk { lane: self.lane.clone(), officer, action })
-    }
-    fn answer(&mut self, question: &str, value: &str) -> Step {
-        let step = self.act(Action::Answer { question: question.into(), value: value.into() });
-        assert_eq!(step.reply, Some(Ok(())), "{question}={value}");
-        step
-    }
-    fn photo(&mut self, step: &Step, sharpness: u32, luma: u8) -> Step {
-        let (ticket, role) = step
-            .requests
-            .iter()
-            .find_map(|r| {
-                if let Command::Capture { role } = &r.command { Some((r.ticket, role.clone())) } else { None }
-            })
-            .expect("the camera was asked");
-        let photo =
-            Photo { sha256: format!("{role}-{}", ticket.0), bytes: 9, width: 4, height: 3, sharpness, luma };
-        self.device("camera", Report::Photo { ticket, photo })
-    }
-    fn override_to(&self, outcome: Outcome, second: Option<Officer>) -> Action {
-        let visit = self.visit_id();
-        Action::Override { visit, outcome, reason: "paper_seen".into(), note: String::new(), second }
-    }
-    fn visit_id(&self) -> VisitId {
-        let state = &self.core.lane(&self.lane).unwrap().state;
-        state.visits().next().unwrap().id
-    }
-}
-
-fn ticket(step: &Step, command: &Command) -> Option<Ticket> {
-    step.requests.iter().find(|r| r.command == *command).map(|r| r.ticket)
-}
-
-fn opened(step: &Step) -> bool {
-    step.requests.iter().any(|r| matches!(r.command, Command::Pulse { .. }))
-}
-
-fn verdict(step: &Step) -> (String, Vec<String>) {
-    let event = step.events.iter().find(|e| e.kind == "transaction").expect("a verdict");
-    let codes = event.data["codes"].as_array().unwrap().iter().map(|c| c.as_str().unwrap().to_owned());
-    (event.data["outcome"].as_str().unwrap().to_owned(), codes.collect())
-}
-
-fn kinds(step: &Step) -> Vec<&str> {
-    step.events.iter().map(|e| e.kind.as_str()).collect()
-}
+use kakou_core::reading::{Command, Report};
+use kakou_core::records::{Redemption, Write};
+use serde_json::json;
+use std::collections::BTreeMap;
 
 #[test]
 fn a_pupil_with_all_in_order_goes_in() {

@@ -1,0 +1,34 @@
+//! What the core asks of the store, answered from the journal and the lists.
+
+use crate::store::journal::Journal;
+use crate::store::lists::Lists;
+use kakou_core::records::{Records, RecordsFault, Redemption};
+use serde_json::{Map, Value};
+
+/// The store, for the length of one input.
+pub(super) struct StoreRecords<'a> {
+    pub journal: &'a Journal,
+    pub lists: &'a Lists,
+}
+
+fn fault(e: impl std::fmt::Display) -> RecordsFault {
+    RecordsFault(e.to_string())
+}
+
+impl Records for StoreRecords<'_> {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        self.lists.entry(list, id).map_err(fault)
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
+        self.lists.issued_ms(list).map_err(fault)
+    }
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        Ok(self.lists.entry("revocation", &format!("{kid}:{id}")).map_err(fault)?.is_some())
+    }
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        self.journal.redeemed(pass_id).map_err(fault)
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        self.journal.seal_used(number).map_err(fault)
+    }
+}
