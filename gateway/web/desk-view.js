@@ -6,6 +6,13 @@ import { degrees, timeOfDay } from "./format.js";
 import { icon } from "./icons.js";
 import { pick, t } from "./strings.js";
 
+const officerNames = new Map();
+
+/** Names for the officers' ids that events carry. */
+export function knowOfficers(officers) {
+  for (const officer of officers) officerNames.set(officer.id, officer.name);
+}
+
 /** A visit without an outcome was cancelled before its verdict. */
 export function outcomeBadge(outcome) {
   if (!outcome) return h("span", { class: "outcome", data: { outcome: "none" } }, icon("off"), h("span", { text: t("outcome_none") }));
@@ -97,7 +104,7 @@ export function verdictBand(verdict, large, reasons = []) {
   h("div", { class: "verdict-why" },
     (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code }, text: pick(code.text) || code.code })),
     over ? h("p", { testid: "overridden" },
-      `${t("overridden")}: ${over.officer} · ${pick(reasons.find((one) => one.id === over.reason)?.text) || over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
+      `${t("overridden")}: ${officerNames.get(over.officer) ?? over.officer} · ${pick(reasons.find((one) => one.id === over.reason)?.text) || over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
 }
 
 export function drawLast(desk, onReprint) {
@@ -127,7 +134,7 @@ function lastVisit(visit, mayReprint, onReprint) {
 }
 
 function lastNote(visit, final) {
-  const parts = [(visit.codes ?? []).join(" ")];
+  const parts = (visit.why ?? []).map(pick);
   if (final !== visit.outcome) parts.push(`${t("overridden")} (${t(`outcome_${visit.outcome}`)})`);
   if (visit.notice) parts.push(pick(visit.notice));
   return parts.filter(Boolean).join(" · ");

@@ -24,12 +24,12 @@
 //   override-second-OFFICER, override-second-pin, override-1 … override-0, override-back,
 //   override-ok, override-error.
 
-import { ApiError, deskStream, getLanes, getSession, laneOfPage, postAction, signOut } from "./api.js";
+import { ApiError, deskStream, getLanes, getOfficers, getSession, laneOfPage, postAction, signOut } from "./api.js";
 import { createAsk } from "./desk-ask.js";
 import { closeDialogs, openCancel, openEnter, openSearch } from "./desk-dialogs.js";
 import { listenKeys } from "./desk-keys.js";
 import { openOverride, overrideTarget } from "./desk-override.js";
-import { drawLast, drawLine, drawSteps, drawVisit } from "./desk-view.js";
+import { drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { startPage } from "./page.js";
@@ -104,6 +104,8 @@ function startWork() {
   lost = false;
   stream?.close();
   stream = openStream(deskStream(lane), { desk: onDesk }, onLost);
+  // Without the names the ids are shown.
+  getOfficers().then((officers) => { knowOfficers(officers); draw(); }, () => {});
   draw();
 }
 

@@ -174,6 +174,10 @@ async fn school_gate_with_override_language_and_network() {
     b.picture("school-override").await;
     b.click("override-ok").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
+    wait_for("the officer's name beside the override", async || {
+        b.find("overridden").await.text().await.unwrap_or_default().contains("李敏")
+    })
+    .await;
     b.picture("school-overridden").await;
 
     let before = b.find("lang").await.text().await.unwrap();
@@ -206,6 +210,10 @@ async fn school_gate_with_override_language_and_network() {
     assert!(b.driver.find(By::Css(css("verdict").as_str())).await.is_err(), "no verdict stays");
     b.picture("school-lost").await;
     b.demo = start_demo(port);
+    wait_for("the gateway back on the screen", async || {
+        b.driver.find(By::Css(css("banner-lost").as_str())).await.is_err()
+    })
+    .await;
     b.find("prompt").await;
     b.picture("school-back").await;
     b.end().await;

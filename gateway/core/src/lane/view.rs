@@ -279,6 +279,7 @@ fn last_visit(v: &Visit) -> Value {
         "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
         "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.outcome(),
         "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice,
+        "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
     })
 }
 
