@@ -203,7 +203,7 @@ impl Desk<'_> {
             match kind {
                 "question" if ask["id"] == "plate" => Some(answer("plate", plate)),
                 "question" => Some(answer("crew", "2")),
-                "approve" => Some(Action::Approve(true)),
+                "approve" => Some(Action::Approve { approve: true, note: String::new() }),
                 "seal" => {
                     if !darkened.replace(true) {
                         drop(world.camera("truck-1", "dark"));

@@ -238,7 +238,7 @@ pub async fn act(
         Act::Enter { text } => Action::Enter(text),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
-        Act::Approve { approve, .. } => Action::Approve(approve),
+        Act::Approve { approve, note } => Action::Approve { approve, note },
         Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
         Act::Capture { role } => Action::Capture(role),
         Act::Retake { role } => Action::Retake(role),

@@ -58,7 +58,12 @@ pub enum Action {
         value: String,
     },
     /// Approves or refuses.
-    Approve(bool),
+    Approve {
+        /// Which.
+        approve: bool,
+        /// In the officer's words.
+        note: String,
+    },
     /// Records a seal.
     Seal {
         /// The number.

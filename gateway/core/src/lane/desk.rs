@@ -14,7 +14,7 @@ use crate::records::{Records, RecordsFault};
 use crate::time::Now;
 use serde_json::json;
 
-/// The longest note of an override, the longest reason of a cancellation.
+/// The longest note of an override or an approval, the longest reason of a cancellation.
 const MAX_NOTE: usize = 500;
 
 impl Lane {
@@ -50,7 +50,7 @@ impl Lane {
                 self.scan(now, text.trim().as_bytes(), next_visit, records, out)?;
                 Ok(Ok(()))
             }
-            Action::Cancel(reason) if reason.len() > MAX_NOTE => {
+            Action::Cancel(note) | Action::Approve { note, .. } if note.len() > MAX_NOTE => {
                 Ok(Err(Rejection::new("note", "说明过长", "The reason is too long")))
             }
             Action::Cancel(reason) if running => {
@@ -73,7 +73,7 @@ impl Lane {
             }
             Action::Reprint(visit) => self.reprint(now, officer, *visit, out),
             Action::Answer { .. }
-            | Action::Approve(_)
+            | Action::Approve { .. }
             | Action::Seal { .. }
             | Action::Capture(_)
             | Action::Retake(_)

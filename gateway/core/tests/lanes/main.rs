@@ -358,10 +358,15 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
 
     let mut g = gate("truck-supplies");
     truck(&mut g, "辽P99999");
-    let step = g.act_as("zhao", Role::Guard, Action::Approve(true));
+    let step = g.act_as("zhao", Role::Guard, Action::Approve { approve: true, note: String::new() });
     assert_eq!(step.reply.unwrap().unwrap_err().code, "role");
-    let step = g.act(Action::Approve(false));
+    let step = g.act(Action::Approve { approve: false, note: "no permit from the bureau".into() });
     assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
+    let approval = &step.events.iter().find(|e| e.kind == "approval").unwrap().data;
+    assert_eq!(
+        (&approval["approved"], &approval["note"]),
+        (&json!(false), &json!("no permit from the bureau"))
+    );
     let step = g.act(g.override_to(Outcome::Admit, None));
     assert_eq!(
         step.reply.unwrap().unwrap_err().code,

@@ -1,9 +1,11 @@
 //! Staff confirm every check of a list, or approve.
 
+use super::super::event::Weight;
 use super::{Cx, Flow, Stimulus};
 use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::profile::Choice;
+use serde_json::json;
 
 /// Waits for staff.
 pub fn enter(cx: &mut Cx<'_>) -> Flow {
@@ -20,10 +22,13 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
     };
     let may = roles.is_empty() || roles.iter().any(|r| r == officer.role.word());
     match action {
-        Action::Approve(_) | Action::Confirm(_) if !may => {
+        Action::Approve { .. } | Action::Confirm(_) if !may => {
             Flow::Reject(Rejection::new("role", "您的岗位不能审批", "Your role may not approve this"))
         }
-        Action::Approve(yes) if approve => {
+        Action::Approve { approve: yes, note } if approve => {
+            let data = json!({ "step": cx.step.id, "approved": yes, "officer": officer.id,
+                "role": officer.role, "note": note.trim(), "subject": cx.visit.subject });
+            cx.out.event("approval", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
             if *yes {
                 cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
                 Flow::Next
@@ -43,7 +48,7 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
         Action::Enter(_)
         | Action::Recheck
         | Action::Answer { .. }
-        | Action::Approve(_)
+        | Action::Approve { .. }
         | Action::Seal { .. }
         | Action::Capture(_)
         | Action::Retake(_)
