@@ -11,11 +11,6 @@ const MAX_ANSWER: usize = 64;
 /// A code cannot change the reader; CR behind a code; the reader looks by itself.
 const SETTINGS: [&str; 3] = ["MNUENA0", "VSUFCR", "PAPPM3"];
 
-/// Begins to read.
-pub const TRIGGER: [u8; 3] = [0x16, 0x54, 0x0d];
-/// Ends it.
-pub const STOP: [u8; 3] = [0x16, 0x55, 0x0d];
-
 /// A menu command that holds until the power goes.
 pub fn command(tag: &str) -> Vec<u8> {
     [&[0x16, 0x4d, 0x0d], tag.as_bytes(), b"!"].concat()

@@ -16,7 +16,6 @@ const DECODE: u8 = 0xf3;
 const SEGMENT: u8 = 0x73;
 const PARAMETER: u8 = 0xc6;
 const SCAN_ENABLE: u8 = 0xe9;
-const BEEP: u8 = 0xe6;
 /// Parameter: codes come in packets, not as text.
 const IN_PACKETS: u8 = 0xee;
 /// Parameter: codes that change the reader.
@@ -333,11 +332,6 @@ impl Codec for Ssi {
         self.parts = Parts::default();
         None
     }
-}
-
-/// The beep of a reader whose own beep is off.
-pub fn beep() -> Vec<u8> {
-    packet(BEEP, &[0xff, 0])
 }
 
 #[cfg(test)]

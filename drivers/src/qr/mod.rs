@@ -13,6 +13,7 @@ mod threshold;
 pub use decode::Payload;
 pub use grey::Grey;
 
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -89,12 +90,13 @@ impl Reader {
             }
         };
         let mut out = Outcome::default();
+        let half = OnceCell::new();
         for step in ALWAYS.into_iter().chain(rare) {
             if begun.elapsed() >= budget {
                 out.late = true;
                 break;
             }
-            match catch_unwind(AssertUnwindSafe(|| attempt(picture, step))) {
+            match catch_unwind(AssertUnwindSafe(|| attempt(picture, &half, step))) {
                 Ok(Some(payload)) => {
                     (out.payload, out.step) = (Some(payload), Some(step));
                     break;
@@ -112,15 +114,13 @@ fn radius(picture: &Grey) -> usize {
     ((picture.width.min(picture.height) / 16).clamp(6, 60) / 2).max(5)
 }
 
-fn attempt(picture: &Grey, step: Step) -> Option<Payload> {
+/// `half` is made once for the steps that begin with it.
+fn attempt(picture: &Grey, half: &OnceCell<Grey>, step: Step) -> Option<Payload> {
     let scaled;
     let picture = match step {
-        Step::Half => {
-            scaled = picture.half();
-            &scaled
-        }
+        Step::Half => half.get_or_init(|| picture.half()),
         Step::Quarter => {
-            scaled = picture.half().half();
+            scaled = half.get_or_init(|| picture.half()).half();
             &scaled
         }
         Step::Inverted => {

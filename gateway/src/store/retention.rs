@@ -21,15 +21,6 @@ pub enum Delivered {
     Acked,
 }
 
-/// What one round did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Round {
-    /// Delivered events removed.
-    pub purged: u64,
-    /// Bodies shed.
-    pub shed: u64,
-}
-
 /// Bytes in use inside the journal file, without its free pages.
 pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let get = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
