@@ -10,4 +10,6 @@ pub mod hcert_make;
 pub mod mqtt;
 pub mod passes;
 pub mod profiles;
+pub mod qr;
+pub mod qr_scene;
 pub mod wait;

@@ -1,10 +1,13 @@
 //! From black and white to a payload, by rxing's port of the ZXing-C++ reader, and by rqrr.
 
 use super::Grey;
+use super::grid::{Triple, at};
 use crate::scan_text::to_utf8;
 use rxing::common::{BitMatrix, DetectorRXingResult, HybridBinarizer};
 use rxing::qrcode::cpp_port::decoder::Decode;
-use rxing::qrcode::cpp_port::detector::{FindFinderPatterns, GenerateFinderPatternSets, SampleQR};
+use rxing::qrcode::cpp_port::detector::{
+    FindFinderPatterns, FinderPatternSet, FinderPatternSets, GenerateFinderPatternSets, SampleQR,
+};
 use rxing::{Binarizer, Luma8Source};
 use std::cmp::Reverse;
 
@@ -20,29 +23,57 @@ pub struct Payload {
     pub bytes: Vec<u8>,
     /// The text: by the encoding that the code names, else UTF-8, else GB18030; none if it is neither.
     pub text: Option<String>,
+    /// So many bytes were taken for lost and filled up by error correction: one look is not enough.
+    pub erasures: usize,
 }
 
 impl Payload {
-    fn of(bytes: Vec<u8>, named: Option<String>) -> Self {
+    pub(super) fn of(bytes: Vec<u8>, named: Option<String>) -> Self {
         let text = named.or_else(|| String::from_utf8(to_utf8(bytes.clone())).ok());
-        Self { bytes, text }
+        Self { bytes, text, erasures: 0 }
     }
 }
 
-/// With a threshold for each block of the picture.
-pub fn from_grey(picture: &Grey) -> Option<Payload> {
+/// Black and white with a threshold for each block of the picture.
+pub fn hybrid(picture: &Grey) -> Option<BitMatrix> {
     let (w, h) = (u32::try_from(picture.width).ok()?, u32::try_from(picture.height).ok()?);
     let source = Luma8Source::new_with_slice(&picture.pixels, w, h).ok()?;
-    let binarizer = HybridBinarizer::new(source);
-    from_bits(binarizer.get_black_matrix().ok()?)
+    HybridBinarizer::new(source).get_black_matrix().ok().cloned()
+}
+
+fn sets(bits: &BitMatrix) -> FinderPatternSets {
+    let mut finders = FindFinderPatterns(bits, true, 0);
+    finders.sort_by_key(|f| Reverse(f.size));
+    finders.truncate(MAX_FINDERS);
+    GenerateFinderPatternSets(&mut finders)
+}
+
+/// Whether there are more finder patterns than are looked at.
+pub fn crowded(bits: &BitMatrix) -> bool {
+    FindFinderPatterns(bits, true, 0).len() > MAX_FINDERS
+}
+
+/// Where codes may be, for the grey stage.
+pub fn triples(bits: &BitMatrix) -> Vec<Triple> {
+    let triple = |set: &FinderPatternSet| {
+        let found = [&set.tl, &set.tr, &set.bl];
+        let module = found.iter().map(|f| f.size as f32).sum::<f32>() / 21.0;
+        let middles = found.map(|f| at(f.p.x, f.p.y));
+        let arm = f32::midpoint((middles[1] - middles[0]).length(), (middles[2] - middles[0]).length());
+        let sampled = SampleQR(bits, set).ok();
+        let hint = sampled.and_then(|s| {
+            let modules = s.getBits().width() as usize;
+            let corners = s.getPoints().iter().map(|p| at(p.x, p.y)).collect::<Vec<_>>().try_into().ok()?;
+            (modules % 4 == 1 && (21..=177).contains(&modules)).then_some((modules, corners))
+        });
+        Triple { middles, module: module.max(1.0), modules: arm / module + 7.0, hint }
+    };
+    sets(bits).iter().take(MAX_TRIPLES).map(triple).collect()
 }
 
 /// From bits: black is set.
 pub fn from_bits(bits: &BitMatrix) -> Option<Payload> {
-    let mut finders = FindFinderPatterns(bits, true, 0);
-    finders.sort_by_key(|f| Reverse(f.size));
-    finders.truncate(MAX_FINDERS);
-    GenerateFinderPatternSets(&mut finders).iter().take(MAX_TRIPLES).find_map(|triple| {
+    sets(bits).iter().take(MAX_TRIPLES).find_map(|triple| {
         let sampled = SampleQR(bits, triple).ok()?;
         let decoded = Decode(sampled.getBits()).ok().filter(|d| d.isValid())?;
         let content = decoded.content();

@@ -1,5 +1,7 @@
 //! Grey pictures and what is done to them before they are read.
 
+use super::grid::{Point, floor};
+
 /// Tiles along each side for even contrast.
 const TILES: usize = 8;
 /// No grey level counts for more than so many times its even share.
@@ -30,6 +32,21 @@ impl Grey {
 
     fn row(&self, y: usize) -> &[u8] {
         &self.pixels[y * self.width..(y + 1) * self.width]
+    }
+
+    /// The luma at a place between pixels, bilinear; the middle of the first pixel is (0.5, 0.5). Beyond the
+    /// border it is that of the border. At least 2 × 2 pixels.
+    pub fn sample(&self, p: Point) -> f32 {
+        let inside = |v: f32, length: usize| (v - 0.5).clamp(0.0, length as f32 - 1.001);
+        let (x, y) = (inside(p.x, self.width), inside(p.y, self.height));
+        let (left, top) = (floor(x), floor(y));
+        let (dx, dy) = (x - left as f32, y - top as f32);
+        let first = top * self.width + left;
+        let row = |at: usize| {
+            let (a, b) = (f32::from(self.pixels[at]), f32::from(self.pixels[at + 1]));
+            a + (b - a) * dx
+        };
+        row(first) * (1.0 - dy) + row(first + self.width) * dy
     }
 
     /// Half the size: the mean of four pixels.
@@ -126,6 +143,7 @@ impl Grey {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grid::at;
     use super::*;
 
     #[test]
@@ -136,6 +154,14 @@ mod tests {
         let twice = g.doubled();
         assert_eq!((twice.width, twice.height, twice.pixels.len()), (14, 10, 140));
         assert_eq!(twice.pixels[0], 0);
+    }
+
+    #[test]
+    fn between_pixels_lies_the_mean_and_beyond_the_border_the_border() {
+        let g = Grey::new(vec![10, 30, 50, 70], 2, 2).unwrap();
+        assert!((g.sample(at(1.0, 1.0)) - 40.0).abs() < 0.1);
+        assert!((g.sample(at(-9.0, 0.5)) - 10.0).abs() < 0.1);
+        assert!((g.sample(at(f32::NAN, 99.0)) - 50.0).abs() < 21.0, "no place at all is no panic");
     }
 
     #[test]

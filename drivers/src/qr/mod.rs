@@ -1,26 +1,33 @@
 //! Reading QR codes from grey pictures.
 //!
 //! A picture is tried in steps, the cheap ones first, and the first read ends it: at half size, at full
-//! size, with a threshold for small windows, at quarter size. What is then still unread gets one of the rare
-//! steps each time, in turn: inverted, more contrast, a still smaller window, twice the size, and another
-//! reader. A deadline is looked at before each step. Every step runs guarded: the readers are other people's
-//! code, and what a stranger holds before the camera must not end the lane.
+//! size, with a threshold for small windows, at quarter size. What is then still unread, though finder patterns
+//! are to be seen, goes to the [grey stage](grid). After that it gets one of the rare steps each time, in
+//! turn: inverted, other thresholds, more contrast, twice the size, another reader. The deadline is looked at
+//! before each step and inside the long ones. Every step runs guarded: the readers are other people's code,
+//! and what a stranger holds before the camera must not end the lane.
 
 mod decode;
 mod grey;
+mod grid;
 mod threshold;
 
 pub use decode::Payload;
 pub use grey::Grey;
 
+use grid::{Bits, Deadline, Triple, triples};
+use rxing::common::BitMatrix;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The shorter side of a code with a quiet zone, in pixels: less cannot be one.
 const MIN_SIDE: usize = 21;
 /// Above this a picture is not doubled.
 const MAX_DOUBLED: usize = 1_400;
+/// Below this, halves and quarters hold nothing that the whole does not.
+const MIN_HALVED: usize = 160;
+const MIN_QUARTERED: usize = 400;
 
 /// One way to look at a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,22 +40,51 @@ pub enum Step {
     SmallWindow,
     /// Quarter size: a large or blurred code.
     Quarter,
+    /// The grey stage, with its own search for finders.
+    Grid,
+    /// The same, searched at half size.
+    GridHalf,
+    /// The grey stage on what the detector for bits has found.
+    GridDetected,
     /// Light on dark.
     Inverted,
     /// A still smaller window.
     TinyWindow,
+    /// The grey stage, searched with a threshold for a small window.
+    GridSmallWindow,
+    /// The grey stage on what the detector finds with that threshold.
+    GridSmallDetected,
     /// Contrast made even.
     Contrast,
-    /// Twice the size: tiny modules.
-    Double,
+    /// The grey stage at quarter size.
+    GridQuarter,
+    /// The grey stage at twice the size: tiny modules.
+    GridDouble,
     /// The other reader.
     Rqrr,
 }
 
 /// Taken for every picture.
-const ALWAYS: [Step; 4] = [Step::Half, Step::Full, Step::SmallWindow, Step::Quarter];
+const ALWAYS: [Step; 7] = [
+    Step::Half,
+    Step::Full,
+    Step::SmallWindow,
+    Step::Quarter,
+    Step::Grid,
+    Step::GridHalf,
+    Step::GridDetected,
+];
 /// Taken in turn.
-const RARE: [Step; 5] = [Step::Inverted, Step::TinyWindow, Step::Contrast, Step::Double, Step::Rqrr];
+const RARE: [Step; 8] = [
+    Step::Inverted,
+    Step::TinyWindow,
+    Step::GridSmallWindow,
+    Step::GridSmallDetected,
+    Step::Contrast,
+    Step::GridQuarter,
+    Step::GridDouble,
+    Step::Rqrr,
+];
 
 /// How much a picture is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,22 +117,21 @@ pub struct Reader {
 impl Reader {
     /// Looks for a code.
     pub fn read(&mut self, picture: &Grey, effort: Effort, budget: Duration) -> Outcome {
-        let begun = Instant::now();
-        let rare: Vec<Step> = match effort {
-            Effort::Still => RARE.to_vec(),
+        let rare: &[Step] = match effort {
+            Effort::Still => &RARE,
             Effort::Frame => {
                 self.turn = (self.turn + 1) % RARE.len();
-                vec![RARE[self.turn]]
+                &RARE[self.turn..=self.turn]
             }
         };
         let mut out = Outcome::default();
-        let half = OnceCell::new();
-        for step in ALWAYS.into_iter().chain(rare) {
-            if begun.elapsed() >= budget {
+        let views = Views::of(picture, Deadline::after(budget));
+        for &step in ALWAYS.iter().chain(rare) {
+            if views.deadline.over() {
                 out.late = true;
                 break;
             }
-            match catch_unwind(AssertUnwindSafe(|| attempt(picture, &half, step))) {
+            match catch_unwind(AssertUnwindSafe(|| views.attempt(step))) {
                 Ok(Some(payload)) => {
                     (out.payload, out.step) = (Some(payload), Some(step));
                     break;
@@ -114,40 +149,105 @@ fn radius(picture: &Grey) -> usize {
     ((picture.width.min(picture.height) / 16).clamp(6, 60) / 2).max(5)
 }
 
-/// `half` is made once for the steps that begin with it.
-fn attempt(picture: &Grey, half: &OnceCell<Grey>, step: Step) -> Option<Payload> {
-    let scaled;
-    let picture = match step {
-        Step::Half => half.get_or_init(|| picture.half()),
-        Step::Quarter => {
-            scaled = half.get_or_init(|| picture.half()).half();
-            &scaled
+/// A picture and what is made of it, each once.
+struct Views<'a> {
+    picture: &'a Grey,
+    deadline: Deadline,
+    half: OnceCell<Grey>,
+    quarter: OnceCell<Grey>,
+    bits: OnceCell<Option<BitMatrix>>,
+    half_bits: OnceCell<Option<BitMatrix>>,
+    small_window: OnceCell<Option<BitMatrix>>,
+}
+
+impl<'a> Views<'a> {
+    fn of(picture: &'a Grey, deadline: Deadline) -> Self {
+        Self {
+            picture,
+            deadline,
+            half: OnceCell::new(),
+            quarter: OnceCell::new(),
+            bits: OnceCell::new(),
+            half_bits: OnceCell::new(),
+            small_window: OnceCell::new(),
         }
-        Step::Inverted => {
-            scaled = picture.inverted();
-            &scaled
-        }
-        Step::Contrast => {
-            scaled = picture.even_contrast();
-            &scaled
-        }
-        Step::Double if picture.width.max(picture.height) <= MAX_DOUBLED => {
-            scaled = picture.doubled();
-            &scaled
-        }
-        Step::Double => return None,
-        Step::Full | Step::SmallWindow | Step::TinyWindow | Step::Rqrr => picture,
-    };
-    if picture.width.min(picture.height) < MIN_SIDE {
-        return None;
     }
-    match step {
-        Step::SmallWindow => decode::from_bits(&threshold::window(picture, radius(picture), 96)?),
-        Step::TinyWindow => decode::from_bits(&threshold::window(picture, 7, 97)?),
-        Step::Rqrr => decode::by_rqrr(picture),
-        Step::Half | Step::Full | Step::Quarter | Step::Inverted | Step::Contrast | Step::Double => {
-            decode::from_grey(picture)
+
+    fn short_side(&self) -> usize {
+        self.picture.width.min(self.picture.height)
+    }
+    fn half(&self) -> &Grey {
+        self.half.get_or_init(|| self.picture.half())
+    }
+    fn quarter(&self) -> &Grey {
+        self.quarter.get_or_init(|| self.half().half())
+    }
+    fn bits(&self) -> Option<&BitMatrix> {
+        self.bits.get_or_init(|| decode::hybrid(self.picture)).as_ref()
+    }
+    fn half_bits(&self) -> Option<&BitMatrix> {
+        self.half_bits.get_or_init(|| decode::hybrid(self.half())).as_ref()
+    }
+    fn small_window(&self) -> Option<&BitMatrix> {
+        let window = || threshold::window(self.picture, radius(self.picture), 96);
+        self.small_window.get_or_init(window).as_ref()
+    }
+
+    fn attempt(&self, step: Step) -> Option<Payload> {
+        let scale = match step {
+            Step::Half => 2,
+            Step::Quarter => 4,
+            Step::Full
+            | Step::SmallWindow
+            | Step::Grid
+            | Step::GridHalf
+            | Step::GridDetected
+            | Step::Inverted
+            | Step::TinyWindow
+            | Step::GridSmallWindow
+            | Step::GridSmallDetected
+            | Step::Contrast
+            | Step::GridQuarter
+            | Step::GridDouble
+            | Step::Rqrr => 1,
+        };
+        if self.short_side() / scale < MIN_SIDE {
+            return None;
         }
+        match step {
+            Step::Half => decode::from_bits(self.half_bits()?),
+            Step::Full => decode::from_bits(self.bits()?),
+            Step::SmallWindow => decode::from_bits(self.small_window()?),
+            Step::Quarter => decode::from_bits(&decode::hybrid(self.quarter())?),
+            Step::Grid => self.grid(self.picture, &self.searched(self.bits()?, 1.0)),
+            Step::GridHalf if self.short_side() >= MIN_HALVED => {
+                self.grid(self.picture, &self.searched(self.half_bits()?, 2.0))
+            }
+            Step::GridDetected => self.grid(self.picture, &decode::triples(self.bits()?)),
+            Step::Inverted => decode::from_bits(&decode::hybrid(&self.picture.inverted())?),
+            Step::TinyWindow => decode::from_bits(&threshold::window(self.picture, 7, 97)?),
+            Step::GridSmallWindow => self.grid(self.picture, &self.searched(self.small_window()?, 1.0)),
+            Step::GridSmallDetected => self.grid(self.picture, &decode::triples(self.small_window()?)),
+            Step::Contrast => decode::from_bits(&decode::hybrid(&self.picture.even_contrast())?),
+            Step::GridQuarter if self.short_side() >= MIN_QUARTERED => {
+                self.grid(self.quarter(), &decode::triples(&decode::hybrid(self.quarter())?))
+            }
+            Step::GridDouble if self.picture.width.max(self.picture.height) <= MAX_DOUBLED => {
+                let doubled = self.picture.doubled();
+                self.grid(&doubled, &decode::triples(&decode::hybrid(&doubled)?))
+            }
+            // A sheet full of finder patterns would cost it seconds.
+            Step::Rqrr if !decode::crowded(self.bits()?) => decode::by_rqrr(self.picture),
+            Step::GridHalf | Step::GridQuarter | Step::GridDouble | Step::Rqrr => None,
+        }
+    }
+
+    fn searched(&self, bits: &BitMatrix, scale: f32) -> Vec<Triple> {
+        triples(self.picture, &Bits::of(bits), scale, &self.deadline)
+    }
+
+    fn grid(&self, picture: &Grey, triples: &[Triple]) -> Option<Payload> {
+        grid::read(picture, triples, &self.deadline)
     }
 }
 
