@@ -80,7 +80,8 @@ fn code(version: u8, random: &mut Seeded) -> (QrCode, String) {
     let version = Version::new(version);
     let segments = QrSegment::make_segments(&text);
     let mask = Mask::new((random.draw() & 7) as u8);
-    let code = QrCode::encode_segments_advanced(&segments, QrCodeEcc::Medium, version, version, Some(mask), false);
+    let code =
+        QrCode::encode_segments_advanced(&segments, QrCodeEcc::Medium, version, version, Some(mask), false);
     (code.expect("the text fits its version"), text)
 }
 
@@ -180,16 +181,19 @@ pub fn scene(seed: u64, harm: Harm, version: u8) -> Scene {
         if is_dark { dark } else { light }
     };
     let step = 1.0 / FINE as f32;
-    let fine: Vec<(f32, f32)> =
-        (0..FINE * FINE).map(|n| (((n % FINE) as f32 + 0.5) * step, ((n / FINE) as f32 + 0.5) * step)).collect();
+    let fine: Vec<(f32, f32)> = (0..FINE * FINE)
+        .map(|n| (((n % FINE) as f32 + 0.5) * step, ((n / FINE) as f32 + 0.5) * step))
+        .collect();
     let pixel = |n: usize| {
         let (x, y) = ((n % WIDTH) as f32, (n / WIDTH) as f32);
         fine.iter().map(|(dx, dy)| ink(x + dx, y + dy)).sum::<f32>() / fine.len() as f32
     };
     let mut plane = Plane((0..WIDTH * HEIGHT).map(pixel).collect());
-    let blur = if harm == Harm::Defocus { between(r, 0.35, 1.1) * module } else { between(r, 0.0, 0.3) * module };
+    let blur =
+        if harm == Harm::Defocus { between(r, 0.35, 1.1) * module } else { between(r, 0.0, 0.3) * module };
     plane = plane.smeared(&disc(blur));
-    let moved = if harm == Harm::Motion { between(r, 0.6, 2.2) * module } else { between(r, 0.0, 0.3) * module };
+    let moved =
+        if harm == Harm::Motion { between(r, 0.6, 2.2) * module } else { between(r, 0.0, 0.3) * module };
     plane = plane.smeared(&line(moved, between(r, 0.0, TAU)));
     shine(&mut plane, harm, &view, spread, r);
     let grain = if harm == Harm::Noise { between(r, 8.0, 26.0) } else { between(r, 1.0, 5.0) };

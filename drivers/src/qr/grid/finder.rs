@@ -17,6 +17,8 @@ const MAX_MATCHED: usize = 80;
 /// How far a run may be off along a row and along a column, in modules.
 const ROW_TOLERANCE: f32 = 0.6;
 const COLUMN_TOLERANCE: f32 = 0.75;
+/// Finders nearer to each other than so many pixels are not of one code.
+const MIN_ARM: f32 = 8.0;
 /// The sizes of a code along its two arms may differ by this share.
 const MAX_UNEVEN: f32 = 0.35;
 /// The three must look like finders in grey: each, and on the mean.
@@ -95,7 +97,9 @@ impl Bits {
                 }
                 let width = (six[5] - six[0]) as f32;
                 let longest = floor(width * 3.5) + 8;
-                let Some((middle, runs)) = self.column(usize::midpoint(six[2], six[3]), y, longest) else { continue };
+                let Some((middle, runs)) = self.column(usize::midpoint(six[2], six[3]), y, longest) else {
+                    continue;
+                };
                 let height: f32 = runs.iter().sum();
                 let slim = height > width * 5.0 || width > height * 5.0;
                 if slim || !looks_right(&runs, COLUMN_TOLERANCE) {
@@ -203,31 +207,25 @@ struct Guess {
 }
 
 impl Guess {
-    fn of(bits: &Bits, corner: &Finder, one: &Finder, other: &Finder) -> Option<Self> {
+    /// `along` is the size of a module along each of the two arms.
+    fn of(corner: &Finder, one: &Finder, other: &Finder, along: [Option<f32>; 2]) -> Option<Self> {
         let (u, v) = (one.middle - corner.middle, other.middle - corner.middle);
         let (lu, lv) = (u.length(), v.length());
-        if lu < 8.0 || lv < 8.0 {
-            return None;
-        }
         let sine = u.cross(v) / (lu * lv);
         let areas = [corner, one, other].map(Finder::area);
-        let (most, least) = (areas.iter().copied().fold(0.0, f32::max), areas.iter().copied().fold(f32::MAX, f32::min));
+        let (most, least) =
+            (areas.iter().copied().fold(0.0, f32::max), areas.iter().copied().fold(f32::MAX, f32::min));
         if sine.abs() < 0.3 || most > least * 9.0 {
             return None;
         }
-        let along = |a: &Finder, b: &Finder| {
-            let both = [bits.module(a, b.middle - a.middle)?, bits.module(b, a.middle - b.middle)?];
-            Some((both[0] + both[1]) / 2.0)
-        };
-        let (mu, mv) = (along(corner, one)?, along(corner, other)?);
+        let (mu, mv) = (along[0]?, along[1]?);
         let (du, dv) = (lu / mu + 7.0, lv / mv + 7.0);
         let modules = f32::midpoint(du, dv);
         let uneven = (du - dv).abs() / modules;
         if !(18.0..=190.0).contains(&modules) || uneven > MAX_UNEVEN {
             return None;
         }
-        let badness =
-            uneven * 2.0 + (1.0 - sine.abs()) * 0.4 + (most / least).ln() * 0.15 + modules * 0.004;
+        let badness = uneven * 2.0 + (1.0 - sine.abs()) * 0.4 + (most / least).ln() * 0.15 + modules * 0.004;
         let finders = if sine > 0.0 { [*corner, *one, *other] } else { [*corner, *other, *one] };
         Some(Self { finders, badness, modules, module: mu.min(mv) })
     }
@@ -259,14 +257,27 @@ impl Guess {
 /// The best triples first; the picture is `scale` times as large as the bits.
 pub fn triples(picture: &Grey, bits: &Bits, scale: f32, deadline: &Deadline) -> Vec<Triple> {
     let finders = bits.finders(deadline);
+    if finders.len() < 3 {
+        return Vec::new();
+    }
+    // The size of a module from each finder towards each other.
+    let mut towards = vec![vec![None; finders.len()]; finders.len()];
+    for (from, row) in finders.iter().zip(&mut towards) {
+        if deadline.over() {
+            return Vec::new();
+        }
+        for (to, module) in finders.iter().zip(row) {
+            let way = to.middle - from.middle;
+            *module = if way.length() < MIN_ARM { None } else { bits.module(from, way) };
+        }
+    }
+    let along = |a: usize, b: usize| Some(f32::midpoint(towards[a][b]?, towards[b][a]?));
     let mut guesses = Vec::new();
     for (i, corner) in finders.iter().enumerate() {
         for (j, one) in finders.iter().enumerate().filter(|(j, _)| *j != i) {
-            if deadline.over() {
-                return Vec::new();
-            }
             let others = finders.iter().enumerate().skip(j + 1).filter(|(k, _)| *k != i);
-            guesses.extend(others.filter_map(|(_, other)| Guess::of(bits, corner, one, other)));
+            let guess = |(k, other)| Guess::of(corner, one, other, [along(i, j), along(i, k)]);
+            guesses.extend(others.filter_map(guess));
         }
     }
     guesses.sort_by(|a, b| a.badness.total_cmp(&b.badness));

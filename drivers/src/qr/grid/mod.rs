@@ -144,7 +144,9 @@ fn lay(picture: &Grey, triple: &Triple, modules: usize, deadline: &Deadline) -> 
     let mut best: Option<(f32, Grid)> = None;
     for last in [Some(corner + (u + v) * to_last), hinted].into_iter().flatten() {
         let Some(grid) = Grid::new(modules, [corner, right, last, below]) else { continue };
-        for grid in std::iter::once(grid.clone()).chain(near_alignment(picture, &grid, &patterns, u, v, deadline)) {
+        for grid in
+            std::iter::once(grid.clone()).chain(near_alignment(picture, &grid, &patterns, u, v, deadline))
+        {
             let fit = patterns.fit(picture, &grid);
             if best.as_ref().is_none_or(|b| fit > b.0) {
                 best = Some((fit, grid));

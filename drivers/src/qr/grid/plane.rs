@@ -49,7 +49,11 @@ impl Point {
 }
 
 /// The whole number below; 0 for what is below 0.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, as is meant"
+)]
 pub fn floor(v: f32) -> usize {
     v as usize
 }
@@ -96,9 +100,8 @@ impl Homography {
     /// By way of the unit square to four corners.
     pub fn through(to_square: &[[f64; 3]; 3], corners: [Point; 4]) -> Option<Self> {
         let m = from_square(corners)?;
-        let product: Matrix = std::array::from_fn(|r| {
-            std::array::from_fn(|c| (0..3).map(|k| m[r][k] * to_square[k][c]).sum())
-        });
+        let product: Matrix =
+            std::array::from_fn(|r| std::array::from_fn(|c| (0..3).map(|k| m[r][k] * to_square[k][c]).sum()));
         let scale = product[2][2];
         #[expect(clippy::cast_possible_truncation, reason = "pixels do not need more than 24 bits")]
         let small = |v: f64| (v / scale) as f32;

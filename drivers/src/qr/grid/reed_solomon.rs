@@ -89,8 +89,8 @@ fn locate(checks: usize, syndromes: &[u8], erased: &[usize]) -> Option<Vec<u8>> 
     let mut previous = locator.clone();
     let mut length = erased.len();
     for round in erased.len() + 1..=checks {
-        let differs = (0..=length.min(round - 1))
-            .fold(0, |sum, j| sum ^ times(locator[j], syndromes[round - 1 - j]));
+        let differs =
+            (0..=length.min(round - 1)).fold(0, |sum, j| sum ^ times(locator[j], syndromes[round - 1 - j]));
         previous.rotate_right(1);
         previous[0] = 0;
         if differs == 0 {

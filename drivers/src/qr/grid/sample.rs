@@ -24,8 +24,7 @@ impl Warp {
         }
         let [a, b, _, c] = anchors_in_modules(grid.modules);
         let mut warp = Self([a, b, c].map(|p| (p, Point::default())).to_vec());
-        let distance =
-            |p: Point| [a, b, c].iter().map(|f| (p - *f).length()).fold(f32::MAX, f32::min);
+        let distance = |p: Point| [a, b, c].iter().map(|f| (p - *f).length()).fold(f32::MAX, f32::min);
         let mut order: Vec<usize> = (0..patterns.alignments.len()).collect();
         order.sort_by(|&i, &j| distance(patterns.alignments[i]).total_cmp(&distance(patterns.alignments[j])));
         for i in order {

@@ -50,7 +50,8 @@ impl Soft<'_> {
 
 /// BCH(15,5), masked.
 fn format_code(data: u32) -> u32 {
-    let rest = (10..15).rev().fold(data << 10, |v, i| if v >> i & 1 == 1 { v ^ 0x537 << (i - 10) } else { v });
+    let rest =
+        (10..15).rev().fold(data << 10, |v, i| if v >> i & 1 == 1 { v ^ 0x537 << (i - 10) } else { v });
     (data << 10 | rest) ^ FORMAT_MASK
 }
 
@@ -177,9 +178,8 @@ mod tests {
     fn soft(text: &str) -> (Vec<f32>, usize) {
         let code = QrCode::encode_text(text, QrCodeEcc::Medium).unwrap();
         let side = code.size();
-        let values = (0..side * side)
-            .map(|n| if code.get_module(n % side, n / side) { 1.0 } else { -1.0 })
-            .collect();
+        let values =
+            (0..side * side).map(|n| if code.get_module(n % side, n / side) { 1.0 } else { -1.0 }).collect();
         (values, usize::try_from(side).unwrap())
     }
 
