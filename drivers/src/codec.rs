@@ -18,6 +18,8 @@ pub enum Out {
     Error(&'static str),
     /// A valid frame arrived: the device lives.
     Seen,
+    /// What the device says of itself: model, firmware.
+    Firmware(String),
 }
 
 /// A protocol. It keeps its own buffer, which outlives any cancelled read.
@@ -32,6 +34,10 @@ pub trait Codec: Send + Sync {
     fn deadline(&self) -> Option<Ms>;
     /// The deadline has come.
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>);
+    /// Whether an answer is on its way: nobody else may use a shared line.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
     /// The request that the port's loss leaves without an answer.
     fn lost(&mut self) -> Option<Ticket>;
 }

@@ -37,9 +37,14 @@ pub enum Front {
 pub trait Engine: Send + Sync {
     /// The command of a step of the set-up; none when it is done.
     fn command(&mut self, step: usize) -> Option<Vec<u8>>;
-    /// Looks at the front of what arrived while the answer of a step is waited for.
+    /// Looks at the front of what arrived while the answer of a step, or of [`TOLD`], is waited for.
     fn front(&mut self, step: usize, bytes: &[u8]) -> Front;
+    /// The command that begins or ends reading, for a reader that waits to be told.
+    fn read(&self, on: bool) -> Option<Vec<u8>>;
 }
+
+/// Stands for the command of [`Engine::read`] among the steps.
+pub const TOLD: usize = usize::MAX;
 
 enum Stage {
     /// Nothing is asked.
@@ -48,6 +53,8 @@ enum Stage {
     Pause { step: usize, until: Ms },
     /// An answer is waited for.
     Asked { step: usize, tries: u32, until: Ms },
+    /// It was told to read or to stop; its answer is not a code.
+    Told { until: Ms },
 }
 
 /// The codec.
@@ -89,8 +96,12 @@ impl<E: Engine> EngineScanner<E> {
     fn sort(&mut self, now: Ms, out: &mut Vec<Out>) {
         let mut text = Vec::new();
         let mut at = 0;
-        while let (Stage::Asked { step, .. }, true) = (&self.stage, at < self.held.len()) {
-            let step = *step;
+        while at < self.held.len() {
+            let step = match self.stage {
+                Stage::Asked { step, .. } => step,
+                Stage::Told { .. } => TOLD,
+                Stage::Reading | Stage::Pause { .. } => break,
+            };
             match self.engine.front(step, &self.held[at..]) {
                 Front::Short => break,
                 Front::Text => {
@@ -103,11 +114,14 @@ impl<E: Engine> EngineScanner<E> {
                     if !good {
                         out.push(Out::Error("the reader refused a setting"));
                     }
-                    self.stage = Stage::Pause { step: step + 1, until: now + BETWEEN_MS };
+                    self.stage = match step {
+                        TOLD => Stage::Reading,
+                        _ => Stage::Pause { step: step + 1, until: now + BETWEEN_MS },
+                    };
                 }
             }
         }
-        if !matches!(self.stage, Stage::Asked { .. }) {
+        if matches!(self.stage, Stage::Reading | Stage::Pause { .. }) {
             text.extend_from_slice(&self.held[at..]);
             at = self.held.len();
         }
@@ -134,13 +148,24 @@ impl<E: Engine> Codec for EngineScanner<E> {
     }
 
     fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
-        self.text.command(now, ticket, command, out);
+        let told = if let Command::Read { on } = command { self.engine.read(*on) } else { None };
+        match (told, &self.stage) {
+            (Some(bytes), Stage::Reading | Stage::Told { .. }) => {
+                out.push(Out::Write(bytes));
+                self.stage = Stage::Told { until: now + ANSWER_MS };
+            }
+            // It is being set up: the vehicle will still be there.
+            (Some(_), Stage::Pause { .. } | Stage::Asked { .. }) => {
+                out.push(Out::Error("not ready to read yet"))
+            }
+            (None, _) => self.text.command(now, ticket, command, out),
+        }
     }
 
     fn deadline(&self) -> Option<Ms> {
         let own = match &self.stage {
             Stage::Reading => None,
-            Stage::Pause { until, .. } | Stage::Asked { until, .. } => Some(*until),
+            Stage::Pause { until, .. } | Stage::Asked { until, .. } | Stage::Told { until } => Some(*until),
         };
         [own, self.text.deadline()].into_iter().flatten().min()
     }
@@ -160,7 +185,12 @@ impl<E: Engine> Codec for EngineScanner<E> {
                     self.stage = Stage::Pause { step: 0, until: now + AGAIN_MS };
                 }
             }
-            Stage::Reading | Stage::Pause { .. } | Stage::Asked { .. } => {}
+            Stage::Told { until } if until <= now => {
+                let held = std::mem::take(&mut self.held);
+                self.text.bytes(now, &held, out);
+                self.stage = Stage::Reading;
+            }
+            Stage::Reading | Stage::Pause { .. } | Stage::Asked { .. } | Stage::Told { .. } => {}
         }
         self.text.wake(now, out);
     }

@@ -4,7 +4,7 @@
 //! The CRC is CRC-16/XMODEM over everything behind the first two bytes. Codes come as plain text.
 //! Sources: maker's manual; zone 0003 bit 0 from public drivers.
 
-use crate::engine_scanner::{Engine, Front};
+use crate::engine_scanner::{Engine, Front, TOLD};
 use serde::Deserialize;
 
 /// Reads settings.
@@ -13,6 +13,8 @@ const READ: u8 = 0x07;
 const WRITE: u8 = 0x08;
 /// Bits 1-0: how reading begins.
 const ZONE_MODE: u16 = 0x0000;
+/// Bit 0: reads one code, in the mode that waits for a command.
+const ZONE_TRIGGER: u16 = 0x0002;
 /// Bit 0: whether a code can change the reader's settings.
 const ZONE_SETUP_CODES: u16 = 0x0003;
 
@@ -25,6 +27,8 @@ pub enum Trigger {
     Continuous,
     /// When the picture changes.
     Sensing,
+    /// When it is told to: by the vehicle loop of its lane.
+    Command,
 }
 
 impl Trigger {
@@ -32,6 +36,7 @@ impl Trigger {
         match self {
             Self::Continuous => 2,
             Self::Sensing => 3,
+            Self::Command => 1,
         }
     }
 }
@@ -51,6 +56,18 @@ pub fn command(kind: u8, zone: u16, data: u8) -> Vec<u8> {
     let mut out = vec![0x7e, 0x00, kind, 1, hi, lo, data];
     out.extend(crc16(&out[2..]));
     out
+}
+
+/// A question that changes nothing: how reading begins.
+pub fn question() -> Vec<u8> {
+    command(READ, ZONE_MODE, 1)
+}
+
+/// Whether this begins with an answer.
+pub fn is_answer(bytes: &[u8]) -> bool {
+    let Some(&[0x02, 0x00, 0x00, length]) = bytes.get(..4) else { return false };
+    let whole = usize::from(length) + 6;
+    bytes.get(..whole).is_some_and(|f| f[whole - 2..] == crc16(&f[2..whole - 2]))
 }
 
 /// The engine.
@@ -79,6 +96,11 @@ impl Engine for Gm65 {
         })
     }
 
+    fn read(&self, on: bool) -> Option<Vec<u8>> {
+        // It ends by itself after a code, or after its time.
+        (self.trigger == Trigger::Command && on).then(|| command(WRITE, ZONE_TRIGGER, 1))
+    }
+
     fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
         let head = [0x02, 0x00, 0x00];
         let known = bytes.len().min(head.len());
@@ -92,7 +114,7 @@ impl Engine for Gm65 {
             return Front::Text;
         }
         // A question is answered with the value, a setting with 0.
-        let (single, asked) = (length == 1, step.is_multiple_of(2));
+        let (single, asked) = (length == 1, step != TOLD && step.is_multiple_of(2));
         if single && asked {
             self.value = frame[4];
         }
@@ -145,6 +167,29 @@ mod tests {
         ];
         assert_eq!(written(&out), expected);
         assert!(out.contains(&Out::Report(Report::Link { ready: true })));
+    }
+
+    #[test]
+    fn the_loop_makes_it_read_and_its_answer_is_no_code() {
+        let mut s = EngineScanner::new(Gm65::new(Trigger::Command), Terminator::Auto);
+        let (mut out, mut now) = (Vec::new(), 0);
+        s.opened(now, &mut out);
+        for value in [0, 0, 0, 0] {
+            s.bytes(now, &answer(value), &mut out);
+            now += 50;
+            s.wake(now, &mut out);
+        }
+        s.command(
+            now,
+            kakou_core::reading::Ticket::NOBODY,
+            &kakou_core::reading::Command::Read { on: true },
+            &mut out,
+        );
+        assert_eq!(written(&out).last().unwrap(), &[0x7e, 0x00, 0x08, 0x01, 0x00, 0x02, 0x01, 0x02, 0xda]);
+        out.clear();
+        s.bytes(now + 5, &[answer(0), b"KP1:AB\r".to_vec()].concat(), &mut out);
+        let scans: Vec<_> = out.iter().filter(|o| matches!(o, Out::Report(Report::Scan { .. }))).collect();
+        assert_eq!(scans, [&Out::Report(Report::Scan { bytes: b"KP1:AB".to_vec() })]);
     }
 
     #[test]

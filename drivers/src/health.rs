@@ -1,7 +1,7 @@
 //! What is known of a device, for the status page.
 
 use serde::Serialize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Where a device stands.
@@ -31,6 +31,10 @@ pub struct Health {
     pub errors: u64,
     /// The latest error in words.
     pub detail: String,
+    /// What the device says of itself: model, firmware, format.
+    pub firmware: String,
+    /// How long the latest request waited for its answer.
+    pub latency: Option<Duration>,
 }
 
 /// The writing end, owned by the driver's task.
@@ -45,12 +49,14 @@ impl Monitor {
             last_seen: None,
             errors: 0,
             detail: String::new(),
+            firmware: String::new(),
+            latency: None,
         };
         let (tx, rx) = watch::channel(health);
         (Self(tx), rx)
     }
-    /// Sets the state.
-    pub fn state(&self, state: State, detail: impl Into<String>) {
+    /// Sets the state; whether it is another than before.
+    pub fn state(&self, state: State, detail: impl Into<String>) -> bool {
         let detail = detail.into();
         self.0.send_if_modified(|h| {
             let changed = h.state != state;
@@ -60,6 +66,20 @@ impl Monitor {
             h.state = state;
             h.detail = detail;
             changed
+        })
+    }
+    /// What the device says of itself.
+    pub fn firmware(&self, firmware: &str) {
+        self.0.send_if_modified(|h| {
+            firmware.clone_into(&mut h.firmware);
+            false
+        });
+    }
+    /// A request was answered so long after it was made.
+    pub fn answered(&self, latency: Duration) {
+        self.0.send_if_modified(|h| {
+            h.latency = Some(latency);
+            false
         });
     }
     /// A valid frame arrived.

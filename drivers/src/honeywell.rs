@@ -30,6 +30,10 @@ impl Engine for Honeywell {
         SETTINGS.get(step).map(|tag| command(tag))
     }
 
+    fn read(&self, _: bool) -> Option<Vec<u8>> {
+        None
+    }
+
     fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
         let Some(tag) = SETTINGS.get(step).map(|t| t.as_bytes()) else { return Front::Text };
         let known = bytes.len().min(tag.len());

@@ -1,30 +1,46 @@
 //! Device drivers of the Kakou checkpoint gateway.
 //!
-//! A driver is a pure [`codec::Codec`] in one file and one line in [`registry::DRIVERS`]; the task
-//! in [`serial`] owns the port, and nothing else does. [`sim`] speaks the same bytes from the
-//! other side of a pty.
+//! A driver is one file and one line in [`registry::DRIVERS`]. On a serial port it is a pure [`codec::Codec`], and the
+//! task in [`serial`] owns the port; whatever else blocks is a [`blocking::Blocking`] with a thread of its own.
+//! [`sim`] speaks the same bytes from the other side of a pty.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod blocking;
+pub mod bus;
 pub mod camera;
 pub mod codec;
 pub mod engine_scanner;
+pub mod escpos;
 pub mod gm65;
+pub mod gpio;
 pub mod gy_mcu90614;
 pub mod gy_mcu90640;
+pub mod haiman;
 pub mod health;
 pub mod honeywell;
+pub mod hotplug;
+pub mod id_card;
+pub mod iio;
 pub mod jpeg;
+pub mod known;
+pub mod light_tower;
 pub mod line_scanner;
 pub mod mlx90640;
+pub mod mlx90640_i2c;
+pub mod modbus_ir;
 pub mod modbus_relay;
 pub mod newland;
+pub mod ports;
 pub mod qr;
+pub mod record;
 pub mod registry;
+pub mod scale;
 pub mod scan_text;
 pub mod serial;
 pub mod sim;
 pub mod ssi;
 pub mod thermometer;
+pub mod wedge;
 
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, Report, Ticket};
@@ -34,6 +50,8 @@ use std::time::{Duration, Instant};
 /// A command on its way to a device.
 #[derive(Debug, Clone)]
 pub struct Errand {
+    /// To whom.
+    pub device: DeviceId,
     /// Marks the answer.
     pub ticket: Ticket,
     /// What to do.

@@ -90,7 +90,11 @@ impl Codec for LineScanner {
         self.gap_at = (!self.buffer.is_empty()).then_some(now + IDLE_GAP_MS);
     }
 
-    fn command(&mut self, _: Ms, ticket: Ticket, _: &Command, out: &mut Vec<Out>) {
+    fn command(&mut self, _: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
+        // It reads without being told.
+        if matches!(command, Command::Read { .. } | Command::Stop) {
+            return;
+        }
         out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
     }
 

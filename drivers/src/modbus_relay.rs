@@ -1,7 +1,8 @@
-//! Modbus-RTU relay boards (Waveshare style), 9600 8N1: the board itself keeps the time of a pulse,
-//! so that a crash here cannot leave a barrier open.
+//! Modbus-RTU relay boards, 9600 8N1: the board itself keeps the time of a pulse, so that a crash here cannot
+//! leave a barrier open. A board that cannot is not for a barrier and has no dialect here.
 //!
-//! Pulse: function 05 to coil 0x0200 + channel, value n × 100 ms; the board echoes the frame.
+//! Waveshare style: function 05 to coil 0x0200 + channel, value n × 100 ms; the board echoes the frame. DAM
+//! style: function 16 to register 3 + 5 × channel, values 4 (close for a time) and n × 100 ms.
 //! Presence: read coils every [`POLL_MS`]. Source: Modbus over Serial Line 1.02, maker's manual.
 
 use crate::codec::{Codec, Ms, Out};
@@ -33,15 +34,46 @@ pub fn framed(body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// How a board is asked for a pulse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Function 05, coil 0x0200 + channel.
+    Waveshare,
+    /// Function 16, register 3 + 5 × channel.
+    Dam,
+}
+
+impl Dialect {
+    /// Their names in configuration.
+    pub const NAMES: [(&str, Self); 2] = [("waveshare", Self::Waveshare), ("dam", Self::Dam)];
+
+    /// The question and the answer that confirms it.
+    fn pulse(self, address: u8, channel: u8, tenths: u16) -> (Vec<u8>, Vec<u8>) {
+        let [hi, lo] = tenths.to_be_bytes();
+        match self {
+            Self::Waveshare => {
+                let request = framed(&[address, 0x05, 0x02, channel, hi, lo]);
+                (request.clone(), request)
+            }
+            Self::Dam => {
+                let [r_hi, r_lo] = (3 + 5 * u16::from(channel)).to_be_bytes();
+                let request = framed(&[address, 0x10, r_hi, r_lo, 0, 2, 4, 0, 4, hi, lo]);
+                (request, framed(&[address, 0x10, r_hi, r_lo, 0, 2]))
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Waiting {
-    Pulse { ticket: Ticket, request: Vec<u8>, tries: u32 },
+    Pulse { ticket: Ticket, request: Vec<u8>, confirms: Vec<u8>, tries: u32 },
     Poll,
 }
 
 /// The codec.
 #[derive(Debug)]
 pub struct ModbusRelay {
+    dialect: Dialect,
     address: u8,
     channel: u8,
     buffer: Vec<u8>,
@@ -54,8 +86,9 @@ pub struct ModbusRelay {
 
 impl ModbusRelay {
     /// For a board at `address`, relay `channel` counted from 0.
-    pub fn new(address: u8, channel: u8) -> Self {
+    pub fn new(dialect: Dialect, address: u8, channel: u8) -> Self {
         Self {
+            dialect,
             address,
             channel,
             buffer: Vec::new(),
@@ -80,9 +113,9 @@ impl ModbusRelay {
     }
 
     fn pulse(&mut self, now: Ms, ticket: Ticket, ms: u32, out: &mut Vec<Out>) {
-        let tenths = u16::try_from(ms.div_ceil(100)).unwrap_or(u16::MAX).to_be_bytes();
-        let request = framed(&[self.address, 0x05, 0x02, self.channel, tenths[0], tenths[1]]);
-        self.send(now, Waiting::Pulse { ticket, request, tries: 1 }, out);
+        let tenths = u16::try_from(ms.div_ceil(100)).unwrap_or(u16::MAX);
+        let (request, confirms) = self.dialect.pulse(self.address, self.channel, tenths);
+        self.send(now, Waiting::Pulse { ticket, request, confirms, tries: 1 }, out);
     }
 
     fn link(&mut self, ready: bool, out: &mut Vec<Out>) {
@@ -109,8 +142,8 @@ impl ModbusRelay {
     fn matches(&self) -> Option<bool> {
         let (waiting, _) = self.waiting.as_ref()?;
         match waiting {
-            Waiting::Pulse { request, .. } => {
-                (self.buffer.len() >= request.len()).then(|| self.buffer.starts_with(request))
+            Waiting::Pulse { confirms, .. } => {
+                (self.buffer.len() >= confirms.len()).then(|| self.buffer.starts_with(confirms))
             }
             Waiting::Poll => (self.buffer.len() >= 6).then(|| {
                 let (body, crc) = self.buffer[..6].split_at(4);
@@ -156,10 +189,18 @@ impl Codec for ModbusRelay {
             }
             Command::Pulse { ms } => self.pulse(now, ticket, *ms, out),
             Command::Stop => {}
-            Command::Measure | Command::Capture { .. } | Command::Print { .. } => {
+            Command::Measure
+            | Command::Capture { .. }
+            | Command::Print { .. }
+            | Command::Read { .. }
+            | Command::Signal { .. } => {
                 out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
             }
         }
+    }
+
+    fn awaits_answer(&self) -> bool {
+        self.waiting.is_some()
     }
 
     fn deadline(&self) -> Option<Ms> {
@@ -169,9 +210,9 @@ impl Codec for ModbusRelay {
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
         match self.waiting.take() {
             Some((waiting, until)) if until > now => self.waiting = Some((waiting, until)),
-            Some((Waiting::Pulse { ticket, request, tries }, _)) if tries < TRIES => {
+            Some((Waiting::Pulse { ticket, request, confirms, tries }, _)) if tries < TRIES => {
                 out.push(Out::Error("no answer, asked again"));
-                self.send(now, Waiting::Pulse { ticket, request, tries: tries + 1 }, out);
+                self.send(now, Waiting::Pulse { ticket, request, confirms, tries: tries + 1 }, out);
             }
             Some((Waiting::Pulse { ticket, .. }, _)) => {
                 out.push(Out::Error("no answer"));
@@ -214,7 +255,7 @@ mod tests {
     use super::*;
 
     fn pulse() -> (ModbusRelay, Vec<Out>) {
-        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
         r.command(0, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
         (r, out)
     }
@@ -223,9 +264,19 @@ mod tests {
     fn the_published_frames_are_written() {
         let (_, out) = pulse();
         assert_eq!(out[1], Out::Write(vec![0x01, 0x05, 0x02, 0x00, 0x00, 0x07, 0x8d, 0xb0]));
-        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
         r.opened(0, &mut out);
         assert_eq!(out[1], Out::Write(vec![0x01, 0x01, 0, 0, 0, 8, 0x3d, 0xcc]));
+    }
+
+    #[test]
+    fn a_dam_board_is_asked_in_its_own_way() {
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Dam, 0xfe, 0), Vec::new());
+        r.command(0, Ticket(9), &Command::Pulse { ms: 1_000 }, &mut out);
+        let published = [0xfe, 0x10, 0x00, 0x03, 0x00, 0x02, 0x04, 0x00, 0x04, 0x00, 0x0a, 0x41, 0x6b];
+        assert_eq!(out[1], Out::Write(published.to_vec()));
+        r.bytes(5, &framed(&[0xfe, 0x10, 0, 3, 0, 2]), &mut out);
+        assert!(out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
     }
 
     #[test]
@@ -252,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_pulse_waits_for_the_answer_that_is_on_the_line() {
-        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
         r.opened(0, &mut out);
         r.command(1, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
         let writes = |out: &[Out]| out.iter().filter(|o| matches!(o, Out::Write(_))).count();
@@ -262,7 +313,7 @@ mod tests {
         r.bytes(3, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
         assert!(out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
         // A board that is silent delays it by one time-out.
-        let (mut r, mut out) = (ModbusRelay::new(1, 0), Vec::new());
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
         r.opened(0, &mut out);
         r.command(1, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
         r.wake(ANSWER_MS, &mut out);

@@ -10,6 +10,8 @@ use crate::engine_scanner::{Engine, Front};
 const MAX_ANSWER: usize = 64;
 /// A code cannot change the reader; reading goes on without a trigger.
 const SETTINGS: [&str; 2] = ["SETUPE0", "SCNMOD2"];
+/// The same for a reader that waits to be told.
+const TOLD_SETTINGS: [&str; 2] = ["SETUPE0", "SCNMOD0"];
 
 /// A command that holds until the power goes.
 pub fn command(text: &str) -> Vec<u8> {
@@ -23,11 +25,25 @@ pub fn answer(text: &str, verdict: u8) -> Vec<u8> {
 
 /// The engine.
 #[derive(Debug, Default)]
-pub struct Newland;
+pub struct Newland {
+    /// Whether it waits to be told to read.
+    pub told: bool,
+}
+
+impl Newland {
+    fn setting(&self, step: usize) -> Option<&'static str> {
+        let settings = if self.told { &TOLD_SETTINGS } else { &SETTINGS };
+        settings.get(step).copied()
+    }
+}
 
 impl Engine for Newland {
     fn command(&mut self, step: usize) -> Option<Vec<u8>> {
-        SETTINGS.get(step).map(|text| command(text))
+        self.setting(step).map(command)
+    }
+
+    fn read(&self, on: bool) -> Option<Vec<u8>> {
+        self.told.then(|| command(if on { "SCNTRG1" } else { "SCNTRG0" }))
     }
 
     fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
@@ -38,7 +54,10 @@ impl Engine for Newland {
         }
         match bytes.windows(2).take(MAX_ANSWER).position(|w| w == [b';', 0x03]) {
             Some(end) => {
-                let good = SETTINGS.get(step).is_some_and(|text| bytes[..end + 2] == answer(text, 0x06));
+                let good = match (self.setting(step), bytes.get(end.wrapping_sub(1))) {
+                    (Some(text), _) => bytes[..end + 2] == answer(text, 0x06),
+                    (None, verdict) => verdict == Some(&0x06),
+                };
                 Front::Answer { length: end + 2, good }
             }
             None if bytes.len() > MAX_ANSWER => Front::Text,
@@ -60,7 +79,7 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_this_setting_that_says_yes_is_good() {
-        let front = |bytes: &[u8]| Newland.front(0, bytes);
+        let front = |bytes: &[u8]| Newland::default().front(0, bytes);
         let yes = answer("SETUPE0", 0x06);
         assert_eq!(front(&yes), Front::Answer { length: yes.len(), good: true });
         for no in [answer("SETUPE0", 0x15), answer("SCNMOD2", 0x06)] {

@@ -1,15 +1,19 @@
 //! The task that owns one serial port: opens it, feeds its codec, opens it again when it is gone.
 //!
 //! A read of 0 bytes, EIO, ENXIO and ENODEV all mean that the device is gone. Re-opening backs off
-//! from [`RETRY_MIN`] to [`RETRY_MAX`]. A port behind which another device appears is not used.
+//! from [`RETRY_MIN`] to [`RETRY_MAX`], and is cut short when the kernel says that something was plugged in. A port
+//! behind which another device appears is not used; the device itself is looked for under another number.
 
-use crate::codec::{Codec, Ms, Out};
+use crate::bus::Bus;
+use crate::codec::{Ms, Out};
 use crate::health::{Monitor, State};
+use crate::hotplug::Bell;
+use crate::ports::{Kernel, Usb};
+use crate::record::{Recorder, Way};
 use crate::registry::Options;
 use crate::{Errand, Gateway};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,20 +31,28 @@ const WRITE_LIMIT: Duration = Duration::from_secs(2);
 /// Bytes per read.
 const CHUNK: usize = 4096;
 
-/// What one port needs.
-pub struct Port {
+/// A device on a port.
+pub struct Member {
     /// The device.
     pub device: DeviceId,
-    /// Its settings.
+    /// Its health.
+    pub monitor: Monitor,
+}
+
+/// What one port needs.
+pub struct Port {
+    /// The settings of the port.
     pub options: Options,
-    /// Its protocol.
-    pub codec: Box<dyn Codec>,
-    /// Commands from the lanes.
+    /// The devices on it; their codecs in the same order are in `bus`.
+    pub members: Vec<Member>,
+    /// Their protocols.
+    pub bus: Bus,
+    /// Commands from the lanes, for any of them.
     pub commands: mpsc::Receiver<Errand>,
     /// Where reports go.
     pub gateway: Arc<dyn Gateway>,
-    /// Its health.
-    pub monitor: Monitor,
+    /// Rings when something was plugged in.
+    pub bell: Bell,
 }
 
 enum End {
@@ -51,27 +63,29 @@ enum End {
 /// Runs until cancelled.
 pub async fn run(mut port: Port, cancel: CancellationToken) {
     let begun = Instant::now();
-    let mut identity: Option<String> = None;
+    let mut identity: Option<Usb> = None;
     let mut retry = RETRY_MIN;
     loop {
         match open(&port.options, &mut identity) {
             Ok(stream) => {
                 retry = RETRY_MIN;
-                port.monitor.state(State::Ready, "");
+                let about = identity.as_ref().map(|u| u.product.clone()).unwrap_or_default();
+                for member in &port.members {
+                    member.monitor.firmware(&about);
+                    member.monitor.state(State::Ready, "");
+                }
                 match serve(&mut port, stream, begun, &cancel).await {
                     End::Stop => return,
-                    End::Gone(why) => {
-                        log::warn!(device = port.device.as_str(); "device gone: {why}");
-                        port.monitor.error(&why);
-                        port.monitor.state(State::Absent, why);
-                        if let Some(ticket) = port.codec.lost() {
-                            report(&port, Report::NoData { ticket, why: NoData::NotPresent }, Instant::now());
-                        }
-                        report(&port, Report::Link { ready: false }, Instant::now());
+                    End::Gone(why) => gone(&mut port, &why),
+                }
+            }
+            Err((state, why)) => {
+                for member in &port.members {
+                    if member.monitor.state(state, why.as_str()) {
+                        log::warn!(device = member.device.as_str(); "device does not work: {why}");
                     }
                 }
             }
-            Err((state, why)) => port.monitor.state(state, why),
         }
         // Whoever asks while the device is away is told so at once.
         let until = Instant::now() + retry;
@@ -80,11 +94,15 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep_until(until) => break,
+                () = port.bell.next() => break,
                 command = port.commands.recv() => match command {
                     None => return,
                     Some(Errand { command: Command::Stop, .. }) => {}
-                    Some(Errand { ticket, since, .. }) => {
-                        report(&port, Report::NoData { ticket, why: NoData::NotPresent }, since.into());
+                    Some(Errand { device, ticket, since, .. }) => {
+                        if let Some(member) = port.members.iter().find(|m| m.device == device) {
+                            let why = NoData::NotPresent;
+                            report(&port, member, Report::NoData { ticket, why }, since.into());
+                        }
                     }
                 },
             }
@@ -92,117 +110,145 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
     }
 }
 
-fn report(port: &Port, report: Report, arrived: Instant) {
-    if !port.gateway.report(&port.device, report, arrived.into_std()) {
-        port.monitor.error("the gateway is too busy: a report was dropped");
+/// The port is lost: everybody on it is told.
+fn gone(port: &mut Port, why: &str) {
+    let left = port.bus.lost();
+    let now = Instant::now();
+    for (who, ticket) in left {
+        report(port, &port.members[who], Report::NoData { ticket, why: NoData::NotPresent }, now);
+    }
+    for member in &port.members {
+        log::warn!(device = member.device.as_str(); "device gone: {why}");
+        member.monitor.error(why);
+        member.monitor.state(State::Absent, why);
+        report(port, member, Report::Link { ready: false }, now);
     }
 }
 
-fn open(options: &Options, identity: &mut Option<String>) -> Result<SerialStream, (State, String)> {
-    let path = options.path.to_string_lossy();
-    let stream = tokio_serial::new(path, options.baud)
+fn report(port: &Port, member: &Member, report: Report, arrived: Instant) {
+    if !port.gateway.report(&member.device, report, arrived.into_std()) {
+        member.monitor.error("the gateway is too busy: a report was dropped");
+    }
+}
+
+/// Opens the port, wherever its device is now.
+fn open(options: &Options, identity: &mut Option<Usb>) -> Result<SerialStream, (State, String)> {
+    let kernel = Kernel::default();
+    let path = kernel.find(&options.path, options.usb.as_deref(), identity.as_ref()).map_err(|why| {
+        let other = why.starts_with("another") || why.contains("ports have");
+        (if other { State::Fault } else { State::Absent }, why)
+    })?;
+    let stream = tokio_serial::new(path.to_string_lossy(), options.baud)
         .open_native_async()
-        .map_err(|e| (State::Absent, format!("cannot be opened: {e}")))?;
-    let found = usb_identity(&options.path);
+        .map_err(|e| (State::Absent, format!("{} cannot be opened: {e}", path.display())))?;
+    // What is behind the port now that it is open: it may have been changed on the way.
+    let found = kernel.behind(&path);
     if let (Some(wanted), Some(found)) = (&options.usb, &found)
-        && !found.starts_with(wanted.as_str())
+        && !found.is(wanted)
     {
-        return Err((State::Fault, format!("another device is at this port: {found}, expected {wanted}")));
+        return Err((State::Fault, format!("another device is at this port: {}", found.identity())));
     }
-    match (&*identity, found) {
-        (Some(before), Some(now)) if *before != now => {
-            Err((State::Fault, format!("another device is at this port: {now}, before {before}")))
-        }
-        (_, found) => {
-            *identity = found.or(identity.take());
-            Ok(stream)
-        }
-    }
-}
-
-/// `vid:pid:serial` of the USB device behind a tty, from sysfs; nothing for other ports.
-fn usb_identity(path: &Path) -> Option<String> {
-    let real = std::fs::canonicalize(path).ok()?;
-    let name = real.file_name()?.to_str()?;
-    let mut dir = std::fs::canonicalize(format!("/sys/class/tty/{name}/device")).ok()?;
-    for _ in 0..4 {
-        let read = |file: &str| std::fs::read_to_string(dir.join(file)).ok().map(|s| s.trim().to_owned());
-        if let (Some(vid), Some(pid)) = (read("idVendor"), read("idProduct")) {
-            return Some(format!("{vid}:{pid}:{}", read("serial").unwrap_or_default()));
-        }
-        dir = dir.parent()?.to_path_buf();
-    }
-    None
+    *identity = found.or(identity.take());
+    Ok(stream)
 }
 
 async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel: &CancellationToken) -> End {
     let now = || Ms::try_from(begun.elapsed().as_millis()).unwrap_or(Ms::MAX);
+    let mut recorder = port.options.record.as_ref().and_then(|path| {
+        Recorder::open(path).map_err(|e| log::error!("{}: cannot be recorded to: {e}", path.display())).ok()
+    });
     let mut chunk = vec![0; CHUNK];
-    let mut out = Vec::new();
-    port.codec.opened(now(), &mut out);
-    // When that arrived which `out` follows from, and whether it is to open the barrier.
-    let (mut arrived, mut pulse) = (Instant::now(), false);
+    let mut hand = Hand { out: Vec::new(), arrived: Instant::now(), pulse: false, asked: Vec::new() };
+    hand.asked.resize(port.members.len(), None);
+    port.bus.opened(now(), &mut hand.out);
     loop {
-        if let Err(why) = carry_out(port, &mut stream, &mut out, arrived, pulse).await {
+        if let Err(why) = carry_out(port, &mut stream, &mut hand, &mut recorder, &now).await {
             return End::Gone(why);
         }
-        pulse = false;
-        let deadline = port.codec.deadline().map(|ms| begun + Duration::from_millis(ms));
+        hand.pulse = false;
+        let deadline = port.bus.deadline().map(|ms| begun + Duration::from_millis(ms));
         tokio::select! {
             biased;
             () = cancel.cancelled() => return End::Stop,
             read = stream.read(&mut chunk) => match read {
                 Ok(0) => return End::Gone("hung up".into()),
                 Ok(n) => {
-                    arrived = Instant::now();
-                    port.codec.bytes(now(), &chunk[..n], &mut out);
+                    hand.arrived = Instant::now();
+                    if let Some(r) = &mut recorder {
+                        r.keep(now(), Way::In, &chunk[..n]);
+                    }
+                    port.bus.bytes(now(), &chunk[..n], &mut hand.out);
                 }
                 Err(e) => return End::Gone(e.to_string()),
             },
             command = port.commands.recv() => match command {
                 None => return End::Stop,
-                Some(Errand { ticket, command, since }) => {
-                    (arrived, pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
-                    port.codec.command(now(), ticket, &command, &mut out);
+                Some(Errand { device, ticket, command, since }) => {
+                    (hand.arrived, hand.pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
+                    if let Some(who) = port.members.iter().position(|m| m.device == device) {
+                        port.bus.command(now(), who, ticket, &command, &mut hand.out);
+                    }
                 }
             },
             () = tokio::time::sleep_until(deadline.unwrap_or(begun)), if deadline.is_some() => {
-                arrived = Instant::now();
-                port.codec.wake(now(), &mut out);
+                hand.arrived = Instant::now();
+                port.bus.wake(now(), &mut hand.out);
             }
         }
     }
 }
 
+/// What is to be done, and what it follows from.
+struct Hand {
+    out: Vec<(usize, Out)>,
+    /// When that arrived which `out` follows from.
+    arrived: Instant,
+    /// Whether it is to open the barrier.
+    pulse: bool,
+    /// When each device was asked last, until it answers.
+    asked: Vec<Option<Instant>>,
+}
+
 async fn carry_out(
     port: &Port,
     stream: &mut SerialStream,
-    out: &mut Vec<Out>,
-    arrived: Instant,
-    pulse: bool,
+    hand: &mut Hand,
+    recorder: &mut Option<Recorder>,
+    now: &impl Fn() -> Ms,
 ) -> Result<(), String> {
-    for what in out.drain(..) {
+    for (who, what) in hand.out.drain(..) {
+        let member = &port.members[who];
         match what {
             Out::Report(Report::Link { ready }) => {
-                port.monitor.state(
+                member.monitor.state(
                     if ready { State::Ready } else { State::Fault },
                     if ready { "" } else { "no answer" },
                 );
-                report(port, Report::Link { ready }, arrived);
+                report(port, member, Report::Link { ready }, hand.arrived);
             }
-            Out::Report(r) => report(port, r, arrived),
+            Out::Report(r) => report(port, member, r, hand.arrived),
             Out::Flush => stream.clear(ClearBuffer::Input).map_err(|e| e.to_string())?,
-            Out::Write(bytes) => match tokio::time::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
-                Ok(done) => {
-                    done.map_err(|e| e.to_string())?;
-                    if pulse {
-                        port.gateway.pulsed(arrived.elapsed());
-                    }
+            Out::Write(bytes) => {
+                if let Some(r) = recorder {
+                    r.keep(now(), Way::Out, &bytes);
                 }
-                Err(_) => return Err("a write did not end".into()),
-            },
-            Out::Error(what) => port.monitor.error(what),
-            Out::Seen => port.monitor.seen(),
+                match tokio::time::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
+                    Ok(done) => done.map_err(|e| e.to_string())?,
+                    Err(_) => return Err("a write did not end".into()),
+                }
+                hand.asked[who] = Some(Instant::now());
+                if hand.pulse {
+                    port.gateway.pulsed(hand.arrived.elapsed());
+                }
+            }
+            Out::Error(what) => member.monitor.error(what),
+            Out::Firmware(what) => member.monitor.firmware(&what),
+            Out::Seen => {
+                member.monitor.seen();
+                if let Some(asked) = hand.asked[who].take() {
+                    member.monitor.answered(asked.elapsed());
+                }
+            }
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::MAX_CODE;
 use crate::scan_text::to_utf8;
+use kakou_core::codes::Outcome;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 
 const ACK: u8 = 0xd0;
@@ -16,6 +17,13 @@ const DECODE: u8 = 0xf3;
 const SEGMENT: u8 = 0x73;
 const PARAMETER: u8 = 0xc6;
 const SCAN_ENABLE: u8 = 0xe9;
+const START: u8 = 0xe4;
+const STOP: u8 = 0xe5;
+const BEEP: u8 = 0xe6;
+/// One short high beep.
+const ONE_HIGH: u8 = 0x00;
+/// Three short low beeps.
+const THREE_LOW: u8 = 0x07;
 /// Parameter: codes come in packets, not as text.
 const IN_PACKETS: u8 = 0xee;
 /// Parameter: codes that change the reader.
@@ -134,6 +142,11 @@ fn front(b: &[u8]) -> Front {
         return Front::Broken;
     }
     Front::Packet { whole, opcode, status: b[3], data: 4..body }
+}
+
+/// Whether this begins with a packet of a reader.
+pub fn is_packet(bytes: &[u8]) -> bool {
+    matches!(front(bytes), Front::Packet { .. })
 }
 
 impl Ssi {
@@ -290,8 +303,20 @@ impl Codec for Ssi {
         self.gap_at = (!self.buffer.is_empty()).then_some(now + GAP_MS);
     }
 
-    fn command(&mut self, _: Ms, ticket: Ticket, _: &Command, out: &mut Vec<Out>) {
-        out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
+    fn command(&mut self, _: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
+        match command {
+            Command::Read { on } => out.push(Out::Write(packet(if *on { START } else { STOP }, &[]))),
+            Command::Signal { outcome, .. } => {
+                out.push(Out::Write(packet(
+                    BEEP,
+                    &[if *outcome == Outcome::Admit { ONE_HIGH } else { THREE_LOW }],
+                )));
+            }
+            Command::Stop => {}
+            Command::Measure | Command::Pulse { .. } | Command::Capture { .. } | Command::Print { .. } => {
+                out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
+            }
+        }
     }
 
     fn deadline(&self) -> Option<Ms> {

@@ -31,8 +31,12 @@ pub enum Front {
 pub trait Module: Send + Sync {
     /// Starts the frames.
     fn start(&self) -> &[u8];
-    /// Ends them.
+    /// Ends them; empty where they end by themselves.
     fn stop(&self) -> &[u8];
+    /// For a module that answers each question with one frame: the pause between two questions.
+    fn ask_every(&self) -> Option<Ms> {
+        None
+    }
     /// Looks at the front of what arrived; it is never empty.
     fn front(&self, bytes: &[u8]) -> Front;
 }
@@ -52,12 +56,22 @@ pub struct Thermometer<M> {
     module: M,
     buffer: Vec<u8>,
     measuring: Option<(Ticket, Ms)>,
+    /// When the next question is due, for a module that is asked; none while an answer is on its way.
+    ask_at: Option<Ms>,
 }
 
 impl<M: Module> Thermometer<M> {
     /// For a module.
     pub const fn new(module: M) -> Self {
-        Self { module, buffer: Vec::new(), measuring: None }
+        Self { module, buffer: Vec::new(), measuring: None, ask_at: None }
+    }
+}
+
+impl<M: Module> Thermometer<M> {
+    fn stop(&self, out: &mut Vec<Out>) {
+        if !self.module.stop().is_empty() {
+            out.push(Out::Write(self.module.stop().to_vec()));
+        }
     }
 }
 
@@ -65,8 +79,9 @@ impl<M: Module> Codec for Thermometer<M> {
     fn opened(&mut self, _: Ms, out: &mut Vec<Out>) {
         self.buffer.clear();
         self.measuring = None;
+        self.ask_at = None;
         out.push(Out::Flush);
-        out.push(Out::Write(self.module.stop().to_vec()));
+        self.stop(out);
         out.push(Out::Report(Report::Link { ready: true }));
     }
 
@@ -86,6 +101,7 @@ impl<M: Module> Codec for Thermometer<M> {
                     out.push(Out::Seen);
                     if let Some((ticket, until)) = &mut self.measuring {
                         *until = now + SILENCE_MS;
+                        self.ask_at = self.module.ask_every().map(|pause| now + pause);
                         out.push(Out::Report(Report::Temperature { ticket: *ticket, frame: reading }));
                     }
                 }
@@ -105,22 +121,36 @@ impl<M: Module> Codec for Thermometer<M> {
             }
             Command::Stop => {
                 self.measuring = None;
-                out.push(Out::Write(self.module.stop().to_vec()));
+                self.ask_at = None;
+                self.stop(out);
             }
-            Command::Pulse { .. } | Command::Capture { .. } | Command::Print { .. } => {
+            Command::Pulse { .. }
+            | Command::Capture { .. }
+            | Command::Print { .. }
+            | Command::Read { .. }
+            | Command::Signal { .. } => {
                 out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
             }
         }
     }
 
+    fn awaits_answer(&self) -> bool {
+        self.module.ask_every().is_some() && self.measuring.is_some() && self.ask_at.is_none()
+    }
+
     fn deadline(&self) -> Option<Ms> {
-        self.measuring.map(|(_, until)| until)
+        let (_, until) = self.measuring?;
+        Some(self.ask_at.map_or(until, |at| at.min(until)))
     }
 
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
-        if let Some((ticket, until)) = self.measuring
-            && until <= now
-        {
+        let Some((ticket, until)) = self.measuring else { return };
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask_at = None;
+            self.buffer.clear();
+            self.measuring = Some((ticket, now + SILENCE_MS));
+            out.push(Out::Write(self.module.start().to_vec()));
+        } else if until <= now {
             self.measuring = None;
             out.push(Out::Error("no answer"));
             out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout }));
@@ -129,6 +159,7 @@ impl<M: Module> Codec for Thermometer<M> {
 
     fn lost(&mut self) -> Option<Ticket> {
         self.buffer.clear();
+        self.ask_at = None;
         self.measuring.take().map(|(ticket, _)| ticket)
     }
 }

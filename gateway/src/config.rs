@@ -5,10 +5,12 @@ use crate::clock;
 use crate::engine::Retention;
 use crate::store::retention::Delivered;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
+use kakou_core::lane::LOOP;
 use kakou_core::lane::action::Role;
-use kakou_core::profile::{self, Profile, shipped};
+use kakou_core::lane::step::actuate::SIGNAL;
+use kakou_core::profile::{self, DeviceKind, Profile, shipped};
 use kakou_core::time::parse_instant;
-use kakou_drivers::registry::{self, DRIVERS, Driver, Options};
+use kakou_drivers::registry::{self, DRIVERS, Driver, Make, Options};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -372,6 +374,17 @@ fn read_devices(
         })?;
         let mut options = d.port.clone();
         options.path = full(&options.path);
+        options.record = options.record.as_ref().map(full);
+        driver.check(&options).map_err(|why| wrong(at, format!("device `{}`: {why}", d.id)))?;
+        let clash = out.iter().find(|o| {
+            let shared = |d: &Driver| matches!(d.make, Make::Shared(_));
+            o.options.path == options.path
+                && !matches!(driver.make, Make::Blocking(_))
+                && !(shared(driver) && shared(o.driver))
+        });
+        if let Some(other) = clash {
+            return Err(wrong(at, format!("`{}` and `{}` are at the same port", other.id, d.id)));
+        }
         out.push(DeviceEntry { id: d.id.clone(), driver, options });
     }
     Ok(out)
@@ -440,21 +453,43 @@ fn check_devices(
             }
             Some(id) => match devices.iter().find(|d| d.id == *id) {
                 None => return Err(format!("`{role} = \"{id}\"`: there is no [[device]] with this id")),
-                Some(d) if d.driver.kind != kind => {
-                    let is = d.driver.kind.word();
-                    return Err(format!("`{role}` must be a {}, but `{id}` is a {is}", kind.word()));
+                Some(d) if !d.driver.kinds.contains(&kind) => {
+                    let is: Vec<&str> = d.driver.kinds.iter().map(|k| k.word()).collect();
+                    return Err(format!(
+                        "`{role}` must be a {}, but `{id}` is a {}",
+                        kind.word(),
+                        is.join(" or ")
+                    ));
+                }
+                Some(d) if kind == DeviceKind::Scanner && is_camera(d) && !d.options.read_codes => {
+                    return Err(format!(
+                        "camera `{id}` reads codes only with `read_codes = true` in its port"
+                    ));
                 }
                 Some(_) => {}
             },
         }
     }
     let needed: BTreeSet<&str> = profile.devices().map(|(role, _, _)| role).collect();
-    match roles.keys().find(|r| !needed.contains(r.as_str())) {
-        Some(extra) => {
-            Err(format!("profile `{}` has no use for `{extra}`; it needs: {needed:?}", profile.id))
+    for (role, id) in roles.iter().filter(|(role, _)| !needed.contains(role.as_str())) {
+        let device = devices.iter().find(|d| d.id == *id);
+        let device =
+            device.ok_or_else(|| format!("`{role} = \"{id}\"`: there is no [[device]] with this id"))?;
+        let beside = device.driver.kinds.iter().any(|k| k.beside());
+        let signal = role != SIGNAL || device.driver.kinds.contains(&DeviceKind::Signal);
+        if !beside || !signal {
+            return Err(format!(
+                "profile `{}` has no use for `{role}`; it needs: {needed:?}, and can have lamps as `{SIGNAL}` \
+                 and inputs and scales under any name, a vehicle loop as `{LOOP}`",
+                profile.id
+            ));
         }
-        None => Ok(()),
     }
+    Ok(())
+}
+
+fn is_camera(device: &DeviceEntry) -> bool {
+    device.driver.kinds.contains(&DeviceKind::Camera)
 }
 
 fn read_upstream(

@@ -172,7 +172,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
 
     let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
     let gateway: Arc<dyn Gateway> = Arc::new(Intake { engine: inlet.clone(), metrics: metrics.clone() });
-    let device_tasks = devices::start(waiting, &gateway, &photo_saver(photos.clone()), &intake, &gate);
+    let surroundings =
+        devices::Surroundings { gateway, save: photo_saver(photos.clone()), cancel: intake.clone() };
+    let device_tasks = devices::start(waiting, &surroundings, &gate);
     let mut tasks = JoinSet::new();
     tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
     let mut broker = None;
@@ -189,6 +191,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             metrics: metrics.clone(),
             state: link_state,
             word,
+            devices: known.clone(),
             plug: extras.plug.unwrap_or_else(|| watch::channel(true).1),
         };
         tasks.spawn(upstream::run(link, outlet.clone()));

@@ -1,6 +1,7 @@
 // The Asks that make evidence: seal, photo, confirm.
 
 import { h, mayAutofocus, setText } from "./dom.js";
+import { laneOfPage } from "./api.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
 import { pick, t, text } from "./strings.js";
@@ -89,6 +90,24 @@ function radios(label, prefix, options, draft, name) {
 
 const PHOTO_LEVEL = { missing: "off", taking: "off", review: "warn", retake: "bad", accepted: "ok" };
 
+/** States in which the officer points the camera. */
+const LIVE = new Set(["missing", "taking", "retake"]);
+/** Between two pictures of the preview, in milliseconds. */
+const LIVE_EVERY = 400;
+
+/** What the camera sees now, as long as it is on the page. */
+function liveImage(lane) {
+  const image = h("img", { class: "preview-img", alt: t("photo_live"), testid: "photo-live" });
+  let shown = 0;
+  const next = () => setTimeout(() => {
+    if (image.isConnected) image.src = `/api/v1/lanes/${encodeURIComponent(lane)}/preview?n=${shown++}`;
+  }, shown ? LIVE_EVERY : 0);
+  image.addEventListener("load", next);
+  image.addEventListener("error", () => { if (image.isConnected) setTimeout(next, 2000); });
+  next();
+  return image;
+}
+
 export function askPhoto({ ask, visit, act }) {
   const photos = visit?.photos ?? [];
   const photo = photos.find((one) => one.role === ask.role) ?? { role: ask.role, label: ask.prompt, state: "missing", sha256: null };
@@ -111,7 +130,7 @@ export function askPhoto({ ask, visit, act }) {
 
   return h("div", { class: "photo-form", data: { state: photo.state } },
     h("div", { class: "preview", testid: "photo-preview", data: { state: photo.state } },
-      photo.sha256 ? photoImage(photo, "preview-img") : icon("photo")),
+      LIVE.has(photo.state) ? liveImage(laneOfPage()) : photo.sha256 ? photoImage(photo, "preview-img") : icon("photo")),
     h("div", { class: "photo-side" },
       h("p", { class: "state", data: { level: PHOTO_LEVEL[photo.state] ?? "off" } }, icon(PHOTO_LEVEL[photo.state] ?? "off"), t(`photo_${photo.state}`)),
       photo.reason ? h("p", { class: "photo-reason", testid: "photo-reason", text: pick(photo.reason) }) : null,

@@ -68,10 +68,11 @@ function lanes() {
 }
 
 function devices() {
-  return table("st_devices", ["col_name", "col_state", "col_detail", "col_lane", "col_since", "col_seen", "col_errors", "col_driver", "col_port"],
+  return table("st_devices", ["col_name", "col_state", "col_detail", "col_lane", "col_since", "col_seen", "col_latency", "col_errors", "col_driver", "col_firmware", "col_port"],
     status.devices.map((device) => row(`status-device-${device.id}`, { state: device.state }, [
-      device.id, state(device.state), device.detail || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s), String(device.errors),
-      device.driver, device.port,
+      device.id, state(device.state), device.detail || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s),
+      device.latency_ms === null ? "—" : `${device.latency_ms.toFixed(1)} ms`, String(device.errors),
+      device.driver, device.firmware || "—", device.port,
     ])));
 }
 

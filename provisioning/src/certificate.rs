@@ -42,6 +42,14 @@ pub enum CertificateError {
     Key(ObjectIdentifier),
 }
 
+/// When a certificate in DER begins and ends to be valid, in seconds since 1970.
+pub fn validity(der: &[u8]) -> Result<(u64, u64), CertificateError> {
+    let certificate = Certificate::from_der(der)?;
+    let validity = certificate.tbs_certificate.validity;
+    let seconds = |t: x509_cert::time::Time| t.to_unix_duration().as_secs();
+    Ok((seconds(validity.not_before), seconds(validity.not_after)))
+}
+
 /// The entry for a certificate in DER. The certificate's own validity is left out: it says when the
 /// key may sign, the pass says when it counts.
 pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {

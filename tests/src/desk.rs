@@ -57,6 +57,13 @@ impl Desk {
         Ok((response.status().as_u16(), response.body_mut().read_json().unwrap_or(Value::Null)))
     }
 
+    /// Gets the bytes of a picture.
+    pub fn picture(&self, path: &str) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let mut response = request.header("cookie", &self.cookie).call()?;
+        Ok((response.status().as_u16(), response.body_mut().read_to_vec().unwrap_or_default()))
+    }
+
     /// Gets any path.
     pub fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {
         let request = self.agent.get(format!("{}{path}", self.base));

@@ -146,9 +146,10 @@ pub fn scene(seed: u64, harm: Harm, version: u8) -> Scene {
     let (code, text) = code(version, r);
     let modules = code.size() as f32;
     let largest = (HEIGHT as f32 * 0.92 / (modules + 4.0)).min(9.0);
-    let module = match harm {
-        Harm::Small => between(r, 1.3, 2.6),
-        _ => between(r, 2.6_f32.min(largest * 0.8), largest),
+    let module = if harm == Harm::Small {
+        between(r, 1.3, 2.6)
+    } else {
+        between(r, 2.6_f32.min(largest * 0.8), largest)
     };
     let lean = if harm == Harm::Tilt { between(r, 0.15, 0.5) } else { between(r, 0.0, 0.08) };
     let (towards, angle) = (between(r, 0.0, TAU), between(r, 0.0, TAU));
@@ -164,9 +165,10 @@ pub fn scene(seed: u64, harm: Harm, version: u8) -> Scene {
         lean: (lean * towards.cos(), lean * towards.sin()),
         half: modules / 2.0,
     };
-    let (dark, light) = match harm {
-        Harm::Noise => (between(r, 20.0, 45.0), between(r, 70.0, 120.0)),
-        _ => (between(r, 15.0, 70.0), between(r, 150.0, 235.0)),
+    let (dark, light) = if harm == Harm::Noise {
+        (between(r, 20.0, 45.0), between(r, 70.0, 120.0))
+    } else {
+        (between(r, 15.0, 70.0), between(r, 150.0, 235.0))
     };
     let background = between(r, 40.0, 200.0);
     let ink = |x: f32, y: f32| {
@@ -206,14 +208,13 @@ pub fn scene(seed: u64, harm: Harm, version: u8) -> Scene {
 fn shine(plane: &mut Plane, harm: Harm, view: &View, spread: f32, r: &mut Seeded) {
     let slope = (between(r, -0.3, 0.3), between(r, -0.3, 0.3));
     let lamp = (view.middle.0 + between(r, -spread, spread), view.middle.1 + between(r, -spread, spread));
-    let (size, power) = match harm {
-        Harm::Glare => (between(r, 0.15, 0.5) * spread, between(r, 80.0, 300.0)),
-        _ => (1.0, 0.0),
+    let (size, power) = if harm == Harm::Glare {
+        (between(r, 0.15, 0.5) * spread, between(r, 80.0, 300.0))
+    } else {
+        (1.0, 0.0)
     };
-    let (period, depth) = match harm {
-        Harm::Moire => (between(r, 2.2, 9.0), between(r, 0.2, 0.65)),
-        _ => (1.0, 0.0),
-    };
+    let (period, depth) =
+        if harm == Harm::Moire { (between(r, 2.2, 9.0), between(r, 0.2, 0.65)) } else { (1.0, 0.0) };
     let along = between(r, 0.0, TAU);
     for (n, v) in plane.0.iter_mut().enumerate() {
         let (x, y) = ((n % WIDTH) as f32, (n / WIDTH) as f32);

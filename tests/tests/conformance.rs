@@ -1,12 +1,12 @@
 //! Test data that somebody else published, where it is at hand; CI must have it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_drivers::camera::measure;
+use kakou_drivers::camera::still::measure;
 use kakou_drivers::codec::{Codec, Out};
 use kakou_drivers::gy_mcu90614::GyMcu90614;
 use kakou_drivers::jpeg::with_tables;
 use kakou_drivers::mlx90640::{Calibration, Scene, SubPage};
-use kakou_drivers::modbus_relay::{ModbusRelay, crc16};
+use kakou_drivers::modbus_relay::{Dialect, ModbusRelay, crc16};
 use kakou_drivers::ssi::{self, Ssi};
 use kakou_drivers::thermometer::Thermometer;
 use kakou_drivers::{gm65, newland};
@@ -67,7 +67,7 @@ fn published_modbus_frames_have_our_checksum_and_the_pulse_is_ours() {
     }
     let mut out = Vec::new();
     let pulse = kakou_core::reading::Command::Pulse { ms: 700 };
-    ModbusRelay::new(1, 0).command(0, kakou_core::reading::Ticket(1), &pulse, &mut out);
+    ModbusRelay::new(Dialect::Waveshare, 1, 0).command(0, kakou_core::reading::Ticket(1), &pulse, &mut out);
     let written =
         out.iter().find_map(|o| if let Out::Write(w) = o { Some(w.clone()) } else { None }).unwrap();
     assert!(frames.contains(&written), "{written:02x?}");

@@ -161,7 +161,7 @@ mod tests {
         let g = Grey::new(vec![10, 30, 50, 70], 2, 2).unwrap();
         assert!((g.sample(at(1.0, 1.0)) - 40.0).abs() < 0.1);
         assert!((g.sample(at(-9.0, 0.5)) - 10.0).abs() < 0.1);
-        assert!((g.sample(at(f32::NAN, 99.0)) - 50.0).abs() < 21.0, "no place at all is no panic");
+        assert!(g.sample(at(f32::NAN, 99.0)).is_nan(), "no place has no luma, and harms nobody");
     }
 
     #[test]

@@ -86,6 +86,9 @@ const RARE: [Step; 8] = [
     Step::Rqrr,
 ];
 
+/// So many frames of a stream, and every way to look was tried.
+pub const RARE_STEPS: usize = RARE.len();
+
 /// How much a picture is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {

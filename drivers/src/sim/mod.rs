@@ -2,6 +2,7 @@
 //!
 //! Used by the demo and by whole-product tests. Faults are drawn from a seed.
 
+pub mod engine;
 pub mod relay;
 pub mod scanner;
 pub mod thermometer;

@@ -2,6 +2,7 @@
 //!
 //! A reading is kept as it was taken. Missing data is a value with a reason, never a default.
 
+use crate::codes::Outcome;
 use crate::ids::DeviceId;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// Nobody waits for the answer.
+    pub const NOBODY: Self = Self(u64::MAX);
+}
 
 /// Why there is no reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +93,16 @@ pub enum Report {
         /// Why.
         why: NoData,
     },
+    /// An input changed: a vehicle loop, a door contact, a fire release.
+    Input {
+        /// Whether it is active.
+        active: bool,
+    },
+    /// A steady weight.
+    Weight {
+        /// In grams.
+        grams: i64,
+    },
     /// The device came or went.
     Link {
         /// Whether it is there and answers.
@@ -116,6 +132,18 @@ pub enum Command {
     Print {
         /// The lines.
         lines: Vec<String>,
+    },
+    /// Begin or end reading codes, for a scanner that waits to be told.
+    Read {
+        /// Whether to read.
+        on: bool,
+    },
+    /// Show a verdict by lamp and buzzer.
+    Signal {
+        /// The verdict.
+        outcome: Outcome,
+        /// For how long; the driver ends it by itself.
+        ms: u64,
     },
 }
 

@@ -1,6 +1,8 @@
 //! The command `kakou`.
 
 mod central;
+mod devices;
+mod doctor;
 mod journal;
 mod pass;
 mod profile;
@@ -41,6 +43,9 @@ enum Command {
         #[arg(long, default_value_t = 8088)]
         port: u16,
     },
+    /// Looks over this box: ports, rights, clock, disk, certificates, broker, lists, and says what to do.
+    Doctor(doctor::Arguments),
+    Devices(devices::Arguments),
     /// Shows the status of a running gateway.
     Status(status::Arguments),
     /// Checks and lists lane profiles.
@@ -87,6 +92,8 @@ pub fn main() -> ExitCode {
             crate::logging::start(if headless { log::LevelFilter::Warn } else { log::LevelFilter::Info });
             run_demo(Wishes { headless, seconds, json, port: if headless { 0 } else { port } })
         }
+        Command::Doctor(a) => doctor::run(&a),
+        Command::Devices(a) => devices::run(a),
         Command::Status(a) => status::run(&a),
         Command::Profile(c) => profile::run(&c),
         Command::Pass(c) => pass::run(c),

@@ -24,6 +24,8 @@ use utoipa::ToSchema;
 
 /// How long an act may wait for the disk.
 const ACT_LIMIT: Duration = Duration::from_secs(5);
+/// A camera shows something within this time.
+const PREVIEW_LIMIT: Duration = Duration::from_secs(2);
 /// Names that a search shows at most.
 const SEARCH_LIMIT: usize = 20;
 
@@ -318,6 +320,29 @@ pub async fn photo(
         tokio::task::spawn_blocking(move || photos.read(&sha256)).await.map_err(|_| ApiError::busy())?;
     let bytes = bytes.ok_or_else(ApiError::not_found)?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")], bytes)
+        .into_response())
+}
+
+/// What a lane's camera sees now: one JPEG. Ask again for the next.
+#[utoipa::path(get, path = "/api/v1/lanes/{lane}/preview", params(("lane" = String, Path)),
+    responses((status = 200, content_type = "image/jpeg"), (status = 401), (status = 404, description = "No camera, or it shows nothing")))]
+pub async fn preview(
+    State(app): State<App>,
+    Path(lane): Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    signed_in(&app, &headers)?;
+    let lane = lane_of(&app, &lane)?;
+    let seen =
+        app.devices.iter().find(|d| d.camera && app.lane_devices.contains(&(d.id.clone(), lane.clone())));
+    // The camera makes a picture because somebody looks.
+    let mut look = seen.ok_or_else(ApiError::not_found)?.preview.subscribe();
+    let fresh = tokio::time::timeout(PREVIEW_LIMIT, look.changed()).await;
+    if !matches!(fresh, Ok(Ok(()))) {
+        return Err(ApiError::not_found());
+    }
+    let jpeg = look.borrow().clone().ok_or_else(ApiError::not_found)?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg.to_vec())
         .into_response())
 }
 

@@ -133,6 +133,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::act))
         .routes(routes!(api::search))
         .routes(routes!(api::photo))
+        .routes(routes!(api::preview))
         .routes(routes!(api::demo))
         .routes(routes!(api::demo_present))
         .routes(routes!(api::demo_temperature))

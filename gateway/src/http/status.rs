@@ -43,15 +43,12 @@ pub fn status(app: &App) -> Value {
 fn devices(app: &App) -> Vec<Value> {
     let lane_of: BTreeMap<&str, &str> =
         app.lane_devices.iter().map(|(device, lane)| (device.as_str(), lane.as_str())).collect();
-    app.devices
-        .iter()
-        .map(|d| {
-            let h = d.health.borrow();
-            json!({ "id": d.id, "lane": lane_of.get(d.id.as_str()), "driver": d.driver, "port": d.port,
-                "state": h.state, "since_s": h.since.elapsed().as_secs(),
-                "last_seen_s": h.last_seen.map(|t| t.elapsed().as_secs()), "errors": h.errors, "detail": h.detail })
-        })
-        .collect()
+    let mut all = crate::devices::health(&app.devices);
+    for device in &mut all {
+        let lane = device["id"].as_str().and_then(|id| lane_of.get(id)).copied();
+        device["lane"] = json!(lane);
+    }
+    all
 }
 
 fn lists(app: &App, now_ms: Option<i64>) -> Vec<Value> {

@@ -9,6 +9,7 @@ mod flight;
 pub mod tls;
 
 use crate::config::Upstream;
+use crate::devices::{self, Known};
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
 use crate::store::outbox;
@@ -28,6 +29,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// Between two words about the health of the devices.
+const HEALTH_EVERY: Duration = Duration::from_secs(60);
 /// The first pause before a new connection; doubled with full jitter.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The longest.
@@ -65,6 +68,8 @@ pub struct Link {
     pub state: watch::Sender<LinkState>,
     /// What desks show.
     pub word: watch::Sender<&'static str>,
+    /// Whose health is told.
+    pub devices: Vec<Known>,
     /// Whether the network may be used; the demo pulls the plug here.
     pub plug: watch::Receiver<bool>,
 }
@@ -247,8 +252,16 @@ async fn connection(
     let (client, mut events) = client(link, tls)?;
     let topics = Class::ALL.map(|c| topic(&link.site, &link.gateway, &format!("evt/{}", c.word())));
     let (progress, receipts) = (Instant::now(), Instant::now());
-    let mut session =
-        Session { client, up: false, server_max: MAX_BODY, progress, receipts, topics, unmarked: 0 };
+    let mut session = Session {
+        client,
+        up: false,
+        server_max: MAX_BODY,
+        progress,
+        receipts,
+        topics,
+        told: None,
+        unmarked: 0,
+    };
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         if session.up {
@@ -287,6 +300,8 @@ struct Session {
     progress: Instant,
     receipts: Instant,
     topics: [String; 4],
+    /// When the health of the devices was told last.
+    told: Option<Instant>,
     /// Events acknowledged since the last mark.
     unmarked: u64,
 }
@@ -433,6 +448,14 @@ impl Session {
             link.metrics.count("receipt_gap_total");
             flight.forget_acknowledgements();
             return Err(Lost::NoReceipts);
+        }
+        if self.up && self.told.is_none_or(|at| at.elapsed() >= HEALTH_EVERY) {
+            self.told = Some(Instant::now());
+            let name = topic(&link.site, &link.gateway, "health");
+            let body = json!({ "devices": devices::health(&link.devices) }).to_string();
+            self.client
+                .try_publish(name, body, PublishOptions::new(QoS::AtMostOnce))
+                .map_err(|_| Lost::Client)?;
         }
         // Watchers of the state are told at most once a second.
         link.state.send_modify(|_| {});

@@ -408,6 +408,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
         };
         let (state, seen) = watch::channel(LinkState::default());
         let link = Link {
+            devices: Vec::new(),
             settings,
             site: SiteId::new("test")?,
             gateway: GatewayId::new("gw-1")?,

@@ -250,7 +250,7 @@ impl Guess {
         let matches = [one(a), one(b), one(c)];
         let least = matches.iter().copied().fold(1.0, f32::min);
         let mean = matches.iter().sum::<f32>() / 3.0;
-        (least >= MIN_MATCH && mean >= MIN_MEAN_MATCH).then(|| mean + 0.5 * least - 0.2 * self.badness)
+        (least >= MIN_MATCH && mean >= MIN_MEAN_MATCH).then_some(mean + 0.5 * least - 0.2 * self.badness)
     }
 }
 

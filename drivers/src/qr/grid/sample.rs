@@ -165,7 +165,7 @@ mod tests {
         let modules = 21;
         let dark = |i: usize| (i * 7 / 3).is_multiple_of(2);
         let luma: Vec<f32> = (0..modules * modules)
-            .map(|i| if dark(i) { 20.0 } else { 90.0 } + (i % modules) as f32 * 6.0)
+            .map(|i| if dark(i) { 20.0 } else { 90.0 } + (i % modules) as f32 * 2.0)
             .collect();
         for radius in [3, 5, 12] {
             let soft = softened(&luma, modules, radius);

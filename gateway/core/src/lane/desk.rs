@@ -194,6 +194,10 @@ impl Lane {
         out.event("override", Weight::Verdict, &self.setup, Some(id), data);
         self.with_visit(now, records, out, |cx| {
             step::decide::extra_events(cx, what.outcome);
+            // An admission that is still to be judged again is not shown yet.
+            if what.outcome != Outcome::Admit {
+                step::actuate::signal(cx, what.outcome);
+            }
             Ok(Flow::Wait)
         })?;
         let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
@@ -205,6 +209,7 @@ impl Lane {
             if !judged_again {
                 self.with_visit(now, records, out, |cx| {
                     step::decide::admit(cx);
+                    step::actuate::signal(cx, Outcome::Admit);
                     Ok(Flow::Wait)
                 })?;
             }

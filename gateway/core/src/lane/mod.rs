@@ -16,8 +16,8 @@ use crate::event::NewEvent;
 use crate::evidence::{GatewayKey, Hash, SubjectKey};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::pass::{self, Check, Refused, trust::TrustList};
-use crate::profile::Profile;
-use crate::reading::{Report, Request};
+use crate::profile::{DeviceKind, Profile};
+use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::{Records, RecordsFault, Write};
 use crate::text::Text;
 use crate::time::{MonoMs, Now};
@@ -30,6 +30,8 @@ use std::sync::Arc;
 use step::{Cx, Flow, Stimulus};
 use visit::{Actuation, Stage, Visit};
 
+/// The role of the input that tells of a vehicle before the barrier.
+pub const LOOP: &str = "loop";
 /// How many ended visits a lane remembers for its desk.
 pub const RECENT: usize = 20;
 
@@ -196,6 +198,10 @@ impl Lane {
                 return self.scan(now, bytes, next_visit, records, out);
             }
         }
+        if let Report::Input { active } = report {
+            self.input(device, *active, out);
+            return Ok(());
+        }
         if !running {
             return Ok(());
         }
@@ -204,6 +210,20 @@ impl Lane {
             return Ok(());
         }
         self.stimulate(now, &Stimulus::Report(report), records, out).map(drop)
+    }
+
+    /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one.
+    fn input(&self, device: &DeviceId, active: bool, out: &mut Outbound) {
+        let Some((role, _)) = self.setup.devices.iter().find(|(_, d)| *d == device) else { return };
+        let data = json!({ "role": role, "device": device, "active": active });
+        out.event("input", Weight::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
+        if role == LOOP {
+            let scanners = self.setup.profile.devices().filter(|(_, kind, _)| *kind == DeviceKind::Scanner);
+            for scanner in scanners.filter_map(|(role, _, _)| self.setup.devices.get(role)) {
+                let (device, command) = (scanner.clone(), Command::Read { on: active });
+                out.requests.push(Request { device, ticket: Ticket::NOBODY, command });
+            }
+        }
     }
 
     fn current_step(&self) -> Option<&crate::profile::Step> {

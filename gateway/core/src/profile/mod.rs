@@ -44,6 +44,12 @@ pub enum DeviceKind {
     Camera,
     /// Prints slips.
     Printer,
+    /// A contact: vehicle loop, door, fire release.
+    Input,
+    /// Lamps and a buzzer.
+    Signal,
+    /// Weighs.
+    Scale,
 }
 
 impl DeviceKind {
@@ -55,6 +61,16 @@ impl DeviceKind {
             Self::Relay => "relay",
             Self::Camera => "camera",
             Self::Printer => "printer",
+            Self::Input => "input",
+            Self::Signal => "signal",
+            Self::Scale => "scale",
+        }
+    }
+    /// Whether any lane may have one beside what its profile asks for.
+    pub const fn beside(self) -> bool {
+        match self {
+            Self::Input | Self::Signal | Self::Scale => true,
+            Self::Scanner | Self::Thermometer | Self::Relay | Self::Camera | Self::Printer => false,
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::reading::{Command, Report, Request, Ticket};
 use crate::time::rfc3339;
 use serde_json::json;
 
+/// The role of a lane's lamps.
+pub const SIGNAL: &str = "signal";
+
 /// Asks the board for a pulse.
 pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
     // Nothing opens without a recorded admission.
@@ -29,6 +32,13 @@ pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
     cx.visit.actuation = Actuation::Asked;
     cx.allow(cx.step.timeout_ms);
     Flow::Wait
+}
+
+/// Shows the verdict by the lamps of the lane, if it has some. Nobody waits for them.
+pub fn signal(cx: &mut Cx<'_>, outcome: Outcome) {
+    let Some(device) = cx.setup.devices.get(SIGNAL) else { return };
+    let command = Command::Signal { outcome, ms: cx.setup.profile.show_verdict_ms };
+    cx.out.requests.push(Request { device: device.clone(), ticket: Ticket::NOBODY, command });
 }
 
 /// Prints the slip and waits for it.

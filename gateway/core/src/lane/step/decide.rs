@@ -117,6 +117,7 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     let data = event::transaction(cx.visit, &cx.setup.profile);
     cx.out.event("transaction", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
+    super::actuate::signal(cx, outcome);
     cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
 }
 

@@ -1,0 +1,184 @@
+//! Devices that block: cameras, I2C, GPIO, input devices, files of the kernel. Each has a thread of its own.
+//!
+//! The thread opens its device, gives it turns, and opens it again when it is gone, with pauses from
+//! [`RETRY_MIN`] to [`RETRY_MAX`]. Every call is guarded: a panic in somebody's crate is a fault of one device.
+
+use crate::health::{Monitor, State};
+use crate::hotplug::Bell;
+use crate::serial::{RETRY_MAX, RETRY_MIN};
+use crate::{Errand, Gateway};
+use kakou_core::ids::DeviceId;
+use kakou_core::reading::{Command, NoData, Report, Ticket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Requests that wait for the device; more are refused at once.
+const WAITING: usize = 8;
+/// A device that is away is looked for at least this often between two plugs.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Why a device does not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is not there.
+    Absent(String),
+    /// It is there and does not work.
+    Fault(String),
+    /// It did not answer in time.
+    Timeout,
+}
+
+/// A device that blocks.
+pub trait Blocking: Send {
+    /// Opens it and says what was found.
+    fn open(&mut self) -> Result<String, Trouble>;
+    /// How long to wait for a request before the next turn.
+    fn pace(&self) -> Duration;
+    /// Takes up a request, and goes on with what it does.
+    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble>;
+    /// Lets go of it. The requests that are left without an answer.
+    fn close(&mut self) -> Vec<Ticket>;
+}
+
+/// What a device reaches the gateway with.
+pub struct Hands {
+    device: DeviceId,
+    gateway: Arc<dyn Gateway>,
+    /// Its health.
+    pub monitor: Monitor,
+}
+
+impl Hands {
+    /// Of a device.
+    pub fn new(device: DeviceId, gateway: Arc<dyn Gateway>, monitor: Monitor) -> Self {
+        Self { device, gateway, monitor }
+    }
+    /// Tells the lane.
+    pub fn report(&self, report: Report) {
+        if !self.gateway.report(&self.device, report, Instant::now()) {
+            self.monitor.error("the gateway is too busy: a report was dropped");
+        }
+    }
+    /// A request has no answer.
+    pub fn no_data(&self, ticket: Ticket, why: NoData) {
+        self.report(Report::NoData { ticket, why });
+    }
+    /// A pulse was given to its relay so long after what led to it.
+    pub fn pulsed(&self, since: Instant) {
+        self.gateway.pulsed(since.elapsed());
+    }
+    /// The device, for logs.
+    pub fn device(&self) -> &str {
+        self.device.as_str()
+    }
+    fn gone(&self, trouble: &Trouble) {
+        let (state, why) = match trouble {
+            Trouble::Absent(why) => (State::Absent, why.as_str()),
+            Trouble::Fault(why) => (State::Fault, why.as_str()),
+            Trouble::Timeout => (State::Fault, "no answer"),
+        };
+        if self.monitor.state(state, why) {
+            log::warn!(device = self.device.as_str(); "device does not work: {why}");
+            self.monitor.error(why);
+        }
+    }
+}
+
+/// Runs until cancelled: hands requests to the device's thread.
+pub async fn run(
+    work: Box<dyn Blocking>,
+    hands: Hands,
+    mut commands: mpsc::Receiver<Errand>,
+    bell: Bell,
+    cancel: CancellationToken,
+) {
+    let (errands, inbox) = sync_channel::<Errand>(WAITING);
+    let (device, gateway) = (hands.device.clone(), hands.gateway.clone());
+    let name = format!("dev-{device}");
+    let thread = std::thread::Builder::new().name(name).spawn(move || live(work, &hands, &inbox, &bell));
+    let thread = match thread {
+        Ok(thread) => thread,
+        Err(e) => {
+            log::error!(device = device.as_str(); "no thread for the device: {e}");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            errand = commands.recv() => {
+                let Some(errand) = errand else { break };
+                let (ticket, since) = (errand.ticket, errand.since);
+                if errands.try_send(errand).is_err() {
+                    gateway.report(&device, Report::NoData { ticket, why: NoData::Timeout }, since);
+                }
+            }
+        }
+    }
+    drop(errands);
+    drop(tokio::task::spawn_blocking(move || thread.join()).await);
+}
+
+fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Trouble::Fault("its driver failed; it is started anew".into())))
+}
+
+/// The thread.
+fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, bell: &Bell) {
+    let mut retry = RETRY_MIN;
+    loop {
+        match guarded(|| work.open()) {
+            Ok(about) => {
+                hands.monitor.firmware(&about);
+                hands.monitor.state(State::Ready, "");
+                hands.report(Report::Link { ready: true });
+                let begun = Instant::now();
+                let ended = serve(work.as_mut(), hands, inbox);
+                let left = guarded(|| Ok(work.close())).unwrap_or_default();
+                let Err(trouble) = ended else { return };
+                let why = match trouble {
+                    Trouble::Absent(_) => NoData::NotPresent,
+                    Trouble::Fault(_) => NoData::Fault,
+                    Trouble::Timeout => NoData::Timeout,
+                };
+                left.into_iter().for_each(|ticket| hands.no_data(ticket, why));
+                hands.gone(&trouble);
+                hands.report(Report::Link { ready: false });
+                if begun.elapsed() > RETRY_MAX {
+                    retry = RETRY_MIN;
+                }
+            }
+            Err(trouble) => hands.gone(&trouble),
+        }
+        // Whoever asks while it is away is told so at once.
+        let (until, rung) = (Instant::now() + retry, bell.rung());
+        retry = (retry * 2).min(RETRY_MAX);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(left.min(LOOK)) {
+                Ok(Errand { command: Command::Stop, .. }) => {}
+                Ok(errand) => hands.no_data(errand.ticket, NoData::NotPresent),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() || bell.rung() != rung => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Gives turns until the device is gone (an error) or nobody wants it any more.
+fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<Errand>) -> Result<(), Trouble> {
+    loop {
+        let errand = match inbox.recv_timeout(work.pace()) {
+            Ok(errand) => Some(errand),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        guarded(|| work.turn(errand, hands))?;
+    }
+}

@@ -1,0 +1,195 @@
+//! Cameras: photographs as evidence, codes read from the stream, temperatures of thermal cameras, a preview for
+//! the desk.
+//!
+//! A camera takes the newest frame and nothing else, so that memory is bounded and no picture is older than
+//! the request for it. Where pictures come from is a [`Source`]: files, or a camera of the kernel.
+
+pub mod files;
+pub mod frame;
+pub mod still;
+pub mod thermal;
+pub mod v4l2;
+pub mod watch;
+
+use crate::blocking::{Blocking, Hands, Trouble};
+use crate::{Errand, SavePhoto};
+use frame::Frame;
+use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use still::StillError;
+use watch::{Seen, Watch};
+
+/// Pictures that may be asked for and not taken yet.
+const MAX_WANTED: usize = 8;
+/// Between two frames of a preview.
+const PREVIEW: Duration = Duration::from_millis(200);
+
+/// Where pictures come from.
+pub trait Source: Send {
+    /// Opens it and says what it gives.
+    fn open(&mut self) -> Result<String, Trouble>;
+    /// The pause before each frame, for a source that does not wait by itself.
+    fn pace(&self) -> Duration;
+    /// The newest frame, waited for; why there is none where the next may be good.
+    fn frame(&mut self) -> Result<Result<Frame<'_>, &'static str>, Trouble>;
+    /// The stored picture for a role, where there are such; otherwise the next frame is it.
+    fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>>;
+    /// Lets go of it.
+    fn close(&mut self);
+}
+
+/// The newest picture, for the desk. It is made only while somebody looks.
+pub type Preview = Arc<tokio::sync::watch::Sender<Option<Arc<[u8]>>>>;
+
+/// A preview that nobody looks at yet.
+pub fn preview() -> Preview {
+    Arc::new(tokio::sync::watch::channel(None).0)
+}
+
+/// What a thermal camera's frame says.
+pub type Thermal = fn(&Frame<'_>) -> Option<Temperature>;
+
+/// A camera.
+pub struct Camera {
+    source: Box<dyn Source>,
+    save: SavePhoto,
+    preview: Preview,
+    /// Looks for codes, if it is to.
+    watch: Option<Watch>,
+    thermal: Option<Thermal>,
+    begun: Instant,
+    shown: Option<Instant>,
+    wanted: Vec<Ticket>,
+    measuring: Option<Ticket>,
+}
+
+impl Camera {
+    /// From a source.
+    pub fn new(source: Box<dyn Source>, read_codes: bool, save: SavePhoto, preview: Preview) -> Self {
+        Self {
+            source,
+            save,
+            preview,
+            watch: read_codes.then(Watch::default),
+            thermal: None,
+            begun: Instant::now(),
+            shown: None,
+            wanted: Vec::new(),
+            measuring: None,
+        }
+    }
+
+    /// One whose frames are temperatures.
+    pub fn thermal(self, thermal: Thermal) -> Self {
+        Self { thermal: Some(thermal), ..self }
+    }
+
+    fn take_up(&mut self, Errand { ticket, command, .. }: Errand, hands: &Hands) {
+        match command {
+            Command::Capture { role } => match self.source.picture(&role) {
+                Some(stored) => {
+                    let kept = stored.and_then(|p| still::keep(&crate::jpeg::with_tables(&p), &self.save));
+                    answer(hands, ticket, kept);
+                }
+                None if self.wanted.len() < MAX_WANTED => self.wanted.push(ticket),
+                None => hands.no_data(ticket, NoData::Timeout),
+            },
+            Command::Measure if self.thermal.is_some() => self.measuring = Some(ticket),
+            Command::Stop => self.measuring = None,
+            Command::Measure
+            | Command::Pulse { .. }
+            | Command::Print { .. }
+            | Command::Read { .. }
+            | Command::Signal { .. } => {
+                hands.no_data(ticket, NoData::Fault);
+            }
+        }
+    }
+
+    /// What one frame is used for.
+    fn use_frame(&mut self, hands: &Hands) -> Result<(), Trouble> {
+        let frame = match self.source.frame()? {
+            Ok(frame) => frame,
+            Err("") => return Ok(()),
+            Err(why) => {
+                hands.monitor.error(why);
+                return Ok(());
+            }
+        };
+        hands.monitor.seen();
+        let looked_at = self.preview.receiver_count() > 0;
+        let show = looked_at && self.shown.is_none_or(|at| at.elapsed() >= PREVIEW);
+        if let (Some(ticket), Some(thermal)) = (self.measuring, self.thermal) {
+            match thermal(&frame) {
+                Some(frame) => hands.report(Report::Temperature { ticket, frame }),
+                None => hands.monitor.error("a frame without temperatures: is its radiometric mode on?"),
+            }
+        }
+        let jpeg = (show || !self.wanted.is_empty()).then(|| frame.jpeg());
+        if let Some(watch) = &mut self.watch
+            && let Some(luma) = frame.luma()
+        {
+            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let panics = watch.panics;
+            if let Seen::Code(bytes) = watch.look(now, &luma) {
+                hands.report(Report::Scan { bytes });
+            }
+            if watch.panics > panics {
+                hands.monitor.error("a reader of codes failed on a frame");
+            }
+        }
+        let Some(jpeg) = jpeg else { return Ok(()) };
+        if show && let Ok(jpeg) = &jpeg {
+            self.preview.send_replace(Some(jpeg.as_slice().into()));
+            self.shown = Some(Instant::now());
+        }
+        // Whoever asked before this frame gets this frame.
+        for ticket in std::mem::take(&mut self.wanted) {
+            let kept = match &jpeg {
+                Ok(jpeg) => still::keep(jpeg, &self.save),
+                Err(e) => Err(StillError::Jpeg(e.to_string())),
+            };
+            answer(hands, ticket, kept);
+        }
+        Ok(())
+    }
+}
+
+impl Blocking for Camera {
+    fn open(&mut self) -> Result<String, Trouble> {
+        self.source.open()
+    }
+    fn pace(&self) -> Duration {
+        self.source.pace()
+    }
+    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
+        if let Some(errand) = errand {
+            self.take_up(errand, hands);
+        }
+        self.use_frame(hands)
+    }
+    fn close(&mut self) -> Vec<Ticket> {
+        self.source.close();
+        self.wanted.drain(..).chain(self.measuring.take()).collect()
+    }
+}
+
+fn answer(hands: &Hands, ticket: Ticket, photo: Result<Photo, StillError>) {
+    match photo {
+        Ok(photo) => {
+            hands.monitor.seen();
+            hands.report(Report::Photo { ticket, photo });
+        }
+        Err(e) => {
+            log::warn!(device = hands.device(); "no picture: {e}");
+            hands.monitor.error(&e.to_string());
+            let why = match e {
+                StillError::Read(..) => NoData::NotPresent,
+                StillError::Jpeg(_) | StillError::TooLarge => NoData::Garbled,
+                StillError::Store(_) => NoData::Fault,
+            };
+            hands.no_data(ticket, why);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Codes in a stream of frames: each is reported once, and an empty lane costs almost nothing.
+//!
+//! A frame is compared with the one before in [`CELLS`] by [`CELLS`] means. While nothing changes and every way
+//! to look was tried, nothing is tried. A code is reported again only when it was away for [`ABSENT_MS`] and
+//! [`AGAIN_MS`] have passed. A payload that error correction has filled up is believed when two frames agree.
+
+use crate::codec::Ms;
+use crate::qr::{Effort, Grey, RARE_STEPS, Reader};
+use std::time::Duration;
+
+/// Cells along each side of a comparison.
+const CELLS: usize = 16;
+/// A cell whose mean differs by so many grey levels has changed.
+const CHANGED: i32 = 6;
+/// The same code is reported again after this time.
+pub const AGAIN_MS: Ms = 3_000;
+/// If it was away for this time.
+pub const ABSENT_MS: Ms = 700;
+/// Time for one frame.
+const BUDGET: Duration = Duration::from_millis(30);
+
+/// A code that was reported.
+struct Reported {
+    bytes: Vec<u8>,
+    at: Ms,
+    seen: Ms,
+}
+
+/// What was seen in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// As before: nothing was tried.
+    Still,
+    /// No code.
+    Nothing,
+    /// A code that is reported already, or is not yet believed.
+    Known,
+    /// A new code: its text if it has one, its bytes if not.
+    Code(Vec<u8>),
+}
+
+/// The watch over one camera.
+#[derive(Default)]
+pub struct Watch {
+    reader: Reader,
+    cells: Vec<i32>,
+    tried: usize,
+    present: bool,
+    reported: Option<Reported>,
+    doubtful: Option<Vec<u8>>,
+    /// Steps of the reader that failed hard.
+    pub panics: u64,
+}
+
+fn cells(picture: &Grey) -> Vec<i32> {
+    let (across, down) = ((picture.width / CELLS).max(1), (picture.height / CELLS).max(1));
+    let mean = |n: usize| {
+        let (x0, y0) = (n % CELLS * across, n / CELLS * down);
+        // Every fourth row is enough to see that something moves.
+        let rows = (y0..(y0 + down).min(picture.height)).step_by(4);
+        let (mut sum, mut count) = (0, 0);
+        for y in rows {
+            let row = &picture.pixels[y * picture.width..(y + 1) * picture.width];
+            let cell = row.get(x0..(x0 + across).min(row.len())).unwrap_or_default();
+            sum += cell.iter().map(|p| i32::from(*p)).sum::<i32>();
+            count += i32::try_from(cell.len()).unwrap_or(0);
+        }
+        sum / count.max(1)
+    };
+    (0..CELLS * CELLS).map(mean).collect()
+}
+
+impl Watch {
+    /// Looks at the newest frame.
+    pub fn look(&mut self, now: Ms, picture: &Grey) -> Seen {
+        let cells = cells(picture);
+        let same = self.cells.len() == cells.len()
+            && self.cells.iter().zip(&cells).all(|(a, b)| (a - b).abs() < CHANGED);
+        if same && (self.present || self.tried >= RARE_STEPS) {
+            if let (true, Some(reported)) = (self.present, &mut self.reported) {
+                reported.seen = now;
+            }
+            return Seen::Still;
+        }
+        if !same {
+            // Compared with the frame that was tried last: what creeps is seen as well.
+            self.cells = cells;
+            self.tried = 0;
+        }
+        let outcome = self.reader.read(picture, Effort::Frame, BUDGET);
+        self.panics += u64::from(outcome.panics);
+        self.tried += 1;
+        self.present = false;
+        let Some(payload) = outcome.payload else { return Seen::Nothing };
+        if payload.erasures > 0 && self.doubtful.as_ref() != Some(&payload.bytes) {
+            self.doubtful = Some(payload.bytes);
+            self.tried = 0;
+            return Seen::Known;
+        }
+        self.doubtful = None;
+        self.present = true;
+        let before = self.reported.as_mut().filter(|r| r.bytes == payload.bytes);
+        if let Some(reported) = before {
+            let away = now.saturating_sub(reported.seen) >= ABSENT_MS;
+            reported.seen = now;
+            if !away || now.saturating_sub(reported.at) < AGAIN_MS {
+                return Seen::Known;
+            }
+        }
+        self.reported = Some(Reported { bytes: payload.bytes.clone(), at: now, seen: now });
+        Seen::Code(payload.text.map_or(payload.bytes, String::into_bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qrcodegen::{QrCode, QrCodeEcc};
+
+    fn picture(text: Option<&str>) -> Grey {
+        let code = text.map(|t| QrCode::encode_text(t, QrCodeEcc::Medium).unwrap());
+        let dark = |x: usize, y: usize| {
+            let at = |v: usize| i32::try_from(v / 5).unwrap() - 8;
+            code.as_ref().is_some_and(|c| c.get_module(at(x), at(y)))
+        };
+        let pixels = (0..320 * 240).map(|n| if dark(n % 320, n / 320) { 20 } else { 220 }).collect();
+        Grey::new(pixels, 320, 240).unwrap()
+    }
+
+    #[test]
+    fn a_code_is_reported_once_until_it_was_away_for_a_while() {
+        let (mut watch, empty) = (Watch::default(), picture(None));
+        let (a, b) = (picture(Some("KP1:A")), picture(Some("KP1:B")));
+        let code = |text: &str| Seen::Code(text.as_bytes().to_vec());
+        assert_eq!(watch.look(0, &empty), Seen::Nothing);
+        assert_eq!(watch.look(100, &a), code("KP1:A"));
+        assert_eq!(watch.look(200, &a), Seen::Still);
+        assert_eq!(watch.look(300, &empty), Seen::Nothing);
+        assert_eq!(watch.look(400, &a), Seen::Known, "a hand passed in front of it");
+        assert_eq!(watch.look(500, &b), code("KP1:B"));
+        for now in (600..5_000).step_by(100) {
+            assert!(matches!(watch.look(now, &b), Seen::Still | Seen::Known), "it was never away");
+        }
+        assert_eq!(watch.look(5_000, &empty), Seen::Nothing);
+        assert_eq!(watch.look(5_800, &b), code("KP1:B"));
+    }
+
+    #[test]
+    fn an_empty_lane_is_tried_in_every_way_and_then_left_alone() {
+        let (mut watch, empty) = (Watch::default(), picture(None));
+        let looks: Vec<Seen> = (0..RARE_STEPS as u64 + 20).map(|n| watch.look(n * 33, &empty)).collect();
+        assert_eq!(looks.iter().filter(|s| **s == Seen::Nothing).count(), RARE_STEPS);
+        assert_eq!(looks.last(), Some(&Seen::Still));
+    }
+}

@@ -1,0 +1,189 @@
+//! Devices by what USB says of them, and questions that find out what is behind a plain serial adapter.
+//!
+//! A question changes nothing in any device that we know of, but a device that we do not know may take it for
+//! a command: nothing is asked unless an installer wants it. Sources: USB IDs seen, and each driver's own.
+
+use crate::camera::still::MAX_BYTES;
+use crate::codec::Ms;
+use crate::ports::Usb;
+use crate::thermometer::{Front, Module};
+use crate::{escpos, gm65, gy_mcu90614, gy_mcu90640, haiman, id_card, modbus_relay, ssi};
+use kakou_core::profile::DeviceKind;
+
+/// A USB device that says what it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// `vid:pid`, or `vid:` for all of a maker.
+    pub id: &'static str,
+    /// What people call it.
+    pub name: &'static str,
+    /// The driver for it; none for an adapter, behind which anything may be.
+    pub driver: Option<&'static str>,
+}
+
+const fn device(id: &'static str, name: &'static str, driver: &'static str) -> Known {
+    Known { id, name, driver: Some(driver) }
+}
+const fn adapter(id: &'static str, name: &'static str) -> Known {
+    Known { id, name, driver: None }
+}
+
+/// The exact ones before those of a whole maker.
+pub const KNOWN: [Known; 16] = [
+    device("1eab:8306", "Newland scanner", "newland"),
+    device("1eab:0c06", "Newland scanner", "newland"),
+    device("1eab:", "Newland scanner", "newland"),
+    device("0488:5788", "Netum / BLM scanner", "line-scanner"),
+    device("0c2e:", "Honeywell scanner", "honeywell"),
+    device("05e0:", "Zebra scanner", "zebra-ssi"),
+    device("05f9:", "Datalogic scanner", "line-scanner"),
+    device("2745:300a", "Unitech scanner", "line-scanner"),
+    device("1e4e:0100", "PureThermal with FLIR Lepton", "lepton"),
+    device("191a:8003", "Patlite light tower", "light-tower"),
+    adapter("1a86:7523", "CH340 adapter"),
+    adapter("1a86:55d4", "CH9102 adapter"),
+    adapter("0403:6001", "FTDI adapter"),
+    adapter("0403:6015", "FTDI adapter"),
+    adapter("10c4:ea60", "CP210x adapter"),
+    adapter("067b:2303", "PL2303 adapter"),
+];
+
+/// What USB says a device is.
+pub fn recognise(usb: &Usb) -> Option<&'static Known> {
+    let own = usb.identity();
+    KNOWN.iter().find(|k| own.starts_with(k.id))
+}
+
+/// How long an answer may take to begin and to end.
+pub const PROBE_MS: Ms = 400;
+/// The longest answer.
+pub const PROBE_BYTES: usize = 4 * 1024;
+const _: () = assert!((PROBE_BYTES as u64) < MAX_BYTES);
+
+/// A question.
+pub struct Probe {
+    /// The driver of whoever answers.
+    pub driver: &'static str,
+    /// The kind of device.
+    pub kind: DeviceKind,
+    /// The speed it is asked at.
+    pub baud: u32,
+    /// The question.
+    pub ask: fn() -> Vec<u8>,
+    /// Whether this is its answer.
+    pub is_answer: fn(&[u8]) -> bool,
+}
+
+fn any_from(bytes: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
+    (0..bytes.len()).any(|at| is(&bytes[at..]))
+}
+
+fn is_frame(module: &impl Module, bytes: &[u8]) -> bool {
+    any_from(bytes, |b| matches!(module.front(b), Front::Frame { .. }))
+}
+
+/// The questions, the safest first.
+pub const PROBES: [Probe; 8] = [
+    Probe {
+        driver: "modbus-relay",
+        kind: DeviceKind::Relay,
+        baud: 9600,
+        ask: || modbus_relay::framed(&[1, 1, 0, 0, 0, 8]),
+        is_answer: |b| {
+            any_from(b, |b| {
+                b.get(..6).is_some_and(|f| f[..3] == [1, 1, 1] && f[4..] == modbus_relay::crc16(&f[..4]))
+            })
+        },
+    },
+    Probe {
+        driver: "gm65",
+        kind: DeviceKind::Scanner,
+        baud: 9600,
+        ask: gm65::question,
+        is_answer: |b| any_from(b, gm65::is_answer),
+    },
+    Probe {
+        driver: "zebra-ssi",
+        kind: DeviceKind::Scanner,
+        baud: 9600,
+        ask: || ssi::packet(0xa3, &[]),
+        is_answer: |b| any_from(b, ssi::is_packet),
+    },
+    Probe {
+        driver: "gy-mcu90614",
+        kind: DeviceKind::Thermometer,
+        baud: 9600,
+        ask: || vec![0xa5, 0x15, 0xba],
+        is_answer: |b| is_frame(&gy_mcu90614::GyMcu90614 { body_grade: false }, b),
+    },
+    Probe {
+        driver: "gy-mcu90640",
+        kind: DeviceKind::Thermometer,
+        baud: 115_200,
+        ask: || vec![0xa5, 0x35, 0x01, 0xdb],
+        is_answer: |b| is_frame(&gy_mcu90640::GyMcu90640, b),
+    },
+    Probe {
+        driver: "haiman-peak",
+        kind: DeviceKind::Thermometer,
+        baud: 115_200,
+        ask: || vec![0xa5, 0x55, 0x01, 0xfb],
+        is_answer: |b| is_frame(&haiman::HaimanPeak { body_grade: false }, b),
+    },
+    Probe {
+        driver: "id-card",
+        kind: DeviceKind::Scanner,
+        baud: 115_200,
+        ask: || id_card::question([0x20, 0x01]),
+        is_answer: |b| any_from(b, |b| b.starts_with(&[0xaa, 0xaa, 0xaa, 0x96, 0x69, 0x00])),
+    },
+    Probe {
+        driver: "escpos",
+        kind: DeviceKind::Printer,
+        baud: 9600,
+        ask: || escpos::ASK_ONLINE.to_vec(),
+        is_answer: escpos::is_answer,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usb_names_are_found_the_exact_ones_first() {
+        let usb = |vid: &str, pid: &str| Usb {
+            vid: vid.into(),
+            pid: pid.into(),
+            serial: "S".into(),
+            product: String::new(),
+            place: "1-1".into(),
+        };
+        assert_eq!(recognise(&usb("1eab", "8306")).and_then(|k| k.driver), Some("newland"));
+        assert_eq!(recognise(&usb("0c2e", "0b61")).and_then(|k| k.driver), Some("honeywell"));
+        assert!(recognise(&usb("1a86", "7523")).is_some_and(|k| k.driver.is_none()));
+        assert!(recognise(&usb("dead", "beef")).is_none());
+        for driver in KNOWN.iter().filter_map(|k| k.driver).chain(PROBES.iter().map(|p| p.driver)) {
+            assert!(crate::registry::find(driver).is_some(), "{driver}");
+        }
+    }
+
+    #[test]
+    fn no_answer_of_one_device_is_taken_for_that_of_another() {
+        let answers: [(&str, Vec<u8>); 7] = [
+            ("modbus-relay", modbus_relay::framed(&[1, 1, 1, 0])),
+            ("gm65", gm65::answer(2)),
+            ("zebra-ssi", ssi::framed(0xa4, 0, 0, b"PAAAAAS")),
+            ("gy-mcu90614", gy_mcu90614::frame(36_500, 21_500)),
+            ("haiman-peak", haiman::peak(3_650)),
+            ("id-card", id_card::packet(&[0, 0, 0x80])),
+            ("escpos", vec![0x12]),
+        ];
+        for (driver, answer) in &answers {
+            let named: Vec<&str> =
+                PROBES.iter().filter(|p| (p.is_answer)(answer)).map(|p| p.driver).collect();
+            assert_eq!(named, [*driver], "{answer:02x?}");
+        }
+        assert!(PROBES.iter().all(|p| !(p.is_answer)(b"KP1:AB\r") && !(p.is_answer)(b"")));
+    }
+}

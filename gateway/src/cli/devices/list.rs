@@ -1,0 +1,166 @@
+//! What is attached.
+
+use super::super::{fail, runtime};
+use super::{ask, fragment};
+use kakou_core::profile::DeviceKind;
+use kakou_drivers::known;
+use kakou_drivers::ports::{Kernel, Node};
+use kakou_drivers::registry;
+use rustix::fs::{Access, access};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Something attached, and what is known of it.
+pub struct Found {
+    /// Its node.
+    pub node: Node,
+    /// What people call it.
+    pub name: String,
+    /// The driver for it.
+    pub driver: Option<&'static str>,
+    /// Its speed, where a question was answered at another than the usual.
+    pub baud: Option<u32>,
+    /// Why it cannot be used as it is.
+    pub trouble: Option<String>,
+}
+
+fn recognised(node: Node, otherwise: &str) -> Found {
+    let known = node.usb.as_ref().and_then(known::recognise);
+    let product = node.usb.as_ref().map(|u| u.product.clone()).filter(|p| !p.is_empty());
+    let name = known.map(|k| k.name.to_owned()).or(product).unwrap_or_else(|| otherwise.to_owned());
+    let trouble = access(&node.path, Access::READ_OK | Access::WRITE_OK).err().map(|e| {
+        let path = node.path.display();
+        match e {
+            rustix::io::Errno::ACCESS => {
+                format!("no right to {path}: join the group of its node, or use sudo")
+            }
+            other => format!("{path}: {other}"),
+        }
+    });
+    Found { driver: known.and_then(|k| k.driver), name, baud: None, trouble, node }
+}
+
+/// A reader that types: a keyboard by what the kernel says, a reader by its name.
+fn types_codes(node: &Node) -> bool {
+    let name = node.name.to_lowercase();
+    node.usb.as_ref().and_then(known::recognise).is_some()
+        || ["scan", "barcode", "symbol", "reader", "hid keyboard device"].iter().any(|w| name.contains(w))
+}
+
+fn collect(more: &[PathBuf]) -> Vec<Found> {
+    let kernel = Kernel::default();
+    let mut out: Vec<Found> =
+        kernel.serial_ports().into_iter().map(|n| recognised(n, "serial port")).collect();
+    for path in more {
+        if !out.iter().any(|f| f.node.path == *path) {
+            let node = Node { path: path.clone(), usb: kernel.behind(path), name: String::new() };
+            out.push(recognised(node, "serial port"));
+        }
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for node in kernel.cameras() {
+        // A USB camera has further nodes, for data about its pictures.
+        let key = node.usb.as_ref().map_or_else(|| node.path.display().to_string(), |u| u.place.clone());
+        if !seen.contains(&key) {
+            seen.push(key);
+            let name = node.name.clone();
+            let mut found = recognised(node, &name);
+            found.driver = found.driver.or(Some("v4l2-camera"));
+            out.push(found);
+        }
+    }
+    for node in kernel.inputs().into_iter().filter(types_codes) {
+        let name = node.name.clone();
+        let mut found = recognised(node, &name);
+        found.driver = Some("keyboard-wedge");
+        out.push(found);
+    }
+    out
+}
+
+/// Runs it.
+pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> ExitCode {
+    let mut all = collect(more);
+    if ask {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(e) => return fail(e),
+        };
+        runtime.block_on(ask_all(&mut all));
+    }
+    if json {
+        println!("{}", as_json(&all));
+    } else {
+        print!("{}", page(&all, ask));
+    }
+    let text = fragment::of(&all);
+    match write {
+        Some(file) => match std::fs::File::create_new(file)
+            .and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()))
+        {
+            Ok(()) => eprintln!("\nwritten to {}", file.display()),
+            Err(e) => return fail(format!("{}: {e}", file.display())),
+        },
+        None if !json && !text.is_empty() => {
+            println!("\nFor the configuration (`--write FILE` keeps it):\n\n{text}");
+        }
+        None => {}
+    }
+    ExitCode::SUCCESS
+}
+
+async fn ask_all(all: &mut [Found]) {
+    for found in all.iter_mut().filter(|f| f.driver.is_none() && f.trouble.is_none()) {
+        eprintln!("asking at {} …", found.node.path.display());
+        match ask::ask(&found.node.path).await {
+            Ok(Some(probe)) => {
+                found.driver = Some(probe.driver);
+                found.name = format!("{} ({} answered)", found.name, probe.kind.word());
+                found.baud = Some(probe.baud);
+            }
+            Ok(None) => {}
+            Err(why) => found.trouble = Some(why),
+        }
+    }
+}
+
+/// Which kind a driver's device is first of all.
+pub fn kind(driver: &str) -> Option<DeviceKind> {
+    registry::find(driver).and_then(|d| d.kinds.first().copied())
+}
+
+fn as_json(all: &[Found]) -> serde_json::Value {
+    let one = |f: &Found| {
+        json!({ "path": f.node.path, "name": f.name, "usb": f.node.usb, "driver": f.driver,
+            "kind": f.driver.and_then(kind), "baud": f.baud, "trouble": f.trouble })
+    };
+    json!({ "devices": all.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn page(all: &[Found], asked: bool) -> String {
+    if all.is_empty() {
+        return "Nothing is attached that Kakou could use. Plug a scanner in (as USB virtual COM port), wait two \
+                seconds, and try again.\n"
+            .into();
+    }
+    let mut out = format!("{:<22} {:<34} {:<22} {}\n", "port", "what", "USB", "driver");
+    for f in all {
+        let usb = f.node.usb.as_ref().map_or_else(|| "–".into(), kakou_drivers::ports::Usb::identity);
+        let driver = f.driver.unwrap_or("unknown");
+        let path = f.node.path.display().to_string();
+        out.push_str(&format!("{path:<22} {:<34} {usb:<22} {driver}\n", f.name));
+        if let Some(trouble) = &f.trouble {
+            out.push_str(&format!("{:<22} ! {trouble}\n", ""));
+        }
+    }
+    if all.iter().any(|f| f.driver.is_none()) {
+        out.push_str(if asked {
+            "\nNobody known answered at an `unknown` port. A scanner that only sends text is one: take `line-scanner` \
+             and try `kakou devices watch PORT`.\n"
+        } else {
+            "\nUSB does not say what is behind an `unknown` port: `kakou devices --ask` asks there.\n"
+        });
+    }
+    out
+}

@@ -1,0 +1,103 @@
+//! What is right and what is wrong on this box, each with what to do. It reads and asks, and changes nothing; it
+//! can run beside the gateway.
+
+mod machine;
+mod ports;
+mod upstream;
+
+use crate::config::{self, Settings};
+use serde::Serialize;
+use std::path::Path;
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It is as it should be.
+    Right,
+    /// It works, and will cost somebody time one day.
+    Warning,
+    /// It does not work.
+    Wrong,
+}
+
+/// One line of the page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What was looked at.
+    pub what: String,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty if it is right.
+    pub todo: String,
+}
+
+impl Finding {
+    fn right(what: &str, found: impl Into<String>) -> Self {
+        Self { severity: Severity::Right, what: what.into(), found: found.into(), todo: String::new() }
+    }
+    fn warning(what: &str, found: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, what: what.into(), found: found.into(), todo: todo.into() }
+    }
+    fn wrong(what: &str, found: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { severity: Severity::Wrong, what: what.into(), found: found.into(), todo: todo.into() }
+    }
+}
+
+/// Looks at everything; without a configuration, at the machine alone.
+pub fn examine(file: Option<&Path>) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let settings = file.and_then(|file| match config::load(file) {
+        Ok(settings) => {
+            let lanes = settings.lanes.len();
+            let devices = settings.devices.len();
+            out.push(Finding::right(
+                "configuration",
+                format!("{}: {lanes} lanes, {devices} devices", file.display()),
+            ));
+            Some(settings)
+        }
+        Err(e) => {
+            out.push(Finding::wrong("configuration", e.to_string(), "correct this line and try again"));
+            None
+        }
+    });
+    out.extend(machine::examine(settings.as_ref()));
+    out.extend(ports::examine(settings.as_ref()));
+    if let Some(settings) = &settings {
+        out.extend(upstream::examine(settings));
+    }
+    out
+}
+
+/// The worst of them.
+pub fn worst(findings: &[Finding]) -> Severity {
+    findings.iter().map(|f| f.severity).max().unwrap_or(Severity::Right)
+}
+
+fn lists_of(settings: &Settings) -> Vec<(String, i64)> {
+    let Ok(lists) = crate::store::lists::Lists::open(&settings.data) else { return Vec::new() };
+    kakou_core::records::LISTS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), lists.in_use(name).ok()??.issued_ms)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_configuration_is_the_worst_and_says_its_line() {
+        let file = std::env::temp_dir().join(format!("kakou-doctor-{}.toml", std::process::id()));
+        std::fs::write(&file, "[gateway]\nsite = \"s\"\nid = \"g\"\ndata = \"d\"\nspeed = 9600\n").unwrap();
+        let findings = examine(Some(&file));
+        assert_eq!(worst(&findings), Severity::Wrong);
+        assert_eq!(findings[0].what, "configuration");
+        assert!(findings[0].found.contains(".toml:5"), "{}", findings[0].found);
+        assert!(findings.iter().all(|f| f.todo.is_empty() == (f.severity == Severity::Right)));
+        std::fs::remove_file(file).unwrap();
+    }
+}

@@ -1,0 +1,308 @@
+//! Devices as installers meet them: found, asked, watched; on shared lines, behind cameras, with lamps; lost and
+//! back again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kakou_core::evidence::Hash;
+use kakou_drivers::modbus_ir;
+use kakou_drivers::modbus_relay::framed;
+use kakou_drivers::sim::engine::AnswerSim;
+use kakou_drivers::sim::relay::RelaySim;
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_drivers::sim::thermometer::ThermometerSim;
+use kakou_provisioning::issuer::Issuer;
+use kakou_tests::daemon::{Gateway, Plan, programs};
+use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::{passes, profiles, wait};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn kakou(arguments: &[&str]) -> Output {
+    Command::new(programs().join("kakou")).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A pass whose code is not too fine for a small picture.
+fn card(issuer: &Issuer) -> String {
+    passes::pass(issuer, "resident-card", json!({ "id": "P-1" }))
+}
+
+/// A folder with a lane whose devices are `(role, driver, port)`.
+fn gateway(folder: &Path, steps: &str, devices: &[(&str, &str, String)]) -> (Gateway, Issuer) {
+    let issuer = passes::issuer();
+    let barrier = devices.iter().any(|(role, ..)| *role == "barrier");
+    let profile = profiles::lane("small", &["resident-card"], &[], steps, barrier)
+        .replace("kind = \"scan\"\n", "kind = \"scan\"\ndevice = \"scanner\"\n");
+    std::fs::write(folder.join("small.toml"), profile).unwrap();
+    let devices = devices.iter().map(|(r, d, p)| ((*r).to_owned(), (*d).to_owned(), p.clone())).collect();
+    let plan = Plan {
+        lanes: vec![("gate".into(), "small.toml".into(), devices)],
+        http: true,
+        tables: officers(),
+        ..Plan::default()
+    };
+    let gateway = Gateway::prepare(folder, plan);
+    passes::trust(&gateway.lists(), vec![passes::entry(&issuer)]);
+    (gateway, issuer)
+}
+
+fn port(path: &Path, more: &str) -> String {
+    format!("{{ path = {:?}{more} }}", shown(path))
+}
+
+#[test]
+fn an_installer_finds_what_is_attached_and_gets_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let _scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let _thermometer = ThermometerSim::new(&at("thermometer"), 36_500, Duration::from_millis(50)).unwrap();
+    let _relay = RelaySim::new(&at("relay"), |_| {}).unwrap();
+    let _printer = AnswerSim::printer(&at("printer"), |_| {}).unwrap();
+    let _mute = ScannerSim::new(&at("mute"), Faults::default(), 1).unwrap();
+    let ports: Vec<String> =
+        ["scanner", "thermometer", "relay", "printer", "mute"].map(|n| shown(&at(n))).to_vec();
+    let ask = |more: &[&str]| {
+        let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+        kakou(&[&["devices", "--ask"], more, &ports].concat())
+    };
+    let found: Value = serde_json::from_str(said(&ask(&["--json"])).trim()).unwrap();
+    let driver = |name: &str| {
+        let all = found["devices"].as_array().unwrap();
+        all.iter().find(|d| d["path"] == shown(&at(name))).unwrap()["driver"].clone()
+    };
+    assert_eq!(driver("scanner"), "gm65");
+    assert_eq!(driver("thermometer"), "gy-mcu90614");
+    assert_eq!(driver("relay"), "modbus-relay");
+    assert_eq!(driver("printer"), "escpos");
+    assert_eq!(driver("mute"), Value::Null);
+
+    let file = shown(&at("devices.toml"));
+    let page = ask(&["--write", &file]);
+    assert!(page.status.success() && said(&page).contains("take `line-scanner`"), "{}", said(&page));
+    let written: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+    assert_eq!(written["device"].as_array().unwrap().len(), 4);
+    let again = ask(&["--write", &file]);
+    assert!(!again.status.success(), "nothing is overwritten");
+}
+
+#[test]
+fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let _thermometer = ThermometerSim::new(&at("thermometer"), 36_500, Duration::from_millis(50)).unwrap();
+    let speaker = std::thread::spawn(move || {
+        for _ in 0..20 {
+            drop(scanner.say(b"KP1:HELLO\r"));
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    });
+    let watched = kakou(&["devices", "watch", &shown(&at("scanner")), "--driver", "gm65", "--seconds", "2"]);
+    speaker.join().unwrap();
+    assert!(watched.status.success(), "{watched:?}");
+    assert!(said(&watched).contains("code of 9 bytes: KP1:HELLO"), "{}", said(&watched));
+    let warm =
+        kakou(&["devices", "watch", &shown(&at("thermometer")), "--driver", "gy-mcu90614", "--seconds", "2"]);
+    assert!(said(&warm).contains("36.5") && said(&warm).contains("not body-grade"), "{}", said(&warm));
+
+    let tape = at("tape");
+    std::fs::write(&tape, "3 > 7e00\n10 < 4b50313a41420d\n20 < 4b50\n700 < 313a\n705 < 43440d\n").unwrap();
+    let played = kakou(&["devices", "replay", &shown(&tape), "--driver", "line-scanner"]);
+    assert!(said(&played).contains("code of 6 bytes: KP1:AB"), "{}", said(&played));
+    assert!(said(&played).contains("code of 2 bytes: KP"), "a pause ended it: {}", said(&played));
+    let bad = kakou(&["devices", "replay", &shown(&tape), "--driver", "nonsense"]);
+    assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("is no driver"));
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let _scanner = ScannerSim::new(&at("scanner"), Faults::default(), 1).unwrap();
+    let (gateway, _) = gateway(
+        folder.path(),
+        "",
+        &[
+            ("scanner", "line-scanner", port(&at("scanner"), ", baud = 115200")),
+            ("barrier", "modbus-relay", port(&at("nowhere"), "")),
+        ],
+    );
+    let file = shown(&folder.path().join("kakou.toml"));
+    let examined = kakou(&["doctor", "--config", &file, "--json"]);
+    assert_eq!(examined.status.code(), Some(1));
+    let report: Value = serde_json::from_str(said(&examined).trim()).unwrap();
+    let finding = |what: &str| {
+        let all = report["findings"].as_array().unwrap();
+        all.iter().find(|f| f["what"] == what).unwrap_or_else(|| panic!("{what}: {report}")).clone()
+    };
+    assert_eq!(finding("device gate-scanner")["severity"], "right");
+    let lost = finding("device gate-barrier");
+    assert_eq!(lost["severity"], "wrong");
+    assert!(lost["todo"].as_str().unwrap().contains("plug it in"), "{lost}");
+    assert_eq!(finding("broker")["severity"], "right");
+    assert_eq!(finding("clock")["severity"], "right");
+    // With the barrier there is nothing wrong any more.
+    let _relay = RelaySim::new(&at("nowhere"), |_| {}).unwrap();
+    let better = kakou(&["doctor", "--config", &file]);
+    assert_ne!(better.status.code(), Some(1), "{}", said(&better));
+    drop(gateway);
+}
+
+#[test]
+fn a_camera_reads_the_code_and_takes_the_photograph_of_the_same_visit() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = folder.path().join("scene");
+    std::fs::create_dir(&scene).unwrap();
+    let step = format!("{}\ntimeout_s = 60\n", profiles::PHOTO_STEP);
+    let (mut gateway, issuer) =
+        gateway(folder.path(), &step, &[("scanner", "still-camera", port(&scene, ", read_codes = true"))]);
+    // The same device in both roles.
+    let text = std::fs::read_to_string(folder.path().join("kakou.toml")).unwrap();
+    let both =
+        text.replace("scanner = \"gate-scanner\"", "scanner = \"gate-scanner\", camera = \"gate-scanner\"");
+    std::fs::write(folder.path().join("kakou.toml"), both).unwrap();
+    gateway.start();
+    picture(&scene.join("closeup.jpg"), None);
+    picture(&scene.join("scene.jpg"), Some(&card(&issuer)));
+    let mut desk = Desk::new(&gateway.url(""));
+    assert!(matches!(desk.sign_in("li", PIN), Ok((200, _))));
+    let accept = json!({ "action": "accept", "role": "closeup" });
+    wait::until("the photograph", Duration::from_secs(20), || {
+        matches!(desk.act("gate", &accept), Ok((200, _))).then_some(())
+    });
+    let verdict = &gateway.await_events("transaction", 1)[0];
+    assert_eq!(verdict["data"]["outcome"], "ADMIT", "{verdict}");
+    let bytes = std::fs::read(scene.join("closeup.jpg")).unwrap();
+    let stored = gateway.data().join("photos");
+    let kept = wait::try_until(Duration::from_secs(5), || find(&stored, &Hash::of(&bytes).hex()));
+    assert_eq!(std::fs::read(kept.unwrap()).unwrap(), bytes, "the camera's own bytes are the evidence");
+    // The desk sees what the camera sees, and a stranger does not.
+    let preview = desk.picture("/api/v1/lanes/gate/preview").unwrap();
+    assert_eq!(preview.0, 200);
+    assert!(preview.1.starts_with(&[0xff, 0xd8]), "a JPEG");
+    assert_eq!(Desk::new(&gateway.url("")).get("/api/v1/lanes/gate/preview").unwrap().0, 401);
+    gateway.stop();
+}
+
+/// A file below a folder whose name begins so.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|e| {
+        let path = e.path();
+        if path.is_dir() {
+            return find(&path, name);
+        }
+        path.file_name()?.to_str()?.starts_with(name).then_some(path)
+    })
+}
+
+/// A picture of a wall, or of a code on it.
+fn picture(file: &Path, text: Option<&str>) {
+    let code = text.map(|t| qrcodegen::QrCode::encode_text(t, qrcodegen::QrCodeEcc::Low).unwrap());
+    let dark = |x: u32, y: u32| {
+        let module = |v: u32| i32::try_from(v / 5).unwrap() - 6;
+        code.as_ref().is_some_and(|c| c.get_module(module(x), module(y)))
+    };
+    let wall = |x: u32, y: u32| if code.is_none() && (x / 7 + y / 5) % 2 == 0 { 90 } else { 200 };
+    let image =
+        image::GrayImage::from_fn(640, 480, |x, y| image::Luma([if dark(x, y) { 25 } else { wall(x, y) }]));
+    let fresh = file.with_extension("new.jpg");
+    image.save(&fresh).unwrap();
+    std::fs::rename(fresh, file).unwrap();
+}
+
+#[test]
+fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let pulses = Arc::new(Mutex::new(0));
+    let counted = pulses.clone();
+    // A board at address 1 and a thermometer at address 2, on one pair of wires.
+    let _line = AnswerSim::new(&at("bus"), move |heard| {
+        let request = heard.get(..8)?;
+        Some((
+            8,
+            match (request[0], request[1]) {
+                (1, 5) => {
+                    *counted.lock().unwrap() += 1;
+                    request.to_vec()
+                }
+                (1, 1) => framed(&[1, 1, 1, 0]),
+                (2, 3) => modbus_ir::answer(2, 3, 365),
+                _ => Vec::new(),
+            },
+        ))
+    })
+    .unwrap();
+    let lamps = Arc::new(Mutex::new(Vec::new()));
+    let seen = lamps.clone();
+    let _tower = AnswerSim::new(&at("tower"), move |heard| {
+        let command = heard.get(..4)?.to_vec();
+        seen.lock().unwrap().push(command);
+        Some((4, Vec::new()))
+    })
+    .unwrap();
+    let mut scanner = ScannerSim::new(&at("scanner"), Faults::default(), 1).unwrap();
+    let warm = "[[step]]\nkind = \"temperature\"\ndevice = \"thermometer\"\nhigh_mdeg = 37300\nlow_mdeg = 35000\n\
+                frames = 5\nspread_mdeg = 300\ntries = 3\nwait_s = 5\ntimeout_s = 15\n";
+    let (mut gateway, issuer) = gateway(
+        folder.path(),
+        warm,
+        &[
+            ("scanner", "line-scanner", port(&at("scanner"), "")),
+            ("thermometer", "modbus-ir", port(&at("bus"), ", address = 2, body_grade = true")),
+            ("barrier", "modbus-relay", port(&at("bus"), "")),
+            ("signal", "light-tower", port(&at("tower"), "")),
+        ],
+    );
+    gateway.start();
+    for _ in 0..5 {
+        scanner.scan(&passes::pass(&issuer, "resident-card", json!({ "id": "P-1" }))).unwrap();
+        let before = *pulses.lock().unwrap();
+        wait::until("the barrier", Duration::from_secs(20), || {
+            (*pulses.lock().unwrap() > before).then_some(())
+        });
+    }
+    let verdicts = gateway.await_events("transaction", 5);
+    assert!(verdicts.iter().all(|v| v["data"]["outcome"] == "ADMIT"), "{verdicts:?}");
+    assert!(lamps.lock().unwrap().contains(&vec![0xa0, 3, 1, 0xa4]), "green");
+    scanner.scan("KP1:NONSENSE").unwrap();
+    gateway.await_events("transaction", 6);
+    wait::until("the red or the yellow lamp, and the buzzer", Duration::from_secs(5), || {
+        let lamps = lamps.lock().unwrap();
+        let warned = lamps.iter().any(|l| *l == [0xa0, 1, 1, 0xa2] || *l == [0xa0, 2, 1, 0xa3]);
+        (warned && lamps.contains(&vec![0xa0, 4, 1, 0xa5])).then_some(())
+    });
+    gateway.stop();
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_with_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuse = |device: &str, words: &str| {
+        let (_gateway, _) = gateway(
+            folder.path(),
+            "",
+            &[
+                ("scanner", "line-scanner", port(&folder.path().join("a"), "")),
+                ("barrier", "modbus-relay", device.to_owned()),
+            ],
+        );
+        let file = shown(&folder.path().join("kakou.toml"));
+        let checked = kakou(&["doctor", "--config", &file, "--json"]);
+        let report: Value = serde_json::from_str(said(&checked).trim()).unwrap();
+        let found = report["findings"][0]["found"].as_str().unwrap().to_owned();
+        assert!(found.contains(words) && found.contains("kakou.toml:"), "{found}");
+    };
+    refuse("{ path = \"b\", dialect = \"morse\" }", "allowed: waveshare, dam");
+    let same: PathBuf = folder.path().join("a");
+    refuse(&port(&same, ""), "are at the same port");
+}
