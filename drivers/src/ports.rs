@@ -203,8 +203,7 @@ pub(crate) mod fake {
             let interface = usb.join(format!("{place}:1.0"));
             fs::create_dir_all(&interface).unwrap();
             let (vid, pid) = make.split_once(':').unwrap();
-            for (file, value) in
-                [("idVendor", vid), ("idProduct", pid), ("serial", serial), ("product", "X")]
+            for (file, value) in [("idVendor", vid), ("idProduct", pid), ("serial", serial), ("product", "X")]
             {
                 fs::write(usb.join(file), format!("{value}\n")).unwrap();
             }

@@ -7,6 +7,7 @@ pub mod desk;
 pub mod figures;
 pub mod hcert_case;
 pub mod hcert_make;
+pub mod load;
 pub mod mqtt;
 pub mod passes;
 pub mod profiles;

@@ -211,7 +211,7 @@ fn picture(file: &Path, text: Option<&str>) {
         let module = |v: u32| i32::try_from(v / 5).unwrap() - 6;
         code.as_ref().is_some_and(|c| c.get_module(module(x), module(y)))
     };
-    let wall = |x: u32, y: u32| if code.is_none() && (x / 7 + y / 5) % 2 == 0 { 90 } else { 200 };
+    let wall = |x: u32, y: u32| if code.is_none() && (x / 7 + y / 5).is_multiple_of(2) { 90 } else { 200 };
     let image =
         image::GrayImage::from_fn(640, 480, |x, y| image::Luma([if dark(x, y) { 25 } else { wall(x, y) }]));
     let fresh = file.with_extension("new.jpg");

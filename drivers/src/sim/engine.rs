@@ -22,13 +22,13 @@ impl AnswerSim {
         let pty = Pty::new(link)?;
         let (mut back, out) = (pty.handle()?, pty.handle()?);
         let mut heard: Vec<u8> = Vec::new();
-        listen(pty.handle()?, move |bytes| {
+        listen(&pty, move |bytes| {
             heard.extend_from_slice(bytes);
             while let Some((used, said)) = answer(&heard) {
                 heard.drain(..used);
                 drop(back.write_all(&said));
             }
-        });
+        })?;
         Ok(Self { pty, out })
     }
 

@@ -7,6 +7,7 @@ pub mod relay;
 pub mod scanner;
 pub mod thermometer;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -14,6 +15,11 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How soon a device that was taken away is gone.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// One end of a serial line whose other end is a path.
 pub struct Pty {
@@ -21,6 +27,8 @@ pub struct Pty {
     /// Kept open so that the line exists while nobody listens.
     _slave: OwnedFd,
     link: PathBuf,
+    /// Taken away, it tells whoever listens to let go of the line, which hangs up only then.
+    plugged: Arc<AtomicBool>,
 }
 
 impl Pty {
@@ -38,7 +46,12 @@ impl Pty {
         let fresh = link.with_extension("new");
         std::os::unix::fs::symlink(&target, &fresh)?;
         std::fs::rename(&fresh, link)?;
-        Ok(Self { master: File::from(master), _slave: slave, link: link.to_path_buf() })
+        Ok(Self {
+            master: File::from(master),
+            _slave: slave,
+            link: link.to_path_buf(),
+            plugged: Arc::new(AtomicBool::new(true)),
+        })
     }
     /// The path that the daemon opens.
     pub fn path(&self) -> &Path {
@@ -52,19 +65,27 @@ impl Pty {
 
 impl Drop for Pty {
     fn drop(&mut self) {
+        self.plugged.store(false, Ordering::Release);
         // The link may already lead to a newer line.
         drop(std::fs::remove_file(&self.link));
     }
 }
 
 /// Feeds what the daemon writes to `on` until the line is torn down.
-fn listen(mut master: File, mut on: impl FnMut(&[u8]) + Send + 'static) {
+fn listen(pty: &Pty, mut on: impl FnMut(&[u8]) + Send + 'static) -> io::Result<()> {
+    let (mut master, plugged) = (pty.handle()?, pty.plugged.clone());
     std::thread::spawn(move || {
         let mut chunk = [0; 256];
-        while let Ok(n @ 1..) = master.read(&mut chunk) {
+        while plugged.load(Ordering::Acquire) {
+            let mut ready = [PollFd::new(&master, PollFlags::IN)];
+            if poll(&mut ready, Some(&LOOK)).is_ok_and(|n| n == 0) {
+                continue;
+            }
+            let Ok(n @ 1..) = master.read(&mut chunk) else { return };
             on(&chunk[..n]);
         }
     });
+    Ok(())
 }
 
 /// A small generator of repeatable random numbers (SplitMix64, Steele et al. 2014).

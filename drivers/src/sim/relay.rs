@@ -26,7 +26,7 @@ impl RelaySim {
         let pty = Pty::new(link)?;
         let mut out = pty.handle()?;
         let mut buffer: Vec<u8> = Vec::new();
-        listen(pty.handle()?, move |bytes| {
+        listen(&pty, move |bytes| {
             buffer.extend_from_slice(bytes);
             while buffer.len() >= 8 {
                 let (body, crc) = buffer[..8].split_at(6);
@@ -49,7 +49,7 @@ impl RelaySim {
                 };
                 drop(out.write_all(&answer));
             }
-        });
+        })?;
         Ok(Self { pty })
     }
     /// The path that the daemon opens.

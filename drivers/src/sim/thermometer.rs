@@ -25,7 +25,7 @@ impl ThermometerSim {
         let mut answer = pty.handle()?;
         let (now, switch) = (mdeg.clone(), streaming.clone());
         let mut tail: Vec<u8> = Vec::new();
-        listen(pty.handle()?, move |bytes| {
+        listen(&pty, move |bytes| {
             tail.extend_from_slice(bytes);
             while tail.len() >= 3 {
                 match tail[..3] {
@@ -41,7 +41,7 @@ impl ThermometerSim {
                 }
                 tail.drain(..3);
             }
-        });
+        })?;
         let (mut out, now, on, go) = (pty.handle()?, mdeg.clone(), streaming, alive.clone());
         std::thread::spawn(move || {
             let mut wave = 0;

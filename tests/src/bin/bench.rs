@@ -17,7 +17,7 @@ use kakou_gateway::store::retention::Delivered;
 use kakou_gateway::upstream::{self, Link, LinkState};
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::figures::{Missing, finish, percentiles, round, say};
+use kakou_tests::figures::{Missing, finish, percentiles, pulse_quantile, round, say};
 use kakou_tests::{hcert_make, mqtt, passes, profiles, wait};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, Ed25519KeyPair, UnparsedPublicKey};
 use serde_json::{Map, Value, json};
@@ -195,24 +195,6 @@ impl Bare {
     }
 }
 
-/// A quantile of the gateway's histogram of pulses, linear within a bucket.
-fn quantile(metrics: &str, q: f64) -> Result<f64, Missing> {
-    let buckets: Vec<(f64, f64)> = metrics
-        .lines()
-        .filter_map(|l| l.strip_prefix("kakou_pulse_seconds_bucket{le=\"")?.split_once("\"} "))
-        .filter_map(|(le, n)| Some((le.parse().ok()?, n.parse().ok()?)))
-        .collect();
-    let all = buckets.last().map_or(0.0, |b| b.1);
-    let (mut low, mut below) = (0.0, 0.0);
-    for (le, n) in buckets {
-        if n >= all * q && n > below {
-            return Ok(low + (le.min(1.0) - low) * (all * q - below) / (n - below));
-        }
-        (low, below) = (le, n);
-    }
-    Err(Missing("the gateway counted no pulses".into()))
-}
-
 /// (b) The last byte of a code until the relay's frame has been written, as the gateway sees it at
 /// its ports; and from outside, with the kernel's hand-over of two ptys and a thread to wake. The
 /// baseline has the rhythm of the gate as well: a disk and a processor that rested before.
@@ -256,7 +238,7 @@ fn verdicts(bars: &mut Bars) -> Result<(), Missing> {
     }
     let (outside50, outside99) = percentiles(times);
     let body = ureq::get(gateway.url("/metrics")).call()?.body_mut().read_to_string()?;
-    let (p50, p99) = (quantile(&body, 0.5)? * 1e6, quantile(&body, 0.99)? * 1e6);
+    let (p50, p99) = (pulse_quantile(&body, 0.5)? * 1e6, pulse_quantile(&body, 0.99)? * 1e6);
     if p50 > outside50 {
         return Err(Missing(format!("the gateway says {p50:.0} us, the devices saw {outside50:.0} us")));
     }
