@@ -13,6 +13,8 @@ use kakou_core::reading::Temperature;
 const STREAM: [u8; 4] = [0xa5, 0x35, 0x02, 0xdc];
 const QUERY: [u8; 4] = [0xa5, 0x35, 0x01, 0xdb];
 const HEAD: [u8; 4] = [0x5a, 0x5a, 0x02, 0x06];
+/// A black body is left out of the search for the warmest place by so many pixels to each side.
+const BODY_RADIUS: usize = 3;
 /// Pixels across.
 pub const COLUMNS: usize = 32;
 /// Pixels down.
@@ -21,7 +23,10 @@ const FRAME: usize = 4 + 2 * COLUMNS * ROWS + 2 + 2;
 
 /// The module.
 #[derive(Debug, Default)]
-pub struct GyMcu90640;
+pub struct GyMcu90640 {
+    /// Where in its view a black body is.
+    pub black_body: Option<Place>,
+}
 
 /// The sum over the words of a picture.
 fn sum(bytes: &[u8]) -> u16 {
@@ -37,13 +42,37 @@ pub fn frame(pixels: &[i16], ambient: i16) -> Vec<u8> {
     out
 }
 
-/// The warmest place: the greatest mean of 3 × 3 pixels.
-pub fn warmest(pixels: &[i16], columns: usize, rows: usize) -> i32 {
-    let mean = |x: usize, y: usize| -> i32 {
-        let nine = (0..3).flat_map(|dy| (0..3).map(move |dx| pixels[(y + dy) * columns + x + dx]));
-        nine.map(i32::from).sum::<i32>() / 9
-    };
-    (0..rows - 2).flat_map(|y| (0..columns - 2).map(move |x| mean(x, y))).max().unwrap_or(i32::MIN)
+/// A pixel: column and row.
+pub type Place = [usize; 2];
+
+/// A picture of temperatures.
+#[derive(Debug, Clone, Copy)]
+pub struct Field<'a> {
+    /// Row by row.
+    pub pixels: &'a [i16],
+    /// Pixels across.
+    pub columns: usize,
+    /// Pixels down.
+    pub rows: usize,
+}
+
+impl Field<'_> {
+    /// The mean of the nine pixels around one; none at the border.
+    pub fn around(&self, [x, y]: Place) -> Option<i32> {
+        let inside = (1..self.columns.checked_sub(1)?).contains(&x) && (1..self.rows.checked_sub(1)?).contains(&y);
+        let at = |dx: usize, dy: usize| self.pixels.get((y + dy - 1) * self.columns + x + dx - 1).copied();
+        let nine = (0..9).map(|n| at(n % 3, n / 3).map(i32::from));
+        if inside { nine.sum::<Option<i32>>().map(|sum| sum / 9) } else { None }
+    }
+
+    /// The warmest place: the greatest mean of nine, not near a black body.
+    pub fn warmest(&self, black_body: Option<Place>) -> i32 {
+        let far = |[x, y]: &Place| {
+            black_body.is_none_or(|[bx, by]| x.abs_diff(bx) > BODY_RADIUS || y.abs_diff(by) > BODY_RADIUS)
+        };
+        let places = (0..self.rows).flat_map(|y| (0..self.columns).map(move |x| [x, y]));
+        places.filter(far).filter_map(|p| self.around(p)).max().unwrap_or(i32::MIN / 1_000)
+    }
 }
 
 impl Module for GyMcu90640 {
@@ -63,9 +92,11 @@ impl Module for GyMcu90640 {
             return Front::Broken;
         }
         let pixels: Vec<i16> = (0..COLUMNS * ROWS).map(|n| word(4 + 2 * n)).collect();
+        let field = Field { pixels: &pixels, columns: COLUMNS, rows: ROWS };
         let reading = Temperature {
-            object_mdeg: warmest(&pixels, COLUMNS, ROWS) * 10,
+            object_mdeg: field.warmest(self.black_body) * 10,
             ambient_mdeg: Some(i32::from(word(FRAME - 4)) * 10),
+            reference_mdeg: self.black_body.and_then(|at| field.around(at)).map(|t| t * 10),
             body_grade: false,
         };
         Front::Frame { length: FRAME, reading }
@@ -91,6 +122,7 @@ mod tests {
             pixels[y * COLUMNS + x] = 3_640;
         }
         pixels[5] = 8_000;
-        assert_eq!(warmest(&pixels, COLUMNS, ROWS), 3_640);
+        let field = Field { pixels: &pixels, columns: COLUMNS, rows: ROWS };
+        assert_eq!(field.warmest(None), 3_640);
     }
 }

@@ -8,7 +8,7 @@
 //! its length and was not seen on a device.
 
 use crate::codec::Ms;
-use crate::gy_mcu90640::warmest;
+use crate::gy_mcu90640::{Field, Place};
 use crate::thermometer::{Front, Module, framed};
 use kakou_core::reading::Temperature;
 
@@ -33,7 +33,10 @@ pub struct HaimanPeak {
 
 /// The module that tells all pixels.
 #[derive(Debug)]
-pub struct Haiman32;
+pub struct Haiman32 {
+    /// Where in its view a black body is.
+    pub black_body: Option<Place>,
+}
 
 fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, b| sum.wrapping_add(*b))
@@ -78,7 +81,7 @@ impl Module for HaimanPeak {
         if sum(&frame[..PEAK - 1]) != frame[PEAK - 1] || !possible {
             return Front::Broken;
         }
-        let reading = Temperature { object_mdeg: object, ambient_mdeg: None, body_grade: self.body_grade };
+        let reading = Temperature { object_mdeg: object, ambient_mdeg: None, reference_mdeg: None, body_grade: self.body_grade };
         Front::Frame { length: PEAK, reading }
     }
 }
@@ -105,9 +108,11 @@ impl Module for Haiman32 {
         }
         let pixels: Vec<i16> =
             values[..SIDE * SIDE].iter().map(|v| i16::try_from(*v).unwrap_or(i16::MAX)).collect();
+        let field = Field { pixels: &pixels, columns: SIDE, rows: SIDE };
         let reading = Temperature {
-            object_mdeg: warmest(&pixels, SIDE, SIDE) * 100,
+            object_mdeg: field.warmest(self.black_body) * 100,
             ambient_mdeg: Some(values[SIDE * SIDE] * 100),
+            reference_mdeg: self.black_body.and_then(|at| field.around(at)).map(|t| t * 100),
             body_grade: false,
         };
         Front::Frame { length: ARRAY, reading }
@@ -123,7 +128,7 @@ mod tests {
         let read =
             |front| if let Front::Frame { reading, .. } = front { Some(reading.object_mdeg) } else { None };
         assert_eq!(read(HaimanPeak { body_grade: true }.front(&peak(3_656))), Some(36_560));
-        assert_eq!(read(Haiman32.front(&array(365, 220))), Some(36_500));
+        assert_eq!(read(Haiman32 { black_body: None }.front(&array(365, 220))), Some(36_500));
     }
 
     #[test]
@@ -131,7 +136,7 @@ mod tests {
         let frame = array(365, 220);
         for cut in [1, 2, 700, 701] {
             let slipped = [&frame[..cut], &frame[..]].concat();
-            assert_eq!(Haiman32.front(&slipped), Front::Broken, "{cut}");
+            assert_eq!(Haiman32 { black_body: None }.front(&slipped), Front::Broken, "{cut}");
         }
     }
 }

@@ -121,7 +121,7 @@ pub const PROBES: [Probe; 8] = [
         kind: DeviceKind::Thermometer,
         baud: 115_200,
         ask: || vec![0xa5, 0x35, 0x01, 0xdb],
-        is_answer: |b| is_frame(&gy_mcu90640::GyMcu90640, b),
+        is_answer: |b| is_frame(&gy_mcu90640::GyMcu90640 { black_body: None }, b),
     },
     Probe {
         driver: "haiman-peak",

@@ -6,7 +6,7 @@
 
 use crate::Errand;
 use crate::blocking::{Blocking, Hands, Trouble};
-use crate::gy_mcu90640::{COLUMNS, ROWS, warmest};
+use crate::gy_mcu90640::{COLUMNS, Field, Place, ROWS};
 use crate::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
 use i2cdev::core::{I2CMessage, I2CTransfer};
 use i2cdev::linux::{LinuxI2CBus, LinuxI2CError, LinuxI2CMessage};
@@ -87,22 +87,24 @@ pub struct Mlx90640 {
     halves: u32,
     silent: u32,
     measuring: Option<Ticket>,
+    black_body: Option<Place>,
 }
 
 impl Mlx90640 {
     /// On a bus.
-    pub fn new(bus: &Path) -> Self {
+    pub fn new(bus: &Path, black_body: Option<Place>) -> Self {
         let bus: PathBuf = bus.into();
-        Self::reached(Box::new(move || {
+        let reach: Open = Box::new(move || {
             let open = LinuxI2CBus::new(&bus);
             let open =
                 open.map_err(|e| Trouble::Absent(format!("{}: {}", bus.display(), std::io::Error::from(e))))?;
             Ok(Box::new(Bus(open)))
-        }))
+        });
+        Self { black_body, ..Self::reached(reach) }
     }
 
     fn reached(reach: Open) -> Self {
-        Self { reach, words: None, pixels: vec![0.0; PIXELS], halves: 0, silent: 0, measuring: None }
+        Self { reach, words: None, pixels: vec![0.0; PIXELS], halves: 0, silent: 0, measuring: None, black_body: None }
     }
 
     /// Takes a half of a picture, if there is a new one. Gives the warmest place when both halves are fresh.
@@ -134,8 +136,10 @@ impl Mlx90640 {
         let hundredths: Vec<i16> = self.pixels.iter().map(|c| (c * 100.0) as i16).collect();
         #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
         let ambient_mdeg = Some((ambient * 1_000.0) as i32);
-        let object_mdeg = warmest(&hundredths, COLUMNS, ROWS) * 10;
-        Ok(Some(Temperature { object_mdeg, ambient_mdeg, body_grade: false }))
+        let field = Field { pixels: &hundredths, columns: COLUMNS, rows: ROWS };
+        let object_mdeg = field.warmest(self.black_body) * 10;
+        let reference_mdeg = self.black_body.and_then(|at| field.around(at)).map(|t| t * 10);
+        Ok(Some(Temperature { object_mdeg, ambient_mdeg, reference_mdeg, body_grade: false }))
     }
 }
 

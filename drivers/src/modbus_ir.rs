@@ -85,6 +85,7 @@ impl Module for ModbusIr {
         let reading = Temperature {
             object_mdeg: counts * self.unit_mdeg,
             ambient_mdeg: None,
+            reference_mdeg: None,
             body_grade: self.body_grade,
         };
         Front::Frame { length: ANSWER, reading }

@@ -57,6 +57,9 @@ pub struct Options {
     /// Whether a thermometer is specified for the body.
     #[serde(default)]
     pub body_grade: bool,
+    /// Column and row of a black body in the view of a thermal camera.
+    #[serde(default)]
+    pub black_body: Option<[usize; 2]>,
     /// Whether a camera looks for codes.
     #[serde(default)]
     pub read_codes: bool,
@@ -89,6 +92,7 @@ impl Options {
             channel: 0,
             dialect: None,
             body_grade: false,
+            black_body: None,
             read_codes: false,
             size: None,
             lines: Vec::new(),
@@ -171,15 +175,15 @@ pub const DRIVERS: [Driver; 25] = [
     blocking("keyboard-wedge", SCANNER, |o, _| device(Wedge::new(&o.path, o.terminator))),
     serial("id-card", SCANNER, |_| codec(IdCard::default())),
     serial("gy-mcu90614", THERMOMETER, |o| thermometer(GyMcu90614 { body_grade: o.body_grade })),
-    serial("gy-mcu90640", THERMOMETER, |_| thermometer(GyMcu90640)),
+    serial("gy-mcu90640", THERMOMETER, |o| thermometer(GyMcu90640 { black_body: o.black_body })),
     serial("haiman-peak", THERMOMETER, |o| thermometer(HaimanPeak { body_grade: o.body_grade })),
-    serial("haiman-32x32", THERMOMETER, |_| thermometer(Haiman32)),
+    serial("haiman-32x32", THERMOMETER, |o| thermometer(Haiman32 { black_body: o.black_body })),
     shared("modbus-ir", THERMOMETER, |o| {
         let profiles = modbus_ir::PROFILES.map(|p| (p.name, p));
         thermometer(ModbusIr::new(dialect(o, &profiles)?, o.address, o.body_grade))
     }),
     blocking("mlx90614-iio", THERMOMETER, |o, _| device(Iio::new(&o.path, o.body_grade))),
-    blocking("mlx90640-i2c", THERMOMETER, |o, _| device(Mlx90640::new(&o.path))),
+    blocking("mlx90640-i2c", THERMOMETER, |o, _| device(Mlx90640::new(&o.path, o.black_body))),
     blocking("lepton", THERMOMETER, |o, s| thermal_camera(o, s, thermal::lepton)),
     blocking("amg88xx", THERMOMETER, |o, s| thermal_camera(o, s, thermal::amg88xx)),
     shared("modbus-relay", RELAY, |o| {
@@ -219,7 +223,7 @@ fn thermal_camera(
     of: crate::camera::Thermal,
 ) -> Result<Box<dyn Blocking>, String> {
     let source = Box::new(V4l2::new(&o.path, size(o)?, Purpose::Thermal));
-    device(Camera::new(source, false, supplies.save, supplies.preview).thermal(of))
+    device(Camera::new(source, false, supplies.save, supplies.preview).thermal(of, o.black_body))
 }
 
 fn gpio(

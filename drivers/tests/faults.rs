@@ -101,7 +101,7 @@ const SUBJECTS: [Subject; 8] = [
         summed: true,
     },
     Subject {
-        codec: || Box::new(measuring(Thermometer::new(Haiman32))),
+        codec: || Box::new(measuring(Thermometer::new(Haiman32 { black_body: None }))),
         frame: |n| haiman::array(i16::try_from(n / 10).unwrap_or(i16::MAX), 220),
         shown: celsius,
         step: 10,
@@ -139,7 +139,7 @@ const SUBJECTS: [Subject; 8] = [
         summed: true,
     },
     Subject {
-        codec: || Box::new(measuring(Thermometer::new(GyMcu90640))),
+        codec: || Box::new(measuring(Thermometer::new(GyMcu90640 { black_body: None }))),
         frame: |n| {
             let n = i16::try_from(n).unwrap_or(i16::MAX);
             gy_mcu90640::frame(&[n; gy_mcu90640::COLUMNS * gy_mcu90640::ROWS], 2_000)

@@ -12,6 +12,7 @@ pub mod v4l2;
 pub mod watch;
 
 use crate::blocking::{Blocking, Hands, Trouble};
+use crate::gy_mcu90640::Place;
 use crate::{Errand, SavePhoto};
 use frame::Frame;
 use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
@@ -48,7 +49,7 @@ pub fn preview() -> Preview {
 }
 
 /// What a thermal camera's frame says.
-pub type Thermal = fn(&Frame<'_>) -> Option<Temperature>;
+pub type Thermal = fn(&Frame<'_>, Option<Place>) -> Option<Temperature>;
 
 /// A camera.
 pub struct Camera {
@@ -57,7 +58,7 @@ pub struct Camera {
     preview: Preview,
     /// Looks for codes, if it is to.
     watch: Option<Watch>,
-    thermal: Option<Thermal>,
+    thermal: Option<(Thermal, Option<Place>)>,
     begun: Instant,
     shown: Option<Instant>,
     wanted: Vec<Ticket>,
@@ -81,8 +82,8 @@ impl Camera {
     }
 
     /// One whose frames are temperatures.
-    pub fn thermal(self, thermal: Thermal) -> Self {
-        Self { thermal: Some(thermal), ..self }
+    pub fn thermal(self, thermal: Thermal, black_body: Option<Place>) -> Self {
+        Self { thermal: Some((thermal, black_body)), ..self }
     }
 
     fn take_up(&mut self, Errand { ticket, command, .. }: Errand, hands: &Hands) {
@@ -120,8 +121,8 @@ impl Camera {
         hands.monitor.seen();
         let looked_at = self.preview.receiver_count() > 0;
         let show = looked_at && self.shown.is_none_or(|at| at.elapsed() >= PREVIEW);
-        if let (Some(ticket), Some(thermal)) = (self.measuring, self.thermal) {
-            match thermal(&frame) {
+        if let (Some(ticket), Some((thermal, black_body))) = (self.measuring, self.thermal) {
+            match thermal(&frame, black_body) {
                 Some(frame) => hands.report(Report::Temperature { ticket, frame }),
                 None => hands.monitor.error("a frame without temperatures: is its radiometric mode on?"),
             }

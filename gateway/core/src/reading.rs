@@ -37,6 +37,9 @@ pub struct Temperature {
     pub object_mdeg: i32,
     /// Temperature of the sensor's surroundings.
     pub ambient_mdeg: Option<i32>,
+    /// What the sensor reads at a black body of known temperature in its view, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_mdeg: Option<i32>,
     /// Whether the sensor is specified to ±0.3 °C at the body; others can only refer.
     pub body_grade: bool,
 }

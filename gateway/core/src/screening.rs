@@ -12,8 +12,28 @@ pub const SKIN_MIN_MDEG: i32 = 28_000;
 /// Skin above this is not skin.
 pub const SKIN_MAX_MDEG: i32 = 43_000;
 
-/// The settings of a temperature step.
+/// A correction of what a sensor reads, as it was found at its calibration. Off unless a profile has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correction {
+    /// Which one: a date, a certificate. It stands beside each corrected value.
+    pub version: String,
+    /// Added to the median.
+    pub offset_mdeg: i32,
+}
+
+/// A black body of known temperature in the view of the sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlackBody {
+    /// Its temperature.
+    pub mdeg: i32,
+    /// The sensor may be off by this; beyond it nothing that it reads counts.
+    pub max_drift_mdeg: i32,
+}
+
+/// The settings of a temperature step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Screening {
     /// At and above: high.
     pub high_mdeg: i32,
@@ -23,6 +43,10 @@ pub struct Screening {
     pub frames: usize,
     /// How far apart they may lie.
     pub spread_mdeg: i32,
+    /// What is added to the median.
+    pub correction: Option<Correction>,
+    /// What the sensor is compared with.
+    pub black_body: Option<BlackBody>,
 }
 
 /// What one measurement says.
@@ -58,7 +82,14 @@ impl State {
 }
 
 impl Screening {
-    /// The steady median of the latest frames, if they allow one.
+    /// How far the sensor is off at its black body, if that is too far; `Err` if it does not see the body at all.
+    pub fn drift(&self, frame: &Temperature) -> Result<Option<i32>, ()> {
+        let Some(body) = self.black_body else { return Ok(None) };
+        let drift = frame.reference_mdeg.ok_or(())? - body.mdeg;
+        Ok((drift.abs() > body.max_drift_mdeg).then_some(drift))
+    }
+
+    /// The steady median of the latest frames, corrected where there is a correction, if they allow one.
     pub fn settle(&self, frames: &[Temperature]) -> Option<(i32, State)> {
         // A gap means that somebody stepped away: frames before it are not this person's.
         let skin = |f: &&Temperature| (SKIN_MIN_MDEG..=SKIN_MAX_MDEG).contains(&f.object_mdeg);
@@ -69,6 +100,7 @@ impl Screening {
         if end - first > self.spread_mdeg {
             return None;
         }
+        let middle = middle + self.correction.as_ref().map_or(0, |c| c.offset_mdeg);
         let state = if middle >= self.high_mdeg {
             State::High
         } else if middle < self.low_mdeg {
@@ -84,12 +116,24 @@ impl Screening {
 mod tests {
     use super::*;
 
-    const S: Screening = Screening { high_mdeg: 37_300, low_mdeg: 35_000, frames: 5, spread_mdeg: 300 };
+    const S: Screening = Screening {
+        high_mdeg: 37_300,
+        low_mdeg: 35_000,
+        frames: 5,
+        spread_mdeg: 300,
+        correction: None,
+        black_body: None,
+    };
 
     fn frames(values: &[i32]) -> Vec<Temperature> {
         values
             .iter()
-            .map(|&object_mdeg| Temperature { object_mdeg, ambient_mdeg: None, body_grade: true })
+            .map(|&object_mdeg| Temperature {
+                object_mdeg,
+                ambient_mdeg: None,
+                reference_mdeg: None,
+                body_grade: true,
+            })
             .collect()
     }
 
@@ -99,6 +143,28 @@ mod tests {
         assert_eq!(S.settle(&frames(&[37_299; 5])), Some((37_299, State::Normal)));
         assert_eq!(S.settle(&frames(&[35_000; 5])), Some((35_000, State::Normal)));
         assert_eq!(S.settle(&frames(&[34_999; 5])), Some((34_999, State::Low)));
+    }
+
+    #[test]
+    fn a_correction_moves_the_result_and_never_the_frames() {
+        let offset = |offset_mdeg| Screening {
+            correction: Some(Correction { version: "2022-05".into(), offset_mdeg }),
+            ..S
+        };
+        let warm = frames(&[37_200; 5]);
+        assert_eq!(offset(200).settle(&warm), Some((37_400, State::High)));
+        assert_eq!(offset(-200).settle(&warm), Some((37_000, State::Normal)));
+        assert_eq!(offset(200).settle(&frames(&[27_900; 5])), None, "what is no skin does not become skin");
+    }
+
+    #[test]
+    fn a_sensor_that_drifts_or_has_lost_its_black_body_is_known() {
+        let watched = Screening { black_body: Some(BlackBody { mdeg: 37_000, max_drift_mdeg: 300 }), ..S };
+        let at = |reference_mdeg| Temperature { reference_mdeg, ..frames(&[36_500])[0].clone() };
+        assert_eq!(watched.drift(&at(Some(37_300))), Ok(None));
+        assert_eq!(watched.drift(&at(Some(36_600))), Ok(Some(-400)));
+        assert_eq!(watched.drift(&at(None)), Err(()));
+        assert_eq!(S.drift(&at(None)), Ok(None));
     }
 
     #[test]

@@ -46,9 +46,11 @@ fn modem_manager() -> Finding {
 fn disk(data: &Path, reserve: u64) -> Finding {
     let what = "disk";
     // The folder may still have to be made: its nearest parent says how much room there is.
-    let Some(there) = data.ancestors().find(|p| p.exists()) else {
+    let here = |p: &Path| if p.as_os_str().is_empty() { Path::new(".").to_path_buf() } else { p.to_path_buf() };
+    let Some(there) = data.ancestors().map(here).find(|p| p.exists()) else {
         return Finding::wrong(what, format!("{} is nowhere", data.display()), "make the data folder");
     };
+    let there = there.as_path();
     let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok();
     let shown = there.display();
     let free = free_bytes(there).unwrap_or(0);

@@ -125,8 +125,8 @@ fn frame(data: &[u8]) {
         stride: usize::from(*stride),
     };
     drop(frame.jpeg());
-    drop(kakou_drivers::camera::thermal::lepton(&frame));
-    drop(kakou_drivers::camera::thermal::amg88xx(&frame));
+    drop(kakou_drivers::camera::thermal::lepton(&frame, Some([3, 3])));
+    drop(kakou_drivers::camera::thermal::amg88xx(&frame, None));
     if let Some(luma) = frame.luma() {
         Watch::default().look(0, &luma);
     }

@@ -9,7 +9,7 @@ use crate::event::Class;
 use crate::ids::DeviceId;
 use crate::pass::{Format, Pass};
 use crate::profile::Profile;
-use crate::screening::State;
+use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
 use serde_json::{Value, json};
 
@@ -84,8 +84,14 @@ pub fn extra(visit: &Visit, outcome: Outcome) -> Value {
     })
 }
 
-/// One measurement with its raw frames.
-pub fn sample(visit: &Visit, device: &DeviceId, mdeg: Option<i32>, state: State) -> Value {
+/// One measurement with its raw frames, and what was added to their median.
+pub fn sample(
+    visit: &Visit,
+    device: &DeviceId,
+    mdeg: Option<i32>,
+    state: State,
+    correction: Option<&Correction>,
+) -> Value {
     let frames = &visit.measuring.frames;
     json!({
         "device": device,
@@ -93,7 +99,8 @@ pub fn sample(visit: &Visit, device: &DeviceId, mdeg: Option<i32>, state: State)
         "state": state,
         "raw_mdeg": frames.iter().map(|f| f.object_mdeg).collect::<Vec<_>>(),
         "ambient_mdeg": frames.last().and_then(|f| f.ambient_mdeg),
-        "corrections": [],
+        "corrections": correction.filter(|_| mdeg.is_some()).into_iter().collect::<Vec<_>>(),
+        "reference_mdeg": frames.last().and_then(|f| f.reference_mdeg),
         "body_grade": frames.last().map(|f| f.body_grade),
     })
 }

@@ -6,7 +6,7 @@ use crate::event::Class;
 use crate::ids::ProfileId;
 use crate::pass::kp1;
 use crate::rules::Expression;
-use crate::screening::Screening;
+use crate::screening::{BlackBody, Correction, Screening};
 use crate::text::Text;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,8 @@ struct StepFile {
     low_mdeg: Option<i32>,
     frames: Option<usize>,
     spread_mdeg: Option<i32>,
+    correction: Option<Correction>,
+    black_body: Option<BlackBody>,
     tries: Option<usize>,
     wait_s: Option<f64>,
     lists: Option<Vec<String>>,
@@ -114,7 +116,7 @@ struct StepFile {
 /// The fields that each kind takes beside the common ones.
 const KIND_FIELDS: [(&str, &[&str]); 10] = [
     ("scan", &["device", "accepts"]),
-    ("temperature", &["device", "high_mdeg", "low_mdeg", "frames", "spread_mdeg", "tries", "wait_s"]),
+    ("temperature", &["device", "high_mdeg", "low_mdeg", "frames", "spread_mdeg", "correction", "black_body", "tries", "wait_s"]),
     ("verify", &["lists", "test_age_from"]),
     ("decide", &["rules", "last"]),
     ("actuate", &["device", "pulse_ms"]),
@@ -372,6 +374,8 @@ fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), P
         ("low_mdeg", file.low_mdeg.is_some()),
         ("frames", file.frames.is_some()),
         ("spread_mdeg", file.spread_mdeg.is_some()),
+        ("correction", file.correction.is_some()),
+        ("black_body", file.black_body.is_some()),
         ("tries", file.tries.is_some()),
         ("wait_s", file.wait_s.is_some()),
         ("lists", file.lists.is_some()),
@@ -443,7 +447,16 @@ fn read_kind(
                 low_mdeg: file.low_mdeg.unwrap_or(35_000),
                 frames: file.frames.unwrap_or(5),
                 spread_mdeg: file.spread_mdeg.unwrap_or(300),
+                correction: file.correction.clone(),
+                black_body: file.black_body,
             };
+            if let Some(c) = &screening.correction {
+                between("offset_mdeg", c.offset_mdeg.into(), -1_000, 1_000)?;
+            }
+            if let Some(b) = &screening.black_body {
+                between("black_body.mdeg", b.mdeg.into(), 30_000, 45_000)?;
+                between("max_drift_mdeg", b.max_drift_mdeg.into(), 50, 2_000)?;
+            }
             between("high_mdeg", screening.high_mdeg.into(), 36_000, 40_000)?;
             between("low_mdeg", screening.low_mdeg.into(), 30_000, 36_000)?;
             between("frames", screening.frames as i64, 1, 50)?;

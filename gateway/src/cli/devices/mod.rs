@@ -4,6 +4,7 @@ mod ask;
 mod fragment;
 mod list;
 mod replay;
+mod simulate;
 mod watch;
 
 use clap::Subcommand;
@@ -39,6 +40,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Plays a recording (`record = "FILE"` in a device's port) to a driver and shows what it makes of it.
     Replay(replay::Arguments),
+    /// Attaches simulated devices to try these commands with, until Ctrl-C.
+    Simulate(simulate::Arguments),
     /// Lists the drivers.
     Drivers,
 }
@@ -49,6 +52,7 @@ pub fn run(a: Arguments) -> ExitCode {
         None => list::run(&a.ports, a.ask, a.write.as_deref(), a.json),
         Some(Command::Watch(w)) => watch::run(&w),
         Some(Command::Replay(r)) => replay::run(&r),
+        Some(Command::Simulate(s)) => simulate::run(&s),
         Some(Command::Drivers) => {
             println!("{:<16} for", "driver");
             for driver in &kakou_drivers::registry::DRIVERS {

@@ -153,7 +153,8 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
     assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
     match &cx.step.kind {
         K::Temperature { screening, tries, wait_ms } => {
-            Ok(temperature::on(cx, what, screening, *tries, *wait_ms))
+            let limits = temperature::Limits { screening, tries: *tries, wait_ms: *wait_ms };
+            Ok(temperature::on(cx, what, &limits))
         }
         K::Question { input } => Ok(question::on(cx, what, input)),
         K::Seal { doors, kinds, stock } => seal::on(cx, what, doors, kinds, stock),

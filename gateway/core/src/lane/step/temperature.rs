@@ -12,6 +12,17 @@ use serde_json::json;
 /// The most frames that one measurement keeps.
 const MAX_FRAMES: usize = 200;
 
+/// The settings of the step.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// How frames become a result.
+    pub screening: &'a Screening,
+    /// Measurements at most.
+    pub tries: usize,
+    /// Pause before the next.
+    pub wait_ms: u64,
+}
+
 /// Begins a round of measurements.
 pub fn enter(cx: &mut Cx<'_>) -> Flow {
     let recheck = cx.visit.measuring.recheck;
@@ -30,7 +41,8 @@ fn measure(cx: &mut Cx<'_>) -> Flow {
 }
 
 /// Takes frames until they settle; a recheck by staff measures at once.
-pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: usize, wait_ms: u64) -> Flow {
+pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, limits: &Limits<'_>) -> Flow {
+    let screening = limits.screening;
     let waiting = cx.visit.measuring.ticket.is_none();
     match what {
         Stimulus::Action(_, Action::Recheck) => measure(cx),
@@ -38,7 +50,7 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
         Stimulus::Deadline if waiting => measure(cx),
         Stimulus::Deadline => {
             let state = if cx.visit.measuring.frames.is_empty() { State::None } else { State::Env };
-            taken(cx, None, state, tries, wait_ms)
+            taken(cx, None, state, limits)
         }
         Stimulus::Report(Report::Temperature { ticket, frame })
             if Some(*ticket) == cx.visit.measuring.ticket =>
@@ -47,9 +59,18 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
                 cx.visit.measuring.frames.remove(0);
             }
             cx.visit.measuring.frames.push(frame.clone());
-            match screening.settle(&cx.visit.measuring.frames) {
-                Some((mdeg, state)) => taken(cx, Some(mdeg), state, tries, wait_ms),
-                None => Flow::Wait,
+            match (screening.drift(frame), screening.settle(&cx.visit.measuring.frames)) {
+                (_, None) => Flow::Wait,
+                (Ok(None), Some((mdeg, state))) => taken(cx, Some(mdeg), state, limits),
+                // What a sensor reads that is wrong where the truth is known counts nowhere.
+                (drift, Some(_)) => {
+                    let drift_mdeg = drift.ok().flatten();
+                    let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": Code::X_DEVICE,
+                        "drift_mdeg": drift_mdeg });
+                    cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
+                    cx.out.count("thermometer_drift_total");
+                    taken(cx, None, State::Fault, limits)
+                }
             }
         }
         Stimulus::Report(Report::NoData { ticket, why }) if Some(*ticket) == cx.visit.measuring.ticket => {
@@ -57,7 +78,7 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
                 NoData::Timeout => State::None,
                 NoData::NotPresent | NoData::Fault | NoData::Garbled => State::Fault,
             };
-            taken(cx, None, state, 1, wait_ms)
+            taken(cx, None, state, &Limits { tries: 1, ..*limits })
         }
         // The device is back: it is asked again, within the time that was left.
         Stimulus::Report(Report::Link { ready: true }) if !waiting => {
@@ -69,14 +90,14 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, screening: &Screening, tries: us
 }
 
 /// One measurement is over: done, or pause and measure again.
-fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, tries: usize, wait_ms: u64) -> Flow {
+fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, limits: &Limits<'_>) -> Flow {
     let stop = cx.visit.measuring.ticket.take();
     if stop.is_some() {
         cx.request(Command::Stop);
     }
     let role = cx.step.device.as_deref().unwrap_or_default();
     let Some(device) = cx.setup.devices.get(role).cloned() else { return finish(cx, state) };
-    let data = event::sample(cx.visit, &device, mdeg, state);
+    let data = event::sample(cx.visit, &device, mdeg, state, limits.screening.correction.as_ref());
     cx.out.event("temperature", Weight::Sample, cx.setup, Some(cx.visit.id), data);
     cx.visit.readings.push(Taken { mdeg, state, at_ms: cx.now.wall_ms, device });
     cx.visit.measuring.round += 1;
@@ -87,10 +108,10 @@ fn taken(cx: &mut Cx<'_>, mdeg: Option<i32>, state: State, tries: usize, wait_ms
     if (this == [State::Normal] && !cx.visit.measuring.recheck) || normal >= 2 {
         return finish(cx, State::Normal);
     }
-    if round >= tries || matches!(state, State::Fault) {
+    if round >= limits.tries || matches!(state, State::Fault) {
         return finish(cx, worst(&this));
     }
-    cx.allow(Some(wait_ms));
+    cx.allow(Some(limits.wait_ms));
     Flow::Wait
 }
 
