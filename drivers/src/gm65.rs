@@ -11,6 +11,13 @@ use serde::Deserialize;
 const READ: u8 = 0x07;
 /// Writes settings, until the power goes.
 const WRITE: u8 = 0x08;
+/// Keeps settings.
+const SAVE: u8 = 0x09;
+/// Divisor of the line's speed.
+const ZONE_SPEED: u16 = 0x002a;
+const SPEED_CLOCK: u32 = 3_000_000;
+/// The speeds that it has.
+pub const SPEEDS: [u32; 6] = [9_600, 14_400, 19_200, 38_400, 57_600, 115_200];
 /// Bits 1-0: how reading begins.
 const ZONE_MODE: u16 = 0x0000;
 /// Bit 0: reads one code, in the mode that waits for a command.
@@ -50,12 +57,29 @@ pub fn crc16(bytes: &[u8]) -> [u8; 2] {
     crc.to_be_bytes()
 }
 
-/// A command with its checksum.
+/// A command for one byte, with its checksum.
 pub fn command(kind: u8, zone: u16, data: u8) -> Vec<u8> {
+    frame(kind, zone, &[data])
+}
+
+fn frame(kind: u8, zone: u16, data: &[u8]) -> Vec<u8> {
     let [hi, lo] = zone.to_be_bytes();
-    let mut out = vec![0x7e, 0x00, kind, 1, hi, lo, data];
+    let mut out = vec![0x7e, 0x00, kind, u8::try_from(data.len()).unwrap_or(0), hi, lo];
+    out.extend_from_slice(data);
     out.extend(crc16(&out[2..]));
     out
+}
+
+/// Sets the speed of the line, until the power goes; nothing for a speed that the reader cannot divide to. What it
+/// answers may come at either speed.
+pub fn set_speed(baud: u32) -> Option<Vec<u8>> {
+    let divisor = u16::try_from((SPEED_CLOCK + baud / 2) / baud.max(1)).ok().filter(|d| *d > 0)?;
+    SPEEDS.contains(&baud).then(|| frame(WRITE, ZONE_SPEED, &divisor.to_le_bytes()))
+}
+
+/// Keeps the settings beyond the next power cut.
+pub fn save() -> Vec<u8> {
+    frame(SAVE, 0, &[0])
 }
 
 /// A question that changes nothing: how reading begins.
@@ -167,6 +191,15 @@ mod tests {
         ];
         assert_eq!(written(&out), expected);
         assert!(out.contains(&Out::Report(Report::Link { ready: true })));
+    }
+
+    #[test]
+    fn speed_and_save_are_the_published_frames() {
+        let at_9600 = [0x7e, 0x00, 0x08, 0x02, 0x00, 0x2a, 0x39, 0x01, 0xa7, 0xea];
+        assert_eq!(set_speed(9_600).unwrap(), at_9600);
+        assert_eq!(set_speed(115_200).unwrap()[6..8], [0x1a, 0x00]);
+        assert_eq!(set_speed(12_345), None);
+        assert_eq!(save(), [0x7e, 0x00, 0x09, 0x01, 0x00, 0x00, 0x00, 0xde, 0xc8]);
     }
 
     #[test]

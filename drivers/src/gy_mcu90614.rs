@@ -53,8 +53,12 @@ impl Module for GyMcu90614 {
             return Front::Broken;
         }
         let mdeg = |hi: usize| i32::from(i16::from_be_bytes([f[hi], f[hi + 1]])) * 10;
-        let reading =
-            Temperature { object_mdeg: mdeg(4), ambient_mdeg: Some(mdeg(6)), reference_mdeg: None, body_grade: self.body_grade };
+        let reading = Temperature {
+            object_mdeg: mdeg(4),
+            ambient_mdeg: Some(mdeg(6)),
+            reference_mdeg: None,
+            body_grade: self.body_grade,
+        };
         Front::Frame { length: FRAME, reading }
     }
 }

@@ -59,7 +59,8 @@ pub struct Field<'a> {
 impl Field<'_> {
     /// The mean of the nine pixels around one; none at the border.
     pub fn around(&self, [x, y]: Place) -> Option<i32> {
-        let inside = (1..self.columns.checked_sub(1)?).contains(&x) && (1..self.rows.checked_sub(1)?).contains(&y);
+        let inside =
+            (1..self.columns.checked_sub(1)?).contains(&x) && (1..self.rows.checked_sub(1)?).contains(&y);
         let at = |dx: usize, dy: usize| self.pixels.get((y + dy - 1) * self.columns + x + dx - 1).copied();
         let nine = (0..9).map(|n| at(n % 3, n / 3).map(i32::from));
         if inside { nine.sum::<Option<i32>>().map(|sum| sum / 9) } else { None }

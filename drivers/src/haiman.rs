@@ -81,7 +81,12 @@ impl Module for HaimanPeak {
         if sum(&frame[..PEAK - 1]) != frame[PEAK - 1] || !possible {
             return Front::Broken;
         }
-        let reading = Temperature { object_mdeg: object, ambient_mdeg: None, reference_mdeg: None, body_grade: self.body_grade };
+        let reading = Temperature {
+            object_mdeg: object,
+            ambient_mdeg: None,
+            reference_mdeg: None,
+            body_grade: self.body_grade,
+        };
         Front::Frame { length: PEAK, reading }
     }
 }

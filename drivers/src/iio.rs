@@ -80,7 +80,8 @@ impl Blocking for Iio {
         hands.monitor.seen();
         if let Some(ticket) = self.measuring {
             let ambient_mdeg = self.temperature("ambient").ok();
-            let frame = Temperature { object_mdeg, ambient_mdeg, reference_mdeg: None, body_grade: self.body_grade };
+            let frame =
+                Temperature { object_mdeg, ambient_mdeg, reference_mdeg: None, body_grade: self.body_grade };
             hands.report(Report::Temperature { ticket, frame });
         }
         Ok(())

@@ -104,7 +104,15 @@ impl Mlx90640 {
     }
 
     fn reached(reach: Open) -> Self {
-        Self { reach, words: None, pixels: vec![0.0; PIXELS], halves: 0, silent: 0, measuring: None, black_body: None }
+        Self {
+            reach,
+            words: None,
+            pixels: vec![0.0; PIXELS],
+            halves: 0,
+            silent: 0,
+            measuring: None,
+            black_body: None,
+        }
     }
 
     /// Takes a half of a picture, if there is a new one. Gives the warmest place when both halves are fresh.

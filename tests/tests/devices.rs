@@ -124,6 +124,23 @@ fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again
 }
 
 #[test]
+fn a_reader_gets_another_speed_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let _scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let _relay = RelaySim::new(&at("relay"), |_| {}).unwrap();
+    let raised = kakou(&["devices", "speed", &shown(&at("scanner")), "--save"]);
+    assert!(raised.status.success() && said(&raised).contains("baud = 115200"), "{raised:?}");
+    let why = |args: &[&str]| {
+        let refused = kakou(&[&["devices", "speed"], args].concat());
+        assert!(!refused.status.success());
+        String::from_utf8_lossy(&refused.stderr).into_owned()
+    };
+    assert!(why(&[&shown(&at("relay"))]).contains("nothing was changed"));
+    assert!(why(&[&shown(&at("scanner")), "--to", "12345"]).contains("it has [9600"));
+}
+
+#[test]
 fn the_doctor_names_what_is_wrong_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

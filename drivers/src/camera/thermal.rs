@@ -81,7 +81,11 @@ mod tests {
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         let seen = lepton(&frame(&bytes, 160, 120), Some([10, 10])).unwrap();
         assert_eq!((seen.object_mdeg, seen.reference_mdeg), (36_500, Some(37_900)));
-        assert_eq!(lepton(&frame(&bytes, 160, 120), Some([0, 0])).unwrap().reference_mdeg, None, "at the border");
+        assert_eq!(
+            lepton(&frame(&bytes, 160, 120), Some([0, 0])).unwrap().reference_mdeg,
+            None,
+            "at the border"
+        );
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl AnswerSim {
         let mut zones = std::collections::BTreeMap::from([([0, 0], 0xd4_u8), ([0, 3], 0x03)]);
         Self::new(link, move |heard| {
             let start = heard.windows(2).position(|w| w == [0x7e, 0x00])?;
-            let command = heard.get(start..start + 9)?;
+            let whole = 8 + usize::from(*heard.get(start + 3)?);
+            let command = heard.get(start..start + whole)?;
             let (kind, zone, data) = (command[2], [command[4], command[5]], command[6]);
             let value = match kind {
                 0x07 => zones.get(&zone).copied().unwrap_or(0),
@@ -46,7 +47,7 @@ impl AnswerSim {
                     0
                 }
             };
-            Some((start + 9, gm65::answer(value)))
+            Some((start + whole, gm65::answer(value)))
         })
     }
 

@@ -32,6 +32,17 @@ pub struct BlackBody {
     pub max_drift_mdeg: i32,
 }
 
+/// What a black body says of a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// It reads what it should, or there is nothing to compare with.
+    Good,
+    /// It is off by so many thousandths of a degree.
+    Drifted(i32),
+    /// It does not see the body.
+    Unseen,
+}
+
 /// The settings of a temperature step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Screening {
@@ -82,11 +93,14 @@ impl State {
 }
 
 impl Screening {
-    /// How far the sensor is off at its black body, if that is too far; `Err` if it does not see the body at all.
-    pub fn drift(&self, frame: &Temperature) -> Result<Option<i32>, ()> {
-        let Some(body) = self.black_body else { return Ok(None) };
-        let drift = frame.reference_mdeg.ok_or(())? - body.mdeg;
-        Ok((drift.abs() > body.max_drift_mdeg).then_some(drift))
+    /// What the black body says of the sensor.
+    pub fn reference(&self, frame: &Temperature) -> Reference {
+        let Some(body) = self.black_body else { return Reference::Good };
+        match frame.reference_mdeg.map(|seen| seen - body.mdeg) {
+            None => Reference::Unseen,
+            Some(drift) if drift.abs() > body.max_drift_mdeg => Reference::Drifted(drift),
+            Some(_) => Reference::Good,
+        }
     }
 
     /// The steady median of the latest frames, corrected where there is a correction, if they allow one.
@@ -161,10 +175,10 @@ mod tests {
     fn a_sensor_that_drifts_or_has_lost_its_black_body_is_known() {
         let watched = Screening { black_body: Some(BlackBody { mdeg: 37_000, max_drift_mdeg: 300 }), ..S };
         let at = |reference_mdeg| Temperature { reference_mdeg, ..frames(&[36_500])[0].clone() };
-        assert_eq!(watched.drift(&at(Some(37_300))), Ok(None));
-        assert_eq!(watched.drift(&at(Some(36_600))), Ok(Some(-400)));
-        assert_eq!(watched.drift(&at(None)), Err(()));
-        assert_eq!(S.drift(&at(None)), Ok(None));
+        assert_eq!(watched.reference(&at(Some(37_300))), Reference::Good);
+        assert_eq!(watched.reference(&at(Some(36_600))), Reference::Drifted(-400));
+        assert_eq!(watched.reference(&at(None)), Reference::Unseen);
+        assert_eq!(S.reference(&at(None)), Reference::Good);
     }
 
     #[test]

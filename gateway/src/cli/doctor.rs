@@ -51,10 +51,11 @@ fn page(findings: &[Finding]) -> String {
     }
     let count = |s| findings.iter().filter(|f| f.severity == s).count();
     let (wrong, warnings) = (count(Severity::Wrong), count(Severity::Warning));
+    let words = if warnings == 1 { "warning" } else { "warnings" };
     out.push_str(&match (wrong, warnings) {
         (0, 0) => "\nEverything is right.\n".into(),
-        (0, n) => format!("\nIt works. {n} warnings.\n"),
-        (n, m) => format!("\n{n} wrong, {m} warnings. Begin with the first that is wrong.\n"),
+        (0, n) => format!("\nIt works. {n} {words}.\n"),
+        (n, m) => format!("\n{n} wrong, {m} {words}. Begin with the first that is wrong.\n"),
     });
     out
 }

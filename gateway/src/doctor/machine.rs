@@ -46,7 +46,8 @@ fn modem_manager() -> Finding {
 fn disk(data: &Path, reserve: u64) -> Finding {
     let what = "disk";
     // The folder may still have to be made: its nearest parent says how much room there is.
-    let here = |p: &Path| if p.as_os_str().is_empty() { Path::new(".").to_path_buf() } else { p.to_path_buf() };
+    let here =
+        |p: &Path| if p.as_os_str().is_empty() { Path::new(".").to_path_buf() } else { p.to_path_buf() };
     let Some(there) = data.ancestors().map(here).find(|p| p.exists()) else {
         return Finding::wrong(what, format!("{} is nowhere", data.display()), "make the data folder");
     };

@@ -37,7 +37,7 @@ struct Arguments {
 }
 
 /// Visits a second at one lane.
-const RATE: f64 = 2.0;
+const RATE: u64 = 2;
 /// The lane that is alone has as many visits a second as all together, so that both runs have as many to count.
 const P99_BAR: f64 = 1.5;
 const TEMPERATURE: &str = "[[step]]\nkind = \"temperature\"\ndevice = \"thermometer\"\nhigh_mdeg = 37300\n\
@@ -64,7 +64,7 @@ struct Many {
     thermometers: usize,
     cameras: usize,
     /// Visits a second at each lane.
-    rate: f64,
+    rate: u64,
 }
 
 fn pause(ms: u64) {
@@ -134,7 +134,7 @@ fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
         std::fs::create_dir_all(folder.path().join(format!("ports/look-{n}")))?;
     }
     // The cards are made before: signing is not what is measured.
-    let visits = (time.as_secs_f64() * many.rate) as u64;
+    let visits = time.as_secs() * many.rate;
     let cards: Vec<Vec<String>> = (0..many.scanners)
         .map(|lane| {
             let card =
@@ -151,7 +151,7 @@ fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
                 threads.spawn(move || {
                     for (at, card) in cards.iter().enumerate() {
                         // Lanes are not in step.
-                        let due = (at as f64 + n as f64 / 17.0 % 1.0) / many.rate;
+                        let due = (at as f64 + n as f64 / 17.0 % 1.0) / many.rate as f64;
                         pause_until(begun, due);
                         if scanner.scan(card).is_err() {
                             return;
@@ -198,7 +198,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let time = Duration::from_secs(a.seconds);
     say(begun, "one lane");
-    let rate = RATE * a.scanners as f64;
+    let rate = RATE * a.scanners as u64;
     let alone = one(Many { scanners: 1, thermometers: 0, cameras: 0, rate }, time)?;
     say(begun, "all lanes");
     let many = Many { scanners: a.scanners, thermometers: a.thermometers, cameras: a.cameras, rate: RATE };
@@ -220,7 +220,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     if ratio > P99_BAR {
         short.push(format!("p99 of all lanes is {ratio:.2} times that of one, at most {P99_BAR}"));
     }
-    let expected = (a.seconds as f64 * RATE) as u64 * a.scanners as u64;
+    let expected = a.seconds * RATE * a.scanners as u64;
     if all.pulses < expected * 9 / 10 {
         short.push(format!("{} barriers opened, {expected} cards were shown", all.pulses));
     }

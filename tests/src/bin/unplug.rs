@@ -177,7 +177,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let mut short = Vec::new();
     // Everything is there: each lane must admit somebody again.
     let mut admitted = 0;
-    for lane in 0..LANES.len() {
+    for (lane, name) in LANES.iter().enumerate() {
         let before = pulses.load(Ordering::Acquire);
         let open = wait::try_until(SETTLE, || {
             scanned += 1;
@@ -190,7 +190,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         });
         match open {
             Some(()) => admitted += 1,
-            None => short.push(format!("lane {} is stuck", LANES[lane])),
+            None => short.push(format!("lane {name} is stuck")),
         }
     }
     let events = gateway.events("transaction");

@@ -116,7 +116,20 @@ struct StepFile {
 /// The fields that each kind takes beside the common ones.
 const KIND_FIELDS: [(&str, &[&str]); 10] = [
     ("scan", &["device", "accepts"]),
-    ("temperature", &["device", "high_mdeg", "low_mdeg", "frames", "spread_mdeg", "correction", "black_body", "tries", "wait_s"]),
+    (
+        "temperature",
+        &[
+            "device",
+            "high_mdeg",
+            "low_mdeg",
+            "frames",
+            "spread_mdeg",
+            "correction",
+            "black_body",
+            "tries",
+            "wait_s",
+        ],
+    ),
     ("verify", &["lists", "test_age_from"]),
     ("decide", &["rules", "last"]),
     ("actuate", &["device", "pulse_ms"]),

@@ -132,7 +132,12 @@ impl Gate {
         let ticket = ticket(step, &Command::Measure).expect("the thermometer was asked");
         let mut last = Step::default();
         for _ in 0..5 {
-            let frame = Temperature { object_mdeg: mdeg, ambient_mdeg: Some(21_000), reference_mdeg: None, body_grade: true };
+            let frame = Temperature {
+                object_mdeg: mdeg,
+                ambient_mdeg: Some(21_000),
+                reference_mdeg: None,
+                body_grade: true,
+            };
             last = self.device("thermometer", Report::Temperature { ticket, frame });
         }
         last

@@ -21,10 +21,20 @@ pub async fn ask(port: &Path) -> Result<Option<&'static Probe>, String> {
 }
 
 async fn try_one(port: &Path, probe: &Probe) -> std::io::Result<bool> {
-    let mut stream = tokio_serial::new(port.to_string_lossy(), probe.baud).open_native_async()?;
+    answered(port, probe.baud, &(probe.ask)(), probe.is_answer).await
+}
+
+/// Whether a question at a port is answered.
+pub async fn answered(
+    port: &Path,
+    baud: u32,
+    question: &[u8],
+    is_answer: impl Fn(&[u8]) -> bool,
+) -> std::io::Result<bool> {
+    let mut stream = tokio_serial::new(port.to_string_lossy(), baud).open_native_async()?;
     tokio::time::sleep(REST).await;
     stream.clear(ClearBuffer::All)?;
-    stream.write_all(&(probe.ask)()).await?;
+    stream.write_all(question).await?;
     let until = Instant::now() + Duration::from_millis(PROBE_MS);
     let (mut answer, mut chunk) = (Vec::new(), [0; 512]);
     while answer.len() < PROBE_BYTES {
@@ -33,9 +43,9 @@ async fn try_one(port: &Path, probe: &Probe) -> std::io::Result<bool> {
             Ok(Ok(n)) => answer.extend_from_slice(&chunk[..n]),
             Ok(Err(e)) => return Err(e),
         }
-        if (probe.is_answer)(&answer) {
+        if is_answer(&answer) {
             return Ok(true);
         }
     }
-    Ok((probe.is_answer)(&answer))
+    Ok(is_answer(&answer))
 }

@@ -5,6 +5,7 @@ mod fragment;
 mod list;
 mod replay;
 mod simulate;
+mod speed;
 mod watch;
 
 use clap::Subcommand;
@@ -40,6 +41,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Plays a recording (`record = "FILE"` in a device's port) to a driver and shows what it makes of it.
     Replay(replay::Arguments),
+    /// Raises the speed of a GM65 reader, and keeps it if asked to.
+    Speed(speed::Arguments),
     /// Attaches simulated devices to try these commands with, until Ctrl-C.
     Simulate(simulate::Arguments),
     /// Lists the drivers.
@@ -52,6 +55,7 @@ pub fn run(a: Arguments) -> ExitCode {
         None => list::run(&a.ports, a.ask, a.write.as_deref(), a.json),
         Some(Command::Watch(w)) => watch::run(&w),
         Some(Command::Replay(r)) => replay::run(&r),
+        Some(Command::Speed(s)) => speed::run(&s),
         Some(Command::Simulate(s)) => simulate::run(&s),
         Some(Command::Drivers) => {
             println!("{:<16} for", "driver");

@@ -6,7 +6,7 @@ use super::{Cx, Flow, Stimulus};
 use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::reading::{Command, NoData, Report};
-use crate::screening::{Screening, State};
+use crate::screening::{Reference, Screening, State};
 use serde_json::json;
 
 /// The most frames that one measurement keeps.
@@ -59,19 +59,18 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, limits: &Limits<'_>) -> Flow {
                 cx.visit.measuring.frames.remove(0);
             }
             cx.visit.measuring.frames.push(frame.clone());
-            match (screening.drift(frame), screening.settle(&cx.visit.measuring.frames)) {
-                (_, None) => Flow::Wait,
-                (Ok(None), Some((mdeg, state))) => taken(cx, Some(mdeg), state, limits),
-                // What a sensor reads that is wrong where the truth is known counts nowhere.
-                (drift, Some(_)) => {
-                    let drift_mdeg = drift.ok().flatten();
-                    let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": Code::X_DEVICE,
-                        "drift_mdeg": drift_mdeg });
-                    cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
-                    cx.out.count("thermometer_drift_total");
-                    taken(cx, None, State::Fault, limits)
-                }
-            }
+            let Some((mdeg, state)) = screening.settle(&cx.visit.measuring.frames) else { return Flow::Wait };
+            let drift_mdeg = match screening.reference(frame) {
+                Reference::Good => return taken(cx, Some(mdeg), state, limits),
+                Reference::Drifted(mdeg) => Some(mdeg),
+                Reference::Unseen => None,
+            };
+            // What a sensor reads that is wrong where the truth is known counts nowhere.
+            let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": Code::X_DEVICE,
+                "drift_mdeg": drift_mdeg });
+            cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
+            cx.out.count("thermometer_drift_total");
+            taken(cx, None, State::Fault, limits)
         }
         Stimulus::Report(Report::NoData { ticket, why }) if Some(*ticket) == cx.visit.measuring.ticket => {
             let state = match why {
