@@ -18,6 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests that wait for the device; more are refused at once.
 const WAITING: usize = 8;
+/// What is said of a panic.
+const FAILED: &str = "its driver failed; it is started anew";
+/// A device that hangs in the kernel does not keep the gateway from ending for longer than this.
+const END: Duration = Duration::from_secs(3);
 /// A device that is away is looked for at least this often between two plugs.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,6 +70,19 @@ impl Hands {
     /// A request has no answer.
     pub fn no_data(&self, ticket: Ticket, why: NoData) {
         self.report(Report::NoData { ticket, why });
+    }
+    /// Takes up a request to a thermometer: who measures, from now on.
+    pub fn measuring(&self, errand: Option<Errand>, who: &mut Option<Ticket>) {
+        let Some(Errand { ticket, command, .. }) = errand else { return };
+        match command {
+            Command::Measure => *who = Some(ticket),
+            Command::Stop => *who = None,
+            Command::Pulse { .. }
+            | Command::Capture { .. }
+            | Command::Print { .. }
+            | Command::Read { .. }
+            | Command::Signal { .. } => self.no_data(ticket, NoData::Fault),
+        }
     }
     /// A pulse was given to its relay so long after what led to it.
     pub fn pulsed(&self, since: Instant) {
@@ -120,12 +137,19 @@ pub async fn run(
         }
     }
     drop(errands);
-    drop(tokio::task::spawn_blocking(move || thread.join()).await);
+    let until = Instant::now() + END;
+    while !thread.is_finished() {
+        if Instant::now() >= until {
+            log::warn!(device = device.as_str(); "the device hangs; its thread is left behind");
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    drop(thread.join());
 }
 
 fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(Trouble::Fault("its driver failed; it is started anew".into())))
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Trouble::Fault(FAILED.into())))
 }
 
 /// The thread.
@@ -163,7 +187,12 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, be
             match inbox.recv_timeout(left.min(LOOK)) {
                 Ok(Errand { command: Command::Stop, .. }) => {}
                 Ok(errand) => hands.no_data(errand.ticket, NoData::NotPresent),
-                Err(RecvTimeoutError::Timeout) if left.is_zero() || bell.rung() != rung => break,
+                Err(RecvTimeoutError::Timeout) if bell.rung() != rung => {
+                    // The kernel's word comes before udev has set the owner: what fails now is tried again soon.
+                    retry = RETRY_MIN;
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -179,6 +208,14 @@ fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<Errand>) -> Re
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        guarded(|| work.turn(errand, hands))?;
+        let ticket = errand.as_ref().map(|e| e.ticket);
+        let done = catch_unwind(AssertUnwindSafe(|| work.turn(errand, hands)));
+        match done {
+            Ok(done) => done?,
+            Err(_) => {
+                ticket.into_iter().for_each(|ticket| hands.no_data(ticket, NoData::Fault));
+                return Err(Trouble::Fault(FAILED.into()));
+            }
+        }
     }
 }

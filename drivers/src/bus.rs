@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 
 /// After a time-out nobody asks for so long.
 pub const QUARANTINE_MS: Ms = 100;
+/// Between two frames the line is silent for three and a half characters, 4 ms at 9600 baud: else a device takes both
+/// for one (Modbus over Serial Line 1.02, 2.5.1.1).
+pub const SILENCE_MS: Ms = 5;
 /// Requests that may wait for the line.
 pub const WAITING: usize = 32;
 
@@ -85,7 +88,9 @@ impl Bus {
         match who {
             Some(who) => {
                 self.with(who, out, |c, out| c.bytes(now, bytes, out));
-                self.go_on(now, out);
+                if self.shared() && self.owner.is_none() {
+                    self.quiet_until = self.quiet_until.max(now + SILENCE_MS);
+                }
             }
             None => out.push((0, Out::Error("bytes on the line that nobody asked for"))),
         }
@@ -101,8 +106,14 @@ impl Bus {
         out: &mut Vec<(usize, Out)>,
     ) {
         // Who has the line may be told to stop.
-        if self.free(now) || (self.owner == Some(who) && matches!(command, Command::Stop)) {
+        let had = self.owner == Some(who);
+        if self.free(now) || (had && matches!(command, Command::Stop)) {
             self.with(who, out, |c, out| c.command(now, ticket, command, out));
+            if had && self.owner.is_none() {
+                // Its answer is still on the way, and is nobody's any more.
+                out.push((who, Out::Flush));
+                self.quiet_until = now + QUARANTINE_MS;
+            }
         } else if self.waiting.len() < WAITING {
             self.waiting.push_back(Wait::Ask(who, ticket, command.clone()));
         } else {
@@ -173,8 +184,9 @@ mod tests {
         let mut bus = Bus::new(vec![relay(1), relay(2)]);
         let mut out = Vec::new();
         bus.opened(0, &mut out);
-        for address in [1, 2] {
-            bus.bytes(1, &framed(&[address, 1, 1, 0]), &mut out);
+        for (now, address) in [(1, 1), (10, 2)] {
+            bus.wake(now, &mut out);
+            bus.bytes(now, &framed(&[address, 1, 1, 0]), &mut out);
         }
         assert_eq!(out.iter().filter(|(_, o)| *o == Out::Report(Report::Link { ready: true })).count(), 2);
         bus
@@ -187,12 +199,15 @@ mod tests {
     #[test]
     fn one_question_is_on_the_line_at_a_time() {
         let (mut bus, mut out) = (bus(), Vec::new());
-        bus.command(10, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
-        bus.command(10, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
         assert_eq!(writes(&out), [framed(&[1, 5, 2, 0, 0, 7])]);
-        bus.bytes(20, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        bus.bytes(30, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        assert_eq!(writes(&out).len(), 1, "the line is silent between two frames");
+        assert_eq!(bus.deadline(), Some(30 + SILENCE_MS));
+        bus.wake(30 + SILENCE_MS, &mut out);
         assert_eq!(writes(&out).last(), Some(&framed(&[2, 5, 2, 0, 0, 7])));
-        bus.bytes(30, &framed(&[2, 5, 2, 0, 0, 7]), &mut out);
+        bus.bytes(40, &framed(&[2, 5, 2, 0, 0, 7]), &mut out);
         for ticket in [Ticket(1), Ticket(2)] {
             assert!(out.iter().any(|(_, o)| *o == Out::Report(Report::Done { ticket })));
         }
@@ -201,17 +216,17 @@ mod tests {
     #[test]
     fn a_late_answer_of_one_never_answers_the_other() {
         let (mut bus, mut out) = (bus(), Vec::new());
-        bus.command(10, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
-        bus.command(10, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
-        bus.wake(10 + ANSWER_MS, &mut out);
-        bus.wake(10 + 2 * ANSWER_MS, &mut out);
+        bus.command(20, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
+        bus.wake(20 + ANSWER_MS, &mut out);
+        bus.wake(20 + 2 * ANSWER_MS, &mut out);
         let asked = writes(&out).len();
         // The line rests: the first board's answer comes now and is nobody's.
-        bus.bytes(20 + 2 * ANSWER_MS, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        bus.bytes(30 + 2 * ANSWER_MS, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
         assert_eq!(writes(&out).len(), asked);
         assert!(!out.iter().any(|(_, o)| matches!(o, Out::Report(Report::Done { .. }))));
         let again = bus.deadline().unwrap();
-        assert!(again >= 10 + 2 * ANSWER_MS + QUARANTINE_MS);
+        assert!(again >= 20 + 2 * ANSWER_MS + QUARANTINE_MS);
         bus.wake(again, &mut out);
         bus.bytes(again + 5, &framed(&[2, 5, 2, 0, 0, 7]), &mut out);
         assert!(out.iter().any(|(w, o)| *w == 1 && *o == Out::Report(Report::Done { ticket: Ticket(2) })));
@@ -220,8 +235,8 @@ mod tests {
     #[test]
     fn a_lost_line_leaves_no_request_behind() {
         let (mut bus, mut out) = (bus(), Vec::new());
-        bus.command(10, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
-        bus.command(10, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
         assert_eq!(bus.lost(), [(0, Ticket(1)), (1, Ticket(2))]);
     }
 }

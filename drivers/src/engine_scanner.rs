@@ -14,6 +14,8 @@ pub const ANSWER_MS: Ms = 500;
 const TRIES: u32 = 3;
 /// After an engine did not answer it is set up again.
 const AGAIN_MS: Ms = 5_000;
+/// A reader that waits to be told ends after about five seconds by itself: it is told again before.
+const TOLD_AGAIN_MS: Ms = 4_000;
 /// Some engines lose a command that comes too soon after another.
 const BETWEEN_MS: Ms = 50;
 
@@ -64,13 +66,15 @@ pub struct EngineScanner<E> {
     stage: Stage,
     held: Vec<u8>,
     ready: Option<bool>,
+    /// When it is told to read, as long as it is to: readers end by themselves after a code or a while.
+    told_at: Option<Ms>,
 }
 
 impl<E: Engine> EngineScanner<E> {
     /// For an engine whose codes end so.
     pub fn new(engine: E, terminator: Terminator) -> Self {
         let text = LineScanner::new(terminator);
-        Self { engine, text, stage: Stage::Reading, held: Vec::new(), ready: None }
+        Self { engine, text, stage: Stage::Reading, held: Vec::new(), ready: None, told_at: None }
     }
 
     fn ask(&mut self, now: Ms, step: usize, tries: u32, out: &mut Vec<Out>) {
@@ -83,6 +87,16 @@ impl<E: Engine> EngineScanner<E> {
                 self.stage = Stage::Reading;
                 self.link(true, out);
             }
+        }
+    }
+
+    /// Tells it to read, if it is time to and nothing else is asked.
+    fn tell(&mut self, now: Ms, out: &mut Vec<Out>) {
+        let due = matches!(self.stage, Stage::Reading) && self.told_at.is_some_and(|at| at <= now);
+        if let (true, Some(bytes)) = (due, self.engine.read(true)) {
+            out.push(Out::Write(bytes));
+            self.stage = Stage::Told { until: now + ANSWER_MS };
+            self.told_at = Some(now + TOLD_AGAIN_MS);
         }
     }
 
@@ -127,8 +141,14 @@ impl<E: Engine> EngineScanner<E> {
         }
         self.held.drain(..at);
         if !text.is_empty() {
+            let before = out.len();
             self.text.bytes(now, &text, out);
+            let read = out[before..].iter().any(|o| matches!(o, Out::Report(Report::Scan { .. })));
+            if read && self.told_at.is_some() {
+                self.told_at = Some(now + BETWEEN_MS);
+            }
         }
+        self.tell(now, out);
     }
 }
 
@@ -148,23 +168,22 @@ impl<E: Engine> Codec for EngineScanner<E> {
     }
 
     fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
-        let told = if let Command::Read { on } = command { self.engine.read(*on) } else { None };
-        match (told, &self.stage) {
-            (Some(bytes), Stage::Reading | Stage::Told { .. }) => {
-                out.push(Out::Write(bytes));
-                self.stage = Stage::Told { until: now + ANSWER_MS };
-            }
-            // It is being set up: the vehicle will still be there.
-            (Some(_), Stage::Pause { .. } | Stage::Asked { .. }) => {
-                out.push(Out::Error("not ready to read yet"))
-            }
-            (None, _) => self.text.command(now, ticket, command, out),
+        let Command::Read { on } = command else { return self.text.command(now, ticket, command, out) };
+        if self.engine.read(true).is_none() {
+            return;
+        }
+        self.told_at = on.then_some(now);
+        self.tell(now, out);
+        let free = matches!(self.stage, Stage::Reading | Stage::Told { .. });
+        if let (false, true, Some(bytes)) = (on, free, self.engine.read(false)) {
+            out.push(Out::Write(bytes));
+            self.stage = Stage::Told { until: now + ANSWER_MS };
         }
     }
 
     fn deadline(&self) -> Option<Ms> {
         let own = match &self.stage {
-            Stage::Reading => None,
+            Stage::Reading => self.told_at,
             Stage::Pause { until, .. } | Stage::Asked { until, .. } | Stage::Told { until } => Some(*until),
         };
         [own, self.text.deadline()].into_iter().flatten().min()
@@ -193,6 +212,7 @@ impl<E: Engine> Codec for EngineScanner<E> {
             Stage::Reading | Stage::Pause { .. } | Stage::Asked { .. } | Stage::Told { .. } => {}
         }
         self.text.wake(now, out);
+        self.tell(now, out);
     }
 
     fn lost(&mut self) -> Option<Ticket> {

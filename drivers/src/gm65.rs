@@ -223,6 +223,20 @@ mod tests {
         s.bytes(now + 5, &[answer(0), b"KP1:AB\r".to_vec()].concat(), &mut out);
         let scans: Vec<_> = out.iter().filter(|o| matches!(o, Out::Report(Report::Scan { .. }))).collect();
         assert_eq!(scans, [&Out::Report(Report::Scan { bytes: b"KP1:AB".to_vec() })]);
+        // The vehicle still stands there: it reads the next code as well, until the loop says otherwise.
+        out.clear();
+        s.wake(now + 60, &mut out);
+        assert_eq!(written(&out).len(), 1);
+        s.bytes(now + 70, &answer(0), &mut out);
+        s.command(
+            now + 80,
+            kakou_core::reading::Ticket::NOBODY,
+            &kakou_core::reading::Command::Read { on: false },
+            &mut out,
+        );
+        out.clear();
+        s.wake(now + 60_000, &mut out);
+        assert_eq!(written(&out).len(), 0);
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub struct Gpio {
     active_low: bool,
     purpose: Use,
     request: Option<Request>,
-    /// When lines go back, and who waits for it.
-    back: Vec<(u32, Instant, Option<Ticket>)>,
+    /// When lines go back.
+    back: Vec<(u32, Instant)>,
     active: Option<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Gpio {
         for (place, time) in [Some((lamp, shown)), buzzer].into_iter().flatten() {
             if let Some(line) = self.lines.get(place).copied() {
                 self.set(line, true)?;
-                self.back.push((line, now + time, None));
+                self.back.push((line, now + time));
             }
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Blocking for Gpio {
     }
 
     fn pace(&self) -> Duration {
-        let next = self.back.iter().map(|(_, at, _)| at.saturating_duration_since(Instant::now())).min();
+        let next = self.back.iter().map(|(_, at)| at.saturating_duration_since(Instant::now())).min();
         next.unwrap_or(LOOK).min(LOOK)
     }
 
@@ -126,10 +126,15 @@ impl Blocking for Gpio {
             match (self.purpose, command) {
                 (Use::Relay, Command::Pulse { ms }) => {
                     let Some(&line) = self.lines.first() else { return Ok(()) };
-                    self.set(line, true)?;
+                    if let Err(trouble) = self.set(line, true) {
+                        hands.no_data(ticket, NoData::Fault);
+                        return Err(trouble);
+                    }
                     hands.pulsed(since);
+                    // Closed is done: what follows is the door's, as with a board that times itself.
+                    hands.report(Report::Done { ticket });
                     let time = Duration::from_millis(ms.into()).min(MAX_PULSE);
-                    self.back.push((line, Instant::now() + time, Some(ticket)));
+                    self.back.push((line, Instant::now() + time));
                 }
                 (Use::Signal, Command::Signal { outcome, ms }) => self.signal(outcome, ms)?,
                 (_, Command::Stop | Command::Read { .. }) => {}
@@ -137,14 +142,11 @@ impl Blocking for Gpio {
             }
         }
         let now = Instant::now();
-        let due: Vec<_> = self.back.extract_if(.., |(_, at, _)| *at <= now).collect();
-        for (line, _, ticket) in due {
+        let due: Vec<_> = self.back.extract_if(.., |(_, at)| *at <= now).collect();
+        for (line, _) in due {
             // A later pulse of the same line keeps it closed.
-            if !self.back.iter().any(|(other, _, _)| *other == line) {
+            if !self.back.iter().any(|(other, _)| *other == line) {
                 self.set(line, false)?;
-            }
-            if let Some(ticket) = ticket {
-                hands.report(Report::Done { ticket });
             }
         }
         let Some(request) = &self.request else { return Ok(()) };
@@ -170,6 +172,7 @@ impl Blocking for Gpio {
             }
         }
         self.request = None;
-        self.back.drain(..).filter_map(|(_, _, ticket)| ticket).collect()
+        self.back.clear();
+        Vec::new()
     }
 }

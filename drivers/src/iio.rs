@@ -5,7 +5,7 @@
 
 use crate::Errand;
 use crate::blocking::{Blocking, Hands, Trouble};
-use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
+use kakou_core::reading::{Report, Temperature, Ticket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,17 +65,7 @@ impl Blocking for Iio {
     }
 
     fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        if let Some(Errand { ticket, command, .. }) = errand {
-            match command {
-                Command::Measure => self.measuring = Some(ticket),
-                Command::Stop => self.measuring = None,
-                Command::Pulse { .. }
-                | Command::Capture { .. }
-                | Command::Print { .. }
-                | Command::Read { .. }
-                | Command::Signal { .. } => hands.no_data(ticket, NoData::Fault),
-            }
-        }
+        hands.measuring(errand, &mut self.measuring);
         let object_mdeg = self.temperature("object")?;
         hands.monitor.seen();
         if let Some(ticket) = self.measuring {

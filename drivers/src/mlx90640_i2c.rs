@@ -10,7 +10,7 @@ use crate::gy_mcu90640::{COLUMNS, Field, Place, ROWS};
 use crate::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
 use i2cdev::core::{I2CMessage, I2CTransfer};
 use i2cdev::linux::{LinuxI2CBus, LinuxI2CError, LinuxI2CMessage};
-use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
+use kakou_core::reading::{Report, Temperature, Ticket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -136,6 +136,11 @@ impl Mlx90640 {
         let page = SubPage { ram, control: control[0], half: usize::from(status[0] & 1) };
         let ambient = calibration.ambient(&page);
         calibration.temperatures(&page, SKIN, &mut self.pixels);
+        for &broken in calibration.broken() {
+            // A broken pixel is what its neighbours are.
+            let beside = if broken % COLUMNS == 0 { broken + 1 } else { broken - 1 };
+            self.pixels[broken] = self.pixels[beside];
+        }
         self.halves += 1;
         if self.halves <= WARM_UP {
             return Ok(None);
@@ -169,17 +174,7 @@ impl Blocking for Mlx90640 {
     }
 
     fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        if let Some(Errand { ticket, command, .. }) = errand {
-            match command {
-                Command::Measure => self.measuring = Some(ticket),
-                Command::Stop => self.measuring = None,
-                Command::Pulse { .. }
-                | Command::Capture { .. }
-                | Command::Print { .. }
-                | Command::Read { .. }
-                | Command::Signal { .. } => hands.no_data(ticket, NoData::Fault),
-            }
-        }
+        hands.measuring(errand, &mut self.measuring);
         if let Some(frame) = self.take()? {
             hands.monitor.seen();
             if let Some(ticket) = self.measuring {

@@ -81,7 +81,7 @@ pub struct ModbusRelay {
     queue: Option<(Ticket, u32)>,
     poll_at: Ms,
     unanswered: u32,
-    ready: bool,
+    ready: Option<bool>,
 }
 
 impl ModbusRelay {
@@ -96,7 +96,7 @@ impl ModbusRelay {
             queue: None,
             poll_at: 0,
             unanswered: 0,
-            ready: false,
+            ready: None,
         }
     }
 
@@ -119,8 +119,7 @@ impl ModbusRelay {
     }
 
     fn link(&mut self, ready: bool, out: &mut Vec<Out>) {
-        if self.ready != ready {
-            self.ready = ready;
+        if self.ready.replace(ready) != Some(ready) {
             out.push(Out::Report(Report::Link { ready }));
         }
     }
@@ -158,7 +157,7 @@ impl Codec for ModbusRelay {
         self.waiting = None;
         self.queue = None;
         self.unanswered = 0;
-        self.ready = false;
+        self.ready = None;
         self.poll_at = now + POLL_MS;
         self.send(now, Waiting::Poll, out);
     }
@@ -240,7 +239,7 @@ impl Codec for ModbusRelay {
     }
 
     fn lost(&mut self) -> Option<Ticket> {
-        self.ready = false;
+        self.ready = None;
         self.buffer.clear();
         let queued = self.queue.take().map(|(t, _)| t);
         match self.waiting.take() {

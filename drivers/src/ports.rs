@@ -2,6 +2,7 @@
 //! the same device is after the kernel has numbered anew.
 
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// How many folders above a tty its USB device may be.
@@ -151,38 +152,53 @@ impl Kernel {
     }
 
     /// Where a device is that was at `path` before, or that is wanted there. An error says why it is nowhere.
+    ///
+    /// It is looked for elsewhere only when it cannot be mistaken for another: by what it was when it was opened, or
+    /// by a serial number. Several with one number, as cheap adapters have it, are told apart by their plugs.
     pub fn find(&self, path: &Path, wanted: Option<&str>, before: Option<&Usb>) -> Result<PathBuf, String> {
+        let all = self.serial_ports();
+        let there = self.behind(path);
+        let the_same = |usb: &Usb, before: &Usb| {
+            let places: BTreeSet<&str> = all
+                .iter()
+                .filter_map(|n| n.usb.as_ref())
+                .filter(|u| u.identity() == before.identity())
+                .map(|u| u.place.as_str())
+                .collect();
+            usb.same_as(before) && (places.len() < 2 || usb.place == before.place)
+        };
         let right = |usb: &Usb| match (before, wanted) {
-            (Some(before), _) => usb.same_as(before),
+            (Some(before), _) => the_same(usb, before),
             (None, Some(wanted)) => usb.is(wanted),
             (None, None) => true,
         };
-        let there = self.behind(path);
-        if there.as_ref().is_none_or(&right) && path.exists() {
+        let here = match &there {
+            Some(usb) => right(usb),
             // A port of the board or a simulated one has no identity to compare.
-            if there.is_some() || (wanted.is_none() && before.is_none()) {
-                return Ok(path.to_path_buf());
-            }
+            None => wanted.is_none() && before.is_none(),
+        };
+        if here && path.exists() {
+            return Ok(path.to_path_buf());
         }
-        if wanted.is_some() || before.is_some() {
-            let others: Vec<Node> =
-                self.serial_ports().into_iter().filter(|n| n.usb.as_ref().is_some_and(&right)).collect();
-            match others.as_slice() {
-                [one] => return Ok(one.path.clone()),
-                [] => {}
-                many => {
-                    return Err(format!(
-                        "{} ports have this device: give each a serial number or a udev name",
-                        many.len()
-                    ));
-                }
+        let exact = |w: &str| w.splitn(3, ':').nth(2).is_some_and(|serial| !serial.is_empty());
+        let others: Vec<&Node> = if before.is_some() || wanted.is_some_and(exact) {
+            all.iter().filter(|n| n.usb.as_ref().is_some_and(right)).collect()
+        } else {
+            Vec::new()
+        };
+        match (others.as_slice(), &there) {
+            ([one], _) => Ok(one.path.clone()),
+            // A spare of the make that the configuration asks for, at the same name.
+            ([], Some(usb)) if wanted.is_some_and(|w| usb.is(w)) => Ok(path.to_path_buf()),
+            ([], Some(other)) => {
+                Err(format!("another device is at this port: {} ({})", other.identity(), other.product))
             }
+            ([], None) => Err("not plugged in".into()),
+            (many, _) => Err(format!(
+                "{} ports have this device: give each a serial number or a udev name",
+                many.len()
+            )),
         }
-        let shown = |usb: &Usb| format!("{} ({})", usb.identity(), usb.product);
-        Err(match there {
-            Some(other) => format!("another device is at this port: {}", shown(&other)),
-            None => "not plugged in".into(),
-        })
     }
 }
 
@@ -242,7 +258,9 @@ mod tests {
             &[("ttyUSB1", "1eab:0c06", "S1", "1-3"), ("ttyUSB0", "0403:6001", "S2", "1-2")],
         );
         assert_eq!(kernel.find(&port, None, before.as_ref()), Ok(root.join("dev/ttyUSB1")));
-        assert_eq!(kernel.find(&port, Some("1eab:0c06"), None), Ok(root.join("dev/ttyUSB1")));
+        assert_eq!(kernel.find(&port, Some("1eab:0c06:S1"), None), Ok(root.join("dev/ttyUSB1")));
+        // A make alone could be another lane's.
+        assert!(kernel.find(&port, Some("1eab:0c06"), None).unwrap_err().contains("another device"));
         assert!(kernel.find(&port, Some("1eab:0c06:S9"), None).unwrap_err().contains("another device"));
         drop(std::fs::remove_dir_all(root));
     }
@@ -257,9 +275,37 @@ mod tests {
         let turned = [("ttyUSB1", "1a86:7523", "", "1-1"), ("ttyUSB0", "1a86:7523", "", "1-2")];
         let kernel = fake::tree(&root, &turned);
         assert_eq!(kernel.find(&port, None, before.as_ref()), Ok(root.join("dev/ttyUSB1")));
-        assert!(
-            kernel.find(&root.join("dev/gone"), Some("1a86:7523"), None).unwrap_err().contains("2 ports")
+        assert_eq!(
+            kernel.find(&root.join("dev/gone"), Some("1a86:7523"), None),
+            Err("not plugged in".into())
         );
+        drop(std::fs::remove_dir_all(root));
+    }
+
+    #[test]
+    fn adapters_with_one_serial_number_and_spares_are_not_mistaken() {
+        let root = folder("twins");
+        let kernel = fake::tree(
+            &root,
+            &[("ttyUSB0", "10c4:ea60", "0001", "1-1"), ("ttyUSB1", "10c4:ea60", "0001", "1-2")],
+        );
+        let port = root.join("dev/ttyUSB0");
+        let before = kernel.behind(&port);
+        let kernel = fake::tree(
+            &root,
+            &[("ttyUSB1", "10c4:ea60", "0001", "1-1"), ("ttyUSB0", "10c4:ea60", "0001", "1-2")],
+        );
+        assert_eq!(kernel.find(&port, None, before.as_ref()), Ok(root.join("dev/ttyUSB1")));
+        assert!(
+            kernel
+                .find(&root.join("dev/gone"), Some("10c4:ea60:0001"), None)
+                .unwrap_err()
+                .contains("2 ports")
+        );
+        // A spare of the same make, with another number: what the configuration asks for decides.
+        let kernel = fake::tree(&root, &[("ttyUSB0", "10c4:ea60", "0002", "1-1")]);
+        assert_eq!(kernel.find(&port, Some("10c4:ea60"), before.as_ref()), Ok(port.clone()));
+        assert!(kernel.find(&port, None, before.as_ref()).unwrap_err().contains("another device"));
         drop(std::fs::remove_dir_all(root));
     }
 }

@@ -270,6 +270,11 @@ impl Driver {
     pub fn check(&self, o: &Options) -> Result<(), String> {
         match self.make {
             Make::Serial(make) | Make::Shared(make) => make(o).map(drop),
+            Make::Blocking(_) if o.usb.is_some() || o.record.is_some() => {
+                Err("`usb` and `record` are for serial ports; a name from /dev/v4l/by-id or /dev/input/by-id binds a \
+                     device of this kind"
+                    .into())
+            }
             Make::Blocking(make) => {
                 let save: SavePhoto = std::sync::Arc::new(|_| Err(std::io::ErrorKind::Unsupported.into()));
                 make(o, Supplies { save, preview: crate::camera::preview() }).map(drop)

@@ -66,9 +66,9 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
     let mut identity: Option<Usb> = None;
     let mut retry = RETRY_MIN;
     loop {
-        match open(&port.options, &mut identity) {
+        match open_elsewhere(&port.options, &mut identity).await {
             Ok(stream) => {
-                retry = RETRY_MIN;
+                let opened = Instant::now();
                 let about = identity.as_ref().map(|u| u.product.clone()).unwrap_or_default();
                 for member in &port.members {
                     member.monitor.firmware(&about);
@@ -77,6 +77,10 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
                 match serve(&mut port, stream, begun, &cancel).await {
                     End::Stop => return,
                     End::Gone(why) => gone(&mut port, &why),
+                }
+                // One that opens and is gone at once is given more and more time.
+                if opened.elapsed() > RETRY_MAX {
+                    retry = RETRY_MIN;
                 }
             }
             Err((state, why)) => {
@@ -94,7 +98,11 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep_until(until) => break,
-                () = port.bell.next() => break,
+                () = port.bell.next() => {
+                    // The kernel's word comes before udev has set the owner: what fails now is tried again soon.
+                    retry = RETRY_MIN;
+                    break;
+                }
                 command = port.commands.recv() => match command {
                     None => return,
                     Some(Errand { command: Command::Stop, .. }) => {}
@@ -131,6 +139,22 @@ fn report(port: &Port, member: &Member, report: Report, arrived: Instant) {
     }
 }
 
+/// A device that hangs can keep whoever opens it waiting: the engine shares its thread with nobody who waits.
+async fn open_elsewhere(
+    options: &Options,
+    identity: &mut Option<Usb>,
+) -> Result<SerialStream, (State, String)> {
+    let (options, mut known) = (options.clone(), identity.clone());
+    let task = tokio::task::spawn_blocking(move || (open(&options, &mut known), known));
+    match task.await {
+        Ok((opened, known)) => {
+            *identity = known;
+            opened
+        }
+        Err(e) => Err((State::Fault, format!("could not be opened: {e}"))),
+    }
+}
+
 /// Opens the port, wherever its device is now.
 fn open(options: &Options, identity: &mut Option<Usb>) -> Result<SerialStream, (State, String)> {
     let kernel = Kernel::default();
@@ -161,17 +185,17 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
     let mut hand = Hand { out: Vec::new(), arrived: Instant::now(), pulse: false, asked: Vec::new() };
     hand.asked.resize(port.members.len(), None);
     port.bus.opened(now(), &mut hand.out);
-    loop {
+    let end = loop {
         if let Err(why) = carry_out(port, &mut stream, &mut hand, &mut recorder, &now).await {
-            return End::Gone(why);
+            break End::Gone(why);
         }
         hand.pulse = false;
         let deadline = port.bus.deadline().map(|ms| begun + Duration::from_millis(ms));
         tokio::select! {
             biased;
-            () = cancel.cancelled() => return End::Stop,
+            () = cancel.cancelled() => break End::Stop,
             read = stream.read(&mut chunk) => match read {
-                Ok(0) => return End::Gone("hung up".into()),
+                Ok(0) => break End::Gone("hung up".into()),
                 Ok(n) => {
                     hand.arrived = Instant::now();
                     if let Some(r) = &mut recorder {
@@ -179,10 +203,10 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
                     }
                     port.bus.bytes(now(), &chunk[..n], &mut hand.out);
                 }
-                Err(e) => return End::Gone(e.to_string()),
+                Err(e) => break End::Gone(e.to_string()),
             },
             command = port.commands.recv() => match command {
-                None => return End::Stop,
+                None => break End::Stop,
                 Some(Errand { device, ticket, command, since }) => {
                     (hand.arrived, hand.pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
                     if let Some(who) = port.members.iter().position(|m| m.device == device) {
@@ -195,7 +219,10 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
                 port.bus.wake(now(), &mut hand.out);
             }
         }
-    }
+    };
+    // Closing waits for what was written and never went out; somebody else waits for it.
+    drop(tokio::task::spawn_blocking(move || drop(stream)));
+    end
 }
 
 /// What is to be done, and what it follows from.

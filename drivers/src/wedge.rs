@@ -7,7 +7,7 @@
 use crate::Errand;
 use crate::blocking::{Blocking, Hands, Trouble};
 use crate::codec::{Codec, Ms, Out};
-use crate::line_scanner::{LineScanner, Terminator};
+use crate::line_scanner::{IDLE_GAP_MS, LineScanner, Terminator};
 use evdev::raw_stream::RawDevice;
 use evdev::{EventSummary, KeyCode, SynchronizationCode};
 use kakou_core::reading::{Report, Ticket};
@@ -15,8 +15,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often the reader is looked at: a code of 240 characters takes it longer to type.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the reader is looked at: the kernel keeps 64 events, six characters of a fast reader.
+const LOOK: Duration = Duration::from_millis(2);
+/// Batches of events in one look, at most.
+const MAX_BATCHES: usize = 64;
 
 /// Characters of the rows of a US keyboard, without and with shift, from the key code of the first.
 const ROWS: [(u16, &str, &str); 5] = [
@@ -64,6 +66,8 @@ pub struct Wedge {
     text: LineScanner,
     begun: Instant,
     dropped: bool,
+    /// When the latest key came.
+    key_at: Ms,
 }
 
 impl Wedge {
@@ -76,6 +80,7 @@ impl Wedge {
             text: LineScanner::new(terminator),
             begun: Instant::now(),
             dropped: false,
+            key_at: 0,
         }
     }
 
@@ -105,27 +110,34 @@ impl Blocking for Wedge {
         let now = self.now();
         let Some(device) = &mut self.device else { return Err(Trouble::Absent("not open".into())) };
         let mut out = Vec::new();
-        match device.fetch_events() {
-            Ok(events) => {
-                for event in events {
-                    let what = event.destructure();
-                    if let EventSummary::Synchronization(_, SynchronizationCode::SYN_DROPPED, _) = what {
-                        hands.monitor.error("keys were lost: the code is dropped");
-                        self.dropped = true;
-                    }
-                    let EventSummary::Key(_, code, value) = what else { continue };
-                    let Some(byte) = self.typed.key(code, value) else { continue };
-                    if self.dropped {
-                        // Up to its end, what is left of a code is no code.
-                        self.dropped = byte != b'\r';
-                        self.text.lost();
-                    } else {
-                        self.text.bytes(now, &[byte], &mut out);
-                    }
+        if self.dropped && now >= self.key_at + IDLE_GAP_MS {
+            // A pause ends what was lost.
+            self.dropped = false;
+        }
+        for _ in 0..MAX_BATCHES {
+            let events = match device.fetch_events() {
+                Ok(events) => events,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return Err(Trouble::Absent(e.to_string())),
+            };
+            for event in events {
+                let what = event.destructure();
+                if let EventSummary::Synchronization(_, SynchronizationCode::SYN_DROPPED, _) = what {
+                    hands.monitor.error("keys were lost: the code is dropped");
+                    (self.dropped, self.key_at) = (true, now);
+                    self.typed = Typed::default();
+                }
+                let EventSummary::Key(_, code, value) = what else { continue };
+                self.key_at = now;
+                let Some(byte) = self.typed.key(code, value) else { continue };
+                if self.dropped {
+                    // Up to its end, what is left of a code is no code.
+                    self.dropped = !matches!(byte, b'\r' | b'\t');
+                    self.text.lost();
+                } else {
+                    self.text.bytes(now, &[byte], &mut out);
                 }
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-            Err(e) => return Err(Trouble::Absent(e.to_string())),
         }
         self.text.wake(now, &mut out);
         for what in out {

@@ -8,7 +8,7 @@ use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
 use kakou_core::lane::action::Role;
 use kakou_core::lane::step::actuate::SIGNAL;
-use kakou_core::profile::{self, DeviceKind, Profile, shipped};
+use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
 use kakou_core::time::parse_instant;
 use kakou_drivers::registry::{self, DRIVERS, Driver, Make, Options};
 use serde::Deserialize;
@@ -376,14 +376,19 @@ fn read_devices(
         options.path = full(&options.path);
         options.record = options.record.as_ref().map(full);
         driver.check(&options).map_err(|why| wrong(at, format!("device `{}`: {why}", d.id)))?;
-        let clash = out.iter().find(|o| {
-            let shared = |d: &Driver| matches!(d.make, Make::Shared(_));
-            o.options.path == options.path
-                && !matches!(driver.make, Make::Blocking(_))
-                && !(shared(driver) && shared(o.driver))
-        });
-        if let Some(other) = clash {
-            return Err(wrong(at, format!("`{}` and `{}` are at the same port", other.id, d.id)));
+        let line = |o: &Options| (o.baud, o.usb.clone(), o.record.clone());
+        let shared = |d: &Driver| matches!(d.make, Make::Shared(_));
+        let blocking = |d: &Driver| matches!(d.make, Make::Blocking(_));
+        let there = out.iter().find(|o| o.options.path == options.path && !blocking(driver));
+        match there {
+            Some(other) if !shared(driver) || !shared(other.driver) => {
+                return Err(wrong(at, format!("`{}` and `{}` are at the same port", other.id, d.id)));
+            }
+            Some(other) if line(&other.options) != line(&options) => {
+                let both = "give both one `baud`, `usb` and `record`";
+                return Err(wrong(at, format!("`{}` and `{}` share a line: {both}", other.id, d.id)));
+            }
+            Some(_) | None => {}
         }
         out.push(DeviceEntry { id: d.id.clone(), driver, options });
     }
@@ -470,14 +475,32 @@ fn check_devices(
             },
         }
     }
+    for step in &profile.steps {
+        let watched =
+            matches!(&step.kind, StepKind::Temperature { screening, .. } if screening.black_body.is_some());
+        let id = step.device.as_ref().and_then(|role| roles.get(role));
+        let sees = id
+            .and_then(|id| devices.iter().find(|d| d.id == *id))
+            .is_none_or(|d| d.options.black_body.is_some());
+        if watched && !sees {
+            return Err(format!(
+                "step `{}` has a black body: its thermometer needs `black_body = [column, row]`",
+                step.id
+            ));
+        }
+    }
     let needed: BTreeSet<&str> = profile.devices().map(|(role, _, _)| role).collect();
     for (role, id) in roles.iter().filter(|(role, _)| !needed.contains(role.as_str())) {
         let device = devices.iter().find(|d| d.id == *id);
         let device =
             device.ok_or_else(|| format!("`{role} = \"{id}\"`: there is no [[device]] with this id"))?;
         let beside = device.driver.kinds.iter().any(|k| k.beside());
-        let signal = role != SIGNAL || device.driver.kinds.contains(&DeviceKind::Signal);
-        if !beside || !signal {
+        let right = match role.as_str() {
+            SIGNAL => device.driver.kinds.contains(&DeviceKind::Signal),
+            LOOP => device.driver.kinds.contains(&DeviceKind::Input),
+            _ => beside,
+        };
+        if !right {
             return Err(format!(
                 "profile `{}` has no use for `{role}`; it needs: {needed:?}, and can have lamps as `{SIGNAL}` \
                  and inputs and scales under any name, a vehicle loop as `{LOOP}`",

@@ -45,6 +45,8 @@ pub struct Known {
     pub health: watch::Receiver<Health>,
     /// Whether it is a camera.
     pub camera: bool,
+    /// Whether it is there to read codes.
+    pub reads_codes: bool,
     /// What it sees, if it is one.
     pub preview: Preview,
 }
@@ -70,7 +72,16 @@ pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>
         let (id, driver) = (entry.id.clone(), entry.driver.name);
         let port = entry.options.path.display().to_string();
         let camera = entry.driver.kinds.contains(&DeviceKind::Camera);
-        known.push(Known { id: id.clone(), driver, port, health, camera, preview: seen.clone() });
+        let reads_codes = entry.options.read_codes;
+        known.push(Known {
+            id: id.clone(),
+            driver,
+            port,
+            health,
+            camera,
+            reads_codes,
+            preview: seen.clone(),
+        });
         let shares = |w: &Waiting| {
             let (first, ..) = &w.devices[0];
             matches!(first.driver.make, Make::Shared(_)) && first.options.path == entry.options.path

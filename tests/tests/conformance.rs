@@ -9,7 +9,7 @@ use kakou_drivers::mlx90640::{Calibration, Scene, SubPage};
 use kakou_drivers::modbus_relay::{Dialect, ModbusRelay, crc16};
 use kakou_drivers::ssi::{self, Ssi};
 use kakou_drivers::thermometer::Thermometer;
-use kakou_drivers::{gm65, newland};
+use kakou_drivers::{gm65, id_card, known, newland};
 use kakou_tests::hcert_case::load;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,26 @@ fn published_modbus_frames_have_our_checksum_and_the_pulse_is_ours() {
     let written =
         out.iter().find_map(|o| if let Out::Write(w) = o { Some(w.clone()) } else { None }).unwrap();
     assert!(frames.contains(&written), "{written:02x?}");
+}
+
+#[test]
+fn published_questions_to_card_readers_and_speeds_of_scanners_are_ours() {
+    let Some(folder) = folder() else { return };
+    // They stand in one line, each in quotes.
+    let text = std::fs::read_to_string(folder.join("devices/frames.txt")).unwrap();
+    let line = text.lines().find(|l| l.contains("--ID reader")).unwrap();
+    for what in [[0x20, 0x01], [0x20, 0x02], [0x30, 0x01]] {
+        let bytes = id_card::question(what);
+        let shown = bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(" ");
+        assert!(line.contains(&shown), "{shown}");
+    }
+    let frames = frames(&folder, "GM65");
+    for ours in [gm65::set_speed(9_600).unwrap(), gm65::save()] {
+        assert!(frames.iter().any(|f| f.starts_with(&ours)), "{ours:02x?}");
+    }
+    let modules = self::frames(&folder, "GY");
+    let asked = known::PROBES.iter().find(|p| p.driver == "haiman-peak").unwrap();
+    assert!(modules.contains(&(asked.ask)()));
 }
 
 #[test]

@@ -322,4 +322,17 @@ fn settings_that_do_not_fit_are_refused_with_what_is_allowed() {
     refuse("{ path = \"b\", dialect = \"morse\" }", "allowed: waveshare, dam");
     let same: PathBuf = folder.path().join("a");
     refuse(&port(&same, ""), "are at the same port");
+    let folder = folder.path();
+    let line = |baud: u32| port(&folder.join("bus"), &format!(", baud = {baud}"));
+    let (_gateway, _) = gateway(
+        folder,
+        "",
+        &[
+            ("scanner", "line-scanner", port(&folder.join("a"), "")),
+            ("barrier", "modbus-relay", line(9600)),
+            ("signal", "modbus-ir", line(19_200)),
+        ],
+    );
+    let checked = kakou(&["doctor", "--config", &shown(&folder.join("kakou.toml")), "--json"]);
+    assert!(said(&checked).contains("give both one `baud`, `usb`"), "{}", said(&checked));
 }

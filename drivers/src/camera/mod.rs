@@ -16,6 +16,7 @@ use crate::gy_mcu90640::Place;
 use crate::{Errand, SavePhoto};
 use frame::Frame;
 use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use still::StillError;
@@ -23,6 +24,8 @@ use watch::{Seen, Watch};
 
 /// Pictures that may be asked for and not taken yet.
 const MAX_WANTED: usize = 8;
+/// So many frames may be torn before a photograph fails.
+const MAX_TORN: u32 = 5;
 /// Between two frames of a preview.
 const PREVIEW: Duration = Duration::from_millis(200);
 
@@ -48,6 +51,13 @@ pub fn preview() -> Preview {
     Arc::new(tokio::sync::watch::channel(None).0)
 }
 
+/// A photograph that was asked for and is not taken yet.
+struct Wanted {
+    ticket: Ticket,
+    /// Frames that were not whole since.
+    torn: u32,
+}
+
 /// What a thermal camera's frame says.
 pub type Thermal = fn(&Frame<'_>, Option<Place>) -> Option<Temperature>;
 
@@ -61,7 +71,7 @@ pub struct Camera {
     thermal: Option<(Thermal, Option<Place>)>,
     begun: Instant,
     shown: Option<Instant>,
-    wanted: Vec<Ticket>,
+    wanted: Vec<Wanted>,
     measuring: Option<Ticket>,
 }
 
@@ -93,7 +103,7 @@ impl Camera {
                     let kept = stored.and_then(|p| still::keep(&crate::jpeg::with_tables(&p), &self.save));
                     answer(hands, ticket, kept);
                 }
-                None if self.wanted.len() < MAX_WANTED => self.wanted.push(ticket),
+                None if self.wanted.len() < MAX_WANTED => self.wanted.push(Wanted { ticket, torn: 0 }),
                 None => hands.no_data(ticket, NoData::Timeout),
             },
             Command::Measure if self.thermal.is_some() => self.measuring = Some(ticket),
@@ -145,13 +155,19 @@ impl Camera {
             self.preview.send_replace(Some(jpeg.as_slice().into()));
             self.shown = Some(Instant::now());
         }
-        // Whoever asked before this frame gets this frame.
-        for ticket in std::mem::take(&mut self.wanted) {
+        // Whoever asked before this frame gets this frame, or the next whole one.
+        for _ in 0..self.wanted.len() {
+            let Wanted { ticket, torn } = self.wanted.remove(0);
             let kept = match &jpeg {
                 Ok(jpeg) => still::keep(jpeg, &self.save),
                 Err(e) => Err(StillError::Jpeg(e.to_string())),
             };
-            answer(hands, ticket, kept);
+            match kept {
+                Err(StillError::Jpeg(_)) if torn < MAX_TORN => {
+                    self.wanted.push(Wanted { ticket, torn: torn + 1 })
+                }
+                kept => answer(hands, ticket, kept),
+            }
         }
         Ok(())
     }
@@ -159,7 +175,13 @@ impl Camera {
 
 impl Blocking for Camera {
     fn open(&mut self) -> Result<String, Trouble> {
-        self.source.open()
+        let about = self.source.open()?;
+        // A camera that opens and does not stream is no camera.
+        if let Err(trouble) = self.source.frame().map(drop) {
+            self.source.close();
+            return Err(trouble);
+        }
+        Ok(about)
     }
     fn pace(&self) -> Duration {
         self.source.pace()
@@ -171,8 +193,12 @@ impl Blocking for Camera {
         self.use_frame(hands)
     }
     fn close(&mut self) -> Vec<Ticket> {
-        self.source.close();
-        self.wanted.drain(..).chain(self.measuring.take()).collect()
+        let left = self.wanted.drain(..).map(|w| w.ticket).chain(self.measuring.take()).collect();
+        // The crate panics when a camera does not stop: the tickets are safe then.
+        if catch_unwind(AssertUnwindSafe(|| self.source.close())).is_err() {
+            log::warn!("a camera could not be closed in order");
+        }
+        left
     }
 }
 

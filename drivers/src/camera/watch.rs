@@ -1,8 +1,8 @@
 //! Codes in a stream of frames: each is reported once, and an empty lane costs almost nothing.
 //!
 //! A frame is compared with the one before in [`CELLS`] by [`CELLS`] means. While nothing changes and every way
-//! to look was tried, nothing is tried. A code is reported again only when it was away for [`ABSENT_MS`] and
-//! [`AGAIN_MS`] have passed. A payload that error correction has filled up is believed when two frames agree.
+//! to look was tried, nothing is tried. A code that is held is reported again every [`HELD_MS`]; one that was away for
+//! [`ABSENT_MS`] only when [`AGAIN_MS`] have passed. A payload that error correction has filled up is believed when two frames agree.
 
 use crate::codec::Ms;
 use crate::qr::{Effort, Grey, RARE_STEPS, Reader};
@@ -16,14 +16,28 @@ const CHANGED: i32 = 6;
 pub const AGAIN_MS: Ms = 3_000;
 /// If it was away for this time.
 pub const ABSENT_MS: Ms = 700;
+/// While it is held, a code is told again this often: a lane that was busy takes it then, one that had it knows that
+/// it is the same.
+pub const HELD_MS: Ms = 1_500;
 /// Time for one frame.
 const BUDGET: Duration = Duration::from_millis(30);
 
 /// A code that was reported.
 struct Reported {
     bytes: Vec<u8>,
+    shown: Vec<u8>,
     at: Ms,
     seen: Ms,
+}
+
+impl Reported {
+    /// Told again, if it is time to.
+    fn held(&mut self, now: Ms) -> Option<Seen> {
+        (now.saturating_sub(self.at) >= HELD_MS).then(|| {
+            self.at = now;
+            Seen::Code(self.shown.clone())
+        })
+    }
 }
 
 /// What was seen in a frame.
@@ -77,10 +91,13 @@ impl Watch {
         let same = self.cells.len() == cells.len()
             && self.cells.iter().zip(&cells).all(|(a, b)| (a - b).abs() < CHANGED);
         if same && (self.present || self.tried >= RARE_STEPS) {
-            if let (true, Some(reported)) = (self.present, &mut self.reported) {
-                reported.seen = now;
-            }
-            return Seen::Still;
+            return match &mut self.reported {
+                Some(reported) if self.present => {
+                    reported.seen = now;
+                    reported.held(now).unwrap_or(Seen::Still)
+                }
+                Some(_) | None => Seen::Still,
+            };
         }
         if !same {
             // Compared with the frame that was tried last: what creeps is seen as well.
@@ -103,12 +120,16 @@ impl Watch {
         if let Some(reported) = before {
             let away = now.saturating_sub(reported.seen) >= ABSENT_MS;
             reported.seen = now;
-            if !away || now.saturating_sub(reported.at) < AGAIN_MS {
+            if !away {
+                return reported.held(now).unwrap_or(Seen::Known);
+            }
+            if now.saturating_sub(reported.at) < AGAIN_MS {
                 return Seen::Known;
             }
         }
-        self.reported = Some(Reported { bytes: payload.bytes.clone(), at: now, seen: now });
-        Seen::Code(payload.text.map_or(payload.bytes, String::into_bytes))
+        let shown = payload.text.map_or_else(|| payload.bytes.clone(), String::into_bytes);
+        self.reported = Some(Reported { bytes: payload.bytes, shown: shown.clone(), at: now, seen: now });
+        Seen::Code(shown)
     }
 }
 
@@ -128,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_reported_once_until_it_was_away_for_a_while() {
+    fn a_code_is_reported_once_until_it_is_held_or_was_away_for_a_while() {
         let (mut watch, empty) = (Watch::default(), picture(None));
         let (a, b) = (picture(Some("KP1:A")), picture(Some("KP1:B")));
         let code = |text: &str| Seen::Code(text.as_bytes().to_vec());
@@ -138,11 +159,13 @@ mod tests {
         assert_eq!(watch.look(300, &empty), Seen::Nothing);
         assert_eq!(watch.look(400, &a), Seen::Known, "a hand passed in front of it");
         assert_eq!(watch.look(500, &b), code("KP1:B"));
-        for now in (600..5_000).step_by(100) {
-            assert!(matches!(watch.look(now, &b), Seen::Still | Seen::Known), "it was never away");
-        }
+        let again: Vec<u64> =
+            (600..5_000).step_by(100).filter(|now| watch.look(*now, &b) == code("KP1:B")).collect();
+        assert_eq!(again, [2_000, 3_500], "while it is held");
         assert_eq!(watch.look(5_000, &empty), Seen::Nothing);
-        assert_eq!(watch.look(5_800, &b), code("KP1:B"));
+        assert_eq!(watch.look(5_800, &b), Seen::Known, "too soon after it was told");
+        assert_eq!(watch.look(6_600, &empty), Seen::Nothing);
+        assert_eq!(watch.look(7_400, &b), code("KP1:B"));
     }
 
     #[test]

@@ -333,8 +333,10 @@ pub async fn preview(
 ) -> Answer<Response> {
     signed_in(&app, &headers)?;
     let lane = lane_of(&app, &lane)?;
-    let seen =
-        app.devices.iter().find(|d| d.camera && app.lane_devices.contains(&(d.id.clone(), lane.clone())));
+    // Of several, the one that only takes photographs.
+    let of_lane =
+        |d: &&crate::devices::Known| d.camera && app.lane_devices.contains(&(d.id.clone(), lane.clone()));
+    let seen = app.devices.iter().filter(of_lane).min_by_key(|d| d.reads_codes);
     // The camera makes a picture because somebody looks.
     let mut look = seen.ok_or_else(ApiError::not_found)?.preview.subscribe();
     let fresh = tokio::time::timeout(PREVIEW_LIMIT, look.changed()).await;

@@ -198,9 +198,28 @@ impl Lane {
                 return self.scan(now, bytes, next_visit, records, out);
             }
         }
-        if let Report::Input { active } = report {
-            self.input(device, *active, out);
-            return Ok(());
+        match report {
+            Report::Input { active } => {
+                self.input(device, *active, out);
+                return Ok(());
+            }
+            Report::Weight { grams } => {
+                let data = json!({ "device": device, "grams": grams });
+                out.event(
+                    "weight",
+                    Weight::Sample,
+                    &self.setup,
+                    self.state.visit.as_ref().map(|v| v.id),
+                    data,
+                );
+                return Ok(());
+            }
+            Report::Scan { .. }
+            | Report::Temperature { .. }
+            | Report::Photo { .. }
+            | Report::Done { .. }
+            | Report::NoData { .. }
+            | Report::Link { .. } => {}
         }
         if !running {
             return Ok(());
@@ -331,8 +350,13 @@ impl Lane {
         visit.repeated = true;
         visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
         let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "outcome": visit.outcome() });
-        let (id, unopened) = (visit.id, visit.actuation == Actuation::Failed);
+        let (id, shown, unopened) = (visit.id, visit.outcome(), visit.actuation == Actuation::Failed);
         out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
+        // The lamps show what the screen shows.
+        if let (Some(device), Some(outcome)) = (self.setup.devices.get(step::actuate::SIGNAL), shown) {
+            let command = Command::Signal { outcome, ms: self.setup.profile.show_verdict_ms };
+            out.requests.push(Request { device: device.clone(), ticket: Ticket::NOBODY, command });
+        }
         out.count("scan_repeat_total");
         if unopened && self.state.visit.as_ref().and_then(Visit::outcome) == Some(Outcome::Admit) {
             self.reopen(now, records, out)?;
