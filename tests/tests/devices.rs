@@ -281,6 +281,8 @@ fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
         ],
     );
     gateway.start();
+    // What a scanner sends before its port is open is flushed.
+    gateway.await_events("device", 4);
     for _ in 0..5 {
         scanner.scan(&passes::pass(&issuer, "resident-card", json!({ "id": "P-1" }))).unwrap();
         let before = *pulses.lock().unwrap();
