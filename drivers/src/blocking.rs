@@ -9,6 +9,8 @@ use crate::serial::{RETRY_MAX, RETRY_MIN};
 use crate::{Errand, Gateway};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests that wait for the device; more are refused at once.
 const WAITING: usize = 8;
+/// The niceness of a thread that computes much: on Linux a thread has one of its own.
+const NICE: i32 = 10;
 /// What is said of a panic.
 const FAILED: &str = "its driver failed; it is started anew";
 /// A device that hangs in the kernel does not keep the gateway from ending for longer than this.
@@ -42,6 +46,10 @@ pub trait Blocking: Send {
     fn open(&mut self) -> Result<String, Trouble>;
     /// How long to wait for a request before the next turn.
     fn pace(&self) -> Duration;
+    /// Whether it computes so much that it must stand back behind verdicts.
+    fn heavy(&self) -> bool {
+        false
+    }
     /// Takes up a request, and goes on with what it does.
     fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble>;
     /// Lets go of it. The requests that are left without an answer.
@@ -155,6 +163,11 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
 /// The thread.
 fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, bell: &Bell) {
     let mut retry = RETRY_MIN;
+    if work.heavy()
+        && let Err(e) = setpriority_process(Some(gettid()), NICE)
+    {
+        log::warn!(device = hands.device(); "its thread keeps its priority: {e}");
+    }
     loop {
         match guarded(|| work.open()) {
             Ok(about) => {

@@ -186,6 +186,9 @@ impl Blocking for Camera {
     fn pace(&self) -> Duration {
         self.source.pace()
     }
+    fn heavy(&self) -> bool {
+        self.watch.is_some()
+    }
     fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
         if let Some(errand) = errand {
             self.take_up(errand, hands);

@@ -71,8 +71,11 @@ fn pause(ms: u64) {
     std::thread::park_timeout(Duration::from_millis(ms));
 }
 
-/// What a camera sees: a code on paper, another each time.
-fn camera_picture(folder: &Path, seed: u64) -> Result<(), Missing> {
+/// So many pictures take turns before a camera.
+const PICTURES: u64 = 8;
+
+/// A code on paper, made before: making pictures is not what is measured.
+fn camera_picture(file: &Path, seed: u64) -> Result<(), Missing> {
     let scene = scene(seed, Harm::Motion, 3);
     let size = |v: usize| u32::try_from(v).unwrap_or(0);
     let picture = image::GrayImage::from_raw(
@@ -81,13 +84,15 @@ fn camera_picture(folder: &Path, seed: u64) -> Result<(), Missing> {
         scene.picture.pixels,
     )
     .ok_or_else(|| Missing("a picture has another size".into()))?;
-    picture.save(folder.join("fresh.jpg"))?;
-    std::fs::rename(folder.join("fresh.jpg"), folder.join("scene.jpg"))?;
+    picture.save(file)?;
     Ok(())
 }
 
 fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
     let folder = tempfile::tempdir()?;
+    // Pictures before a camera are no files on the gateway's disk: in memory they do not delay its journal.
+    let scenes = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+    let look_at = |n: usize| scenes.path().join(format!("look-{n}"));
     let fast = profiles::lane("fast", &["resident-card"], &[], "", true);
     std::fs::write(folder.path().join("fast.toml"), fast)?;
     let warm = profiles::lane("warm", &["resident-card"], &[], TEMPERATURE, true);
@@ -109,7 +114,7 @@ fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
         plan = plan.lane(&format!("lane-{n}"), profile, roles);
     }
     for n in 0..many.cameras {
-        let port = format!("{{ path = \"ports/look-{n}\", read_codes = true }}");
+        let port = format!("{{ path = {:?}, read_codes = true }}", look_at(n).display().to_string());
         let device = ("scanner".to_owned(), "still-camera".to_owned(), port);
         plan.lanes.push((format!("look-{n}"), "look.toml".into(), vec![device]));
     }
@@ -131,7 +136,10 @@ fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
         scanners.push(ScannerSim::new(&gateway.device(&lane, "scanner"), Faults::default(), n as u64)?);
     }
     for n in 0..many.cameras {
-        std::fs::create_dir_all(folder.path().join(format!("ports/look-{n}")))?;
+        std::fs::create_dir_all(look_at(n))?;
+        for picture in 0..PICTURES {
+            camera_picture(&scenes.path().join(format!("{n}-{picture}.jpg")), picture * 2 + n as u64)?;
+        }
     }
     // The cards are made before: signing is not what is measured.
     let visits = time.as_secs() * many.rate;
@@ -160,11 +168,14 @@ fn one(many: Many, time: Duration) -> Result<Shown, Missing> {
                 });
             }
             for n in 0..many.cameras {
-                let folder = folder.path().join(format!("ports/look-{n}"));
+                let (made, look) = (scenes.path(), look_at(n));
                 threads.spawn(move || {
+                    let fresh = made.join(format!("fresh-{n}.jpg"));
+                    let scene = look.join("scene.jpg");
                     for second in 0..time.as_secs() {
                         pause_until(begun, second as f64 + n as f64 / 2.0);
-                        drop(camera_picture(&folder, second * 2 + n as u64));
+                        let picture = made.join(format!("{n}-{}.jpg", second % PICTURES));
+                        drop(std::fs::copy(picture, &fresh).and_then(|_| std::fs::rename(&fresh, &scene)));
                     }
                 });
             }
