@@ -3,7 +3,6 @@
 //! A question changes nothing in any device that we know of, but a device that we do not know may take it for
 //! a command: nothing is asked unless an installer wants it. Sources: USB IDs seen, and each driver's own.
 
-use crate::camera::still::MAX_BYTES;
 use crate::codec::Ms;
 use crate::ports::Usb;
 use crate::thermometer::{Front, Module};
@@ -58,7 +57,6 @@ pub fn recognise(usb: &Usb) -> Option<&'static Known> {
 pub const PROBE_MS: Ms = 400;
 /// The longest answer.
 pub const PROBE_BYTES: usize = 4 * 1024;
-const _: () = assert!((PROBE_BYTES as u64) < MAX_BYTES);
 
 /// A question.
 pub struct Probe {

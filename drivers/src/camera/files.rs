@@ -1,9 +1,9 @@
 //! A camera made of files, for the demo, for tests and for whoever has pictures from elsewhere: one JPEG, or a
 //! folder that holds `ROLE.jpg` for each picture that a lane takes, and `scene.jpg` for what is to be seen now.
 
-use super::Source;
 use super::frame::{Frame, Pixels};
 use super::still::{MAX_BYTES, StillError};
+use super::{Glimpse, Source};
 use crate::blocking::Trouble;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -51,17 +51,17 @@ impl Source for Files {
         PACE
     }
 
-    fn frame(&mut self) -> Result<Result<Frame<'_>, &'static str>, Trouble> {
+    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble> {
         self.open()?;
         let file = self.file("scene");
-        let Ok(about) = std::fs::metadata(&file) else { return Ok(Err("")) };
+        let Ok(about) = std::fs::metadata(&file) else { return Ok(Glimpse::Nothing) };
         let stamp = (about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len());
         if self.known != Some(stamp) {
             // A file that is being written is looked at again.
-            let Ok(bytes) = read(&file) else { return Ok(Err("")) };
+            let Ok(bytes) = read(&file) else { return Ok(Glimpse::Nothing) };
             (self.bytes, self.known) = (bytes, Some(stamp));
         }
-        Ok(Ok(Frame { bytes: &self.bytes, pixels: Pixels::Jpeg, width: 0, height: 0, stride: 0 }))
+        Ok(Glimpse::Frame(Frame { bytes: &self.bytes, pixels: Pixels::Jpeg, width: 0, height: 0, stride: 0 }))
     }
 
     fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>> {

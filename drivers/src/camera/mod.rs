@@ -29,14 +29,24 @@ const MAX_TORN: u32 = 5;
 /// Between two frames of a preview.
 const PREVIEW: Duration = Duration::from_millis(200);
 
+/// What a source gives when it is looked at.
+pub enum Glimpse<'a> {
+    /// The newest frame.
+    Frame(Frame<'a>),
+    /// There is nothing to see.
+    Nothing,
+    /// A frame that cannot be used, and why; the next may be good.
+    Damaged(&'static str),
+}
+
 /// Where pictures come from.
 pub trait Source: Send {
     /// Opens it and says what it gives.
     fn open(&mut self) -> Result<String, Trouble>;
     /// The pause before each frame, for a source that does not wait by itself.
     fn pace(&self) -> Duration;
-    /// The newest frame, waited for; why there is none where the next may be good.
-    fn frame(&mut self) -> Result<Result<Frame<'_>, &'static str>, Trouble>;
+    /// The newest frame, waited for.
+    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble>;
     /// The stored picture for a role, where there are such; otherwise the next frame is it.
     fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>>;
     /// Lets go of it.
@@ -121,9 +131,9 @@ impl Camera {
     /// What one frame is used for.
     fn use_frame(&mut self, hands: &Hands) -> Result<(), Trouble> {
         let frame = match self.source.frame()? {
-            Ok(frame) => frame,
-            Err("") => return Ok(()),
-            Err(why) => {
+            Glimpse::Frame(frame) => frame,
+            Glimpse::Nothing => return Ok(()),
+            Glimpse::Damaged(why) => {
                 hands.monitor.error(why);
                 return Ok(());
             }

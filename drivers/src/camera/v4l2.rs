@@ -6,8 +6,8 @@
 //! that wait only the newest is used. Everything happens on the camera's own thread, guarded, since the crate
 //! panics on some errors.
 
-use super::Source;
 use super::frame::{Frame, Pixels};
+use super::{Glimpse, Source};
 use crate::blocking::Trouble;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl Source for V4l2 {
         Duration::ZERO
     }
 
-    fn frame(&mut self) -> Result<Result<Frame<'_>, &'static str>, Trouble> {
+    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble> {
         let Some(open) = &mut self.open else { return Err(Trouble::Absent("not open".into())) };
         let mut stale = 0;
         loop {
@@ -141,14 +141,14 @@ impl Source for V4l2 {
             }
             let used = (about.bytesused as usize).min(bytes.len());
             if about.flags.contains(Flags::ERROR) || used == 0 {
-                return Ok(Err("the camera marked a frame as damaged"));
+                return Ok(Glimpse::Damaged("the camera marked a frame as damaged"));
             }
             open.newest.clear();
             open.newest.extend_from_slice(&bytes[..used]);
             break;
         }
         let Format { width, height, stride, .. } = open.format;
-        Ok(Ok(Frame {
+        Ok(Glimpse::Frame(Frame {
             bytes: &open.newest,
             pixels: open.pixels,
             width: width as usize,
