@@ -17,6 +17,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
+mod upstream;
+
+pub use upstream::{MqttVersion, Upstream, read_broker};
+use upstream::{UpstreamFile, read_upstream};
+
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -112,33 +117,6 @@ struct LaneFile {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UpstreamFile {
-    broker: String,
-    ca: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    username: Option<String>,
-    password_file: Option<PathBuf>,
-    #[serde(default = "purge")]
-    purge: String,
-    #[serde(default = "batch")]
-    batch: usize,
-    #[serde(default = "inflight")]
-    inflight: u16,
-}
-
-fn purge() -> String {
-    "receipt".into()
-}
-const fn batch() -> usize {
-    100
-}
-const fn inflight() -> u16 {
-    100
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RetentionFile {
     #[serde(default = "max_mb")]
     max_mb: u64,
@@ -146,6 +124,10 @@ struct RetentionFile {
     keep_days: i64,
     #[serde(default = "reserve_mb")]
     reserve_mb: u64,
+    #[serde(default = "photo_mb")]
+    photo_mb: u64,
+    #[serde(default = "photo_days")]
+    photo_days: i64,
 }
 
 const fn max_mb() -> u64 {
@@ -158,9 +140,22 @@ const fn reserve_mb() -> u64 {
     8
 }
 
+const fn photo_mb() -> u64 {
+    4096
+}
+const fn photo_days() -> i64 {
+    30
+}
+
 impl Default for RetentionFile {
     fn default() -> Self {
-        Self { max_mb: max_mb(), keep_days: keep_days(), reserve_mb: reserve_mb() }
+        Self {
+            max_mb: max_mb(),
+            keep_days: keep_days(),
+            reserve_mb: reserve_mb(),
+            photo_mb: photo_mb(),
+            photo_days: photo_days(),
+        }
     }
 }
 
@@ -236,31 +231,6 @@ pub struct LaneEntry {
     pub devices: BTreeMap<String, DeviceId>,
 }
 
-/// The broker.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether TLS is used.
-    pub tls: bool,
-    /// Roots.
-    pub ca: Option<PathBuf>,
-    /// Client certificate and key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// User name.
-    pub username: Option<String>,
-    /// File with the password.
-    pub password_file: Option<PathBuf>,
-    /// Events per message at most.
-    pub batch: usize,
-    /// Messages without acknowledgement at most.
-    pub inflight: u16,
-    /// Whether a central side receipts what it has stored.
-    pub receipts: bool,
-}
-
 /// The line of a byte.
 pub fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
@@ -292,7 +262,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let lanes = read_lanes(&file.lane, &devices, folder, &wrong)?;
     let officers = read_officers(&file.officer, &wrong)?;
     let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &full, &wrong)).transpose()?;
-    let puback = file.upstream.as_ref().is_some_and(|u| u.get_ref().purge == "puback");
+    let puback = file.upstream.as_ref().is_some_and(|u| !u.get_ref().receipts());
     let data = full(&file.gateway.data);
     Ok(Settings {
         site: file.gateway.site,
@@ -312,6 +282,8 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
             keep_days: file.retention.keep_days,
             delivered: if puback { Delivered::Acked } else { Delivered::Receipted },
             reserve_bytes: file.retention.reserve_mb << 20,
+            photo_bytes: file.retention.photo_mb << 20,
+            photo_days: file.retention.photo_days,
         },
     })
 }
@@ -513,54 +485,4 @@ fn check_devices(
 
 fn is_camera(device: &DeviceEntry) -> bool {
     device.driver.kinds.contains(&DeviceKind::Camera)
-}
-
-fn read_upstream(
-    u: &Spanned<UpstreamFile>,
-    full: Full<'_>,
-    wrong: Wrong<'_>,
-) -> Result<Upstream, ConfigError> {
-    let (at, u) = (u.span().start, u.get_ref());
-    let shape = || {
-        wrong(at, format!("`broker = \"{}\"`: write mqtts://HOST:8883, or mqtt://127.0.0.1:1883", u.broker))
-    };
-    let (tls, rest) = match u.broker.split_once("://") {
-        Some(("mqtts", rest)) => (true, rest),
-        Some(("mqtt", rest)) => (false, rest),
-        Some(_) | None => return Err(shape()),
-    };
-    let (host, port) = rest.rsplit_once(':').ok_or_else(shape)?;
-    let port = port.parse().map_err(|_| shape())?;
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !tls && !loopback {
-        return Err(wrong(
-            at,
-            format!("`{}`: without TLS only a broker on this machine is allowed; use mqtts://", u.broker),
-        ));
-    }
-    if !["receipt", "puback"].contains(&u.purge.as_str()) {
-        return Err(wrong(at, format!("`purge` is `{}`; allowed: receipt, puback", u.purge)));
-    }
-    if !(1..=1000).contains(&u.batch) || !(1..=512).contains(&u.inflight) {
-        return Err(wrong(at, "`batch` is 1 to 1000, `inflight` is 1 to 512".into()));
-    }
-    let identity = match (&u.cert, &u.key) {
-        (Some(cert), Some(key)) => Some((full(cert), full(key))),
-        (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => {
-            return Err(wrong(at, "`cert` and `key` belong together".into()));
-        }
-    };
-    Ok(Upstream {
-        host: host.to_owned(),
-        port,
-        tls,
-        ca: u.ca.as_ref().map(full),
-        identity,
-        username: u.username.clone(),
-        password_file: u.password_file.as_ref().map(full),
-        batch: u.batch,
-        inflight: u.inflight,
-        receipts: u.purge == "receipt",
-    })
 }

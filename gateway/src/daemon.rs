@@ -8,8 +8,10 @@ use crate::http::{self, App, Demo, Shared};
 use crate::keys::{self, KeyError};
 use crate::list_watch::{self, Watch};
 use crate::metrics::Metrics;
+use crate::overview::{self, Overview, Readers};
 use crate::store::StoreError;
 use crate::store::photos::Photos;
+use crate::upstream::photos::Carrier;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
 use kakou_core::event::Author;
@@ -26,6 +28,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Receipts of photographs that may wait; one that finds no room is asked for again.
+const PHOTO_RECEIPTS: usize = 64;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +128,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         .iter()
         .flat_map(|l| l.devices.values().map(|d| (d.clone(), l.id.clone())).collect::<Vec<_>>())
         .collect();
-    let titles = settings
+    let titles: Vec<_> = settings
         .lanes
         .iter()
         .filter_map(|l| {
@@ -153,6 +158,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         devices: commands,
         metrics: metrics.clone(),
         upstream: word_rx,
+        photos: photos.clone(),
         retention: settings.retention,
     };
     let (inlet, work) = mpsc::channel(engine::QUEUE);
@@ -177,45 +183,71 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let device_tasks = devices::start(waiting, &surroundings, &gate);
     let mut tasks = JoinSet::new();
     tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
-    let mut broker = None;
+    let lanes: Vec<_> = titles.iter().map(|(id, profile, _)| (id.clone(), profile.clone())).collect();
+    let overview = Arc::new(Overview {
+        site: settings.site.clone(),
+        gateway: settings.gateway.clone(),
+        data: data.clone(),
+        clock: settings.clock,
+        begun,
+        outlook: outlook.clone(),
+        lanes: lanes.clone(),
+        lane_devices,
+        devices: known,
+        trust: trust_rx,
+        broker: settings.upstream.clone(),
+        link: link_rx.clone(),
+        metrics: metrics.clone(),
+        readers: Readers::default(),
+    });
     if let Some(upstream) = settings.upstream {
-        broker = Some(format!("{}:{}", upstream.host, upstream.port));
-        let link = Link {
-            settings: upstream,
+        let plug = extras.plug.unwrap_or_else(|| watch::channel(true).1);
+        let (health, healthy) = watch::channel(Arc::from(""));
+        let (busy, is_busy) = watch::channel(false);
+        let (photo_receipts, receipts) = mpsc::channel(PHOTO_RECEIPTS);
+        let carrier = Carrier {
+            settings: upstream.clone(),
             site: settings.site.clone(),
             gateway: settings.gateway.clone(),
-            epoch: outlook.epoch,
             data: data.clone(),
+            photos: photos.clone(),
+            engine: inlet.clone(),
+            receipts,
+            busy: is_busy,
+            plug: plug.clone(),
+            metrics: metrics.clone(),
+        };
+        let link = Link {
+            settings: upstream,
+            site: settings.site,
+            gateway: settings.gateway,
+            epoch: outlook.epoch,
+            data,
             engine: inlet.clone(),
             streams: outlook.streams.clone(),
             metrics: metrics.clone(),
             state: link_state,
             word,
-            devices: known.clone(),
-            plug: extras.plug.unwrap_or_else(|| watch::channel(true).1),
+            health: healthy,
+            lanes,
+            clock: settings.clock,
+            busy,
+            photo_receipts,
+            plug,
         };
         tasks.spawn(upstream::run(link, outlet.clone()));
+        tasks.spawn(upstream::photos::run(carrier, outlet.clone()));
+        tasks.spawn(overview::keep(overview.clone(), health, intake.clone()));
     }
     let mut address = None;
     if let Some(http) = settings.http {
         let (listener, bound) = http::bind(&http).await.map_err(|e| StartError::Listen(http.listen, e))?;
         address = Some(bound);
         let app = App::new(Shared {
-            site: settings.site,
-            gateway: settings.gateway,
-            data,
-            clock: settings.clock,
-            begun,
+            overview,
             engine: inlet.clone(),
-            outlook: outlook.clone(),
             lanes: titles,
-            lane_devices,
-            devices: known,
-            trust: trust_rx,
-            broker,
-            link: link_rx.clone(),
             photos,
-            metrics: metrics.clone(),
             officers: http::auth::Officers::new(settings.officers),
             demo: extras.demo,
             loopback: bound.ip().is_loopback(),

@@ -68,6 +68,8 @@ pub enum Work {
     Acked(Class, u64),
     /// The central side has receipted a stream of an epoch up to here.
     Receipted(Class, u64, u64),
+    /// The central side has this photograph.
+    PhotoReceipted(String),
     /// New keys.
     Trust(Arc<TrustList>),
     /// Store, answer, end.
@@ -127,6 +129,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The state of the link upstream, for desks.
     pub upstream: watch::Receiver<&'static str>,
+    /// Photographs.
+    pub photos: Photos,
     /// Limits.
     pub retention: Retention,
 }
@@ -140,6 +144,10 @@ pub struct Retention {
     pub keep_days: i64,
     /// What counts as delivered.
     pub delivered: Delivered,
+    /// Bytes of photographs at most.
+    pub photo_bytes: u64,
+    /// Days that delivered photographs are kept.
+    pub photo_days: i64,
     /// Size of the reserve file.
     pub reserve_bytes: u64,
 }
@@ -378,6 +386,13 @@ impl Engine {
                 }
                 Ok(())
             }
+            Work::PhotoReceipted(sha256) => {
+                if self.closed.is_some() {
+                    return Ok(());
+                }
+                self.journal.begin().map_err(Trouble::Sqlite)?;
+                self.journal.photo_receipted(&sha256).map_err(Trouble::Sqlite)
+            }
             Work::Trust(trust) => {
                 self.core.set_trust(&trust);
                 self.trust = trust;
@@ -541,7 +556,7 @@ impl Engine {
         }
         let rolled_back = self.journal.roll_back();
         self.give_up(rolled_back);
-        self.close(Some(Code::X_STORAGE));
+        self.closed = Some(Code::X_STORAGE);
         match self.journal.lanes() {
             Ok(states) => self.core = Core::new((self.parts.setups)(&self.trust), states),
             Err(e) => {
@@ -549,7 +564,9 @@ impl Engine {
                 std::process::exit(74);
             }
         }
+        // The screens first: who sees that the store is closed finds the lanes closed as well.
         self.show_all(&self.parts.clock.now());
+        self.closed_view.send_replace(self.closed);
     }
 
     /// A journal that cannot even go back to its last commit is begun anew by a new process.

@@ -17,6 +17,8 @@ pub mod keys;
 pub mod list_watch;
 pub mod logging;
 pub mod metrics;
+pub mod mqtt;
+pub mod overview;
 pub mod store;
 pub mod upstream;
 

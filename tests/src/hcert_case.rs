@@ -121,7 +121,7 @@ impl Case {
     }
 
     fn trust(&self) -> TrustList {
-        TrustList::from_file(&self.trust_file()).unwrap_or_default()
+        TrustList::from_file(&self.trust_file(), "trust").unwrap_or_default()
     }
 
     /// What the library says of the whole code.

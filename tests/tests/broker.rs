@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::central::listen::{self, Listen, Tally};
-use kakou_gateway::central::{Arrived, Consumer, Sink};
-use kakou_gateway::config::Upstream;
-use kakou_gateway::upstream::tls;
+use kakou_gateway::central::Arrived;
+use kakou_gateway::central::ledger::{Ledger, Sink};
+use kakou_gateway::central::listen::{self, Listen, Part, Tally};
+use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan};
@@ -51,29 +51,20 @@ async fn ten_thousand_events_survive_twenty_kills_of_the_broker() {
     let mut broker = Mosquitto::new(folder.path(), "mtls", &lines);
     broker.start();
 
-    let settings = Upstream {
-        host: "127.0.0.1".into(),
-        port: broker.port,
-        tls: true,
-        ca: Some(authority.ca.clone()),
-        identity: Some((central_cert, central_key)),
-        username: None,
-        password_file: None,
-        batch: 1,
-        inflight: 1,
-        receipts: false,
-    };
+    let url = format!("mqtts://127.0.0.1:{}", broker.port);
+    let identity = Some((central_cert, central_key));
+    let settings = Upstream::tool(&url, Some(authority.ca.clone()), identity, MqttVersion::V5).unwrap();
     let (tally, mut tallied) = watch::channel(Tally::default());
     let (seen, cancel) = (Seen::default(), CancellationToken::new());
     let listen = Listen {
-        host: "127.0.0.1".into(),
-        port: broker.port,
-        tls: tls::client(&settings).unwrap(),
+        broker: settings,
         client_id: "central".into(),
         site: "test".into(),
+        group: None,
+        part: Part::All,
     };
-    let central =
-        tokio::spawn(listen::run(listen, Consumer::default(), Box::new(seen.clone()), tally, cancel.clone()));
+    let ledger = Ledger::new(seen.clone());
+    let central = tokio::spawn(listen::run(listen, ledger, None, tally, cancel.clone()));
     tokio::time::timeout(Duration::from_secs(10), tallied.wait_for(|t| t.subscribed)).await.unwrap().unwrap();
 
     // Every code gives an event: a verdict on an id that nobody knows.

@@ -17,5 +17,6 @@ pub mod reading;
 pub mod records;
 pub mod rules;
 pub mod screening;
+pub mod signed;
 pub mod text;
 pub mod time;

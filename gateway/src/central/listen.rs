@@ -1,31 +1,55 @@
-//! The consumer on a broker: shared by `kakou central listen`, the demo and the tests.
+//! The central side on a broker: events in, receipts out.
+//!
+//! One task speaks with the broker, another stores: what arrives while the store commits is stored
+//! together. A message is acknowledged when what it brought is durable.
 
-use super::{Arrived, Consumer, Sink, read};
+use super::photos::Desk;
+use super::{Arrived, Complete, From, Store, Taken, Word, read};
+use crate::config::Upstream;
+use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
 use crate::upstream::Receipt;
-use rumqttc::{
-    AckMode, AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, TlsConfiguration,
-    Transport,
-};
+use kakou_core::event::Class;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use std::io;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Where the consumer listens.
+/// At most one receipt a stream in this time: a backlog would else send as many as messages.
+const RECEIPT_EVERY: Duration = Duration::from_millis(50);
+/// Messages that are stored together at most.
+const TOGETHER: usize = 256;
+/// Messages that may wait for the store: what the broker may send unacknowledged.
+const WAITING: usize = 1_000;
+/// Requests that the client may hold.
+const CAPACITY: usize = 4_096;
+/// Between two connections.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a consumer listens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything, on one connection.
+    All,
+    /// What happens now.
+    Live,
+    /// Backlogs: on a connection of their own, so that they hold up nothing.
+    Late,
+}
+
+/// Where and how a consumer listens.
 #[derive(Clone)]
 pub struct Listen {
-    /// Host of the broker.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// TLS, for anything but loopback.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// The name of this consumer at the broker.
+    /// The broker.
+    pub broker: Upstream,
+    /// The name of this consumer at the broker; it keeps its session.
     pub client_id: String,
     /// The site, or `+` for all.
     pub site: String,
+    /// Consumers of one group share the messages (MQTT 5, or a broker that knows `$share`).
+    pub group: Option<String>,
+    /// What to listen to.
+    pub part: Part,
 }
 
 /// Figures of a consumer.
@@ -41,156 +65,252 @@ pub struct Tally {
     pub gaps: u64,
     /// Receipts sent.
     pub receipts: u64,
-    /// Whether the broker has taken the subscription.
+    /// Photographs that are complete.
+    pub photos: u64,
+    /// Whether the broker has taken the subscriptions.
     pub subscribed: bool,
 }
 
-/// Writes events to a stream, one JSON a line.
-pub struct Lines<W: Write>(pub W);
+/// The kinds of messages.
+enum Kind {
+    Events { late: bool },
+    State,
+    Photo { sha256: String, part: String },
+}
 
-impl<W: Write> Sink for Lines<W> {
-    fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
-        for event in events {
-            self.0.write_all(event.json.as_bytes())?;
-            self.0.write_all(b"\n")?;
+fn kind(rest: &str) -> Option<Kind> {
+    let mut parts = rest.splitn(3, '/');
+    match (parts.next()?, parts.next(), parts.next()) {
+        ("evt", Some(_), None) => Some(Kind::Events { late: false }),
+        ("late", Some(_), None) => Some(Kind::Events { late: true }),
+        ("state", None, None) => Some(Kind::State),
+        ("photo", Some(sha256), Some(part)) => {
+            Some(Kind::Photo { sha256: sha256.to_owned(), part: part.to_owned() })
         }
-        self.0.flush()
+        _ => None,
     }
 }
 
-/// At most one receipt a stream in this time: a backlog would else send as many as messages.
-const RECEIPT_EVERY: Duration = Duration::from_millis(100);
+impl Listen {
+    fn filters(&self, photos: bool) -> Vec<String> {
+        let share = self.group.as_ref().map_or(String::new(), |g| format!("$share/{g}/"));
+        let of = |share: &str, rest: &str| format!("{share}kakou/v1/{}/+/{rest}", self.site);
+        let mut filters = Vec::new();
+        if self.part != Part::Late {
+            // Each consumer hears who comes; a share would tell one alone.
+            filters.extend([of(&share, "evt/+"), of("", "state")]);
+        }
+        if self.part != Part::Live {
+            filters.push(of(&share, "late/+"));
+        }
+        if photos {
+            filters.push(of("", "photo/+/+"));
+        }
+        filters
+    }
+}
 
-/// Listens until cancelled; reconnects by itself.
-pub async fn run(
+/// Listens until cancelled; reconnects by itself. With a desk it takes photographs as well.
+pub async fn run<S: Store>(
     listen: Listen,
-    mut consumer: Consumer,
-    mut sink: Box<dyn Sink + Send>,
+    mut store: S,
+    mut photos: Option<Desk>,
     tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) {
     while !cancel.is_cancelled() {
-        let mut o = MqttOptions::new(listen.client_id.clone(), (listen.host.as_str(), listen.port));
-        o.set_clean_start(false)
-            .set_session_expiry_interval(Some(7 * 86_400))
-            .set_keep_alive(15)
-            .set_max_packet_size(Some(1 << 20))
-            .set_receive_maximum(Some(500))
-            .set_max_request_batch(256)
-            .set_read_batch_size(128)
-            .set_request_channel_capacity(2048)
-            .set_outgoing_inflight_upper_limit(256)
-            .set_broker_session_resume_policy(rumqttc::BrokerSessionResumePolicy::AllowBrokerOnly)
-            .set_ack_mode(AckMode::Manual);
-        let mut n = NetworkOptions::new();
-        n.set_tcp_nodelay(true);
-        o.set_network_options(n);
-        if let Some(tls) = &listen.tls {
-            o.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
-        }
-        let Ok((client, mut events)) = AsyncClient::builder(o).try_build() else {
-            return log::error!("the options of the broker connection do not fit together");
+        let opened = mqtt::open(mqtt::Options {
+            broker: &listen.broker,
+            client_id: listen.client_id.clone(),
+            clean: false,
+            will: None,
+            inflight: 500,
+            capacity: CAPACITY,
+            manual_acks: true,
+        });
+        let (client, events) = match opened {
+            Ok(opened) => opened,
+            Err(e) => return log::error!("central: {e}"),
         };
-        let mut session = Session { client, due: BTreeMap::new(), sent: Instant::now() };
+        let (inbox, messages) = mpsc::channel(WAITING);
+        let end = CancellationToken::new();
+        let keeper = Keeper { client: client.clone(), due: BTreeMap::new(), tally: &tally };
+        let filters = listen.filters(photos.is_some());
+        let speaking = speak(client, events, filters, inbox, &tally, &cancel, end.clone());
+        let storing = keeper.run(messages, &mut store, photos.as_mut(), end);
+        let (spoken, stored) = tokio::join!(speaking, storing);
+        if let Err(e) = stored {
+            // Nothing is acknowledged that is not stored: the broker sends it again.
+            log::error!("events cannot be stored, the connection is begun anew: {e}");
+        }
+        if let Err(e) = spoken {
+            log::warn!("central: {e}");
+        }
+        tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
+    }
+}
+
+/// Speaks with the broker until cancelled, lost, or the store has ended.
+async fn speak(
+    client: Client,
+    mut events: Events,
+    filters: Vec<String>,
+    inbox: mpsc::Sender<Message>,
+    tally: &watch::Sender<Tally>,
+    cancel: &CancellationToken,
+    stored: CancellationToken,
+) -> Result<(), mqtt::Lost> {
+    let mut answers = 0;
+    loop {
+        let heard = tokio::select! {
+            () = cancel.cancelled() => {
+                drop(inbox);
+                // What was taken is stored and receipted first; the receipts go with the goodbye.
+                let rest = async { while !stored.is_cancelled() {
+                    tokio::select! { () = stored.cancelled() => {}, h = events.poll() => if h.is_err() { return } }
+                } };
+                drop(tokio::time::timeout(Duration::from_secs(5), rest).await);
+                client.farewell(&mut events).await;
+                return Ok(());
+            }
+            () = stored.cancelled() => return Ok(()),
+            heard = events.poll() => heard?,
+        };
+        match heard {
+            Heard::Connected { .. } => {
+                for filter in &filters {
+                    client.subscribe(filter).map_err(|e| mqtt::Lost::Options(e.to_string()))?;
+                }
+            }
+            Heard::Subscribed(Ok(())) => {
+                answers += 1;
+                tally.send_modify(|t| t.subscribed = answers >= filters.len());
+            }
+            Heard::Subscribed(Err(why)) => log::error!("central: the broker refuses a subscription: {why}"),
+            Heard::Message(message) => {
+                // The broker sends no more unacknowledged messages than fit.
+                if inbox.try_send(message).is_err() {
+                    return Err(mqtt::Lost::Connection("more messages than were asked for".into()));
+                }
+            }
+            Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+        }
+    }
+}
+
+struct Keeper<'a> {
+    client: Client,
+    due: BTreeMap<(From, u64, Class), u64>,
+    tally: &'a watch::Sender<Tally>,
+}
+
+impl Keeper<'_> {
+    async fn run<S: Store>(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        store: &mut S,
+        mut photos: Option<&mut Desk>,
+        end: CancellationToken,
+    ) -> io::Result<()> {
+        let _guard = end.drop_guard();
         let mut clock = tokio::time::interval(RECEIPT_EVERY);
+        let mut batch = Vec::new();
         loop {
             tokio::select! {
-                () = cancel.cancelled() => {
-                    session.receipts(&tally);
-                    let end = async {
-                        if session.client.disconnect_with_timeout(Duration::from_secs(1)).await.is_ok() {
-                            while events.poll().await.is_ok() {}
-                        }
-                    };
-                    drop(tokio::time::timeout(Duration::from_secs(2), end).await);
-                    return;
+                count = messages.recv_many(&mut batch, TOGETHER) => {
+                    if count == 0 {
+                        self.receipts();
+                        return Ok(());
+                    }
+                    let taken: Vec<Message> = std::mem::take(&mut batch);
+                    self.take(&taken, store, photos.as_deref_mut()).await?;
+                    for message in &taken {
+                        self.client.ack(message).map_err(io::Error::other)?;
+                    }
                 }
-                _ = clock.tick() => session.receipts(&tally),
-                event = events.poll() => match event {
-                    Ok(event) => {
-                        if let Err(e) = session.on(event, &listen, &mut consumer, sink.as_mut(), &tally) {
-                            // Nothing is acknowledged that is not stored: the broker sends it again.
-                            log::error!("events cannot be stored, the connection is begun anew: {e}");
-                            break;
-                        }
-                    }
-                    Err(e) => {
-                        log::warn!("central: {e}");
-                        break;
-                    }
-                },
+                _ = clock.tick() => self.receipts(),
             }
         }
-        tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(Duration::from_millis(500)) => {} }
     }
-}
 
-struct Session {
-    client: AsyncClient,
-    due: BTreeMap<(String, String, u64, kakou_core::event::Class), u64>,
-    sent: Instant,
-}
-
-impl Session {
-    fn on(
+    async fn take<S: Store>(
         &mut self,
-        event: Event,
-        listen: &Listen,
-        consumer: &mut Consumer,
-        sink: &mut dyn Sink,
-        tally: &watch::Sender<Tally>,
+        messages: &[Message],
+        store: &mut S,
+        mut photos: Option<&mut Desk>,
     ) -> io::Result<()> {
-        match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
-                let filter = format!("kakou/v1/{}/+/evt/+", listen.site);
-                self.client.try_subscribe(filter, QoS::AtLeastOnce).map_err(io::Error::other)
-            }
-            Event::Incoming(Packet::SubAck(_)) => {
-                tally.send_modify(|t| t.subscribed = true);
-                Ok(())
-            }
-            Event::Incoming(Packet::Publish(message)) => {
-                let topic = String::from_utf8_lossy(&message.topic).into_owned();
-                let mut parts = topic.split('/').skip(2);
-                let (site, gateway) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-                match read(gateway, &message.payload) {
-                    Ok(events) => {
-                        let taken = consumer.take(events, sink)?;
-                        for (gateway, epoch, class, through) in taken.receipts {
-                            self.due.insert((site.to_owned(), gateway, epoch, class), through);
+        let mut events: Vec<Arrived> = Vec::new();
+        for message in messages {
+            let topic = &message.topic;
+            let Some((from, kind)) = From::of_topic(topic).and_then(|(f, rest)| Some((f, kind(rest)?)))
+            else {
+                self.refuse(topic, "not a topic of ours");
+                continue;
+            };
+            match kind {
+                Kind::Events { late } => match read(&from, late, &message.payload) {
+                    Ok(more) => events.extend(more),
+                    Err(e) => self.refuse(topic, e),
+                },
+                Kind::State if message.payload.is_empty() => {}
+                Kind::State => match serde_json::from_slice::<Word>(&message.payload) {
+                    Ok(word) => {
+                        let taken = store.word(&from, &word).await?;
+                        self.count(taken);
+                    }
+                    Err(e) => self.refuse(topic, e),
+                },
+                Kind::Photo { sha256, part } => {
+                    let Some(desk) = photos.as_deref_mut() else { continue };
+                    let answer = desk.take(&from, &sha256, &part, &message.payload).await;
+                    match answer {
+                        Ok(Some(receipt)) => {
+                            let whole = receipt.have == receipt.of;
+                            let body = serde_json::to_vec(&receipt).expect("numbers and strings");
+                            // One that finds no room is asked for again.
+                            if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
+                                log::debug!("a receipt of a photograph waits: {e}");
+                            }
+                            self.tally.send_modify(|t| t.photos += u64::from(whole));
                         }
-                        tally.send_modify(|t| {
-                            t.events += taken.new;
-                            t.duplicates += taken.duplicates;
-                            t.gaps = consumer.gaps();
-                        });
-                    }
-                    Err(e) => {
-                        log::warn!("a message on {topic} is refused: {e}");
-                        tally.send_modify(|t| t.refused += 1);
+                        Ok(None) => {}
+                        Err(e) => self.refuse(topic, e),
                     }
                 }
-                self.client.try_ack(&message).map_err(io::Error::other)?;
-                if self.sent.elapsed() >= RECEIPT_EVERY {
-                    self.receipts(tally);
-                }
-                Ok(())
             }
-            Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Ok(()),
         }
+        if !events.is_empty() {
+            let taken = store.take(events).await?;
+            self.count(taken);
+        }
+        Ok(())
     }
 
-    fn receipts(&mut self, tally: &watch::Sender<Tally>) {
-        self.sent = Instant::now();
-        for ((site, gateway, epoch, stream), through_seq) in std::mem::take(&mut self.due) {
+    fn count(&mut self, taken: Taken) {
+        for Complete { from, epoch, stream, through } in taken.complete {
+            let due = self.due.entry((from, epoch, stream)).or_default();
+            *due = through.max(*due);
+        }
+        self.tally.send_modify(|t| {
+            t.events += taken.new;
+            t.duplicates += taken.duplicates;
+            t.gaps = taken.gaps;
+        });
+    }
+
+    fn refuse(&self, topic: &str, why: impl std::fmt::Display) {
+        log::warn!("a message on {topic} is refused: {why}");
+        self.tally.send_modify(|t| t.refused += 1);
+    }
+
+    fn receipts(&mut self) {
+        for ((from, epoch, stream), through_seq) in std::mem::take(&mut self.due) {
             let receipt = Receipt { stream, epoch, through_seq };
             let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and a word");
-            let topic = format!("kakou/v1/{site}/{gateway}/rcpt");
-            if self.client.try_publish(topic, body, PublishOptions::at_least_once()).is_ok() {
-                tally.send_modify(|t| t.receipts += 1);
+            if self.client.publish(&from.topic("rcpt"), body, Mark::default()).is_ok() {
+                self.tally.send_modify(|t| t.receipts += 1);
             } else {
-                self.due.insert((site, gateway, epoch, stream), through_seq);
-                return;
+                self.due.insert((from, epoch, stream), through_seq);
             }
         }
     }

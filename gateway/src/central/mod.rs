@@ -1,21 +1,48 @@
-//! The receipting consumer: takes events of a fleet, removes duplicates by (gateway, epoch,
-//! sequence), and says up to where each stream is complete.
+//! The central side: takes events of a fleet, removes duplicates by (gateway, epoch, sequence), and
+//! says up to where each stream is complete.
 //!
-//! The receipt goes out when the events are stored ([`Sink::store`] has returned), and the broker is
+//! The receipt goes out when the events are stored ([`Store::take`] has returned), and the broker is
 //! acknowledged only after it: a crash in between brings the events again.
 
+pub mod ledger;
 pub mod listen;
+pub mod photos;
+pub mod postgres;
 
 use kakou_core::event::Class;
+use kakou_core::ids::{GatewayId, SiteId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io;
+
+/// A gateway of a site.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct From {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+}
+
+impl From {
+    /// From the names in a topic `kakou/v1/SITE/GATEWAY/…`, and what follows them.
+    pub fn of_topic(topic: &str) -> Option<(Self, &str)> {
+        let mut parts = topic.strip_prefix("kakou/v1/")?.splitn(3, '/');
+        let (site, gateway) = (parts.next()?, parts.next()?);
+        Some((Self { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? }, parts.next()?))
+    }
+    /// A topic of this gateway.
+    pub fn topic(&self, rest: &str) -> String {
+        crate::upstream::topic(&self.site, &self.gateway, rest)
+    }
+}
 
 /// One event as it arrived.
 #[derive(Debug, Clone)]
 pub struct Arrived {
-    /// The gateway.
-    pub gateway: String,
+    /// Whose.
+    pub from: From,
     /// Its epoch.
     pub epoch: u64,
     /// Order in the journal.
@@ -26,16 +53,33 @@ pub struct Arrived {
     pub stream_seq: u64,
     /// What happened, e.g. `kakou.transaction.v1`.
     pub kind: String,
+    /// When, as the gateway says.
+    pub time: Option<String>,
+    /// The lane, if any.
+    pub lane: Option<String>,
+    /// Of a verdict: its outcome.
+    pub outcome: Option<String>,
+    /// Whether it tells what was, not what is.
+    pub late: bool,
     /// The whole event.
     pub json: String,
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
-    id: &'a str,
-    r#type: &'a str,
+struct Head {
+    id: String,
+    r#type: String,
     stream: Class,
     streamseq: u64,
+    time: Option<String>,
+    subject: Option<String>,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Deserialize, Default)]
+struct Data {
+    outcome: Option<String>,
 }
 
 /// Why a message is not taken.
@@ -50,138 +94,113 @@ pub enum BadMessage {
     /// An event of another gateway than its topic says.
     #[error("an event of `{0}` on the topic of `{1}`")]
     Foreign(String, String),
+    /// A field that cannot be kept.
+    #[error("`{0}` has characters that no name of ours has")]
+    Name(String),
 }
 
 /// Reads a message of a gateway: one event, or a batch.
-pub fn read(gateway: &str, payload: &[u8]) -> Result<Vec<Arrived>, BadMessage> {
+pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Vec<Arrived>, BadMessage> {
     let batch: Vec<&RawValue> = match payload.first() {
         Some(b'[') => serde_json::from_slice(payload)?,
         Some(_) | None => vec![serde_json::from_slice(payload)?],
     };
-    batch.into_iter().map(|raw| one(gateway, raw)).collect()
+    batch.into_iter().map(|raw| one(from, late, raw)).collect()
 }
 
-fn one(gateway: &str, raw: &RawValue) -> Result<Arrived, BadMessage> {
-    let head: Head<'_> = serde_json::from_str(raw.get())?;
-    let bad = || BadMessage::Id(head.id.to_owned());
+fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
+    let head: Head = serde_json::from_str(raw.get())?;
+    let bad = || BadMessage::Id(head.id.clone());
     let mut parts = head.id.split('/');
-    let (Some(from), Some(epoch), Some(seq), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(whose), Some(epoch), Some(seq), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(bad());
     };
-    if from != gateway {
-        return Err(BadMessage::Foreign(from.to_owned(), gateway.to_owned()));
+    if whose != from.gateway.as_str() {
+        return Err(BadMessage::Foreign(whose.to_owned(), from.gateway.to_string()));
+    }
+    // Sequences that no database counts, and none at all, are refused as well.
+    let number = |text: &str| text.parse().ok().filter(|n| (1..=i64::MAX.cast_unsigned()).contains(n));
+    let (epoch, seq) = (number(epoch).ok_or_else(bad)?, number(seq).ok_or_else(bad)?);
+    if !(1..=i64::MAX.cast_unsigned()).contains(&head.streamseq) {
+        return Err(bad());
+    }
+    let lane = head.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned);
+    for name in [Some(&head.r#type), head.time.as_ref(), lane.as_ref(), head.data.outcome.as_ref()] {
+        let good = |c: char| c.is_ascii_alphanumeric() || "._-:+".contains(c);
+        if let Some(name) = name.filter(|n| n.len() > 60 || !n.chars().all(good)) {
+            return Err(BadMessage::Name(name.clone()));
+        }
     }
     Ok(Arrived {
-        gateway: from.to_owned(),
-        epoch: epoch.parse().map_err(|_| bad())?,
-        seq: seq.parse().map_err(|_| bad())?,
+        from: from.clone(),
+        epoch,
+        seq,
         stream: head.stream,
         stream_seq: head.streamseq,
-        kind: head.r#type.to_owned(),
+        kind: head.r#type,
+        time: head.time.filter(|t| kakou_core::time::parse_instant(t).is_some()),
+        lane,
+        outcome: head.data.outcome,
+        late,
         json: raw.get().to_owned(),
     })
 }
 
-/// Where events are kept.
-pub trait Sink {
-    /// Makes new events durable.
-    fn store(&mut self, events: &[Arrived]) -> std::io::Result<()>;
+/// What a gateway says of itself when it comes and when it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Word {
+    /// Whether it is there.
+    pub online: bool,
+    /// Its journal's epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Up to where each stream is gone from it: purged or shed. Nothing of it will come any more.
+    #[serde(default)]
+    pub floor: BTreeMap<Class, u64>,
 }
 
-/// How far a stream is complete.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Progress {
-    through: u64,
-    beyond: BTreeSet<u64>,
+/// A stream is complete up to here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Complete {
+    /// Whose.
+    pub from: From,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The stream.
+    pub stream: Class,
+    /// The last event without a gap before it.
+    pub through: u64,
 }
 
-impl Progress {
-    /// Whether this one is new.
-    fn take(&mut self, seq: u64) -> bool {
-        if seq <= self.through || !self.beyond.insert(seq) {
-            return false;
-        }
-        while self.beyond.remove(&(self.through + 1)) {
-            self.through += 1;
-        }
-        true
-    }
-}
-
-/// What one message brought.
+/// What some messages brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Events not seen before.
     pub new: u64,
     /// Events seen before.
     pub duplicates: u64,
-    /// Streams that are now complete up to a number: gateway, epoch, stream, through.
-    pub receipts: Vec<(String, u64, Class, u64)>,
+    /// How far the streams are complete that were touched.
+    pub complete: Vec<Complete>,
+    /// Events held beyond a gap, if the store counts them.
+    pub gaps: u64,
 }
 
-/// The state of the consumer.
-#[derive(Debug, Default)]
-pub struct Consumer {
-    streams: BTreeMap<(String, u64, Class), Progress>,
-}
-
-impl Consumer {
-    /// Takes the events of one message.
-    pub fn take(&mut self, events: Vec<Arrived>, sink: &mut dyn Sink) -> std::io::Result<Taken> {
-        let mut out = Taken::default();
-        let mut fresh = Vec::new();
-        let mut touched = BTreeSet::new();
-        let before = events.len() as u64;
-        for event in events {
-            let key = (event.gateway.clone(), event.epoch, event.stream);
-            let known = self.streams.get(&key);
-            let seen =
-                known.is_some_and(|p| event.stream_seq <= p.through || p.beyond.contains(&event.stream_seq));
-            touched.insert(key);
-            if !seen && !fresh.iter().any(|f: &Arrived| f.epoch == event.epoch && f.seq == event.seq) {
-                fresh.push(event);
-            }
-        }
-        if !fresh.is_empty() {
-            sink.store(&fresh)?;
-        }
-        for event in &fresh {
-            let key = (event.gateway.clone(), event.epoch, event.stream);
-            self.streams.entry(key).or_default().take(event.stream_seq);
-        }
-        out.new = fresh.len() as u64;
-        out.duplicates = before - out.new;
-        for key in touched {
-            if let Some(p) = self.streams.get(&key).filter(|p| p.through > 0) {
-                out.receipts.push((key.0, key.1, key.2, p.through));
-            }
-        }
-        Ok(out)
-    }
-
-    /// A stream begins behind what the gateway has delivered to an earlier consumer.
-    pub fn begin(&mut self, gateway: &str, epoch: u64, stream: Class, through: u64) {
-        let p = self.streams.entry((gateway.to_owned(), epoch, stream)).or_default();
-        p.through = p.through.max(through);
-    }
-
-    /// Streams with missing events: how many are held beyond a gap.
-    pub fn gaps(&self) -> u64 {
-        self.streams.values().map(|p| p.beyond.len() as u64).sum()
-    }
+/// Where events are kept.
+pub trait Store: Send + 'static {
+    /// Makes new events durable.
+    fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Taken>> + Send;
+    /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
+    fn word(&mut self, from: &From, word: &Word) -> impl Future<Output = io::Result<Taken>> + Send;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Memory(Vec<Arrived>);
-    impl Sink for Memory {
-        fn store(&mut self, events: &[Arrived]) -> std::io::Result<()> {
-            self.0.extend_from_slice(events);
-            Ok(())
-        }
+    fn from(gateway: &str) -> From {
+        From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new(gateway).unwrap() }
     }
 
     fn event(seq: u64, stream_seq: u64) -> String {
@@ -191,28 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_removed_and_receipts_stop_at_a_gap() {
-        let (mut c, mut sink) = (Consumer::default(), Memory(Vec::new()));
-        let batch = format!("[{},{},{}]", event(5, 1), event(9, 3), event(5, 1));
-        let taken = c.take(read("gw-1", batch.as_bytes()).unwrap(), &mut sink).unwrap();
-        assert_eq!((taken.new, taken.duplicates), (2, 1));
-        assert_eq!(taken.receipts, [("gw-1".to_owned(), 1, Class::Verdict, 1)]);
-        let taken = c.take(read("gw-1", event(7, 2).as_bytes()).unwrap(), &mut sink).unwrap();
-        assert_eq!(taken.receipts[0].3, 3);
-        assert_eq!((sink.0.len(), c.gaps()), (3, 0));
-    }
-
-    #[test]
     fn messages_of_a_stranger_are_refused() {
-        assert!(matches!(read("gw-2", event(1, 1).as_bytes()), Err(BadMessage::Foreign(..))));
+        assert!(matches!(read(&from("gw-2"), false, event(1, 1).as_bytes()), Err(BadMessage::Foreign(..))));
         for bad in [
             "",
             "[",
             "{}",
             "[1]",
+            "{\"id\":\"gw-1/1/0\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}",
+            "{\"id\":\"gw-1/1/1\",\"type\":\"t\\u0000\",\"stream\":\"verdict\",\"streamseq\":1}",
             "{\"id\":\"gw-1/1\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}",
         ] {
-            assert!(read("gw-1", bad.as_bytes()).is_err(), "{bad}");
+            assert!(read(&from("gw-1"), false, bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

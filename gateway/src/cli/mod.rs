@@ -1,5 +1,6 @@
 //! The command `kakou`.
 
+mod broker;
 mod central;
 mod devices;
 mod doctor;

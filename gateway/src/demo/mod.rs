@@ -5,8 +5,11 @@ mod cards;
 mod script;
 mod world;
 
-use crate::central::listen::{self, Listen, Tally};
-use crate::central::{Arrived, Consumer, Sink};
+use crate::central::Arrived;
+use crate::central::ledger::{Ledger, Sink};
+use crate::central::listen::{self, Listen, Part, Tally};
+use crate::central::photos::Desk;
+use crate::config::{MqttVersion, Upstream};
 use crate::daemon::{self, Extras};
 use crate::{config, http};
 use mqtt5::broker::{BrokerConfig, MqttBroker};
@@ -99,14 +102,17 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let settings = config::load(&folder.path().join("kakou.toml"))?;
     let extras = Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged) };
     let (tally, mut tallied) = watch::channel(Tally::default());
+    let url = format!("mqtt://127.0.0.1:{broker_port}");
     let listen = Listen {
-        host: "127.0.0.1".into(),
-        port: broker_port,
-        tls: None,
+        broker: Upstream::tool(&url, None, None, MqttVersion::V5)
+            .ok_or_else(|| DemoError::Broker("no address".into()))?,
         client_id: "demo-central".into(),
         site: "demo".into(),
+        group: None,
+        part: Part::All,
     };
-    tokio::spawn(listen::run(listen, Consumer::default(), Box::new(Count), tally, cancel.clone()));
+    let photos = Desk::open(&folder.path().join("central")).map_err(|e| DemoError::Broker(e.to_string()))?;
+    tokio::spawn(listen::run(listen, Ledger::new(Count), Some(photos), tally, cancel.clone()));
     drop(tokio::time::timeout(Duration::from_secs(5), tallied.wait_for(|t| t.subscribed)).await);
     let running = daemon::start(settings, extras).await?;
 

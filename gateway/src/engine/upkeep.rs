@@ -2,9 +2,11 @@
 
 use super::{Engine, Parts, Pending, Trouble};
 use crate::store::journal::{self, Journal};
-use crate::store::retention;
+use crate::store::{outbox, retention};
 use kakou_core::codes::Code;
 use kakou_core::event::{Class, NewEvent};
+use kakou_core::time::Now;
+use rusqlite::Connection;
 use serde_json::json;
 
 /// A file that is given up when the disk is full, so that the journal can still say so.
@@ -63,10 +65,21 @@ impl Engine {
         }
     }
 
+    /// Makes room on a full disk: one round of each, the least harmful first.
     fn relieve(&mut self) -> rusqlite::Result<u64> {
+        let delivered = self.parts.retention.delivered;
+        let mut freed = self.take_photos(retention::RECEIPTED, i64::MAX)?;
+        freed += self.round(|c| Ok(retention::purge(c, delivered, i64::MAX)? + retention::shed(c)?))?;
+        if freed == 0 {
+            freed = self.take_photos(retention::WAITING, i64::MAX)?;
+        }
+        Ok(freed)
+    }
+
+    /// One transaction of upkeep.
+    fn round(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<u64>) -> rusqlite::Result<u64> {
         self.journal.begin()?;
-        let done = retention::purge(self.journal.connection(), self.parts.retention.delivered, i64::MAX)
-            .and_then(|purged| Ok(purged + retention::shed(self.journal.connection())?));
+        let done = work(self.journal.connection());
         match done.and_then(|n| self.journal.commit().map(|()| n)) {
             Ok(n) => Ok(n),
             Err(e) => {
@@ -76,31 +89,71 @@ impl Engine {
         }
     }
 
-    /// Keeps the journal within its limits, one round at a time.
+    /// Removes the oldest photographs of a state. One that was not delivered leaves an event behind.
+    fn take_photos(&mut self, state: i64, before_ms: i64) -> rusqlite::Result<u64> {
+        let now = self.parts.clock.now();
+        self.journal.begin()?;
+        let taken = |journal: &mut Journal| -> rusqlite::Result<Vec<String>> {
+            let chosen = retention::photos(journal.connection(), state, before_ms)?;
+            if state == retention::WAITING && !chosen.is_empty() {
+                let event = NewEvent {
+                    kind: "photos_shed".into(),
+                    class: Class::Verdict,
+                    lane: None,
+                    visit: None,
+                    audience: vec!["ops".into()],
+                    data: json!({ "sha256": chosen }),
+                };
+                journal.append(&event, &now)?;
+            }
+            journal.commit()?;
+            Ok(chosen)
+        };
+        let chosen = match taken(&mut self.journal) {
+            Ok(chosen) => chosen,
+            Err(e) => {
+                self.journal.roll_back()?;
+                return Err(e);
+            }
+        };
+        for sha256 in &chosen {
+            if let Err(e) = self.parts.photos.remove(sha256) {
+                log::warn!("photograph {sha256} cannot be removed: {e}");
+            }
+        }
+        let name = if state == retention::WAITING { "photo_shed_total" } else { "photo_removed_total" };
+        self.parts.metrics.add(name, chosen.len() as u64);
+        Ok(chosen.len() as u64)
+    }
+
+    /// Keeps the store within its limits, one round at a time.
     pub(super) fn tend(&mut self) {
         let now = self.parts.clock.now();
         self.show_all(&now);
-        if self.closed.is_some() {
-            return;
+        if self.closed.is_none()
+            && let Err(e) = self.keep_limits(&now)
+        {
+            self.fail(&Trouble::Sqlite(e), Pending::default());
         }
+    }
+
+    fn keep_limits(&mut self, now: &Now) -> rusqlite::Result<()> {
         let r = self.parts.retention;
-        let before = now.wall_ms.map_or(0, |ms| ms - r.keep_days * 86_400_000);
-        let round = |journal: &mut Journal| -> rusqlite::Result<(u64, u64)> {
-            let over = retention::used_bytes(journal.connection())? > r.max_bytes;
-            journal.begin()?;
-            let purged =
-                retention::purge(journal.connection(), r.delivered, if over { i64::MAX } else { before })?;
-            let shed = if over && purged == 0 { retention::shed(journal.connection())? } else { 0 };
-            journal.commit()?;
-            Ok((purged, shed))
-        };
-        match round(&mut self.journal) {
-            Ok((purged, shed)) => {
-                self.parts.metrics.add("journal_purged_total", purged);
-                self.parts.metrics.add("journal_shed_total", shed);
-            }
-            Err(e) => self.fail(&Trouble::Sqlite(e), Pending::default()),
+        let before = |days: i64| now.wall_ms.map_or(0, |ms| ms - days * 86_400_000);
+        let over = retention::used_bytes(self.journal.connection())? > r.max_bytes;
+        let until = if over { i64::MAX } else { before(r.keep_days) };
+        let purged = self.round(|c| retention::purge(c, r.delivered, until))?;
+        self.parts.metrics.add("journal_purged_total", purged);
+        if over && purged == 0 {
+            let shed = self.round(retention::shed)?;
+            self.parts.metrics.add("journal_shed_total", shed);
         }
+        self.take_photos(retention::RECEIPTED, before(r.photo_days))?;
+        let (_, bytes) = outbox::photos_kept(self.journal.connection())?;
+        if bytes > r.photo_bytes && self.take_photos(retention::RECEIPTED, i64::MAX)? == 0 {
+            self.take_photos(retention::WAITING, i64::MAX)?;
+        }
+        Ok(())
     }
 }
 

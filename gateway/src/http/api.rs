@@ -32,7 +32,10 @@ const SEARCH_LIMIT: usize = 20;
 type Answer<T> = Result<T, ApiError>;
 
 fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
-    LaneId::new(lane).ok().filter(|id| app.outlook.lanes.contains_key(id)).ok_or_else(ApiError::not_found)
+    LaneId::new(lane)
+        .ok()
+        .filter(|id| app.overview.outlook.lanes.contains_key(id))
+        .ok_or_else(ApiError::not_found)
 }
 
 fn signed_in(app: &App, headers: &HeaderMap) -> Answer<Officer> {
@@ -56,13 +59,18 @@ pub async fn lanes(State(app): State<App>) -> Json<Value> {
     responses((status = 200, content_type = "text/event-stream", description = "Events `screen` and `beat`"), (status = 404)))]
 pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
     let id = lane_of(&app, &lane)?;
-    Ok(sse::follow("screen", app.outlook.lanes[&id].clone(), |v| v.screen.to_string(), app.end.clone()))
+    Ok(sse::follow(
+        "screen",
+        app.overview.outlook.lanes[&id].clone(),
+        |v| v.screen.to_string(),
+        app.end.clone(),
+    ))
 }
 
 /// Devices, lists, outbox, clock, store, counters.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, description = "The status of the gateway")))]
 pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
-    let status = tokio::task::spawn_blocking(move || super::status::status(&app)).await;
+    let status = tokio::task::spawn_blocking(move || app.overview.status()).await;
     status.map(Json).map_err(|_| ApiError::busy())
 }
 
@@ -71,12 +79,12 @@ pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
     responses((status = 200, content_type = "text/event-stream", description = "Events `status`")))]
 pub async fn status_events(State(app): State<App>) -> Events {
     let end = app.end.clone();
-    sse::repeat("status", Duration::from_secs(2), move || super::status::status(&app).to_string(), end)
+    sse::repeat("status", Duration::from_secs(2), move || app.overview.status().to_string(), end)
 }
 
 /// Counters and gauges as OpenMetrics.
 pub async fn metrics(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], super::status::metrics(&app)).into_response()
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], app.overview.metrics()).into_response()
 }
 
 /// Who may sign in.
@@ -102,7 +110,7 @@ async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
     match checked.map_err(|_| ApiError::busy())? {
         Ok(officer) => Ok(officer),
         Err(denied) => {
-            app.metrics.count("pin_wrong_total");
+            app.overview.metrics.count("pin_wrong_total");
             audit(app, json!({ "act": "wrong_pin", "officer": id }));
             Err(match denied {
                 Denied::WrongPin => {
@@ -122,7 +130,7 @@ async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
 
 fn audit(app: &App, what: Value) {
     if app.engine.try_send(Work::Input(Input::Audit { what }, None)).is_err() {
-        app.metrics.count("audit_dropped_total");
+        app.overview.metrics.count("audit_dropped_total");
     }
 }
 
@@ -166,7 +174,7 @@ pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCo
 pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
     signed_in(&app, &headers)?;
     let id = lane_of(&app, &lane)?;
-    Ok(sse::follow("desk", app.outlook.lanes[&id].clone(), |v| v.desk.to_string(), app.end.clone()))
+    Ok(sse::follow("desk", app.overview.outlook.lanes[&id].clone(), |v| v.desk.to_string(), app.end.clone()))
 }
 
 /// A supervisor's second signature.
@@ -289,7 +297,7 @@ pub async fn search(
         return Ok(Json(json!([])));
     }
     audit(&app, json!({ "act": "search", "officer": officer.id, "lane": lane }));
-    let data = app.data.clone();
+    let data = app.overview.data.clone();
     let found = tokio::task::spawn_blocking(move || {
         let lists = crate::store::lists::Lists::open(&data).map_err(|e| e.to_string())?;
         lists.search(&name, SEARCH_LIMIT).map_err(|e| e.to_string())
@@ -334,9 +342,10 @@ pub async fn preview(
     signed_in(&app, &headers)?;
     let lane = lane_of(&app, &lane)?;
     // Of several, the one that only takes photographs.
-    let of_lane =
-        |d: &&crate::devices::Known| d.camera && app.lane_devices.contains(&(d.id.clone(), lane.clone()));
-    let seen = app.devices.iter().filter(of_lane).min_by_key(|d| d.reads_codes);
+    let of_lane = |d: &&crate::devices::Known| {
+        d.camera && app.overview.lane_devices.contains(&(d.id.clone(), lane.clone()))
+    };
+    let seen = app.overview.devices.iter().filter(of_lane).min_by_key(|d| d.reads_codes);
     // The camera makes a picture because somebody looks.
     let mut look = seen.ok_or_else(ApiError::not_found)?.preview.subscribe();
     let fresh = tokio::time::timeout(PREVIEW_LIMIT, look.changed()).await;

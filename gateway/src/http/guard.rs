@@ -78,18 +78,18 @@ fn foreign(app: &App, method: &Method, headers: &HeaderMap) -> bool {
 /// The middleware.
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = if foreign(&app, request.method(), request.headers()) {
-        app.metrics.count("http_foreign_total");
+        app.overview.metrics.count("http_foreign_total");
         ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
             .into_response()
     } else if !app.rate.take() {
-        app.metrics.count("http_rate_limited_total");
+        app.overview.metrics.count("http_rate_limited_total");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "请求过多", "Too many requests")
             .into_response()
     } else {
         next.run(request).await
     };
     if response.status().is_client_error() {
-        app.metrics.count("http_refused_total");
+        app.overview.metrics.count("http_refused_total");
     }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -6,29 +6,23 @@ pub mod error;
 mod guard;
 mod pages;
 mod sse;
-pub mod status;
 
-use crate::clock::Clock;
 use crate::config::Http;
-use crate::devices::Known;
-use crate::engine::{Inlet, Outlook};
-use crate::metrics::Metrics;
+use crate::engine::Inlet;
+use crate::overview::Overview;
 use crate::store::photos::Photos;
-use crate::upstream::LinkState;
 use crate::upstream::tls;
 use auth::Officers;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 pub use guard::Rate;
-use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
-use kakou_core::pass::trust::TrustList;
+use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -61,36 +55,14 @@ pub struct App(Arc<Shared>);
 
 /// The contents of [`App`].
 pub struct Shared {
-    /// The site.
-    pub site: SiteId,
-    /// This gateway.
-    pub gateway: GatewayId,
-    /// The data folder.
-    pub data: PathBuf,
-    /// The clock.
-    pub clock: Clock,
-    /// When the daemon began.
-    pub begun: Instant,
+    /// What there is to look at.
+    pub overview: Arc<Overview>,
     /// The way to the core.
     pub engine: Inlet,
-    /// What to watch.
-    pub outlook: Outlook,
     /// Lanes with profile and title.
     pub lanes: Vec<(LaneId, String, Text)>,
-    /// Which lane a device belongs to.
-    pub lane_devices: Vec<(DeviceId, LaneId)>,
-    /// Devices.
-    pub devices: Vec<Known>,
-    /// The keys in use.
-    pub trust: watch::Receiver<Arc<TrustList>>,
-    /// The broker's address.
-    pub broker: Option<String>,
-    /// The link upstream.
-    pub link: watch::Receiver<LinkState>,
     /// Photographs.
     pub photos: Photos,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
     /// Who may sign in.
     pub officers: Officers,
     /// The demo's controls.

@@ -65,7 +65,9 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
         let mut on_disk: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
-            .map(|f| f.unwrap().file_name().into_string().unwrap())
+            .map(Result::unwrap)
+            .filter(|f| f.path().is_file())
+            .map(|f| f.file_name().into_string().unwrap())
             .collect();
         on_disk.sort();
         let embedded: Vec<&str> = super::ASSETS.iter().map(|(n, _)| *n).collect();

@@ -1,6 +1,6 @@
 //! Verifying a journal: every hash, every signed head, every photograph that an event names.
 
-use super::photos::Photos;
+use super::photos::{self, Photos};
 use kakou_core::evidence::{Checkpoint, Hash};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
@@ -16,12 +16,14 @@ pub struct Verified {
     pub checkpoints: u64,
     /// Photographs named by events, present, with the right hash.
     pub photos: u64,
+    /// Photographs that retention has removed.
+    pub photos_removed: u64,
     /// What does not fit.
     pub problems: Vec<String>,
 }
 
 /// Checks everything.
-pub fn verify(connection: &Connection, photos: &Photos, public_key: &[u8]) -> rusqlite::Result<Verified> {
+pub fn verify(connection: &Connection, folder: &Photos, public_key: &[u8]) -> rusqlite::Result<Verified> {
     let mut out = Verified::default();
     let purged: Option<(i64, [u8; 32])> = connection
         .query_row("SELECT seq, hash FROM purged", [], |r| Ok((r.get(0)?, r.get(1)?)))
@@ -51,8 +53,8 @@ pub fn verify(connection: &Connection, photos: &Photos, public_key: &[u8]) -> ru
                 out.problems.push(format!("event {seq} was changed"));
                 head = Hash(r.get(1)?);
             }
-            if !shed {
-                collect_photos(&body, &mut named);
+            if !shed && let Ok(event) = serde_json::from_slice::<Value>(&body) {
+                named.extend(photos::named(&event["data"]).into_iter().map(str::to_owned));
             }
         }
     }
@@ -72,23 +74,19 @@ pub fn verify(connection: &Connection, photos: &Photos, public_key: &[u8]) -> ru
         }
     }
     for sha256 in named {
-        match photos.read(&sha256) {
+        match folder.read(&sha256) {
             Some(bytes) if Hash::of(&bytes).hex() == sha256 => out.photos += 1,
             Some(_) => out.problems.push(format!("photograph {sha256} was changed")),
+            None if removed(connection, &sha256)? => out.photos_removed += 1,
             None => out.problems.push(format!("photograph {sha256} is missing")),
         }
     }
     Ok(out)
 }
 
-/// Photographs that a transaction or a seal record names.
-fn collect_photos(body: &[u8], named: &mut std::collections::BTreeSet<String>) {
-    let Ok(event) = serde_json::from_slice::<Value>(body) else { return };
-    match &event["data"]["photos"] {
-        Value::Object(by_role) => named.extend(by_role.values().filter_map(Value::as_str).map(str::to_owned)),
-        Value::Array(list) => {
-            named.extend(list.iter().filter_map(|p| p["sha256"].as_str()).map(str::to_owned))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// Whether retention took a photograph.
+fn removed(connection: &Connection, sha256: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT state FROM photo WHERE sha256 = ?1";
+    let state: Option<i64> = connection.prepare_cached(sql)?.query_row([sha256], |r| r.get(0)).optional()?;
+    Ok(state.is_some_and(|state| state >= super::retention::REMOVED))
 }

@@ -4,6 +4,7 @@
 //! deleted; a fresh journal begins a new epoch. Every write happens inside a transaction that the
 //! engine begins and commits: events, outbox and lane states together.
 
+use super::photos::Photos;
 use super::{StoreError, at, io_at};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Checkpoint, Hash};
@@ -13,6 +14,7 @@ use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::time::Now;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write as _;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of the file.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -35,6 +37,18 @@ CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, visit BLOB NOT 
 CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INTEGER NOT NULL, at_ms INTEGER) WITHOUT ROWID;
 CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWID;
 ";
+
+/// What format 2 adds: photographs on their way, and who was where.
+const SCHEMA_2: &str = "
+CREATE TABLE photo (sha256 TEXT PRIMARY KEY, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  state INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX photo_state ON photo (state, seq);
+CREATE TABLE subject (key TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, at_ms, seq)) WITHOUT ROWID;
+CREATE TABLE place (lane TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (lane, at_ms, seq)) WITHOUT ROWID;
+";
+
+/// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
+const TRANSACTION: &str = "transaction";
 
 /// The name of the mark of a corrupt journal.
 const CONDEMNED: &str = "journal.corrupt";
@@ -68,6 +82,7 @@ pub struct Journal {
     connection: Connection,
     path: PathBuf,
     author: Author,
+    photos: Photos,
     epoch: u64,
     seq: u64,
     head: Hash,
@@ -110,11 +125,62 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
     }
     if format == 0 {
         connection
-            .execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;"))
+            .execute_batch(&format!("BEGIN; {SCHEMA} {SCHEMA_2} PRAGMA user_version = {FORMAT}; COMMIT;"))
             .map_err(at(path))?;
+    }
+    if format == 1 {
+        upgrade(&connection, path).map_err(at(path))?;
     }
     check_tail(&connection).map_err(at(path))?;
     Ok(connection)
+}
+
+/// From format 1: what it holds is indexed.
+fn upgrade(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let photos = path.parent().and_then(|data| Photos::open(data).ok());
+    connection.execute_batch(&format!("BEGIN; {SCHEMA_2}"))?;
+    {
+        let mut select = connection.prepare("SELECT seq, at_ms, body FROM event WHERE shed = 0")?;
+        let mut rows = select.query([])?;
+        while let Some(r) = rows.next()? {
+            let (seq, at_ms): (i64, i64) = (r.get(0)?, r.get(1)?);
+            let body: Vec<u8> = r.get(2)?;
+            let Ok(event) = serde_json::from_slice::<Value>(&body) else { continue };
+            let lane = event["subject"].as_str().and_then(|s| s.split('/').next()).map(str::to_owned);
+            let kind = event["type"].as_str().unwrap_or_default();
+            index(connection, photos.as_ref(), kind, lane.as_deref(), &event["data"], seq, at_ms)?;
+        }
+    }
+    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT;"))
+}
+
+/// Notes the photographs that an event names, and whom and which lane a verdict is about.
+fn index(
+    connection: &Connection,
+    photos: Option<&Photos>,
+    kind: &str,
+    lane: Option<&str>,
+    data: &Value,
+    seq: i64,
+    at_ms: i64,
+) -> rusqlite::Result<()> {
+    for sha256 in super::photos::named(data) {
+        let bytes = photos.and_then(|p| p.size(sha256)).unwrap_or(0);
+        let sql = "INSERT INTO photo (sha256, seq, at_ms, bytes, state) VALUES (?1, ?2, ?3, ?4, 0)
+                   ON CONFLICT (sha256) DO NOTHING";
+        connection.prepare_cached(sql)?.execute(params![sha256, seq, at_ms, bytes.cast_signed()])?;
+    }
+    if kind.contains(TRANSACTION)
+        && let Some(lane) = lane
+    {
+        let sql = "INSERT OR IGNORE INTO place (lane, at_ms, seq) VALUES (?1, ?2, ?3)";
+        connection.prepare_cached(sql)?.execute(params![lane, at_ms, seq])?;
+        if let Some(key) = data["subject"].as_str().filter(|k| !k.is_empty()) {
+            let sql = "INSERT OR IGNORE INTO subject (key, at_ms, seq) VALUES (?1, ?2, ?3)";
+            connection.prepare_cached(sql)?.execute(params![key, at_ms, seq])?;
+        }
+    }
+    Ok(())
 }
 
 /// Grows the log to its working size, unless an earlier run has left it so.
@@ -239,6 +305,7 @@ impl Journal {
             connection,
             path: path.clone(),
             author,
+            photos: Photos::open(data)?,
             epoch,
             seq: 0,
             head: Hash::default(),
@@ -392,6 +459,9 @@ impl Journal {
             self.head.0,
             body
         ])?;
+        let (lane, seq) = (event.lane.as_ref().map(LaneId::as_str), place.seq.cast_signed());
+        let at_ms = now.wall_ms.unwrap_or(0);
+        index(&self.connection, Some(&self.photos), &event.kind, lane, &event.data, seq, at_ms)?;
         Ok(place)
     }
 
@@ -459,6 +529,13 @@ impl Journal {
             number(acked),
             number(receipted)
         ])?;
+        Ok(())
+    }
+
+    /// A photograph is durable at the central side.
+    pub fn photo_receipted(&mut self, sha256: &str) -> rusqlite::Result<()> {
+        let sql = "UPDATE photo SET state = 1 WHERE sha256 = ?1 AND state = 0";
+        self.connection.prepare_cached(sql)?.execute([sha256])?;
         Ok(())
     }
 

@@ -13,29 +13,35 @@ pub struct Row {
     pub seq: u64,
     /// Its order in its stream.
     pub stream_seq: u64,
+    /// When it was stored.
+    pub at_ms: i64,
     /// The CloudEvents JSON.
     pub body: Vec<u8>,
 }
 
-/// Events of a stream after `after`, at most `limit` and at most `bytes` (but at least one).
+/// Events of a stream after `after` and up to `last`, at most `limit` and at most `bytes` (but at
+/// least one).
 pub fn after(
     connection: &Connection,
     class: Class,
     after: u64,
+    last: u64,
     limit: usize,
     bytes: usize,
 ) -> rusqlite::Result<Vec<Row>> {
-    let sql = "SELECT seq, stream_seq, body FROM event
-               WHERE class = ?1 AND stream_seq > ?2 AND shed = 0 ORDER BY stream_seq LIMIT ?3";
+    let sql = "SELECT seq, stream_seq, at_ms, body FROM event
+               WHERE class = ?1 AND stream_seq > ?2 AND stream_seq <= ?3 AND shed = 0
+               ORDER BY stream_seq LIMIT ?4";
     let mut select = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = select.query(params![class.number(), after.cast_signed(), limit])?;
+    let mut rows = select.query(params![class.number(), after.cast_signed(), last.cast_signed(), limit])?;
     let (mut out, mut size) = (Vec::new(), 0);
     while let Some(r) = rows.next()? {
         let row = Row {
             seq: r.get::<_, i64>(0)?.cast_unsigned(),
             stream_seq: r.get::<_, i64>(1)?.cast_unsigned(),
-            body: r.get(2)?,
+            at_ms: r.get(2)?,
+            body: r.get(3)?,
         };
         size += row.body.len();
         if size > bytes && !out.is_empty() {
@@ -46,6 +52,38 @@ pub fn after(
     Ok(out)
 }
 
+/// Photographs that the central side has not receipted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PhotosWaiting {
+    /// How many.
+    pub count: u64,
+    /// When the oldest was named by an event.
+    pub oldest_ms: Option<i64>,
+}
+
+/// How many photographs wait.
+pub fn photos_waiting(connection: &Connection) -> rusqlite::Result<PhotosWaiting> {
+    let sql = "SELECT count(*), min(at_ms) FROM photo WHERE state = 0";
+    connection.prepare_cached(sql)?.query_row([], |r| {
+        Ok(PhotosWaiting { count: r.get::<_, i64>(0)?.cast_unsigned(), oldest_ms: r.get(1)? })
+    })
+}
+
+/// Photographs, and the bytes of those that are kept.
+pub fn photos_kept(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let sql = "SELECT count(*), coalesce(sum(bytes), 0) FROM photo WHERE state < 2";
+    connection
+        .prepare_cached(sql)?
+        .query_row([], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))
+}
+
+/// The oldest photographs that wait.
+pub fn photos_oldest(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT sha256 FROM photo WHERE state = 0 ORDER BY seq LIMIT ?1";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection.prepare_cached(sql)?.query_map([limit], |r| r.get(0))?.collect()
+}
+
 /// How far a stream has come: acknowledged, receipted.
 pub fn progress(connection: &Connection, class: Class) -> rusqlite::Result<(u64, u64)> {
     let sql = "SELECT acked, receipted FROM stream WHERE class = ?1";
@@ -54,6 +92,39 @@ pub fn progress(connection: &Connection, class: Class) -> rusqlite::Result<(u64,
         .query_row([class.number()], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)))
         .optional()?;
     Ok(row.map_or((0, 0), |(a, r)| (a.cast_unsigned(), r.cast_unsigned())))
+}
+
+/// The last event of a stream, between `after` and `head`, that was stored before a moment. Halves
+/// the range: a backlog of millions costs twenty looks.
+pub fn stored_before(
+    connection: &Connection,
+    class: Class,
+    after: u64,
+    head: u64,
+    before_ms: i64,
+) -> rusqlite::Result<u64> {
+    let sql = "SELECT at_ms FROM event WHERE class = ?1 AND stream_seq >= ?2 ORDER BY stream_seq LIMIT 1";
+    let mut select = connection.prepare_cached(sql)?;
+    let (mut low, mut high) = (after, head.max(after));
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let at: Option<i64> =
+            select.query_row(params![class.number(), middle.cast_signed()], |r| r.get(0)).optional()?;
+        if at.is_some_and(|at| at < before_ms) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(low)
+}
+
+/// Up to where a stream is gone: purged, or its oldest bodies shed. What is behind it can still be
+/// sent.
+pub fn floor(connection: &Connection, class: Class, head: u64) -> rusqlite::Result<u64> {
+    let sql = "SELECT min(stream_seq) FROM event WHERE class = ?1 AND shed = 0";
+    let first: Option<i64> = connection.prepare_cached(sql)?.query_row([class.number()], |r| r.get(0))?;
+    Ok(first.map_or(head, |first| first.cast_unsigned() - 1))
 }
 
 /// When the oldest event after a point was stored.

@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::journal::sync_folder;
 use kakou_core::evidence::Hash;
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -56,15 +57,38 @@ impl Photos {
         Ok(sha256)
     }
 
+    /// Stores a picture that is said to have a hash; false, and nothing stored, if it has another.
+    pub fn save_as(&self, sha256: &str, bytes: &[u8]) -> io::Result<bool> {
+        if Hash::of(bytes).hex() != sha256 {
+            return Ok(false);
+        }
+        self.save(bytes).map(|_| true)
+    }
+
+    /// The bytes of a picture, if it is there.
+    pub fn size(&self, sha256: &str) -> Option<u64> {
+        fs::metadata(self.path(sha256)?).ok().map(|m| m.len())
+    }
+
+    /// Removes a picture; one that is gone already is no error.
+    pub fn remove(&self, sha256: &str) -> io::Result<()> {
+        match self.path(sha256).map(fs::remove_file) {
+            Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Reads a picture.
     pub fn read(&self, sha256: &str) -> Option<Vec<u8>> {
         fs::read(self.path(sha256)?).ok()
     }
+}
 
-    /// How many there are, and their bytes.
-    pub fn count(&self) -> (u64, u64) {
-        let folders = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let files = folders.flat_map(|f| fs::read_dir(f.path()).into_iter().flatten().flatten());
-        files.filter_map(|f| f.metadata().ok()).fold((0, 0), |(n, bytes), m| (n + 1, bytes + m.len()))
+/// The photographs that a transaction (by role) or a seal record (as a list) names.
+pub fn named(data: &Value) -> Vec<&str> {
+    match &data["photos"] {
+        Value::Object(by_role) => by_role.values().filter_map(Value::as_str).collect(),
+        Value::Array(list) => list.iter().filter_map(|p| p["sha256"].as_str()).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
 }

@@ -1,16 +1,31 @@
 //! Retention: what is delivered goes first, what matters least goes next, verdicts never go.
 //!
-//! Order at the limit: receipted events from the beginning of the journal; then the bodies of
-//! health events, then of temperature samples. A shed event leaves the hash of its body behind, so
-//! that the chain still verifies. When nothing is left to shed, the lanes close: `X_STORAGE`.
+//! Order at the limit: what the central side has anyway (photographs, then events from the
+//! beginning of the journal); then the bodies of health events, then of temperature samples; last
+//! the oldest photographs that it does not have. A shed event leaves the hash of its body behind, so
+//! that the chain still verifies; a shed photograph leaves an event that names it. When nothing is
+//! left to shed, the lanes close: `X_STORAGE`.
 
 use super::outbox;
 use kakou_core::event::Class;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, params};
+use serde_json::Value;
 
 /// Rows per round, so that lanes never wait for a purge.
 const ROUND: i64 = 2_000;
+
+/// Photographs per round.
+const PHOTOS: i64 = 64;
+
+/// A photograph that waits to be delivered.
+pub const WAITING: i64 = 0;
+/// The central side has it.
+pub const RECEIPTED: i64 = 1;
+/// Delivered, and removed here. States from here on have no file.
+pub const REMOVED: i64 = 2;
+/// Removed without having been delivered.
+pub const SHED: i64 = 3;
 
 /// Up to where events of a class count as delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +72,50 @@ pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> r
     connection
         .execute("INSERT OR REPLACE INTO purged (id, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
     connection.execute("DELETE FROM checkpoint WHERE seq < ?1", [seq])?;
+    forget(connection, seq)?;
     Ok(connection.execute("DELETE FROM event WHERE seq <= ?1", [seq])? as u64)
+}
+
+/// Takes events that are about to be purged out of the indexes.
+fn forget(connection: &Connection, through: i64) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM photo WHERE seq <= ?1 AND state >= ?2", params![through, REMOVED])?;
+    let mut gone = Vec::new();
+    {
+        let sql = "SELECT seq, at_ms, body FROM event WHERE seq <= ?1 AND class = ?2 AND shed = 0";
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query(params![through, Class::Verdict.number()])?;
+        while let Some(r) = rows.next()? {
+            gone.push((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, Vec<u8>>(2)?));
+        }
+    }
+    for (seq, at_ms, body) in gone {
+        let Ok(event) = serde_json::from_slice::<Value>(&body) else { continue };
+        if let Some(key) = event["data"]["subject"].as_str() {
+            let sql = "DELETE FROM subject WHERE key = ?1 AND at_ms = ?2 AND seq = ?3";
+            connection.prepare_cached(sql)?.execute(params![key, at_ms, seq])?;
+        }
+        if let Some(lane) = event["subject"].as_str().and_then(|s| s.split('/').next()) {
+            let sql = "DELETE FROM place WHERE lane = ?1 AND at_ms = ?2 AND seq = ?3";
+            connection.prepare_cached(sql)?.execute(params![lane, at_ms, seq])?;
+        }
+    }
+    Ok(())
+}
+
+/// Chooses the oldest photographs of a state, named before a moment, and marks them as gone; their
+/// files are removed when this is durable.
+pub fn photos(connection: &Connection, state: i64, before_ms: i64) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT sha256 FROM photo WHERE state = ?1 AND at_ms < ?2 ORDER BY seq LIMIT ?3";
+    let chosen: Vec<String> = connection
+        .prepare_cached(sql)?
+        .query_map(params![state, before_ms, PHOTOS], |r| r.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let gone = if state == WAITING { SHED } else { REMOVED };
+    let mut update = connection.prepare_cached("UPDATE photo SET state = ?1 WHERE sha256 = ?2")?;
+    for sha256 in &chosen {
+        update.execute(params![gone, sha256])?;
+    }
+    Ok(chosen)
 }
 
 /// Sheds the oldest bodies of the least important class that still has any.

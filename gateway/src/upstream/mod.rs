@@ -5,21 +5,23 @@
 //! durability: the journal is purged up to the receipt of the central side, and what was not
 //! receipted for [`RECEIPT_PATIENCE`] is sent again.
 
+pub mod backoff;
 mod flight;
+mod pace;
+pub mod photos;
+mod session;
 pub mod tls;
 
+use crate::clock::Clock;
 use crate::config::Upstream;
-use crate::devices::{self, Known};
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
+use crate::mqtt;
 use crate::store::outbox;
-use flight::{Batch, Flight};
+use backoff::Backoff;
+use flight::Flight;
 use kakou_core::event::Class;
-use kakou_core::ids::{GatewayId, SiteId};
-use rumqttc::{
-    AsyncClient, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, PubAckReason,
-    PublishOptions, PublishProperties, QoS, TlsConfiguration, Transport,
-};
+use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,22 +31,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Between two words about the health of the devices.
-const HEALTH_EVERY: Duration = Duration::from_secs(60);
-/// The first pause before a new connection; doubled with full jitter.
-pub const BACKOFF_MIN: Duration = Duration::from_millis(200);
-/// The longest.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// In flight and no acknowledgement for this long: the peer has stopped reading.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
 /// Acknowledged but not receipted for this long: sent again.
 pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(30);
-/// So many acknowledged events are noted at once.
-const MARK_EVERY: u64 = 256;
 /// The largest message body.
 pub const MAX_BODY: usize = 200 * 1024;
-/// Requests that the client may hold.
-const CAPACITY: usize = 1024;
 
 /// What the link needs.
 pub struct Link {
@@ -68,8 +60,16 @@ pub struct Link {
     pub state: watch::Sender<LinkState>,
     /// What desks show.
     pub word: watch::Sender<&'static str>,
-    /// Whose health is told.
-    pub devices: Vec<Known>,
+    /// What is told once a minute.
+    pub health: watch::Receiver<Arc<str>>,
+    /// Lanes with their profiles.
+    pub lanes: Vec<(LaneId, String)>,
+    /// The clock.
+    pub clock: Clock,
+    /// Whether verdicts wait: photographs hold back while they do.
+    pub busy: watch::Sender<bool>,
+    /// Receipts of photographs.
+    pub photo_receipts: tokio::sync::mpsc::Sender<PhotoReceipt>,
     /// Whether the network may be used; the demo pulls the plug here.
     pub plug: watch::Receiver<bool>,
 }
@@ -116,6 +116,21 @@ pub struct Receipt {
     pub through_seq: u64,
 }
 
+/// A receipt for a photograph: so many chunks of it are durable at the central side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhotoReceipt {
+    /// Which.
+    pub photo: String,
+    /// Chunks that are there, from the first without a gap.
+    pub have: u32,
+    /// Of how many.
+    pub of: u32,
+    /// Where the whole file may be put by HTTPS instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put: Option<String>,
+}
+
 /// The prefix of a gateway's topics.
 pub fn topic(site: &SiteId, gateway: &GatewayId, rest: &str) -> String {
     format!("kakou/v1/{site}/{gateway}/{rest}")
@@ -124,12 +139,12 @@ pub fn topic(site: &SiteId, gateway: &GatewayId, rest: &str) -> String {
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
-    #[error("{0}")]
-    Connection(Box<rumqttc::ConnectionError>),
+    #[error(transparent)]
+    Mqtt(#[from] mqtt::Lost),
     #[error("no acknowledgement for {} s", PROGRESS_LIMIT.as_secs())]
     Stuck,
-    #[error("the broker refuses events: {0:?}")]
-    Refused(PubAckReason),
+    #[error("the broker refuses {0}: {1}")]
+    Refused(&'static str, String),
     #[error("the client has stopped")]
     Client,
     #[error("the journal cannot be read: {0}")]
@@ -154,27 +169,18 @@ pub async fn run(mut link: Link, cancel: CancellationToken) {
         Ok(flight) => flight,
         Err(e) => return log::error!("the journal cannot be read, nothing is sent: {e}"),
     };
-    let mut backoff = BACKOFF_MIN;
+    let mut backoff = Backoff::default();
     while !cancel.is_cancelled() {
-        let begun = Instant::now();
-        if !*link.plug.borrow() {
-            tokio::select! { () = cancel.cancelled() => return, r = link.plug.changed() => if r.is_err() { return } }
-            continue;
+        if !plugged(&mut link.plug, &cancel).await {
+            return;
         }
-        let lost = match tls::client(&link.settings) {
-            Err(e) => Err(e),
-            Ok(tls) => match connection(&mut link, &mut flight, tls, &cancel).await {
-                Ok(()) => return,
-                Err(lost) => Ok(lost),
-            },
-        };
-        let why = match lost {
-            Ok(lost) => lost.to_string(),
-            Err(e) => e.to_string(),
-        };
+        let Err(why) = session::connection(&mut link, &mut flight, &cancel).await else { return };
         flight.rewind();
         link.metrics.count("upstream_lost_total");
         link.word.send_replace("offline");
+        link.busy.send_replace(false);
+        let up = link.state.borrow().online.then(|| link.state.borrow().since.elapsed());
+        let why = why.to_string();
         link.state.send_modify(|s| {
             if s.online {
                 s.since = Instant::now();
@@ -183,21 +189,24 @@ pub async fn run(mut link: Link, cancel: CancellationToken) {
             s.detail.clone_from(&why);
         });
         log::warn!("upstream: {why}");
-        if begun.elapsed() > Duration::from_secs(30) {
-            backoff = BACKOFF_MIN;
-        }
-        let pause = jitter(backoff);
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        let pause = backoff.pause(up);
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }
 }
 
-/// A random part of a pause, at least a tenth, so that a fleet does not come back at once.
-fn jitter(pause: Duration) -> Duration {
-    let mut byte = [0_u8; 1];
-    let random = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte).is_ok();
-    let part = if random { f64::from(byte[0]) / 255.0 } else { 0.5 };
-    pause.mul_f64(0.1 + 0.9 * part)
+/// Waits until the network may be used; false when the daemon ends first.
+pub async fn plugged(plug: &mut watch::Receiver<bool>, cancel: &CancellationToken) -> bool {
+    tokio::select! {
+        () = cancel.cancelled() => false,
+        there = plug.wait_for(|there| *there) => there.is_ok(),
+    }
+}
+
+/// Ends when the plug is pulled; never, where nobody holds it.
+pub async fn unplugged(plug: &mut watch::Receiver<bool>) {
+    if plug.wait_for(|there| !*there).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 async fn open_reader(link: &Link, cancel: &CancellationToken) -> Option<Connection> {
@@ -207,276 +216,6 @@ async fn open_reader(link: &Link, cancel: &CancellationToken) -> Option<Connecti
             Err(e) => log::error!("the journal cannot be read yet: {e}"),
         }
         tokio::select! { () = cancel.cancelled() => return None, () = tokio::time::sleep(Duration::from_secs(1)) => {} }
-    }
-}
-
-fn client(link: &Link, tls: Option<Arc<rustls::ClientConfig>>) -> Result<(AsyncClient, EventLoop), Lost> {
-    let s = &link.settings;
-    let mut o = MqttOptions::new(format!("{}-{}-up", link.site, link.gateway), (s.host.as_str(), s.port));
-    o.set_clean_start(true)
-        .set_keep_alive(15)
-        .set_connect_timeout(Duration::from_secs(8))
-        .set_request_channel_capacity(CAPACITY)
-        .set_max_request_batch(256)
-        .set_read_batch_size(128)
-        .set_outgoing_inflight_upper_limit(s.inflight)
-        .set_max_packet_size(Some(256 * 1024));
-    let state = topic(&link.site, &link.gateway, "state");
-    let offline = json!({ "online": false }).to_string();
-    o.set_last_will(LastWill::new(state, offline, QoS::AtLeastOnce, true, None));
-    let mut n = NetworkOptions::new();
-    n.set_tcp_nodelay(true);
-    o.set_network_options(n);
-    if let (Some(user), Some(file)) = (&s.username, &s.password_file) {
-        let password = std::fs::read_to_string(file).unwrap_or_default();
-        o.set_credentials(user.clone(), password.trim().to_owned());
-    }
-    if let Some(tls) = tls {
-        o.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
-    }
-    AsyncClient::builder(o).try_build().map_err(|_| Lost::Client)
-}
-
-fn birth(link: &Link) -> String {
-    json!({ "online": true, "version": env!("CARGO_PKG_VERSION"), "epoch": link.epoch,
-        "streams": Class::ALL.map(|c| (c.word(), link.streams.borrow()[usize::from(c.number())])) })
-    .to_string()
-}
-
-async fn connection(
-    link: &mut Link,
-    flight: &mut Flight,
-    tls: Option<Arc<rustls::ClientConfig>>,
-    cancel: &CancellationToken,
-) -> Result<(), Lost> {
-    let (client, mut events) = client(link, tls)?;
-    let topics = Class::ALL.map(|c| topic(&link.site, &link.gateway, &format!("evt/{}", c.word())));
-    let (progress, receipts) = (Instant::now(), Instant::now());
-    let mut session = Session {
-        client,
-        up: false,
-        server_max: MAX_BODY,
-        progress,
-        receipts,
-        topics,
-        told: None,
-        unmarked: 0,
-    };
-    let mut look = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        if session.up {
-            session.fill(link, flight)?;
-        }
-        tokio::select! {
-            () = cancel.cancelled() => return session.farewell(link, &mut events).await,
-            event = events.poll() => {
-                let event = event.map_err(|e| Lost::Connection(Box::new(e)))?;
-                session.on(event, link, flight)?;
-            }
-            changed = link.streams.changed(), if session.up && flight.idle() => {
-                // The engine has ended: so does the link, in order.
-                if changed.is_err() { return session.farewell(link, &mut events).await; }
-            }
-            _ = look.tick() => session.look(link, flight)?,
-            () = unplugged(&mut link.plug) => return Err(Lost::Unplugged),
-        }
-    }
-}
-
-/// Ends when the plug is pulled; never, where nobody holds it.
-async fn unplugged(plug: &mut watch::Receiver<bool>) {
-    while plug.changed().await.is_ok() {
-        if !*plug.borrow() {
-            return;
-        }
-    }
-    std::future::pending().await
-}
-
-struct Session {
-    client: AsyncClient,
-    up: bool,
-    server_max: usize,
-    progress: Instant,
-    receipts: Instant,
-    topics: [String; 4],
-    /// When the health of the devices was told last.
-    told: Option<Instant>,
-    /// Events acknowledged since the last mark.
-    unmarked: u64,
-}
-
-impl Session {
-    /// Hands events to the client while the window has room.
-    fn fill(&mut self, link: &Link, flight: &mut Flight) -> Result<(), Lost> {
-        let heads = *link.streams.borrow();
-        while let Some(batch) = flight.next(&heads, self.server_max).map_err(Lost::Journal)? {
-            let Batch { class, body, single, .. } = &batch;
-            if body.len() > self.server_max {
-                return Err(Lost::TooLarge(body.len()));
-            }
-            let name = self.topics[usize::from(class.number())].clone();
-            let mut options = PublishOptions::new(QoS::AtLeastOnce);
-            // One event is the rule and needs no mark; a batch says so.
-            if !*single {
-                let content_type = Some("application/cloudevents-batch+json".into());
-                options =
-                    options.properties(PublishProperties { content_type, ..PublishProperties::default() });
-            }
-            if flight.idle() {
-                self.progress = Instant::now();
-            }
-            match self.client.try_publish(name, body.clone(), options) {
-                Ok(()) => flight.sent(&batch),
-                Err(rumqttc::ClientError::RequestChannelFull(_)) => {
-                    flight.put_back(batch);
-                    return Ok(());
-                }
-                Err(_) => return Err(Lost::Client),
-            }
-        }
-        Ok(())
-    }
-
-    fn on(&mut self, event: Event, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {
-        match event {
-            Event::Incoming(Packet::ConnAck(ack)) => self.connected(&ack, link, flight),
-            Event::Incoming(Packet::PubAck(ack)) => {
-                self.progress = Instant::now();
-                if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-                    link.metrics.count("puback_refused_total");
-                    return Err(Lost::Refused(ack.reason));
-                }
-                if let Some((_, count)) = flight.acked(ack.pkid) {
-                    self.unmarked += count;
-                    if self.unmarked >= MARK_EVERY || flight.idle() {
-                        self.mark(link, flight);
-                    }
-                }
-                Ok(())
-            }
-            Event::Incoming(Packet::Publish(message)) => {
-                self.receipt(&message.payload, link, flight);
-                Ok(())
-            }
-            Event::Outgoing(Outgoing::Publish(pkid)) if pkid != 0 => {
-                flight.departed(pkid);
-                Ok(())
-            }
-            Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Ok(()),
-        }
-    }
-
-    /// Tells the engine and the status page how far the streams are acknowledged.
-    fn mark(&mut self, link: &Link, flight: &Flight) {
-        let published = std::mem::take(&mut self.unmarked);
-        let through = Class::ALL.map(|c| flight.acked_through(c));
-        let before = link.state.borrow().acked;
-        for class in Class::ALL {
-            let i = usize::from(class.number());
-            if through[i] > before[i] {
-                send(&link.engine, Work::Acked(class, through[i]), &link.metrics);
-            }
-        }
-        link.state.send_if_modified(|s| {
-            s.published += published;
-            s.acked = through;
-            false
-        });
-    }
-
-    fn connected(
-        &mut self,
-        ack: &rumqttc::ConnAck,
-        link: &mut Link,
-        flight: &mut Flight,
-    ) -> Result<(), Lost> {
-        let properties = ack.properties.as_ref();
-        if let Some(max) = properties.and_then(|p| p.max_packet_size) {
-            // Room for the topic and the properties.
-            self.server_max = usize::try_from(max).unwrap_or(MAX_BODY).saturating_sub(256).min(MAX_BODY);
-        }
-        let receive = properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX);
-        flight.window(usize::from(receive.min(link.settings.inflight)));
-        let down = topic(&link.site, &link.gateway, "rcpt");
-        self.client.try_subscribe(down, QoS::AtLeastOnce).map_err(|_| Lost::Client)?;
-        let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
-        let state = topic(&link.site, &link.gateway, "state");
-        self.client.try_publish(state, birth(link), options).map_err(|_| Lost::Client)?;
-        flight.other();
-        self.up = true;
-        self.progress = Instant::now();
-        self.receipts = Instant::now();
-        link.word.send_replace("online");
-        link.state.send_modify(|s| {
-            s.online = true;
-            s.since = Instant::now();
-            s.detail.clear();
-        });
-        Ok(())
-    }
-
-    fn receipt(&mut self, payload: &[u8], link: &Link, flight: &mut Flight) {
-        match serde_json::from_slice::<Receipt>(payload) {
-            Ok(r)
-                if r.epoch == link.epoch
-                    && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
-            {
-                self.receipts = Instant::now();
-                flight.receipted(r.stream, r.through_seq);
-                link.state.send_if_modified(|s| {
-                    let at = &mut s.receipted[usize::from(r.stream.number())];
-                    *at = (*at).max(r.through_seq);
-                    false
-                });
-                send(&link.engine, Work::Receipted(r.stream, r.epoch, r.through_seq), &link.metrics);
-            }
-            Ok(_) => link.metrics.count("receipt_refused_total"),
-            Err(_) => link.metrics.count("receipt_unreadable_total"),
-        }
-    }
-
-    /// Once a second: is there progress, are receipts missing?
-    fn look(&mut self, link: &Link, flight: &mut Flight) -> Result<(), Lost> {
-        if self.up && !flight.idle() && self.progress.elapsed() > PROGRESS_LIMIT {
-            return Err(Lost::Stuck);
-        }
-        if !link.settings.receipts || !flight.unreceipted() {
-            self.receipts = Instant::now();
-        }
-        if self.up && self.receipts.elapsed() > RECEIPT_PATIENCE {
-            link.metrics.count("receipt_gap_total");
-            flight.forget_acknowledgements();
-            return Err(Lost::NoReceipts);
-        }
-        if self.up && self.told.is_none_or(|at| at.elapsed() >= HEALTH_EVERY) {
-            self.told = Some(Instant::now());
-            let name = topic(&link.site, &link.gateway, "health");
-            let body = json!({ "devices": devices::health(&link.devices) }).to_string();
-            self.client
-                .try_publish(name, body, PublishOptions::new(QoS::AtMostOnce))
-                .map_err(|_| Lost::Client)?;
-        }
-        // Watchers of the state are told at most once a second.
-        link.state.send_modify(|_| {});
-        Ok(())
-    }
-
-    /// Says goodbye: no will, a bounded wait for what is under way.
-    async fn farewell(self, link: &Link, events: &mut EventLoop) -> Result<(), Lost> {
-        let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
-        let state = topic(&link.site, &link.gateway, "state");
-        let offline = json!({ "online": false, "clean": true }).to_string();
-        if self.up && self.client.try_publish(state, offline, options).is_ok() {
-            let end = async {
-                if self.client.disconnect_with_timeout(Duration::from_secs(1)).await.is_err() {
-                    return;
-                }
-                while events.poll().await.is_ok() {}
-            };
-            drop(tokio::time::timeout(Duration::from_secs(2), end).await);
-        }
-        Ok(())
     }
 }
 

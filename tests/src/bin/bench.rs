@@ -10,9 +10,10 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_gateway::clock::{Clock, Source};
-use kakou_gateway::config::Upstream;
+use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::engine::{Engine, Inlet, Outlook, Parts, QUEUE, Retention, Work};
 use kakou_gateway::metrics::Metrics;
+use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::Delivered;
 use kakou_gateway::upstream::{self, Link, LinkState};
 use kakou_tests::brokers::{Mosquitto, installed};
@@ -145,7 +146,7 @@ fn verification(bars: &mut Bars) -> Result<(), Missing> {
     let (hcert, entry) = hcert_make::test_certificate(passes::now_s());
     let file =
         TrustFile { name: "trust".into(), version: 1, issued: 0, keys: vec![passes::entry(&issuer), entry] };
-    let trust = TrustList::from_file(&file)?;
+    let trust = TrustList::from_file(&file, "trust")?;
     let with = Check { trust: &trust, now_s: Some(passes::now_s()), region: "" };
     let (public, message, signature) = hcert_make::bare_signature();
     let bare = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
@@ -274,11 +275,14 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         devices: BTreeMap::new(),
         metrics: Arc::new(Metrics::default()),
         upstream: watch::channel("off").1,
+        photos: Photos::open(data)?,
         retention: Retention {
             max_bytes: 8 << 30,
             keep_days: 14,
             delivered: Delivered::Receipted,
             reserve_bytes: 0,
+            photo_bytes: 8 << 30,
+            photo_days: 30,
         },
     };
     let (inlet, work) = tokio::sync::mpsc::channel(QUEUE);
@@ -376,21 +380,12 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
         let mut broker = Mosquitto::plain(folder.path(), "upstream");
         broker.start();
         let counter = mqtt::Counter::subscribe(broker.port, batch > 1).await?;
-        let settings = Upstream {
-            host: "127.0.0.1".into(),
-            port: broker.port,
-            tls: false,
-            ca: None,
-            identity: None,
-            username: None,
-            password_file: None,
-            batch,
-            inflight: 100,
-            receipts: false,
-        };
+        let url = format!("mqtt://127.0.0.1:{}", broker.port);
+        let settings = Upstream::tool(&url, None, None, MqttVersion::V5)
+            .ok_or_else(|| Missing("the broker has no address".into()))?;
+        let settings = Upstream { batch, ..settings };
         let (state, seen) = watch::channel(LinkState::default());
         let link = Link {
-            devices: Vec::new(),
             settings,
             site: SiteId::new("test")?,
             gateway: GatewayId::new("gw-1")?,
@@ -401,6 +396,11 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             metrics: Arc::new(Metrics::default()),
             state,
             word: watch::channel("offline").0,
+            health: watch::channel(Arc::from("")).1,
+            lanes: Vec::new(),
+            clock: Clock::new(Source::System, 0),
+            busy: watch::channel(false).0,
+            photo_receipts: tokio::sync::mpsc::channel(1).0,
             plug: watch::channel(true).1,
         };
         let cancel = CancellationToken::new();

@@ -146,7 +146,12 @@ pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
         | Usage::ReleaseSlip
         | Usage::RosterEntry
         | Usage::TrustUpdate
-        | Usage::ProvisioningCode => return Err(HcertError::Shape("not a health certificate")),
+        | Usage::ProvisioningCode
+        | Usage::Feed
+        | Usage::Operate
+        | Usage::Maintain
+        | Usage::Configure
+        | Usage::Trace => return Err(HcertError::Shape("not a health certificate")),
     }
     let uvci = text(entry, "ci");
     if uvci.is_empty() {

@@ -59,7 +59,8 @@ fn draft() -> kp1::Draft {
 }
 
 fn list(entries: Vec<KeyEntry>) -> TrustList {
-    TrustList::from_file(&TrustFile { name: "trust".into(), version: 1, issued: NOW, keys: entries }).unwrap()
+    TrustList::from_file(&TrustFile { name: "trust".into(), version: 1, issued: NOW, keys: entries }, "trust")
+        .unwrap()
 }
 
 fn code(text: &str, trust: &TrustList) -> Result<Pass, Code> {

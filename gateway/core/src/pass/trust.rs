@@ -35,6 +35,16 @@ pub enum Usage {
     HcertVaccination,
     /// HCERT recovery certificate.
     HcertRecovery,
+    /// Feeds of the central side: every list but the trust list.
+    Feed,
+    /// Commands that touch a lane: open it, show a message, take a photograph.
+    Operate,
+    /// Commands that touch the box: diagnostics, certificate, profiles, restart.
+    Maintain,
+    /// Configuration.
+    Configure,
+    /// Questions about who was where.
+    Trace,
 }
 
 /// One key as the list file holds it.
@@ -85,8 +95,8 @@ pub enum TrustError {
     #[error("the trust list is not valid JSON of its form: {0}")]
     Json(#[from] serde_json::Error),
     /// A list of another name.
-    #[error("this is the list `{0}`, not `trust`")]
-    Name(String),
+    #[error("this is the list `{0}`, not `{1}`")]
+    Name(String, &'static str),
     /// An entry cannot be used.
     #[error("key {index} of the trust list: {why}")]
     Key {
@@ -130,6 +140,7 @@ pub enum Signer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerKey {
     usages: Vec<Usage>,
+    issuer: String,
     region: Option<String>,
     nbf: i64,
     exp: i64,
@@ -139,6 +150,10 @@ impl SignerKey {
     /// Whether it may sign this.
     pub fn may(&self, usage: Usage) -> bool {
         self.usages.contains(&usage)
+    }
+    /// Who holds it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
     /// Whether it is valid at `now_s`, UTC seconds.
     pub fn valid_at(&self, now_s: i64) -> bool {
@@ -151,15 +166,20 @@ impl SignerKey {
 }
 
 impl TrustList {
-    /// Reads a list file.
+    /// Reads a trust list.
     pub fn from_json(json: &[u8]) -> Result<Self, TrustError> {
-        Self::from_file(&serde_json::from_slice(json)?)
+        Self::from_file(&serde_json::from_slice(json)?, "trust")
+    }
+
+    /// Reads the list of fleet keys: the same form, for who may sign words to gateways.
+    pub fn fleet(json: &[u8]) -> Result<Self, TrustError> {
+        Self::from_file(&serde_json::from_slice(json)?, "fleet")
     }
 
     /// Takes a list whose form was read already.
-    pub fn from_file(file: &TrustFile) -> Result<Self, TrustError> {
-        if file.name != "trust" {
-            return Err(TrustError::Name(file.name.clone()));
+    pub fn from_file(file: &TrustFile, name: &'static str) -> Result<Self, TrustError> {
+        if file.name != name {
+            return Err(TrustError::Name(file.name.clone(), name));
         }
         let mut list = Self { version: file.version, issued: file.issued, ..Self::default() };
         for (index, entry) in file.keys.iter().enumerate() {
@@ -185,6 +205,7 @@ impl TrustList {
                 public,
                 signer: SignerKey {
                     usages: entry.usages.clone(),
+                    issuer: entry.issuer.clone(),
                     region: entry.region.clone(),
                     nbf: entry.nbf.unwrap_or(i64::MIN),
                     exp: entry.exp.unwrap_or(i64::MAX),
@@ -206,9 +227,13 @@ impl TrustList {
 
     /// Finds who signed a message: every key that shares its kid is tried.
     pub fn signer(&self, message: &Sign1<'_>) -> Signer {
-        let Some(keys) = self.keys.get(&message.kid) else { return Signer::UnknownKey };
-        let signed = message.to_be_signed();
-        let good = |key: &&Key| key.alg == message.alg && key.verifies(&signed, message.signature);
+        self.signer_of(&message.kid, message.alg, &message.to_be_signed(), message.signature)
+    }
+
+    /// Finds who made a signature: every key that shares the kid is tried.
+    pub fn signer_of(&self, kid: &[u8], alg: Alg, signed: &[u8], signature: &[u8]) -> Signer {
+        let Some(keys) = self.keys.get(kid) else { return Signer::UnknownKey };
+        let good = |key: &&Key| key.alg == alg && key.verifies(signed, signature);
         let found: Vec<SignerKey> = keys.iter().filter(good).map(|key| key.signer.clone()).collect();
         if found.is_empty() { Signer::Mismatch } else { Signer::Found(found) }
     }

@@ -1,0 +1,182 @@
+//! A store in memory and a sink: what is complete is counted here, the sink makes it durable.
+//!
+//! For a file, the demo and tests. A fleet uses [`super::postgres`].
+
+use super::{Arrived, Complete, From, Store, Taken, Word};
+use kakou_core::event::Class;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+/// Where events go.
+pub trait Sink: Send + 'static {
+    /// Makes new events durable.
+    fn store(&mut self, events: &[Arrived]) -> io::Result<()>;
+}
+
+/// Writes events to a stream, one JSON a line.
+pub struct Lines<W: Write>(pub W);
+
+impl<W: Write + Send + 'static> Sink for Lines<W> {
+    fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+        for event in events {
+            self.0.write_all(event.json.as_bytes())?;
+            self.0.write_all(b"\n")?;
+        }
+        self.0.flush()
+    }
+}
+
+/// How far a stream is complete.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Progress {
+    through: u64,
+    beyond: BTreeSet<u64>,
+}
+
+impl Progress {
+    fn knows(&self, seq: u64) -> bool {
+        seq <= self.through || self.beyond.contains(&seq)
+    }
+    fn take(&mut self, seq: u64) {
+        if seq > self.through {
+            self.beyond.insert(seq);
+        }
+        self.advance();
+    }
+    /// Nothing up to here will come any more.
+    fn begin(&mut self, through: u64) {
+        self.through = self.through.max(through);
+        self.beyond = self.beyond.split_off(&(self.through + 1));
+        self.advance();
+    }
+    fn advance(&mut self) {
+        while self.beyond.remove(&(self.through + 1)) {
+            self.through += 1;
+        }
+    }
+}
+
+/// The state of the streams, and where their events go.
+pub struct Ledger<S> {
+    streams: BTreeMap<(From, u64, Class), Progress>,
+    /// Where events go.
+    pub sink: S,
+    /// Events that were gone from their gateway before they came here.
+    pub lost: u64,
+}
+
+impl<S: Sink> Ledger<S> {
+    /// Empty.
+    pub fn new(sink: S) -> Self {
+        Self { streams: BTreeMap::new(), sink, lost: 0 }
+    }
+
+    /// Counts events that are durable already, from an earlier run.
+    pub fn known(&mut self, events: &[Arrived]) {
+        for e in events {
+            self.streams.entry((e.from.clone(), e.epoch, e.stream)).or_default().take(e.stream_seq);
+        }
+    }
+
+    /// Takes events; nothing is counted that the sink did not take.
+    pub fn keep(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
+        let before = events.len() as u64;
+        let mut touched = BTreeSet::new();
+        let mut coming = BTreeSet::new();
+        let mut fresh = Vec::new();
+        for event in events {
+            let key = (event.from.clone(), event.epoch, event.stream);
+            let known = self.streams.get(&key).is_some_and(|p| p.knows(event.stream_seq));
+            touched.insert(key.clone());
+            if !known && coming.insert((key, event.stream_seq)) {
+                fresh.push(event);
+            }
+        }
+        if !fresh.is_empty() {
+            self.sink.store(&fresh)?;
+        }
+        self.known(&fresh);
+        let new = fresh.len() as u64;
+        Ok(Taken { new, duplicates: before - new, complete: self.complete(touched), gaps: self.gaps() })
+    }
+
+    fn complete(&self, touched: BTreeSet<(From, u64, Class)>) -> Vec<Complete> {
+        let through = |key: &(From, u64, Class)| self.streams.get(key).map_or(0, |p| p.through);
+        let all = touched.into_iter().map(|key| (through(&key), key)).filter(|(through, _)| *through > 0);
+        all.map(|(through, (from, epoch, stream))| Complete { from, epoch, stream, through }).collect()
+    }
+
+    fn gaps(&self) -> u64 {
+        self.streams.values().map(|p| p.beyond.len() as u64).sum()
+    }
+}
+
+impl<S: Sink> Store for Ledger<S> {
+    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
+        self.keep(events)
+    }
+    async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
+        let mut touched = BTreeSet::new();
+        for (stream, floor) in &word.floor {
+            let key = (from.clone(), word.epoch, *stream);
+            let progress = self.streams.entry(key.clone()).or_default();
+            if *floor > progress.through {
+                let held = progress.beyond.range(..=floor).count() as u64;
+                self.lost += floor - progress.through - held;
+                progress.begin(*floor);
+                touched.insert(key);
+            }
+        }
+        Ok(Taken { complete: self.complete(touched), gaps: self.gaps(), ..Taken::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+    use kakou_core::ids::{GatewayId, SiteId};
+
+    struct Memory(Vec<Arrived>);
+    impl Sink for Memory {
+        fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+            self.0.extend_from_slice(events);
+            Ok(())
+        }
+    }
+
+    fn from() -> From {
+        From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new("gw-1").unwrap() }
+    }
+
+    fn events(seqs: &[(u64, u64)]) -> Vec<Arrived> {
+        let one = |(seq, stream_seq): &(u64, u64)| {
+            format!(
+                r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/x","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
+            )
+        };
+        let batch = format!("[{}]", seqs.iter().map(one).collect::<Vec<_>>().join(","));
+        read(&from(), false, batch.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn duplicates_are_removed_and_receipts_stop_at_a_gap() {
+        let mut ledger = Ledger::new(Memory(Vec::new()));
+        let taken = ledger.keep(events(&[(5, 1), (9, 3), (5, 1)])).unwrap();
+        assert_eq!((taken.new, taken.duplicates, taken.gaps), (2, 1, 1));
+        assert_eq!(taken.complete[0].through, 1);
+        let taken = ledger.keep(events(&[(7, 2)])).unwrap();
+        assert_eq!((taken.complete[0].through, taken.gaps), (3, 0));
+        assert_eq!(ledger.sink.0.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_from_the_gateway_is_counted_as_lost_and_holds_up_nothing() {
+        let mut ledger = Ledger::new(Memory(Vec::new()));
+        ledger.keep(events(&[(1, 1), (5, 5), (9, 9)])).unwrap();
+        let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, 6)].into() };
+        let taken = ledger.word(&from(), &word).await.unwrap();
+        assert_eq!((taken.complete[0].through, ledger.lost), (6, 4), "2, 3, 4 and 6");
+        assert_eq!(ledger.keep(events(&[(7, 7), (8, 8)])).unwrap().complete[0].through, 9);
+    }
+}

@@ -1,0 +1,278 @@
+//! Events of a fleet in PostgreSQL.
+//!
+//! Several consumers may write at once: an event's key makes it idempotent, and the row of its
+//! stream is locked while its end is advanced. A receipt goes out for what is committed.
+
+use super::{Arrived, Complete, From, Store, Taken, Word};
+use kakou_core::event::Class;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls, Transaction};
+
+/// The tables.
+pub const SCHEMA: &str = include_str!("../../central/schema.sql");
+/// Rows behind the end of a stream that are looked at in one go.
+const AHEAD: i64 = 512;
+/// A transaction that met another is tried so often.
+const TRIES: u32 = 5;
+/// Serialises the making of the tables.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7236012)";
+
+const INSERT: &str = "
+INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, late, body)
+SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, late, body::json
+FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[], $8::text[],
+  $9::text[], $10::text[], $11::bool[], $12::text[])
+  AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, late, body)
+ON CONFLICT DO NOTHING";
+
+/// The database.
+pub struct Database {
+    url: String,
+    client: Option<Client>,
+}
+
+type Key = (From, u64, Class);
+
+fn other(e: impl std::error::Error) -> io::Error {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        text.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    io::Error::other(format!("the database: {text}"))
+}
+
+fn stream_number(class: Class) -> i16 {
+    i16::from(class.number())
+}
+
+impl Database {
+    /// Connects and makes the tables.
+    pub async fn open(url: &str) -> io::Result<Self> {
+        let mut database = Self { url: url.to_owned(), client: None };
+        let client = database.client().await?;
+        let tx = client.transaction().await.map_err(other)?;
+        tx.batch_execute(LOCK).await.map_err(other)?;
+        tx.batch_execute(SCHEMA).await.map_err(other)?;
+        tx.commit().await.map_err(other)?;
+        Ok(database)
+    }
+
+    /// The connection, made anew when it was lost.
+    pub async fn client(&mut self) -> io::Result<&mut Client> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.map_err(other)?;
+            tokio::spawn(async move {
+                if let Err(e) = connection.await {
+                    log::warn!("the database: {e}");
+                }
+            });
+            self.client = Some(client);
+        }
+        self.client.as_mut().ok_or_else(|| io::Error::other("no connection"))
+    }
+
+    async fn try_take(&mut self, events: &[Arrived]) -> Result<Taken, Trouble> {
+        let client = self.client().await?;
+        let tx = client.transaction().await?;
+        let new = insert(&tx, events).await?;
+        let mut touched: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
+        for e in events {
+            touched.entry((e.from.clone(), e.epoch, e.stream)).or_default().insert(e.stream_seq);
+        }
+        let mut complete = Vec::new();
+        // In the order of the keys, so that two consumers never wait for each other.
+        for (key, seqs) in touched {
+            let through = advance(&tx, &key, &seqs).await?;
+            let (from, epoch, stream) = key;
+            complete.push(Complete { from, epoch, stream, through });
+        }
+        tx.commit().await?;
+        complete.retain(|c| c.through > 0);
+        Ok(Taken { new, duplicates: events.len() as u64 - new, complete, gaps: 0 })
+    }
+
+    async fn try_word(&mut self, from: &From, word: &Word) -> Result<Taken, Trouble> {
+        let client = self.client().await?;
+        let tx = client.transaction().await?;
+        let mut complete = Vec::new();
+        for (&stream, &floor) in &word.floor {
+            let key = (from.clone(), word.epoch, stream);
+            let through = lock(&tx, &key).await?;
+            if floor <= through {
+                continue;
+            }
+            let held = held(&tx, &key, through, floor).await?;
+            let mut next = through + 1;
+            for seq in held.iter().copied().chain([floor + 1]) {
+                if seq > next {
+                    let sql = "INSERT INTO gap (site, gateway, epoch, stream, from_seq, to_seq)
+                               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+                    let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
+                    let (epoch, number) = (word.epoch.cast_signed(), stream_number(stream));
+                    let (a, b) = (next.cast_signed(), (seq - 1).cast_signed());
+                    tx.execute(sql, &[&site, &gateway, &epoch, &number, &a, &b]).await?;
+                    log::error!(
+                        "{}/{}: events {next} to {} of {} are lost",
+                        from.site,
+                        from.gateway,
+                        seq - 1,
+                        stream.word()
+                    );
+                }
+                next = seq + 1;
+            }
+            set(&tx, &key, floor).await?;
+            let through = advance(&tx, &key, &BTreeSet::new()).await?;
+            complete.push(Complete { from: from.clone(), epoch: word.epoch, stream, through });
+        }
+        tx.commit().await?;
+        Ok(Taken { complete, ..Taken::default() })
+    }
+}
+
+/// Why a transaction did not happen.
+enum Trouble {
+    /// It met another one: once more.
+    Again(io::Error),
+    /// It did not work.
+    Final(io::Error),
+}
+
+impl std::convert::From<tokio_postgres::Error> for Trouble {
+    fn from(e: tokio_postgres::Error) -> Self {
+        let met = e.code().is_some_and(|c| {
+            *c == SqlState::T_R_DEADLOCK_DETECTED || *c == SqlState::T_R_SERIALIZATION_FAILURE
+        });
+        if met { Self::Again(other(e)) } else { Self::Final(other(e)) }
+    }
+}
+
+impl std::convert::From<io::Error> for Trouble {
+    fn from(e: io::Error) -> Self {
+        Self::Final(e)
+    }
+}
+
+async fn insert(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble> {
+    let mut sorted: Vec<&Arrived> = events.iter().collect();
+    sorted.sort_by(|a, b| {
+        (&a.from, a.epoch, a.stream, a.stream_seq).cmp(&(&b.from, b.epoch, b.stream, b.stream_seq))
+    });
+    macro_rules! column {
+        ($e:ident, $value:expr) => {
+            sorted.iter().map(|$e| $value).collect::<Vec<_>>()
+        };
+    }
+    let statement = tx.prepare(INSERT).await?;
+    let rows = tx
+        .execute(
+            &statement,
+            &[
+                &column!(e, e.from.site.as_str()),
+                &column!(e, e.from.gateway.as_str()),
+                &column!(e, e.epoch.cast_signed()),
+                &column!(e, e.seq.cast_signed()),
+                &column!(e, stream_number(e.stream)),
+                &column!(e, e.stream_seq.cast_signed()),
+                &column!(e, e.kind.as_str()),
+                &column!(e, e.time.as_deref()),
+                &column!(e, e.lane.as_deref()),
+                &column!(e, e.outcome.as_deref()),
+                &column!(e, e.late),
+                &column!(e, e.json.as_str()),
+            ],
+        )
+        .await?;
+    Ok(rows)
+}
+
+/// The end of a stream, locked for this transaction.
+async fn lock(tx: &Transaction<'_>, (from, epoch, stream): &Key) -> Result<u64, Trouble> {
+    let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
+    let (epoch, number) = (epoch.cast_signed(), stream_number(*stream));
+    let sql = "SELECT through FROM stream WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4 FOR UPDATE";
+    if let Some(row) = tx.query_opt(sql, &[&site, &gateway, &epoch, &number]).await? {
+        return Ok(row.get::<_, i64>(0).cast_unsigned());
+    }
+    let make = "INSERT INTO stream VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING";
+    tx.execute(make, &[&site, &gateway, &epoch, &number]).await?;
+    let row = tx.query_one(sql, &[&site, &gateway, &epoch, &number]).await?;
+    Ok(row.get::<_, i64>(0).cast_unsigned())
+}
+
+async fn set(tx: &Transaction<'_>, (from, epoch, stream): &Key, through: u64) -> Result<(), Trouble> {
+    let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
+    let (epoch, number, through) = (epoch.cast_signed(), stream_number(*stream), through.cast_signed());
+    let sql =
+        "UPDATE stream SET through = $5 WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4";
+    tx.execute(sql, &[&site, &gateway, &epoch, &number, &through]).await?;
+    Ok(())
+}
+
+/// Events of a stream that are stored, behind one and up to another, in order.
+async fn held(
+    tx: &Transaction<'_>,
+    (from, epoch, stream): &Key,
+    after: u64,
+    last: u64,
+) -> Result<Vec<u64>, Trouble> {
+    let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
+    let (epoch, number) = (epoch.cast_signed(), stream_number(*stream));
+    let (after, last) = (after.cast_signed(), last.cast_signed());
+    let sql = "SELECT stream_seq FROM event WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4
+               AND stream_seq > $5 AND stream_seq <= $6 ORDER BY stream_seq";
+    let rows = tx.query(sql, &[&site, &gateway, &epoch, &number, &after, &last]).await?;
+    Ok(rows.iter().map(|r| r.get::<_, i64>(0).cast_unsigned()).collect())
+}
+
+/// Moves the end of a stream over what has come: first over these events, then over what was stored
+/// beyond a gap that has closed.
+async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Result<u64, Trouble> {
+    let before = lock(tx, key).await?;
+    let mut through = before;
+    for seq in seqs.range(before + 1..) {
+        if *seq != through + 1 {
+            break;
+        }
+        through = *seq;
+    }
+    // Only when the end has moved, or stands where it was asked about, can more be behind it.
+    while through > before || seqs.is_empty() {
+        let ahead = held(tx, key, through, through + AHEAD.cast_unsigned()).await?;
+        let start = through;
+        for seq in &ahead {
+            if *seq != through + 1 {
+                break;
+            }
+            through = *seq;
+        }
+        if through < start + AHEAD.cast_unsigned() {
+            break;
+        }
+    }
+    if through > before {
+        set(tx, key, through).await?;
+    }
+    Ok(through)
+}
+
+impl Store for Database {
+    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
+        for _ in 1..TRIES {
+            match self.try_take(&events).await {
+                Ok(taken) => return Ok(taken),
+                Err(Trouble::Again(e)) => log::debug!("{e}: once more"),
+                Err(Trouble::Final(e)) => return Err(e),
+            }
+        }
+        self.try_take(&events).await.map_err(|(Trouble::Again(e) | Trouble::Final(e))| e)
+    }
+
+    async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
+        self.try_word(from, word).await.map_err(|(Trouble::Again(e) | Trouble::Final(e))| e)
+    }
+}

@@ -1,0 +1,371 @@
+//! MQTT 5 and 3.1.1 behind one face: the only place that knows the client library.
+//!
+//! Correctness rests on what both versions have: quality of service 1, packet ids, acknowledgements,
+//! retained messages, the will. What only version 5 has (content type, reasons, limits of the
+//! broker) is used where it is there and never needed. Nothing here keeps a message: a connection is
+//! opened once, and when it ends it is thrown away with all that it held.
+
+use crate::config::{MqttVersion, Upstream};
+use crate::upstream::tls::{self, TlsError};
+use rumqttc as v5;
+use rumqttc_v4 as v4;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_util::bytes::Bytes;
+
+/// Unacknowledged bytes for this long end the connection: a peer that has stopped reading keeps
+/// answering to nothing, and the keep-alive does not see it.
+const USER_TIMEOUT_MS: u32 = 20_000;
+/// The longest time that a connection may take to come up.
+const CONNECT_LIMIT: Duration = Duration::from_secs(8);
+/// How long a broker keeps a session for a client that is away.
+const SESSION_S: u32 = 7 * 86_400;
+/// The largest packet taken from a broker.
+pub const MAX_PACKET: u32 = 1 << 20;
+
+/// What a connection is to be.
+pub struct Options<'a> {
+    /// Where, and how to be known there.
+    pub broker: &'a Upstream,
+    /// The name of this client at the broker.
+    pub client_id: String,
+    /// Whether the broker forgets this client when it goes.
+    pub clean: bool,
+    /// Topic and body that the broker publishes, retained, when this client is lost.
+    pub will: Option<(String, String)>,
+    /// Messages without acknowledgement at most, out and in.
+    pub inflight: u16,
+    /// Requests that may wait in the client.
+    pub capacity: usize,
+    /// Whether received messages are acknowledged by [`Client::ack`] alone.
+    pub manual_acks: bool,
+}
+
+/// What goes out with a message.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mark<'a> {
+    /// Kept by the broker for later subscribers.
+    pub retain: bool,
+    /// Without acknowledgement: for what is worth nothing a minute later.
+    pub unsure: bool,
+    /// MQTT 5: what the body is.
+    pub content_type: Option<&'a str>,
+}
+
+/// A message that came.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its topic.
+    pub topic: String,
+    /// Its body.
+    pub payload: Bytes,
+    /// Whether the broker had kept it.
+    pub retained: bool,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    V5(Box<v5::Publish>),
+    V4(v4::Publish),
+}
+
+/// What a connection says.
+#[derive(Debug)]
+pub enum Heard {
+    /// The broker has taken the client.
+    Connected {
+        /// The largest packet that the broker takes.
+        max_packet: Option<u32>,
+        /// Unacknowledged messages that the broker takes.
+        receive_max: u16,
+    },
+    /// The broker has answered a subscription; the text says why it refused.
+    Subscribed(Result<(), String>),
+    /// A message went out under this packet id.
+    Departed(u16),
+    /// A message was acknowledged; the text says why the broker refused it.
+    Acked(u16, Result<(), String>),
+    /// A message came.
+    Message(Message),
+    /// Anything else.
+    Other,
+}
+
+/// Why a message was not taken by the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Its queue is full.
+    #[error("the client's queue is full")]
+    Full,
+    /// It has ended.
+    #[error("the client has ended")]
+    Ended,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The password cannot be read.
+    #[error("{0}: the password of the broker cannot be read: {1}")]
+    Password(std::path::PathBuf, std::io::Error),
+    /// The options do not fit together.
+    #[error("the options of the connection do not fit together: {0}")]
+    Options(String),
+    /// The connection says so.
+    #[error("{0}")]
+    Connection(String),
+}
+
+/// The way out; clones share one connection.
+#[derive(Clone)]
+pub struct Client(Way);
+
+#[derive(Clone)]
+enum Way {
+    V5(v5::AsyncClient),
+    V4(v4::AsyncClient),
+}
+
+/// What comes from a connection.
+pub struct Events(Source);
+
+enum Source {
+    V5(Box<v5::EventLoop>),
+    V4(Box<v4::EventLoop>),
+}
+
+async fn dial(address: String) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS)?;
+    Ok(stream)
+}
+
+/// Begins a connection; it comes up while [`Events::poll`] is called.
+pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
+    let b = options.broker;
+    let tls = tls::client(b)?;
+    let login = match (&b.username, &b.password_file) {
+        (Some(user), Some(file)) => {
+            let password = std::fs::read_to_string(file).map_err(|e| Lost::Password(file.clone(), e))?;
+            Some((user.clone(), password.trim().to_owned()))
+        }
+        (Some(_), None) | (None, _) => None,
+    };
+    match b.version {
+        MqttVersion::V5 => open_v5(options, tls, login),
+        MqttVersion::V311 => open_v4(options, tls, login),
+    }
+}
+
+type Tls = Option<Arc<rustls::ClientConfig>>;
+type Login = Option<(String, String)>;
+
+fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Events), Lost> {
+    let b = options.broker;
+    let mut o = v5::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
+    o.set_clean_start(options.clean)
+        .set_keep_alive(15)
+        .set_connect_timeout(CONNECT_LIMIT)
+        .set_request_channel_capacity(options.capacity)
+        .set_max_request_batch(256)
+        .set_read_batch_size(128)
+        .set_outgoing_inflight_upper_limit(options.inflight)
+        .set_receive_maximum(Some(options.inflight))
+        .set_max_packet_size(Some(MAX_PACKET))
+        .set_broker_session_resume_policy(v5::BrokerSessionResumePolicy::AllowBrokerOnly)
+        .set_socket_connector(|address, _| dial(address));
+    if !options.clean {
+        o.set_session_expiry_interval(Some(SESSION_S));
+    }
+    if options.manual_acks {
+        o.set_ack_mode(v5::AckMode::Manual);
+    }
+    if let Some((topic, body)) = options.will {
+        o.set_last_will(v5::LastWill::new(topic, body, v5::QoS::AtLeastOnce, true, None));
+    }
+    if let Some((user, password)) = login {
+        o.set_credentials(user, password);
+    }
+    if let Some(tls) = tls {
+        o.set_transport(v5::Transport::tls_with_config(v5::TlsConfiguration::Rustls(tls)));
+    }
+    let (client, events) =
+        v5::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
+    Ok((Client(Way::V5(client)), Events(Source::V5(Box::new(events)))))
+}
+
+fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Events), Lost> {
+    let b = options.broker;
+    let mut o = v4::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
+    let max = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
+    o.set_clean_session(options.clean)
+        .set_keep_alive(15)
+        .set_request_channel_capacity(options.capacity)
+        .set_max_request_batch(256)
+        .set_read_batch_size(128)
+        .set_inflight(options.inflight)
+        .set_max_packet_size(max, max)
+        .set_socket_connector(|address, _| dial(address));
+    if options.manual_acks {
+        o.set_ack_mode(v4::AckMode::Manual);
+    }
+    if let Some((topic, body)) = options.will {
+        o.set_last_will(v4::LastWill::new(topic, body, v4::QoS::AtLeastOnce, true));
+    }
+    if let Some((user, password)) = login {
+        o.set_credentials(user, password);
+    }
+    if let Some(tls) = tls {
+        o.set_transport(v4::Transport::tls_with_config(v4::TlsConfiguration::Rustls(tls)));
+    }
+    let (client, mut events) =
+        v4::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
+    let mut network = v4::NetworkOptions::new();
+    network.set_connection_timeout(CONNECT_LIMIT.as_secs());
+    events.set_network_options(network);
+    Ok((Client(Way::V4(client)), Events(Source::V4(Box::new(events)))))
+}
+
+fn not_taken_v5(e: &v5::ClientError) -> NotTaken {
+    if matches!(e, v5::ClientError::RequestChannelFull(_)) { NotTaken::Full } else { NotTaken::Ended }
+}
+
+fn not_taken_v4(e: &v4::ClientError) -> NotTaken {
+    if matches!(e, v4::ClientError::RequestChannelFull(_)) { NotTaken::Full } else { NotTaken::Ended }
+}
+
+impl Client {
+    /// Hands a message to the client.
+    pub fn publish(&self, topic: &str, body: Vec<u8>, mark: Mark<'_>) -> Result<(), NotTaken> {
+        match &self.0 {
+            Way::V5(client) => {
+                let qos = if mark.unsure { v5::QoS::AtMostOnce } else { v5::QoS::AtLeastOnce };
+                let mut options = v5::PublishOptions::new(qos).retain(mark.retain);
+                if let Some(content_type) = mark.content_type {
+                    options = options.properties(v5::PublishProperties {
+                        content_type: Some(content_type.to_owned()),
+                        ..v5::PublishProperties::default()
+                    });
+                }
+                client.try_publish(topic.to_owned(), body, options).map_err(|e| not_taken_v5(&e))
+            }
+            Way::V4(client) => {
+                let qos = if mark.unsure { v4::QoS::AtMostOnce } else { v4::QoS::AtLeastOnce };
+                let options = v4::PublishOptions::new(qos).retain(mark.retain);
+                client.try_publish(topic.to_owned(), body, options).map_err(|e| not_taken_v4(&e))
+            }
+        }
+    }
+
+    /// Subscribes to a filter, with acknowledgements.
+    pub fn subscribe(&self, filter: &str) -> Result<(), NotTaken> {
+        match &self.0 {
+            Way::V5(c) => {
+                c.try_subscribe(filter.to_owned(), v5::QoS::AtLeastOnce).map_err(|e| not_taken_v5(&e))
+            }
+            Way::V4(c) => {
+                c.try_subscribe(filter.to_owned(), v4::QoS::AtLeastOnce).map_err(|e| not_taken_v4(&e))
+            }
+        }
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, filter: &str) -> Result<(), NotTaken> {
+        match &self.0 {
+            Way::V5(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v5(&e)),
+            Way::V4(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v4(&e)),
+        }
+    }
+
+    /// Acknowledges a message, where acknowledgements are manual.
+    pub fn ack(&self, message: &Message) -> Result<(), NotTaken> {
+        match (&self.0, &message.origin) {
+            (Way::V5(c), Origin::V5(p)) => c.try_ack(p).map_err(|e| not_taken_v5(&e)),
+            (Way::V4(c), Origin::V4(p)) => c.try_ack(p).map_err(|e| not_taken_v4(&e)),
+            (Way::V5(_), Origin::V4(_)) | (Way::V4(_), Origin::V5(_)) => Err(NotTaken::Ended),
+        }
+    }
+
+    /// Says goodbye, so that no will is published, and waits a bounded time for what is under way.
+    pub async fn farewell(self, events: &mut Events) {
+        let limit = Duration::from_secs(1);
+        let end = async {
+            let asked = match &self.0 {
+                Way::V5(c) => c.disconnect_with_timeout(limit).await.is_ok(),
+                Way::V4(c) => c.disconnect_with_timeout(limit).await.is_ok(),
+            };
+            while asked && events.poll().await.is_ok() {}
+        };
+        drop(tokio::time::timeout(2 * limit, end).await);
+    }
+}
+
+impl Events {
+    /// The next thing that the connection says. An error ends the connection.
+    pub async fn poll(&mut self) -> Result<Heard, Lost> {
+        match &mut self.0 {
+            Source::V5(events) => {
+                events.poll().await.map(heard_v5).map_err(|e| Lost::Connection(e.to_string()))
+            }
+            Source::V4(events) => {
+                events.poll().await.map(heard_v4).map_err(|e| Lost::Connection(e.to_string()))
+            }
+        }
+    }
+}
+
+fn heard_v5(event: v5::Event) -> Heard {
+    match event {
+        v5::Event::Incoming(v5::Packet::ConnAck(ack)) => {
+            let properties = ack.properties.as_ref();
+            Heard::Connected {
+                max_packet: properties.and_then(|p| p.max_packet_size),
+                receive_max: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
+            }
+        }
+        v5::Event::Incoming(v5::Packet::SubAck(ack)) => {
+            let refused = ack.return_codes.iter().find(|c| !matches!(c, v5::SubscribeReasonCode::Success(_)));
+            Heard::Subscribed(refused.map_or(Ok(()), |c| Err(format!("{c:?}"))))
+        }
+        v5::Event::Incoming(v5::Packet::PubAck(ack)) => {
+            let good =
+                matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
+            Heard::Acked(ack.pkid, if good { Ok(()) } else { Err(format!("{:?}", ack.reason)) })
+        }
+        v5::Event::Incoming(v5::Packet::Publish(p)) => Heard::Message(Message {
+            topic: String::from_utf8_lossy(&p.topic).into_owned(),
+            payload: p.payload.clone(),
+            retained: p.retain,
+            origin: Origin::V5(Box::new(p)),
+        }),
+        v5::Event::Outgoing(v5::Outgoing::Publish(pkid)) if pkid != 0 => Heard::Departed(pkid),
+        v5::Event::Incoming(_) | v5::Event::Outgoing(_) | v5::Event::Auth(_) => Heard::Other,
+    }
+}
+
+fn heard_v4(event: v4::Event) -> Heard {
+    match event {
+        v4::Event::Incoming(v4::Packet::ConnAck(_)) => {
+            Heard::Connected { max_packet: None, receive_max: u16::MAX }
+        }
+        v4::Event::Incoming(v4::Packet::SubAck(ack)) => {
+            let refused = ack.return_codes.contains(&v4::SubscribeReasonCode::Failure);
+            Heard::Subscribed(if refused { Err("refused".into()) } else { Ok(()) })
+        }
+        v4::Event::Incoming(v4::Packet::PubAck(ack)) => Heard::Acked(ack.pkid, Ok(())),
+        v4::Event::Incoming(v4::Packet::Publish(p)) => Heard::Message(Message {
+            topic: String::from_utf8_lossy(&p.topic).into_owned(),
+            payload: p.payload.clone(),
+            retained: p.retain,
+            origin: Origin::V4(p),
+        }),
+        v4::Event::Outgoing(v4::Outgoing::Publish(pkid)) if pkid != 0 => Heard::Departed(pkid),
+        v4::Event::Incoming(_) | v4::Event::Outgoing(_) => Heard::Other,
+    }
+}

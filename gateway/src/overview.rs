@@ -1,0 +1,262 @@
+//! What is known of the gateway as a whole: for the status page, for `/metrics`, and for the health
+//! that goes upstream. All three tell the same figures.
+
+use crate::clock::Clock;
+use crate::config::Upstream;
+use crate::devices::{self, Known};
+use crate::engine::{Outlook, free_bytes};
+use crate::metrics::Metrics;
+use crate::store::lists::Lists;
+use crate::store::{journal, outbox, retention};
+use crate::upstream::{self, LinkState, tls};
+use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
+use kakou_core::pass::trust::TrustList;
+use kakou_core::records::LISTS;
+use kakou_core::time::rfc3339;
+use kakou_drivers::health::State;
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Between two words about health upstream.
+pub const HEALTH_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that there is to look at.
+pub struct Overview {
+    /// The site.
+    pub site: SiteId,
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// When the daemon began.
+    pub begun: Instant,
+    /// What the engine shows.
+    pub outlook: Outlook,
+    /// Lanes with their profiles.
+    pub lanes: Vec<(LaneId, String)>,
+    /// Which lane a device belongs to.
+    pub lane_devices: Vec<(DeviceId, LaneId)>,
+    /// Devices.
+    pub devices: Vec<Known>,
+    /// The keys in use.
+    pub trust: watch::Receiver<Arc<TrustList>>,
+    /// The broker.
+    pub broker: Option<Upstream>,
+    /// The link upstream.
+    pub link: watch::Receiver<LinkState>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Opened at the first look.
+    pub readers: Readers,
+}
+
+/// Reading connections, kept open. One look at a time: each takes a few rows.
+#[derive(Default)]
+pub struct Readers(Mutex<Option<(Connection, Lists)>>);
+
+impl Readers {
+    /// Looks, if both files can be opened; what fails is opened anew the next time.
+    fn look<T>(
+        &self,
+        data: &std::path::Path,
+        with: impl FnOnce(&Connection, &Lists) -> Option<T>,
+    ) -> Option<T> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reader, lists) = match kept.take() {
+            Some(open) => open,
+            None => (journal::reader(data).ok()?, Lists::open(data).ok()?),
+        };
+        let seen = with(&reader, &lists)?;
+        *kept = Some((reader, lists));
+        Some(seen)
+    }
+}
+
+impl Overview {
+    /// The status page as JSON. Reads a few rows of the journal; not for an async thread.
+    pub fn status(&self) -> Value {
+        let link = self.link.borrow().clone();
+        let state = match (&self.broker, link.online) {
+            (None, _) => "off",
+            (Some(_), true) => "online",
+            (Some(_), false) => "offline",
+        };
+        let broker = self.broker.as_ref().map(|b| format!("{}:{}", b.host, b.port));
+        let mut all = self.common(&link);
+        all.insert("site".into(), json!(self.site));
+        all.insert("gateway".into(), json!(self.gateway));
+        all.insert("epoch".into(), json!(self.outlook.epoch));
+        let lanes: Vec<Value> = self.outlook.lanes.values().map(|l| l.borrow().status.clone()).collect();
+        all.insert("lanes".into(), json!(lanes));
+        all.insert(
+            "upstream".into(),
+            json!({ "state": state, "broker": broker, "since_s": link.since.elapsed().as_secs(),
+                "detail": link.detail, "published": link.published }),
+        );
+        Value::Object(all)
+    }
+
+    /// What goes upstream once a minute. Reads a few rows of the journal; not for an async thread.
+    pub fn health(&self) -> Value {
+        let link = self.link.borrow().clone();
+        let mut all = self.common(&link);
+        all.insert("at".into(), json!(self.clock.now().wall_ms.map(rfc3339)));
+        let lanes: Vec<Value> = self
+            .lanes
+            .iter()
+            .map(|(id, profile)| {
+                let view = self.outlook.lanes.get(id).map(|l| l.borrow().status.clone()).unwrap_or_default();
+                json!({ "id": id, "profile": profile, "mode": view["mode"], "outcomes": view["counters"] })
+            })
+            .collect();
+        all.insert("lanes".into(), json!(lanes));
+        all.insert("certificate".into(), self.certificate());
+        all.insert("box".into(), machine());
+        Value::Object(all)
+    }
+
+    fn common(&self, link: &LinkState) -> Map<String, Value> {
+        let now = self.clock.now();
+        let heads = *self.outlook.streams.borrow();
+        let seen = self.readers.look(&self.data, |journal, lists| {
+            let used = retention::used_bytes(journal).ok()?;
+            let waiting = outbox::photos_waiting(journal).ok()?;
+            let kept = outbox::photos_kept(journal).ok()?;
+            let depths = upstream::depths(journal, &heads, link, now.wall_ms);
+            Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept))
+        });
+        let (outbox, used, lists, waiting, (photos, photo_bytes)) = seen.unwrap_or_default();
+        let closed = self.outlook.closed.borrow().is_some();
+        let oldest = waiting.oldest_ms.zip(now.wall_ms).map(|(then, now)| ((now - then) / 1000).max(0));
+        let all = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_s": self.begun.elapsed().as_secs(),
+            "clock": { "wall": now.wall_ms.map(rfc3339), "synced": now.synced,
+                "quality": if now.synced { "synced" } else { "unsynced" } },
+            "devices": self.devices(),
+            "lists": lists,
+            "outbox": outbox,
+            "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
+            "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
+                "free_bytes": free_bytes(&self.data), "state": if closed { "full" } else { "ok" } },
+            "counters": self.metrics.plain(),
+        });
+        match all {
+            Value::Object(all) => all,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Map::new()
+            }
+        }
+    }
+
+    fn devices(&self) -> Vec<Value> {
+        let lane_of: BTreeMap<&str, &str> =
+            self.lane_devices.iter().map(|(device, lane)| (device.as_str(), lane.as_str())).collect();
+        let mut all = devices::health(&self.devices);
+        for device in &mut all {
+            let lane = device["id"].as_str().and_then(|id| lane_of.get(id)).copied();
+            device["lane"] = json!(lane);
+        }
+        all
+    }
+
+    fn lists(&self, stored: &Lists, now_ms: Option<i64>) -> Vec<Value> {
+        let age = |issued: i64| now_ms.map(|now| (now - issued) / 1000);
+        let trust = self.trust.borrow();
+        LISTS
+            .iter()
+            .map(|&name| {
+                let (version, entries, issued) = if name == "trust" {
+                    (trust.version, trust.len() as u64, (trust.version > 0).then_some(trust.issued * 1000))
+                } else {
+                    match stored.in_use(name).ok().flatten() {
+                        Some(l) => (l.version, l.entries, Some(l.issued_ms)),
+                        None => (0, 0, None),
+                    }
+                };
+                let age = issued.and_then(age);
+                // Trust lives as long as its keys; the others are daily.
+                let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > 86_400) };
+                json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale })
+            })
+            .collect()
+    }
+
+    /// Days that the gateway's own certificate is still good; unknown without one.
+    fn certificate(&self) -> Value {
+        let file = self.broker.as_ref().and_then(|b| b.identity.as_ref()).map(|(cert, _)| cert);
+        let ends = file.and_then(|f| {
+            let chain = tls::certificates(f).ok()?;
+            let (_, ends) = kakou_provisioning::certificate::validity(chain.first()?).ok()?;
+            i64::try_from(ends).ok()
+        });
+        let days = ends.zip(self.clock.now().wall_s()).map(|(ends, now)| (ends - now) / 86_400);
+        json!({ "days": days, "ends": ends.map(|s| rfc3339(s * 1000)) })
+    }
+
+    /// The exposition of `/metrics`.
+    pub fn metrics(&self) -> String {
+        let link = self.link.borrow().clone();
+        let heads = *self.outlook.streams.borrow();
+        let unpublished: u64 = heads.iter().zip(link.acked).map(|(h, a)| h.saturating_sub(a)).sum();
+        let down = self.devices.iter().filter(|d| d.health.borrow().state != State::Ready).count();
+        self.metrics.text(&[
+            ("events", "Events in the journal since its epoch began.", heads.iter().sum::<u64>() as f64),
+            ("outbox_unpublished", "Events that the broker has not acknowledged.", unpublished as f64),
+            ("upstream_online", "1 while connected.", f64::from(u8::from(link.online))),
+            ("devices_not_ready", "Devices that are absent or faulty.", down as f64),
+            (
+                "store_closed",
+                "1 while nothing can be recorded.",
+                f64::from(u8::from(self.outlook.closed.borrow().is_some())),
+            ),
+            ("uptime_seconds", "Seconds since start.", self.begun.elapsed().as_secs_f64()),
+        ])
+    }
+}
+
+/// What the box itself says: the hottest sensor, load, memory of this process.
+fn machine() -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let zones = std::fs::read_dir("/sys/class/thermal").into_iter().flatten().flatten();
+    let hottest = zones
+        .filter_map(|z| read(z.path().join("temp").to_str()?)?.trim().parse::<f64>().ok())
+        .max_by(f64::total_cmp);
+    let load = read("/proc/loadavg").and_then(|t| t.split(' ').next()?.parse::<f64>().ok());
+    let rss = read("/proc/self/status").and_then(|t| {
+        let line = t.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    json!({ "temp_c": hottest.map(|t| t / 1000.0), "load1": load, "mem_mb": rss.map(|kb| (kb / 102.4).round() / 10.0) })
+}
+
+/// Keeps the health that goes upstream fresh, until cancelled.
+pub async fn keep(overview: Arc<Overview>, health: watch::Sender<Arc<str>>, cancel: CancellationToken) {
+    let mut clock = tokio::time::interval(HEALTH_EVERY);
+    let mut link = overview.link.clone();
+    let mut online = false;
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = clock.tick() => {}
+            // A link that has just come up is told at once.
+            changed = link.changed() => {
+                if changed.is_err() { return }
+                let now = link.borrow_and_update().online;
+                if std::mem::replace(&mut online, now) || !now { continue }
+            }
+        }
+        let look = overview.clone();
+        if let Ok(text) = tokio::task::spawn_blocking(move || look.health().to_string()).await {
+            health.send_replace(text.into());
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Photographs upstream, on a connection of their own.
+//!
+//! A photograph goes in chunks of [`CHUNK`] bytes under its SHA-256: `init` says how many there are,
+//! the central side answers on the receipt topic how many it has from the first, and the rest
+//! follows. The answer that it has all, with the right hash, is the receipt. A connection that ends
+//! costs what was under way; nothing begins from the start. While verdicts wait, photographs do.
+
+use super::backoff::Backoff;
+use super::pace::{Left, Pace};
+use super::{PROGRESS_LIMIT, PhotoReceipt, plugged, topic, unplugged};
+use crate::config::Upstream;
+use crate::engine::{Inlet, Work};
+use crate::metrics::Metrics;
+use crate::mqtt::{self, Client, Heard, Mark, NotTaken};
+use crate::store::photos::Photos;
+use crate::store::{journal, outbox};
+use kakou_core::ids::{GatewayId, SiteId};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Bytes of a chunk: small enough that one never holds up a verdict for long.
+pub const CHUNK: usize = 16 << 10;
+/// Photographs on their way at once.
+const AT_ONCE: usize = 8;
+/// Without an answer for this long, `init` is said again.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks for new photographs.
+const LOOK: Duration = Duration::from_millis(500);
+/// A photograph that is larger was not made by a gateway.
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// What the task needs.
+pub struct Carrier {
+    /// The broker.
+    pub settings: Upstream,
+    /// The site.
+    pub site: SiteId,
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The files.
+    pub photos: Photos,
+    /// Where receipts go.
+    pub engine: Inlet,
+    /// Receipts, from the connection of the events.
+    pub receipts: mpsc::Receiver<PhotoReceipt>,
+    /// Whether verdicts wait.
+    pub busy: watch::Receiver<bool>,
+    /// Whether the network may be used.
+    pub plug: watch::Receiver<bool>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A photograph on its way.
+struct Way {
+    bytes: Vec<u8>,
+    /// Chunks that were handed over.
+    given: u32,
+    of: u32,
+    /// Whether the central side has said what it has.
+    answered: bool,
+    heard: Instant,
+}
+
+/// Bytes that may go now: a bucket that fills at the rate.
+struct Bucket {
+    rate: Option<u64>,
+    level: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        let Some(rate) = self.rate else { return true };
+        let rate = rate as f64;
+        let most = rate.max(CHUNK as f64 + 1024.0);
+        self.level = (self.level + now.duration_since(self.filled).as_secs_f64() * rate).min(most);
+        self.filled = now;
+        if self.level < bytes as f64 {
+            return false;
+        }
+        self.level -= bytes as f64;
+        true
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error(transparent)]
+    Mqtt(#[from] mqtt::Lost),
+    #[error("no acknowledgement for {} s", PROGRESS_LIMIT.as_secs())]
+    Stuck,
+    #[error("the broker refuses photographs: {0}")]
+    Refused(String),
+    #[error("the client has stopped")]
+    Client,
+    #[error("unplugged")]
+    Unplugged,
+}
+
+/// Carries until cancelled.
+pub async fn run(mut carrier: Carrier, cancel: CancellationToken) {
+    let mut backoff = Backoff::default();
+    loop {
+        // A connection is made when there is something to carry.
+        if !plugged(&mut carrier.plug, &cancel).await || !carrier.waits(&cancel).await {
+            return;
+        }
+        let begun = Instant::now();
+        let Err(why) = connection(&mut carrier, &cancel).await else { return };
+        carrier.metrics.count("photo_link_lost_total");
+        log::warn!("photographs: {why}");
+        let pause = backoff.pause(Some(begun.elapsed()));
+        tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
+    }
+}
+
+impl Carrier {
+    /// Waits for a photograph to carry; false when the daemon ends first.
+    async fn waits(&mut self, cancel: &CancellationToken) -> bool {
+        loop {
+            if !self.waiting(1).await.is_empty() {
+                return true;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return false,
+                () = tokio::time::sleep(LOOK) => {}
+                receipt = self.receipts.recv() => match receipt {
+                    Some(_) => {}
+                    None => return false,
+                },
+            }
+        }
+    }
+
+    /// The oldest photographs that wait.
+    async fn waiting(&self, limit: usize) -> Vec<String> {
+        let data = self.data.clone();
+        let look = move || {
+            let reader = journal::reader(&data).ok()?;
+            outbox::photos_oldest(&reader, limit).ok()
+        };
+        tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+struct Session {
+    client: Client,
+    ways: BTreeMap<String, Way>,
+    /// Not to be taken up again in this connection: delivered a moment ago, or missing.
+    done: BTreeSet<String>,
+    queue: VecDeque<Left>,
+    under_way: HashMap<u16, Left>,
+    pace: Pace,
+    bucket: Bucket,
+    progress: Instant,
+}
+
+async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result<(), Lost> {
+    let (client, mut events) = mqtt::open(mqtt::Options {
+        broker: &carrier.settings,
+        client_id: format!("{}-{}-photo", carrier.site, carrier.gateway),
+        clean: true,
+        will: None,
+        inflight: carrier.settings.inflight,
+        capacity: 256,
+        manual_acks: false,
+    })?;
+    let now = Instant::now();
+    let bucket = Bucket { rate: carrier.settings.photo_rate, level: 0.0, filled: now };
+    let mut session = Session {
+        client,
+        ways: BTreeMap::new(),
+        done: BTreeSet::new(),
+        queue: VecDeque::new(),
+        under_way: HashMap::new(),
+        pace: Pace::default(),
+        bucket,
+        progress: now,
+    };
+    let (mut up, mut look) = (false, tokio::time::interval(LOOK));
+    loop {
+        if up && !*carrier.busy.borrow() {
+            session.fill(carrier)?;
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {
+                session.client.farewell(&mut events).await;
+                return Ok(());
+            }
+            heard = events.poll() => match heard? {
+                Heard::Connected { .. } => {
+                    up = true;
+                    session.look(carrier).await?;
+                }
+                Heard::Departed(pkid) => {
+                    if let Some(left) = session.queue.pop_front() {
+                        session.under_way.insert(pkid, left);
+                    }
+                }
+                Heard::Acked(pkid, answer) => {
+                    answer.map_err(Lost::Refused)?;
+                    session.progress = Instant::now();
+                    if let Some(left) = session.under_way.remove(&pkid) {
+                        session.pace.arrived(left, Instant::now());
+                    }
+                }
+                Heard::Subscribed(_) | Heard::Message(_) | Heard::Other => {}
+            },
+            receipt = carrier.receipts.recv() => match receipt {
+                Some(receipt) => session.receipt(&receipt, carrier).await?,
+                None => return Ok(()),
+            },
+            _ = carrier.busy.changed() => {}
+            _ = look.tick() => if up { session.look(carrier).await? },
+            () = unplugged(&mut carrier.plug) => return Err(Lost::Unplugged),
+        }
+    }
+}
+
+impl Session {
+    /// Takes up new photographs, and asks again about those that got no answer.
+    async fn look(&mut self, carrier: &Carrier) -> Result<(), Lost> {
+        let idle = self.queue.is_empty() && self.under_way.is_empty();
+        if !idle && self.progress.elapsed() > PROGRESS_LIMIT {
+            return Err(Lost::Stuck);
+        }
+        if idle {
+            self.progress = Instant::now();
+        }
+        if self.ways.len() < AT_ONCE {
+            let waiting = carrier.waiting(AT_ONCE + self.ways.len() + self.done.len()).await;
+            self.done.retain(|sha256| waiting.contains(sha256));
+            for sha256 in waiting {
+                if self.ways.len() >= AT_ONCE {
+                    break;
+                }
+                if self.ways.contains_key(&sha256) || self.done.contains(&sha256) {
+                    continue;
+                }
+                let (photos, name) = (carrier.photos.clone(), sha256.clone());
+                let read = tokio::task::spawn_blocking(move || photos.read(&name)).await.ok().flatten();
+                let Some(bytes) = read else {
+                    carrier.metrics.count("photo_missing_total");
+                    log::error!("photograph {sha256} is named by an event and missing");
+                    self.done.insert(sha256);
+                    continue;
+                };
+                let of = u32::try_from(bytes.len().div_ceil(CHUNK)).unwrap_or(u32::MAX);
+                let way = Way { bytes, given: 0, of, answered: false, heard: Instant::now() };
+                self.init(carrier, &sha256, way.bytes.len(), of)?;
+                self.ways.insert(sha256, way);
+            }
+        }
+        let silent: Vec<String> = self
+            .ways
+            .iter()
+            .filter(|(_, w)| (w.given == w.of || !w.answered) && w.heard.elapsed() > PATIENCE)
+            .map(|(sha256, _)| sha256.clone())
+            .collect();
+        for sha256 in silent {
+            if let Some(way) = self.ways.get_mut(&sha256) {
+                (way.answered, way.heard) = (false, Instant::now());
+            }
+            let (bytes, of) = self.ways.get(&sha256).map_or((0, 0), |w| (w.bytes.len(), w.of));
+            self.init(carrier, &sha256, bytes, of)?;
+        }
+        Ok(())
+    }
+
+    fn init(&mut self, carrier: &Carrier, sha256: &str, bytes: usize, of: u32) -> Result<(), Lost> {
+        let name = topic(&carrier.site, &carrier.gateway, &format!("photo/{sha256}/init"));
+        let body = json!({ "bytes": bytes, "chunks": of, "chunk_bytes": CHUNK });
+        self.publish(&name, body.to_string().into_bytes()).map(drop)
+    }
+
+    /// Hands a message over; false if the client has no room.
+    fn publish(&mut self, name: &str, body: Vec<u8>) -> Result<bool, Lost> {
+        let bytes = body.len();
+        match self.client.publish(name, body, Mark::default()) {
+            Ok(()) => {
+                if self.queue.is_empty() && self.under_way.is_empty() {
+                    self.progress = Instant::now();
+                }
+                let left = self.pace.leaves(bytes, Instant::now());
+                self.queue.push_back(left);
+                Ok(true)
+            }
+            Err(NotTaken::Full) => Ok(false),
+            Err(NotTaken::Ended) => Err(Lost::Client),
+        }
+    }
+
+    /// Hands chunks over while there is room, oldest photograph first.
+    fn fill(&mut self, carrier: &Carrier) -> Result<(), Lost> {
+        while self.pace.room() {
+            let next = self.ways.iter().find(|(_, w)| w.answered && w.given < w.of);
+            let Some((sha256, way)) = next else { return Ok(()) };
+            let (sha256, n) = (sha256.clone(), way.given);
+            let chunk: Vec<u8> = way.bytes.chunks(CHUNK).nth(n as usize).unwrap_or_default().to_vec();
+            if !self.bucket.take(chunk.len(), Instant::now()) {
+                return Ok(());
+            }
+            let name = topic(&carrier.site, &carrier.gateway, &format!("photo/{sha256}/{n}"));
+            if !self.publish(&name, chunk)? {
+                return Ok(());
+            }
+            if let Some(way) = self.ways.get_mut(&sha256) {
+                way.given += 1;
+                way.heard = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    async fn receipt(&mut self, receipt: &PhotoReceipt, carrier: &Carrier) -> Result<(), Lost> {
+        let Some(way) = self.ways.get_mut(&receipt.photo) else { return Ok(()) };
+        if receipt.of != way.of {
+            carrier.metrics.count("photo_receipt_refused_total");
+            return Ok(());
+        }
+        way.heard = Instant::now();
+        if receipt.have >= way.of {
+            self.ways.remove(&receipt.photo);
+            self.done.insert(receipt.photo.clone());
+            carrier.metrics.count("photo_delivered_total");
+            // A receipt that finds no room comes again: the photograph is offered again.
+            drop(carrier.engine.send(Work::PhotoReceipted(receipt.photo.clone())).await);
+            return self.look(carrier).await;
+        }
+        if !way.answered || receipt.have == 0 {
+            way.given = receipt.have;
+            way.answered = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! One connection of the link: events out, receipts in, birth and health beside them.
+
+use super::flight::{Batch, Flight};
+use super::{
+    Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, RECEIPT_PATIENCE, Receipt, send, topic, unplugged,
+};
+use crate::engine::Work;
+use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
+use kakou_core::event::Class;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Requests that the client may hold.
+const CAPACITY: usize = 1024;
+/// So many acknowledged events are noted at once.
+const MARK_EVERY: u64 = 256;
+/// Between two looks at what is gone from the streams.
+const FLOOR_EVERY: Duration = Duration::from_secs(10);
+/// The content type of a batch.
+const BATCH: &str = "application/cloudevents-batch+json";
+
+struct Session {
+    client: Client,
+    up: bool,
+    server_max: usize,
+    progress: Instant,
+    receipts: Instant,
+    /// Live and late topics of each class.
+    topics: [[String; 2]; 4],
+    health: Option<Arc<str>>,
+    /// Events acknowledged since the last mark.
+    unmarked: u64,
+    /// What was said of the streams, and when it was looked at last.
+    floor: ([u64; 4], Instant),
+}
+
+/// Runs one connection; ends well only when cancelled.
+pub(super) async fn connection(
+    link: &mut Link,
+    flight: &mut Flight,
+    cancel: &CancellationToken,
+) -> Result<(), Lost> {
+    let (site, gateway) = (link.site.clone(), link.gateway.clone());
+    let offline = json!({ "online": false, "epoch": link.epoch }).to_string();
+    let (client, mut events) = mqtt::open(mqtt::Options {
+        broker: &link.settings,
+        client_id: format!("{site}-{gateway}-up"),
+        clean: true,
+        will: Some((topic(&site, &gateway, "state"), offline)),
+        inflight: link.settings.inflight,
+        capacity: CAPACITY,
+        manual_acks: false,
+    })?;
+    let topics = Class::ALL
+        .map(|c| ["evt", "late"].map(|kind| topic(&site, &gateway, &format!("{kind}/{}", c.word()))));
+    let mut session = Session {
+        client,
+        up: false,
+        server_max: MAX_BODY,
+        progress: Instant::now(),
+        receipts: Instant::now(),
+        topics,
+        health: None,
+        unmarked: 0,
+        floor: ([0; 4], Instant::now()),
+    };
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        if session.up {
+            session.fill(link, flight)?;
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return session.farewell(link, &mut events).await,
+            heard = events.poll() => session.on(heard?, link, flight)?,
+            changed = link.streams.changed(), if session.up => {
+                // The engine has ended: so does the link, in order.
+                if changed.is_err() { return session.farewell(link, &mut events).await; }
+            }
+            _ = look.tick() => session.look(link, flight)?,
+            () = unplugged(&mut link.plug) => return Err(Lost::Unplugged),
+        }
+    }
+}
+
+impl Session {
+    /// Hands events to the client while the window has room.
+    fn fill(&mut self, link: &Link, flight: &mut Flight) -> Result<(), Lost> {
+        let heads = *link.streams.borrow();
+        let now_ms = link.clock.now().wall_ms.unwrap_or(0);
+        while let Some(batch) = flight.next(&heads, self.server_max, now_ms).map_err(Lost::Journal)? {
+            let Batch { class, body, single, late, .. } = &batch;
+            if body.len() > self.server_max {
+                return Err(Lost::TooLarge(body.len()));
+            }
+            let name = &self.topics[usize::from(class.number())][usize::from(*late)];
+            if flight.idle() {
+                self.progress = Instant::now();
+            }
+            // One event is the rule and needs no mark; a batch says so.
+            let mark = Mark { content_type: (!single).then_some(BATCH), ..Mark::default() };
+            match self.client.publish(name, body.clone(), mark) {
+                Ok(()) => flight.sent(&batch, Instant::now()),
+                Err(NotTaken::Full) => {
+                    flight.put_back(batch);
+                    break;
+                }
+                Err(NotTaken::Ended) => return Err(Lost::Client),
+            }
+        }
+        let busy = !flight.caught_up(&heads);
+        link.busy.send_if_modified(|b| std::mem::replace(b, busy) != busy);
+        if self.health.as_ref() != Some(&*link.health.borrow()) {
+            let health = link.health.borrow().clone();
+            if !health.is_empty() {
+                let name = topic(&link.site, &link.gateway, "health");
+                let mark = Mark { unsure: true, ..Mark::default() };
+                // Lost health is not worth a connection: the next comes in a minute.
+                if self.client.publish(&name, health.as_bytes().to_vec(), mark).is_err() {
+                    link.metrics.count("health_dropped_total");
+                }
+            }
+            self.health = Some(health);
+        }
+        Ok(())
+    }
+
+    fn on(&mut self, heard: Heard, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {
+        match heard {
+            Heard::Connected { max_packet, receive_max } => {
+                self.connected(max_packet, receive_max, link, flight)
+            }
+            Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("the receipts", why)),
+            Heard::Acked(pkid, answer) => {
+                self.progress = Instant::now();
+                if let Err(why) = answer {
+                    link.metrics.count("puback_refused_total");
+                    return Err(Lost::Refused("events", why));
+                }
+                if let Some((_, count)) = flight.acked(pkid, Instant::now()) {
+                    self.unmarked += count;
+                    if self.unmarked >= MARK_EVERY || flight.idle() {
+                        self.mark(link, flight);
+                    }
+                }
+                Ok(())
+            }
+            Heard::Message(message) => {
+                self.receipt(&message.payload, link, flight);
+                Ok(())
+            }
+            Heard::Departed(pkid) => {
+                flight.departed(pkid);
+                Ok(())
+            }
+            Heard::Other => Ok(()),
+        }
+    }
+
+    /// Tells the engine and the status page how far the streams are acknowledged.
+    fn mark(&mut self, link: &Link, flight: &Flight) {
+        let published = std::mem::take(&mut self.unmarked);
+        let through = Class::ALL.map(|c| flight.acked_through(c));
+        let before = link.state.borrow().acked;
+        for class in Class::ALL {
+            let i = usize::from(class.number());
+            if through[i] > before[i] {
+                send(&link.engine, Work::Acked(class, through[i]), &link.metrics);
+            }
+        }
+        link.state.send_if_modified(|s| {
+            s.published += published;
+            s.acked = through;
+            false
+        });
+    }
+
+    fn connected(
+        &mut self,
+        max_packet: Option<u32>,
+        receive_max: u16,
+        link: &mut Link,
+        flight: &mut Flight,
+    ) -> Result<(), Lost> {
+        if let Some(max) = max_packet {
+            // Room for the topic and the properties.
+            self.server_max = usize::try_from(max).unwrap_or(MAX_BODY).saturating_sub(256).min(MAX_BODY);
+        }
+        let heads = *link.streams.borrow();
+        let now_ms = link.clock.now().wall_ms.unwrap_or(0);
+        let window = usize::from(receive_max.min(link.settings.inflight));
+        flight.begin(window, &heads, now_ms).map_err(Lost::Journal)?;
+        let down = topic(&link.site, &link.gateway, "rcpt");
+        self.client.subscribe(&down).map_err(|_| Lost::Client)?;
+        self.floor = (flight.floors(&heads).map_err(Lost::Journal)?.0, Instant::now());
+        self.birth(link, flight)?;
+        self.up = true;
+        self.progress = Instant::now();
+        self.receipts = Instant::now();
+        link.word.send_replace("online");
+        link.state.send_modify(|s| {
+            s.online = true;
+            s.since = Instant::now();
+            s.detail.clear();
+        });
+        Ok(())
+    }
+
+    /// Says that the gateway is there, and which events can still come from it.
+    fn birth(&self, link: &Link, flight: &mut Flight) -> Result<(), Lost> {
+        let heads = *link.streams.borrow();
+        let lanes: Vec<Value> =
+            link.lanes.iter().map(|(id, profile)| json!({ "id": id, "profile": profile })).collect();
+        let body = json!({ "online": true, "version": env!("CARGO_PKG_VERSION"), "epoch": link.epoch,
+            "heads": by_class(&heads), "floor": by_class(&self.floor.0), "lanes": lanes });
+        let state = topic(&link.site, &link.gateway, "state");
+        let mark = Mark { retain: true, ..Mark::default() };
+        self.client.publish(&state, body.to_string().into_bytes(), mark).map_err(|_| Lost::Client)?;
+        flight.other();
+        Ok(())
+    }
+
+    fn receipt(&mut self, payload: &[u8], link: &Link, flight: &mut Flight) {
+        if let Ok(photo) = serde_json::from_slice::<PhotoReceipt>(payload) {
+            // One that finds no room is asked for again.
+            if link.photo_receipts.try_send(photo).is_err() {
+                link.metrics.count("photo_receipt_dropped_total");
+            }
+            return;
+        }
+        match serde_json::from_slice::<Receipt>(payload) {
+            Ok(r)
+                if r.epoch == link.epoch
+                    && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
+            {
+                self.receipts = Instant::now();
+                flight.receipted(r.stream, r.through_seq);
+                link.state.send_if_modified(|s| {
+                    let at = &mut s.receipted[usize::from(r.stream.number())];
+                    *at = (*at).max(r.through_seq);
+                    false
+                });
+                send(&link.engine, Work::Receipted(r.stream, r.epoch, r.through_seq), &link.metrics);
+            }
+            Ok(_) => link.metrics.count("receipt_refused_total"),
+            Err(_) => link.metrics.count("receipt_unreadable_total"),
+        }
+    }
+
+    /// Once a second: is there progress, are receipts missing, was anything shed?
+    fn look(&mut self, link: &Link, flight: &mut Flight) -> Result<(), Lost> {
+        if self.up && !flight.idle() && self.progress.elapsed() > PROGRESS_LIMIT {
+            return Err(Lost::Stuck);
+        }
+        if !link.settings.receipts || !flight.unreceipted() {
+            self.receipts = Instant::now();
+        }
+        if self.up && self.receipts.elapsed() > RECEIPT_PATIENCE {
+            link.metrics.count("receipt_gap_total");
+            flight.forget_acknowledgements();
+            return Err(Lost::NoReceipts);
+        }
+        if self.up && self.floor.1.elapsed() > FLOOR_EVERY {
+            let heads = *link.streams.borrow();
+            let (floor, lost) = flight.floors(&heads).map_err(Lost::Journal)?;
+            let news = lost && floor != self.floor.0;
+            self.floor = (floor, Instant::now());
+            if news {
+                self.birth(link, flight)?;
+            }
+        }
+        // Watchers of the state are told at most once a second.
+        link.state.send_modify(|_| {});
+        Ok(())
+    }
+
+    /// Says goodbye: no will, a bounded wait for what is under way.
+    async fn farewell(self, link: &Link, events: &mut Events) -> Result<(), Lost> {
+        let state = topic(&link.site, &link.gateway, "state");
+        let offline = json!({ "online": false, "clean": true, "epoch": link.epoch }).to_string();
+        let mark = Mark { retain: true, ..Mark::default() };
+        if self.up && self.client.publish(&state, offline.into_bytes(), mark).is_ok() {
+            self.client.farewell(events).await;
+        }
+        Ok(())
+    }
+}
+
+fn by_class(numbers: &[u64; 4]) -> Map<String, Value> {
+    Class::ALL.iter().map(|c| (c.word().to_owned(), json!(numbers[usize::from(c.number())]))).collect()
+}

@@ -1,0 +1,178 @@
+// The trace dialog: where a person was, or who passed a lane. The central server asks all gateways;
+// the dialog shows the progress and the merged results while they come.
+//
+// data-testid: trace-dialog, trace-by-subject, trace-by-lane, trace-key, trace-from, trace-to,
+// trace-purpose, trace-start, trace-error, trace-close, and those of fleet-trace-result.js.
+
+import { byId, h, setText, show } from "./dom.js";
+import { getTrace, postTrace, wordsOf } from "./fleet-api.js";
+import { setView } from "./fleet-hash.js";
+import { t, text, translate } from "./fleet-strings.js";
+import { createResult } from "./fleet-trace-result.js";
+import { icon } from "./icons.js";
+import { pick } from "./strings.js";
+
+const POLL_MS = 300;
+const RETRY_MS = 2_000;
+const DAY_MS = 86_400_000;
+
+export function createTrace() {
+  const form = createForm(start);
+  const fault = h("p", { class: "fault", role: "alert", testid: "trace-error", hidden: true });
+  const result = createResult();
+  const closer = h("button", { class: "button", type: "button", testid: "trace-close", data: { ftLabel: "close" }, on: { click: () => dialog.close() } }, icon("cross"));
+  const dialog = h("dialog", { class: "trace", testid: "trace-dialog", "aria-labelledby": "trace-title", on: { close: () => setView({ trace: "" }) } },
+    h("div", { class: "trace-head" }, h("h2", { id: "trace-title", data: { ft: "tr_title" } }), closer),
+    form.element, fault, result.element);
+  byId("dialogs").append(dialog);
+  let shown = "";
+  let words = null;
+  let busy = false;
+  let timer = null;
+
+  /** Shows the trace that the address names: none, a new one, or one that was asked before. */
+  function set(wanted) {
+    if (wanted === shown) return;
+    shown = wanted;
+    clearTimeout(timer);
+    say(null);
+    result.clear();
+    if (shown === "") return dialog.open ? dialog.close() : undefined;
+    if (!dialog.open) open();
+    if (shown !== "new") poll(shown);
+  }
+
+  function open() {
+    form.prepare();
+    dialog.showModal();
+    form.focus();
+  }
+
+  async function start(question) {
+    if (busy) return;
+    const wrong = complaint(question);
+    say(wrong ? text(wrong) : null);
+    if (wrong) return form.focus(wrong);
+    busy = true;
+    form.setBusy(true);
+    try {
+      const { id } = await postTrace(question);
+      if (dialog.open) setView({ trace: String(id) });
+    } catch (error) {
+      say(wordsOf(error));
+    } finally {
+      busy = false;
+      form.setBusy(false);
+    }
+  }
+
+  async function poll(id) {
+    let pause = POLL_MS;
+    try {
+      const progress = await getTrace(id);
+      if (id !== shown) return;
+      say(null);
+      result.draw(progress);
+      if (progress.done) return;
+    } catch (error) {
+      if (id !== shown) return;
+      say(wordsOf(error));
+      const over = error.status >= 400 && error.status < 500;
+      result.lose(over);
+      if (over) return;
+      pause = RETRY_MS;
+    }
+    timer = setTimeout(() => poll(id), pause);
+  }
+
+  function say(next) {
+    words = next;
+    setText(fault, words ? pick(words) : "");
+    show(fault, words !== null);
+  }
+
+  function relabel() {
+    translate(dialog);
+    form.relabel();
+    result.relabel();
+    say(words);
+  }
+
+  return { set, relabel };
+}
+
+function complaint({ subject, lane, from, to, purpose }) {
+  if (!subject && !lane) return "tr_need_key";
+  if (!from || !to) return "tr_need_time";
+  if (from >= to) return "tr_need_order";
+  return purpose ? null : "tr_need_purpose";
+}
+
+function createForm(onAsk) {
+  const by = { subject: radio("subject", true), lane: radio("lane", false) };
+  const key = h("input", { class: "input", type: "text", autocomplete: "off", spellcheck: "false", maxlength: 200, testid: "trace-key" });
+  const keyName = h("span");
+  const from = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-from" });
+  const to = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-to" });
+  const purpose = h("input", { class: "input", type: "text", autocomplete: "off", maxlength: 500, "aria-required": "true", testid: "trace-purpose" });
+  const ask = h("button", { class: "button primary", type: "submit", testid: "trace-start", data: { ft: "tr_ask" } });
+  const choice = h("fieldset", { class: "by", on: { change: relabel } }, h("legend", { data: { ft: "tr_by" } }), by.subject, by.lane);
+  const element = h("form", { class: "trace-form", novalidate: true, on: { submit } },
+    choice, field(keyName, key), field(named("tr_from"), from), field(named("tr_to"), to), field(named("tr_purpose"), purpose, "purpose"), ask);
+  const places = { tr_need_time: from, tr_need_order: to, tr_need_purpose: purpose };
+
+  function submit(event) {
+    event.preventDefault();
+    const typed = key.value.trim();
+    onAsk({
+      subject: chosen() === "subject" && typed ? typed : null,
+      lane: chosen() === "lane" && typed ? typed : null,
+      from: instant(from.value), to: instant(to.value), purpose: purpose.value.trim(),
+    });
+  }
+
+  function chosen() {
+    return by.lane.firstElementChild.checked ? "lane" : "subject";
+  }
+
+  function relabel() {
+    setText(keyName, t(`tr_${chosen()}`));
+  }
+
+  function prepare() {
+    const now = new Date();
+    if (!to.value) to.value = local(now);
+    if (!from.value) from.value = local(new Date(now.getTime() - DAY_MS));
+    relabel();
+  }
+
+  return {
+    element, prepare, relabel,
+    focus: (wrong) => (places[wrong] ?? key).focus(),
+    setBusy: (on) => { ask.disabled = on; },
+  };
+}
+
+function radio(value, checked) {
+  return h("label", { class: "by-one" },
+    h("input", { type: "radio", name: "trace-by", value, checked, testid: `trace-by-${value}` }), h("span", { data: { ft: `tr_${value}` } }));
+}
+
+function field(name, input, kind = "") {
+  return h("label", { class: `field ${kind}`.trim() }, name, input);
+}
+
+function named(key) {
+  return h("span", { data: { ft: key } });
+}
+
+/** A local date and time of the form as an instant; "" if it is none. */
+function instant(typed) {
+  const at = new Date(typed);
+  return typed === "" || Number.isNaN(at.getTime()) ? "" : at.toISOString();
+}
+
+function local(at) {
+  const shifted = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);
+  return shifted.toISOString().slice(0, 19);
+}
