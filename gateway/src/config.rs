@@ -8,6 +8,7 @@ use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
 use kakou_core::lane::action::Role;
 use kakou_core::lane::step::actuate::SIGNAL;
+use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
 use kakou_core::time::parse_instant;
 use kakou_drivers::registry::{self, DRIVERS, Driver, Make, Options};
@@ -15,8 +16,10 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::Spanned;
 
+pub mod remote;
 mod upstream;
 
 pub use upstream::{MqttVersion, Upstream, read_broker};
@@ -72,6 +75,8 @@ struct GatewayFile {
     utc_offset_minutes: i32,
     data: PathBuf,
     lists: Option<PathBuf>,
+    /// Who may sign words of the central side: without it, lists come unsigned and nothing is commanded.
+    fleet_keys: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -161,6 +166,8 @@ impl Default for RetentionFile {
 
 /// Everything that the daemon needs to know.
 pub struct Settings {
+    /// The file that they were read from.
+    pub file: PathBuf,
     /// The site.
     pub site: SiteId,
     /// This gateway.
@@ -173,6 +180,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The folder of list files.
     pub lists: PathBuf,
+    /// Who may sign words of the central side.
+    pub fleet_keys: Option<Arc<TrustList>>,
     /// The clock.
     pub clock: clock::Clock,
     /// The screens and the API.
@@ -239,13 +248,18 @@ pub fn line_of(text: &str, offset: usize) -> usize {
 /// Reads and checks a file. Relative paths in it count from its folder.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))?;
+    read(&text, path)
+}
+
+/// Checks a text that stands, or would stand, at a path.
+pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     let wrong = |offset: usize, what: String| ConfigError::Wrong {
         file: path.to_path_buf(),
-        line: line_of(&text, offset),
+        line: line_of(text, offset),
         what,
     };
     let file: File =
-        toml::from_str(&text).map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
+        toml::from_str(text).map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let full = |p: &PathBuf| folder.join(p);
     let fixed_ms = match (&file.clock.fixed_at, file.clock.source) {
@@ -264,11 +278,18 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &full, &wrong)).transpose()?;
     let puback = file.upstream.as_ref().is_some_and(|u| !u.get_ref().receipts());
     let data = full(&file.gateway.data);
+    let fleet_keys = file.gateway.fleet_keys.as_ref().map(|f| read_keys(f, &full, &wrong)).transpose()?;
+    let reserved = ["feed", "peer", "trace"];
+    if reserved.contains(&file.gateway.site.as_str()) || reserved.contains(&file.gateway.id.as_str()) {
+        return Err(wrong(0, "`feed`, `peer` and `trace` are words of topics, not names".into()));
+    }
     Ok(Settings {
+        file: path.to_path_buf(),
         site: file.gateway.site,
         gateway: file.gateway.id,
         region: file.gateway.region,
         utc_offset_ms: i64::from(file.gateway.utc_offset_minutes) * 60_000,
+        fleet_keys,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
         data,
         clock: clock::Clock::new(file.clock.source, fixed_ms),
@@ -290,6 +311,17 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 
 type Wrong<'a> = &'a dyn Fn(usize, String) -> ConfigError;
 type Full<'a> = &'a dyn Fn(&PathBuf) -> PathBuf;
+
+fn read_keys(
+    file: &Spanned<PathBuf>,
+    full: Full<'_>,
+    wrong: Wrong<'_>,
+) -> Result<Arc<TrustList>, ConfigError> {
+    let path = full(file.get_ref());
+    let json = std::fs::read(&path).map_err(|e| ConfigError::Read(path.clone(), e))?;
+    let list = TrustList::fleet(&json);
+    list.map(Arc::new).map_err(|e| wrong(file.span().start, format!("{}: {e}", path.display())))
+}
 
 fn read_http(h: &HttpFile, full: Full<'_>, wrong: Wrong<'_>) -> Result<Http, ConfigError> {
     let at = h.listen.span().start;

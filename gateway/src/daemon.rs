@@ -4,13 +4,15 @@
 use crate::clock::boot_id;
 use crate::config::{LaneEntry, Settings};
 use crate::engine::{self, Engine, Inlet, Outlook, Parts, Setups, Work};
+use crate::feeds::{self, Feeds, News};
 use crate::http::{self, App, Demo, Shared};
 use crate::keys::{self, KeyError};
-use crate::list_watch::{self, Watch};
 use crate::metrics::Metrics;
+use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::StoreError;
 use crate::store::photos::Photos;
+use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
@@ -24,6 +26,7 @@ use kakou_drivers::Gateway;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -59,6 +62,8 @@ pub struct Extras {
     pub demo: Option<Arc<dyn Demo>>,
     /// The plug of the network.
     pub plug: Option<watch::Receiver<bool>>,
+    /// Starts the daemon anew inside its process.
+    pub restart: Option<mpsc::Sender<()>>,
 }
 
 /// A daemon that runs.
@@ -119,9 +124,8 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let key = Arc::new(keys::gateway_key(&data)?);
     let subjects = Arc::new(keys::subject_key(&data)?);
     let photos = Photos::open(&data)?;
-    let mut lists = Watch::new(settings.lists, data.clone(), metrics.clone());
-    let trust = Arc::new(lists.trust().unwrap_or_default());
-    lists.lists();
+    let signed = settings.fleet_keys.is_some();
+    let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));
 
     let lane_devices = settings
         .lanes
@@ -140,6 +144,23 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let (word, word_rx) = watch::channel(if settings.upstream.is_some() { "offline" } else { "off" });
     let (link_state, link_rx) = watch::channel(LinkState::default());
     let (trust_tx, trust_rx) = watch::channel(trust.clone());
+    let (inlet, work) = mpsc::channel(engine::QUEUE);
+    let (wishes, wished) = mpsc::channel(feeds::NEWS);
+    let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
+    let (loading, loaded) = watch::channel(None);
+    let feeds = Feeds {
+        data: data.clone(),
+        folder: settings.lists,
+        keys: settings.fleet_keys.clone(),
+        region: settings.region.clone(),
+        clock: settings.clock,
+        metrics: metrics.clone(),
+        engine: inlet.clone(),
+        trust: trust_tx,
+        wishes,
+        loading,
+    };
+    feeds.first();
     let author = Author { site: settings.site.clone(), gateway: settings.gateway.clone(), boot: boot_id() };
     let parts = Parts {
         data: data.clone(),
@@ -161,7 +182,6 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         photos: photos.clone(),
         retention: settings.retention,
     };
-    let (inlet, work) = mpsc::channel(engine::QUEUE);
     let (core, outlook) = Engine::open(parts)?;
     let failed = CancellationToken::new();
     let guard = failed.clone().drop_guard();
@@ -177,12 +197,17 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         .map_err(StartError::Thread)?;
 
     let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
-    let gateway: Arc<dyn Gateway> = Arc::new(Intake { engine: inlet.clone(), metrics: metrics.clone() });
+    let gateway: Arc<dyn Gateway> =
+        Arc::new(Intake { engine: inlet.clone(), metrics: metrics.clone(), news: news.clone() });
     let surroundings =
         devices::Surroundings { gateway, save: photo_saver(photos.clone()), cancel: intake.clone() };
     let device_tasks = devices::start(waiting, &surroundings, &gate);
     let mut tasks = JoinSet::new();
-    tasks.spawn(list_watch::run(lists, inlet.clone(), trust_tx, intake.clone()));
+    let end = intake.clone();
+    std::thread::Builder::new()
+        .name("feeds".into())
+        .spawn(move || feeds.run(&heard, &end))
+        .map_err(StartError::Thread)?;
     let lanes: Vec<_> = titles.iter().map(|(id, profile, _)| (id.clone(), profile.clone())).collect();
     let overview = Arc::new(Overview {
         site: settings.site.clone(),
@@ -195,12 +220,48 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         lane_devices,
         devices: known,
         trust: trust_rx,
+        loading: loaded,
         broker: settings.upstream.clone(),
         link: link_rx.clone(),
         metrics: metrics.clone(),
         readers: Readers::default(),
     });
-    if let Some(upstream) = settings.upstream {
+    if let Some(upstream) = settings.upstream.clone() {
+        let (renew, renewed) = watch::channel(0);
+        let (orders, ordered) = mpsc::channel(orders::WAITING);
+        let (answers, answered) = mpsc::channel(orders::WAITING);
+        if let Some(keys) = settings.fleet_keys.clone() {
+            let desk = Desk {
+                site: settings.site.clone(),
+                gateway: settings.gateway.clone(),
+                data: data.clone(),
+                config: settings.file.clone(),
+                keys,
+                clock: settings.clock,
+                engine: inlet.clone(),
+                metrics: metrics.clone(),
+                overview: overview.clone(),
+                photos: photos.clone(),
+                identity: upstream.identity.clone(),
+                renewed: renew,
+                restart: extras.restart,
+                answers,
+            };
+            tasks.spawn(desk.run(ordered, intake.clone()));
+            let down = Down {
+                settings: upstream.clone(),
+                site: settings.site.clone(),
+                gateway: settings.gateway.clone(),
+                news,
+                wishes: wished,
+                orders,
+                answers: answered,
+                plug: extras.plug.clone().unwrap_or_else(|| watch::channel(true).1),
+                renewed: renewed.clone(),
+                metrics: metrics.clone(),
+            };
+            tasks.spawn(upstream::down::run(down, outlet.clone()));
+        }
         let plug = extras.plug.unwrap_or_else(|| watch::channel(true).1);
         let (health, healthy) = watch::channel(Arc::from(""));
         let (busy, is_busy) = watch::channel(false);
@@ -219,8 +280,8 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         };
         let link = Link {
             settings: upstream,
-            site: settings.site,
-            gateway: settings.gateway,
+            site: settings.site.clone(),
+            gateway: settings.gateway.clone(),
             epoch: outlook.epoch,
             data,
             engine: inlet.clone(),
@@ -234,6 +295,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             busy,
             photo_receipts,
             plug,
+            renewed,
         };
         tasks.spawn(upstream::run(link, outlet.clone()));
         tasks.spawn(upstream::photos::run(carrier, outlet.clone()));
@@ -280,11 +342,18 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
 struct Intake {
     engine: Inlet,
     metrics: Arc<Metrics>,
+    news: SyncSender<News>,
 }
 
 impl Gateway for Intake {
-    /// Reports never wait: a full queue drops them, counted.
+    /// Reports never wait: a full queue drops them, counted. A code with an entry of a feed is not for
+    /// a lane.
     fn report(&self, device: &DeviceId, report: Report, arrived: Instant) -> bool {
+        if let Report::Scan { bytes } = &report
+            && bytes.starts_with(feeds::word::ENTRY_PREFIX)
+        {
+            return self.news.try_send(News::Entry(bytes.clone())).is_ok();
+        }
         let taken = self.engine.try_send(Work::Report(device.clone(), report, arrived)).is_ok();
         if !taken {
             self.metrics.count("input_dropped_total");

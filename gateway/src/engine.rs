@@ -418,7 +418,7 @@ impl Engine {
             }
             return Ok(());
         }
-        let durable = matches!(input, Input::Desk { .. });
+        let durable = matches!(input, Input::Desk { .. } | Input::Remote { .. });
         let records = StoreRecords { journal: &self.journal, lists: &self.lists };
         let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
         if let (Some(sender), Some(answer)) = (reply, step.reply.take()) {

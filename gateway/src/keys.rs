@@ -51,6 +51,15 @@ pub fn subject_key(data: &Path) -> Result<SubjectKey, KeyError> {
     Ok(SubjectKey::new(&secret))
 }
 
+/// Puts a file in place, durably, readable by the daemon alone.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)
+}
+
 fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -> Result<Vec<u8>, KeyError> {
     let io = |e| KeyError::Io(path.to_path_buf(), e);
     match fs::read(path) {
@@ -60,16 +69,7 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder).map_err(io)?;
             }
-            let fresh = path.with_extension("new");
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&fresh)
-                .map_err(io)?;
-            file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
-            fs::rename(&fresh, path).map_err(io)?;
+            write_secret(path, &bytes).map_err(io)?;
             Ok(bytes)
         }
         Err(e) => Err(io(e)),

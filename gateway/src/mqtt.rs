@@ -9,9 +9,11 @@ use crate::config::{MqttVersion, Upstream};
 use crate::upstream::tls::{self, TlsError};
 use rumqttc as v5;
 use rumqttc_v4 as v4;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
 /// Unacknowledged bytes for this long end the connection: a peer that has stopped reading keeps
@@ -21,6 +23,8 @@ const USER_TIMEOUT_MS: u32 = 20_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 /// How long a broker keeps a session for a client that is away.
 const SESSION_S: u32 = 7 * 86_400;
+/// What may wait to be heard; beyond it the connection is not read.
+const HEARD: usize = 512;
 /// The largest packet taken from a broker.
 pub const MAX_PACKET: u32 = 1 << 20;
 
@@ -131,8 +135,20 @@ enum Way {
     V4(v4::AsyncClient),
 }
 
-/// What comes from a connection.
-pub struct Events(Source);
+/// What comes from a connection. Dropped, it ends the connection.
+///
+/// The client library is driven by a task of its own: its poll must not be given up half-way, which
+/// would begin a connection anew each time that something else happens while it comes up.
+pub struct Events {
+    heard: mpsc::Receiver<Result<Heard, Lost>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 enum Source {
     V5(Box<v5::EventLoop>),
@@ -178,10 +194,10 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
         .set_outgoing_inflight_upper_limit(options.inflight)
         .set_receive_maximum(Some(options.inflight))
         .set_max_packet_size(Some(MAX_PACKET))
-        .set_broker_session_resume_policy(v5::BrokerSessionResumePolicy::AllowBrokerOnly)
         .set_socket_connector(|address, _| dial(address));
     if !options.clean {
         o.set_session_expiry_interval(Some(SESSION_S));
+        o.set_session_store(NothingUnderWay { inflight: options.inflight, manual: options.manual_acks });
     }
     if options.manual_acks {
         o.set_ack_mode(v5::AckMode::Manual);
@@ -197,7 +213,7 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     }
     let (client, events) =
         v5::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
-    Ok((Client(Way::V5(client)), Events(Source::V5(Box::new(events)))))
+    Ok((Client(Way::V5(client)), Events::drive(Source::V5(Box::new(events)))))
 }
 
 fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Events), Lost> {
@@ -229,7 +245,46 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     let mut network = v4::NetworkOptions::new();
     network.set_connection_timeout(CONNECT_LIMIT.as_secs());
     events.set_network_options(network);
-    Ok((Client(Way::V4(client)), Events(Source::V4(Box::new(events)))))
+    Ok((Client(Way::V4(client)), Events::drive(Source::V4(Box::new(events)))))
+}
+
+/// The session of an earlier connection, as this side knows it: nothing of ours is under way, because
+/// whatever was is published anew. Without it the library would send nothing in a session that the
+/// broker has kept.
+#[derive(Debug)]
+struct NothingUnderWay {
+    inflight: u16,
+    manual: bool,
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, v5::SessionStoreError>> + Send + 'a>>;
+
+impl v5::SessionStore for NothingUnderWay {
+    fn load<'a>(&'a self, key: &'a v5::SessionStoreKey) -> Answer<'a, Option<v5::PersistedSession>> {
+        let session = v5::PersistedSession {
+            format_version: 1,
+            client_id: key.client_id().to_owned(),
+            clean_start: false,
+            session_expiry_interval: Some(SESSION_S),
+            outgoing_inflight_upper_limit: Some(self.inflight),
+            ack_mode: if self.manual {
+                v5::PersistedAckMode::Manual
+            } else {
+                v5::PersistedAckMode::Automatic
+            },
+            last_pkid: 0,
+            last_puback: 0,
+            replay: Vec::new(),
+            incoming_qos2: Vec::new(),
+        };
+        Box::pin(async { Ok(Some(session)) })
+    }
+    fn save<'a>(&'a self, _: &'a v5::SessionStoreKey, _: &'a v5::PersistedSession) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+    fn clear<'a>(&'a self, _: &'a v5::SessionStoreKey) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 fn not_taken_v5(e: &v5::ClientError) -> NotTaken {
@@ -307,13 +362,35 @@ impl Client {
 }
 
 impl Events {
-    /// The next thing that the connection says. An error ends the connection.
+    fn drive(mut source: Source) -> Self {
+        let (tx, heard) = mpsc::channel(HEARD);
+        let task = tokio::spawn(async move {
+            loop {
+                let next = source.poll().await;
+                let end = next.is_err();
+                if tx.send(next).await.is_err() || end {
+                    return;
+                }
+            }
+        });
+        Self { heard, task }
+    }
+
+    /// The next thing that the connection says. An error ends the connection. May be given up at any
+    /// time without losing anything.
     pub async fn poll(&mut self) -> Result<Heard, Lost> {
-        match &mut self.0 {
-            Source::V5(events) => {
+        let ended = || Err(Lost::Connection("it has ended".into()));
+        self.heard.recv().await.unwrap_or_else(ended)
+    }
+}
+
+impl Source {
+    async fn poll(&mut self) -> Result<Heard, Lost> {
+        match self {
+            Self::V5(events) => {
                 events.poll().await.map(heard_v5).map_err(|e| Lost::Connection(e.to_string()))
             }
-            Source::V4(events) => {
+            Self::V4(events) => {
                 events.poll().await.map(heard_v4).map_err(|e| Lost::Connection(e.to_string()))
             }
         }

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config::Upstream;
 use crate::devices::{self, Known};
 use crate::engine::{Outlook, free_bytes};
+use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::lists::Lists;
 use crate::store::{journal, outbox, retention};
@@ -48,6 +49,8 @@ pub struct Overview {
     pub devices: Vec<Known>,
     /// The keys in use.
     pub trust: watch::Receiver<Arc<TrustList>>,
+    /// The feed that is on its way.
+    pub loading: watch::Receiver<Option<Loading>>,
     /// The broker.
     pub broker: Option<Upstream>,
     /// The link upstream.
@@ -143,6 +146,7 @@ impl Overview {
                 "quality": if now.synced { "synced" } else { "unsynced" } },
             "devices": self.devices(),
             "lists": lists,
+            "loading": *self.loading.borrow(),
             "outbox": outbox,
             "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
             "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
@@ -171,21 +175,25 @@ impl Overview {
     fn lists(&self, stored: &Lists, now_ms: Option<i64>) -> Vec<Value> {
         let age = |issued: i64| now_ms.map(|now| (now - issued) / 1000);
         let trust = self.trust.borrow();
-        LISTS
-            .iter()
-            .map(|&name| {
-                let (version, entries, issued) = if name == "trust" {
-                    (trust.version, trust.len() as u64, (trust.version > 0).then_some(trust.issued * 1000))
+        // The first five are what lanes look into; the others are shown where they are.
+        let shown =
+            LISTS.iter().enumerate().filter(|(i, n)| *i < 5 || stored.in_use(n).is_ok_and(|l| l.is_some()));
+        shown
+            .map(|(_, &name)| {
+                let (version, entries, issued, signer) = if name == "trust" {
+                    let issued = (trust.version > 0).then_some(trust.issued * 1000);
+                    (trust.version, trust.len() as u64, issued, String::new())
                 } else {
                     match stored.in_use(name).ok().flatten() {
-                        Some(l) => (l.version, l.entries, Some(l.issued_ms)),
-                        None => (0, 0, None),
+                        Some(l) => (l.version, l.entries, Some(l.issued_ms), l.signer),
+                        None => (0, 0, None, String::new()),
                     }
                 };
                 let age = issued.and_then(age);
                 // Trust lives as long as its keys; the others are daily.
                 let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > 86_400) };
-                json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale })
+                json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale,
+                    "signed": !signer.is_empty() })
             })
             .collect()
     }

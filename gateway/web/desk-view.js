@@ -151,6 +151,7 @@ function deskBanners(desk) {
   if (!desk) return [];
   const out = [];
   if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
+  if (desk.notice) out.push(banner("notice", "warn", "warn", `${desk.notice.text} — ${desk.notice.by}`));
   if (desk.lists_stale) out.push(banner("stale", "warn", "warn", t("banner_stale")));
   if (desk.upstream === "offline") out.push(banner("offline", "calm", "cloud", t("banner_offline")));
   if (out.length > 0) return out;

@@ -137,7 +137,7 @@ function draw() {
   show(byId("signout"), view === "work");
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
-  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, desk?.notice?.text, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
   for (const id of ["visit", "last"]) show(byId(id), desk !== null);

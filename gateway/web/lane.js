@@ -72,17 +72,22 @@ function scene() {
     const words = text(`say_${verdict.outcome}`);
     return { look: verdict.outcome, words, picture: verdict.outcome, instruction: verdict.instruction, verdict };
   }
-  if (verdict) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: null };
+  if (verdict) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: notice() };
   switch (screen.mode) {
     case "idle":
-      return { look: "idle", words: prompt("lane_next"), picture: "scan", instruction: null };
+      return { look: "idle", words: prompt("lane_next"), picture: "scan", instruction: notice() };
     case "working":
-      return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: null };
+      return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: notice() };
     case "closed":
       return { look: "closed", words: text("lane_closed"), picture: "closed", instruction: screen.prompt };
     default:
       return { look: "closed", words: text("lane_unclear"), picture: "wait", instruction: null };
   }
+}
+
+/** A message of central ops stands where the instruction would, but never beside a verdict. */
+function notice() {
+  return screen?.notice ? { zh: screen.notice, en: screen.notice } : null;
 }
 
 function prompt(fallbackKey) {

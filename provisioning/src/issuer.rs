@@ -1,10 +1,11 @@
-//! An issuer of KP1 passes: an ES256 key and its id.
+//! An issuer of KP1 passes and of words to gateways: an ES256 key and its id.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::cose::Alg;
 use kakou_core::pass::kp1::{self, Draft, Kp1Error};
 use kakou_core::pass::trust::{KeyEntry, Usage};
+use kakou_core::signed;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
@@ -55,6 +56,14 @@ impl Issuer {
             nbf: None,
             exp: None,
         }
+    }
+
+    /// Signs a word for gateways: a feed's head, a command, a configuration, a question.
+    pub fn word(&self, payload: &[u8], typ: &str) -> Result<Vec<u8>, IssuerError> {
+        signed::seal(payload, typ, Alg::ES256, &self.kid, |bytes| {
+            let signature = self.key.sign(&SystemRandom::new(), bytes).map_err(|_| IssuerError::Random)?;
+            Ok(signature.as_ref().to_vec())
+        })
     }
 
     /// A fresh pass id.

@@ -1,8 +1,8 @@
 //! A certificate authority for tests.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,17 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// Leaves the root's key in the folder, for [`Authority::again`].
+    pub fn keep(&self) {
+        std::fs::write(self.folder.join("ca.key"), self.issuer.key().serialize_pem()).expect("a file");
+    }
+    /// The authority that left its key in a folder.
+    pub fn again(folder: &Path) -> Self {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file");
+        let key = KeyPair::from_pem(&read("ca.key")).expect("a key");
+        let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), key).expect("a root");
+        Self { issuer, folder: folder.to_path_buf(), ca: folder.join("ca.pem") }
+    }
     /// A fresh root in a folder.
     pub fn new(folder: &Path) -> Self {
         let key = KeyPair::generate().expect("a key");
@@ -26,6 +37,14 @@ impl Authority {
         let ca = folder.join("ca.pem");
         std::fs::write(&ca, root.pem()).expect("a file");
         Self { issuer: Issuer::new(params, key), folder: folder.to_path_buf(), ca }
+    }
+
+    /// Signs a request (PEM) into a file.
+    pub fn sign(&self, csr: &str, file: &Path) {
+        let mut request = CertificateSigningRequestParams::from_pem(csr).expect("a request");
+        request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = request.signed_by(&self.issuer).expect("a signature");
+        std::fs::write(file, certificate.pem()).expect("a file");
     }
 
     /// A certificate for a name and 127.0.0.1: the files of certificate and key.

@@ -162,6 +162,10 @@ impl Gateway {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("kakou.toml")
+    }
     /// Where its screens are.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)

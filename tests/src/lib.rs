@@ -5,6 +5,7 @@ pub mod certs;
 pub mod daemon;
 pub mod desk;
 pub mod figures;
+pub mod fleet;
 pub mod hcert_case;
 pub mod hcert_make;
 pub mod load;

@@ -8,6 +8,7 @@ use crate::codes::Outcome;
 use crate::event::{Class, NewEvent};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Rejection};
+use crate::lane::remote::{Remote, Sender};
 use crate::lane::{Lane, LaneState, Outbound, Setup};
 use crate::reading::{Report, Request};
 use crate::records::{Records, RecordsFault, Write};
@@ -33,6 +34,15 @@ pub enum Input {
         officer: Officer,
         /// What.
         action: Action,
+    },
+    /// Central ops command a lane.
+    Remote {
+        /// Where.
+        lane: LaneId,
+        /// Who.
+        sender: Sender,
+        /// What.
+        what: Remote,
     },
     /// An officer signed in or out, or failed to: on record for whoever asks later.
     Audit {
@@ -74,6 +84,10 @@ impl Step {
         self.notes.extend(out.notes);
         self.lanes.insert(lane.clone());
     }
+}
+
+fn no_lane() -> Rejection {
+    Rejection::new("no_lane", "没有这个通道", "There is no such lane")
 }
 
 /// All lanes.
@@ -148,8 +162,7 @@ impl Core {
             Input::Desk { lane: id, officer, action } => {
                 let next = VisitId(self.last_visit + 1);
                 let Some(lane) = self.lanes.get_mut(&id) else {
-                    let why = Rejection::new("no_lane", "没有这个通道", "There is no such lane");
-                    step.reply = Some(Err(why));
+                    step.reply = Some(Err(no_lane()));
                     return Ok(step);
                 };
                 let mut out = Outbound::default();
@@ -161,6 +174,15 @@ impl Core {
                 }
                 lane.count(now, &out);
                 step.reply = Some(reply);
+                step.take(&id, out);
+            }
+            Input::Remote { lane: id, sender, what } => {
+                let Some(lane) = self.lanes.get_mut(&id) else {
+                    step.reply = Some(Err(no_lane()));
+                    return Ok(step);
+                };
+                let mut out = Outbound::default();
+                step.reply = Some(lane.remote(now, &sender, &what, &mut out));
                 step.take(&id, out);
             }
             Input::Audit { what } => step.events.push(NewEvent {

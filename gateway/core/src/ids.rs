@@ -33,6 +33,10 @@ macro_rules! id {
             type Error = BadId;
             fn try_from(text: String) -> Result<Self, BadId> { Self::new(text) }
         }
+        impl std::str::FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> { Self::new(text) }
+        }
         impl From<$name> for String {
             fn from(id: $name) -> String { id.0 }
         }

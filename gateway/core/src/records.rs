@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct RecordsFault(pub String);
 
 /// The names of the local lists.
-pub const LISTS: [&str; 5] = ["trust", "status", "pass", "revocation", "hold"];
+pub const LISTS: [&str; 8] = ["trust", "status", "pass", "revocation", "hold", "roster", "release", "policy"];
 
 /// A pass that was used up.
 #[derive(Debug, Clone, PartialEq, Eq)]

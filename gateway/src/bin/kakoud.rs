@@ -1,10 +1,13 @@
 //! The daemon of a Kakou gateway.
 
 use clap::Parser;
+use kakou_gateway::config::remote::{self, Edition};
+use kakou_gateway::upstream::LinkState;
 use kakou_gateway::{config, daemon, logging};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 /// Runs the lanes of one checkpoint gateway until SIGTERM or SIGINT.
 #[derive(Parser)]
@@ -24,13 +27,10 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(log::LevelFilter::Info);
-    let settings = match config::load(&arguments.config) {
-        Ok(settings) => settings,
-        Err(e) => {
-            eprintln!("{e}");
-            return ExitCode::from(78);
-        }
-    };
+    if let Err(e) = config::load(&arguments.config) {
+        eprintln!("{e}");
+        return ExitCode::from(78);
+    }
     if arguments.check {
         println!("{}: in order", arguments.config.display());
         return ExitCode::SUCCESS;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run(settings)),
+        Ok(runtime) => runtime.block_on(run(&arguments.config)),
         Err(e) => {
             eprintln!("no threads to run on: {e}");
             ExitCode::from(71)
@@ -49,29 +49,67 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(settings: config::Settings) -> ExitCode {
+/// Runs until told to end; starts anew, in the same process, when the central side wants it so.
+async fn run(file: &Path) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = signals else { return ExitCode::from(71) };
-    let running = match daemon::start(settings, daemon::Extras::default()).await {
-        Ok(running) => running,
-        Err(e) => {
-            eprintln!("{e}");
-            return ExitCode::from(74);
+    loop {
+        let (settings, edition) = match remote::choose(file) {
+            Ok(chosen) => chosen,
+            Err(e) => {
+                eprintln!("{e}");
+                return ExitCode::from(78);
+            }
+        };
+        let (data, linked) = (settings.data.clone(), settings.upstream.is_some());
+        let (restart, mut restarted) = mpsc::channel(1);
+        let extras = daemon::Extras { restart: Some(restart), ..daemon::Extras::default() };
+        let running = match daemon::start(settings, extras).await {
+            Ok(running) => running,
+            Err(e) if matches!(edition, Edition::Trial(_)) => {
+                log::error!("{e}");
+                continue;
+            }
+            Err(e) => {
+                eprintln!("{e}");
+                return ExitCode::from(74);
+            }
+        };
+        match running.address {
+            Some(address) => log::info!("lanes are open; screens at {address}"),
+            None => log::info!("lanes are open; no screens are configured"),
         }
-    };
-    match running.address {
-        Some(address) => log::info!("lanes are open; screens at {address}"),
-        None => log::info!("lanes are open; no screens are configured"),
+        let failed = running.failed.clone();
+        let link = running.link.clone();
+        let trial = prove(edition, data, link, linked);
+        let again = tokio::select! {
+            _ = term.recv() => false,
+            _ = int.recv() => false,
+            _ = restarted.recv() => true,
+            () = trial => true,
+            () = failed.cancelled() => {
+                log::error!("the engine has ended; the daemon ends with it");
+                return ExitCode::from(70);
+            }
+        };
+        running.stop().await;
+        if !again {
+            return ExitCode::SUCCESS;
+        }
+        log::warn!("the daemon starts anew");
     }
-    let failed = running.failed.clone();
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        () = failed.cancelled() => {
-            log::error!("the engine has ended; the daemon ends with it");
-            return ExitCode::from(70);
+}
+
+/// Keeps an edition on trial when its link comes up; ends if it does not, and never otherwise.
+async fn prove(edition: Edition, data: PathBuf, mut link: watch::Receiver<LinkState>, linked: bool) {
+    if let Edition::Trial(version) = edition {
+        let up = async { !linked || link.wait_for(|l| l.online).await.is_ok() };
+        if !tokio::time::timeout(remote::TRIAL, up).await.unwrap_or(false) {
+            return log::error!("the link did not come up with configuration version {version}");
+        }
+        if let Err(e) = remote::confirm(&data, version) {
+            log::error!("configuration version {version} cannot be kept: {e}");
         }
     }
-    running.stop().await;
-    ExitCode::SUCCESS
+    std::future::pending().await
 }

@@ -4,6 +4,8 @@ mod broker;
 mod central;
 mod devices;
 mod doctor;
+pub mod feed;
+mod fleet;
 mod journal;
 mod pass;
 mod profile;
@@ -60,6 +62,10 @@ enum Command {
     /// The central side.
     #[command(subcommand)]
     Central(central::Command),
+    #[command(subcommand)]
+    Fleet(fleet::Command),
+    #[command(subcommand)]
+    Feed(feed::Command),
     /// Looks into a gateway's journal.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -103,6 +109,8 @@ pub fn main() -> ExitCode {
             crate::logging::start(log::LevelFilter::Info);
             central::run(c)
         }
+        Command::Fleet(c) => fleet::run(c),
+        Command::Feed(c) => feed::run(c),
         Command::Journal(c) => journal::run(&c),
         Command::Officer(Officer::Pin) => pin(),
         Command::Openapi => {

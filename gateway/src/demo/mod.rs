@@ -100,7 +100,8 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let (plug, plugged) = watch::channel(true);
     let world = Arc::new(World::make(folder.path(), broker_port, wishes.port, plug)?);
     let settings = config::load(&folder.path().join("kakou.toml"))?;
-    let extras = Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged) };
+    let extras =
+        Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged), restart: None };
     let (tally, mut tallied) = watch::channel(Tally::default());
     let url = format!("mqtt://127.0.0.1:{broker_port}");
     let listen = Listen {

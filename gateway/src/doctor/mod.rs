@@ -79,7 +79,7 @@ pub fn worst(findings: &[Finding]) -> Severity {
 
 fn lists_of(settings: &Settings) -> Vec<(String, i64)> {
     // Opening them would make them.
-    if !settings.data.join("lists.db").exists() {
+    if !settings.data.join("editions").exists() {
         return Vec::new();
     }
     let Ok(lists) = crate::store::lists::Lists::open(&settings.data) else { return Vec::new() };

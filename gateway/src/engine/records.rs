@@ -20,7 +20,7 @@ impl Records for StoreRecords<'_> {
         self.lists.entry(list, id).map_err(fault)
     }
     fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
-        self.lists.issued_ms(list).map_err(fault)
+        Ok(self.lists.issued_ms(list))
     }
     fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
         Ok(self.lists.entry("revocation", &format!("{kid}:{id}")).map_err(fault)?.is_some())

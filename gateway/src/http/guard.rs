@@ -33,7 +33,8 @@ impl Rate {
     }
 }
 
-const HEADERS: [(HeaderName, &str); 5] = [
+/// On every answer.
+pub(crate) const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
@@ -59,9 +60,9 @@ fn host(authority: &str) -> &str {
 
 /// A page of another site must not reach a gateway through the browser of its staff: neither by a
 /// foreign form nor by a name that was bound to this address.
-fn foreign(app: &App, method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_foreign(loopback: bool, method: &Method, headers: &HeaderMap) -> bool {
     let Some(authority) = text(headers, header::HOST) else { return true };
-    if app.loopback && !matches!(host(authority), "localhost" | "127.0.0.1" | "::1") {
+    if loopback && !matches!(host(authority), "localhost" | "127.0.0.1" | "::1") {
         return true;
     }
     if method == Method::GET || method == Method::HEAD {
@@ -77,7 +78,7 @@ fn foreign(app: &App, method: &Method, headers: &HeaderMap) -> bool {
 
 /// The middleware.
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = if foreign(&app, request.method(), request.headers()) {
+    let mut response = if is_foreign(app.loopback, request.method(), request.headers()) {
         app.overview.metrics.count("http_foreign_total");
         ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
             .into_response()

@@ -4,7 +4,7 @@ pub mod api;
 pub mod auth;
 pub mod error;
 mod guard;
-mod pages;
+pub(crate) mod pages;
 mod sse;
 
 use crate::config::Http;
@@ -16,6 +16,7 @@ use auth::Officers;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 pub use guard::Rate;
+pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use std::net::SocketAddr;

@@ -18,8 +18,20 @@ assets! {
     "signin.js" "sse.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
 }
 
+macro_rules! fleet_assets {
+    ($($name:literal)*) => {
+        const FLEET: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../web/fleet/", $name))),)*];
+    };
+}
+
+fleet_assets! {
+    "fleet-api.js" "fleet-cells.js" "fleet-detail.js" "fleet-filter.js" "fleet-fresh.js" "fleet-hash.js"
+    "fleet-model.js" "fleet-panels.css" "fleet-sections.js" "fleet-strings.js" "fleet-table.js" "fleet-tiles.js"
+    "fleet-trace-result.js" "fleet-trace.js" "fleet.css" "fleet.html" "fleet.js"
+}
+
 fn file(name: &str) -> Response {
-    let Some((_, text)) = ASSETS.iter().find(|(n, _)| *n == name) else {
+    let Some((_, text)) = ASSETS.iter().chain(FLEET).find(|(n, _)| *n == name) else {
         return ApiError::not_found().into_response();
     };
     let kind = match name.rsplit('.').next() {
@@ -49,6 +61,10 @@ pub async fn desk() -> Response {
 pub async fn status() -> Response {
     file("status.html")
 }
+/// `/` of the central side.
+pub async fn fleet() -> Response {
+    file("fleet.html")
+}
 /// `/demo`
 pub async fn demo() -> Response {
     file("demo.html")
@@ -60,17 +76,19 @@ pub async fn asset(Path(name): Path<String>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    fn files(folder: &str) -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let all = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let mut names: Vec<String> =
+            all.filter(|f| f.path().is_file()).map(|f| f.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     #[test]
     fn every_file_of_the_screens_is_embedded() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
-        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(Result::unwrap)
-            .filter(|f| f.path().is_file())
-            .map(|f| f.file_name().into_string().unwrap())
-            .collect();
-        on_disk.sort();
-        let embedded: Vec<&str> = super::ASSETS.iter().map(|(n, _)| *n).collect();
-        assert_eq!(embedded, on_disk);
+        let names = |assets: &[(&'static str, &str)]| assets.iter().map(|(n, _)| *n).collect::<Vec<_>>();
+        assert_eq!(names(super::ASSETS), files("web"));
+        assert_eq!(names(super::FLEET), files("web/fleet"));
     }
 }

@@ -1,33 +1,18 @@
-//! The local lists: residents' status, opaque passes, revocations, holds.
+//! The local lists: residents' status, opaque passes, revocations, holds and what else a feed brings.
 //!
-//! A list comes as a JSON file in the folder of lists and is taken over when it is newer than the
-//! one in use. An older version is refused: a list cannot be rolled back by copying a file.
+//! Each list is a file of its own, made by [`super::edition`]; a small file beside them says which
+//! edition of each is in use. A new edition is built aside and put in its place by renaming that
+//! file, so that a list of a million entries changes between two inputs.
 
-use super::{StoreError, at};
+use super::{StoreError, at, io_at};
 use kakou_core::records::LISTS;
-use rusqlite::{Connection, OptionalExtension, params};
-use serde::Deserialize;
+use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS list (name TEXT PRIMARY KEY, version INTEGER NOT NULL, issued_ms INTEGER NOT NULL, entries INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entry (list TEXT NOT NULL, id TEXT NOT NULL, facts BLOB NOT NULL, PRIMARY KEY (list, id)) WITHOUT ROWID;
-";
-
-/// One edition of a list.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListFile {
-    name: String,
-    version: u64,
-    /// UTC seconds.
-    issued: i64,
-    /// By id. A revocation has the id `kid:pass id`.
-    entries: BTreeMap<String, Map<String, Value>>,
-}
 
 /// A list in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,122 +25,113 @@ pub struct InUse {
     pub issued_ms: i64,
     /// How many entries.
     pub entries: u64,
+    /// Who signed it; empty for a file that nobody signed.
+    pub signer: String,
 }
+
+/// Which file holds the edition of each list that is in use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pointer(pub BTreeMap<String, String>);
+
+/// The folder of editions.
+pub fn folder(data: &Path) -> PathBuf {
+    data.join("editions")
+}
+
+impl Pointer {
+    fn path(data: &Path) -> PathBuf {
+        folder(data).join("current.json")
+    }
+    /// As it stands; empty before the first list.
+    pub fn read(data: &Path) -> Result<Self, StoreError> {
+        let path = Self::path(data);
+        match std::fs::read(&path) {
+            Ok(json) => {
+                serde_json::from_slice(&json).map_err(|e| StoreError::List { path, why: e.to_string() })
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(io_at(&path)(e)),
+        }
+    }
+    /// Puts it in place, durably.
+    pub fn write(&self, data: &Path) -> Result<(), StoreError> {
+        let path = Self::path(data);
+        let fresh = path.with_extension("new");
+        let json = serde_json::to_vec(self).expect("a pointer is strings");
+        let made = std::fs::File::create(&fresh).and_then(|mut file| {
+            std::io::Write::write_all(&mut file, &json)?;
+            file.sync_all()?;
+            std::fs::rename(&fresh, &path)
+        });
+        made.map_err(io_at(&path))?;
+        super::journal::sync_folder(&folder(data))
+    }
+}
+
+/// Which pointer was read: its inode changes with each that is put in place.
+type Stamp = Option<(u64, i64)>;
 
 /// The lists.
 pub struct Lists {
+    data: PathBuf,
     connection: Connection,
-    path: PathBuf,
-    issued: RefCell<Issued>,
-}
-
-/// When the lists in use were made, as long as nobody has written to the file.
-#[derive(Default)]
-struct Issued {
-    /// Whether it was compared with the file in this view.
-    compared: bool,
-    /// SQLite's count of changes by others.
-    edition: Option<i64>,
-    lists: BTreeMap<String, i64>,
+    seen: RefCell<(Stamp, BTreeMap<String, InUse>)>,
 }
 
 impl Lists {
     /// In a data folder.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        let path = data.join("lists.db");
-        let connection = Connection::open(&path).map_err(at(&path))?;
-        let set = || -> rusqlite::Result<()> {
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.pragma_update(None, "cache_size", -1024)?;
-            connection.busy_timeout(std::time::Duration::from_secs(2))?;
-            connection.execute_batch(SCHEMA)
-        };
-        set().map_err(at(&path))?;
-        Ok(Self { connection, path, issued: RefCell::default() })
+        let path = folder(data);
+        std::fs::create_dir_all(&path).map_err(io_at(&path))?;
+        let connection = Connection::open_in_memory().map_err(at(&path))?;
+        connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
+        let lists = Self { data: data.to_path_buf(), connection, seen: RefCell::default() };
+        lists.refresh().map_err(at(&path))?;
+        Ok(lists)
     }
 
-    /// Takes over a file if it is newer than what is in use; `None` if it is not.
-    pub fn take(&mut self, file: &Path) -> Result<Option<InUse>, StoreError> {
-        let refuse = |why: String| StoreError::List { path: file.to_path_buf(), why };
-        let bytes = std::fs::read(file).map_err(super::io_at(file))?;
-        let list: ListFile = serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string()))?;
-        let good = LISTS.contains(&list.name.as_str()) && list.name != "trust";
-        if !good {
-            return Err(refuse(format!(
-                "`{}` is not a list; allowed: status, pass, revocation, hold",
-                list.name
-            )));
+    /// Takes over what the pointer says, if it has changed.
+    fn refresh(&self) -> rusqlite::Result<()> {
+        let stamp = std::fs::metadata(Pointer::path(&self.data)).ok().map(|m| (m.ino(), m.mtime_nsec()));
+        if stamp == self.seen.borrow().0 {
+            return Ok(());
         }
-        let now = self.in_use(&list.name)?;
-        if let Some(now) = now {
-            if now.version > list.version {
-                return Err(refuse(format!(
-                    "version {} is older than version {} in use",
-                    list.version, now.version
-                )));
-            }
-            if now.version == list.version {
-                return Ok(None);
-            }
+        let pointer =
+            Pointer::read(&self.data).map_err(|e| rusqlite::Error::InvalidParameterName(e.to_string()))?;
+        self.connection.flush_prepared_statement_cache();
+        for name in self.seen.take().1.keys() {
+            self.connection.execute_batch(&format!("DETACH {name}"))?;
         }
-        self.replace(&list).map_err(at(&self.path))?;
-        *self.issued.get_mut() = Issued::default();
-        self.in_use(&list.name)
-    }
-
-    fn replace(&mut self, list: &ListFile) -> rusqlite::Result<()> {
-        let tx = self.connection.transaction()?;
-        tx.execute("DELETE FROM entry WHERE list = ?1", [&list.name])?;
-        {
-            let mut insert = tx.prepare("INSERT INTO entry (list, id, facts) VALUES (?1, ?2, ?3)")?;
-            for (id, facts) in &list.entries {
-                let facts = serde_json::to_vec(facts).expect("JSON stays JSON");
-                insert.execute(params![list.name, id, facts])?;
-            }
+        let mut in_use = BTreeMap::new();
+        for (name, file) in &pointer.0 {
+            // Names stand in SQL below: only those of our own list of names do.
+            let Some(name) = LISTS.iter().find(|n| *n == name) else { continue };
+            let path = folder(&self.data).join(file);
+            self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
+            self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
+            in_use.insert((*name).to_owned(), meta(&self.connection, name)?);
         }
-        let sql = "INSERT OR REPLACE INTO list (name, version, issued_ms, entries) VALUES (?1, ?2, ?3, ?4)";
-        let entries = i64::try_from(list.entries.len()).unwrap_or(i64::MAX);
-        tx.execute(sql, params![list.name, list.version.cast_signed(), list.issued * 1000, entries])?;
-        tx.commit()
+        *self.seen.borrow_mut() = (stamp, in_use);
+        Ok(())
     }
 
     /// The edition in use.
     pub fn in_use(&self, name: &str) -> Result<Option<InUse>, StoreError> {
-        let sql = "SELECT version, issued_ms, entries FROM list WHERE name = ?1";
-        let get = || {
-            self.connection.prepare_cached(sql)?.query_row([name], |r| {
-                Ok(InUse {
-                    name: name.to_owned(),
-                    version: r.get::<_, i64>(0)?.cast_unsigned(),
-                    issued_ms: r.get(1)?,
-                    entries: r.get::<_, i64>(2)?.cast_unsigned(),
-                })
-            })
-        };
-        get().optional().map_err(at(&self.path))
+        if self.connection.is_autocommit() {
+            self.refresh().map_err(at(&self.data))?;
+        }
+        Ok(self.seen.borrow().1.get(name).cloned())
     }
 
     /// When the issuer made the edition in use, UTC milliseconds.
-    pub fn issued_ms(&self, name: &str) -> rusqlite::Result<Option<i64>> {
-        let mut issued = self.issued.borrow_mut();
-        if !issued.compared {
-            let sql = "PRAGMA data_version";
-            let edition = self.connection.prepare_cached(sql)?.query_row([], |r| r.get::<_, i64>(0))?;
-            if issued.edition != Some(edition) {
-                let mut select = self.connection.prepare_cached("SELECT name, issued_ms FROM list")?;
-                issued.lists =
-                    select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
-                issued.edition = Some(edition);
-            }
-            issued.compared = true;
-        }
-        Ok(issued.lists.get(name).copied())
+    pub fn issued_ms(&self, name: &str) -> Option<i64> {
+        self.seen.borrow().1.get(name).map(|l| l.issued_ms)
     }
 
-    /// Begins a view that stays the same until [`Lists::leave`]: all lookups of a batch share its locks.
+    /// Begins a view that stays the same until [`Lists::leave`].
     pub fn enter(&self) -> rusqlite::Result<()> {
-        self.issued.borrow_mut().compared = false;
+        self.refresh()?;
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
     }
     /// Ends the view, so that a newer edition is seen.
@@ -166,23 +142,69 @@ impl Lists {
         self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
-    /// One entry.
+    /// One entry: of a supplement that is newer than the edition, else of the edition.
     pub fn entry(&self, list: &str, id: &str) -> rusqlite::Result<Option<Map<String, Value>>> {
-        let sql = "SELECT facts FROM entry WHERE list = ?1 AND id = ?2";
-        let row: Option<Vec<u8>> =
-            self.connection.prepare_cached(sql)?.query_row([list, id], |r| r.get(0)).optional()?;
-        Ok(row.and_then(|facts| serde_json::from_slice(&facts).ok()))
+        let Some(list) = LISTS.iter().find(|n| **n == list).and_then(|n| self.attached(n)) else {
+            return Ok(None);
+        };
+        let sql = format!(
+            "SELECT facts, 0 FROM {list}.supplement WHERE id = ?1
+             UNION ALL SELECT facts, 1 FROM {list}.entry WHERE id = ?1 ORDER BY 2 LIMIT 1"
+        );
+        let row: Option<Option<Vec<u8>>> =
+            self.connection.prepare_cached(&sql)?.query_row([id], |r| r.get(0)).optional()?;
+        Ok(row.flatten().and_then(|facts| serde_json::from_slice(&facts).ok()))
+    }
+
+    fn attached(&self, name: &'static str) -> Option<&'static str> {
+        self.seen.borrow().1.contains_key(name).then_some(name)
     }
 
     /// Entries of `status` whose name begins so: for a person without a card.
     pub fn search(&self, name: &str, limit: usize) -> rusqlite::Result<Vec<(String, Map<String, Value>)>> {
-        let sql = "SELECT id, facts FROM entry WHERE list = 'status'
-                   AND substr(json_extract(CAST(facts AS TEXT), '$.name'), 1, length(?1)) = ?1 LIMIT ?2";
+        if self.attached("status").is_none() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT id, facts FROM status.entry
+                   WHERE json_extract(CAST(facts AS TEXT), '$.name') >= ?1
+                     AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111) LIMIT ?2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.connection
             .prepare_cached(sql)?
-            .query_map(params![name, limit], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?
+            .query_map(rusqlite::params![name, limit], |r| {
+                Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?))
+            })?
             .map(|row| row.map(|(id, facts)| (id, serde_json::from_slice(&facts).unwrap_or_default())))
             .collect()
     }
+
+    /// Every entry of a list, in order of ids.
+    pub fn each(&self, list: &str, mut with: impl FnMut(&str, &Map<String, Value>)) -> rusqlite::Result<()> {
+        let Some(list) = LISTS.iter().find(|n| **n == list).and_then(|n| self.attached(n)) else {
+            return Ok(());
+        };
+        let mut select =
+            self.connection.prepare(&format!("SELECT id, facts FROM {list}.entry ORDER BY id"))?;
+        let mut rows = select.query([])?;
+        while let Some(r) = rows.next()? {
+            let facts = serde_json::from_slice(&r.get::<_, Vec<u8>>(1)?).unwrap_or_default();
+            with(&r.get::<_, String>(0)?, &facts);
+        }
+        Ok(())
+    }
+}
+
+/// What an edition says of itself. `schema` is its name in the connection.
+pub(super) fn meta(connection: &Connection, schema: &str) -> rusqlite::Result<InUse> {
+    let sql = format!("SELECT version, issued_ms, entries, signer FROM {schema}.meta");
+    let name = schema.to_owned();
+    connection.query_row(&sql, [], |r| {
+        Ok(InUse {
+            name,
+            version: r.get::<_, i64>(0)?.cast_unsigned(),
+            issued_ms: r.get(1)?,
+            entries: r.get::<_, i64>(2)?.cast_unsigned(),
+            signer: r.get(3)?,
+        })
+    })
 }

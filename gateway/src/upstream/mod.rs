@@ -6,6 +6,7 @@
 //! receipted for [`RECEIPT_PATIENCE`] is sent again.
 
 pub mod backoff;
+pub mod down;
 mod flight;
 mod pace;
 pub mod photos;
@@ -72,6 +73,8 @@ pub struct Link {
     pub photo_receipts: tokio::sync::mpsc::Sender<PhotoReceipt>,
     /// Whether the network may be used; the demo pulls the plug here.
     pub plug: watch::Receiver<bool>,
+    /// Raised when the connection must begin anew with another certificate.
+    pub renewed: watch::Receiver<u64>,
 }
 
 /// The state of the link.
@@ -155,6 +158,8 @@ enum Lost {
     NoReceipts,
     #[error("unplugged")]
     Unplugged,
+    #[error("the certificate is new")]
+    Renewed,
 }
 
 /// Keeps the link until cancelled.

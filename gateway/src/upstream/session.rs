@@ -80,7 +80,15 @@ pub(super) async fn connection(
             }
             _ = look.tick() => session.look(link, flight)?,
             () = unplugged(&mut link.plug) => return Err(Lost::Unplugged),
+            () = renewed(&mut link.renewed) => return Err(Lost::Renewed),
         }
+    }
+}
+
+/// Ends when the certificate is new; never, where nobody renews it.
+async fn renewed(news: &mut tokio::sync::watch::Receiver<u64>) {
+    if news.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

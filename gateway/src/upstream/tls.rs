@@ -57,6 +57,19 @@ pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
     Ok(Some(Arc::new(config)))
 }
 
+/// Whether a certificate and a key belong together.
+pub fn fits(cert: &Path, file: &Path) -> Result<(), TlsError> {
+    let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?
+        .with_root_certificates(RootCertStore::empty())
+        .with_client_auth_cert(certificates(cert)?, key(file)?)
+        .map(drop)
+        .map_err(wrong)
+}
+
 /// The server side of the screens.
 pub fn server(cert: &Path, file: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);

@@ -402,6 +402,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             busy: watch::channel(false).0,
             photo_receipts: tokio::sync::mpsc::channel(1).0,
             plug: watch::channel(true).1,
+            renewed: watch::channel(0).1,
         };
         let cancel = CancellationToken::new();
         let from = Instant::now();

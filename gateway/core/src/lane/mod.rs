@@ -7,6 +7,7 @@
 pub mod action;
 mod desk;
 pub mod event;
+pub mod remote;
 pub mod step;
 pub mod view;
 pub mod visit;
@@ -124,6 +125,9 @@ pub struct LaneState {
     pub day: i64,
     reads: VecDeque<Read>,
     next_ticket: u64,
+    /// A message of central ops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<remote::Notice>,
     /// The latest visit of this lane.
     pub last_visit: u64,
     profile_hash: String,
@@ -161,6 +165,7 @@ impl Lane {
         for read in &mut self.state.reads {
             (read.seen, read.result) = (now.mono_ms, now.mono_ms);
         }
+        self.state.notice = None;
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = visit.shown_until.map(|_| now.mono_ms + self.setup.profile.show_verdict_ms);
             if visit.stage == Stage::Running {
@@ -172,13 +177,14 @@ impl Lane {
 
     /// When the lane must be woken.
     pub fn deadline(&self) -> Option<(MonoMs, &'static str)> {
-        let visit = self.state.visit.as_ref()?;
-        match visit.stage {
+        let visit = self.state.visit.as_ref().and_then(|visit| match visit.stage {
             Stage::Running => visit.deadline.map(|at| (at, "step")),
             Stage::Parked { .. } | Stage::Done | Stage::Abandoned => {
                 visit.shown_until.map(|at| (at, "screen"))
             }
-        }
+        });
+        let notice = self.state.notice.as_ref().map(|n| (n.until, "notice"));
+        visit.into_iter().chain(notice).min()
     }
 
     /// A device of this lane reports.
@@ -406,6 +412,10 @@ impl Lane {
     /// The time of a step or of the screen is over.
     pub fn wake(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
         match self.deadline() {
+            Some((at, "notice")) if at <= now.mono_ms => {
+                self.state.notice = None;
+                return Ok(());
+            }
             Some((at, _)) if at <= now.mono_ms => {}
             Some(_) | None => return Ok(()),
         }

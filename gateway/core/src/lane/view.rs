@@ -63,6 +63,7 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
         "step": current(lane).map(|(_, s)| s.kind.word()),
         "prompt": closed.map_or_else(|| public_prompt(lane), closed_text),
         "verdict": verdict,
+        "notice": lane.notice(now).map(|n| &n.text),
         "counters": counters(lane),
         "seq": seq,
     })
@@ -116,6 +117,7 @@ pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
         "last_visits": lane.state.recent.iter().take(RECENT).map(|v| last_visit(v)).collect::<Vec<_>>(),
         "counters": counters(lane),
         "lists_stale": stale,
+        "notice": lane.notice(now).map(|n| json!({ "text": n.text, "by": n.by })),
         "upstream": upstream,
     })
 }

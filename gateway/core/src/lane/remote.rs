@@ -1,0 +1,100 @@
+//! What central ops may do in a lane: open it, and show a message. Both are on record before they
+//! happen, under the name of who sent them.
+
+use super::Lane;
+use super::action::Rejection;
+use super::event::Weight;
+use crate::lane::Outbound;
+use crate::profile::StepKind;
+use crate::reading::{Command, Request, Ticket};
+use crate::time::{MonoMs, Now};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// The longest message, in characters: what a screen shows large.
+pub const MESSAGE_MAX: usize = 80;
+
+/// A command for a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// Opens the barrier once.
+    Open,
+    /// Shows a message; an empty one takes it away.
+    Message {
+        /// The words.
+        text: String,
+        /// For how long.
+        for_ms: u64,
+    },
+}
+
+/// Who sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// The command's id.
+    pub command: String,
+    /// The person.
+    pub by: String,
+    /// The holder of the key that signed it.
+    pub issuer: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A message on the screens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The words.
+    pub text: String,
+    /// Who wrote it.
+    pub by: String,
+    /// Shown until then.
+    pub until: MonoMs,
+}
+
+impl Lane {
+    /// Carries out a command of central ops.
+    pub fn remote(
+        &mut self,
+        now: &Now,
+        sender: &Sender,
+        what: &Remote,
+        out: &mut Outbound,
+    ) -> Result<(), Rejection> {
+        let who = json!({ "command": sender.command, "by": sender.by, "issuer": sender.issuer, "reason": sender.reason });
+        match what {
+            Remote::Open => {
+                let barrier = self.setup.profile.steps.iter().find_map(|step| match &step.kind {
+                    StepKind::Actuate { pulse_ms } => Some((step.device.as_ref()?, *pulse_ms)),
+                    _ => None,
+                });
+                let device = barrier.and_then(|(role, ms)| Some((self.setup.devices.get(role)?.clone(), ms)));
+                let Some((device, ms)) = device else {
+                    return Err(Rejection::new("no_barrier", "此通道没有道闸", "This lane has no barrier"));
+                };
+                out.event("remote_open", Weight::Verdict, &self.setup, None, who);
+                out.requests.push(Request { device, ticket: Ticket::NOBODY, command: Command::Pulse { ms } });
+            }
+            Remote::Message { text, for_ms } => {
+                if text.chars().count() > MESSAGE_MAX {
+                    return Err(Rejection::new("too_long", "消息太长", "The message is too long"));
+                }
+                let notice = (!text.is_empty()).then(|| Notice {
+                    text: text.clone(),
+                    by: sender.by.clone(),
+                    until: now.mono_ms + for_ms,
+                });
+                let mut data = who;
+                data["text"] = json!(text);
+                out.event("remote_message", Weight::Scan, &self.setup, None, data);
+                self.state.notice = notice;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message that is shown now.
+    pub fn notice(&self, now: &Now) -> Option<&Notice> {
+        self.state.notice.as_ref().filter(|n| n.until > now.mono_ms)
+    }
+}

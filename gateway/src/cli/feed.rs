@@ -1,0 +1,296 @@
+//! `kakou feed`
+
+use super::fail;
+use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
+use crate::fleet::send;
+use crate::store::edition::Canary;
+use kakou_core::pass::hex;
+use kakou_core::records::LISTS;
+use kakou_provisioning::issuer::Issuer;
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Makes signed feeds for gateways: lists of residents, passes, revocations, holds.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Signs an edition of a list: a snapshot, and what has changed since the edition that lies in the
+    /// folder already. The folder is what `kakou fleet push` sends, and what a USB stick carries.
+    #[command(
+        after_help = "The source is either lines, `{\"id\": …, \"facts\": {…}}`, in ascending order of ids (.jsonl),\nor one JSON object of facts by id (.json). For `trust` it is the trust list itself."
+    )]
+    Make {
+        /// The key of who signs, made by `kakou fleet key --usage feed`.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Which list.
+        #[arg(long)]
+        name: String,
+        /// The entries.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Where it goes.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// The edition; by default one more than the one in the folder.
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+        /// An id that must be in it before a gateway takes it; several are allowed.
+        #[arg(long, value_name = "ID")]
+        canary: Vec<String>,
+    },
+    /// Signs one entry and prints the text of its QR code, which any scanner of a gateway takes.
+    Entry {
+        /// The key of who signs.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Which list.
+        #[arg(long)]
+        name: String,
+        /// The id.
+        #[arg(long)]
+        id: String,
+        /// The facts, JSON; without them the entry is taken away.
+        #[arg(long, value_name = "JSON")]
+        facts: Option<String>,
+        /// Writes the QR code as SVG as well.
+        #[arg(long, value_name = "FILE")]
+        qr: Option<PathBuf>,
+    },
+}
+
+/// Runs it.
+pub fn run(command: Command) -> ExitCode {
+    let done = match command {
+        Command::Make { key, name, from, out, version, canary } => {
+            issuer(&key).and_then(|issuer| make(&issuer, &name, &from, &out, version, &canary))
+        }
+        Command::Entry { key, name, id, facts, qr } => {
+            issuer(&key).and_then(|issuer| entry(&issuer, name, id, facts.as_deref(), qr.as_deref()))
+        }
+    };
+    match done {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(why),
+    }
+}
+
+/// The key in a file.
+pub fn issuer(path: &Path) -> Result<Issuer, String> {
+    let der = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Issuer::from_pkcs8(&der).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn now_s() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs().cast_signed())
+}
+
+/// Makes the files of an edition; says what was made.
+pub fn make(
+    issuer: &Issuer,
+    name: &str,
+    from: &Path,
+    out: &Path,
+    version: Option<u64>,
+    canary: &[String],
+) -> Result<String, String> {
+    if !LISTS.contains(&name) {
+        return Err(format!("`{name}` is not a list; there are: {}", LISTS.join(", ")));
+    }
+    let io = |path: &Path| {
+        let path = path.display().to_string();
+        move |e: std::io::Error| format!("{path}: {e}")
+    };
+    let parts = out.join("parts");
+    std::fs::create_dir_all(&parts).map_err(io(&parts))?;
+    let word = out.join(format!("{name}.feed"));
+    let before = std::fs::read(&word).ok().and_then(|w| send::unverified(&w));
+    let snapshot = write_part(&parts, |file| copy(name, from, file))?;
+    let mut version = version.unwrap_or(before.as_ref().map_or(1, |b| b.version + 1));
+    if name == "trust" {
+        // The trust list carries its own edition.
+        let list: Value =
+            serde_json::from_reader(File::open(from).map_err(io(from))?).map_err(|e| e.to_string())?;
+        version = list["version"].as_u64().ok_or("the trust list has no version")?;
+    }
+    if before.as_ref().is_some_and(|b| b.version >= version) {
+        return Err(format!("edition {version} is not newer than the one in {}", out.display()));
+    }
+    let mut head = Head {
+        feed: name.to_owned(),
+        version,
+        issued: now_s(),
+        parts: vec![snapshot.clone()],
+        canary: Vec::new(),
+    };
+    if name != "trust" {
+        let old = before.as_ref().and_then(|b| {
+            let part = b.parts.iter().find(|p| p.base.is_none())?;
+            Some((b.version, parts.join(&part.sha256)))
+        });
+        if let Some((base, old)) = old.filter(|(_, old)| old.exists()) {
+            let new = parts.join(&snapshot.sha256);
+            let change = write_part(&parts, |file| differ(&old, &new, file))?;
+            head.parts.push(Part { base: Some(base), ..change });
+        }
+        head.canary = canaries(&parts.join(&snapshot.sha256), canary)?;
+    }
+    std::fs::write(&word, send::head(issuer, &head)?).map_err(io(&word))?;
+    let sizes: Vec<String> = head
+        .parts
+        .iter()
+        .map(|p| match p.base {
+            None => format!("snapshot of {} bytes", p.bytes),
+            Some(base) => format!("change of edition {base}, {} bytes", p.bytes),
+        })
+        .collect();
+    Ok(format!("{}: {name} edition {version}: {}", word.display(), sizes.join(", ")))
+}
+
+fn write_part(folder: &Path, fill: impl FnOnce(&mut Hashed) -> Result<(), String>) -> Result<Part, String> {
+    let path = folder.join("part.new");
+    let file = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut hashed = Hashed { file: BufWriter::new(file), hash: Context::new(&SHA256), bytes: 0 };
+    fill(&mut hashed)?;
+    hashed.file.flush().map_err(|e| e.to_string())?;
+    let sha256 = hex(hashed.hash.finish().as_ref());
+    std::fs::rename(&path, folder.join(&sha256)).map_err(|e| e.to_string())?;
+    Ok(Part { base: None, sha256, bytes: hashed.bytes })
+}
+
+/// A file that is hashed while it is written.
+struct Hashed {
+    file: BufWriter<File>,
+    hash: Context,
+    bytes: u64,
+}
+
+impl Hashed {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|e| e.to_string())
+    }
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
+    let io = |e: std::io::Error| format!("{}: {e}", from.display());
+    if name == "trust" {
+        return to.put(&std::fs::read(from).map_err(io)?);
+    }
+    if from.extension().is_some_and(|e| e == "json") {
+        let json = std::fs::read(from).map_err(io)?;
+        let all: BTreeMap<String, Map<String, Value>> = serde_json::from_slice(&json)
+            .map_err(|e| format!("{}: not one object of facts by id: {e}", from.display()))?;
+        for (id, facts) in all {
+            to.put(format!("{}\n", json!({ "id": id, "facts": facts })).as_bytes())?;
+        }
+        return Ok(());
+    }
+    let mut last = String::new();
+    for (n, line) in BufReader::new(File::open(from).map_err(io)?).lines().enumerate() {
+        let line = line.map_err(io)?;
+        let Id { id } =
+            serde_json::from_str(&line).map_err(|e| format!("{}:{}: {e}", from.display(), n + 1))?;
+        if id <= last {
+            return Err(format!(
+                "{}:{}: `{id}` is not behind `{last}`: sort the lines by id",
+                from.display(),
+                n + 1
+            ));
+        }
+        last = id;
+        to.put(line.as_bytes())?;
+        to.put(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Lines of a body with their ids.
+fn ids(path: &Path) -> Result<impl Iterator<Item = Result<(String, String), String>>, String> {
+    let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(BufReader::new(file).lines().map(|line| {
+        let line = line.map_err(|e| e.to_string())?;
+        let Id { id } = serde_json::from_str(&line).map_err(|e| e.to_string())?;
+        Ok((id, line))
+    }))
+}
+
+/// What turns one body into another.
+fn differ(old: &Path, new: &Path, to: &mut Hashed) -> Result<(), String> {
+    let (mut old, mut new) = (ids(old)?, ids(new)?);
+    let (mut a, mut b) = (old.next().transpose()?, new.next().transpose()?);
+    loop {
+        match (&a, &b) {
+            (None, None) => return Ok(()),
+            (Some((x, _)), other) if other.as_ref().is_none_or(|(y, _)| x < y) => {
+                to.put(format!("{}\n", json!({ "id": x })).as_bytes())?;
+                a = old.next().transpose()?;
+            }
+            (other, Some((y, line))) if other.as_ref().is_none_or(|(x, _)| y < x) => {
+                to.put(format!("{line}\n").as_bytes())?;
+                b = new.next().transpose()?;
+            }
+            (Some((_, before)), Some((_, line))) => {
+                if before != line {
+                    to.put(format!("{line}\n").as_bytes())?;
+                }
+                (a, b) = (old.next().transpose()?, new.next().transpose()?);
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+        }
+    }
+}
+
+fn canaries(body: &Path, wanted: &[String]) -> Result<Vec<Canary>, String> {
+    let mut out = Vec::new();
+    if wanted.is_empty() {
+        return Ok(out);
+    }
+    for line in ids(body)? {
+        let (id, line) = line?;
+        if wanted.contains(&id) {
+            let line: Value = serde_json::from_str(&line).map_err(|e| e.to_string())?;
+            out.push(Canary { id, facts: line["facts"].as_object().cloned() });
+        }
+    }
+    match wanted.iter().find(|w| out.iter().all(|c| c.id != **w)) {
+        Some(missing) => Err(format!("the canary `{missing}` is not in the list")),
+        None => Ok(out),
+    }
+}
+
+fn entry(
+    issuer: &Issuer,
+    feed: String,
+    id: String,
+    facts: Option<&str>,
+    qr: Option<&Path>,
+) -> Result<String, String> {
+    let facts = facts.map(serde_json::from_str).transpose().map_err(|e| format!("--facts: {e}"))?;
+    let entry = Entry { feed, issued_ms: crate::fleet::watch::now_ms(), id, facts };
+    let payload = serde_json::to_vec(&entry).map_err(|e| e.to_string())?;
+    let word = issuer.word(&payload, ENTRY).map_err(|e| e.to_string())?;
+    let word: Value = serde_json::from_slice(&word).map_err(|e| e.to_string())?;
+    let part = |name: &str| word[name].as_str().unwrap_or_default().to_owned();
+    let prefix = String::from_utf8_lossy(ENTRY_PREFIX);
+    let text = format!("{prefix}{}.{}.{}", part("protected"), part("payload"), part("signature"));
+    if let Some(path) = qr {
+        std::fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(text)
+}

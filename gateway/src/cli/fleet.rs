@@ -1,0 +1,672 @@
+//! `kakou fleet`
+
+use super::broker::Broker;
+use super::fail;
+use super::feed::issuer;
+use crate::config::remote::Report;
+use crate::fleet::page::{self, Page};
+use crate::fleet::send::{self, Post, Word};
+use crate::fleet::watch::{self, Watch, Watched, now_ms};
+use crate::mqtt::{self, Heard};
+use crate::orders::word::{Command as Order, Configuration, Question, What};
+use crate::store::photos::Photos;
+use kakou_core::evidence::SubjectKey;
+use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_core::pass::trust::{TrustFile, Usage};
+use kakou_core::time::parse_instant;
+use kakou_provisioning::issuer::Issuer;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Looks after many gateways over their broker.
+#[derive(clap::Subcommand)]
+#[command(
+    after_help = "Gateways take words only from keys on their list of fleet keys. Make both first:\n  kakou fleet key --out ops.pk8 --keys fleet.json --usage operate --usage maintain --usage trace\nand give fleet.json to each gateway as `fleet_keys` in [gateway]."
+)]
+pub enum Command {
+    /// Makes a key that signs words to gateways, and adds its public half to a list of fleet keys.
+    Key {
+        /// Where the private key goes (PKCS#8); keep it where you sign.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The list of fleet keys; made if it is not there.
+        #[arg(long, value_name = "FILE")]
+        keys: PathBuf,
+        /// What it may sign: feed, trust-update, operate, maintain, configure, trace.
+        #[arg(long, value_name = "USE", required = true)]
+        usage: Vec<String>,
+        /// Who holds it, for people.
+        #[arg(long, default_value = "")]
+        holder: String,
+    },
+    /// Serves the fleet page: every gateway with what is wrong with it.
+    Serve {
+        #[command(flatten)]
+        broker: Broker,
+        /// Where the page is; loopback only.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        listen: SocketAddr,
+        /// The folder of photographs of `kakou central`.
+        #[arg(long, value_name = "FOLDER")]
+        photos: Option<PathBuf>,
+        /// A key that may ask questions (`trace`); without it the page asks none.
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: Option<PathBuf>,
+        /// One site, or + for all.
+        #[arg(long, default_value = "+")]
+        site: String,
+    },
+    /// Shows the fleet in the terminal, the worst first.
+    Watch {
+        #[command(flatten)]
+        broker: Broker,
+        /// One site, or + for all.
+        #[arg(long, default_value = "+")]
+        site: String,
+        /// Looks for so many seconds, prints once and ends.
+        #[arg(long, value_name = "SECONDS")]
+        once: Option<u64>,
+        /// One JSON object a look.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sends the feeds of a folder, as `kakou feed make` made them, to all gateways.
+    Push {
+        #[command(flatten)]
+        broker: Broker,
+        /// The folder.
+        folder: PathBuf,
+        /// Only these lists.
+        #[arg(long, value_name = "NAME")]
+        name: Vec<String>,
+    },
+    /// Sends a command to one gateway and waits for what becomes of it.
+    Command {
+        #[command(flatten)]
+        broker: Broker,
+        /// The key of who sends it.
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: PathBuf,
+        /// SITE/GATEWAY.
+        gateway: String,
+        /// Your name: it stands in the gateway's records.
+        #[arg(long)]
+        by: String,
+        /// Why: it stands in the gateway's records.
+        #[arg(long)]
+        reason: String,
+        /// The command counts for so long; a gateway that comes back later does not carry it out.
+        #[arg(long, default_value_t = 10, value_name = "MINUTES")]
+        expires: i64,
+        /// Waits so long for its end.
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        wait: u64,
+        #[command(subcommand)]
+        what: Asked,
+    },
+    /// Sends a configuration to one gateway and waits until it says whether it is good.
+    Configure {
+        #[command(flatten)]
+        broker: Broker,
+        /// The key of who sends it.
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: PathBuf,
+        /// SITE/GATEWAY.
+        gateway: String,
+        /// The whole configuration, TOML.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The edition: more than the last one.
+        #[arg(long, value_name = "N")]
+        version: u64,
+        /// Waits so long for the answer.
+        #[arg(long, default_value_t = 150, value_name = "SECONDS")]
+        wait: u64,
+    },
+    /// Asks all gateways of a site who was where; merges what they answer, backlog included.
+    Trace {
+        #[command(flatten)]
+        broker: Broker,
+        /// The key of who asks.
+        #[arg(long = "sign-key", value_name = "FILE")]
+        sign_key: PathBuf,
+        /// The site.
+        #[arg(long)]
+        site: SiteId,
+        /// Your name: it stands in the gateways' records.
+        #[arg(long)]
+        by: String,
+        /// What for: it stands in the gateways' records.
+        #[arg(long)]
+        purpose: String,
+        /// The visits of a subject key, as events carry it.
+        #[arg(long, value_name = "KEY")]
+        subject: Option<String>,
+        /// The visits of a person, by id; needs --site-key.
+        #[arg(long, value_name = "ID", requires = "site_key")]
+        person: Option<String>,
+        /// The site's key, which turns ids into subject keys.
+        #[arg(long, value_name = "FILE")]
+        site_key: Option<PathBuf>,
+        /// The visits of a lane.
+        #[arg(long)]
+        lane: Option<LaneId>,
+        /// From when, e.g. 2022-05-24T00:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        /// Until when; now by default.
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        /// Waits so long for the last gateway.
+        #[arg(long, default_value_t = 3000, value_name = "MILLISECONDS")]
+        wait: u64,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a gateway can be told to do.
+#[derive(clap::Subcommand)]
+pub enum Asked {
+    /// Opens the barrier of a lane once.
+    Open {
+        /// The lane.
+        lane: LaneId,
+    },
+    /// Shows a message on the screens of a lane.
+    Message {
+        /// The lane.
+        lane: LaneId,
+        /// The words; "" takes the message away.
+        text: String,
+        /// For how long.
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+    },
+    /// Takes a picture of what a lane's camera sees.
+    Snapshot {
+        /// The lane.
+        lane: LaneId,
+    },
+    /// Collects status, health and counters.
+    Diagnostics,
+    /// Makes a new key on the gateway and prints the request for its certificate.
+    CertificateRequest,
+    /// Installs the certificate that was asked for; connections begin anew with it.
+    Certificate {
+        /// The chain, PEM.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
+    /// Reads configuration and profiles anew.
+    Reload,
+    /// Starts the box anew.
+    Reboot,
+}
+
+fn what(asked: Asked) -> Result<What, String> {
+    Ok(match asked {
+        Asked::Open { lane } => What::Open { lane },
+        Asked::Message { lane, text, minutes } => What::Message { lane, text, minutes },
+        Asked::Snapshot { lane } => What::Snapshot { lane },
+        Asked::Diagnostics => What::Diagnostics,
+        Asked::CertificateRequest => What::CertificateRequest,
+        Asked::Certificate { from } => What::Certificate {
+            pem: std::fs::read_to_string(&from).map_err(|e| format!("{}: {e}", from.display()))?,
+        },
+        Asked::Reload => What::Reload,
+        Asked::Reboot => What::Reboot,
+    })
+}
+
+/// Runs it.
+pub fn run(command: Command) -> ExitCode {
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(e),
+    };
+    let done = runtime.block_on(async {
+        match command {
+            Command::Key { out, keys, usage, holder } => key(&out, &keys, &usage, &holder),
+            Command::Serve { broker, listen, photos, sign_key, site } => {
+                serve(&broker, listen, photos.as_deref(), sign_key.as_deref(), site).await
+            }
+            Command::Watch { broker, site, once, json } => show(&broker, site, once, json).await,
+            Command::Push { broker, folder, name } => push(&broker, &folder, &name).await,
+            Command::Command { broker, sign_key, gateway, by, reason, expires, wait, what: asked } => {
+                let (site, gateway) = whom(&gateway)?;
+                let now = now_ms() / 1000;
+                let expires = now + expires * 60;
+                let order = Order {
+                    id: random_id()?,
+                    site,
+                    gateway,
+                    what: what(asked)?,
+                    by,
+                    reason,
+                    issued: now,
+                    expires,
+                };
+                command_one(&broker, &issuer(&sign_key)?, order, Duration::from_secs(wait)).await
+            }
+            Command::Configure { broker, sign_key, gateway, from, version, wait } => {
+                let (site, gateway) = whom(&gateway)?;
+                let toml = std::fs::read_to_string(&from).map_err(|e| format!("{}: {e}", from.display()))?;
+                let configuration = Configuration { site, gateway, version, toml };
+                configure(&broker, &issuer(&sign_key)?, configuration, Duration::from_secs(wait)).await
+            }
+            Command::Trace {
+                broker,
+                sign_key,
+                site,
+                by,
+                purpose,
+                subject,
+                person,
+                site_key,
+                lane,
+                from,
+                to,
+                wait,
+                json,
+            } => {
+                let subject = match (subject, person, site_key) {
+                    (Some(key), None, _) => Some(key),
+                    (None, Some(person), Some(file)) => {
+                        let secret = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+                        Some(SubjectKey::new(&secret).of(&person))
+                    }
+                    (None, None, _) => None,
+                    _ => return Err("give one of --subject and --person".into()),
+                };
+                if subject.is_some() == lane.is_some() {
+                    return Err("say who (--subject or --person) or where (--lane)".into());
+                }
+                let time =
+                    |text: &str| parse_instant(text).ok_or(format!("`{text}`: write 2022-05-24T00:00:00Z"));
+                let (from_ms, to_ms) = (time(&from)?, to.as_deref().map_or(Ok(now_ms()), time)?);
+                let id = random_id()?;
+                let expires = now_ms() / 1000 + 60;
+                let question = Question { id, site, by, purpose, subject, lane, from_ms, to_ms, expires };
+                trace(&broker, &issuer(&sign_key)?, question, Duration::from_millis(wait), json).await
+            }
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => fail(why),
+    }
+}
+
+fn random_id() -> Result<String, String> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random numbers")?;
+    Ok(kakou_core::pass::hex(&bytes))
+}
+
+fn whom(text: &str) -> Result<(SiteId, GatewayId), String> {
+    let (site, gateway) = text.split_once('/').ok_or(format!("`{text}`: write SITE/GATEWAY"))?;
+    let bad = |e: kakou_core::ids::BadId| e.to_string();
+    Ok((SiteId::new(site).map_err(bad)?, GatewayId::new(gateway).map_err(bad)?))
+}
+
+fn key(out: &Path, keys: &Path, usage: &[String], holder: &str) -> Result<(), String> {
+    let usages = usage
+        .iter()
+        .map(|u| match u.as_str() {
+            "feed" => Ok(Usage::Feed),
+            "trust-update" => Ok(Usage::TrustUpdate),
+            "operate" => Ok(Usage::Operate),
+            "maintain" => Ok(Usage::Maintain),
+            "configure" => Ok(Usage::Configure),
+            "trace" => Ok(Usage::Trace),
+            other => Err(format!(
+                "`{other}` is not a use; allowed: feed, trust-update, operate, maintain, configure, trace"
+            )),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut list = match std::fs::read(keys) {
+        Ok(json) => {
+            serde_json::from_slice::<TrustFile>(&json).map_err(|e| format!("{}: {e}", keys.display()))?
+        }
+        Err(_) => TrustFile { name: "fleet".into(), version: 0, issued: 0, keys: Vec::new() },
+    };
+    let der = Issuer::generate().map_err(|e| e.to_string())?;
+    let issuer = Issuer::from_pkcs8(&der).map_err(|e| e.to_string())?;
+    if out.exists() {
+        return Err(format!("{} is there already", out.display()));
+    }
+    crate::keys::write_secret(out, &der).map_err(|e| format!("{}: {e}", out.display()))?;
+    list.keys.push(issuer.entry(holder, &usages));
+    list.version += 1;
+    list.issued = now_ms() / 1000;
+    let json = serde_json::to_string_pretty(&list).map_err(|e| e.to_string())?;
+    std::fs::write(keys, json).map_err(|e| format!("{}: {e}", keys.display()))?;
+    println!("{}: private key. {}: {} keys.", out.display(), keys.display(), list.keys.len());
+    Ok(())
+}
+
+fn watched(
+    broker: &Broker,
+    site: &str,
+    name: &str,
+) -> Result<(Watched, mpsc::Sender<Word>, CancellationToken), String> {
+    let watch = Watch {
+        broker: broker.settings()?,
+        client_id: format!("kakou-fleet-{name}-{}", random_id()?),
+        site: site.to_owned(),
+    };
+    let (fleet, cancel) = (Watched::default(), CancellationToken::new());
+    let (out, given) = mpsc::channel(64);
+    tokio::spawn(watch::run(watch, fleet.clone(), given, cancel.clone()));
+    Ok((fleet, out, cancel))
+}
+
+async fn serve(
+    broker: &Broker,
+    listen: SocketAddr,
+    photos: Option<&Path>,
+    sign_key: Option<&Path>,
+    site: String,
+) -> Result<(), String> {
+    if !listen.ip().is_loopback() {
+        return Err(format!(
+            "{listen} is not loopback: put a reverse proxy with your sign-in before the page"
+        ));
+    }
+    crate::logging::start(log::LevelFilter::Info);
+    let photos = photos.map(Photos::open).transpose().map_err(|e| e.to_string())?;
+    let issuer = sign_key.map(issuer).transpose()?.map(Arc::new);
+    let (fleet, out, cancel) = watched(broker, &site, "page")?;
+    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    println!("the fleet page is at http://{address}/");
+    let routes = page::router(Page { fleet, photos, issuer, out });
+    let end = async {
+        drop(tokio::signal::ctrl_c().await);
+        cancel.cancel();
+    };
+    tokio::select! {
+        served = async { axum::serve(listener, routes).await } => served.map_err(|e| e.to_string()),
+        () = end => Ok(()),
+    }
+}
+
+async fn show(broker: &Broker, site: String, once: Option<u64>, as_json: bool) -> Result<(), String> {
+    let (fleet, _out, _cancel) = watched(broker, &site, "watch")?;
+    loop {
+        tokio::time::sleep(Duration::from_secs(once.unwrap_or(2))).await;
+        let rows = fleet.lock().rows(now_ms());
+        if as_json {
+            println!("{rows}");
+        } else {
+            if once.is_none() {
+                print!("\x1b[2J\x1b[H");
+            }
+            print!("{}", table(&rows));
+        }
+        if once.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+fn table(rows: &Value) -> String {
+    let mut all: Vec<&Value> = rows["gateways"].as_array().map(|a| a.iter().collect()).unwrap_or_default();
+    let alarms = |r: &Value| r["alarms"].as_array().map_or(0, Vec::len);
+    all.sort_by_key(|r| (std::cmp::Reverse(alarms(r)), r["site"].to_string(), r["gateway"].to_string()));
+    let number = |v: &Value| v.as_i64().map_or("?".to_owned(), |n| n.to_string());
+    let mut out = format!(
+        "{:<28} {:<8} {:>8} {:>8} {:>6} {:>5} {:>9} {:>7} {:>7}  alarms\n",
+        "gateway", "link", "outbox", "oldest s", "stale", "cert", "devices", "admit", "others"
+    );
+    for r in &all {
+        let link = match r["online"].as_bool() {
+            Some(true) => "online",
+            Some(false) => "OFFLINE",
+            None => "?",
+        };
+        let others = ["refer", "hold", "deny"].iter().filter_map(|k| r[*k].as_i64()).sum::<i64>();
+        let words: Vec<&str> =
+            r["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        out.push_str(&format!(
+            "{:<28} {link:<8} {:>8} {:>8} {:>6} {:>5} {:>9} {:>7} {others:>7}  {}\n",
+            format!("{}/{}", r["site"].as_str().unwrap_or("?"), r["gateway"].as_str().unwrap_or("?")),
+            number(&r["outbox"]),
+            if r["oldest_s"].is_null() { "-".to_owned() } else { number(&r["oldest_s"]) },
+            number(&r["stale"]),
+            number(&r["cert_days"]),
+            format!("{}/{}", number(&r["devices_down"]), number(&r["devices"])),
+            number(&r["admit"]),
+            words.join(" ")
+        ));
+    }
+    let online = all.iter().filter(|r| r["online"] == true).count();
+    out.push_str(&format!("{} gateways, {online} online\n", all.len()));
+    out
+}
+
+async fn post(broker: &Broker) -> Result<Post, String> {
+    let settings = broker.settings()?;
+    Post::open(mqtt::Options {
+        broker: &settings,
+        client_id: format!("kakou-fleet-post-{}", random_id()?),
+        clean: true,
+        will: None,
+        inflight: 100,
+        capacity: 64,
+        manual_acks: false,
+    })
+    .await
+}
+
+async fn push(broker: &Broker, folder: &Path, names: &[String]) -> Result<(), String> {
+    let mut found = 0;
+    for name in kakou_core::records::LISTS {
+        let wanted = names.is_empty() || names.iter().any(|n| n == name);
+        if !wanted || !folder.join(format!("{name}.feed")).exists() {
+            continue;
+        }
+        found += 1;
+        // The reader of files must not run ahead of the broker.
+        let (tx, mut words) = mpsc::channel::<Word>(8);
+        let (place, list) = (folder.to_path_buf(), name.to_owned());
+        let mut told = Instant::now();
+        let reading = tokio::task::spawn_blocking(move || {
+            let give = |word| tx.blocking_send(word).map_err(|_| "the broker was lost".to_owned());
+            send::feed(&place, &list, give, &mut |done, all| {
+                if told.elapsed() > Duration::from_secs(1) {
+                    told = Instant::now();
+                    eprintln!("{list}: {done} of {all} chunks");
+                }
+            })
+        });
+        let mut post = post(broker).await?;
+        while let Some(word) = words.recv().await {
+            post.give(word).await?;
+        }
+        let head = reading.await.map_err(|e| e.to_string())??;
+        post.finish().await?;
+        println!("{name}: edition {} is with the broker", head.version);
+    }
+    if found == 0 { Err(format!("{} holds no feed", folder.display())) } else { Ok(()) }
+}
+
+/// Listens to a topic of a gateway until `with` has what it wants.
+async fn listen<T>(
+    broker: &Broker,
+    filter: &str,
+    words: Vec<Word>,
+    limit: Duration,
+    mut with: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<Option<T>, String> {
+    let settings = broker.settings()?;
+    let (client, mut events) = mqtt::open(mqtt::Options {
+        broker: &settings,
+        client_id: format!("kakou-fleet-{}", random_id()?),
+        clean: true,
+        will: None,
+        inflight: 100,
+        capacity: 64,
+        manual_acks: false,
+    })
+    .map_err(|e| e.to_string())?;
+    let mut words = words.into_iter();
+    let work = async {
+        loop {
+            match events.poll().await.map_err(|e| e.to_string())? {
+                Heard::Connected { .. } => client.subscribe(filter).map_err(|e| e.to_string())?,
+                Heard::Subscribed(answer) => {
+                    answer.map_err(|why| format!("the broker refuses to tell: {why}"))?;
+                    for word in words.by_ref() {
+                        let mark = mqtt::Mark { retain: word.retain, ..mqtt::Mark::default() };
+                        client.publish(&word.topic, word.body, mark).map_err(|e| e.to_string())?;
+                    }
+                }
+                Heard::Acked(_, answer) => answer.map_err(|why| format!("the broker refuses: {why}"))?,
+                Heard::Message(message) => {
+                    if let Some(done) = with(&message.payload) {
+                        return Ok(done);
+                    }
+                }
+                Heard::Departed(_) | Heard::Other => {}
+            }
+        }
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Duration) -> Result<(), String> {
+    let filter = format!("kakou/v1/{}/{}/cmdres/{}", order.site, order.gateway, order.id);
+    let word = send::command(issuer, &order)?;
+    let done = listen(broker, &filter, vec![word], wait, |body| {
+        let result: Value = serde_json::from_slice(body).ok()?;
+        let state = result["state"].as_str()?.to_owned();
+        eprintln!("{state}");
+        let end = ["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT"].contains(&state.as_str());
+        end.then_some((state, result["detail"].clone()))
+    })
+    .await?;
+    match done {
+        Some((state, detail)) => {
+            match &detail {
+                Value::Object(map) if map.contains_key("csr") => {
+                    print!("{}", map["csr"].as_str().unwrap_or_default())
+                }
+                Value::Null => {}
+                other => println!("{other:#}"),
+            }
+            if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.word())) }
+        }
+        None => Err(format!(
+            "the gateway has not answered; command {} counts until it expires, then no more",
+            order.id
+        )),
+    }
+}
+
+async fn configure(
+    broker: &Broker,
+    issuer: &Issuer,
+    configuration: Configuration,
+    wait: Duration,
+) -> Result<(), String> {
+    let (site, gateway, version) = (&configuration.site, &configuration.gateway, configuration.version);
+    let filter = format!("kakou/v1/{site}/{gateway}/cfg/reported");
+    let word = send::configuration(issuer, &configuration)?;
+    let report = listen(broker, &filter, vec![word], wait, |body| {
+        let report: Report = serde_json::from_slice(body).ok()?;
+        let mine = report.desired == version;
+        if mine && report.errors.is_empty() && report.version != version {
+            eprintln!("edition {version} is tried");
+        }
+        (mine && (!report.errors.is_empty() || report.version == version)).then_some(report)
+    })
+    .await?;
+    match report {
+        Some(report) if report.errors.is_empty() => {
+            println!("edition {version} is in use");
+            Ok(())
+        }
+        Some(report) => {
+            for fault in &report.errors {
+                let line = fault.line.map_or(String::new(), |l| format!("line {l}: "));
+                eprintln!("{line}{}", fault.what);
+            }
+            Err(format!("edition {version} is refused; edition {} is in use", report.version))
+        }
+        None => Err("the gateway has not answered; it takes the configuration when it comes back".into()),
+    }
+}
+
+async fn trace(
+    broker: &Broker,
+    issuer: &Issuer,
+    question: Question,
+    wait: Duration,
+    as_json: bool,
+) -> Result<(), String> {
+    let (fleet, out, cancel) = watched(broker, question.site.as_str(), "trace")?;
+    // Who is there to answer, the broker knows.
+    let known = async {
+        let (mut before, mut same) = (0, 0);
+        while same < 3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = fleet.lock().rows(now_ms())["gateways"].as_array().map_or(0, Vec::len);
+            same = if now == before && now > 0 { same + 1 } else { 0 };
+            before = now;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(10), known).await.is_err() {
+        return Err(format!("the broker knows no gateway of site {}", question.site));
+    }
+    let began = now_ms();
+    fleet.lock().ask(&question.id, [question.site.to_string()].into(), began);
+    out.send(send::question(issuer, &question)?).await.map_err(|_| "the broker was lost")?;
+    let until = Instant::now() + wait;
+    let answers = loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let answers = fleet.lock().answers(&question.id, now_ms()).unwrap_or_default();
+        if answers["done"] == true || Instant::now() > until {
+            break answers;
+        }
+    };
+    cancel.cancel();
+    if as_json {
+        println!("{answers}");
+    } else {
+        for row in answers["rows"].as_array().into_iter().flatten() {
+            let text = |k: &str| row[k].as_str().unwrap_or("?").to_owned();
+            let unsent = if row["unsent"] == true { "  (not sent yet)" } else { "" };
+            println!(
+                "{}  {}/{}/{}  {}  {}{unsent}",
+                text("at"),
+                text("site"),
+                text("gateway"),
+                text("lane"),
+                text("outcome"),
+                row["codes"]
+            );
+        }
+        eprintln!(
+            "{} of {} gateways answered in {} ms",
+            answers["answered"], answers["asked"], answers["elapsed_ms"]
+        );
+    }
+    let missing = answers["missing"].as_array().map_or(0, Vec::len);
+    if missing > 0 && !as_json {
+        eprintln!("no answer from: {}", json!(answers["missing"]));
+    }
+    if answers["done"] == true { Ok(()) } else { Err("the answer is not complete".into()) }
+}

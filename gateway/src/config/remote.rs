@@ -1,0 +1,161 @@
+//! Configuration from the central side: tried first, kept when it works, given up when it does not.
+//!
+//! A new edition is tried with the next start. It is kept when the lanes are open and the link is up
+//! within [`TRIAL`]; a trial that ends any other way is over, and the last good edition, or the
+//! local file, is in use again.
+
+use super::{ConfigError, Settings, load, read};
+use crate::orders::word::Configuration;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a trial may take to show that it works.
+pub const TRIAL: Duration = Duration::from_secs(120);
+
+/// Which edition runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edition {
+    /// The local file.
+    Local,
+    /// An edition of the central side that has worked.
+    Good(u64),
+    /// One that has to show that it works.
+    Trial(u64),
+}
+
+/// What is told upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The edition in use; 0 is the local file.
+    pub version: u64,
+    /// The latest edition that was asked for.
+    pub desired: u64,
+    /// What is wrong with that one: line and what is allowed.
+    pub errors: Vec<Fault>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The line, from 1; none if it is not about one.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Fault {
+    /// Of an error.
+    pub fn of(e: &ConfigError) -> Self {
+        match e {
+            ConfigError::Wrong { line, what, .. } => Self { line: Some(*line), what: what.clone() },
+            ConfigError::Read(..) | ConfigError::Profile(_) => Self { line: None, what: e.to_string() },
+        }
+    }
+}
+
+fn folder(data: &Path) -> PathBuf {
+    data.join("config")
+}
+
+/// Reads what was told last.
+pub fn report(data: &Path) -> Report {
+    let json = std::fs::read(folder(data).join("report.json"));
+    json.ok().and_then(|j| serde_json::from_slice(&j).ok()).unwrap_or_default()
+}
+
+/// Keeps what is to be told.
+pub fn keep_report(data: &Path, report: &Report) -> std::io::Result<()> {
+    put(data, "report.json", json!(report).to_string().as_bytes())
+}
+
+fn put(data: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder(data))?;
+    crate::keys::write_secret(&folder(data).join(name), bytes)
+}
+
+fn stored(data: &Path, name: &str) -> Option<Configuration> {
+    std::fs::read(folder(data).join(name)).ok().and_then(|j| serde_json::from_slice(&j).ok())
+}
+
+/// Keeps an edition for the next start.
+pub fn offer(data: &Path, configuration: &Configuration) -> std::io::Result<()> {
+    drop(std::fs::remove_file(folder(data).join("begun")));
+    put(data, "trial.json", json!(configuration).to_string().as_bytes())
+}
+
+/// Reads the text of an edition as if it stood in the place of the local file.
+pub fn check(file: &Path, configuration: &Configuration, now: &Settings) -> Result<Settings, Vec<Fault>> {
+    let settings = read(&configuration.toml, file).map_err(|e| vec![Fault::of(&e)])?;
+    let same = (&settings.site, &settings.gateway, &settings.data) == (&now.site, &now.gateway, &now.data);
+    let keys = settings.fleet_keys.is_some() && settings.upstream.is_some();
+    let mut faults = Vec::new();
+    if !same {
+        let what = "`site`, `id` and `data` cannot be changed from afar".to_owned();
+        faults.push(Fault { line: None, what });
+    }
+    if !keys {
+        let what = "without `fleet_keys` and [upstream] the gateway could not be reached again".to_owned();
+        faults.push(Fault { line: None, what });
+    }
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
+
+/// Chooses what runs now.
+pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
+    let local = load(file)?;
+    let data = local.data.clone();
+    if let Some(trial) = stored(&data, "trial.json") {
+        let begun = folder(&data).join("begun");
+        if begun.exists() {
+            give_up(
+                &data,
+                trial.version,
+                vec![Fault { line: None, what: "it did not come up; the last good one is in use".into() }],
+            );
+        } else {
+            match check(file, &trial, &local) {
+                Ok(settings) => {
+                    if let Err(e) = put(&data, "begun", b"") {
+                        return Err(ConfigError::Read(begun, e));
+                    }
+                    log::warn!("configuration version {} is tried", trial.version);
+                    return Ok((settings, Edition::Trial(trial.version)));
+                }
+                Err(faults) => give_up(&data, trial.version, faults),
+            }
+        }
+    }
+    if let Some(good) = stored(&data, "good.json") {
+        match check(file, &good, &local) {
+            Ok(settings) => return Ok((settings, Edition::Good(good.version))),
+            Err(faults) => {
+                log::error!("configuration version {} is no longer good: {faults:?}", good.version)
+            }
+        }
+    }
+    Ok((local, Edition::Local))
+}
+
+/// A trial is over.
+fn give_up(data: &Path, version: u64, errors: Vec<Fault>) {
+    log::error!("configuration version {version} is given up: {errors:?}");
+    let report =
+        Report { version: stored(data, "good.json").map_or(0, |g| g.version), desired: version, errors };
+    let folder = folder(data);
+    drop(std::fs::rename(folder.join("trial.json"), folder.join("failed.json")));
+    drop(std::fs::remove_file(folder.join("begun")));
+    if let Err(e) = keep_report(data, &report) {
+        log::error!("{}: {e}", folder.display());
+    }
+}
+
+/// A trial has worked.
+pub fn confirm(data: &Path, version: u64) -> std::io::Result<()> {
+    let folder = folder(data);
+    std::fs::rename(folder.join("trial.json"), folder.join("good.json"))?;
+    std::fs::remove_file(folder.join("begun"))?;
+    log::warn!("configuration version {version} works and is kept");
+    keep_report(data, &Report { version, desired: version, errors: Vec::new() })
+}

@@ -1,0 +1,136 @@
+//! A body on its way from the broker: chunks of a group come in any order, the file grows in order.
+//!
+//! What is there of a body survives a restart and a lost connection: the file says how far it is.
+
+use super::word::{CHUNK, GROUP, Head, Part, chunk_topic};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A body on its way.
+pub struct Fetch {
+    /// What it leads to.
+    pub head: Head,
+    /// Who signed it.
+    pub signer: String,
+    /// The body.
+    pub part: Part,
+    path: PathBuf,
+    file: File,
+    have: u32,
+    early: BTreeMap<u32, Vec<u8>>,
+}
+
+/// What follows from a chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More of this group will come.
+    Wait,
+    /// The next group is wanted.
+    Next,
+    /// All is there.
+    Whole,
+}
+
+impl Fetch {
+    /// Takes up where an earlier attempt ended.
+    pub fn begin(folder: &Path, head: Head, signer: String, part: Part) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let path = folder.join(format!("{}.part", part.sha256));
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let there = file.metadata()?.len().min(part.bytes);
+        let whole = there / CHUNK as u64;
+        let have = if there == part.bytes { Head::chunks(&part) } else { u32::try_from(whole).unwrap_or(0) };
+        if there < part.bytes {
+            file.set_len(whole * CHUNK as u64)?;
+        }
+        Ok(Self { head, signer, part, path, file, have, early: BTreeMap::new() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// Chunks that are there, and all of them.
+    pub fn progress(&self) -> (u32, u32) {
+        (self.have, Head::chunks(&self.part))
+    }
+    /// Whether all is there.
+    pub fn whole(&self) -> bool {
+        self.have >= Head::chunks(&self.part)
+    }
+    /// The filter of the group that is wanted.
+    pub fn wanted(&self) -> String {
+        chunk_topic(&self.head.feed, &self.part.sha256, self.have / GROUP, "+")
+    }
+
+    /// Takes a chunk.
+    pub fn chunk(&mut self, sha256: &str, n: u32, bytes: &[u8]) -> io::Result<Then> {
+        let of = Head::chunks(&self.part);
+        let left = self.part.bytes.saturating_sub(u64::from(n) * CHUNK as u64);
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
+        let group = self.have / GROUP;
+        if sha256 != self.part.sha256 || n >= of || n < self.have || n / GROUP != group || bytes.len() != size
+        {
+            return Ok(Then::Wait);
+        }
+        self.early.insert(n, bytes.to_vec());
+        while let Some(bytes) = self.early.remove(&self.have) {
+            self.file.write_all(&bytes)?;
+            self.have += 1;
+        }
+        if self.whole() {
+            self.file.sync_data()?;
+            return Ok(Then::Whole);
+        }
+        Ok(if self.have / GROUP != group { Then::Next } else { Then::Wait })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head(bytes: u64) -> (Head, Part) {
+        let part = Part { base: None, sha256: "a".repeat(64), bytes };
+        (
+            Head { feed: "status".into(), version: 1, issued: 0, parts: vec![part.clone()], canary: vec![] },
+            part,
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Chunks in any order, twice, with a restart at any time: the file is the body.
+        #[test]
+        fn a_body_is_put_together_whatever_comes(
+            size in 0_u64..3 * 1024 * 1024, seed in any::<u64>(), restarts in prop::collection::vec(0_usize..120, 0..3)
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let body: Vec<u8> = (0..size).map(|i| (i.wrapping_mul(seed | 1) >> 7) as u8).collect();
+            let (head, part) = head(size);
+            let begin = || Fetch::begin(folder.path(), head.clone(), String::new(), part.clone()).unwrap();
+            let mut fetch = begin();
+            let mut steps = 0;
+            let mut random = seed | 1;
+            while !fetch.whole() {
+                steps += 1;
+                prop_assert!(steps < 100_000);
+                if restarts.contains(&steps) {
+                    fetch = begin();
+                }
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let group = fetch.progress().0 / GROUP;
+                let n = group * GROUP + u32::try_from(random % u64::from(GROUP)).unwrap();
+                let chunk = body.chunks(CHUNK).nth(n as usize).unwrap_or_default();
+                fetch.chunk(&part.sha256, n, chunk).unwrap();
+            }
+            prop_assert_eq!(std::fs::read(fetch.path()).unwrap(), body);
+            prop_assert!(begin().whole());
+        }
+    }
+}

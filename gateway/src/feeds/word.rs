@@ -1,0 +1,110 @@
+//! What the central side signs about a feed: its head, and an entry that comes by itself.
+
+use crate::store::edition::Canary;
+use kakou_core::pass::trust::Usage;
+use kakou_core::records::LISTS;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The type of a signed head.
+pub const HEAD: &str = "kakou-feed";
+/// The type of a signed entry.
+pub const ENTRY: &str = "kakou-entry";
+/// A QR code that holds a signed entry begins so.
+pub const ENTRY_PREFIX: &[u8] = b"KE1:";
+/// Bytes of a chunk of a feed's body.
+pub const CHUNK: usize = 64 << 10;
+/// Chunks that are asked for together.
+pub const GROUP: u32 = 16;
+/// A body that is larger is no feed.
+pub const MAX_BODY: u64 = 2 << 30;
+
+/// The newest edition of a feed, and the ways to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Which feed: a list's name.
+    pub feed: String,
+    /// The edition; it only grows.
+    pub version: u64,
+    /// When it was issued, UTC seconds.
+    pub issued: i64,
+    /// The bodies that lead to it: a snapshot, and changes of earlier editions.
+    pub parts: Vec<Part>,
+    /// What must come out before it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canary: Vec<Canary>,
+}
+
+/// One body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The edition that it changes; none for a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
+    /// The hash of the body.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// One entry of a list, by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Which feed.
+    pub feed: String,
+    /// When it was issued, UTC milliseconds.
+    pub issued_ms: i64,
+    /// The id.
+    pub id: String,
+    /// The facts; none takes the entry away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Map<String, Value>>,
+}
+
+/// What a key must be allowed to sign for a feed.
+pub fn usage(feed: &str) -> Usage {
+    if feed == "trust" { Usage::TrustUpdate } else { Usage::Feed }
+}
+
+/// Whether a hash is one: it becomes part of a file name and a topic.
+pub fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+impl Head {
+    /// What is wrong with it, apart from its signature.
+    pub fn fault(&self) -> Option<String> {
+        if !LISTS.contains(&self.feed.as_str()) {
+            return Some(format!("`{}` is not a feed; there are: {}", self.feed, LISTS.join(", ")));
+        }
+        if self.version == 0 || self.version > i64::MAX.cast_unsigned() {
+            return Some("an edition is a number from 1".into());
+        }
+        let bad = self.parts.iter().find(|p| !is_hash(&p.sha256) || p.bytes > MAX_BODY);
+        bad.map(|p| format!("part `{}` has no good hash or size", p.sha256))
+    }
+
+    /// The smallest body that leads from an edition to this one.
+    pub fn part_from(&self, version: Option<u64>) -> Option<&Part> {
+        let fits = |p: &&Part| p.base.is_none() || p.base == version;
+        self.parts.iter().filter(fits).min_by_key(|p| (p.bytes, p.base.is_none()))
+    }
+
+    /// How many chunks a part has.
+    pub fn chunks(part: &Part) -> u32 {
+        u32::try_from(part.bytes.div_ceil(CHUNK as u64)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The topic of a head.
+pub fn head_topic(feed: &str) -> String {
+    format!("kakou/v1/feed/{feed}/head")
+}
+
+/// The topic of a chunk; a group of them is asked for with `+` as the number.
+pub fn chunk_topic(feed: &str, sha256: &str, group: u32, n: &str) -> String {
+    format!("kakou/v1/feed/{feed}/body/{sha256}/{group}/{n}")
+}

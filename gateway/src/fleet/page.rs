@@ -1,0 +1,158 @@
+//! The fleet page and its API: on this machine's loopback, for the operators' own gateway to the
+//! world (a reverse proxy with their sign-in) to serve further.
+
+use super::send::{self, Word};
+use super::watch::{Watched, now_ms};
+use crate::http::pages;
+use crate::orders::word::Question;
+use crate::store::photos::Photos;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use kakou_core::ids::{LaneId, SiteId};
+use kakou_core::time::parse_instant;
+use kakou_provisioning::issuer::Issuer;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A question is not answered after this.
+const QUESTION_S: i64 = 60;
+
+/// What the page works with.
+#[derive(Clone)]
+pub struct Page {
+    /// The fleet.
+    pub fleet: Watched,
+    /// Photographs of the central side, if they are kept here.
+    pub photos: Option<Photos>,
+    /// Signs questions, if this page may ask them.
+    pub issuer: Option<Arc<Issuer>>,
+    /// To the broker.
+    pub out: mpsc::Sender<Word>,
+}
+
+type Answer = Result<Json<Value>, Response>;
+
+fn refuse(status: StatusCode, code: &str, zh: &str, en: &str) -> Response {
+    (status, Json(json!({ "code": code, "zh": zh, "en": en }))).into_response()
+}
+
+fn not_found() -> Response {
+    refuse(StatusCode::NOT_FOUND, "not_found", "没有找到", "Not found")
+}
+
+/// The routes.
+pub fn router(page: Page) -> Router {
+    Router::new()
+        .route("/", get(|| pages::fleet()))
+        .route("/assets/{name}", get(pages::asset))
+        .route("/api/v1/fleet", get(fleet))
+        .route("/api/v1/fleet/{site}/{gateway}", get(gateway))
+        .route("/api/v1/photo/{sha256}", get(photo))
+        .route("/api/v1/trace", post(ask))
+        .route("/api/v1/trace/{id}", get(answers))
+        .fallback(|| async { not_found() })
+        .layer(axum::middleware::from_fn(guard))
+        .layer(DefaultBodyLimit::max(16 * 1024))
+        .with_state(page)
+}
+
+/// Another site must not reach the page through the operator's browser.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = if crate::http::is_foreign(true, request.method(), request.headers()) {
+        refuse(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
+    } else {
+        next.run(request).await
+    };
+    for (name, value) in crate::http::HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn fleet(State(page): State<Page>) -> Json<Value> {
+    Json(page.fleet.lock().rows(now_ms()))
+}
+
+async fn gateway(State(page): State<Page>, Path((site, gateway)): Path<(String, String)>) -> Answer {
+    page.fleet.lock().detail(&site, &gateway, now_ms()).map(Json).ok_or_else(not_found)
+}
+
+async fn photo(State(page): State<Page>, Path(sha256): Path<String>) -> Response {
+    let Some(photos) = page.photos else { return not_found() };
+    match tokio::task::spawn_blocking(move || photos.read(&sha256)).await {
+        Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response(),
+        Ok(None) | Err(_) => not_found(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    subject: Option<String>,
+    lane: Option<String>,
+    from: String,
+    to: String,
+    purpose: String,
+}
+
+async fn ask(
+    State(page): State<Page>,
+    body: Result<Json<Ask>, axum::extract::rejection::JsonRejection>,
+) -> Answer {
+    let bad = |zh: &str, en: &str| refuse(StatusCode::BAD_REQUEST, "bad_question", zh, en);
+    let Some(issuer) = page.issuer.clone() else {
+        return Err(refuse(
+            StatusCode::FORBIDDEN,
+            "no_key",
+            "此页面没有查询密钥",
+            "This page has no key to ask with: start it with --key",
+        ));
+    };
+    let Json(ask) = body.map_err(|_| bad("请求格式不对", "The request is not of its form"))?;
+    let (Some(from_ms), Some(to_ms)) = (parse_instant(&ask.from), parse_instant(&ask.to)) else {
+        return Err(bad("时间格式不对", "The times are not dates"));
+    };
+    let lane = ask.lane.clone().filter(|l| !l.is_empty()).map(LaneId::new).transpose();
+    let lane = lane.map_err(|_| bad("通道名称不对", "This is not the name of a lane"))?;
+    let subject = ask.subject.clone().filter(|s| !s.is_empty());
+    if subject.is_some() == lane.is_some() {
+        return Err(bad("请填写人员键或通道之一", "Give either a subject key or a lane"));
+    }
+    if ask.purpose.trim().is_empty() {
+        return Err(bad("请填写查询目的", "Say what for"));
+    }
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| bad("系统错误", "No random numbers"))?;
+    let id = kakou_core::pass::hex(&bytes);
+    let sites = page.fleet.lock().sites();
+    page.fleet.lock().ask(&id, sites.clone(), now_ms());
+    for site in sites.iter().filter_map(|s| SiteId::new(s.clone()).ok()) {
+        let question = Question {
+            id: id.clone(),
+            site,
+            by: "fleet page".into(),
+            purpose: ask.purpose.trim().to_owned(),
+            subject: subject.clone(),
+            lane: lane.clone(),
+            from_ms,
+            to_ms,
+            expires: now_ms() / 1000 + QUESTION_S,
+        };
+        let word = send::question(&issuer, &question).map_err(|e| bad("不能签名", &e))?;
+        if page.out.send(word).await.is_err() {
+            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "暂时不可用", "Not available now"));
+        }
+    }
+    Ok(Json(json!({ "id": id })))
+}
+
+async fn answers(State(page): State<Page>, Path(id): Path<String>) -> Answer {
+    page.fleet.lock().answers(&id, now_ms()).map(Json).ok_or_else(not_found)
+}

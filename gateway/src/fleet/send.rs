@@ -1,0 +1,151 @@
+//! Words to gateways: signed here, with the key of who sends them.
+
+use crate::feeds::word::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
+use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
+use crate::orders::word::{COMMAND, CONFIGURATION, Command, Configuration, Question, TRACE};
+use crate::upstream::topic;
+use kakou_provisioning::issuer::Issuer;
+use serde::Serialize;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+/// A message for the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Where.
+    pub topic: String,
+    /// What.
+    pub body: Vec<u8>,
+    /// Kept by the broker.
+    pub retain: bool,
+}
+
+/// Without an acknowledgement for this long the broker has taken nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn sealed(issuer: &Issuer, payload: &impl Serialize, typ: &str) -> Result<Vec<u8>, String> {
+    let payload = serde_json::to_vec(payload).map_err(|e| e.to_string())?;
+    issuer.word(&payload, typ).map_err(|e| e.to_string())
+}
+
+/// A command. The broker keeps it until the gateway has finished it.
+pub fn command(issuer: &Issuer, command: &Command) -> Result<Word, String> {
+    let topic = topic(&command.site, &command.gateway, &format!("cmd/{}", command.id));
+    Ok(Word { topic, body: sealed(issuer, command, COMMAND)?, retain: true })
+}
+
+/// A configuration.
+pub fn configuration(issuer: &Issuer, configuration: &Configuration) -> Result<Word, String> {
+    let topic = topic(&configuration.site, &configuration.gateway, "cfg/desired");
+    Ok(Word { topic, body: sealed(issuer, configuration, CONFIGURATION)?, retain: true })
+}
+
+/// A question to the gateways of a site.
+pub fn question(issuer: &Issuer, question: &Question) -> Result<Word, String> {
+    let topic = format!("kakou/v1/{}/trace/req", question.site);
+    Ok(Word { topic, body: sealed(issuer, question, TRACE)?, retain: false })
+}
+
+/// The head of a feed.
+pub fn head(issuer: &Issuer, head: &Head) -> Result<Vec<u8>, String> {
+    sealed(issuer, head, HEAD)
+}
+
+/// A feed that lies in a folder: its body first, then its head, all kept by the broker. `progress`
+/// hears of chunks, and of all of them.
+pub fn feed(
+    folder: &Path,
+    name: &str,
+    mut give: impl FnMut(Word) -> Result<(), String>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Head, String> {
+    let path = folder.join(format!("{name}.feed"));
+    let word = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let head = unverified(&word).ok_or_else(|| format!("{}: not the head of a feed", path.display()))?;
+    let all: u64 = head.parts.iter().map(|p| u64::from(Head::chunks(p))).sum();
+    let mut done = 0;
+    for part in head.parts.iter().filter(|p| is_hash(&p.sha256)) {
+        let path = folder.join("parts").join(&part.sha256);
+        let mut body = File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        for n in 0..Head::chunks(part) {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            (&mut body).take(CHUNK as u64).read_to_end(&mut chunk).map_err(|e| e.to_string())?;
+            let topic = chunk_topic(&head.feed, &part.sha256, n / GROUP, &n.to_string());
+            give(Word { topic, body: chunk, retain: true })?;
+            done += 1;
+            progress(done, all);
+        }
+    }
+    give(Word { topic: head_topic(&head.feed), body: word, retain: true })?;
+    Ok(head)
+}
+
+/// What a signed head says, for whoever made it: nobody has verified it.
+pub fn unverified(word: &[u8]) -> Option<Head> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let envelope: serde_json::Value = serde_json::from_slice(word).ok()?;
+    let payload = URL_SAFE_NO_PAD.decode(envelope["payload"].as_str()?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+/// Publishes one after the other, and waits until the broker has acknowledged all.
+pub struct Post {
+    client: Client,
+    events: Events,
+    sent: u64,
+    acked: u64,
+}
+
+impl Post {
+    /// Connects.
+    pub async fn open(options: mqtt::Options<'_>) -> Result<Self, String> {
+        let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
+        let up = async {
+            loop {
+                match events.poll().await {
+                    Ok(Heard::Connected { .. }) => return Ok(()),
+                    Ok(_) => {}
+                    Err(e) => return Err(e.to_string()),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, up).await.map_err(|_| "the broker does not answer".to_owned())??;
+        Ok(Self { client, events, sent: 0, acked: 0 })
+    }
+
+    /// Hands a message over; waits while the client is full.
+    pub async fn give(&mut self, word: Word) -> Result<(), String> {
+        loop {
+            let mark = Mark { retain: word.retain, ..Mark::default() };
+            match self.client.publish(&word.topic, word.body.clone(), mark) {
+                Ok(()) => {
+                    self.sent += 1;
+                    return Ok(());
+                }
+                Err(NotTaken::Full) => self.hear().await.map(drop)?,
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> Result<Heard, String> {
+        let heard = tokio::time::timeout(PATIENCE, self.events.poll()).await;
+        let heard = heard.map_err(|_| "the broker does not answer".to_owned())?.map_err(|e| e.to_string())?;
+        if let Heard::Acked(_, answer) = &heard {
+            answer.clone().map_err(|why| format!("the broker refuses: {why}"))?;
+            self.acked += 1;
+        }
+        Ok(heard)
+    }
+
+    /// Waits until everything was acknowledged.
+    pub async fn finish(mut self) -> Result<(), String> {
+        while self.acked < self.sent {
+            self.hear().await?;
+        }
+        self.client.farewell(&mut self.events).await;
+        Ok(())
+    }
+}

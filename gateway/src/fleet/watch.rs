@@ -1,0 +1,92 @@
+//! Listens to a whole fleet and keeps what it says.
+
+use super::Fleet;
+use super::send::Word;
+use crate::config::Upstream;
+use crate::mqtt::{self, Heard, Mark};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Between two connections.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A fleet that is watched.
+#[derive(Clone, Default)]
+pub struct Watched(Arc<Mutex<Fleet>>);
+
+impl Watched {
+    /// A look, or a change.
+    pub fn lock(&self) -> MutexGuard<'_, Fleet> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// UTC milliseconds.
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What to listen to.
+#[derive(Clone)]
+pub struct Watch {
+    /// The broker.
+    pub broker: Upstream,
+    /// The name of this client at the broker.
+    pub client_id: String,
+    /// One site, or `+` for all.
+    pub site: String,
+}
+
+/// Watches until cancelled; what is given goes out.
+pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, cancel: CancellationToken) {
+    let mut waiting: Option<Word> = None;
+    while !cancel.is_cancelled() {
+        let opened = mqtt::open(mqtt::Options {
+            broker: &watch.broker,
+            client_id: watch.client_id.clone(),
+            clean: true,
+            will: None,
+            inflight: 500,
+            capacity: 1024,
+            manual_acks: false,
+        });
+        let (client, mut events) = match opened {
+            Ok(opened) => opened,
+            Err(e) => return log::error!("fleet: {e}"),
+        };
+        let mut up = false;
+        loop {
+            if up && let Some(word) = waiting.take() {
+                let mark = Mark { retain: word.retain, ..Mark::default() };
+                if client.publish(&word.topic, word.body.clone(), mark).is_err() {
+                    waiting = Some(word);
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return client.farewell(&mut events).await,
+                word = out.recv(), if up && waiting.is_none() => match word {
+                    Some(word) => waiting = Some(word),
+                    None => return,
+                },
+                heard = events.poll() => match heard {
+                    Ok(Heard::Connected { .. }) => {
+                        let kinds = ["state", "health", "evt/verdict", "cmdres/+", "trace/+"];
+                        up = kinds.iter().all(|k| client.subscribe(&format!("kakou/v1/{}/+/{k}", watch.site)).is_ok());
+                    }
+                    Ok(Heard::Subscribed(Err(why))) => log::error!("fleet: a subscription is refused: {why}"),
+                    Ok(Heard::Message(m)) => fleet.lock().take(&m.topic, &m.payload, now_ms()),
+                    Ok(_) => {}
+                    Err(e) => {
+                        log::warn!("fleet: {e}");
+                        break;
+                    }
+                },
+            }
+        }
+        tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
+    }
+}

@@ -1,0 +1,147 @@
+//! Carrying out commands.
+
+use super::Desk;
+use super::word::{Command, What};
+use crate::engine::Work;
+use crate::upstream::tls;
+use kakou_core::core::Input;
+use kakou_core::lane::remote::{Remote, Sender};
+use kakou_core::pass::hex;
+use kakou_provisioning::identity;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What came of a command.
+pub enum Outcome {
+    /// It is done.
+    Done(Value),
+    /// It is not, and why.
+    Not(String),
+    /// The next run of the daemon will say.
+    Later,
+}
+
+/// The answer of a core that is busy writing comes within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The new key that waits for its certificate.
+const NEXT_KEY: &str = "keys/next.key";
+
+/// Does it.
+pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome {
+    let sender = Sender {
+        command: command.id.clone(),
+        by: command.by.clone(),
+        issuer: issuer.to_owned(),
+        reason: command.reason.clone(),
+    };
+    let done = match &command.what {
+        What::Open { lane } => {
+            remote(desk, Input::Remote { lane: lane.clone(), sender, what: Remote::Open }).await
+        }
+        What::Message { lane, text, minutes } => {
+            let what = Remote::Message { text: text.clone(), for_ms: u64::from(*minutes) * 60_000 };
+            remote(desk, Input::Remote { lane: lane.clone(), sender, what }).await
+        }
+        What::Snapshot { lane } => snapshot(desk, lane.as_str(), command).await,
+        What::Diagnostics => diagnostics(desk).await,
+        What::CertificateRequest => certificate_request(desk),
+        What::Certificate { pem } => certificate(desk, pem),
+        What::Reload => match &desk.restart {
+            Some(restart) if restart.try_send(()).is_ok() => return Outcome::Later,
+            Some(_) | None => Err("this program cannot start itself anew".into()),
+        },
+        What::Reboot => return reboot().await,
+    };
+    done.map_or_else(Outcome::Not, Outcome::Done)
+}
+
+async fn remote(desk: &Desk, input: Input) -> Result<Value, String> {
+    let (tx, answer) = oneshot::channel();
+    desk.engine.send(Work::Input(input, Some(tx))).await.map_err(|_| "the engine has ended".to_owned())?;
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(Ok(()))) => Ok(Value::Null),
+        Ok(Ok(Err(why))) => Err(format!("{}: {}", why.code, why.text.en)),
+        Ok(Err(_)) | Err(_) => Err("the lane did not answer".into()),
+    }
+}
+
+async fn snapshot(desk: &Desk, lane: &str, command: &Command) -> Result<Value, String> {
+    let overview = &desk.overview;
+    let of_lane = |id: &_| overview.lane_devices.iter().any(|(d, l)| d == id && l.as_str() == lane);
+    let camera = overview.devices.iter().find(|d| d.camera && of_lane(&d.id));
+    let camera = camera.ok_or_else(|| format!("lane `{lane}` has no camera"))?;
+    let mut seen = camera.preview.subscribe();
+    // The camera looks while somebody watches: the next frame is the present one.
+    seen.mark_unchanged();
+    if !matches!(tokio::time::timeout(PATIENCE, seen.changed()).await, Ok(Ok(()))) {
+        return Err("the camera shows nothing".into());
+    }
+    let picture = seen.borrow_and_update().clone().ok_or("the camera shows nothing")?;
+    let photos = desk.photos.clone();
+    let bytes = picture.len();
+    let saved = tokio::task::spawn_blocking(move || photos.save(&picture)).await;
+    let sha256 = saved.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+    // An event that names it sends it on its way.
+    let data = json!({ "command": command.id, "by": command.by, "lane": lane, "device": camera.id,
+        "photos": [{ "role": "snapshot", "sha256": sha256, "bytes": bytes }] });
+    if !desk.record("snapshot", data).await {
+        return Err("it cannot be recorded".into());
+    }
+    Ok(json!({ "sha256": sha256, "bytes": bytes }))
+}
+
+async fn diagnostics(desk: &Desk) -> Result<Value, String> {
+    let overview = desk.overview.clone();
+    let look = move || json!({ "status": overview.status(), "health": overview.health() });
+    tokio::task::spawn_blocking(look).await.map_err(|e| e.to_string())
+}
+
+fn certificate_request(desk: &Desk) -> Result<Value, String> {
+    let name = format!("{}.{}", desk.site, desk.gateway);
+    let request = identity::request(&name).map_err(|e| e.to_string())?;
+    let path = desk.data.join(NEXT_KEY);
+    crate::keys::write_secret(&path, request.key_pem.as_bytes()).map_err(|e| e.to_string())?;
+    Ok(json!({ "csr": request.csr_pem }))
+}
+
+/// Takes a certificate: it must fit the key that was made for it, and the roots of the fleet.
+fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
+    let (cert, key) = desk.identity.as_ref().ok_or("this gateway has no certificate of its own")?;
+    let next_key = desk.data.join(NEXT_KEY);
+    let next_cert = desk.data.join("keys/next.pem");
+    crate::keys::write_secret(&next_cert, pem.as_bytes()).map_err(|e| e.to_string())?;
+    tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
+    let until = tls::certificates(&next_cert)
+        .ok()
+        .and_then(|chain| kakou_provisioning::certificate::validity(chain.first()?).ok());
+    // The old ones stay beside, for whoever has to go back.
+    swap(key, &next_key).and_then(|()| swap(cert, &next_cert)).map_err(|e| e.to_string())?;
+    desk.renewed.send_modify(|n| *n += 1);
+    Ok(
+        json!({ "ends": until.map(|(_, ends)| ends), "sha256": hex(&kakou_core::evidence::Hash::of(pem.as_bytes()).0) }),
+    )
+}
+
+fn swap(to: &Path, from: &Path) -> std::io::Result<()> {
+    let old = to.with_extension("old");
+    drop(std::fs::remove_file(&old));
+    std::fs::hard_link(to, &old)?;
+    match std::fs::rename(from, to) {
+        // The file may lie on another disk than the data.
+        Err(_) => std::fs::copy(from, to).map(drop).and_then(|()| std::fs::remove_file(from)),
+        Ok(()) => Ok(()),
+    }
+}
+
+async fn reboot() -> Outcome {
+    if !Path::new("/run/systemd/system").exists() {
+        return Outcome::Not("this box is not run by systemd".into());
+    }
+    match tokio::process::Command::new("systemctl").arg("reboot").status().await {
+        Ok(status) if status.success() => Outcome::Later,
+        Ok(status) => Outcome::Not(format!("systemctl says {status}")),
+        Err(e) => Outcome::Not(e.to_string()),
+    }
+}

@@ -1,0 +1,70 @@
+//! Configuration from the central side: checked here, tried with a new start.
+
+use super::Desk;
+use super::word::{CONFIGURATION, Configuration};
+use crate::config::remote::{self, Fault};
+use kakou_core::evidence::Hash;
+use kakou_core::pass::trust::Usage;
+use kakou_core::signed;
+use serde_json::json;
+
+impl Desk {
+    /// Takes an edition, or says what is wrong with it.
+    pub(super) async fn configure(&self, word: &[u8]) {
+        if word.is_empty() {
+            return;
+        }
+        let opened = signed::open(word, CONFIGURATION, &self.keys, Usage::Configure, self.now_s());
+        let configuration: Configuration = match opened
+            .map_err(|e| e.to_string())
+            .and_then(|o| serde_json::from_slice(&o.payload).map_err(|e| e.to_string()))
+        {
+            Ok(configuration) => configuration,
+            Err(why) => {
+                self.metrics.count("configuration_refused_total");
+                return log::warn!("a configuration is refused: {why}");
+            }
+        };
+        let mut report = remote::report(&self.data);
+        if configuration.version <= report.desired {
+            // The broker keeps it: it comes with each connection.
+            return self.tell_configuration().await;
+        }
+        let version = configuration.version;
+        report.desired = version;
+        report.errors = match self.try_configuration(&configuration) {
+            Ok(()) => Vec::new(),
+            Err(faults) => faults,
+        };
+        let good = report.errors.is_empty();
+        if let Err(e) = remote::keep_report(&self.data, &report) {
+            log::error!("the report of the configuration cannot be kept: {e}");
+        }
+        self.record(
+            "configuration",
+            json!({ "version": version, "errors": report.errors,
+            "sha256": Hash::of(configuration.toml.as_bytes()).hex() }),
+        )
+        .await;
+        self.tell_configuration().await;
+        if good && self.restart.as_ref().is_none_or(|r| r.try_send(()).is_err()) {
+            log::warn!("configuration version {version} counts from the next start");
+        }
+    }
+
+    fn try_configuration(&self, configuration: &Configuration) -> Result<(), Vec<Fault>> {
+        let alone = |what: String| vec![Fault { line: None, what }];
+        if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
+            return Err(alone(format!("it is for {}/{}", configuration.site, configuration.gateway)));
+        }
+        let now = crate::config::load(&self.config).map_err(|e| vec![Fault::of(&e)])?;
+        remote::check(&self.config, configuration, &now)?;
+        remote::offer(&self.data, configuration).map_err(|e| alone(e.to_string()))
+    }
+
+    /// Tells which edition is in use, and what was wrong with the last one.
+    pub(super) async fn tell_configuration(&self) {
+        let report = json!(remote::report(&self.data)).to_string();
+        self.answer("cfg/reported", report.into_bytes(), true).await;
+    }
+}

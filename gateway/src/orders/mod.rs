@@ -1,0 +1,292 @@
+//! What the central side asks of this gateway: commands, configuration, questions.
+//!
+//! Each is signed by a key on this gateway's list of fleet keys, and the key says what it may ask
+//! for. Each is on record before anything happens. A command is carried out once: it is kept by its
+//! id, its state is told after each connection, and the broker keeps it until it is finished.
+
+pub mod commands;
+pub mod configuration;
+pub mod jobs;
+pub mod word;
+
+use crate::clock::{Clock, boot_id};
+use crate::engine::{Inlet, Work};
+use crate::metrics::Metrics;
+use crate::overview::Overview;
+use crate::store::photos::Photos;
+use crate::store::{journal, trace};
+use crate::upstream::topic;
+use jobs::{Job, Jobs, State};
+use kakou_core::event::{Class, NewEvent};
+use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::pass::trust::{TrustList, Usage};
+use kakou_core::signed;
+use kakou_core::time::rfc3339;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use word::{Command, Question};
+
+/// Orders that may wait; beyond it one is dropped and comes again with the next connection.
+pub const WAITING: usize = 64;
+
+/// What comes from the central side.
+pub enum Order {
+    /// A signed command, with the id of its topic.
+    Command(String, Vec<u8>),
+    /// A signed configuration.
+    Desired(Vec<u8>),
+    /// A signed question.
+    Question(Vec<u8>),
+    /// The connection is up: what was done meanwhile is told.
+    Connected,
+}
+
+/// What goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Where.
+    pub topic: String,
+    /// What.
+    pub body: Vec<u8>,
+    /// Kept by the broker.
+    pub retain: bool,
+}
+
+/// What the desk of orders works with.
+pub struct Desk {
+    /// The site.
+    pub site: SiteId,
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Who may sign.
+    pub keys: Arc<TrustList>,
+    /// The clock.
+    pub clock: Clock,
+    /// Records and lanes.
+    pub engine: Inlet,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// For diagnostics.
+    pub overview: Arc<Overview>,
+    /// For snapshots.
+    pub photos: Photos,
+    /// The gateway's own certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Raised when connections must begin anew.
+    pub renewed: watch::Sender<u64>,
+    /// Starts the daemon anew inside its process.
+    pub restart: Option<mpsc::Sender<()>>,
+    /// Where answers go.
+    pub answers: mpsc::Sender<Answer>,
+}
+
+impl Desk {
+    /// Takes orders until cancelled.
+    pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
+        let jobs = match Jobs::open(&self.data) {
+            Ok(jobs) => jobs,
+            Err(e) => return log::error!("orders.db: {e}; nothing is commanded"),
+        };
+        self.finish_begun(&jobs);
+        loop {
+            let order = tokio::select! {
+                () = cancel.cancelled() => return,
+                order = orders.recv() => match order { Some(order) => order, None => return },
+            };
+            match order {
+                Order::Connected => self.tell_configuration().await,
+                Order::Command(id, word) => {
+                    if let Err(e) = self.command(&id, &word, &jobs).await {
+                        log::error!("command {id}: {e}");
+                    }
+                }
+                Order::Desired(word) => self.configure(&word).await,
+                Order::Question(word) => self.question(&word).await,
+            }
+        }
+    }
+
+    pub(crate) fn now_s(&self) -> Option<i64> {
+        let now = self.clock.now();
+        now.wall_s().filter(|_| now.synced)
+    }
+
+    /// Puts an event on record; false if the store takes none.
+    pub(crate) async fn record(&self, kind: &str, data: Value) -> bool {
+        let event = NewEvent {
+            kind: kind.into(),
+            class: Class::Scan,
+            lane: None,
+            visit: None,
+            audience: vec!["ops".into()],
+            data,
+        };
+        let (tx, stored) = oneshot::channel();
+        self.engine.send(Work::Append(vec![event], Some(tx))).await.is_ok() && stored.await.is_ok()
+    }
+
+    pub(crate) async fn answer(&self, rest: &str, body: Vec<u8>, retain: bool) {
+        let topic = topic(&self.site, &self.gateway, rest);
+        if self.answers.send(Answer { topic, body, retain }).await.is_err() {
+            self.metrics.count("answer_dropped_total");
+        }
+    }
+
+    /// What an earlier run has begun: a restart has happened, anything else was cut off.
+    fn finish_begun(&self, jobs: &Jobs) {
+        let boot = boot_id();
+        for mut job in jobs.begun().unwrap_or_default() {
+            let done = match job.what.as_str() {
+                "reload" => true,
+                "reboot" => job.boot != boot,
+                _ => false,
+            };
+            job.state = if done { State::Succeeded } else { State::Failed };
+            job.detail = json!(if done { "started anew" } else { "the daemon ended before it was done" });
+            job.at_ms = self.clock.now().wall_ms;
+            if let Err(e) = jobs.keep(&job) {
+                log::error!("orders.db: {e}");
+            }
+        }
+    }
+
+    async fn tell(&self, job: &Job) {
+        let body = json!({ "id": job.id, "what": job.what, "state": job.state, "detail": job.detail,
+            "at": job.at_ms.map(rfc3339) });
+        self.answer(&format!("cmdres/{}", job.id), body.to_string().into_bytes(), false).await;
+        if job.state.is_final() {
+            // The broker need not keep it any longer.
+            self.answer(&format!("cmd/{}", job.id), Vec::new(), true).await;
+        }
+    }
+
+    async fn step(&self, jobs: &Jobs, job: &mut Job, state: State, detail: Value) -> rusqlite::Result<()> {
+        (job.state, job.detail, job.at_ms) = (state, detail, self.clock.now().wall_ms);
+        jobs.keep(job)?;
+        self.tell(job).await;
+        Ok(())
+    }
+
+    async fn command(&self, id: &str, word: &[u8], jobs: &Jobs) -> rusqlite::Result<()> {
+        if word.is_empty() {
+            return Ok(());
+        }
+        if let Some(job) = jobs.find(id)? {
+            self.tell(&job).await;
+            return Ok(());
+        }
+        let mut job = Job {
+            id: id.to_owned(),
+            what: String::new(),
+            state: State::Queued,
+            detail: Value::Null,
+            at_ms: None,
+            boot: boot_id(),
+        };
+        let (command, issuer) = match self.open_command(id, word) {
+            Ok(opened) => opened,
+            Err(why) => {
+                self.metrics.count("command_rejected_total");
+                log::warn!("command {id} is rejected: {why}");
+                self.record("command_rejected", json!({ "command": id, "why": why })).await;
+                // Not kept: nobody may fill the book with what was never signed.
+                (job.state, job.detail, job.at_ms) = (State::Rejected, json!(why), self.clock.now().wall_ms);
+                self.tell(&job).await;
+                return Ok(());
+            }
+        };
+        job.what = command.what.word().to_owned();
+        if self.clock.now().wall_s().is_some_and(|now| now > command.expires) {
+            return self.step(jobs, &mut job, State::TimedOut, json!("it came after its time")).await;
+        }
+        self.step(jobs, &mut job, State::Queued, Value::Null).await?;
+        let data = json!({ "command": id, "what": job.what, "by": command.by, "issuer": issuer, "reason": command.reason });
+        if !self.record("command", data).await {
+            return self.step(jobs, &mut job, State::Failed, json!("it cannot be recorded")).await;
+        }
+        self.step(jobs, &mut job, State::InProgress, Value::Null).await?;
+        match commands::carry_out(self, &command, &issuer).await {
+            commands::Outcome::Done(detail) => self.step(jobs, &mut job, State::Succeeded, detail).await?,
+            commands::Outcome::Not(why) => {
+                self.step(jobs, &mut job, State::Failed, json!(why)).await?;
+            }
+            // The next run tells that it is done.
+            commands::Outcome::Later => {}
+        }
+        self.record("command_done", json!({ "command": id, "what": job.what, "state": job.state })).await;
+        Ok(())
+    }
+
+    fn open_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
+        let open = |usage| signed::open(word, word::COMMAND, &self.keys, usage, self.now_s());
+        // Which usage it needs, only the signed text tells.
+        let opened = open(Usage::Operate).or_else(|_| open(Usage::Maintain)).map_err(|e| e.to_string())?;
+        let command: Command = serde_json::from_slice(&opened.payload).map_err(|e| e.to_string())?;
+        open(command.what.usage()).map_err(|e| e.to_string())?;
+        if command.id != id {
+            return Err("its id is not that of its topic".into());
+        }
+        if (&command.site, &command.gateway) != (&self.site, &self.gateway) {
+            return Err(format!("it is for {}/{}", command.site, command.gateway));
+        }
+        Ok((command, opened.issuer))
+    }
+
+    /// Answers from the local store, what was not sent yet included.
+    async fn question(&self, word: &[u8]) {
+        let opened = signed::open(word, word::TRACE, &self.keys, Usage::Trace, self.now_s());
+        let question = opened.map_err(|e| e.to_string()).and_then(|o| {
+            let q: Question = serde_json::from_slice(&o.payload).map_err(|e| e.to_string())?;
+            let late = self.clock.now().wall_s().is_some_and(|now| now > q.expires);
+            match (q.site == self.site, late) {
+                (false, _) => Err(format!("it is for site {}", q.site)),
+                (_, true) => Err("its time is over".into()),
+                (true, false) => Ok((q, o.issuer)),
+            }
+        });
+        let (q, issuer) = match question {
+            Ok(question) => question,
+            Err(why) => {
+                self.metrics.count("question_refused_total");
+                return log::warn!("a question is refused: {why}");
+            }
+        };
+        let began = Instant::now();
+        let data = self.data.clone();
+        let (subject, lane) = (q.subject.clone(), q.lane.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            let of = match (&subject, &lane) {
+                (Some(key), _) => trace::Of::Subject(key),
+                (None, Some(lane)) => trace::Of::Lane(lane.as_str()),
+                (None, None) => return Err("it asks for neither a subject nor a lane".to_owned()),
+            };
+            let reader = journal::reader(&data).map_err(|e| e.to_string())?;
+            trace::find(&reader, of, q.from_ms, q.to_ms).map_err(|e| e.to_string())
+        });
+        let found = found.await.unwrap_or_else(|e| Err(e.to_string()));
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let body = match &found {
+            Ok((rows, truncated)) => {
+                json!({ "id": q.id, "rows": rows, "truncated": truncated, "took_us": took_us })
+            }
+            Err(why) => json!({ "id": q.id, "rows": [], "truncated": false, "refused": why }),
+        };
+        // Who asked for what is on record before anything is told.
+        let asked = json!({ "trace": q.id, "by": q.by, "issuer": issuer, "purpose": q.purpose, "subject": q.subject,
+            "lane": q.lane, "from_ms": q.from_ms, "to_ms": q.to_ms,
+            "rows": found.as_ref().map_or(0, |(rows, _)| rows.len()) });
+        if !self.record("trace_query", asked).await {
+            self.metrics.count("question_refused_total");
+            return log::error!("a question cannot be recorded, so it is not answered");
+        }
+        self.answer(&format!("trace/{}", q.id), body.to_string().into_bytes(), false).await;
+    }
+}

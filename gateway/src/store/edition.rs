@@ -1,0 +1,441 @@
+//! Building an edition of a list: from a snapshot, or from the one in use and what has changed.
+//!
+//! A snapshot goes into a file aside, in bites, with a rest after each: lanes wait for nothing. A
+//! change goes into the file in use as one transaction. In both cases nothing counts before the hash
+//! of all that was read fits and the canaries say what they should.
+//!
+//! The source is text: one JSON object a line, `{"id": …, "facts": {…}}`, in ascending order of
+//! ids. In a change, a line without facts removes the entry.
+
+use super::lists::{InUse, Pointer, folder, meta};
+use super::{StoreError, at, io_at};
+use kakou_core::pass::hex;
+use ring::digest::{Context, SHA256};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::io::BufRead;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Lines in one bite.
+const BITE: u64 = 2_000;
+/// A line that is longer is no entry.
+const LINE: usize = 64 << 10;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (version INTEGER NOT NULL, issued_ms INTEGER NOT NULL, entries INTEGER NOT NULL, signer TEXT NOT NULL);
+CREATE TABLE entry (id TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE supplement (id TEXT PRIMARY KEY, issued_ms INTEGER NOT NULL, facts BLOB) WITHOUT ROWID;
+";
+/// Names are searched for in one list only.
+const NAMES: &str = "CREATE INDEX entry_name ON entry (json_extract(CAST(facts AS TEXT), '$.name'))";
+
+/// A look-up that must come out so before an edition counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The id.
+    pub id: String,
+    /// Facts that the entry must have; without them, there must be no entry.
+    #[serde(default)]
+    pub facts: Option<Map<String, Value>>,
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// The list.
+    pub name: &'a str,
+    /// The new edition.
+    pub version: u64,
+    /// When it was issued, UTC milliseconds.
+    pub issued_ms: i64,
+    /// The edition that changes; nothing for a snapshot.
+    pub base: Option<u64>,
+    /// The hash of the source, if it was signed.
+    pub sha256: Option<&'a str>,
+    /// Who signed it.
+    pub signer: &'a str,
+    /// What must come out.
+    pub canary: &'a [Canary],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    facts: Option<&'a RawValue>,
+}
+
+/// How far it is: lines read.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);
+
+/// Why it fails, without the file.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("it cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("line {0}: {1}")]
+    Line(u64, String),
+    #[error("its hash is {0}, not what was signed")]
+    Hash(String),
+    #[error("it changes edition {0}, in use is {1}")]
+    Base(u64, u64),
+    #[error("the canary `{0}` does not come out as it must")]
+    Canary(String),
+}
+
+/// Builds, and puts the result in use.
+pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) -> Result<InUse, StoreError> {
+    let pointer = Pointer::read(order.data)?;
+    let path = folder(order.data);
+    std::fs::create_dir_all(&path).map_err(io_at(&path))?;
+    let refuse =
+        |why: Failed| StoreError::List { path: Path::new(order.name).to_path_buf(), why: why.to_string() };
+    match (order.base, pointer.0.get(order.name)) {
+        (Some(_), Some(file)) => {
+            let mut connection = Connection::open(path.join(file)).map_err(at(&path))?;
+            let done = change(&mut connection, order, source, progress).map_err(refuse)?;
+            pointer.write(order.data)?;
+            Ok(done)
+        }
+        (Some(base), None) => Err(refuse(Failed::Base(base, 0))),
+        (None, before) => {
+            let file = format!("{}-{}.db", order.name, order.version);
+            let fresh = path.join(&file);
+            remove(&fresh);
+            let built = snapshot(&fresh, order, source, progress);
+            let done = match built {
+                Ok(done) => done,
+                Err(why) => {
+                    remove(&fresh);
+                    return Err(refuse(why));
+                }
+            };
+            let before = before.cloned();
+            let mut pointer = pointer;
+            pointer.0.insert(order.name.to_owned(), file.clone());
+            pointer.write(order.data)?;
+            // Readers that still have the old file open keep it until they look again.
+            if let Some(old) = before.filter(|old| *old != file) {
+                remove(&path.join(old));
+            }
+            Ok(done)
+        }
+    }
+}
+
+fn remove(file: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        // What is not there need not go.
+        drop(std::fs::remove_file(format!("{}{suffix}", file.display())));
+    }
+}
+
+/// Reads lines, hashes them, and checks that they ascend.
+struct Lines<'a, R> {
+    source: R,
+    hash: Context,
+    line: Vec<u8>,
+    last: String,
+    count: u64,
+    progress: Progress<'a>,
+}
+
+impl<'a, R: BufRead> Lines<'a, R> {
+    fn new(source: R, progress: Progress<'a>) -> Self {
+        Self {
+            source,
+            hash: Context::new(&SHA256),
+            line: Vec::new(),
+            last: String::new(),
+            count: 0,
+            progress,
+        }
+    }
+
+    /// The next line, handed to `with`; false at the end.
+    fn next(&mut self, with: impl FnOnce(&str, Option<&str>) -> Result<(), Failed>) -> Result<bool, Failed> {
+        self.line.clear();
+        let mut limited = std::io::Read::take(&mut self.source, LINE as u64 + 1);
+        if limited.read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(false);
+        }
+        self.count += 1;
+        let bad = |why: String| Failed::Line(self.count, why);
+        if self.line.len() > LINE {
+            return Err(bad(format!("longer than {LINE} bytes")));
+        }
+        self.hash.update(&self.line);
+        let line: Line<'_> = serde_json::from_slice(&self.line).map_err(|e| bad(e.to_string()))?;
+        if line.id.is_empty() || *line.id <= *self.last {
+            return Err(bad(format!("`{}` is not behind `{}`: ids ascend", line.id, self.last)));
+        }
+        let facts = line.facts.map(RawValue::get);
+        if facts.is_some_and(|f| !f.starts_with('{')) {
+            return Err(bad("facts are an object".into()));
+        }
+        with(&line.id, facts)?;
+        self.last.clear();
+        self.last.push_str(&line.id);
+        if self.count % BITE == 0 {
+            (self.progress)(self.count);
+        }
+        Ok(true)
+    }
+
+    fn finish(self, wanted: Option<&str>) -> Result<(), Failed> {
+        let found = hex(self.hash.finish().as_ref());
+        (self.progress)(self.count);
+        if wanted.is_some_and(|wanted| wanted != found) { Err(Failed::Hash(found)) } else { Ok(()) }
+    }
+}
+
+/// Rests as long as it has worked, and makes durable what it has written: the disk is the lanes'.
+struct Pause {
+    file: std::fs::File,
+    worked: Instant,
+}
+
+impl Pause {
+    fn rest(&mut self) -> std::io::Result<()> {
+        self.file.sync_data()?;
+        std::thread::sleep(self.worked.elapsed().min(Duration::from_millis(200)));
+        self.worked = Instant::now();
+        Ok(())
+    }
+}
+
+fn snapshot(
+    file: &Path,
+    order: &Order<'_>,
+    source: impl BufRead,
+    progress: Progress<'_>,
+) -> Result<InUse, Failed> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.pragma_update(None, "cache_size", -4096)?;
+    connection.execute_batch(SCHEMA)?;
+    let mut pause = Pause { file: std::fs::File::open(file)?, worked: Instant::now() };
+    let mut lines = Lines::new(source, progress);
+    connection.execute_batch("BEGIN")?;
+    {
+        let mut insert = connection.prepare("INSERT INTO entry (id, facts) VALUES (?1, ?2)")?;
+        loop {
+            let number = lines.count + 1;
+            let more = lines.next(|id, facts| {
+                let facts = facts.ok_or_else(|| Failed::Line(number, "an entry needs facts".into()))?;
+                insert.execute(params![id, facts.as_bytes()])?;
+                Ok(())
+            })?;
+            if !more {
+                break;
+            }
+            if lines.count % BITE == 0 {
+                connection.execute_batch("COMMIT; BEGIN")?;
+                pause.rest()?;
+            }
+        }
+    }
+    let entries = lines.count.cast_signed();
+    lines.finish(order.sha256)?;
+    let sql = "INSERT INTO meta (version, issued_ms, entries, signer) VALUES (?1, ?2, ?3, ?4)";
+    connection.execute(sql, params![order.version.cast_signed(), order.issued_ms, entries, order.signer])?;
+    connection.execute_batch("COMMIT")?;
+    if order.name == "status" {
+        connection.execute_batch(NAMES)?;
+    }
+    check(&connection, order.canary)?;
+    let done = InUse { name: order.name.to_owned(), ..meta(&connection, "main")? };
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    drop(connection);
+    pause.file.sync_all()?;
+    Ok(done)
+}
+
+fn change(
+    connection: &mut Connection,
+    order: &Order<'_>,
+    source: impl BufRead,
+    progress: Progress<'_>,
+) -> Result<InUse, Failed> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let in_use = meta(connection, "main")?;
+    if order.base != Some(in_use.version) {
+        return Err(Failed::Base(order.base.unwrap_or(0), in_use.version));
+    }
+    let tx = connection.transaction()?;
+    let mut lines = Lines::new(source, progress);
+    {
+        let mut put = tx.prepare(
+            "INSERT INTO entry (id, facts) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET facts = ?2",
+        )?;
+        let mut take = tx.prepare("DELETE FROM entry WHERE id = ?1")?;
+        while lines.next(|id, facts| {
+            match facts {
+                Some(facts) => put.execute(params![id, facts.as_bytes()])?,
+                None => take.execute([id])?,
+            };
+            Ok(())
+        })? {}
+    }
+    lines.finish(order.sha256)?;
+    tx.execute("DELETE FROM supplement WHERE issued_ms <= ?1", [order.issued_ms])?;
+    let sql =
+        "UPDATE meta SET version = ?1, issued_ms = ?2, signer = ?3, entries = (SELECT count(*) FROM entry)";
+    tx.execute(sql, params![order.version.cast_signed(), order.issued_ms, order.signer])?;
+    check(&tx, order.canary)?;
+    let done = InUse { name: order.name.to_owned(), ..meta(&tx, "main")? };
+    tx.commit()?;
+    Ok(done)
+}
+
+fn check(connection: &Connection, canaries: &[Canary]) -> Result<(), Failed> {
+    for canary in canaries {
+        let sql = "SELECT facts FROM entry WHERE id = ?1";
+        let found: Option<Vec<u8>> = connection.query_row(sql, [&canary.id], |r| r.get(0)).optional()?;
+        let found =
+            found.map(|facts| serde_json::from_slice::<Map<String, Value>>(&facts).unwrap_or_default());
+        let good = match (&canary.facts, &found) {
+            (None, None) => true,
+            (Some(wanted), Some(found)) => wanted.iter().all(|(k, v)| found.get(k) == Some(v)),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !good {
+            return Err(Failed::Canary(canary.id.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// One entry that came by itself: it counts until an edition is issued after it.
+pub fn supplement(
+    data: &Path,
+    name: &str,
+    id: &str,
+    issued_ms: i64,
+    facts: Option<&Map<String, Value>>,
+) -> Result<bool, StoreError> {
+    let pointer = Pointer::read(data)?;
+    let refuse = |why: &str| StoreError::List { path: Path::new(name).to_path_buf(), why: why.to_owned() };
+    let file =
+        pointer.0.get(name).ok_or_else(|| refuse("there is no list that the entry could supplement"))?;
+    let path = folder(data).join(file);
+    let connection = Connection::open(&path).map_err(at(&path))?;
+    let put = || -> rusqlite::Result<bool> {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        if meta(&connection, "main")?.issued_ms >= issued_ms {
+            return Ok(false);
+        }
+        let facts = facts.map(|f| serde_json::to_vec(f).expect("JSON stays JSON"));
+        let sql = "INSERT INTO supplement (id, issued_ms, facts) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (id) DO UPDATE SET issued_ms = ?2, facts = ?3 WHERE issued_ms < ?2";
+        Ok(connection.execute(sql, params![id, issued_ms, facts])? > 0)
+    };
+    let taken = put().map_err(at(&path))?;
+    if taken {
+        pointer.write(data)?;
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lists::Lists;
+    use super::*;
+    use kakou_core::evidence::Hash;
+
+    fn order<'a>(data: &'a Path, version: u64, base: Option<u64>) -> Order<'a> {
+        Order {
+            data,
+            name: "status",
+            version,
+            issued_ms: version.cast_signed() * 1000,
+            base,
+            sha256: None,
+            signer: "",
+            canary: &[],
+        }
+    }
+
+    fn take(order: &Order<'_>, text: &str) -> Result<InUse, String> {
+        build(order, text.as_bytes(), &mut |_| {}).map_err(|e| e.to_string())
+    }
+
+    fn fact(lists: &Lists, id: &str) -> Option<Value> {
+        lists.enter().unwrap();
+        let found = lists.entry("status", id).unwrap();
+        lists.leave().unwrap();
+        found.map(|mut f| f.remove("n").unwrap())
+    }
+
+    #[test]
+    fn editions_follow_each_other_and_open_readers_see_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let lists = Lists::open(data).unwrap();
+        assert_eq!(fact(&lists, "a"), None);
+        let text =
+            "{\"id\":\"a\",\"facts\":{\"n\":1,\"name\":\"张三\"}}\n{\"id\":\"b\",\"facts\":{\"n\":2}}\n";
+        let done = take(&order(data, 1, None), text).unwrap();
+        assert_eq!((done.version, done.entries), (1, 2));
+        assert_eq!(fact(&lists, "a"), Some(1.into()));
+        let done =
+            take(&order(data, 2, Some(1)), "{\"id\":\"a\"}\n{\"id\":\"c\",\"facts\":{\"n\":3}}\n").unwrap();
+        assert_eq!((done.version, done.entries), (2, 2));
+        assert_eq!((fact(&lists, "a"), fact(&lists, "c")), (None, Some(3.into())));
+        assert!(supplement(data, "status", "b", 5_000, None).unwrap());
+        assert!(!supplement(data, "status", "b", 5_000, None).unwrap(), "played again");
+        assert_eq!(fact(&lists, "b"), None);
+        take(&order(data, 6, None), text).unwrap();
+        assert_eq!(fact(&lists, "b"), Some(2.into()), "the edition is newer than the supplement");
+        assert_eq!(lists.search("张", 9).unwrap().len(), 1);
+        assert_eq!(
+            std::fs::read_dir(super::folder(data)).unwrap().count(),
+            4,
+            "db, wal, shm and the pointer"
+        );
+    }
+
+    #[test]
+    fn an_edition_that_is_not_what_was_signed_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
+        take(&order(data, 1, None), text).unwrap();
+        let lists = Lists::open(data).unwrap();
+        let hash = Hash::of(text.as_bytes()).hex();
+        let canary = [Canary { id: "a".into(), facts: serde_json::from_str(r#"{"n":2}"#).unwrap() }];
+        for (bad, order) in [
+            ("{\"id\":\"a\",\"facts\":{\"n\":2}}\n", Order { sha256: Some(&hash), ..order(data, 2, None) }),
+            (
+                "{\"id\":\"a\",\"facts\":{\"n\":2}}\n",
+                Order { sha256: Some(&hash), ..order(data, 2, Some(1)) },
+            ),
+            (text, Order { canary: &canary, ..order(data, 2, None) }),
+            (text, Order { canary: &canary, ..order(data, 2, Some(1)) }),
+            (text, order(data, 3, Some(2))),
+            ("{\"id\":\"b\",\"facts\":{}}\n{\"id\":\"a\",\"facts\":{}}\n", order(data, 2, None)),
+            ("{\"id\":\"a\"}\n", order(data, 2, None)),
+            ("{\"id\":\"a\",\"facts\":[]}\n", order(data, 2, None)),
+            ("{\"id\":\"a\",\"facts\":{}", order(data, 2, None)),
+            ("\u{0}\n", order(data, 2, Some(1))),
+        ] {
+            assert!(take(&order, bad).is_err(), "{bad}");
+            assert_eq!(fact(&lists, "a"), Some(1.into()));
+            assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
+        }
+        let good = Order { sha256: Some(&hash), ..order(data, 2, None) };
+        assert_eq!(take(&good, text).unwrap().version, 2);
+    }
+}

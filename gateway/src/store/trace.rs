@@ -1,0 +1,76 @@
+//! Who was where: the verdicts about a subject, or of a lane, from the journal with its backlog.
+
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Rows of an answer at most.
+pub const MOST: usize = 500;
+
+/// One verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its event.
+    pub seq: i64,
+    /// When, RFC 3339.
+    pub at: Option<String>,
+    /// The lane.
+    pub lane: String,
+    /// The outcome.
+    pub outcome: String,
+    /// The codes.
+    pub codes: Vec<String>,
+    /// The subject's key.
+    pub subject: String,
+    /// Whether the broker has not acknowledged it yet.
+    pub unsent: bool,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// The visits of a subject.
+    Subject(&'a str),
+    /// The visits of a lane.
+    Lane(&'a str),
+}
+
+/// The verdicts in a time window, the latest first, and whether there are more.
+pub fn find(
+    connection: &Connection,
+    of: Of<'_>,
+    from_ms: i64,
+    to_ms: i64,
+) -> rusqlite::Result<(Vec<Row>, bool)> {
+    let (table, column, key) = match of {
+        Of::Subject(key) => ("subject", "key", key),
+        Of::Lane(lane) => ("place", "lane", lane),
+    };
+    let sql = format!(
+        "SELECT e.seq, e.body, e.stream_seq > coalesce((SELECT acked FROM stream WHERE class = e.class), 0)
+         FROM {table} t JOIN event e ON e.seq = t.seq
+         WHERE t.{column} = ?1 AND t.at_ms BETWEEN ?2 AND ?3 AND e.shed = 0 ORDER BY t.at_ms DESC, t.seq DESC LIMIT ?4"
+    );
+    let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+    let mut rows = Vec::new();
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut found = select.query(params![key, from_ms, to_ms, limit])?;
+    while let Some(r) = found.next()? {
+        let body: Vec<u8> = r.get(1)?;
+        let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let data = &event["data"];
+        rows.push(Row {
+            seq: r.get(0)?,
+            at: event["time"].as_str().map(str::to_owned),
+            lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
+            outcome: text(&data["outcome"]),
+            codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
+            subject: text(&data["subject"]),
+            unsent: r.get(2)?,
+        });
+    }
+    let more = rows.len() > MOST;
+    rows.truncate(MOST);
+    Ok((rows, more))
+}

@@ -1,0 +1,197 @@
+//! Central ops for tests: a broker with the access list that ships, and the command `kakou`.
+
+use crate::brokers::Mosquitto;
+use crate::certs::Authority;
+use crate::daemon::programs;
+use kakou_gateway::config::{MqttVersion, Upstream};
+use kakou_gateway::mqtt::{self, Heard, Mark};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// The access list that ships.
+const ACCESS: &str = include_str!("../../gateway/central/mosquitto.acl.tmpl");
+
+/// The access list for these gateways.
+pub fn access(gateways: &[(&str, &str)]) -> String {
+    let (head, rest) = ACCESS.split_once("# BEGIN GATEWAY").expect("the template has a block");
+    let (block, tail) = rest.split_once("# END GATEWAY").expect("the block ends");
+    let blocks = gateways.iter().map(|(site, gw)| block.replace("{site}", site).replace("{gw}", gw));
+    format!("{head}{}{tail}", blocks.collect::<String>())
+}
+
+/// A broker with mutual TLS and that list; certificates for each gateway, `central` and `ops`.
+pub fn access_list(folder: &Path, gateways: &[(&str, &str)]) -> Mosquitto {
+    let authority = Authority::new(folder);
+    let (cert, key) = authority.issue("broker", true);
+    for (site, gw) in gateways {
+        authority.issue(&format!("{site}.{gw}"), false);
+    }
+    authority.issue("central", false);
+    authority.issue("ops", false);
+    authority.keep();
+    let list = folder.join("access");
+    std::fs::write(&list, access(gateways)).expect("a file");
+    let lines = format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nuse_identity_as_username true\n\
+         allow_anonymous false\ntls_version tlsv1.3\nacl_file {}\nuser root\npersistence false\n\
+         max_queued_messages 100000\nmax_packet_size 1048576",
+        authority.ca.display(),
+        cert.display(),
+        key.display(),
+        list.display()
+    );
+    Mosquitto::new(folder, "fleet", &lines)
+}
+
+/// Central ops: a folder with keys and certificates, and the command.
+pub struct Central {
+    /// The folder that commands run in.
+    pub folder: PathBuf,
+    port: u16,
+}
+
+impl Central {
+    /// For a broker of [`access_list`].
+    pub fn new(folder: &Path, port: u16) -> Self {
+        Self { folder: folder.to_path_buf(), port }
+    }
+
+    /// The `[upstream]` table of a gateway with this certificate.
+    pub fn upstream(&self, name: &str) -> String {
+        let at = |file: &str| self.folder.join(file).display().to_string();
+        // The gateway renews its own copies.
+        for end in ["pem", "key"] {
+            let copy = self.folder.join(format!("own-{name}.{end}"));
+            std::fs::copy(self.folder.join(format!("{name}.{end}")), copy).expect("a file");
+        }
+        format!(
+            "[upstream]\nbroker = \"mqtts://127.0.0.1:{}\"\nca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\npurge = \"puback\"\n",
+            self.port,
+            at("ca.pem"),
+            at(&format!("own-{name}.pem")),
+            at(&format!("own-{name}.key"))
+        )
+    }
+
+    /// Runs `kakou GROUP …`; what speaks with the broker does so as `ops`.
+    pub fn output(&self, group: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(programs().join("kakou"));
+        command.current_dir(&self.folder).arg(group);
+        let speaks = group == "fleet" && arguments.first() != Some(&"key");
+        let (first, rest) = arguments.split_at(1);
+        command.args(first);
+        if speaks {
+            let url = format!("mqtts://127.0.0.1:{}", self.port);
+            command.args(["--broker", &url, "--ca", "ca.pem", "--cert", "ops.pem", "--key", "ops.key"]);
+        }
+        command.args(rest).output().expect("kakou runs")
+    }
+
+    /// The same, which must succeed; gives what it printed.
+    pub fn run(&self, group: &str, arguments: &[&str]) -> String {
+        let out = self.output(group, arguments);
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "kakou {group} {arguments:?}: {error}");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// `kakou fleet …` with `--json`.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let out = self.output("fleet", arguments);
+        serde_json::from_slice(&out.stdout).unwrap_or_default()
+    }
+
+    /// Signs a certificate request.
+    pub fn sign(&self, csr: &str, file: &str) {
+        Authority::again(&self.folder).sign(csr, &self.folder.join(file));
+    }
+
+    fn as_(&self, name: &str) -> Upstream {
+        let file = |end: &str| self.folder.join(format!("{name}.{end}"));
+        let url = format!("mqtts://127.0.0.1:{}", self.port);
+        let identity = Some((file("pem"), file("key")));
+        Upstream::tool(&url, Some(self.folder.join("ca.pem")), identity, MqttVersion::V5).expect("an address")
+    }
+
+    fn options<'a>(broker: &'a Upstream, name: &str) -> mqtt::Options<'a> {
+        mqtt::Options {
+            broker,
+            client_id: format!("try-{name}"),
+            clean: true,
+            will: None,
+            inflight: 10,
+            capacity: 10,
+            manual_acks: false,
+        }
+    }
+
+    /// Publishes under a certificate; the error is the broker's refusal.
+    pub fn publish(&self, who: &str, topic: &str, body: &[u8]) -> Result<(), String> {
+        block_on(async {
+            let broker = self.as_(who);
+            let (client, mut events) = mqtt::open(Self::options(&broker, who)).map_err(|e| e.to_string())?;
+            loop {
+                match events.poll().await.map_err(|e| e.to_string())? {
+                    Heard::Connected { .. } => {
+                        client.publish(topic, body.to_vec(), Mark::default()).map_err(|e| e.to_string())?;
+                    }
+                    Heard::Acked(_, answer) => return answer,
+                    _ => {}
+                }
+            }
+        })
+    }
+
+    /// Whether somebody with this certificate, who subscribes to a filter, hears what `central` or
+    /// `ops` or the owner publishes on a topic.
+    pub fn hears(&self, who: &str, filter: &str, topic: &str) -> bool {
+        block_on(async {
+            let broker = self.as_(who);
+            let Ok((client, mut events)) = mqtt::open(Self::options(&broker, &format!("{who}-ear"))) else {
+                return false;
+            };
+            let owner = if topic.ends_with("rcpt") {
+                "central"
+            } else if topic.contains("/evt/") {
+                "test.gw-1"
+            } else {
+                "ops"
+            };
+            let listen = async {
+                loop {
+                    match events.poll().await {
+                        Ok(Heard::Connected { .. }) => client.subscribe(filter).expect("room"),
+                        Ok(Heard::Subscribed(_)) => {
+                            let broker = self.as_(owner);
+                            let options = mqtt::Options { clean: true, ..Self::options(&broker, "mouth") };
+                            let (mouth, mut said) = mqtt::open(options).expect("a connection");
+                            loop {
+                                match said.poll().await.expect("a connection") {
+                                    Heard::Connected { .. } => {
+                                        mouth.publish(topic, b"{}".to_vec(), Mark::default()).expect("room");
+                                    }
+                                    Heard::Acked(_, answer) => {
+                                        answer.expect("the owner may speak");
+                                        break;
+                                    }
+                                    _ => {}
+                                }
+                            }
+                        }
+                        Ok(Heard::Message(m)) if m.topic == topic => return true,
+                        Ok(_) => {}
+                        Err(_) => return false,
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(2), listen).await.unwrap_or(false)
+        })
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(work)
+}

@@ -1,0 +1,322 @@
+//! Central ops and one gateway over a real Mosquitto with mutual TLS and the access list that ships:
+//! feeds, commands, configuration, questions, photographs, and what a gateway may not do.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_tests::brokers::{Mosquitto, installed, skip_without};
+use kakou_tests::daemon::{Gateway, Plan, programs};
+use kakou_tests::fleet::{Central, access_list};
+use kakou_tests::wait;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// One gateway with a photo lane, a central side, and keys for both.
+struct Site {
+    _folder: tempfile::TempDir,
+    _broker: Mosquitto,
+    central: Central,
+    gateway: Gateway,
+    scanner: ScannerSim,
+    scanned: u32,
+}
+
+fn site() -> Option<Site> {
+    if skip_without("mosquitto", installed().is_some()) {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
+    broker.start();
+    let central = Central::new(folder.path(), broker.port);
+    central.run(
+        "fleet",
+        &[
+            "key",
+            "--out",
+            "ops.pk8",
+            "--keys",
+            "fleet.json",
+            "--usage",
+            "operate",
+            "--usage",
+            "maintain",
+            "--usage",
+            "feed",
+            "--usage",
+            "configure",
+            "--usage",
+            "trace",
+            "--holder",
+            "central ops",
+        ],
+    );
+    let place = folder.path().join("gw-1");
+    std::fs::create_dir_all(&place).unwrap();
+    let profile = kakou_tests::profiles::lane("gate", &["opaque"], &["status"], "", true);
+    std::fs::write(place.join("gate.toml"), profile).unwrap();
+    let steps = kakou_tests::profiles::PHOTO_STEP;
+    let profile = kakou_tests::profiles::lane("photo", &["opaque"], &["status"], steps, false);
+    std::fs::write(place.join("photo.toml"), profile).unwrap();
+    let mut plan = Plan { tables: central.upstream("test.gw-1"), http: true, ..Plan::default() };
+    plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
+    let plan = plan.lane("lane-1", "gate.toml", &["scanner", "barrier"]);
+    let plan = plan.lane("lane-2", "photo.toml", &["scanner", "camera"]);
+    let mut gateway = Gateway::prepare(&place, plan);
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/demo/photos/closeup.jpg");
+    std::fs::create_dir_all(gateway.device("lane-2", "camera")).unwrap();
+    for name in ["closeup.jpg", "scene.jpg"] {
+        std::fs::copy(&picture, gateway.device("lane-2", "camera").join(name)).unwrap();
+    }
+    let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
+    let relay = kakou_drivers::sim::relay::RelaySim::new(&gateway.device("lane-1", "barrier"), |_| {});
+    std::mem::forget(relay.unwrap());
+    gateway.start();
+    wait::until("the link", Duration::from_secs(20), || {
+        central.json(&["watch", "--once", "1", "--json"])["gateways"][0]["online"].as_bool().filter(|o| *o)
+    });
+    Some(Site { _folder: folder, _broker: broker, central, gateway, scanner, scanned: 0 })
+}
+
+fn text(out: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// What the public screen of the lane is told first.
+fn first_view(base: &str) -> String {
+    let address = base.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request = format!("GET /api/v1/lanes/lane-1/screen HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    let mut bytes = [0; 4096];
+    while !String::from_utf8_lossy(&seen).contains("\"seq\"") {
+        let n = stream.read(&mut bytes).unwrap();
+        assert!(n > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&bytes[..n]);
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+impl Site {
+    fn scan(&mut self, code: &str) -> Value {
+        self.scanned += 1;
+        self.scanner.scan(code).unwrap();
+        let all = self.gateway.await_events("transaction", self.scanned as usize);
+        all.last().unwrap()["data"].clone()
+    }
+}
+
+#[test]
+fn central_ops_command_feed_configure_and_ask_a_gateway() {
+    let Some(mut s) = site() else { return };
+    let to = |s: &Site, what: &[&str]| {
+        let head = [
+            "command",
+            "test/gw-1",
+            "--sign-key",
+            "ops.pk8",
+            "--by",
+            "Wang",
+            "--reason",
+            "drill",
+            "--wait",
+            "20",
+        ];
+        s.central.output("fleet", &[&head, what].concat())
+    };
+
+    // A feed: nobody is known before it, and everybody of it after it.
+    assert_eq!(s.scan("ID-1")["codes"][0], "X_STALE");
+    std::fs::write(
+        s.central.folder.join("status.json"),
+        json!({ "ID-1": kakou_tests::passes::healthy(), "ID-2": {} }).to_string(),
+    )
+    .unwrap();
+    s.central.run(
+        "feed",
+        &[
+            "make",
+            "--key",
+            "ops.pk8",
+            "--name",
+            "status",
+            "--from",
+            "status.json",
+            "--out",
+            "feeds",
+            "--canary",
+            "ID-1",
+        ],
+    );
+    s.central.run("fleet", &["push", "feeds"]);
+    s.gateway.await_events("list", 1);
+    assert_eq!(s.scan("ID-1")["outcome"], "ADMIT");
+    let residents = json!({ "ID-2": kakou_tests::passes::healthy() });
+    std::fs::write(s.central.folder.join("status.json"), residents.to_string()).unwrap();
+    let made = s.central.run(
+        "feed",
+        &["make", "--key", "ops.pk8", "--name", "status", "--from", "status.json", "--out", "feeds"],
+    );
+    assert!(made.contains("change of edition 1"), "{made}");
+    s.central.run("fleet", &["push", "feeds"]);
+    s.gateway.await_events("list", 2);
+    assert_eq!(s.scan("ID-1")["codes"][0], "C_UNKNOWN");
+    // One entry by a code at the scanner.
+    let facts = kakou_tests::passes::healthy().to_string();
+    let code = s
+        .central
+        .run("feed", &["entry", "--key", "ops.pk8", "--name", "status", "--id", "ID-3", "--facts", &facts]);
+    s.scanner.scan(code.trim()).unwrap();
+    s.gateway.await_events("list", 3);
+    assert_eq!(s.scan("ID-3")["outcome"], "ADMIT");
+
+    // Commands, each on record before it happens.
+    assert!(to(&s, &["open", "lane-1"]).status.success());
+    let opened = &s.gateway.await_events("remote_open", 1)[0]["data"];
+    assert_eq!((opened["by"].as_str(), opened["issuer"].as_str()), (Some("Wang"), Some("central ops")));
+    assert!(to(&s, &["message", "lane-1", "请走二号门"]).status.success());
+    assert!(first_view(&s.gateway.url("")).contains("请走二号门"));
+    let snapshot = text(&to(&s, &["snapshot", "lane-2"]));
+    assert!(snapshot.contains("sha256"), "{snapshot}");
+    assert!(text(&to(&s, &["diagnostics"])).contains("uptime_s"));
+    let refused = to(&s, &["open", "lane-9"]);
+    assert!(!refused.status.success() && text(&refused).contains("no_lane"), "{}", text(&refused));
+    s.central.run("fleet", &["key", "--out", "stranger.pk8", "--keys", "others.json", "--usage", "operate"]);
+    let stranger = s.central.output(
+        "fleet",
+        &[
+            "command",
+            "test/gw-1",
+            "--sign-key",
+            "stranger.pk8",
+            "--by",
+            "X",
+            "--reason",
+            "x",
+            "open",
+            "lane-1",
+        ],
+    );
+    assert!(
+        text(&stranger).contains("REJECTED") && text(&stranger).contains("fleet keys"),
+        "{}",
+        text(&stranger)
+    );
+    assert_eq!(s.gateway.events("remote_open").len(), 1);
+
+    // A question, answered from the local store.
+    let subject = s.gateway.events("transaction")[1]["data"]["subject"].as_str().unwrap().to_owned();
+    let ask = |s: &Site, what: &[&str]| {
+        let head = [
+            "trace",
+            "--sign-key",
+            "ops.pk8",
+            "--site",
+            "test",
+            "--by",
+            "Li",
+            "--purpose",
+            "contact",
+            "--from",
+            "2020-01-01T00:00:00Z",
+            "--json",
+        ];
+        s.central.json(&[&head, what].concat())
+    };
+    let answers = ask(&s, &["--subject", &subject]);
+    assert_eq!(
+        (answers["rows"].as_array().unwrap().len(), answers["answered"].as_u64()),
+        (3, Some(1)),
+        "{answers}"
+    );
+    assert_eq!(ask(&s, &["--lane", "lane-1"])["rows"].as_array().unwrap().len(), 4);
+    assert_eq!(s.gateway.await_events("trace_query", 2)[0]["data"]["purpose"], "contact");
+
+    // A configuration with a fault is refused with its line, a good one is tried and kept.
+    let config = std::fs::read_to_string(s.gateway.config()).unwrap();
+    let configure = |s: &Site, version: &str, text: &str| {
+        std::fs::write(s.central.folder.join("new.toml"), text).unwrap();
+        s.central.output(
+            "fleet",
+            &[
+                "configure",
+                "test/gw-1",
+                "--sign-key",
+                "ops.pk8",
+                "--from",
+                "new.toml",
+                "--version",
+                version,
+                "--wait",
+                "60",
+            ],
+        )
+    };
+    let bad = configure(&s, "1", &config.replace("driver = \"line-scanner\"", "driver = \"line\""));
+    assert!(text(&bad).contains("line ") && text(&bad).contains("is not a driver"), "{}", text(&bad));
+    let moved = configure(&s, "2", &config.replace("id = \"gw-1\"", "id = \"gw-9\""));
+    assert!(text(&moved).contains("cannot be changed"), "{}", text(&moved));
+    let good = configure(&s, "3", &format!("{config}\n[retention]\nkeep_days = 7\n"));
+    assert!(good.status.success(), "{}\n{}", text(&good), s.gateway.log());
+    assert!(s.gateway.log().contains("configuration version 3 works"));
+    assert!(to(&s, &["reload"]).status.success());
+    // What cannot start falls back to what worked.
+    let taken = config.lines().find(|l| l.starts_with("listen = ")).unwrap();
+    let broker = format!("listen = \"127.0.0.1:{}\"", s._broker.port);
+    let away = configure(&s, "4", &config.replace(taken, &broker));
+    assert!(
+        text(&away).contains("did not come up") && text(&away).contains("edition 3 is in use"),
+        "{}",
+        text(&away)
+    );
+    wait::until("the lanes", Duration::from_secs(30), || {
+        to(&s, &["diagnostics"]).status.success().then_some(())
+    });
+
+    // The certificate is renewed without a restart.
+    let csr = to(&s, &["certificate-request"]);
+    assert!(csr.status.success(), "{}", text(&csr));
+    s.central.sign(&String::from_utf8(csr.stdout).unwrap(), "renewed.pem");
+    assert!(to(&s, &["certificate", "--from", "renewed.pem"]).status.success());
+    assert!(to(&s, &["diagnostics"]).status.success(), "{}", s.gateway.log());
+    let wrong = to(&s, &["certificate", "--from", "ca.pem"]);
+    assert!(!wrong.status.success(), "a certificate of another key is refused");
+}
+
+#[test]
+fn a_gateway_reaches_its_own_topics_alone() {
+    let Some(s) = site() else { return };
+    // gw-2 tries what belongs to gw-1 and to central ops; each word would be seen by the watcher below.
+    let publish = |who: &str, topic: &str| s.central.publish(who, topic, b"{\"online\":false}");
+    let hears = |who: &str, filter: &str, topic: &str| s.central.hears(who, filter, topic);
+    for topic in [
+        "test/gw-1/state",
+        "test/gw-1/evt/verdict",
+        "test/gw-1/rcpt",
+        "test/gw-1/cmd/x",
+        "test/gw-1/cfg/desired",
+        "feed/status/head",
+        "test/trace/req",
+        "test/gw-1/photo/x/0",
+        "test/peer/gw-1/redemption",
+    ] {
+        assert!(publish("test.gw-2", &format!("kakou/v1/{topic}")).is_err(), "gw-2 may publish {topic}");
+    }
+    for (filter, topic) in [
+        ("kakou/v1/#", "kakou/v1/test/gw-1/evt/verdict"),
+        ("kakou/v1/test/gw-1/#", "kakou/v1/test/gw-1/cmd/x"),
+        ("kakou/v1/+/+/rcpt", "kakou/v1/test/gw-1/rcpt"),
+    ] {
+        assert!(!hears("test.gw-2", filter, topic), "gw-2 hears {topic}");
+    }
+    // The same tools see what is allowed: the test is no empty one.
+    assert!(publish("test.gw-2", "kakou/v1/test/gw-2/state").is_ok());
+    assert!(hears("test.gw-2", "kakou/v1/test/gw-2/rcpt", "kakou/v1/test/gw-2/rcpt"));
+    assert!(hears("test.gw-2", "kakou/v1/feed/+/head", "kakou/v1/feed/status/head"));
+    let out = Command::new(programs().join("kakou")).arg("--version").output().unwrap();
+    assert!(out.status.success());
+}
