@@ -25,6 +25,10 @@ pub fn skip_without(program: &str, there: bool) -> bool {
     true
 }
 
+fn head(port: u16, lines: &str) -> String {
+    format!("listener {port} 127.0.0.1\nlog_type none\nset_tcp_nodelay true\n{lines}\n")
+}
+
 /// One broker.
 pub struct Mosquitto {
     config: PathBuf,
@@ -38,8 +42,7 @@ impl Mosquitto {
     pub fn new(folder: &Path, name: &str, lines: &str) -> Self {
         let port = free_port();
         let config = folder.join(format!("{name}.conf"));
-        let text = format!("listener {port} 127.0.0.1\nlog_type none\nset_tcp_nodelay true\n{lines}\n");
-        std::fs::write(&config, text).expect("a configuration of the broker");
+        std::fs::write(&config, head(port, lines)).expect("a configuration of the broker");
         Self { config, port, child: None }
     }
 
@@ -50,6 +53,12 @@ impl Mosquitto {
             name,
             "allow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nmax_queued_bytes 0",
         )
+    }
+
+    /// Other lines in its configuration; they count from the next start.
+    pub fn configure(&self, lines: &str) {
+        let text = head(self.port, lines);
+        std::fs::write(&self.config, text).expect("a configuration of the broker");
     }
 
     /// Starts it and waits until it listens.
@@ -65,6 +74,11 @@ impl Mosquitto {
         wait::until("the broker", Duration::from_secs(10), || {
             TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
     }
 
     /// kill -9.

@@ -66,20 +66,35 @@ pub fn say(begun: Instant, text: &str) {
     eprintln!("[{:7.1} s] {text}", begun.elapsed().as_secs_f64());
 }
 
-/// A quantile of the gateway's histogram of pulses, linear within a bucket.
-pub fn pulse_quantile(metrics: &str, q: f64) -> Result<f64, Missing> {
-    let buckets: Vec<(f64, f64)> = metrics
+fn pulse_buckets(metrics: &str) -> Vec<(f64, f64)> {
+    metrics
         .lines()
         .filter_map(|l| l.strip_prefix("kakou_pulse_seconds_bucket{le=\"")?.split_once("\"} "))
         .filter_map(|(le, n)| Some((le.parse().ok()?, n.parse().ok()?)))
-        .collect();
+        .collect()
+}
+
+fn quantile(buckets: &[(f64, f64)], q: f64) -> Result<f64, Missing> {
     let all = buckets.last().map_or(0.0, |b| b.1);
     let (mut low, mut below) = (0.0, 0.0);
-    for (le, n) in buckets {
+    for &(le, n) in buckets {
         if n >= all * q && n > below {
             return Ok(low + (le.min(1.0) - low) * (all * q - below) / (n - below));
         }
         (low, below) = (le, n);
     }
     Err(Missing("the gateway counted no pulses".into()))
+}
+
+/// A quantile of the gateway's histogram of pulses, linear within a bucket.
+pub fn pulse_quantile(metrics: &str, q: f64) -> Result<f64, Missing> {
+    quantile(&pulse_buckets(metrics), q)
+}
+
+/// The same of what was counted between two looks.
+pub fn pulse_quantile_between(before: &str, after: &str, q: f64) -> Result<f64, Missing> {
+    let before = pulse_buckets(before);
+    let at = |le: f64| before.iter().find(|(l, _)| *l == le).map_or(0.0, |(_, n)| *n);
+    let between: Vec<(f64, f64)> = pulse_buckets(after).into_iter().map(|(le, n)| (le, n - at(le))).collect();
+    quantile(&between, q)
 }

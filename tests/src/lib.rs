@@ -1,6 +1,7 @@
 //! What whole-product tests share: the real daemon, real brokers, simulated devices, figures.
 
 pub mod brokers;
+pub mod central;
 pub mod certs;
 pub mod daemon;
 pub mod desk;
@@ -11,7 +12,10 @@ pub mod hcert_make;
 pub mod load;
 pub mod mqtt;
 pub mod passes;
+pub mod postgres;
 pub mod profiles;
+pub mod proxy;
 pub mod qr;
 pub mod qr_scene;
+pub mod sim_gateway;
 pub mod wait;

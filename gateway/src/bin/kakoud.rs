@@ -85,7 +85,7 @@ async fn run(file: &Path) -> ExitCode {
         let again = tokio::select! {
             _ = term.recv() => false,
             _ = int.recv() => false,
-            _ = restarted.recv() => true,
+            Some(()) = restarted.recv() => true,
             () = trial => true,
             () = failed.cancelled() => {
                 log::error!("the engine has ended; the daemon ends with it");

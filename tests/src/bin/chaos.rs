@@ -1,0 +1,222 @@
+//! A day of bad luck in minutes: a gateway with busy lanes, a broker, two consumers and PostgreSQL,
+//! while the broker is killed and forgets its sessions, shrinks its window and its packets, refuses
+//! what it took, stops reading; the link is slow and loses; consumers and the gateway are killed. In
+//! the end the journal and the central table must tell the same history.
+
+use clap::Parser;
+use kakou_drivers::sim::Seeded;
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_tests::brokers::Mosquitto;
+use kakou_tests::central::{self, Ingest};
+use kakou_tests::daemon::{Gateway, Plan};
+use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::postgres::Postgres;
+use kakou_tests::profiles;
+use kakou_tests::proxy::{Proxy, Weather};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Twenty minutes of faults, compressed.
+#[derive(Parser)]
+struct Arguments {
+    /// How long faults come.
+    #[arg(long, default_value_t = 240)]
+    seconds: u64,
+    /// Faults and their moments follow from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Codes a second at all lanes.
+    #[arg(long, default_value_t = 90)]
+    rate: u64,
+    /// One JSON object as the last line; it is always printed.
+    #[arg(long)]
+    json: bool,
+}
+
+const LANES: [&str; 3] = ["lane-1", "lane-2", "lane-3"];
+const COMMON: &str = "allow_anonymous true\npersistence false\nmax_queued_messages 0\nmax_queued_bytes 0\n";
+
+/// What can go wrong, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    BrokerKilled,
+    SmallWindow,
+    SmallPackets,
+    Refusal,
+    Deaf,
+    Slow,
+    Cut,
+    GatewayKilled,
+    ConsumerKilled,
+    BothConsumersKilled,
+}
+
+const FAULTS: [Fault; 10] = [
+    Fault::BrokerKilled,
+    Fault::SmallWindow,
+    Fault::SmallPackets,
+    Fault::Refusal,
+    Fault::Deaf,
+    Fault::Slow,
+    Fault::Cut,
+    Fault::GatewayKilled,
+    Fault::ConsumerKilled,
+    Fault::BothConsumersKilled,
+];
+
+fn main() -> ExitCode {
+    let a = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(&a)),
+        Err(e) => Err(Missing(e.to_string())),
+    };
+    finish(done)
+}
+
+struct World {
+    broker: Mosquitto,
+    proxy: Proxy,
+    consumers: [Ingest; 2],
+    gateway: Gateway,
+}
+
+impl World {
+    fn broker(&mut self, lines: &str) {
+        self.broker.kill();
+        self.broker.configure(&format!("{COMMON}{lines}"));
+        self.broker.start();
+    }
+
+    fn begin(&mut self, fault: Fault, random: &mut Seeded) -> Result<Duration, Missing> {
+        let mut time = Duration::from_millis(1_000 + random.below(4_000));
+        match fault {
+            Fault::BrokerKilled => self.broker(""),
+            Fault::SmallWindow => self.broker("max_inflight_messages 2\n"),
+            Fault::SmallPackets => self.broker("max_packet_size 3000\n"),
+            Fault::Refusal => {
+                let list = self.gateway.data().join("refuse");
+                std::fs::write(&list, "topic read #\ntopic write kakou/v1/+/+/rcpt\n")?;
+                self.broker(&format!("acl_file {}\n", list.display()));
+            }
+            Fault::Deaf => {
+                // Longer than the gateway's patience with a peer that acknowledges nothing.
+                time = Duration::from_secs(24);
+                self.proxy.set(Weather { deaf: true, ..Weather::default() });
+            }
+            Fault::Slow => {
+                time *= 3;
+                self.proxy.set(Weather { delay: Duration::from_millis(150), loss: 20, ..Weather::default() });
+            }
+            Fault::Cut => self.proxy.set(Weather { cut: true, ..Weather::default() }),
+            Fault::GatewayKilled => self.gateway.kill(),
+            Fault::ConsumerKilled => self.consumers[0].kill(),
+            Fault::BothConsumersKilled => self.consumers.iter_mut().for_each(Ingest::kill),
+        }
+        Ok(time)
+    }
+
+    fn end(&mut self, fault: Fault) -> Result<(), Missing> {
+        match fault {
+            Fault::BrokerKilled => {}
+            Fault::SmallWindow | Fault::SmallPackets | Fault::Refusal => self.broker(""),
+            Fault::Deaf | Fault::Slow | Fault::Cut => self.proxy.set(Weather::default()),
+            Fault::GatewayKilled => self.gateway.start(),
+            Fault::ConsumerKilled => self.consumers[0].start()?,
+            Fault::BothConsumersKilled => self.consumers.iter_mut().try_for_each(Ingest::start)?,
+        }
+        Ok(())
+    }
+}
+
+async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
+    kakou_tests::brokers::installed().ok_or_else(|| Missing("mosquitto is not installed".into()))?;
+    let begun = Instant::now();
+    let database = Postgres::start()?;
+    let folder = tempfile::tempdir()?;
+    let mut broker = Mosquitto::new(folder.path(), "chaos", COMMON);
+    broker.start();
+    let proxy = Proxy::start(broker.port).await?;
+    let more = ["--group", "ingest", "--site", "test"];
+    let mut consumers = ["first", "second"].map(|name| Ingest::new(broker.port, &database, name, &more));
+    for consumer in &mut consumers {
+        consumer.start()?;
+    }
+    let tables = format!(
+        "[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\nbatch = 50\n[retention]\nkeep_days = 0\n",
+        proxy.port
+    );
+    let mut plan = Plan { tables, ..Plan::default() };
+    std::fs::write(folder.path().join("count.toml"), profiles::lane("count", &["opaque"], &[], "", false))?;
+    for lane in LANES {
+        plan = plan.lane(lane, "count.toml", &["scanner"]);
+    }
+    let mut gateway = Gateway::prepare(folder.path(), plan);
+    let (stop, scans) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut threads = Vec::new();
+    for (n, lane) in (0_u64..).zip(LANES) {
+        let mut scanner = ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), a.seed + n)?;
+        let (stop, scans) = (stop.clone(), scans.clone());
+        let pause = Duration::from_micros(1_000_000 * LANES.len() as u64 / a.rate.max(1));
+        threads.push(std::thread::spawn(move || {
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                count += 1;
+                // A gateway that is away does not read: the line is full, and the code is not counted.
+                if scanner.scan(&format!("ID-{n}-{count}")).is_ok() {
+                    scans.fetch_add(1, Ordering::Relaxed);
+                }
+                std::thread::sleep(pause);
+            }
+        }));
+    }
+    gateway.start();
+    let mut world = World { broker, proxy, consumers, gateway };
+    let mut random = Seeded::new(a.seed);
+    let mut faults: BTreeMap<String, u64> = BTreeMap::new();
+    let end = begun + Duration::from_secs(a.seconds);
+    // Each kind comes, then they come as the seed says.
+    let mut first = FAULTS.to_vec();
+    while Instant::now() < end || !first.is_empty() {
+        let fault = match first.pop() {
+            Some(fault) => fault,
+            None => FAULTS[usize::try_from(random.below(FAULTS.len() as u64)).unwrap_or(0)],
+        };
+        *faults.entry(format!("{fault:?}")).or_default() += 1;
+        say(begun, &format!("{fault:?}, {} codes so far", scans.load(Ordering::Relaxed)));
+        let time = world.begin(fault, &mut random)?;
+        tokio::time::sleep(time).await;
+        world.end(fault)?;
+        tokio::time::sleep(Duration::from_millis(random.below(3_000))).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for thread in threads {
+        drop(thread.join());
+    }
+    say(begun, "the faults are over; everything that was stored must arrive");
+    let journal = world.gateway.journal();
+    let settled = central::settle(&database, &journal, Duration::from_secs(150)).await?;
+    let history = central::compare(&database, &journal, "gw-1").await?;
+    let client = database.look().await?;
+    let late: i64 = client.query_one("SELECT count(*) FROM event WHERE late", &[]).await?.get(0);
+    let rss = world.gateway.rss_mb();
+    let mut figures = Map::new();
+    let mut put = |name: &str, value: Value| figures.insert(name.to_owned(), value);
+    put("seed", json!(a.seed));
+    put("seconds", json!(begun.elapsed().as_secs()));
+    put("faults", json!(faults));
+    put("codes", json!(scans.load(Ordering::Relaxed)));
+    put("history", json!(history));
+    put("late", json!(late));
+    put("settled_s", json!(round(settled.as_secs_f64())));
+    put("rss_mb", json!(round(rss)));
+    let mut short = history.faults();
+    if history.central < history.head {
+        short.push(format!("{} of {} events are at the central side", history.central, history.head));
+    }
+    Ok((figures, short))
+}

@@ -1,0 +1,92 @@
+//! A real PostgreSQL in a folder of its own, on a socket of its own.
+
+use crate::figures::Missing;
+use crate::wait;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The folder of the newest server's programs, if one is installed.
+pub fn installed() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let mut found: Vec<PathBuf> = versions.flatten().map(|v| v.path().join("bin")).collect();
+    found.retain(|bin| bin.join("postgres").exists());
+    found.sort();
+    found.pop()
+}
+
+/// A server.
+pub struct Postgres {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+/// The server refuses to run as root: it runs as the user that its package made.
+fn as_postgres(program: &Path) -> Command {
+    if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+impl Postgres {
+    /// Makes a cluster and starts it. Commits are durable, as they are where it ships.
+    pub fn start() -> Result<Self, Missing> {
+        let bin = installed().ok_or_else(|| Missing("postgresql is not installed".into()))?;
+        let folder = tempfile::tempdir()?;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
+        let data = folder.path().join("data");
+        let made = as_postgres(&bin.join("initdb"))
+            .args(["-A", "trust", "-U", "kakou", "-E", "UTF8", "--locale", "C", "-D"])
+            .arg(&data)
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .output()?;
+        if !made.status.success() {
+            return Err(Missing(String::from_utf8_lossy(&made.stderr).into_owned()));
+        }
+        let child = as_postgres(&bin.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .args(["-c", "listen_addresses=", "-k"])
+            .arg(folder.path())
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server = Self { folder, child };
+        let socket = server.folder.path().join(".s.PGSQL.5432");
+        wait::try_until(Duration::from_secs(30), || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(())
+        })
+        .ok_or_else(|| Missing("postgresql did not start".into()))?;
+        Ok(server)
+    }
+
+    /// How `kakou central ingest --database` finds it.
+    pub fn url(&self) -> String {
+        format!("host={} user=kakou dbname=postgres", self.folder.path().display())
+    }
+
+    /// A connection that looks; its driver runs on the current runtime.
+    pub async fn look(&self) -> Result<tokio_postgres::Client, Missing> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // The postmaster ends its children with it, so it must be asked, not killed.
+        let pid = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = pid.lines().next() {
+            drop(Command::new("kill").args(["-INT", pid]).status());
+        }
+        drop(self.child.wait());
+    }
+}
