@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS event (
   body json NOT NULL,                   -- the bytes as the gateway's chain of hashes covers them
   PRIMARY KEY (site, gateway, epoch, stream, stream_seq));
 CREATE INDEX IF NOT EXISTS event_at ON event (at) WHERE stream = 0;
+CREATE INDEX IF NOT EXISTS event_received ON event USING brin (received);
 -- Up to where a stream is complete: what its receipts say.
 CREATE TABLE IF NOT EXISTS stream (
   site text NOT NULL, gateway text NOT NULL, epoch bigint NOT NULL, stream smallint NOT NULL,

@@ -259,6 +259,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 plug: extras.plug.clone().unwrap_or_else(|| watch::channel(true).1),
                 renewed: renewed.clone(),
                 metrics: metrics.clone(),
+                data: data.clone(),
+                engine: inlet.clone(),
+                streams: outlook.streams.clone(),
             };
             tasks.spawn(upstream::down::run(down, outlet.clone()));
         }

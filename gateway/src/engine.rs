@@ -8,6 +8,7 @@
 //! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
 
+mod outside;
 mod records;
 mod upkeep;
 
@@ -21,11 +22,12 @@ use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Delivered;
 use crate::store::{StoreError, photos::Photos};
+use crate::upstream::peers::Used;
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::evidence::GatewayKey;
-use kakou_core::ids::{DeviceId, LaneId};
+use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
 use kakou_core::lane::view;
@@ -70,6 +72,12 @@ pub enum Work {
     Receipted(Class, u64, u64),
     /// The central side has this photograph.
     PhotoReceipted(String),
+    /// Another gateway tells of the use of a pass; the answer comes when it is durable.
+    Peer(GatewayId, Used, oneshot::Sender<u64>),
+    /// The other gateways know of the use of a pass.
+    PeerTold(String),
+    /// Another gateway must be told everything again.
+    PeerHello(oneshot::Sender<u64>),
     /// New keys.
     Trust(Arc<TrustList>),
     /// Store, answer, end.
@@ -359,40 +367,13 @@ impl Engine {
                 pending.arrived = Some(arrived);
                 self.input(Input::Device { device, report }, None, now, pending)
             }
-            Work::Append(events, reply) => {
-                if self.closed.is_some() {
-                    return Ok(());
-                }
-                self.append(&events, now)?;
-                if let Some(reply) = reply {
-                    pending.stored.push((reply, self.journal.head().0));
-                }
-                Ok(())
-            }
-            Work::Acked(class, through) => {
-                let mark = &mut self.marks[usize::from(class.number())];
-                mark.0 = mark.0.max(through);
-                self.marked_at.get_or_insert_with(Instant::now);
-                Ok(())
-            }
-            Work::Receipted(class, epoch, through) => {
-                let head = self.journal.streams()[usize::from(class.number())];
-                if epoch == self.journal.epoch() && through <= head {
-                    let mark = &mut self.marks[usize::from(class.number())];
-                    mark.1 = mark.1.max(through);
-                    self.marked_at.get_or_insert_with(Instant::now);
-                } else {
-                    self.parts.metrics.count("receipt_refused_total");
-                }
-                Ok(())
-            }
-            Work::PhotoReceipted(sha256) => {
-                if self.closed.is_some() {
-                    return Ok(());
-                }
-                self.journal.begin().map_err(Trouble::Sqlite)?;
-                self.journal.photo_receipted(&sha256).map_err(Trouble::Sqlite)
-            }
+            Work::Append(..)
+            | Work::Acked(..)
+            | Work::Receipted(..)
+            | Work::PhotoReceipted(_)
+            | Work::Peer(..)
+            | Work::PeerTold(_)
+            | Work::PeerHello(_) => self.outside(work, now, pending).map_err(Trouble::Sqlite),
             Work::Trust(trust) => {
                 self.core.set_trust(&trust);
                 self.trust = trust;

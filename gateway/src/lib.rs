@@ -3,6 +3,7 @@
 //! [`daemon`] puts the parts together; [`engine`] owns the core and the journal.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod asyncapi;
 pub mod central;
 pub mod cli;
 pub mod clock;

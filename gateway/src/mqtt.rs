@@ -84,6 +84,8 @@ pub enum Heard {
         max_packet: Option<u32>,
         /// Unacknowledged messages that the broker takes.
         receive_max: u16,
+        /// Whether the broker has kept a session: what was sent meanwhile comes now.
+        session: bool,
     },
     /// The broker has answered a subscription; the text says why it refused.
     Subscribed(Result<(), String>),
@@ -404,6 +406,7 @@ fn heard_v5(event: v5::Event) -> Heard {
             Heard::Connected {
                 max_packet: properties.and_then(|p| p.max_packet_size),
                 receive_max: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
+                session: ack.session_present,
             }
         }
         v5::Event::Incoming(v5::Packet::SubAck(ack)) => {
@@ -428,8 +431,8 @@ fn heard_v5(event: v5::Event) -> Heard {
 
 fn heard_v4(event: v4::Event) -> Heard {
     match event {
-        v4::Event::Incoming(v4::Packet::ConnAck(_)) => {
-            Heard::Connected { max_packet: None, receive_max: u16::MAX }
+        v4::Event::Incoming(v4::Packet::ConnAck(ack)) => {
+            Heard::Connected { max_packet: None, receive_max: u16::MAX, session: ack.session_present }
         }
         v4::Event::Incoming(v4::Packet::SubAck(ack)) => {
             let refused = ack.return_codes.contains(&v4::SubscribeReasonCode::Failure);

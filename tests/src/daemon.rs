@@ -64,6 +64,8 @@ pub type Device = (String, String, String);
 /// The configuration of one daemon, in parts.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
+    /// The id of the gateway; `gw-1` if empty.
+    pub id: String,
     /// Lines of `[gateway]` beside site, id and data.
     pub gateway: String,
     /// The whole `[clock]` table; the system clock if empty.
@@ -97,8 +99,9 @@ impl Plan {
 
     fn text(&self, port: u16) -> String {
         let clock = if self.clock.is_empty() { "[clock]\nsource = \"system\"" } else { &self.clock };
+        let id = if self.id.is_empty() { "gw-1" } else { &self.id };
         let mut out = format!(
-            "[gateway]\nsite = \"test\"\nid = \"gw-1\"\ndata = \"data\"\n{}\n\n{clock}\n\n{}\n",
+            "[gateway]\nsite = \"test\"\nid = \"{id}\"\ndata = \"data\"\n{}\n\n{clock}\n\n{}\n",
             self.gateway, self.tables
         );
         if self.http {

@@ -11,6 +11,7 @@ pub mod hcert_case;
 pub mod hcert_make;
 pub mod load;
 pub mod mqtt;
+pub mod nats;
 pub mod passes;
 pub mod postgres;
 pub mod profiles;

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_provisioning::issuer::Issuer;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::fleet::{Central, access_list};
-use kakou_tests::wait;
+use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -55,10 +56,10 @@ fn site() -> Option<Site> {
     );
     let place = folder.path().join("gw-1");
     std::fs::create_dir_all(&place).unwrap();
-    let profile = kakou_tests::profiles::lane("gate", &["opaque"], &["status"], "", true);
+    let profile = profiles::lane("gate", &["opaque"], &["status"], "", true);
     std::fs::write(place.join("gate.toml"), profile).unwrap();
-    let steps = kakou_tests::profiles::PHOTO_STEP;
-    let profile = kakou_tests::profiles::lane("photo", &["opaque"], &["status"], steps, false);
+    let steps = profiles::PHOTO_STEP;
+    let profile = profiles::lane("photo", &["opaque"], &["status"], steps, false);
     std::fs::write(place.join("photo.toml"), profile).unwrap();
     let mut plan = Plan { tables: central.upstream("test.gw-1"), http: true, ..Plan::default() };
     plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
@@ -133,7 +134,7 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     assert_eq!(s.scan("ID-1")["codes"][0], "X_STALE");
     std::fs::write(
         s.central.folder.join("status.json"),
-        json!({ "ID-1": kakou_tests::passes::healthy(), "ID-2": {} }).to_string(),
+        json!({ "ID-1": passes::healthy(), "ID-2": {} }).to_string(),
     )
     .unwrap();
     s.central.run(
@@ -155,7 +156,7 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     s.central.run("fleet", &["push", "feeds"]);
     s.gateway.await_events("list", 1);
     assert_eq!(s.scan("ID-1")["outcome"], "ADMIT");
-    let residents = json!({ "ID-2": kakou_tests::passes::healthy() });
+    let residents = json!({ "ID-2": passes::healthy() });
     std::fs::write(s.central.folder.join("status.json"), residents.to_string()).unwrap();
     let made = s.central.run(
         "feed",
@@ -166,7 +167,7 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     s.gateway.await_events("list", 2);
     assert_eq!(s.scan("ID-1")["codes"][0], "C_UNKNOWN");
     // One entry by a code at the scanner.
-    let facts = kakou_tests::passes::healthy().to_string();
+    let facts = passes::healthy().to_string();
     let code = s
         .central
         .run("feed", &["entry", "--key", "ops.pk8", "--name", "status", "--id", "ID-3", "--facts", &facts]);
@@ -285,6 +286,79 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     assert!(to(&s, &["diagnostics"]).status.success(), "{}", s.gateway.log());
     let wrong = to(&s, &["certificate", "--from", "ca.pem"]);
     assert!(!wrong.status.success(), "a certificate of another key is refused");
+}
+
+/// A gate of a site that takes single-use passes.
+fn gate(folder: &Path, central: &Central, name: &str, issuer: &Issuer) -> (Gateway, ScannerSim) {
+    let place = folder.join(name);
+    std::fs::create_dir_all(&place).unwrap();
+    let profile = profiles::lane("trucks", &["vehicle-pass"], &[], "", false);
+    std::fs::write(place.join("trucks.toml"), profile).unwrap();
+    let tables = central.upstream(&format!("test.{name}"));
+    let mut plan = Plan { tables, id: name.to_owned(), ..Plan::default() };
+    plan.gateway = format!("fleet_keys = \"{}\"", folder.join("fleet.json").display());
+    let gateway = Gateway::prepare(&place, plan.lane("lane-1", "trucks.toml", &["scanner"]));
+    passes::trust(&gateway.lists(), vec![passes::entry(issuer)]);
+    let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
+    (gateway, scanner)
+}
+
+#[test]
+fn the_gateways_of_a_site_share_the_uses_of_passes_and_find_conflicts() {
+    if skip_without("mosquitto", installed().is_some()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
+    broker.start();
+    let central = Central::new(folder.path(), broker.port);
+    let usages = ["--usage", "trust-update", "--usage", "operate"];
+    central.run("fleet", &[&["key", "--out", "ops.pk8", "--keys", "fleet.json"][..], &usages].concat());
+    let issuer = passes::issuer();
+    let pass = || {
+        let facts = json!({ "plate": "辽P12345", "category": "emergency-supplies", "from": "211400", "to": "210100",
+            "uses": 1, "crew": 2 });
+        passes::pass(&issuer, "vehicle-pass", facts)
+    };
+    let (mut one, mut at_one) = gate(folder.path(), &central, "gw-1", &issuer);
+    let (mut two, mut at_two) = gate(folder.path(), &central, "gw-2", &issuer);
+    for gateway in [&one, &two] {
+        // Keys come signed in a fleet that has keys.
+        let list = gateway.lists();
+        let (from, out) = (list.join("trust.json").display().to_string(), list.display().to_string());
+        central.run("feed", &["make", "--key", "ops.pk8", "--name", "trust", "--from", &from, "--out", &out]);
+        std::fs::remove_file(list.join("trust.json")).unwrap();
+    }
+    one.start();
+    two.start();
+    let verdict = |gateway: &Gateway, scanner: &mut ScannerSim, pass: &str, count: usize| {
+        scanner.scan(pass).unwrap();
+        gateway.await_events("transaction", count).last().unwrap()["data"].clone()
+    };
+    let first = pass();
+    assert_eq!(verdict(&one, &mut at_one, &first, 1)["outcome"], "ADMIT");
+    let known = |gateway: &Gateway| -> i64 {
+        let sql = "SELECT count(*) FROM redemption WHERE gateway IS NOT NULL";
+        gateway.journal().query_row(sql, [], |r| r.get(0)).unwrap()
+    };
+    let heard = wait::try_until(Duration::from_secs(20), || (known(&two) == 1).then_some(()));
+    let kept: String = one
+        .journal()
+        .query_row("SELECT coalesce(group_concat(pass_id || ' ' || told || ' ' || coalesce(gateway, '-')), '') FROM redemption", [], |r| r.get(0))
+        .unwrap();
+    assert!(heard.is_some(), "the other gate hears nothing of {kept}:\n{}\n{}", one.log(), two.log());
+    assert_eq!(verdict(&two, &mut at_two, &first, 1)["codes"][0], "D_USED");
+    // The broker is away: each gate goes on alone, and both admit.
+    broker.kill();
+    let second = pass();
+    assert_eq!(verdict(&one, &mut at_one, &second, 2)["outcome"], "ADMIT");
+    assert_eq!(verdict(&two, &mut at_two, &second, 2)["outcome"], "ADMIT");
+    broker.start();
+    for gateway in [&one, &two] {
+        let conflict = &gateway.await_events("peer_conflict", 1)[0]["data"];
+        assert_eq!(conflict["first"], "gw-1");
+        assert_eq!(conflict["uses"].as_array().unwrap().len(), 2);
+    }
 }
 
 #[test]

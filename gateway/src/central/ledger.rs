@@ -2,7 +2,7 @@
 //!
 //! For a file, the demo and tests. A fleet uses [`super::postgres`].
 
-use super::{Arrived, Complete, From, Store, Taken, Word};
+use super::{About, Arrived, Complete, From, Store, Taken, Word};
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -128,6 +128,9 @@ impl<S: Sink> Store for Ledger<S> {
             }
         }
         Ok(Taken { complete: self.complete(touched), gaps: self.gaps(), ..Taken::default() })
+    }
+    async fn about(&mut self, _: &From, _: About) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! together. A message is acknowledged when what it brought is durable.
 
 use super::photos::Desk;
-use super::{Arrived, Complete, From, Store, Taken, Word, read};
+use super::{About, Arrived, Complete, From, Store, Taken, Word, read};
 use crate::config::Upstream;
 use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
 use crate::upstream::Receipt;
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 const RECEIPT_EVERY: Duration = Duration::from_millis(50);
 /// Messages that are stored together at most.
 const TOGETHER: usize = 256;
+/// The same of backlogs, whose messages are full: a small transaction holds up nobody.
+const TOGETHER_LATE: usize = 8;
 /// Messages that may wait for the store: what the broker may send unacknowledged.
 const WAITING: usize = 1_000;
 /// Requests that the client may hold.
@@ -75,6 +77,7 @@ pub struct Tally {
 enum Kind {
     Events { late: bool },
     State,
+    Health,
     Photo { sha256: String, part: String },
 }
 
@@ -84,11 +87,16 @@ fn kind(rest: &str) -> Option<Kind> {
         ("evt", Some(_), None) => Some(Kind::Events { late: false }),
         ("late", Some(_), None) => Some(Kind::Events { late: true }),
         ("state", None, None) => Some(Kind::State),
+        ("health", None, None) => Some(Kind::Health),
         ("photo", Some(sha256), Some(part)) => {
             Some(Kind::Photo { sha256: sha256.to_owned(), part: part.to_owned() })
         }
         _ => None,
     }
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8_lossy(&message.payload).into_owned()
 }
 
 impl Listen {
@@ -98,7 +106,7 @@ impl Listen {
         let mut filters = Vec::new();
         if self.part != Part::Late {
             // Each consumer hears who comes; a share would tell one alone.
-            filters.extend([of(&share, "evt/+"), of("", "state")]);
+            filters.extend([of(&share, "evt/+"), of("", "state"), of(&share, "health")]);
         }
         if self.part != Part::Live {
             filters.push(of(&share, "late/+"));
@@ -134,7 +142,8 @@ pub async fn run<S: Store>(
         };
         let (inbox, messages) = mpsc::channel(WAITING);
         let end = CancellationToken::new();
-        let keeper = Keeper { client: client.clone(), due: BTreeMap::new(), tally: &tally };
+        let together = if listen.part == Part::Late { TOGETHER_LATE } else { TOGETHER };
+        let keeper = Keeper { client: client.clone(), due: BTreeMap::new(), tally: &tally, together };
         let filters = listen.filters(photos.is_some());
         let speaking = speak(client, events, filters, inbox, &tally, &cancel, end.clone());
         let storing = keeper.run(messages, &mut store, photos.as_mut(), end);
@@ -202,6 +211,7 @@ struct Keeper<'a> {
     client: Client,
     due: BTreeMap<(From, u64, Class), u64>,
     tally: &'a watch::Sender<Tally>,
+    together: usize,
 }
 
 impl Keeper<'_> {
@@ -217,7 +227,7 @@ impl Keeper<'_> {
         let mut batch = Vec::new();
         loop {
             tokio::select! {
-                count = messages.recv_many(&mut batch, TOGETHER) => {
+                count = messages.recv_many(&mut batch, self.together) => {
                     if count == 0 {
                         self.receipts();
                         return Ok(());
@@ -257,9 +267,16 @@ impl Keeper<'_> {
                     Ok(word) => {
                         let taken = store.word(&from, &word).await?;
                         self.count(taken);
+                        store.about(&from, About::State(text(message))).await?;
                     }
                     Err(e) => self.refuse(topic, e),
                 },
+                Kind::Health => {
+                    match serde_json::from_slice::<&serde_json::value::RawValue>(&message.payload) {
+                        Ok(health) => store.about(&from, About::Health(health.get().to_owned())).await?,
+                        Err(e) => self.refuse(topic, e),
+                    }
+                }
                 Kind::Photo { sha256, part } => {
                     let Some(desk) = photos.as_deref_mut() else { continue };
                     let answer = desk.take(&from, &sha256, &part, &message.payload).await;

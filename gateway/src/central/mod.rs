@@ -149,7 +149,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
 }
 
 /// What a gateway says of itself when it comes and when it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Word {
     /// Whether it is there.
     pub online: bool,
@@ -159,6 +159,15 @@ pub struct Word {
     /// Up to where each stream is gone from it: purged or shed. Nothing of it will come any more.
     #[serde(default)]
     pub floor: BTreeMap<Class, u64>,
+}
+
+/// The last words of a gateway about itself, as it sent them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Its state, JSON.
+    State(String),
+    /// Its health, JSON.
+    Health(String),
 }
 
 /// A stream is complete up to here.
@@ -193,6 +202,8 @@ pub trait Store: Send + 'static {
     fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Taken>> + Send;
     /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
     fn word(&mut self, from: &From, word: &Word) -> impl Future<Output = io::Result<Taken>> + Send;
+    /// Keeps the last words of a gateway about itself, for whoever looks at the fleet.
+    fn about(&mut self, from: &From, about: About) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 #[cfg(test)]

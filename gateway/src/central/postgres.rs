@@ -3,7 +3,7 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
-use super::{Arrived, Complete, From, Store, Taken, Word};
+use super::{About, Arrived, Complete, From, Store, Taken, Word};
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -270,6 +270,36 @@ impl Store for Database {
             }
         }
         self.try_take(&events).await.map_err(|(Trouble::Again(e) | Trouble::Final(e))| e)
+    }
+
+    async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
+        let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
+        let client = self.client().await?;
+        let done = match about {
+            About::State(json) => {
+                let sql = "INSERT INTO gateway (site, gateway, online, since, seen, state)
+                    VALUES ($1, $2, coalesce(($3::text::jsonb->>'online')::boolean, false), now(), now(), $3::text::jsonb)
+                    ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), online = excluded.online,
+                      since = CASE WHEN gateway.online = excluded.online THEN gateway.since ELSE now() END,
+                      state = coalesce(gateway.state, '{}') || excluded.state";
+                client.execute(sql, &[&site, &gateway, &json]).await
+            }
+            About::Health(json) => {
+                let sql = "INSERT INTO gateway (site, gateway, online, since, seen, health)
+                    VALUES ($1, $2, true, now(), now(), $3::text::jsonb)
+                    ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health";
+                client.execute(sql, &[&site, &gateway, &json]).await
+            }
+        };
+        // A word that the database cannot keep (a character that JSON allows and jsonb does not) is lost
+        // without harm: the next one comes in a minute.
+        match done {
+            Err(e) if e.code().is_some_and(|c| c.code().starts_with("22")) => {
+                log::warn!("{site}/{gateway}: its words about itself cannot be kept: {e}");
+                Ok(())
+            }
+            done => done.map(drop).map_err(other),
+        }
     }
 
     async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {

@@ -74,6 +74,8 @@ enum Command {
     Officer(Officer),
     /// Prints the OpenAPI document of the gateway's API.
     Openapi,
+    /// Prints the AsyncAPI document of what a gateway says and hears over MQTT.
+    Asyncapi,
 }
 
 #[derive(Subcommand)]
@@ -113,6 +115,10 @@ pub fn main() -> ExitCode {
         Command::Feed(c) => feed::run(c),
         Command::Journal(c) => journal::run(&c),
         Command::Officer(Officer::Pin) => pin(),
+        Command::Asyncapi => {
+            print!("{}", crate::asyncapi::document());
+            ExitCode::SUCCESS
+        }
         Command::Openapi => {
             println!("{}", http::openapi());
             ExitCode::SUCCESS

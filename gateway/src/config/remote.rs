@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// How long a trial may take to show that it works.
 pub const TRIAL: Duration = Duration::from_secs(120);
@@ -26,7 +27,7 @@ pub enum Edition {
 }
 
 /// What is told upstream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The edition in use; 0 is the local file.
     pub version: u64,
@@ -37,7 +38,7 @@ pub struct Report {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
     /// The line, from 1; none if it is not about one.
     pub line: Option<usize>,

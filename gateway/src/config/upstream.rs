@@ -24,6 +24,9 @@ pub(super) struct UpstreamFile {
     version: MqttVersion,
     /// Kilobits a second that photographs may take; without it, what is left.
     photo_kbit: Option<u32>,
+    /// Whether Home Assistant is told what there is.
+    #[serde(default)]
+    home_assistant: bool,
 }
 
 /// The version of the protocol.
@@ -75,6 +78,8 @@ pub struct Upstream {
     pub version: MqttVersion,
     /// Bytes a second that photographs may take.
     pub photo_rate: Option<u64>,
+    /// Whether Home Assistant is told what there is.
+    pub home_assistant: bool,
 }
 
 impl UpstreamFile {
@@ -127,6 +132,7 @@ pub(super) fn read_upstream(
         receipts: u.purge == "receipt",
         version: u.version,
         photo_rate: u.photo_kbit.map(|kbit| u64::from(kbit) * 125),
+        home_assistant: u.home_assistant,
     })
 }
 
@@ -163,6 +169,7 @@ impl Upstream {
             receipts: false,
             version,
             photo_rate: None,
+            home_assistant: false,
         })
     }
 }

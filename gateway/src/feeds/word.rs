@@ -5,6 +5,7 @@ use kakou_core::pass::trust::Usage;
 use kakou_core::records::LISTS;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// The type of a signed head.
 pub const HEAD: &str = "kakou-feed";
@@ -20,7 +21,7 @@ pub const GROUP: u32 = 16;
 pub const MAX_BODY: u64 = 2 << 30;
 
 /// The newest edition of a feed, and the ways to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Which feed: a list's name.
@@ -37,7 +38,7 @@ pub struct Head {
 }
 
 /// One body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The edition that it changes; none for a snapshot.
@@ -50,7 +51,7 @@ pub struct Part {
 }
 
 /// One entry of a list, by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Which feed.
@@ -61,6 +62,7 @@ pub struct Entry {
     pub id: String,
     /// The facts; none takes the entry away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub facts: Option<Map<String, Value>>,
 }
 

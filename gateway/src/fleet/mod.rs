@@ -113,8 +113,8 @@ impl Fleet {
                         "codes": data["codes"], "late": late }));
                     known.verdicts.truncate(VERDICTS);
                 }
-                Some("kakou.evidence.v1") => {
-                    let photos = data["record"]["photos"].as_array().or_else(|| data["photos"].as_array());
+                Some("kakou.seal_applied.v1") => {
+                    let photos = data["photos"].as_array();
                     let closeup =
                         photos.and_then(|p| p.iter().find(|p| p["role"] == "closeup").or(p.first()));
                     if let Some(photo) = closeup {

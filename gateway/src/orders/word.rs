@@ -3,6 +3,7 @@
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::Usage;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The type of a signed command.
 pub const COMMAND: &str = "kakou-command";
@@ -12,14 +13,16 @@ pub const CONFIGURATION: &str = "kakou-config";
 pub const TRACE: &str = "kakou-trace";
 
 /// A command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// Its id: the last part of its topic.
     pub id: String,
     /// The site that it is for.
+    #[schema(value_type = String)]
     pub site: SiteId,
     /// The gateway that it is for.
+    #[schema(value_type = String)]
     pub gateway: GatewayId,
     /// What it asks for.
     pub what: What,
@@ -34,17 +37,19 @@ pub struct Command {
 }
 
 /// What a command asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
     /// Opens the barrier of a lane once.
     Open {
         /// Which lane.
+        #[schema(value_type = String)]
         lane: LaneId,
     },
     /// Shows a message on the screens of a lane.
     Message {
         /// Which lane.
+        #[schema(value_type = String)]
         lane: LaneId,
         /// The words; none takes the message away.
         text: String,
@@ -54,6 +59,7 @@ pub enum What {
     /// Takes a picture of what a lane's camera sees, and sends it as a photograph.
     Snapshot {
         /// Which lane.
+        #[schema(value_type = String)]
         lane: LaneId,
     },
     /// Collects status and counters.
@@ -99,12 +105,14 @@ impl What {
 }
 
 /// A configuration for one gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// The site that it is for.
+    #[schema(value_type = String)]
     pub site: SiteId,
     /// The gateway that it is for.
+    #[schema(value_type = String)]
     pub gateway: GatewayId,
     /// The edition; it only grows.
     pub version: u64,
@@ -113,12 +121,13 @@ pub struct Configuration {
 }
 
 /// A question to the gateways of a site: who was where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// Its id: the last part of the topic of the answers.
     pub id: String,
     /// The site that is asked.
+    #[schema(value_type = String)]
     pub site: SiteId,
     /// Who asks.
     pub by: String,
@@ -129,6 +138,7 @@ pub struct Question {
     pub subject: Option<String>,
     /// The visits of this lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub lane: Option<LaneId>,
     /// From when, UTC milliseconds.
     pub from_ms: i64,

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use utoipa::ToSchema;
 
 /// Lines in one bite.
 const BITE: u64 = 2_000;
@@ -34,13 +35,14 @@ CREATE TABLE supplement (id TEXT PRIMARY KEY, issued_ms INTEGER NOT NULL, facts 
 const NAMES: &str = "CREATE INDEX entry_name ON entry (json_extract(CAST(facts AS TEXT), '$.name'))";
 
 /// A look-up that must come out so before an edition counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
     /// The id.
     pub id: String,
     /// Facts that the entry must have; without them, there must be no entry.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     pub facts: Option<Map<String, Value>>,
 }
 

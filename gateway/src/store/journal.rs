@@ -6,9 +6,10 @@
 
 use super::photos::Photos;
 use super::{StoreError, at, io_at};
+use crate::upstream::peers::{self, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Checkpoint, Hash};
-use kakou_core::ids::{LaneId, VisitId};
+use kakou_core::ids::{GatewayId, LaneId, VisitId};
 use kakou_core::lane::visit::Visit;
 use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
@@ -38,12 +39,16 @@ CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INT
 CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
-/// What format 2 adds: photographs on their way, and who was where.
+/// What format 2 adds: photographs on their way, who was where, and what other gateways have told.
 const SCHEMA_2: &str = "
 CREATE TABLE photo (sha256 TEXT PRIMARY KEY, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL,
   state INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX photo_state ON photo (state, seq);
 CREATE TABLE subject (key TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, at_ms, seq)) WITHOUT ROWID;
+ALTER TABLE redemption ADD COLUMN gateway TEXT;
+ALTER TABLE redemption ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX redemption_untold ON redemption (told) WHERE told = 0;
+CREATE TABLE conflict (pass_id TEXT NOT NULL, gateway TEXT NOT NULL, PRIMARY KEY (pass_id, gateway)) WITHOUT ROWID;
 CREATE TABLE place (lane TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (lane, at_ms, seq)) WITHOUT ROWID;
 ";
 
@@ -530,6 +535,22 @@ impl Journal {
             number(receipted)
         ])?;
         Ok(())
+    }
+
+    /// Takes what another gateway tells; a conflict goes on record.
+    pub fn peer(&mut self, from: &GatewayId, used: &Used, now: &Now) -> rusqlite::Result<bool> {
+        let conflict = peers::take(&self.connection, &self.author.gateway, from, used)?;
+        let Some(data) = conflict else { return Ok(false) };
+        let event = NewEvent {
+            kind: "peer_conflict".into(),
+            class: Class::Verdict,
+            lane: None,
+            visit: None,
+            audience: vec!["ops".into(), "transport".into()],
+            data,
+        };
+        self.append(&event, now)?;
+        Ok(true)
     }
 
     /// A photograph is durable at the central side.

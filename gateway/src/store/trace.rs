@@ -3,12 +3,13 @@
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Rows of an answer at most.
 pub const MOST: usize = 500;
 
 /// One verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Row {
     /// Its event.
     pub seq: i64,

@@ -4,18 +4,23 @@
 //! whatever was said while the gateway was away comes with the next connection.
 
 use super::backoff::Backoff;
+use super::peers::{self, Used};
 use super::{plugged, topic, unplugged};
 use crate::config::Upstream;
+use crate::engine::{Inlet, Work};
 use crate::feeds::word::head_topic;
 use crate::feeds::{News, Wish};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
 use crate::orders::{Answer, Order};
+use crate::store::journal;
 use kakou_core::ids::{GatewayId, SiteId};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Requests that the client may hold.
@@ -43,6 +48,12 @@ pub struct Down {
     pub renewed: watch::Receiver<u64>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The data folder, to read what the other gateways are to be told.
+    pub data: PathBuf,
+    /// Where what they tell goes.
+    pub engine: Inlet,
+    /// Changes whenever something was stored.
+    pub streams: watch::Receiver<[u64; 4]>,
 }
 
 /// Why a connection ended.
@@ -76,6 +87,30 @@ pub async fn run(mut down: Down, cancel: CancellationToken) {
     }
 }
 
+/// What the other gateways were told and have not acknowledged.
+#[derive(Default)]
+struct Told {
+    /// Handed to the client: a pass, or something else.
+    queue: VecDeque<Option<String>>,
+    under_way: HashMap<u16, Option<String>>,
+    /// Whether there may be something to tell.
+    look: bool,
+}
+
+impl Told {
+    fn departed(&mut self, pkid: u16) {
+        if let Some(pass) = self.queue.pop_front() {
+            self.under_way.insert(pkid, pass);
+        }
+    }
+    fn acked(&mut self, pkid: u16) -> Option<String> {
+        self.under_way.remove(&pkid)?
+    }
+    fn under_way(&self, pass: &str) -> bool {
+        self.queue.iter().chain(self.under_way.values()).any(|p| p.as_deref() == Some(pass))
+    }
+}
+
 impl Down {
     async fn connection(&mut self, cancel: &CancellationToken) -> Result<(), Lost> {
         let (client, mut events) = mqtt::open(mqtt::Options {
@@ -88,28 +123,50 @@ impl Down {
             manual_acks: true,
         })?;
         let mut answering = false;
+        let mut told = Told { look: true, ..Told::default() };
         self.renewed.mark_unchanged();
         loop {
+            if answering && std::mem::take(&mut told.look) {
+                self.tell_peers(&client, &mut told).await?;
+            }
             tokio::select! {
                 () = cancel.cancelled() => {
                     client.farewell(&mut events).await;
                     return Ok(());
                 }
                 heard = events.poll() => match heard? {
-                    Heard::Connected { .. } => {
+                    Heard::Connected { session, .. } => {
                         self.subscribe(&client)?;
+                        if !session {
+                            let hello = peers::topic(&self.site, self.gateway.as_str(), "hello");
+                            client.publish(&hello, b"{}".to_vec(), Mark::default())?;
+                            told.queue.push_back(None);
+                        }
                         answering = true;
                         self.order(Order::Connected);
                         self.tell(News::Connected);
                     }
                     Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("a subscription", why))?,
                     Heard::Message(message) => {
-                        self.message(&message);
-                        client.ack(&message)?;
+                        // What a gateway of the site tells is acknowledged when it is durable here.
+                        if self.message(&message).await {
+                            client.ack(&message)?;
+                        }
+                        told.look |= message.topic.ends_with("/hello");
                     }
-                    Heard::Acked(_, answer) => answer.map_err(|why| Lost::Refused("an answer", why))?,
-                    Heard::Departed(_) | Heard::Other => {}
+                    Heard::Departed(pkid) => told.departed(pkid),
+                    Heard::Acked(pkid, answer) => {
+                        answer.map_err(|why| Lost::Refused("an answer", why))?;
+                        if let Some(pass) = told.acked(pkid) {
+                            drop(self.engine.send(Work::PeerTold(pass)).await);
+                        }
+                    }
+                    Heard::Other => {}
                 },
+                changed = self.streams.changed(), if answering => {
+                    if changed.is_err() { return Ok(()); }
+                    told.look = true;
+                }
                 wish = self.wishes.recv() => match wish {
                     Some(Wish::Subscribe(filter)) => client.subscribe(&filter)?,
                     Some(Wish::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
@@ -119,6 +176,7 @@ impl Down {
                     Some(answer) => {
                         let mark = Mark { retain: answer.retain, ..Mark::default() };
                         client.publish(&answer.topic, answer.body, mark)?;
+                        told.queue.push_back(None);
                     }
                     None => return Ok(()),
                 },
@@ -140,10 +198,45 @@ impl Down {
         client.subscribe(&own("cfg/desired"))?;
         client.subscribe(&format!("kakou/v1/{}/trace/req", self.site))?;
         client.subscribe(&head_topic("+"))?;
+        client.subscribe(&peers::topic(&self.site, "+", "+"))?;
         Ok(())
     }
 
-    fn message(&self, message: &Message) {
+    /// Tells the other gateways of the site which passes were used here.
+    async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
+        let data = self.data.clone();
+        let look = move || peers::untold(&journal::reader(&data).ok()?).ok();
+        let uses = tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default();
+        for used in uses {
+            if told.under_way(&used.pass) {
+                continue;
+            }
+            let body = serde_json::to_vec(&used).expect("a use is strings and numbers");
+            client.publish(
+                &peers::topic(&self.site, self.gateway.as_str(), "redemption"),
+                body,
+                Mark::default(),
+            )?;
+            told.queue.push_back(Some(used.pass));
+        }
+        Ok(())
+    }
+
+    /// Another gateway of the site tells of a use; true when it is durable here, or no use at all.
+    async fn peer(&self, from: &str, body: &[u8]) -> bool {
+        let (Ok(from), Ok(used)) = (GatewayId::new(from), serde_json::from_slice::<Used>(body)) else {
+            self.metrics.count("peer_unreadable_total");
+            return true;
+        };
+        if from == self.gateway {
+            return true;
+        }
+        let (tx, stored) = oneshot::channel();
+        self.engine.send(Work::Peer(from, used, tx)).await.is_ok() && stored.await.is_ok()
+    }
+
+    /// Hands a message on; false if the broker is to keep it.
+    async fn message(&self, message: &Message) -> bool {
         let body = message.payload.to_vec();
         let rest = message.topic.strip_prefix("kakou/v1/").unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').collect();
@@ -157,8 +250,14 @@ impl Down {
             [_, _, "cmd", id] => self.order(Order::Command((*id).to_owned(), body)),
             [_, _, "cfg", "desired"] => self.order(Order::Desired(body)),
             [_, "trace", "req"] => self.order(Order::Question(body)),
+            [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
+            [_, "peer", from, "hello"] if *from != self.gateway.as_str() => {
+                let (tx, stored) = oneshot::channel();
+                return self.engine.send(Work::PeerHello(tx)).await.is_ok() && stored.await.is_ok();
+            }
             _ => {}
         }
+        true
     }
 
     fn order(&self, order: Order) {

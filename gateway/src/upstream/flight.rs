@@ -21,8 +21,8 @@ const WEIGHTS: [usize; 4] = [8, 4, 2, 1];
 /// So many live batches for one of the backlog.
 const LIVE_TURNS: usize = 4;
 /// Late events that may be beyond the last receipt: a broker keeps few for a slow consumer, and
-/// drops what is more.
-const LATE_AHEAD: u64 = 4_096;
+/// drops what is more; and what a consumer has to do at once is what others wait for.
+const LATE_AHEAD: u64 = 2_000;
 /// Rows read from the journal at once.
 const READ_ROWS: usize = 512;
 /// Bytes read from the journal at once.

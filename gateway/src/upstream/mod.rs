@@ -8,7 +8,9 @@
 pub mod backoff;
 pub mod down;
 mod flight;
+mod home_assistant;
 mod pace;
+pub mod peers;
 pub mod photos;
 mod session;
 pub mod tls;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// In flight and no acknowledgement for this long: the peer has stopped reading.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
@@ -108,10 +111,11 @@ impl Default for LinkState {
 }
 
 /// A receipt of the central side: everything of a stream up to `through_seq` is durable there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// The stream.
+    #[schema(value_type = String)]
     pub stream: Class,
     /// The journal's epoch.
     pub epoch: u64,
@@ -120,7 +124,7 @@ pub struct Receipt {
 }
 
 /// A receipt for a photograph: so many chunks of it are durable at the central side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhotoReceipt {
     /// Which.

@@ -1,6 +1,7 @@
 //! One connection of the link: events out, receipts in, birth and health beside them.
 
 use super::flight::{Batch, Flight};
+use super::home_assistant;
 use super::{
     Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, RECEIPT_PATIENCE, Receipt, send, topic, unplugged,
 };
@@ -136,7 +137,7 @@ impl Session {
 
     fn on(&mut self, heard: Heard, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {
         match heard {
-            Heard::Connected { max_packet, receive_max } => {
+            Heard::Connected { max_packet, receive_max, .. } => {
                 self.connected(max_packet, receive_max, link, flight)
             }
             Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("the receipts", why)),
@@ -226,6 +227,11 @@ impl Session {
         let mark = Mark { retain: true, ..Mark::default() };
         self.client.publish(&state, body.to_string().into_bytes(), mark).map_err(|_| Lost::Client)?;
         flight.other();
+        if link.settings.home_assistant {
+            let (name, body) = (home_assistant::discovery_topic(link), home_assistant::discovery(link));
+            self.client.publish(&name, body.to_string().into_bytes(), mark).map_err(|_| Lost::Client)?;
+            flight.other();
+        }
         Ok(())
     }
 

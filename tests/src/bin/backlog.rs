@@ -124,7 +124,7 @@ async fn phase(folder: &Path, backlog: Option<&Arguments>, begun: Instant) -> Re
     consumer.start()?;
     let tables = format!("[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\n", broker.port);
     let mut plan = Plan { tables, http: true, ..Plan::default() };
-    std::fs::write(folder.join("fast.toml"), profiles::lane("fast", &["kp1"], &[], "", true))?;
+    std::fs::write(folder.join("fast.toml"), profiles::lane("fast", &["resident-card"], &[], "", true))?;
     for lane in LANES {
         plan = plan.lane(lane, "fast.toml", &["scanner", "barrier"]);
     }

@@ -11,7 +11,7 @@ use kakou_tests::profiles;
 use serde_json::{Map, Value, json};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -75,17 +75,43 @@ fn revocations(path: &Path, entries: u64) -> Result<(), Missing> {
     Ok(())
 }
 
+/// Brings a feed as a stick does: the bodies first, the head last.
+fn copy_feed(from: &Path, to: &Path, name: &str) -> Result<(), Missing> {
+    std::fs::create_dir_all(to.join("parts"))?;
+    for part in std::fs::read_dir(from.join("parts"))? {
+        let part = part?;
+        let place = to.join("parts").join(part.file_name());
+        if !place.exists() {
+            std::fs::hard_link(part.path(), place)?;
+        }
+    }
+    let head = format!("{name}.feed");
+    std::fs::copy(from.join(&head), to.join(&head))?;
+    Ok(())
+}
+
 fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let folder = tempfile::tempdir()?;
     let f = folder.path();
     kakou(f, &["fleet", "key", "--out", "feed.pk8", "--keys", "fleet.json", "--usage", "feed"])?;
-    residents(&f.join("status.jsonl"), a.entries, 0)?;
+    // All editions are made before anything is measured, and are on the disk.
     revocations(&f.join("revocation.jsonl"), a.entries)?;
-    for name in ["status", "revocation"] {
-        let from = format!("{name}.jsonl");
-        kakou(f, &["feed", "make", "--key", "feed.pk8", "--name", name, "--from", &from, "--out", "made"])?;
+    for (version, changed) in [("1", 0), ("2", a.changed), ("3", a.changed / 2)] {
+        let from = format!("status-{version}.jsonl");
+        residents(&f.join(&from), a.entries, changed)?;
+        let out = format!("made-{version}");
+        if version == "3" {
+            // Only beside the edition before is a change made.
+            copy_feed(&f.join("made-2"), &f.join("made-3"), "status")?;
+        }
+        let make = ["feed", "make", "--key", "feed.pk8", "--out", &out];
+        kakou(f, &[&make[..], &["--name", "status", "--from", &from, "--version", version]].concat())?;
+        if version == "1" {
+            kakou(f, &[&make[..], &["--name", "revocation", "--from", "revocation.jsonl"]].concat())?;
+        }
     }
+    Command::new("sync").status()?;
     say(begun, "the feeds are signed");
 
     let profile = profiles::lane("gate", &["opaque"], &["status"], "", true);
@@ -112,15 +138,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         let all = status["lists"].as_array().cloned().unwrap_or_default();
         all.iter().find(|l| l["name"] == name).and_then(|l| l["version"].as_u64()).unwrap_or(0)
     };
-    // A small first edition, so that the lanes have verdicts before the large one.
     let lists = gateway.lists();
-    std::fs::create_dir_all(lists.join("parts"))?;
-    std::fs::write(f.join("few.json"), json!({ "R1": { "name": "a" } }).to_string())?;
-    kakou(
-        f,
-        &["feed", "make", "--key", "feed.pk8", "--name", "pass", "--from", "few.json", "--out", "made"],
-    )?;
-
     let (flag, entries) = (stop.clone(), a.entries);
     let load = std::thread::spawn(move || {
         let mut n = 0_u64;
@@ -132,18 +150,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             std::thread::sleep(Duration::from_millis(40));
         }
     });
-    let copy = |name: &str| -> Result<(), Missing> {
-        // The bodies first, the head last: as a stick or `kakou fleet push` brings them.
-        for part in std::fs::read_dir(f.join("made/parts"))? {
-            let part = part?;
-            let to = lists.join("parts").join(part.file_name());
-            if !to.exists() {
-                std::fs::hard_link(part.path(), to)?;
-            }
-        }
-        std::fs::copy(f.join(format!("made/{name}.feed")), lists.join(format!("{name}.feed")))?;
-        Ok(())
-    };
+    let copy = |version: u64, name: &str| copy_feed(&f.join(format!("made-{version}")), &lists, name);
     let wait = |name: &str, version: u64| -> Result<Duration, Missing> {
         let from = Instant::now();
         while list(name) < version {
@@ -163,7 +170,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let mut rss_most = gateway.rss_mb();
     figures.insert("rss_mb_before".into(), json!(round(rss_most)));
     // Verdicts need a list to look into: the first edition is applied before the calm.
-    copy("status")?;
+    copy(1, "status")?;
     let first = wait("status", 1)?;
     figures.insert("first_apply_s".into(), json!(round(first.as_secs_f64())));
     say(begun, &format!("the first {} residents are in use after {:.1} s", a.entries, first.as_secs_f64()));
@@ -173,44 +180,11 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let baseline = pulse_quantile_between(&before, &calm, 0.99)?;
     say(begun, &format!("calm: p99 {:.0} us", baseline * 1e6));
 
-    residents(&f.join("status.jsonl"), a.entries, a.changed)?;
-    let remake = |name: &str, version: &str, fresh: bool| -> Result<String, Missing> {
-        if fresh {
-            // Without the edition before, only a snapshot leads to the new one.
-            std::fs::remove_file(f.join(format!("made/{name}.feed")))?;
-        }
-        let from = format!("{name}.jsonl");
-        kakou(
-            f,
-            &[
-                "feed",
-                "make",
-                "--key",
-                "feed.pk8",
-                "--name",
-                name,
-                "--from",
-                &from,
-                "--out",
-                "made",
-                "--version",
-                version,
-            ],
-        )
-    };
-    for (what, name, version, fresh) in [
-        ("revocations", "revocation", 1, false),
-        ("snapshot", "status", 2, true),
-        ("change", "status", 3, false),
-    ] {
-        if version == 3 {
-            residents(&f.join("status.jsonl"), a.entries, a.changed / 2)?;
-        }
-        if version > 1 {
-            remake(name, &version.to_string(), fresh)?;
-        }
+    for (what, name, edition, version) in
+        [("revocations", "revocation", 1, 1), ("snapshot", "status", 2, 2), ("change", "status", 3, 3)]
+    {
         let from = metrics()?;
-        copy(name)?;
+        copy(edition, name)?;
         let took = wait(name, version)?;
         rss_most = rss_most.max(gateway.rss_mb());
         // A change is applied faster than the lanes can be measured: they are, for a moment more.
@@ -259,6 +233,5 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         short.push(format!("the lanes' p99 is {worst:.2} times that of calm, at most {RATIO}"));
     }
     drop(relays);
-    drop(Stdio::null());
     Ok((figures, short))
 }

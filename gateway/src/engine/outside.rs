@@ -1,0 +1,79 @@
+//! What comes from outside the lanes: events of others in the gateway, acknowledgements and receipts,
+//! what other gateways tell.
+
+use super::{Engine, Pending, Work};
+use crate::upstream::peers;
+use kakou_core::event::NewEvent;
+use kakou_core::time::Now;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+impl Engine {
+    /// Takes it into the open transaction. While nothing can be recorded it is dropped: whoever sent
+    /// it gets no answer, and sends it again.
+    pub(super) fn outside(&mut self, work: Work, now: &Now, pending: &mut Pending) -> rusqlite::Result<()> {
+        match work {
+            Work::Acked(class, through) => {
+                let mark = &mut self.marks[usize::from(class.number())];
+                mark.0 = mark.0.max(through);
+                self.marked_at.get_or_insert_with(Instant::now);
+                return Ok(());
+            }
+            Work::Receipted(class, epoch, through) => {
+                let head = self.journal.streams()[usize::from(class.number())];
+                if epoch == self.journal.epoch() && through <= head {
+                    let mark = &mut self.marks[usize::from(class.number())];
+                    mark.1 = mark.1.max(through);
+                    self.marked_at.get_or_insert_with(Instant::now);
+                } else {
+                    self.parts.metrics.count("receipt_refused_total");
+                }
+                return Ok(());
+            }
+            _ if self.closed.is_some() => return Ok(()),
+            _ => {}
+        }
+        self.journal.begin()?;
+        match work {
+            Work::Append(events, reply) => self.append_all(&events, reply, now, pending),
+            Work::PhotoReceipted(sha256) => self.journal.photo_receipted(&sha256),
+            Work::Peer(from, used, reply) => {
+                if self.journal.peer(&from, &used, now)? {
+                    self.parts.metrics.count("peer_conflict_total");
+                    log::error!("pass {} was used here and at {from}", used.pass);
+                }
+                pending.stored.push((reply, self.journal.head().0));
+                Ok(())
+            }
+            Work::PeerTold(pass) => peers::told(self.journal.connection(), &pass),
+            Work::PeerHello(reply) => {
+                peers::hello(self.journal.connection(), now.wall_ms.unwrap_or(0))?;
+                pending.stored.push((reply, self.journal.head().0));
+                Ok(())
+            }
+            Work::Input(..)
+            | Work::Report(..)
+            | Work::Acked(..)
+            | Work::Receipted(..)
+            | Work::Trust(_)
+            | Work::Stop => Ok(()),
+        }
+    }
+
+    fn append_all(
+        &mut self,
+        events: &[NewEvent],
+        reply: Option<oneshot::Sender<u64>>,
+        now: &Now,
+        pending: &mut Pending,
+    ) -> rusqlite::Result<()> {
+        for event in events {
+            self.journal.append(event, now)?;
+            self.sign_now |= event.kind == "evidence";
+        }
+        if let Some(reply) = reply {
+            pending.stored.push((reply, self.journal.head().0));
+        }
+        Ok(())
+    }
+}
