@@ -184,6 +184,7 @@ pub struct Engine {
     streams: watch::Sender<[u64; 4]>,
     closed_view: watch::Sender<Option<Code>>,
     marks: [(u64, u64); 4],
+    photo_marks: Vec<String>,
     marked_at: Option<Instant>,
     signed_seq: u64,
     sign_now: bool,
@@ -219,6 +220,7 @@ impl Engine {
             streams,
             closed_view,
             marks: [(0, 0); 4],
+            photo_marks: Vec::new(),
             marked_at: None,
             signed_seq: 0,
             sign_now: true,
@@ -450,6 +452,9 @@ impl Engine {
                 }
             }
         }
+        for sha256 in &self.photo_marks {
+            self.journal.photo_receipted(sha256).map_err(Trouble::Sqlite)?;
+        }
         // A head is signed in the transaction after its event, off the way to the barrier.
         let (seq, hash) = self.journal.durable_head();
         if seq > self.signed_seq && (self.sign_now || seq - self.signed_seq >= SIGN_EVERY) {
@@ -460,6 +465,7 @@ impl Engine {
         }
         self.journal.commit().map_err(Trouble::Sqlite)?;
         self.marked_at = None;
+        self.photo_marks.clear();
         Ok(())
     }
 

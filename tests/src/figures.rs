@@ -48,6 +48,15 @@ pub fn finish(result: Result<(Map<String, Value>, Vec<String>), Missing>) -> Exi
     }
 }
 
+/// Runs a bar that waits for many things at once, and finishes it.
+pub fn drive(bar: impl Future<Output = Result<(Map<String, Value>, Vec<String>), Missing>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    finish(match runtime {
+        Ok(runtime) => runtime.block_on(bar),
+        Err(e) => Err(Missing(e.to_string())),
+    })
+}
+
 /// Median, 99th percentile of durations in microseconds.
 pub fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort_unstable();

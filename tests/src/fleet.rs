@@ -138,7 +138,7 @@ impl Central {
                         client.publish(topic, body.to_vec(), Mark::default()).map_err(|e| e.to_string())?;
                     }
                     Heard::Acked(_, answer) => return answer,
-                    _ => {}
+                    Heard::Subscribed(_) | Heard::Departed(_) | Heard::Message(_) | Heard::Other => {}
                 }
             }
         })
@@ -176,7 +176,10 @@ impl Central {
                                         answer.expect("the owner may speak");
                                         break;
                                     }
-                                    _ => {}
+                                    Heard::Subscribed(_)
+                                    | Heard::Departed(_)
+                                    | Heard::Message(_)
+                                    | Heard::Other => {}
                                 }
                             }
                         }

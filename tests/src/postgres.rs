@@ -36,8 +36,14 @@ fn as_postgres(program: &Path) -> Command {
 impl Postgres {
     /// Makes a cluster and starts it. Commits are durable, as they are where it ships.
     pub fn start() -> Result<Self, Missing> {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same with its files in a folder. In memory it stands for a server on another machine: its
+    /// disk is not the gateway's.
+    pub fn start_in(place: &Path) -> Result<Self, Missing> {
         let bin = installed().ok_or_else(|| Missing("postgresql is not installed".into()))?;
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(place)?;
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
         let data = folder.path().join("data");
         let made = as_postgres(&bin.join("initdb"))

@@ -108,7 +108,7 @@ impl SimGateway {
                         }
                     }
                     Heard::Message(m) => self.answer(&client, &m.payload)?,
-                    _ => {}
+                    Heard::Subscribed(_) | Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
                 },
                 _ = clock.tick(), if up.is_some() => {
                     *seq += 1;

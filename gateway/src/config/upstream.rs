@@ -27,6 +27,14 @@ pub(super) struct UpstreamFile {
     /// Whether Home Assistant is told what there is.
     #[serde(default)]
     home_assistant: bool,
+    /// Late events a second at most.
+    #[serde(default = "backlog_per_s")]
+    backlog_per_s: u32,
+}
+
+/// A million events in seven minutes.
+const fn backlog_per_s() -> u32 {
+    2_500
 }
 
 /// The version of the protocol.
@@ -80,6 +88,8 @@ pub struct Upstream {
     pub photo_rate: Option<u64>,
     /// Whether Home Assistant is told what there is.
     pub home_assistant: bool,
+    /// Late events a second at most.
+    pub backlog_per_s: u32,
 }
 
 impl UpstreamFile {
@@ -133,6 +143,7 @@ pub(super) fn read_upstream(
         version: u.version,
         photo_rate: u.photo_kbit.map(|kbit| u64::from(kbit) * 125),
         home_assistant: u.home_assistant,
+        backlog_per_s: u.backlog_per_s.max(1),
     })
 }
 
@@ -170,6 +181,7 @@ impl Upstream {
             version,
             photo_rate: None,
             home_assistant: false,
+            backlog_per_s: backlog_per_s(),
         })
     }
 }

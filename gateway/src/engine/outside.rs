@@ -17,7 +17,7 @@ impl Engine {
                 let mark = &mut self.marks[usize::from(class.number())];
                 mark.0 = mark.0.max(through);
                 self.marked_at.get_or_insert_with(Instant::now);
-                return Ok(());
+                Ok(())
             }
             Work::Receipted(class, epoch, through) => {
                 let head = self.journal.streams()[usize::from(class.number())];
@@ -28,15 +28,34 @@ impl Engine {
                 } else {
                     self.parts.metrics.count("receipt_refused_total");
                 }
-                return Ok(());
+                Ok(())
             }
-            _ if self.closed.is_some() => return Ok(()),
-            _ => {}
+            // Photographs come by the thousand behind a backlog: their receipts ride along.
+            Work::PhotoReceipted(sha256) => {
+                self.photo_marks.push(sha256);
+                self.marked_at.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+            work @ (Work::Append(..) | Work::Peer(..) | Work::PeerTold(_) | Work::PeerHello(_))
+                if self.closed.is_none() =>
+            {
+                self.outside_now(work, now, pending)
+            }
+            Work::Append(..)
+            | Work::Peer(..)
+            | Work::PeerTold(_)
+            | Work::PeerHello(_)
+            | Work::Input(..)
+            | Work::Report(..)
+            | Work::Trust(_)
+            | Work::Stop => Ok(()),
         }
+    }
+
+    fn outside_now(&mut self, work: Work, now: &Now, pending: &mut Pending) -> rusqlite::Result<()> {
         self.journal.begin()?;
         match work {
             Work::Append(events, reply) => self.append_all(&events, reply, now, pending),
-            Work::PhotoReceipted(sha256) => self.journal.photo_receipted(&sha256),
             Work::Peer(from, used, reply) => {
                 if self.journal.peer(&from, &used, now)? {
                     self.parts.metrics.count("peer_conflict_total");
@@ -55,6 +74,7 @@ impl Engine {
             | Work::Report(..)
             | Work::Acked(..)
             | Work::Receipted(..)
+            | Work::PhotoReceipted(_)
             | Work::Trust(_)
             | Work::Stop => Ok(()),
         }

@@ -109,7 +109,7 @@ mod tests {
             size in 0_u64..3 * 1024 * 1024, seed in any::<u64>(), restarts in prop::collection::vec(0_usize..120, 0..3)
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let body: Vec<u8> = (0..size).map(|i| (i.wrapping_mul(seed | 1) >> 7) as u8).collect();
+            let body: Vec<u8> = (0..size).map(|i| i.wrapping_mul(seed | 1).to_le_bytes()[1]).collect();
             let (head, part) = head(size);
             let begin = || Fetch::begin(folder.path(), head.clone(), String::new(), part.clone()).unwrap();
             let mut fetch = begin();

@@ -50,7 +50,7 @@ fn not_found() -> Response {
 /// The routes.
 pub fn router(page: Page) -> Router {
     Router::new()
-        .route("/", get(|| pages::fleet()))
+        .route("/", get(pages::fleet))
         .route("/assets/{name}", get(pages::asset))
         .route("/api/v1/fleet", get(fleet))
         .route("/api/v1/fleet/{site}/{gateway}", get(gateway))

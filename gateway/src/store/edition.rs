@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 /// Lines in one bite.
-const BITE: u64 = 2_000;
+const BITE: u64 = 1_000;
 /// A line that is longer is no entry.
 const LINE: usize = 64 << 10;
 
@@ -189,7 +189,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
         with(&line.id, facts)?;
         self.last.clear();
         self.last.push_str(&line.id);
-        if self.count % BITE == 0 {
+        if self.count.is_multiple_of(BITE) {
             (self.progress)(self.count);
         }
         Ok(true)
@@ -202,7 +202,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
     }
 }
 
-/// Rests as long as it has worked, and makes durable what it has written: the disk is the lanes'.
+/// Rests twice as long as it has worked, and makes durable what it has written: the disk is the lanes'.
 struct Pause {
     file: std::fs::File,
     worked: Instant,
@@ -211,7 +211,7 @@ struct Pause {
 impl Pause {
     fn rest(&mut self) -> std::io::Result<()> {
         self.file.sync_data()?;
-        std::thread::sleep(self.worked.elapsed().min(Duration::from_millis(200)));
+        std::thread::sleep((2 * self.worked.elapsed()).min(Duration::from_millis(200)));
         self.worked = Instant::now();
         Ok(())
     }
@@ -228,6 +228,10 @@ fn snapshot(
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "cache_size", -4096)?;
     connection.execute_batch(SCHEMA)?;
+    if order.name == "status" {
+        // Before the entries: it grows with them, bite by bite, where making it at the end is one long piece.
+        connection.execute_batch(NAMES)?;
+    }
     let mut pause = Pause { file: std::fs::File::open(file)?, worked: Instant::now() };
     let mut lines = Lines::new(source, progress);
     connection.execute_batch("BEGIN")?;
@@ -243,7 +247,7 @@ fn snapshot(
             if !more {
                 break;
             }
-            if lines.count % BITE == 0 {
+            if lines.count.is_multiple_of(BITE) {
                 connection.execute_batch("COMMIT; BEGIN")?;
                 pause.rest()?;
             }
@@ -254,9 +258,6 @@ fn snapshot(
     let sql = "INSERT INTO meta (version, issued_ms, entries, signer) VALUES (?1, ?2, ?3, ?4)";
     connection.execute(sql, params![order.version.cast_signed(), order.issued_ms, entries, order.signer])?;
     connection.execute_batch("COMMIT")?;
-    if order.name == "status" {
-        connection.execute_batch(NAMES)?;
-    }
     check(&connection, order.canary)?;
     let done = InUse { name: order.name.to_owned(), ..meta(&connection, "main")? };
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;

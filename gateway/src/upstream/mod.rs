@@ -178,6 +178,7 @@ pub async fn run(mut link: Link, cancel: CancellationToken) {
         Ok(flight) => flight,
         Err(e) => return log::error!("the journal cannot be read, nothing is sent: {e}"),
     };
+    flight.late_rate(link.settings.backlog_per_s);
     let mut backoff = Backoff::default();
     while !cancel.is_cancelled() {
         if !plugged(&mut link.plug, &cancel).await {

@@ -19,6 +19,8 @@ const CAPACITY: usize = 1024;
 const MARK_EVERY: u64 = 256;
 /// Between two looks at what is gone from the streams.
 const FLOOR_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks whether the backlog may go on.
+const LATE_EVERY: Duration = Duration::from_millis(20);
 /// The content type of a batch.
 const BATCH: &str = "application/cloudevents-batch+json";
 
@@ -68,6 +70,8 @@ pub(super) async fn connection(
         floor: ([0; 4], Instant::now()),
     };
     let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut late = tokio::time::interval(LATE_EVERY);
+    late.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         if session.up {
             session.fill(link, flight)?;
@@ -80,6 +84,8 @@ pub(super) async fn connection(
                 if changed.is_err() { return session.farewell(link, &mut events).await; }
             }
             _ = look.tick() => session.look(link, flight)?,
+            // The backlog goes on by the clock.
+            _ = late.tick(), if session.up && flight.late_waits() => {}
             () = unplugged(&mut link.plug) => return Err(Lost::Unplugged),
             () = renewed(&mut link.renewed) => return Err(Lost::Renewed),
         }

@@ -14,7 +14,7 @@ use kakou_tests::brokers::Mosquitto;
 use kakou_tests::central::{self, Ingest};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::Desk;
-use kakou_tests::figures::{Missing, finish, pulse_quantile_between, round, say};
+use kakou_tests::figures::{Missing, drive, pulse_quantile_between, round, say};
 use kakou_tests::postgres::Postgres;
 use kakou_tests::{passes, profiles};
 use serde_json::{Map, Value, json};
@@ -53,12 +53,7 @@ const LANES: [&str; 2] = ["lane-1", "lane-2"];
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&a)),
-        Err(e) => Err(Missing(e.to_string())),
-    };
-    finish(done)
+    drive(run(&a))
 }
 
 /// Writes a journal as seven days without a network leave it.
@@ -115,10 +110,12 @@ struct Phase {
 }
 
 async fn phase(folder: &Path, backlog: Option<&Arguments>, begun: Instant) -> Result<Phase, Missing> {
-    let database = Postgres::start()?;
+    // The central side is on another machine, so its files are not on the gateway's disk.
+    let elsewhere = tempfile::tempdir_in("/dev/shm")?;
+    let database = Postgres::start_in(Path::new("/dev/shm"))?;
     let mut broker = Mosquitto::plain(folder, "upstream");
     broker.start();
-    let photos = folder.join("central");
+    let photos = elsewhere.path().join("central");
     let shown = photos.display().to_string();
     let mut consumer = Ingest::new(broker.port, &database, "central", &["--photos", &shown]);
     consumer.start()?;

@@ -9,7 +9,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::Mosquitto;
 use kakou_tests::central::{self, Ingest};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::figures::{Missing, drive, round, say};
 use kakou_tests::postgres::Postgres;
 use kakou_tests::profiles;
 use kakou_tests::proxy::{Proxy, Weather};
@@ -70,12 +70,7 @@ const FAULTS: [Fault; 10] = [
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&a)),
-        Err(e) => Err(Missing(e.to_string())),
-    };
-    finish(done)
+    drive(run(&a))
 }
 
 struct World {

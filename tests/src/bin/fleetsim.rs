@@ -7,7 +7,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{free_port, programs};
-use kakou_tests::figures::{Missing, finish, percentiles, round, say};
+use kakou_tests::figures::{Missing, drive, percentiles, round, say};
 use kakou_tests::load;
 use kakou_tests::sim_gateway::{Counters, SimGateway};
 use serde_json::{Map, Value, json};
@@ -44,12 +44,7 @@ const BACK_S: f64 = 60.0;
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&a)),
-        Err(e) => Err(Missing(e.to_string())),
-    };
-    finish(done)
+    drive(run(&a))
 }
 
 struct Page(Child);

@@ -10,7 +10,7 @@ use kakou_gateway::fleet::watch::now_ms;
 use kakou_gateway::store::journal::Journal;
 use kakou_tests::central::{self, Ingest};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::figures::{Missing, drive, round, say};
 use kakou_tests::postgres::Postgres;
 use kakou_tests::{nats, profiles, wait};
 use serde_json::{Map, Value, json};
@@ -27,6 +27,10 @@ struct Arguments {
     /// Which node is killed follows from it: 0 is the gateway's, others are not.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Another broker instead, that listens on this port of this machine: the same is drained, and
+    /// nobody is killed.
+    #[arg(long, value_name = "PORT")]
+    broker: Option<u16>,
     /// One JSON object as the last line; it is always printed.
     #[arg(long)]
     json: bool,
@@ -34,12 +38,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&a)),
-        Err(e) => Err(Missing(e.to_string())),
-    };
-    finish(done)
+    drive(run(&a))
 }
 
 fn fill(data: &Path, events: u64) -> Result<(), Missing> {
@@ -67,22 +66,24 @@ fn fill(data: &Path, events: u64) -> Result<(), Missing> {
 async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let folder = tempfile::tempdir()?;
-    let mut nodes = nats::cluster(folder.path());
-    for node in &mut nodes {
-        node.start()?;
+    let mut nodes = Vec::new();
+    if a.broker.is_none() {
+        nodes = nats::cluster(folder.path());
+        for node in &mut nodes {
+            node.start()?;
+        }
+        wait::try_until(Duration::from_secs(30), || nodes[0].ready().then_some(()))
+            .ok_or_else(|| Missing("the cluster found no leader".into()))?;
+        say(begun, "three nodes have a leader");
     }
-    wait::try_until(Duration::from_secs(30), || nodes[0].ready().then_some(()))
-        .ok_or_else(|| Missing("the cluster found no leader".into()))?;
-    say(begun, "three nodes have a leader");
+    let port = |n: usize| a.broker.or(nodes.get(n).map(|n| n.mqtt)).unwrap_or_default();
+    let (ours, theirs) = (port(0), port(1));
     let database = Postgres::start()?;
     // The consumer is at another node than the gateway.
-    let mut consumer =
-        Ingest::new(nodes[1].mqtt, &database, "central", &["--mqtt", "3.1.1", "--site", "test"]);
+    let mut consumer = Ingest::new(theirs, &database, "central", &["--mqtt", "3.1.1", "--site", "test"]);
     consumer.start()?;
-    let tables = format!(
-        "[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\nversion = \"3.1.1\"\nbatch = 20\n",
-        nodes[0].mqtt
-    );
+    let tables =
+        format!("[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\nversion = \"3.1.1\"\nbatch = 20\n", ours);
     std::fs::write(folder.path().join("count.toml"), profiles::lane("count", &["opaque"], &[], "", false))?;
     let plan = Plan { tables, ..Plan::default() }.lane("lane-1", "count.toml", &["scanner"]);
     let mut gateway = Gateway::prepare(folder.path(), plan);
@@ -107,14 +108,18 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
     let at_kill = arrived(i64::try_from(a.events / 4)?, Duration::from_secs(120)).await?;
     say(begun, &format!("{at_kill} events arrived; a node dies"));
     let victim = usize::try_from(a.seed % 3)?;
-    nodes[victim].kill();
+    if let Some(node) = nodes.get_mut(victim) {
+        node.kill();
+    }
     for n in 0..200 {
         scanner.scan(&format!("ID-{n}"))?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(Duration::from_secs(6)).await;
-    nodes[victim].start()?;
-    say(begun, "the node is back");
+    if let Some(node) = nodes.get_mut(victim) {
+        node.start()?;
+        say(begun, "the node is back");
+    }
     central::settle(&database, &gateway.journal(), Duration::from_secs(240)).await?;
     let took = from.elapsed().as_secs_f64();
     let history = central::compare(&database, &gateway.journal(), "gw-1").await?;

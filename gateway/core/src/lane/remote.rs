@@ -64,9 +64,9 @@ impl Lane {
         let who = json!({ "command": sender.command, "by": sender.by, "issuer": sender.issuer, "reason": sender.reason });
         match what {
             Remote::Open => {
-                let barrier = self.setup.profile.steps.iter().find_map(|step| match &step.kind {
-                    StepKind::Actuate { pulse_ms } => Some((step.device.as_ref()?, *pulse_ms)),
-                    _ => None,
+                let barrier = self.setup.profile.steps.iter().find_map(|step| {
+                    let StepKind::Actuate { pulse_ms } = &step.kind else { return None };
+                    Some((step.device.as_ref()?, *pulse_ms))
                 });
                 let device = barrier.and_then(|(role, ms)| Some((self.setup.devices.get(role)?.clone(), ms)));
                 let Some((device, ms)) = device else {

@@ -1,5 +1,8 @@
 //! `kakou fleet`
 
+mod show;
+mod trace;
+
 use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
@@ -16,7 +19,7 @@ use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::time::parse_instant;
 use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,7 +91,8 @@ pub enum Command {
         name: Vec<String>,
     },
     /// Sends a command to one gateway and waits for what becomes of it.
-    Command {
+    #[command(name = "command")]
+    Send {
         #[command(flatten)]
         broker: Broker,
         /// The key of who sends it.
@@ -239,9 +243,9 @@ pub fn run(command: Command) -> ExitCode {
             Command::Serve { broker, listen, photos, sign_key, site } => {
                 serve(&broker, listen, photos.as_deref(), sign_key.as_deref(), site).await
             }
-            Command::Watch { broker, site, once, json } => show(&broker, site, once, json).await,
+            Command::Watch { broker, site, once, json } => show::show(&broker, site, once, json).await,
             Command::Push { broker, folder, name } => push(&broker, &folder, &name).await,
-            Command::Command { broker, sign_key, gateway, by, reason, expires, wait, what: asked } => {
+            Command::Send { broker, sign_key, gateway, by, reason, expires, wait, what: asked } => {
                 let (site, gateway) = whom(&gateway)?;
                 let now = now_ms() / 1000;
                 let expires = now + expires * 60;
@@ -296,7 +300,7 @@ pub fn run(command: Command) -> ExitCode {
                 let id = random_id()?;
                 let expires = now_ms() / 1000 + 60;
                 let question = Question { id, site, by, purpose, subject, lane, from_ms, to_ms, expires };
-                trace(&broker, &issuer(&sign_key)?, question, Duration::from_millis(wait), json).await
+                trace::trace(&broker, &issuer(&sign_key)?, question, Duration::from_millis(wait), json).await
             }
         }
     });
@@ -398,60 +402,6 @@ async fn serve(
         served = async { axum::serve(listener, routes).await } => served.map_err(|e| e.to_string()),
         () = end => Ok(()),
     }
-}
-
-async fn show(broker: &Broker, site: String, once: Option<u64>, as_json: bool) -> Result<(), String> {
-    let (fleet, _out, _cancel) = watched(broker, &site, "watch")?;
-    loop {
-        tokio::time::sleep(Duration::from_secs(once.unwrap_or(2))).await;
-        let rows = fleet.lock().rows(now_ms());
-        if as_json {
-            println!("{rows}");
-        } else {
-            if once.is_none() {
-                print!("\x1b[2J\x1b[H");
-            }
-            print!("{}", table(&rows));
-        }
-        if once.is_some() {
-            return Ok(());
-        }
-    }
-}
-
-fn table(rows: &Value) -> String {
-    let mut all: Vec<&Value> = rows["gateways"].as_array().map(|a| a.iter().collect()).unwrap_or_default();
-    let alarms = |r: &Value| r["alarms"].as_array().map_or(0, Vec::len);
-    all.sort_by_key(|r| (std::cmp::Reverse(alarms(r)), r["site"].to_string(), r["gateway"].to_string()));
-    let number = |v: &Value| v.as_i64().map_or("?".to_owned(), |n| n.to_string());
-    let mut out = format!(
-        "{:<28} {:<8} {:>8} {:>8} {:>6} {:>5} {:>9} {:>7} {:>7}  alarms\n",
-        "gateway", "link", "outbox", "oldest s", "stale", "cert", "devices", "admit", "others"
-    );
-    for r in &all {
-        let link = match r["online"].as_bool() {
-            Some(true) => "online",
-            Some(false) => "OFFLINE",
-            None => "?",
-        };
-        let others = ["refer", "hold", "deny"].iter().filter_map(|k| r[*k].as_i64()).sum::<i64>();
-        let words: Vec<&str> =
-            r["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        out.push_str(&format!(
-            "{:<28} {link:<8} {:>8} {:>8} {:>6} {:>5} {:>9} {:>7} {others:>7}  {}\n",
-            format!("{}/{}", r["site"].as_str().unwrap_or("?"), r["gateway"].as_str().unwrap_or("?")),
-            number(&r["outbox"]),
-            if r["oldest_s"].is_null() { "-".to_owned() } else { number(&r["oldest_s"]) },
-            number(&r["stale"]),
-            number(&r["cert_days"]),
-            format!("{}/{}", number(&r["devices_down"]), number(&r["devices"])),
-            number(&r["admit"]),
-            words.join(" ")
-        ));
-    }
-    let online = all.iter().filter(|r| r["online"] == true).count();
-    out.push_str(&format!("{} gateways, {online} online\n", all.len()));
-    out
 }
 
 async fn post(broker: &Broker) -> Result<Post, String> {
@@ -565,7 +515,9 @@ async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Durat
                     print!("{}", map["csr"].as_str().unwrap_or_default())
                 }
                 Value::Null => {}
-                other => println!("{other:#}"),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                    println!("{detail:#}");
+                }
             }
             if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.word())) }
         }
@@ -608,65 +560,4 @@ async fn configure(
         }
         None => Err("the gateway has not answered; it takes the configuration when it comes back".into()),
     }
-}
-
-async fn trace(
-    broker: &Broker,
-    issuer: &Issuer,
-    question: Question,
-    wait: Duration,
-    as_json: bool,
-) -> Result<(), String> {
-    let (fleet, out, cancel) = watched(broker, question.site.as_str(), "trace")?;
-    // Who is there to answer, the broker knows.
-    let known = async {
-        let (mut before, mut same) = (0, 0);
-        while same < 3 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let now = fleet.lock().rows(now_ms())["gateways"].as_array().map_or(0, Vec::len);
-            same = if now == before && now > 0 { same + 1 } else { 0 };
-            before = now;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(10), known).await.is_err() {
-        return Err(format!("the broker knows no gateway of site {}", question.site));
-    }
-    let began = now_ms();
-    fleet.lock().ask(&question.id, [question.site.to_string()].into(), began);
-    out.send(send::question(issuer, &question)?).await.map_err(|_| "the broker was lost")?;
-    let until = Instant::now() + wait;
-    let answers = loop {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let answers = fleet.lock().answers(&question.id, now_ms()).unwrap_or_default();
-        if answers["done"] == true || Instant::now() > until {
-            break answers;
-        }
-    };
-    cancel.cancel();
-    if as_json {
-        println!("{answers}");
-    } else {
-        for row in answers["rows"].as_array().into_iter().flatten() {
-            let text = |k: &str| row[k].as_str().unwrap_or("?").to_owned();
-            let unsent = if row["unsent"] == true { "  (not sent yet)" } else { "" };
-            println!(
-                "{}  {}/{}/{}  {}  {}{unsent}",
-                text("at"),
-                text("site"),
-                text("gateway"),
-                text("lane"),
-                text("outcome"),
-                row["codes"]
-            );
-        }
-        eprintln!(
-            "{} of {} gateways answered in {} ms",
-            answers["answered"], answers["asked"], answers["elapsed_ms"]
-        );
-    }
-    let missing = answers["missing"].as_array().map_or(0, Vec::len);
-    if missing > 0 && !as_json {
-        eprintln!("no answer from: {}", json!(answers["missing"]));
-    }
-    if answers["done"] == true { Ok(()) } else { Err("the answer is not complete".into()) }
 }
