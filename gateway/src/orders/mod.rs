@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod word;
 
 use crate::clock::{Clock, boot_id};
+use crate::config::remote;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
 use crate::overview::Overview;
@@ -25,13 +26,16 @@ use kakou_core::time::rfc3339;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use word::{Command, Question};
 
 /// Orders that may wait; beyond it one is dropped and comes again with the next connection.
 pub const WAITING: usize = 64;
+
+/// Between two looks at the report of the configuration.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What comes from the central side.
 pub enum Order {
@@ -96,13 +100,27 @@ impl Desk {
             Err(e) => return log::error!("orders.db: {e}; nothing is commanded"),
         };
         self.finish_begun(&jobs);
+        let mut told = None;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let order = tokio::select! {
                 () = cancel.cancelled() => return,
+                // A configuration on trial becomes the one in use without anybody asking.
+                _ = look.tick() => {
+                    let report = remote::report(&self.data);
+                    if told.as_ref().is_some_and(|t| *t != report) {
+                        self.tell_configuration().await;
+                        told = Some(report);
+                    }
+                    continue;
+                }
                 order = orders.recv() => match order { Some(order) => order, None => return },
             };
             match order {
-                Order::Connected => self.tell_configuration().await,
+                Order::Connected => {
+                    told = Some(remote::report(&self.data));
+                    self.tell_configuration().await;
+                }
                 Order::Command(id, word) => {
                     if let Err(e) = self.command(&id, &word, &jobs).await {
                         log::error!("command {id}: {e}");

@@ -106,6 +106,11 @@ impl Told {
     fn acked(&mut self, pkid: u16) -> Option<String> {
         self.under_way.remove(&pkid)?
     }
+    /// Somebody is new who has not heard what is under way: it is told again.
+    fn again(&mut self) {
+        self.queue.iter_mut().chain(self.under_way.values_mut()).for_each(|pass| *pass = None);
+        self.look = true;
+    }
     fn under_way(&self, pass: &str) -> bool {
         self.queue.iter().chain(self.under_way.values()).any(|p| p.as_deref() == Some(pass))
     }
@@ -152,7 +157,9 @@ impl Down {
                         if self.message(&message).await {
                             client.ack(&message)?;
                         }
-                        told.look |= message.topic.ends_with("/hello");
+                        if message.topic.ends_with("/hello") {
+                            told.again();
+                        }
                     }
                     Heard::Departed(pkid) => told.departed(pkid),
                     Heard::Acked(pkid, answer) => {
