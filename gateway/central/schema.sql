@@ -23,3 +23,15 @@ CREATE TABLE IF NOT EXISTS gap (
 CREATE TABLE IF NOT EXISTS gateway (
   site text NOT NULL, gateway text NOT NULL, online boolean NOT NULL, since timestamptz NOT NULL,
   seen timestamptz NOT NULL, state jsonb, health jsonb, PRIMARY KEY (site, gateway));
+-- Events of a clock that nobody had confirmed, dated afterwards: a gateway tells what the difference
+-- between wall and monotonic time of its boot was in truth. The stored time stays beside it.
+CREATE INDEX IF NOT EXISTS event_clock ON event (site, gateway, (body->>'boot')) WHERE kind = 'kakou.clock.v1';
+CREATE OR REPLACE VIEW event_time AS
+SELECT e.site, e.gateway, e.epoch, e.seq, e.kind, e.lane, e.outcome, e.at AS stored, e.body->>'clockquality' AS quality,
+  CASE WHEN (e.body->>'clocksynced')::boolean THEN e.at
+       ELSE to_timestamp((c.offset_ms + (e.body->>'monoms')::bigint) / 1000.0) END AS corrected
+FROM event e LEFT JOIN LATERAL (
+  SELECT (k.body->'data'->>'offset_ms')::bigint AS offset_ms FROM event k
+  WHERE k.kind = 'kakou.clock.v1' AND k.site = e.site AND k.gateway = e.gateway
+    AND k.body->>'boot' = e.body->>'boot' AND (k.body->>'clocksynced')::boolean
+  ORDER BY k.epoch, k.seq LIMIT 1) c ON NOT (e.body->>'clocksynced')::boolean;

@@ -165,7 +165,8 @@ fn event() -> Value {
             "audience": { "type": "string", "description": "Who should see it, with commas" },
             "stream": { "enum": ["verdict", "scan", "sample", "health"] },
             "streamseq": { "type": "integer", "minimum": 1, "description": "Order in the stream, without gaps" },
-            "boot": text, "monoms": number, "clocksynced": { "type": "boolean" }, "data": { "type": "object" } } })
+            "boot": text, "monoms": number, "clocksynced": { "type": "boolean" },
+            "clockquality": { "enum": ["synced", "unsynced", "floor"] }, "data": { "type": "object" } } })
 }
 
 fn by_class() -> Value {

@@ -1,8 +1,27 @@
 //! The moment, with its quality.
+//!
+//! The box's own time is believed unless it lies before a moment that is known to be past: the
+//! release of this program, what the journal last kept as confirmed, the date on a word that the
+//! central side has signed. Then the time goes on from that floor, and says so. What the lanes wait
+//! for is measured by the monotonic clock, which no step of the wall time moves.
 
-use kakou_core::time::Now;
+use kakou_core::time::{Now, Quality, WallMs};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// No box that runs this lives before its release.
+pub const BUILT_MS: i64 = 1_793_000_000_000;
+/// How far the time may go back behind the floor before the floor counts: a time service corrects
+/// small errors.
+const SLACK_MS: i64 = 120_000;
+/// How far a signed date may lie ahead of a confirmed time before it is not believed.
+const AHEAD_MS: i64 = 300_000;
+/// A step, as opposed to a clock that runs a little fast.
+pub const STEP_MS: i64 = 1_000;
 
 /// Where the wall time comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -20,33 +39,102 @@ pub enum Source {
 /// systemd-timesyncd makes this file when it has set the clock.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 
-/// The clock of the box.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
+/// The clock of the box. Copies share what they know.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     source: Source,
-    fixed_ms: i64,
+    fixed_ms: WallMs,
+    shift: Option<PathBuf>,
+    // The floor less the monotonic time at which it was learnt.
+    floor: AtomicI64,
 }
 
 impl Clock {
-    /// With a source; `fixed_ms` matters for [`Source::Fixed`] only.
-    pub const fn new(source: Source, fixed_ms: i64) -> Self {
-        Self { source, fixed_ms }
+    /// The system clock, believed: for tools.
+    pub fn system() -> Self {
+        Self::new(Source::System, 0, None)
+    }
+
+    /// With a source; `fixed_ms` matters for [`Source::Fixed`] only. A file may hold milliseconds by
+    /// which the time is off: tests of steps write it.
+    pub fn new(source: Source, fixed_ms: WallMs, shift: Option<PathBuf>) -> Self {
+        let floor = AtomicI64::new(BUILT_MS - mono_ms().cast_signed());
+        Self(Arc::new(Shared { source, fixed_ms, shift, floor }))
+    }
+
+    /// Where the time comes from.
+    pub fn source(&self) -> Source {
+        self.0.source
     }
 
     /// Now. The monotonic time counts from boot and goes on while the box sleeps.
     pub fn now(&self) -> Now {
-        let mono = clock_gettime(ClockId::Boottime);
-        let mono_ms = u64::try_from(mono.tv_sec * 1000 + mono.tv_nsec / 1_000_000).unwrap_or(0);
-        let wall = clock_gettime(ClockId::Realtime);
-        let wall_ms = wall.tv_sec * 1000 + wall.tv_nsec / 1_000_000;
-        match self.source {
-            Source::Fixed => Now { mono_ms, wall_ms: Some(self.fixed_ms), synced: true },
-            Source::System => Now { mono_ms, wall_ms: Some(wall_ms), synced: true },
-            Source::Ntp => {
-                let synced = std::path::Path::new(SYNCHRONISED).exists();
-                Now { mono_ms, wall_ms: Some(wall_ms), synced }
-            }
+        let mono_ms = mono_ms();
+        if self.0.source == Source::Fixed {
+            return Now { mono_ms, wall_ms: Some(self.0.fixed_ms), quality: Quality::Synced };
         }
+        let (wall_ms, trusted) = self.own();
+        let floor = self.0.floor.load(Ordering::Relaxed) + mono_ms.cast_signed();
+        let (wall_ms, quality) = match trusted {
+            _ if wall_ms < floor - SLACK_MS => (floor, Quality::Floor),
+            true => (wall_ms, Quality::Synced),
+            false => (wall_ms, Quality::Unsynced),
+        };
+        Now { mono_ms, wall_ms: Some(wall_ms), quality }
+    }
+
+    /// The box's own time where its source stands for it, even if it lies before the floor.
+    pub fn claimed(&self) -> Option<WallMs> {
+        let (wall_ms, trusted) = self.own();
+        trusted.then_some(wall_ms)
+    }
+
+    /// A source that has stood for an earlier time long enough is believed after all.
+    pub fn believe(&self, wall_ms: WallMs) {
+        self.0.floor.store(wall_ms.max(BUILT_MS) - mono_ms().cast_signed(), Ordering::Relaxed);
+    }
+
+    fn own(&self) -> (WallMs, bool) {
+        let wall = clock_gettime(ClockId::Realtime);
+        let shift = self.0.shift.as_deref().map_or(0, shift);
+        let wall_ms = wall.tv_sec * 1000 + wall.tv_nsec / 1_000_000 + shift;
+        (wall_ms, self.0.source != Source::Ntp || Path::new(SYNCHRONISED).exists())
+    }
+
+    /// A moment that the journal has kept as confirmed is past.
+    pub fn not_before(&self, wall_ms: WallMs) {
+        self.0.floor.fetch_max(wall_ms - mono_ms().cast_signed(), Ordering::Relaxed);
+    }
+
+    /// The date on a word whose signature is good is past, unless a confirmed time says otherwise.
+    pub fn signed_at(&self, wall_ms: WallMs) {
+        let now = self.now();
+        if now.synced() && now.wall_ms.is_some_and(|now| wall_ms > now + AHEAD_MS) {
+            return log::warn!("a signed word is dated later than now: its date is not believed");
+        }
+        if self.0.source != Source::Fixed {
+            self.not_before(wall_ms);
+        }
+    }
+}
+
+fn shift(file: &Path) -> i64 {
+    std::fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0)
+}
+
+fn mono_ms() -> u64 {
+    let mono = clock_gettime(ClockId::Boottime);
+    u64::try_from(mono.tv_sec * 1000 + mono.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+/// Certificates are judged by the same time as passes.
+impl rustls::time_provider::TimeProvider for Clock {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let ms = u64::try_from(self.now().wall_ms?).ok()?;
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_millis(ms)))
     }
 }
 
@@ -54,4 +142,35 @@ impl Clock {
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| "unknown".into(), |s| s.trim().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_never_lies_before_what_is_known_to_be_past_and_goes_on_from_there() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let shift = |ms: i64| std::fs::write(file.path(), ms.to_string()).unwrap();
+        let clock = Clock::new(Source::System, 0, Some(file.path().to_path_buf()));
+        let right = Clock::system().now().wall_ms.unwrap();
+        let near =
+            |now: Now, ms: i64| assert!((now.wall_ms.unwrap() - ms).abs() < 5_000, "{now:?}, not {ms}");
+        near(clock.now(), right);
+        assert!(clock.now().synced());
+
+        shift(BUILT_MS - right - 86_400_000);
+        assert_eq!(clock.now().quality, Quality::Floor);
+        near(clock.now(), BUILT_MS);
+        let before = clock.now().wall_ms;
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(clock.now().wall_ms > before, "the floor stands still");
+
+        clock.signed_at(right - 3_600_000);
+        near(clock.now(), right - 3_600_000);
+        shift(-60_000);
+        assert!(clock.now().synced(), "a small correction is no trouble");
+        clock.signed_at(right + 86_400_000);
+        near(clock.now(), right - 60_000);
+    }
 }

@@ -1,8 +1,9 @@
 //! Configuration: one TOML file, read, checked and turned into [`Settings`]. An error shows file,
 //! line and what is allowed; nothing has a silent default that matters at the gate.
 
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::engine::Retention;
+use crate::store::lists;
 use crate::store::retention::Delivered;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
@@ -85,6 +86,8 @@ struct ClockFile {
     #[serde(default)]
     source: clock::Source,
     fixed_at: Option<Spanned<String>>,
+    /// For tests of steps: milliseconds by which the time is off.
+    shift_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +171,8 @@ impl Default for RetentionFile {
 pub struct Settings {
     /// The file that they were read from.
     pub file: PathBuf,
+    /// Its text.
+    pub text: String,
     /// The site.
     pub site: SiteId,
     /// This gateway.
@@ -183,7 +188,7 @@ pub struct Settings {
     /// Who may sign words of the central side.
     pub fleet_keys: Option<Arc<TrustList>>,
     /// The clock.
-    pub clock: clock::Clock,
+    pub clock: Clock,
     /// The screens and the API.
     pub http: Option<Http>,
     /// Who may sign in.
@@ -220,6 +225,17 @@ pub struct OfficerEntry {
     pub pin: String,
 }
 
+/// Where the data folder is: all that matters before a policy is read.
+#[derive(Deserialize)]
+struct Place {
+    gateway: PlaceOfData,
+}
+
+#[derive(Deserialize)]
+struct PlaceOfData {
+    data: PathBuf,
+}
+
 /// A device.
 pub struct DeviceEntry {
     /// Id.
@@ -251,8 +267,18 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     read(&text, path)
 }
 
+/// Finds the text of a profile in a policy, by its id.
+pub type Policy<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// Checks a text that stands, or would stand, at a path.
 pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let data = toml::from_str::<Place>(text).ok().map(|p| folder.join(p.gateway.data));
+    read_with(text, path, &|id| lists::policy(data.as_deref()?, id))
+}
+
+/// The same, with another policy than the one in use.
+pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings, ConfigError> {
     let wrong = |offset: usize, what: String| ConfigError::Wrong {
         file: path.to_path_buf(),
         line: line_of(text, offset),
@@ -271,11 +297,12 @@ pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         }
         (None, clock::Source::Ntp | clock::Source::System) => 0,
     };
+    let clock = Clock::new(file.clock.source, fixed_ms, file.clock.shift_file.as_ref().map(full));
     let http = file.http.as_ref().map(|h| read_http(h, &full, &wrong)).transpose()?;
     let devices = read_devices(&file.device, &full, &wrong)?;
-    let lanes = read_lanes(&file.lane, &devices, folder, &wrong)?;
+    let lanes = read_lanes(&file.lane, &devices, (folder, policy), &wrong)?;
     let officers = read_officers(&file.officer, &wrong)?;
-    let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &full, &wrong)).transpose()?;
+    let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &clock, &full, &wrong)).transpose()?;
     let puback = file.upstream.as_ref().is_some_and(|u| !u.get_ref().receipts());
     let data = full(&file.gateway.data);
     let fleet_keys = file.gateway.fleet_keys.as_ref().map(|f| read_keys(f, &full, &wrong)).transpose()?;
@@ -285,6 +312,7 @@ pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     }
     Ok(Settings {
         file: path.to_path_buf(),
+        text: text.to_owned(),
         site: file.gateway.site,
         gateway: file.gateway.id,
         region: file.gateway.region,
@@ -292,7 +320,7 @@ pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         fleet_keys,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
         data,
-        clock: clock::Clock::new(file.clock.source, fixed_ms),
+        clock,
         http,
         officers,
         devices,
@@ -402,7 +430,7 @@ fn read_devices(
 fn read_lanes(
     files: &[Spanned<LaneFile>],
     devices: &[DeviceEntry],
-    folder: &Path,
+    (folder, policy): (&Path, Policy<'_>),
     wrong: Wrong<'_>,
 ) -> Result<Vec<LaneEntry>, ConfigError> {
     let mut out: Vec<LaneEntry> = Vec::new();
@@ -411,7 +439,7 @@ fn read_lanes(
         if out.iter().any(|o| o.id == l.id) {
             return Err(wrong(at, format!("two lanes have the id `{}`", l.id)));
         }
-        let (name, text) = find_profile(folder, &l.profile).map_err(|why| wrong(at, why))?;
+        let (name, text) = find_profile(folder, &l.profile, policy).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
         check_devices(&profile, &l.devices, devices)
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
@@ -432,8 +460,15 @@ fn read_lanes(
     Ok(out)
 }
 
-/// A shipped profile by its id, or a file by its path.
-pub fn find_profile(folder: &Path, name: &str) -> Result<(String, String), String> {
+/// A shipped profile by its id, a file by its path, or as `policy:ID` what the feed `policy` says;
+/// until that comes, the shipped one of this id.
+pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(String, String), String> {
+    if let Some(id) = name.strip_prefix("policy:") {
+        let shipped = || shipped::find(id).map(|(_, text)| text.to_owned());
+        return policy(id).or_else(shipped).map(|text| (name.to_owned(), text)).ok_or_else(|| {
+            format!("the feed `policy` has no profile `{id}`, and none of this name is shipped to go on with")
+        });
+    }
     if let Some((file, text)) = shipped::find(name) {
         return Ok((file.to_owned(), text.to_owned()));
     }

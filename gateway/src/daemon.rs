@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::store::photos::Photos;
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
+use crate::upstream::sparkplug::View;
 use crate::upstream::{self, Link, LinkState};
 use crate::{devices, engine::photo_saver};
 use kakou_core::event::Author;
@@ -153,7 +154,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         folder: settings.lists,
         keys: settings.fleet_keys.clone(),
         region: settings.region.clone(),
-        clock: settings.clock,
+        config: (settings.file.clone(), settings.text.clone()),
+        restart: extras.restart.clone(),
+        clock: settings.clock.clone(),
         metrics: metrics.clone(),
         engine: inlet.clone(),
         trust: trust_tx,
@@ -174,7 +177,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             key.clone(),
         ),
         trust,
-        clock: settings.clock,
+        clock: settings.clock.clone(),
         key,
         devices: commands,
         metrics: metrics.clone(),
@@ -213,7 +216,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         site: settings.site.clone(),
         gateway: settings.gateway.clone(),
         data: data.clone(),
-        clock: settings.clock,
+        clock: settings.clock.clone(),
         begun,
         outlook: outlook.clone(),
         lanes: lanes.clone(),
@@ -227,6 +230,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         readers: Readers::default(),
     });
     if let Some(upstream) = settings.upstream.clone() {
+        if let Some((cert, key)) = &upstream.identity {
+            orders::commands::finish_change(&data, (cert, key));
+        }
         let (renew, renewed) = watch::channel(0);
         let (orders, ordered) = mpsc::channel(orders::WAITING);
         let (answers, answered) = mpsc::channel(orders::WAITING);
@@ -237,7 +243,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 data: data.clone(),
                 config: settings.file.clone(),
                 keys,
-                clock: settings.clock,
+                clock: settings.clock.clone(),
                 engine: inlet.clone(),
                 metrics: metrics.clone(),
                 overview: overview.clone(),
@@ -262,6 +268,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 data: data.clone(),
                 engine: inlet.clone(),
                 streams: outlook.streams.clone(),
+                getting: None,
             };
             tasks.spawn(upstream::down::run(down, outlet.clone()));
         }
@@ -281,6 +288,15 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             plug: plug.clone(),
             metrics: metrics.clone(),
         };
+        if upstream.sparkplug {
+            let view = View {
+                settings: upstream.clone(),
+                overview: overview.clone(),
+                plug: plug.clone(),
+                metrics: metrics.clone(),
+            };
+            tasks.spawn(upstream::sparkplug::run(view, outlet.clone()));
+        }
         let link = Link {
             settings: upstream,
             site: settings.site.clone(),
@@ -294,7 +310,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             word,
             health: healthy,
             lanes,
-            clock: settings.clock,
+            clock: settings.clock.clone(),
             busy,
             photo_receipts,
             plug,

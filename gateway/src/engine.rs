@@ -10,6 +10,7 @@
 
 mod outside;
 mod records;
+mod time;
 mod upkeep;
 
 use records::StoreRecords;
@@ -189,6 +190,7 @@ pub struct Engine {
     signed_seq: u64,
     sign_now: bool,
     requeue: VecDeque<Input>,
+    watch: time::Watch,
 }
 
 impl Engine {
@@ -225,7 +227,9 @@ impl Engine {
             signed_seq: 0,
             sign_now: true,
             requeue: VecDeque::new(),
+            watch: time::Watch::default(),
         };
+        engine.recall_time();
         engine.start(&found);
         Ok((engine, outlook))
     }
@@ -290,6 +294,7 @@ impl Engine {
                 }
                 Err(trouble) => self.fail(&trouble, pending),
             }
+            self.watch_clock();
             self.fold(quiet);
             if self.closed.is_some() && probed.elapsed() >= PROBE {
                 probed = Instant::now();
@@ -298,6 +303,7 @@ impl Engine {
             if tended.elapsed() >= TEND {
                 tended = Instant::now();
                 self.tend();
+                self.keep_time();
             }
             if stop {
                 return self.finish();

@@ -1,12 +1,11 @@
 //! The keys of the gateway: made at the first start, readable by the daemon alone.
 
+use crate::store::durable;
 use kakou_core::evidence::{GatewayKey, SubjectKey};
 use kakou_core::pass::hex;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Why there is no key.
@@ -51,15 +50,6 @@ pub fn subject_key(data: &Path) -> Result<SubjectKey, KeyError> {
     Ok(SubjectKey::new(&secret))
 }
 
-/// Puts a file in place, durably, readable by the daemon alone.
-pub fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
-}
-
 fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -> Result<Vec<u8>, KeyError> {
     let io = |e| KeyError::Io(path.to_path_buf(), e);
     match fs::read(path) {
@@ -69,7 +59,7 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder).map_err(io)?;
             }
-            write_secret(path, &bytes).map_err(io)?;
+            durable::write_secret(path, &bytes).map_err(io)?;
             Ok(bytes)
         }
         Err(e) => Err(io(e)),

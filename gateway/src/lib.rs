@@ -16,6 +16,7 @@ pub mod engine;
 pub mod feeds;
 pub mod fleet;
 pub mod http;
+pub mod https;
 pub mod keys;
 pub mod logging;
 pub mod metrics;

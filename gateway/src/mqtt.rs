@@ -36,14 +36,25 @@ pub struct Options<'a> {
     pub client_id: String,
     /// Whether the broker forgets this client when it goes.
     pub clean: bool,
-    /// Topic and body that the broker publishes, retained, when this client is lost.
-    pub will: Option<(String, String)>,
+    /// What the broker publishes when this client is lost.
+    pub will: Option<Will>,
     /// Messages without acknowledgement at most, out and in.
     pub inflight: u16,
     /// Requests that may wait in the client.
     pub capacity: usize,
     /// Whether received messages are acknowledged by [`Client::ack`] alone.
     pub manual_acks: bool,
+}
+
+/// The last word of a client.
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// Its topic.
+    pub topic: String,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// Whether the broker keeps it.
+    pub retain: bool,
 }
 
 /// What goes out with a message.
@@ -204,8 +215,8 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     if options.manual_acks {
         o.set_ack_mode(v5::AckMode::Manual);
     }
-    if let Some((topic, body)) = options.will {
-        o.set_last_will(v5::LastWill::new(topic, body, v5::QoS::AtLeastOnce, true, None));
+    if let Some(Will { topic, body, retain }) = options.will {
+        o.set_last_will(v5::LastWill::new(topic, body, v5::QoS::AtLeastOnce, retain, None));
     }
     if let Some((user, password)) = login {
         o.set_credentials(user, password);
@@ -233,8 +244,8 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     if options.manual_acks {
         o.set_ack_mode(v4::AckMode::Manual);
     }
-    if let Some((topic, body)) = options.will {
-        o.set_last_will(v4::LastWill::new(topic, body, v4::QoS::AtLeastOnce, true));
+    if let Some(Will { topic, body, retain }) = options.will {
+        o.set_last_will(v4::LastWill::new(topic, body, v4::QoS::AtLeastOnce, retain));
     }
     if let Some((user, password)) = login {
         o.set_credentials(user, password);

@@ -142,8 +142,8 @@ impl Overview {
         let all = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": self.begun.elapsed().as_secs(),
-            "clock": { "wall": now.wall_ms.map(rfc3339), "synced": now.synced,
-                "quality": if now.synced { "synced" } else { "unsynced" } },
+            "clock": { "wall": now.wall_ms.map(rfc3339), "synced": now.synced(),
+                "quality": now.quality.word() },
             "devices": self.devices(),
             "lists": lists,
             "loading": *self.loading.borrow(),

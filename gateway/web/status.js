@@ -16,7 +16,7 @@ import { has, pick, t } from "./strings.js";
 
 const LEVELS = {
   ready: "ok", online: "ok", ok: "ok", fresh: "ok", synced: "ok", empty: "ok",
-  opening: "warn", offline: "warn", stale: "warn", waiting: "warn", unsynced: "warn",
+  opening: "warn", offline: "warn", stale: "warn", waiting: "warn", unsynced: "warn", floor: "bad",
   absent: "warn", off: "off", missing: "bad",
   fault: "bad", full: "bad",
   idle: "ok", working: "ok", verdict: "ok", closed: "bad",
@@ -50,7 +50,7 @@ function gateway() {
   const { clock, upstream, store } = status;
   return table("st_gateway", ["col_name", "col_state", "col_detail"], [
     row("status-gateway", {}, [t("st_version"), status.version, `${t("st_uptime")} ${age(status.uptime_s)} · ${t("st_epoch")} ${status.epoch}`]),
-    row("status-clock", { state: clock.synced ? "synced" : "unsynced" }, [t("st_clock"), state(clock.synced ? "synced" : "unsynced"), dateTime(clock.wall)]),
+    row("status-clock", { state: clock.quality }, [t("st_clock"), state(clock.quality), dateTime(clock.wall)]),
     row("status-upstream", { state: upstream.state }, [t("st_upstream"), state(upstream.state),
       [upstream.broker, `${t("st_since")} ${age(upstream.since_s)}`, upstream.detail].filter(Boolean).join(" · ")]),
     row("status-store", { state: store.state }, [t("st_store"), state(store.state),

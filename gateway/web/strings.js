@@ -231,6 +231,7 @@ const STRINGS = {
   state_missing: ["没有", "Missing"],
   state_synced: ["已校时", "Synchronised"],
   state_unsynced: ["未校时", "Not synchronised"],
+  state_floor: ["时钟过早", "Clock is behind"],
   state_empty: ["已清空", "Empty"],
   state_waiting: ["待发送", "Waiting"],
 

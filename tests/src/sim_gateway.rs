@@ -6,7 +6,7 @@ use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_gateway::config::Upstream;
 use kakou_gateway::fleet::watch::now_ms;
-use kakou_gateway::mqtt::{self, Client, Heard, Mark};
+use kakou_gateway::mqtt::{self, Client, Heard, Mark, Will};
 use kakou_gateway::orders::word::{Question, TRACE};
 use kakou_gateway::upstream::backoff::Backoff;
 use kakou_gateway::upstream::{Receipt, topic};
@@ -83,7 +83,7 @@ impl SimGateway {
             broker: &self.broker,
             client_id: format!("{}-{}-up", self.site, self.gateway),
             clean: true,
-            will: Some((self.topic("state"), will)),
+            will: Some(Will { topic: self.topic("state"), body: will.into(), retain: true }),
             inflight: 20,
             capacity: 32,
             manual_acks: false,

@@ -101,6 +101,7 @@ struct Envelope<'a> {
     boot: &'a str,
     monoms: MonoMs,
     clocksynced: bool,
+    clockquality: &'static str,
     data: &'a Value,
 }
 
@@ -123,7 +124,8 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
         streamseq: place.stream_seq,
         boot: &author.boot,
         monoms: now.mono_ms,
-        clocksynced: now.synced,
+        clocksynced: now.synced(),
+        clockquality: now.quality.word(),
         data: &event.data,
     };
     serde_json::to_vec(&envelope).expect("an envelope of strings and numbers is always JSON")
@@ -132,6 +134,7 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Quality;
 
     #[test]
     fn an_event_is_a_cloud_event() {
@@ -148,8 +151,8 @@ mod tests {
             gateway: GatewayId::new("gw-1").unwrap(),
             boot: "b".into(),
         };
-        let now = Now { mono_ms: 12, wall_ms: Some(1_621_514_096_000), synced: true };
+        let now = Now { mono_ms: 12, wall_ms: Some(1_621_514_096_000), quality: Quality::Synced };
         let body = body(&event, Place { epoch: 2, seq: 5, stream_seq: 3 }, &now, &author);
-        insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":12,"clocksynced":true,"data":{"outcome":"ADMIT"}}"#);
+        insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":12,"clocksynced":true,"clockquality":"synced","data":{"outcome":"ADMIT"}}"#);
     }
 }

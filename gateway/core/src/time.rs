@@ -7,6 +7,29 @@ pub type MonoMs = u64;
 /// Milliseconds of UTC since 1970-01-01.
 pub type WallMs = i64;
 
+/// How much the wall time is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// A time source has confirmed it.
+    Synced,
+    /// What the box itself has kept.
+    Unsynced,
+    /// The box's own time lies before a moment that is known to be past: it is at least this late.
+    Floor,
+}
+
+impl Quality {
+    /// The word in events and on screens.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Unsynced => "unsynced",
+            Self::Floor => "floor",
+        }
+    }
+}
+
 /// The moment of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
@@ -14,14 +37,19 @@ pub struct Now {
     pub mono_ms: MonoMs,
     /// Wall time, if the box has any idea of it.
     pub wall_ms: Option<WallMs>,
-    /// Whether a time source has confirmed the wall time.
-    pub synced: bool,
+    /// How much the wall time is worth.
+    pub quality: Quality,
 }
 
 impl Now {
     /// Wall time in whole seconds, if known.
     pub fn wall_s(&self) -> Option<i64> {
         self.wall_ms.map(|ms| ms.div_euclid(1000))
+    }
+
+    /// Whether a time source has confirmed the wall time.
+    pub fn synced(&self) -> bool {
+        self.quality == Quality::Synced
     }
 }
 

@@ -4,6 +4,7 @@
 //! The receipt goes out when the events are stored ([`Store::take`] has returned), and the broker is
 //! acknowledged only after it: a crash in between brings the events again.
 
+pub mod bulk;
 pub mod ledger;
 pub mod listen;
 pub mod photos;

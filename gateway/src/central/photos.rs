@@ -4,6 +4,8 @@
 //! answer that all is there goes out when the hash fits and the file is durable.
 
 use super::From;
+use super::bulk::Rights;
+use crate::clock::Clock;
 use crate::store::photos::Photos;
 use crate::upstream::PhotoReceipt;
 use crate::upstream::photos::{CHUNK, MAX_BYTES};
@@ -56,13 +58,15 @@ pub struct Desk {
     photos: Photos,
     halves: BTreeMap<(From, String), Half>,
     clock: u64,
+    /// Where photographs may be put by HTTPS instead.
+    pub rights: Option<Rights>,
 }
 
 impl Desk {
     /// Keeps them in a folder.
     pub fn open(folder: &Path) -> Result<Self, crate::store::StoreError> {
         std::fs::create_dir_all(folder).map_err(crate::store::io_at(folder))?;
-        Ok(Self { photos: Photos::open(folder)?, halves: BTreeMap::new(), clock: 0 })
+        Ok(Self { photos: Photos::open(folder)?, halves: BTreeMap::new(), clock: 0, rights: None })
     }
 
     /// Takes a message; the answer, if it is due.
@@ -97,7 +101,9 @@ impl Desk {
             half.touched = clock;
             let have = half.have;
             self.make_room();
-            return Ok(answer(have, init.chunks));
+            let now_s = Clock::system().now().wall_s().unwrap_or(0);
+            let put = self.rights.as_ref().map(|r| r.photo(sha256, init.bytes, now_s));
+            return Ok(Some(PhotoReceipt { photo: sha256.to_owned(), have, of: init.chunks, put }));
         }
         let n: u32 = part.parse().map_err(|_| BadPhoto::Part(part.to_owned()))?;
         // A chunk of a photograph that is not known any more is asked for by the next `init`.

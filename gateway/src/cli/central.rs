@@ -2,17 +2,23 @@
 
 use super::broker::Broker;
 use super::fail;
+use crate::central::bulk::{self, Rights};
 use crate::central::ledger::{Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::Desk;
 use crate::central::postgres::Database;
 use crate::central::{Arrived, From, read};
+use crate::http;
+use crate::https::Place;
+use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +36,8 @@ pub enum Command {
         /// A folder for photographs.
         #[arg(long, value_name = "FOLDER")]
         photos: Option<PathBuf>,
+        #[command(flatten)]
+        bulk: Address,
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
@@ -55,11 +63,62 @@ pub enum Command {
         /// The name of this consumer at the broker; each one that runs has its own.
         #[arg(long, default_value = "kakou-ingest")]
         client_id: String,
+        #[command(flatten)]
+        bulk: Address,
         /// Consumers of one group share the work ($share; not at a NATS broker).
         #[arg(long, value_name = "NAME")]
         group: Option<String>,
     },
+    /// Takes photographs and gives feeds by HTTPS, so that neither burdens the broker.
+    #[command(
+        after_help = "Give the same --bulk-url and --bulk-secret to `kakou central ingest` or `listen`: it tells gateways\nwhere to put photographs, for an hour each. Feeds: `kakou feed make --url URL/feed`."
+    )]
+    Bulk {
+        /// Where it listens.
+        #[arg(long, default_value = "0.0.0.0:8443")]
+        listen: SocketAddr,
+        /// Its certificate, signed by the roots of the fleet, PEM.
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+        /// Its key, PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The folder of photographs, the same as that of the consumer.
+        #[arg(long, value_name = "FOLDER")]
+        photos: PathBuf,
+        /// The folder `parts` that `kakou feed make` fills.
+        #[arg(long, value_name = "FOLDER")]
+        feeds: Option<PathBuf>,
+        #[command(flatten)]
+        bulk: Address,
+    },
 }
+
+/// Where photographs may be put by HTTPS.
+#[derive(clap::Args, Clone)]
+pub struct Address {
+    /// The address of `kakou central bulk`, as gateways reach it.
+    #[arg(long, value_name = "URL", requires = "bulk_secret")]
+    bulk_url: Option<String>,
+    /// A file with the secret that its addresses are made with; at least 32 random bytes.
+    #[arg(long, value_name = "FILE", requires = "bulk_url")]
+    bulk_secret: Option<PathBuf>,
+}
+
+impl Address {
+    fn rights(&self) -> Result<Option<Rights>, String> {
+        let (Some(url), Some(file)) = (&self.bulk_url, &self.bulk_secret) else { return Ok(None) };
+        Place::read(url).map_err(|e| e.to_string())?;
+        let secret = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        if secret.len() < SECRET {
+            return Err(format!("{}: write at least {SECRET} random bytes into it", file.display()));
+        }
+        Ok(Some(Rights::new(&secret, url)))
+    }
+}
+
+/// Bytes of a secret at least.
+const SECRET: usize = 32;
 
 /// Events in a file, synced before they are receipted.
 struct Log(File);
@@ -108,12 +167,34 @@ pub fn run(command: Command) -> ExitCode {
         Err(e) => return fail(e),
     };
     let done = match command {
-        Command::Listen { broker, out, photos, site, client_id } => {
-            runtime.block_on(listen_to_file(&broker, &out, photos.as_deref(), site, client_id))
+        Command::Listen { broker, out, photos, bulk, site, client_id } => {
+            let desk = desk(photos.as_deref(), &bulk);
+            runtime.block_on(async { listen_to_file(&broker, &out, desk?, site, client_id).await })
         }
-        Command::Ingest { broker, database, photos, site, client_id, group } => {
+        Command::Ingest { broker, database, photos, bulk, site, client_id, group } => {
             let wishes = Ingest { database, site, client_id, group };
-            runtime.block_on(ingest(&broker, wishes, photos.as_deref()))
+            let desk = desk(photos.as_deref(), &bulk);
+            runtime.block_on(async { ingest(&broker, wishes, desk?).await })
+        }
+        Command::Bulk { listen, cert, key, photos, feeds, bulk } => {
+            let serving = async {
+                let rights = bulk.rights()?.ok_or("--bulk-url and --bulk-secret are needed")?;
+                let router = bulk::router(rights, &photos, feeds.as_deref()).map_err(|e| e.to_string())?;
+                let tls = tls::server(&cert, &key).map_err(|e| e.to_string())?;
+                let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
+                eprintln!("photographs and feeds at https://{listen}; Ctrl-C ends");
+                let cancel = CancellationToken::new();
+                let mut tasks = JoinSet::new();
+                let end = cancel.clone();
+                tasks.spawn(async move {
+                    if let Err(e) = http::serve_router(listener, Some(tls), router, end).await {
+                        log::error!("{e}");
+                    }
+                });
+                until_told(cancel, tasks).await;
+                Ok(())
+            };
+            runtime.block_on(serving)
         }
     };
     match done {
@@ -122,14 +203,19 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
-fn desk(folder: Option<&Path>) -> Result<Option<Desk>, String> {
-    folder.map(Desk::open).transpose().map_err(|e| e.to_string())
+fn desk(folder: Option<&Path>, bulk: &Address) -> Result<Option<Desk>, String> {
+    let rights = bulk.rights()?;
+    let mut desk = folder.map(Desk::open).transpose().map_err(|e| e.to_string())?;
+    if let Some(desk) = &mut desk {
+        desk.rights = rights;
+    }
+    Ok(desk)
 }
 
 async fn listen_to_file(
     broker: &Broker,
     out: &Path,
-    photos: Option<&Path>,
+    desk: Option<Desk>,
     site: String,
     client_id: String,
 ) -> Result<(), String> {
@@ -137,7 +223,7 @@ async fn listen_to_file(
     eprintln!("{}: {known} events known; listening on {}, Ctrl-C ends", out.display(), broker.url());
     let listen = Listen { broker: broker.settings()?, client_id, site, group: None, part: Part::All };
     let (tally, tallied) = watch::channel(Tally::default());
-    let (cancel, desk) = (CancellationToken::new(), desk(photos)?);
+    let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::run(listen, ledger, desk, tally, cancel.clone()));
     until_told(cancel, tasks).await;
@@ -152,11 +238,10 @@ struct Ingest {
     group: Option<String>,
 }
 
-async fn ingest(broker: &Broker, wishes: Ingest, photos: Option<&Path>) -> Result<(), String> {
+async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<Desk>) -> Result<(), String> {
     let settings = broker.settings()?;
     let cancel = CancellationToken::new();
     let (mut tasks, mut tallies) = (JoinSet::new(), Vec::new());
-    let mut desk = desk(photos)?;
     for (part, suffix) in [(Part::Live, "live"), (Part::Late, "late")] {
         let store = Database::open(&wishes.database).await.map_err(|e| e.to_string())?;
         let listen = Listen {

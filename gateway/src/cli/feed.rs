@@ -3,6 +3,7 @@
 use super::fail;
 use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use crate::fleet::send;
+use crate::https::Place;
 use crate::store::edition::Canary;
 use kakou_core::pass::hex;
 use kakou_core::records::LISTS;
@@ -44,6 +45,10 @@ pub enum Command {
         /// An id that must be in it before a gateway takes it; several are allowed.
         #[arg(long, value_name = "ID")]
         canary: Vec<String>,
+        /// Where the gateways find the folder's `parts` by HTTPS (`kakou central bulk`, or any web
+        /// server); what they cannot fetch there comes by the broker.
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
     },
     /// Signs one entry and prints the text of its QR code, which any scanner of a gateway takes.
     Entry {
@@ -68,8 +73,8 @@ pub enum Command {
 /// Runs it.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
-        Command::Make { key, name, from, out, version, canary } => {
-            issuer(&key).and_then(|issuer| make(&issuer, &name, &from, &out, version, &canary))
+        Command::Make { key, name, from, out, version, canary, url } => {
+            issuer(&key).and_then(|issuer| make(&issuer, &name, &from, &out, version, &canary, url))
         }
         Command::Entry { key, name, id, facts, qr } => {
             issuer(&key).and_then(|issuer| entry(&issuer, name, id, facts.as_deref(), qr.as_deref()))
@@ -102,7 +107,11 @@ pub fn make(
     out: &Path,
     version: Option<u64>,
     canary: &[String],
+    at: Option<String>,
 ) -> Result<String, String> {
+    if let Some(url) = &at {
+        Place::read(url).map_err(|e| e.to_string())?;
+    }
     if !LISTS.contains(&name) {
         return Err(format!("`{name}` is not a list; there are: {}", LISTS.join(", ")));
     }
@@ -130,6 +139,7 @@ pub fn make(
         version,
         issued: now_s(),
         parts: vec![snapshot.clone()],
+        at: at.map(|url| url.trim_end_matches('/').to_owned()),
         canary: Vec::new(),
     };
     if name != "trust" {

@@ -1,7 +1,7 @@
 //! `kakou pass`
 
 use super::fail;
-use crate::clock::{Clock, Source};
+use crate::clock::Clock;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::pass::cose::Sign1;
 use kakou_core::pass::kp1::{self, Draft};
@@ -81,7 +81,7 @@ pub fn run(command: Command) -> ExitCode {
 }
 
 fn now_s() -> i64 {
-    Clock::new(Source::System, 0).now().wall_s().unwrap_or(0)
+    Clock::system().now().wall_s().unwrap_or(0)
 }
 
 fn kind_of(word: &str) -> Result<kakou_core::pass::trust::Usage, String> {

@@ -60,7 +60,7 @@ fn check(files: &[PathBuf], config: Option<&Path>, as_json: bool) -> ExitCode {
     };
     let mut results = Vec::new();
     for name in &names {
-        let read = config::find_profile(Path::new("."), name)
+        let read = config::find_profile(Path::new("."), name, &|_| None)
             .and_then(|(file, text)| profile::read(&file, &text).map_err(|e| e.to_string()));
         let error = read.as_ref().err().cloned();
         results.push((name.clone(), error, read.ok().map(|p| p.steps.len())));

@@ -61,7 +61,11 @@ fn page(s: &Value) -> String {
         s["uptime_s"],
         s["epoch"],
         text(&s["clock"]["wall"]),
-        if s["clock"]["synced"] == true { "synchronised" } else { "NOT synchronised" },
+        match s["clock"]["quality"].as_str() {
+            Some("synced") => "synchronised",
+            Some("floor") => "BEHIND a moment that is known to be past",
+            _ => "NOT synchronised",
+        },
         text(&s["upstream"]["state"]),
         text(&s["upstream"]["detail"]),
     );

@@ -1,6 +1,6 @@
 //! `kakou verify`
 
-use crate::clock::{Clock, Source};
+use crate::clock::Clock;
 use kakou_core::codes::Code;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::pass::{self, Check};
@@ -46,7 +46,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     let now_s = match a.at.as_deref().map(parse_instant) {
         Some(Some(ms)) => Some(ms.div_euclid(1000)),
         Some(None) => return usage("--at: not a date and time, e.g. 2021-06-01T12:00:00Z".into()),
-        None => Clock::new(Source::System, 0).now().wall_s(),
+        None => Clock::system().now().wall_s(),
     };
     let text = match a.text.as_str() {
         "-" => match std::io::read_to_string(std::io::stdin()) {

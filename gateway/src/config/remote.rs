@@ -73,7 +73,7 @@ pub fn keep_report(data: &Path, report: &Report) -> std::io::Result<()> {
 
 fn put(data: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder(data))?;
-    crate::keys::write_secret(&folder(data).join(name), bytes)
+    crate::store::durable::write_secret(&folder(data).join(name), bytes)
 }
 
 fn stored(data: &Path, name: &str) -> Option<Configuration> {

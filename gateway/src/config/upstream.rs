@@ -1,6 +1,7 @@
 //! The `[upstream]` table: the broker and how much it may carry.
 
 use super::{ConfigError, Full, Wrong};
+use crate::clock::Clock;
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -27,6 +28,9 @@ pub(super) struct UpstreamFile {
     /// Whether Home Assistant is told what there is.
     #[serde(default)]
     home_assistant: bool,
+    /// Whether the gateway shows itself as a Sparkplug B node, in the group of its site.
+    #[serde(default)]
+    sparkplug: bool,
     /// Late events a second at most.
     #[serde(default = "backlog_per_s")]
     backlog_per_s: u32,
@@ -88,8 +92,12 @@ pub struct Upstream {
     pub photo_rate: Option<u64>,
     /// Whether Home Assistant is told what there is.
     pub home_assistant: bool,
+    /// Whether the gateway shows itself as a Sparkplug B node, in the group of its site.
+    pub sparkplug: bool,
     /// Late events a second at most.
     pub backlog_per_s: u32,
+    /// By which certificates are judged.
+    pub clock: Clock,
 }
 
 impl UpstreamFile {
@@ -102,6 +110,7 @@ impl UpstreamFile {
 /// Checks the table.
 pub(super) fn read_upstream(
     u: &Spanned<UpstreamFile>,
+    clock: &Clock,
     full: Full<'_>,
     wrong: Wrong<'_>,
 ) -> Result<Upstream, ConfigError> {
@@ -143,7 +152,9 @@ pub(super) fn read_upstream(
         version: u.version,
         photo_rate: u.photo_kbit.map(|kbit| u64::from(kbit) * 125),
         home_assistant: u.home_assistant,
+        sparkplug: u.sparkplug,
         backlog_per_s: u.backlog_per_s.max(1),
+        clock: clock.clone(),
     })
 }
 
@@ -181,7 +192,9 @@ impl Upstream {
             version,
             photo_rate: None,
             home_assistant: false,
+            sparkplug: false,
             backlog_per_s: backlog_per_s(),
+            clock: Clock::system(),
         })
     }
 }

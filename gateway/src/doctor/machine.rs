@@ -3,14 +3,13 @@
 use super::{Finding, lists_of};
 use crate::config::Settings;
 use crate::engine::free_bytes;
+use kakou_core::time::Quality;
 use std::path::Path;
 
 /// With less room than this, photographs of a day may not fit.
 const LITTLE_ROOM: u64 = 1 << 30;
 /// A list older than this is stale in most profiles.
 const STALE_MS: i64 = 24 * 3_600_000;
-/// Before this year a clock was never set.
-const BUILT_MS: i64 = 1_700_000_000_000;
 
 /// Looks at it.
 pub fn examine(settings: Option<&Settings>) -> Vec<Finding> {
@@ -79,14 +78,14 @@ fn disk(data: &Path, reserve: u64) -> Finding {
 fn clock(settings: &Settings) -> Finding {
     let now = settings.clock.now();
     let shown = now.wall_ms.map(kakou_core::time::rfc3339).unwrap_or_default();
-    if now.wall_ms.is_none_or(|ms| ms < BUILT_MS) {
+    if now.quality == Quality::Floor {
         return Finding::wrong(
             "clock",
-            format!("{shown}: it was never set"),
+            format!("the box lives before {shown}, which is known to be past"),
             "connect the network until the time service has set it, or fit a clock module with a battery",
         );
     }
-    if !now.synced {
+    if !now.synced() {
         return Finding::warning(
             "clock",
             format!(

@@ -96,7 +96,14 @@ mod tests {
     fn head(bytes: u64) -> (Head, Part) {
         let part = Part { base: None, sha256: "a".repeat(64), bytes };
         (
-            Head { feed: "status".into(), version: 1, issued: 0, parts: vec![part.clone()], canary: vec![] },
+            Head {
+                feed: "status".into(),
+                version: 1,
+                issued: 0,
+                parts: vec![part.clone()],
+                at: None,
+                canary: vec![],
+            },
             part,
         )
     }

@@ -7,29 +7,31 @@
 //! its folder, and says that nobody signed them.
 
 pub mod fetch;
+mod folder;
 pub mod word;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
+use crate::store::durable;
 use crate::store::edition::{self, Canary, Order};
-use crate::store::lists::{InUse, Lists};
+use crate::store::lists::{self, InUse, Lists};
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::pass::{self, Check};
-use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use rusqlite::Connection;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use word::{ENTRY, ENTRY_PREFIX, Entry, HEAD, Head, Part};
@@ -38,8 +40,10 @@ use word::{ENTRY, ENTRY_PREFIX, Entry, HEAD, Head, Part};
 const LOOK: Duration = Duration::from_secs(2);
 /// News that may wait; a chunk beyond it is asked for again.
 pub const NEWS: usize = 256;
-/// An unsigned file is read whole: for what a site keeps by hand.
-const UNSIGNED_MAX: u64 = 64 << 20;
+/// Without a chunk for this long, the group is asked for again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A trust list that is larger is none.
+const TRUST_MAX: u64 = 64 << 20;
 /// The niceness of the thread: building an edition is work that can wait.
 const NICE: i32 = 10;
 
@@ -49,10 +53,14 @@ pub enum News {
     Head(Vec<u8>),
     /// A chunk of a body: its hash, its number.
     Chunk(String, u32, Vec<u8>),
+    /// A body cannot be had by HTTPS: its hash.
+    Unfetched(String),
     /// The broker can be asked.
     Connected,
     /// The text of a QR code with a signed entry.
     Entry(Vec<u8>),
+    /// The same, as another gateway of the site has read it.
+    Shared(Vec<u8>),
 }
 
 /// What the feeds ask of the connection.
@@ -62,6 +70,29 @@ pub enum Wish {
     Subscribe(String),
     /// No more of it.
     Unsubscribe(String),
+    /// Fetch a body by HTTPS, from a chunk on.
+    Get(Get),
+    /// Tell the other gateways of the site what lies in the folder `share`.
+    Share,
+}
+
+/// A body by HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Get {
+    /// Where.
+    pub url: String,
+    /// Its hash.
+    pub sha256: String,
+    /// Chunks that are there.
+    pub from: u32,
+}
+
+/// The way that a body takes.
+enum Way {
+    /// In groups of chunks, by the broker.
+    Broker(String),
+    /// By HTTPS.
+    Https,
 }
 
 /// What is on its way: feed, chunks there, of how many; and while it is built, lines.
@@ -79,18 +110,6 @@ pub struct Loading {
     pub lines: u64,
 }
 
-/// An unsigned list in the folder.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unsigned {
-    name: String,
-    version: u64,
-    /// UTC seconds.
-    issued: i64,
-    /// By id. A revocation has the id `kid:pass id`.
-    entries: BTreeMap<String, Map<String, Value>>,
-}
-
 /// What the thread works with.
 pub struct Feeds {
     /// The data folder.
@@ -101,6 +120,10 @@ pub struct Feeds {
     pub keys: Option<Arc<TrustList>>,
     /// The region of the gateway, for canaries of the trust list.
     pub region: String,
+    /// The configuration in use: its file and text.
+    pub config: (PathBuf, String),
+    /// Asks the daemon to start anew.
+    pub restart: Option<mpsc::Sender<()>>,
     /// The clock.
     pub clock: Clock,
     /// Counters.
@@ -119,8 +142,9 @@ pub struct Feeds {
 #[derive(Default)]
 struct Memory {
     seen: BTreeMap<PathBuf, SystemTime>,
-    fetch: Option<(Fetch, String)>,
+    fetch: Option<(Fetch, Way)>,
     heads: BTreeMap<String, (Head, String)>,
+    heard: Option<Instant>,
 }
 
 /// The trust list that was in use before the daemon ended, or that lies in the folder.
@@ -152,13 +176,23 @@ impl Feeds {
                 Ok(News::Head(word)) => self.head(&word, &mut memory),
                 Ok(News::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
                 Ok(News::Connected) => {
-                    if let Some((fetch, filter)) = &mut memory.fetch {
-                        *filter = fetch.wanted();
-                        self.wish(Wish::Subscribe(filter.clone()));
+                    if let Some((fetch, way @ Way::Broker(_))) = &mut memory.fetch {
+                        *way = self.subscribe(fetch);
                     }
                 }
-                Ok(News::Entry(text)) => self.entry(&text),
-                Err(RecvTimeoutError::Timeout) => self.look(&mut memory),
+                Ok(News::Unfetched(sha256)) => self.unfetched(&sha256, &mut memory),
+                Ok(News::Entry(text)) => {
+                    if self.entry(&text) {
+                        self.share(&text);
+                    }
+                }
+                Ok(News::Shared(text)) => {
+                    self.entry(&text);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.ask_again(&mut memory);
+                    self.look(&mut memory);
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -166,7 +200,7 @@ impl Feeds {
 
     fn now_s(&self) -> Option<i64> {
         let now = self.clock.now();
-        now.wall_s().filter(|_| now.synced)
+        now.wall_s().filter(|_| now.synced())
     }
 
     fn in_use(&self, feed: &str) -> Option<u64> {
@@ -219,6 +253,7 @@ impl Feeds {
             self.refuse(what, &fault);
             return None;
         }
+        self.clock.signed_at(head.issued * 1000);
         Some((head, opened.issuer))
     }
 
@@ -246,13 +281,15 @@ impl Feeds {
 
     /// Begins to fetch the next body, if none is on its way or a newer edition replaces it.
     fn fetch_next(&self, memory: &mut Memory) {
-        if let Some((fetch, filter)) = &memory.fetch {
+        if let Some((fetch, way)) = &memory.fetch {
             let newer =
                 memory.heads.get(&fetch.head.feed).is_some_and(|(h, _)| h.version > fetch.head.version);
             if !newer {
                 return;
             }
-            self.wish(Wish::Unsubscribe(filter.clone()));
+            if let Way::Broker(filter) = way {
+                self.wish(Wish::Unsubscribe(filter.clone()));
+            }
             memory.fetch = None;
         }
         while let Some((_, (head, signer))) = memory.heads.pop_first() {
@@ -263,10 +300,18 @@ impl Feeds {
             match Fetch::begin(&self.data.join("feeds"), head, signer, part) {
                 Ok(fetch) if fetch.whole() => self.apply_fetched(fetch),
                 Ok(fetch) => {
-                    let filter = fetch.wanted();
                     self.show(&fetch, 0);
-                    self.wish(Wish::Subscribe(filter.clone()));
-                    memory.fetch = Some((fetch, filter));
+                    let way = match &fetch.head.at {
+                        Some(at) => {
+                            let sha256 = fetch.part.sha256.clone();
+                            let url = format!("{at}/{sha256}");
+                            self.wish(Wish::Get(Get { url, sha256, from: fetch.progress().0 }));
+                            Way::Https
+                        }
+                        None => self.subscribe(&fetch),
+                    };
+                    memory.fetch = Some((fetch, way));
+                    memory.heard = Some(Instant::now());
                     return;
                 }
                 Err(e) => self.refuse("feeds", &e.to_string()),
@@ -281,17 +326,51 @@ impl Feeds {
         self.loading.send_replace(Some(Loading { feed, version, have, of, lines }));
     }
 
+    /// A chunk may have been lost on its way: the group is asked for again.
+    fn ask_again(&self, memory: &mut Memory) {
+        if memory.heard.is_some_and(|at| at.elapsed() < PATIENCE) {
+            return;
+        }
+        if let Some((fetch, way)) = &mut memory.fetch {
+            self.metrics.count("feed_stalled_total");
+            self.wish(Wish::Unsubscribe(fetch.wanted()));
+            *way = self.subscribe(fetch);
+        }
+        memory.heard = Some(Instant::now());
+    }
+
+    fn subscribe(&self, fetch: &Fetch) -> Way {
+        let filter = fetch.wanted();
+        self.wish(Wish::Subscribe(filter.clone()));
+        Way::Broker(filter)
+    }
+
+    /// What cannot be had by HTTPS comes by the broker.
+    fn unfetched(&self, sha256: &str, memory: &mut Memory) {
+        if let Some((fetch, way @ Way::Https)) = &mut memory.fetch
+            && fetch.part.sha256 == sha256
+        {
+            self.metrics.count("feed_unfetched_total");
+            *way = self.subscribe(fetch);
+        }
+    }
+
     fn chunk(&self, sha256: &str, n: u32, bytes: &[u8], memory: &mut Memory) {
-        let Some((fetch, filter)) = &mut memory.fetch else { return };
+        let Some((fetch, way)) = &mut memory.fetch else { return };
+        memory.heard = Some(Instant::now());
         match fetch.chunk(sha256, n, bytes) {
             Ok(Then::Wait) => {}
             Ok(Then::Next) => {
-                self.wish(Wish::Unsubscribe(std::mem::replace(filter, fetch.wanted())));
-                self.wish(Wish::Subscribe(filter.clone()));
+                if let Way::Broker(filter) = way {
+                    self.wish(Wish::Unsubscribe(std::mem::take(filter)));
+                    *way = self.subscribe(fetch);
+                }
                 self.show(fetch, 0);
             }
             Ok(Then::Whole) => {
-                self.wish(Wish::Unsubscribe(filter.clone()));
+                if let Way::Broker(filter) = way {
+                    self.wish(Wish::Unsubscribe(filter.clone()));
+                }
                 if let Some((fetch, _)) = memory.fetch.take() {
                     self.apply_fetched(fetch);
                 }
@@ -328,7 +407,7 @@ impl Feeds {
     ) {
         if head.feed == "trust" {
             let mut body = Vec::new();
-            let limit = part.bytes.min(UNSIGNED_MAX);
+            let limit = part.bytes.min(TRUST_MAX);
             if let Err(e) = (&mut source).take(limit).read_to_end(&mut body) {
                 return self.refuse("trust", &e.to_string());
             }
@@ -337,6 +416,7 @@ impl Feeds {
             }
             return self.trust(&body, Some(head.version), &head.canary, signer);
         }
+        let check = |edition: &Connection| self.policy_fits(edition);
         let order = Order {
             data: &self.data,
             name: &head.feed,
@@ -346,6 +426,7 @@ impl Feeds {
             sha256: Some(&part.sha256),
             signer,
             canary: &head.canary,
+            check: if head.feed == "policy" { Some(&check) } else { None },
         };
         match edition::build(&order, source, progress) {
             Ok(list) => self.taken(&list),
@@ -357,6 +438,26 @@ impl Feeds {
         log::info!("list {} version {} with {} entries is in use", list.name, list.version, list.entries);
         self.record(json!({ "feed": list.name, "version": list.version, "entries": list.entries,
             "issued": rfc3339(list.issued_ms), "signer": list.signer }));
+        if list.name == "policy" {
+            self.follow_policy();
+        }
+    }
+
+    /// The lanes of this gateway must be able to run by a new policy.
+    fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
+        let (file, text) = &self.config;
+        let policy = |id: &str| lists::profile(edition, "main", id).ok().flatten();
+        config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Lanes whose profile comes from the feed take it up: the daemon starts anew in its place.
+    fn follow_policy(&self) {
+        let follows = self.config.1.contains("\"policy:");
+        let Some(restart) = self.restart.as_ref().filter(|_| follows) else { return };
+        log::info!("a new policy: the lanes take it up");
+        if restart.try_send(()).is_err() {
+            log::debug!("the daemon starts anew already");
+        }
     }
 
     fn record(&self, data: Value) {
@@ -392,11 +493,7 @@ impl Feeds {
             }
         }
         let kept = self.data.join("trust.json");
-        let fresh = kept.with_extension("new");
-        if let Err(e) = std::fs::write(&fresh, body).and_then(|()| {
-            File::open(&fresh)?.sync_all()?;
-            std::fs::rename(&fresh, &kept)
-        }) {
+        if let Err(e) = durable::write(&kept, body) {
             return self.refuse("trust", &format!("it cannot be kept: {e}"));
         }
         log::info!("trust list version {} with {} keys is in use", list.version, list.len());
@@ -410,121 +507,61 @@ impl Feeds {
         self.record(record);
     }
 
-    /// One entry from a QR code.
-    fn entry(&self, text: &[u8]) {
+    /// One entry from a QR code; true if it counts now.
+    fn entry(&self, text: &[u8]) -> bool {
         let what = "an entry from a code";
         let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
-            return self.refuse(what, "this gateway has no fleet keys");
+            self.refuse(what, "this gateway has no fleet keys");
+            return false;
         };
         let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
             Ok(opened) => opened,
-            Err(e) => return self.refuse(what, &e.to_string()),
+            Err(e) => {
+                self.refuse(what, &e.to_string());
+                return false;
+            }
         };
         let entry: Entry = match serde_json::from_slice(&opened.payload) {
             Ok(entry) => entry,
-            Err(e) => return self.refuse(what, &e.to_string()),
+            Err(e) => {
+                self.refuse(what, &e.to_string());
+                return false;
+            }
         };
         let issued = entry.issued_ms;
+        self.clock.signed_at(issued);
         match edition::supplement(&self.data, &entry.feed, &entry.id, issued, entry.facts.as_ref()) {
             Ok(true) => {
                 log::info!("one entry of list {} was taken from a code", entry.feed);
                 self.record(json!({ "feed": entry.feed, "supplement": true, "issued": rfc3339(issued),
                     "signer": opened.issuer }));
+                return true;
             }
             Ok(false) => log::info!("an entry of list {} from a code is not newer than the list", entry.feed),
             Err(e) => self.refuse(what, &e.to_string()),
         }
+        false
     }
 
-    /// Looks into the folder.
-    fn look(&self, memory: &mut Memory) {
-        for name in LISTS {
-            let signed = self.folder.join(format!("{name}.feed"));
-            let plain = self.folder.join(format!("{name}.json"));
-            if memory.changed(&signed) {
-                self.signed_file(&signed);
-            }
-            if memory.changed(&plain) {
-                if self.keys.is_some() {
-                    self.refuse(
-                        &plain.display().to_string(),
-                        "nobody signed it; this gateway has fleet keys",
-                    );
-                } else if let Err(why) = self.plain_file(name, &plain) {
-                    self.refuse(&plain.display().to_string(), &why);
-                }
-            }
-        }
-    }
-
-    fn signed_file(&self, path: &Path) {
-        let what = path.display().to_string();
-        let word = match std::fs::read(path) {
-            Ok(word) => word,
-            Err(e) => return self.refuse(&what, &e.to_string()),
-        };
-        let Some((head, signer)) = self.open(&what, &word) else { return };
-        if !self.is_news(&what, &head) {
+    /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
+    /// that each gateway judges it itself. It lies in the folder until the broker has it.
+    fn share(&self, text: &[u8]) {
+        if self.wishes.is_closed() {
             return;
         }
-        let Some(part) = head.part_from(self.in_use(&head.feed)) else {
-            return self.refuse(&what, "no part leads to it from the edition in use");
-        };
-        match File::open(self.folder.join("parts").join(&part.sha256)) {
-            Ok(body) => self.apply(&head, &signer, part, BufReader::new(body), &mut |_| {}),
-            Err(e) => self.refuse(&what, &format!("its body parts/{}: {e}", part.sha256)),
+        let folder = share_folder(&self.data);
+        let file = folder.join(kakou_core::evidence::Hash::of(text).hex());
+        let kept = std::fs::create_dir_all(&folder).and_then(|()| durable::write(&file, text));
+        match kept {
+            Ok(()) => self.wish(Wish::Share),
+            Err(e) => self.refuse("an entry for the site", &e.to_string()),
         }
     }
+}
 
-    fn plain_file(&self, name: &str, path: &Path) -> Result<(), String> {
-        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-        if size > UNSIGNED_MAX {
-            return Err(format!("{} MB: a list of this size comes as a signed feed", size >> 20));
-        }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        if name == "trust" {
-            let version = TrustList::from_json(&bytes).map_err(|e| e.to_string())?.version;
-            let now = self.trust.borrow().version;
-            if version < now {
-                return Err(format!("version {version} is older than version {now}"));
-            }
-            if std::fs::read(self.data.join("trust.json")).is_ok_and(|kept| kept == bytes) {
-                return Ok(());
-            }
-            self.trust(&bytes, None, &[], "");
-            return Ok(());
-        }
-        let list: Unsigned = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
-        if list.name != name {
-            return Err(format!("this is the list `{}`, not `{name}`", list.name));
-        }
-        match self.in_use(name) {
-            Some(now) if list.version < now => {
-                return Err(format!("version {} is older than version {now} in use", list.version));
-            }
-            Some(now) if list.version == now => return Ok(()),
-            Some(_) | None => {}
-        }
-        let mut lines = Vec::new();
-        for (id, facts) in &list.entries {
-            serde_json::to_writer(&mut lines, &json!({ "id": id, "facts": facts }))
-                .map_err(|e| e.to_string())?;
-            lines.push(b'\n');
-        }
-        let order = Order {
-            data: &self.data,
-            name,
-            version: list.version,
-            issued_ms: list.issued * 1000,
-            base: None,
-            sha256: None,
-            signer: "",
-            canary: &[],
-        };
-        let list = edition::build(&order, lines.as_slice(), &mut |_| {}).map_err(|e| e.to_string())?;
-        self.taken(&list);
-        Ok(())
-    }
+/// Where entries wait that the other gateways of the site are to hear.
+pub fn share_folder(data: &Path) -> PathBuf {
+    data.join("share")
 }
 
 /// A signed word as a QR code holds it: the three texts with points between them.
@@ -533,11 +570,4 @@ fn unpack(text: &[u8]) -> Vec<u8> {
     let mut parts = text.trim().splitn(3, '.');
     let mut next = || parts.next().unwrap_or_default();
     json!({ "protected": next(), "payload": next(), "signature": next() }).to_string().into_bytes()
-}
-
-impl Memory {
-    fn changed(&mut self, path: &Path) -> bool {
-        let Ok(when) = std::fs::metadata(path).and_then(|m| m.modified()) else { return false };
-        self.seen.insert(path.to_path_buf(), when) != Some(when)
-    }
 }

@@ -32,6 +32,9 @@ pub struct Head {
     pub issued: i64,
     /// The bodies that lead to it: a snapshot, and changes of earlier editions.
     pub parts: Vec<Part>,
+    /// Where the bodies are as files named by their hash, https://…; otherwise they come by the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// What must come out before it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub canary: Vec<Canary>,

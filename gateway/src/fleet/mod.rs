@@ -247,7 +247,7 @@ fn row(from: &From, known: &Known, now: WallMs) -> Value {
     alarm("OUTBOX", oldest.is_some_and(|s| s > OUTBOX_OLD_S));
     alarm("STALE_LISTS", stale.is_some_and(|n| n > 0));
     alarm("CERT", cert_days.is_some_and(|d| d < CERT_DAYS));
-    alarm("CLOCK", quality == "unsynced");
+    alarm("CLOCK", quality == "unsynced" || quality == "floor");
     alarm("DEVICES", down.is_some_and(|n| n > 0));
     alarm("STORE", health["store"]["state"].as_str().is_some_and(|s| s != "ok"));
     alarm("GAP", health["counters"]["journal_shed_total"].as_i64().is_some_and(|n| n > 0));

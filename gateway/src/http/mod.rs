@@ -160,16 +160,29 @@ pub async fn serve(
     app: App,
     cancel: CancellationToken,
 ) -> Result<(), String> {
-    let router = router(app).into_make_service();
+    let config = match &http.tls {
+        None => None,
+        Some((cert, key)) => Some(tls::server(cert, key).map_err(|e| e.to_string())?),
+    };
+    serve_router(listener, config, router(app), cancel).await
+}
+
+/// Serves routes until cancelled, with TLS or without.
+pub async fn serve_router(
+    listener: TcpListener,
+    config: Option<Arc<rustls::ServerConfig>>,
+    router: axum::Router,
+    cancel: CancellationToken,
+) -> Result<(), String> {
+    let router = router.into_make_service();
     let end = cancel.clone();
-    let served = match &http.tls {
+    let served = match config {
         None => {
             let serving =
                 axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
             bounded(serving.into_future(), cancel).await
         }
-        Some((cert, key)) => {
-            let config = tls::server(cert, key).map_err(|e| e.to_string())?;
+        Some(config) => {
             let listener =
                 TlsListener::new(listener, TlsAcceptor::from(config)).map_err(|e| e.to_string())?;
             let serving =

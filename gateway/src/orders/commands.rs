@@ -3,6 +3,7 @@
 use super::Desk;
 use super::word::{Command, What};
 use crate::engine::Work;
+use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::core::Input;
 use kakou_core::lane::remote::{Remote, Sender};
@@ -102,7 +103,7 @@ fn certificate_request(desk: &Desk) -> Result<Value, String> {
     let name = format!("{}.{}", desk.site, desk.gateway);
     let request = identity::request(&name).map_err(|e| e.to_string())?;
     let path = desk.data.join(NEXT_KEY);
-    crate::keys::write_secret(&path, request.key_pem.as_bytes()).map_err(|e| e.to_string())?;
+    durable::write_secret(&path, request.key_pem.as_bytes()).map_err(|e| e.to_string())?;
     Ok(json!({ "csr": request.csr_pem }))
 }
 
@@ -111,7 +112,7 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
     let (cert, key) = desk.identity.as_ref().ok_or("this gateway has no certificate of its own")?;
     let next_key = desk.data.join(NEXT_KEY);
     let next_cert = desk.data.join("keys/next.pem");
-    crate::keys::write_secret(&next_cert, pem.as_bytes()).map_err(|e| e.to_string())?;
+    durable::write_secret(&next_cert, pem.as_bytes()).map_err(|e| e.to_string())?;
     tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
     let until = tls::certificates(&next_cert)
         .ok()
@@ -122,6 +123,19 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
     Ok(
         json!({ "ends": until.map(|(_, ends)| ends), "sha256": hex(&kakou_core::evidence::Hash::of(pem.as_bytes()).0) }),
     )
+}
+
+/// Ends a change of certificate that a power cut has left half-way: the new key without the new
+/// certificate.
+pub fn finish_change(data: &Path, (cert, key): (&Path, &Path)) {
+    let next = data.join("keys/next.pem");
+    if tls::fits(cert, key).is_ok() || tls::fits(&next, key).is_err() {
+        return;
+    }
+    match swap(cert, &next) {
+        Ok(()) => log::warn!("the change of the certificate, which was cut off, is complete"),
+        Err(e) => log::error!("{}: {e}", cert.display()),
+    }
 }
 
 fn swap(to: &Path, from: &Path) -> std::io::Result<()> {

@@ -134,7 +134,7 @@ impl Desk {
 
     pub(crate) fn now_s(&self) -> Option<i64> {
         let now = self.clock.now();
-        now.wall_s().filter(|_| now.synced)
+        now.wall_s().filter(|_| now.synced())
     }
 
     /// Puts an event on record; false if the store takes none.
@@ -221,6 +221,7 @@ impl Desk {
                 return Ok(());
             }
         };
+        self.clock.signed_at(command.issued * 1000);
         job.what = command.what.word().to_owned();
         if self.clock.now().wall_s().is_some_and(|now| now > command.expires) {
             return self.step(jobs, &mut job, State::TimedOut, json!("it came after its time")).await;

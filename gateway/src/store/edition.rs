@@ -47,7 +47,7 @@ pub struct Canary {
 }
 
 /// What is to be built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Order<'a> {
     /// The data folder.
     pub data: &'a Path,
@@ -65,7 +65,12 @@ pub struct Order<'a> {
     pub signer: &'a str,
     /// What must come out.
     pub canary: &'a [Canary],
+    /// What the list must be good for, beside that.
+    pub check: Option<Check<'a>>,
 }
+
+/// Looks at a finished edition, before it is in use.
+pub type Check<'a> = &'a dyn Fn(&Connection) -> Result<(), String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +99,8 @@ enum Failed {
     Base(u64, u64),
     #[error("the canary `{0}` does not come out as it must")]
     Canary(String),
+    #[error("{0}")]
+    Check(String),
 }
 
 /// Builds, and puts the result in use.
@@ -258,7 +265,7 @@ fn snapshot(
     let sql = "INSERT INTO meta (version, issued_ms, entries, signer) VALUES (?1, ?2, ?3, ?4)";
     connection.execute(sql, params![order.version.cast_signed(), order.issued_ms, entries, order.signer])?;
     connection.execute_batch("COMMIT")?;
-    check(&connection, order.canary)?;
+    check(&connection, order)?;
     let done = InUse { name: order.name.to_owned(), ..meta(&connection, "main")? };
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     drop(connection);
@@ -297,14 +304,17 @@ fn change(
     let sql =
         "UPDATE meta SET version = ?1, issued_ms = ?2, signer = ?3, entries = (SELECT count(*) FROM entry)";
     tx.execute(sql, params![order.version.cast_signed(), order.issued_ms, order.signer])?;
-    check(&tx, order.canary)?;
+    check(&tx, order)?;
     let done = InUse { name: order.name.to_owned(), ..meta(&tx, "main")? };
     tx.commit()?;
     Ok(done)
 }
 
-fn check(connection: &Connection, canaries: &[Canary]) -> Result<(), Failed> {
-    for canary in canaries {
+fn check(connection: &Connection, order: &Order<'_>) -> Result<(), Failed> {
+    if let Some(check) = order.check {
+        check(connection).map_err(Failed::Check)?;
+    }
+    for canary in order.canary {
         let sql = "SELECT facts FROM entry WHERE id = ?1";
         let found: Option<Vec<u8>> = connection.query_row(sql, [&canary.id], |r| r.get(0)).optional()?;
         let found =
@@ -368,6 +378,7 @@ mod tests {
             sha256: None,
             signer: "",
             canary: &[],
+            check: None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! engine begins and commits: events, outbox and lane states together.
 
 use super::photos::Photos;
-use super::{StoreError, at, io_at};
+use super::{StoreError, at, durable, io_at};
 use crate::upstream::peers::{self, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Checkpoint, Hash};
@@ -18,7 +18,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -256,11 +255,7 @@ fn next_epoch(data: &Path) -> Result<u64, StoreError> {
     let path = data.join("epoch");
     let before = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
     let epoch: u64 = before + 1;
-    let fresh = data.join("epoch.new");
-    let mut file = File::create(&fresh).map_err(io_at(&fresh))?;
-    writeln!(file, "{epoch}").and_then(|()| file.sync_all()).map_err(io_at(&fresh))?;
-    std::fs::rename(&fresh, &path).map_err(io_at(&path))?;
-    sync_folder(data)?;
+    durable::write(&path, format!("{epoch}\n").as_bytes()).map_err(io_at(&path))?;
     Ok(epoch)
 }
 

@@ -57,16 +57,25 @@ impl Pointer {
     /// Puts it in place, durably.
     pub fn write(&self, data: &Path) -> Result<(), StoreError> {
         let path = Self::path(data);
-        let fresh = path.with_extension("new");
         let json = serde_json::to_vec(self).expect("a pointer is strings");
-        let made = std::fs::File::create(&fresh).and_then(|mut file| {
-            std::io::Write::write_all(&mut file, &json)?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, &path)
-        });
-        made.map_err(io_at(&path))?;
-        super::journal::sync_folder(&folder(data))
+        super::durable::write(&path, &json).map_err(io_at(&path))
     }
+}
+
+/// The text of a profile in an edition of the list `policy`, which is attached under a name.
+pub fn profile(connection: &Connection, schema: &str, id: &str) -> rusqlite::Result<Option<String>> {
+    let sql = format!("SELECT facts FROM {schema}.entry WHERE id = ?1");
+    let facts: Option<Vec<u8>> = connection.query_row(&sql, [id], |r| r.get(0)).optional()?;
+    let facts = facts.and_then(|f| serde_json::from_slice::<Map<String, Value>>(&f).ok());
+    Ok(facts.and_then(|f| Some(f.get("toml")?.as_str()?.to_owned())))
+}
+
+/// The text of a profile in the policy in use.
+pub fn policy(data: &Path, id: &str) -> Option<String> {
+    let file = Pointer::read(data).ok()?.0.get("policy")?.clone();
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = Connection::open_with_flags(folder(data).join(file), flags).ok()?;
+    profile(&connection, "main", id).ok().flatten()
 }
 
 /// Which pointer was read: its inode changes with each that is put in place.

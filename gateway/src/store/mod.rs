@@ -4,12 +4,14 @@
 //! One connection writes the journal: the engine's. Everyone else reads.
 
 pub mod chain;
+pub mod durable;
 pub mod edition;
 pub mod journal;
 pub mod lists;
 pub mod outbox;
 pub mod photos;
 pub mod retention;
+pub mod time;
 pub mod trace;
 
 use std::path::PathBuf;

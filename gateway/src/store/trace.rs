@@ -1,5 +1,7 @@
 //! Who was where: the verdicts about a subject, or of a lane, from the journal with its backlog.
 
+use super::time;
+use kakou_core::time::rfc3339;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +17,9 @@ pub struct Row {
     pub seq: i64,
     /// When, RFC 3339.
     pub at: Option<String>,
+    /// When in truth, where the clock was confirmed only later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
     /// The lane.
     pub lane: String,
     /// The outcome.
@@ -64,6 +69,7 @@ pub fn find(
         rows.push(Row {
             seq: r.get(0)?,
             at: event["time"].as_str().map(str::to_owned),
+            corrected: corrected(connection, &event)?,
             lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
             outcome: text(&data["outcome"]),
             codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
@@ -74,4 +80,14 @@ pub fn find(
     let more = rows.len() > MOST;
     rows.truncate(MOST);
     Ok((rows, more))
+}
+
+/// The time of an event whose clock nobody had confirmed, as it is known now.
+fn corrected(connection: &Connection, event: &Value) -> rusqlite::Result<Option<String>> {
+    let (Some(boot), Some(mono_ms), Some(false)) =
+        (event["boot"].as_str(), event["monoms"].as_i64(), event["clocksynced"].as_bool())
+    else {
+        return Ok(None);
+    };
+    Ok(time::offset(connection, boot)?.map(|offset_ms| rfc3339(offset_ms + mono_ms)))
 }

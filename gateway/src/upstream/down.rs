@@ -5,11 +5,11 @@
 
 use super::backoff::Backoff;
 use super::peers::{self, Used};
-use super::{plugged, topic, unplugged};
+use super::{bulk, plugged, topic, unplugged};
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
 use crate::feeds::word::head_topic;
-use crate::feeds::{News, Wish};
+use crate::feeds::{Get, News, Wish, share_folder};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
 use crate::orders::{Answer, Order};
@@ -54,6 +54,8 @@ pub struct Down {
     pub engine: Inlet,
     /// Changes whenever something was stored.
     pub streams: watch::Receiver<[u64; 4]>,
+    /// The body that comes by HTTPS.
+    pub getting: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Why a connection ended.
@@ -87,32 +89,44 @@ pub async fn run(mut down: Down, cancel: CancellationToken) {
     }
 }
 
+/// What was said to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    /// That a pass was used.
+    Use(String),
+    /// An entry, from this file.
+    Entry(PathBuf),
+    /// Something that nobody waits for.
+    Other,
+}
+
 /// What the other gateways were told and have not acknowledged.
 #[derive(Default)]
 struct Told {
-    /// Handed to the client: a pass, or something else.
-    queue: VecDeque<Option<String>>,
-    under_way: HashMap<u16, Option<String>>,
+    /// Handed to the client.
+    queue: VecDeque<Said>,
+    under_way: HashMap<u16, Said>,
     /// Whether there may be something to tell.
     look: bool,
 }
 
 impl Told {
     fn departed(&mut self, pkid: u16) {
-        if let Some(pass) = self.queue.pop_front() {
-            self.under_way.insert(pkid, pass);
+        if let Some(said) = self.queue.pop_front() {
+            self.under_way.insert(pkid, said);
         }
     }
-    fn acked(&mut self, pkid: u16) -> Option<String> {
-        self.under_way.remove(&pkid)?
+    fn acked(&mut self, pkid: u16) -> Option<Said> {
+        self.under_way.remove(&pkid)
     }
     /// Somebody is new who has not heard what is under way: it is told again.
     fn again(&mut self) {
-        self.queue.iter_mut().chain(self.under_way.values_mut()).for_each(|pass| *pass = None);
+        let uses = self.queue.iter_mut().chain(self.under_way.values_mut());
+        uses.filter(|s| matches!(s, Said::Use(_))).for_each(|said| *said = Said::Other);
         self.look = true;
     }
-    fn under_way(&self, pass: &str) -> bool {
-        self.queue.iter().chain(self.under_way.values()).any(|p| p.as_deref() == Some(pass))
+    fn under_way(&self, said: &Said) -> bool {
+        self.queue.iter().chain(self.under_way.values()).any(|s| s == said)
     }
 }
 
@@ -145,7 +159,7 @@ impl Down {
                         if !session {
                             let hello = peers::topic(&self.site, self.gateway.as_str(), "hello");
                             client.publish(&hello, b"{}".to_vec(), Mark::default())?;
-                            told.queue.push_back(None);
+                            told.queue.push_back(Said::Other);
                         }
                         answering = true;
                         self.order(Order::Connected);
@@ -164,8 +178,10 @@ impl Down {
                     Heard::Departed(pkid) => told.departed(pkid),
                     Heard::Acked(pkid, answer) => {
                         answer.map_err(|why| Lost::Refused("an answer", why))?;
-                        if let Some(pass) = told.acked(pkid) {
-                            drop(self.engine.send(Work::PeerTold(pass)).await);
+                        match told.acked(pkid) {
+                            Some(Said::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
+                            Some(Said::Entry(file)) => drop(tokio::fs::remove_file(file).await),
+                            Some(Said::Other) | None => {}
                         }
                     }
                     Heard::Other => {}
@@ -177,13 +193,15 @@ impl Down {
                 wish = self.wishes.recv() => match wish {
                     Some(Wish::Subscribe(filter)) => client.subscribe(&filter)?,
                     Some(Wish::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
+                    Some(Wish::Get(get)) => self.get(get),
+                    Some(Wish::Share) => told.look = true,
                     None => return Ok(()),
                 },
                 answer = self.answers.recv(), if answering => match answer {
                     Some(answer) => {
                         let mark = Mark { retain: answer.retain, ..Mark::default() };
                         client.publish(&answer.topic, answer.body, mark)?;
-                        told.queue.push_back(None);
+                        told.queue.push_back(Said::Other);
                     }
                     None => return Ok(()),
                 },
@@ -209,13 +227,14 @@ impl Down {
         Ok(())
     }
 
-    /// Tells the other gateways of the site which passes were used here.
+    /// Tells the other gateways of the site which passes were used here, and what entries were read.
     async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
-        let data = self.data.clone();
+        let (data, folder) = (self.data.clone(), share_folder(&self.data));
         let look = move || peers::untold(&journal::reader(&data).ok()?).ok();
         let uses = tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default();
         for used in uses {
-            if told.under_way(&used.pass) {
+            let said = Said::Use(used.pass.clone());
+            if told.under_way(&said) {
                 continue;
             }
             let body = serde_json::to_vec(&used).expect("a use is strings and numbers");
@@ -224,7 +243,15 @@ impl Down {
                 body,
                 Mark::default(),
             )?;
-            told.queue.push_back(Some(used.pass));
+            told.queue.push_back(said);
+        }
+        for (file, text) in tokio::task::spawn_blocking(move || shared(&folder)).await.unwrap_or_default() {
+            let said = Said::Entry(file);
+            if !told.under_way(&said) {
+                let topic = peers::topic(&self.site, self.gateway.as_str(), "entry");
+                client.publish(&topic, text, Mark::default())?;
+                told.queue.push_back(said);
+            }
         }
         Ok(())
     }
@@ -258,6 +285,7 @@ impl Down {
             [_, _, "cfg", "desired"] => self.order(Order::Desired(body)),
             [_, "trace", "req"] => self.order(Order::Question(body)),
             [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
+            [_, "peer", from, "entry"] if *from != self.gateway.as_str() => self.tell(News::Shared(body)),
             [_, "peer", from, "hello"] if *from != self.gateway.as_str() => {
                 let (tx, stored) = oneshot::channel();
                 return self.engine.send(Work::PeerHello(tx)).await.is_ok() && stored.await.is_ok();
@@ -265,6 +293,20 @@ impl Down {
             _ => {}
         }
         true
+    }
+
+    /// Fetches a body by HTTPS, in the place of the one before.
+    fn get(&mut self, get: Get) {
+        if let Some(before) = self.getting.take() {
+            before.abort();
+        }
+        let (news, settings) = (self.news.clone(), self.settings.clone());
+        self.getting = Some(tokio::spawn(async move {
+            if let Err(why) = bulk::get(&settings, &get, &news).await {
+                log::warn!("a feed comes by the broker, because HTTPS did not work: {why}");
+                bulk::hand_on(&news, News::Unfetched(get.sha256)).await;
+            }
+        }));
     }
 
     fn order(&self, order: Order) {
@@ -278,4 +320,11 @@ impl Down {
             self.metrics.count("feed_news_dropped_total");
         }
     }
+}
+
+/// Entries that the other gateways have not been told of.
+fn shared(folder: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
+    let files = files.flatten().map(|f| f.path()).filter(|f| f.extension().is_none());
+    files.filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
 }

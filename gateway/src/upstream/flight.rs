@@ -16,6 +16,8 @@ use std::time::Instant;
 /// An event that leaves so long after it was stored is late, in milliseconds: it tells what was and
 /// must set off no alarm.
 pub const LATE_MS: i64 = 60_000;
+/// Late events in one message: whoever stores it, or carries it, is soon free for what happens now.
+const LATE_BATCH: usize = 20;
 /// How many live batches of each stream in one round.
 const WEIGHTS: [usize; 4] = [8, 4, 2, 1];
 /// So many live batches for one of the backlog.
@@ -212,7 +214,7 @@ impl Flight {
         }
         let since = self.late_filled.elapsed().as_secs_f64();
         self.late_filled = Instant::now();
-        self.late_level = (self.late_level + since * self.late_rate).min(self.late_rate / 10.0);
+        self.late_level = (self.late_level + since * self.late_rate).min(LATE_BATCH as f64);
         self.late_level > 0.0
     }
 
@@ -319,7 +321,8 @@ impl Flight {
     }
 
     fn take(&mut self, class: Class, end: u64, max: usize, backlog: bool) -> rusqlite::Result<Option<Taken>> {
-        let (limit, stream) = (self.batch, &mut self.streams[usize::from(class.number())]);
+        let limit = if backlog { self.batch.min(LATE_BATCH) } else { self.batch };
+        let stream = &mut self.streams[usize::from(class.number())];
         // What was acknowledged before a loss of the connection is not sent again.
         loop {
             let cursor = if backlog { &mut stream.late } else { &mut stream.live };

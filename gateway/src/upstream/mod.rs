@@ -6,13 +6,16 @@
 //! receipted for [`RECEIPT_PATIENCE`] is sent again.
 
 pub mod backoff;
+mod bulk;
 pub mod down;
 mod flight;
 mod home_assistant;
 mod pace;
 pub mod peers;
 pub mod photos;
+mod put;
 mod session;
+pub mod sparkplug;
 pub mod tls;
 
 use crate::clock::Clock;

@@ -2,14 +2,16 @@
 //!
 //! A photograph goes in chunks of [`CHUNK`] bytes under its SHA-256: `init` says how many there are,
 //! the central side answers on the receipt topic how many it has from the first, and the rest
-//! follows. The answer that it has all, with the right hash, is the receipt. A connection that ends
+//! follows. Where it says so, the whole goes by HTTPS instead. The answer that it has all, with the right hash, is the receipt. A connection that ends
 //! costs what was under way; nothing begins from the start. While verdicts wait, photographs do.
 
 use super::backoff::Backoff;
 use super::pace::{Left, Pace};
-use super::{PROGRESS_LIMIT, PhotoReceipt, plugged, topic, unplugged};
+use super::put::{self, Flow};
+use super::{PROGRESS_LIMIT, PhotoReceipt, plugged, tls, topic, unplugged};
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
+use crate::https::HttpsError;
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, NotTaken};
 use crate::store::photos::Photos;
@@ -18,15 +20,19 @@ use kakou_core::ids::{GatewayId, SiteId};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of a chunk: small enough that one never holds up a verdict for long.
 pub const CHUNK: usize = 16 << 10;
 /// Photographs on their way at once.
 const AT_ONCE: usize = 8;
+/// Photographs that go by HTTPS at once.
+const PUTS: usize = 2;
 /// Without an answer for this long, `init` is said again.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks for new photographs.
@@ -60,24 +66,38 @@ pub struct Carrier {
 
 /// A photograph on its way.
 struct Way {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Chunks that were handed over.
     given: u32,
     of: u32,
     /// Whether the central side has said what it has.
     answered: bool,
     heard: Instant,
+    put: Put,
+}
+
+/// Whether it goes by HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Put {
+    /// The central side has not said so.
+    No,
+    /// Here.
+    To(String),
+    /// It is on its way.
+    Going,
+    /// That did not work: it goes in chunks.
+    Failed,
 }
 
 /// Bytes that may go now: a bucket that fills at the rate.
-struct Bucket {
+pub(super) struct Bucket {
     rate: Option<u64>,
     level: f64,
     filled: Instant,
 }
 
 impl Bucket {
-    fn take(&mut self, bytes: usize, now: Instant) -> bool {
+    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
         let Some(rate) = self.rate else { return true };
         let rate = rate as f64;
         let most = rate.max(CHUNK as f64 + 1024.0);
@@ -160,7 +180,8 @@ struct Session {
     queue: VecDeque<Left>,
     under_way: HashMap<u16, Left>,
     pace: Pace,
-    bucket: Bucket,
+    bucket: Arc<Mutex<Bucket>>,
+    puts: JoinSet<(String, Result<(), HttpsError>)>,
     progress: Instant,
 }
 
@@ -176,6 +197,7 @@ async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result
     })?;
     let now = Instant::now();
     let bucket = Bucket { rate: carrier.settings.photo_rate, level: 0.0, filled: now };
+    let bucket = Arc::new(Mutex::new(bucket));
     let mut session = Session {
         client,
         ways: BTreeMap::new(),
@@ -184,6 +206,7 @@ async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result
         under_way: HashMap::new(),
         pace: Pace::default(),
         bucket,
+        puts: JoinSet::new(),
         progress: now,
     };
     let (mut up, mut look) = (false, tokio::time::interval(LOOK));
@@ -219,6 +242,11 @@ async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result
                 Some(receipt) => session.receipt(&receipt, carrier).await?,
                 None => return Ok(()),
             },
+            Some(done) = session.puts.join_next(), if !session.puts.is_empty() => {
+                if let Ok((sha256, done)) = done {
+                    session.put_done(carrier, &sha256, done)?;
+                }
+            }
             _ = carrier.busy.changed() => {}
             _ = look.tick() => if up { session.look(carrier).await? },
             () = unplugged(&mut carrier.plug) => return Err(Lost::Unplugged),
@@ -255,7 +283,14 @@ impl Session {
                     continue;
                 };
                 let of = u32::try_from(bytes.len().div_ceil(CHUNK)).unwrap_or(u32::MAX);
-                let way = Way { bytes, given: 0, of, answered: false, heard: Instant::now() };
+                let way = Way {
+                    bytes: bytes.into(),
+                    given: 0,
+                    of,
+                    answered: false,
+                    heard: Instant::now(),
+                    put: Put::No,
+                };
                 self.init(carrier, &sha256, way.bytes.len(), of)?;
                 self.ways.insert(sha256, way);
             }
@@ -263,7 +298,8 @@ impl Session {
         let silent: Vec<String> = self
             .ways
             .iter()
-            .filter(|(_, w)| (w.given == w.of || !w.answered) && w.heard.elapsed() > PATIENCE)
+            .filter(|(_, w)| w.put != Put::Going && (w.given == w.of || !w.answered))
+            .filter(|(_, w)| w.heard.elapsed() > PATIENCE)
             .map(|(sha256, _)| sha256.clone())
             .collect();
         for sha256 in silent {
@@ -301,12 +337,16 @@ impl Session {
 
     /// Hands chunks over while there is room, oldest photograph first.
     fn fill(&mut self, carrier: &Carrier) -> Result<(), Lost> {
+        self.put_next(carrier);
         while self.pace.room() {
-            let next = self.ways.iter().find(|(_, w)| w.answered && w.given < w.of);
+            let next = self
+                .ways
+                .iter()
+                .find(|(_, w)| w.answered && w.given < w.of && matches!(w.put, Put::No | Put::Failed));
             let Some((sha256, way)) = next else { return Ok(()) };
             let (sha256, n) = (sha256.clone(), way.given);
             let chunk: Vec<u8> = way.bytes.chunks(CHUNK).nth(n as usize).unwrap_or_default().to_vec();
-            if !self.bucket.take(chunk.len(), Instant::now()) {
+            if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(chunk.len(), Instant::now()) {
                 return Ok(());
             }
             let name = topic(&carrier.site, &carrier.gateway, &format!("photo/{sha256}/{n}"));
@@ -319,6 +359,57 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Begins the next transfer by HTTPS.
+    fn put_next(&mut self, carrier: &Carrier) {
+        while self.puts.len() < PUTS {
+            let next = self.ways.iter_mut().find_map(|(sha256, way)| match &way.put {
+                Put::To(url) => Some((sha256.clone(), url.clone(), way)),
+                Put::No | Put::Going | Put::Failed => None,
+            });
+            let Some((sha256, url, way)) = next else { return };
+            way.put = Put::Going;
+            let tls = match tls::fleet(&carrier.settings) {
+                Ok(tls) => tls,
+                Err(e) => {
+                    log::warn!("photographs by HTTPS: {e}");
+                    way.put = Put::Failed;
+                    continue;
+                }
+            };
+            let flow = Flow { busy: carrier.busy.clone(), bucket: self.bucket.clone() };
+            let bytes = way.bytes.clone();
+            self.puts.spawn(async move {
+                let done = put::put(&tls, &url, bytes, &flow).await;
+                (sha256, done)
+            });
+        }
+    }
+
+    /// A transfer by HTTPS has ended: the central side is asked whether it has all.
+    fn put_done(
+        &mut self,
+        carrier: &Carrier,
+        sha256: &str,
+        done: Result<(), HttpsError>,
+    ) -> Result<(), Lost> {
+        let Some(way) = self.ways.get_mut(sha256) else { return Ok(()) };
+        way.put = Put::Failed;
+        way.heard = Instant::now();
+        match done {
+            Ok(()) => {
+                carrier.metrics.count("photo_put_total");
+                let (bytes, of) = (way.bytes.len(), way.of);
+                way.answered = false;
+                self.init(carrier, sha256, bytes, of)
+            }
+            Err(e) => {
+                carrier.metrics.count("photo_put_failed_total");
+                log::warn!("a photograph goes in chunks, because HTTPS did not work: {e}");
+                Ok(())
+            }
+        }
     }
 
     async fn receipt(&mut self, receipt: &PhotoReceipt, carrier: &Carrier) -> Result<(), Lost> {
@@ -335,6 +426,9 @@ impl Session {
             // A receipt that finds no room comes again: the photograph is offered again.
             drop(carrier.engine.send(Work::PhotoReceipted(receipt.photo.clone())).await);
             return self.look(carrier).await;
+        }
+        if let (Put::No, Some(url)) = (&way.put, &receipt.put) {
+            way.put = Put::To(url.clone());
         }
         if !way.answered || receipt.have == 0 {
             way.given = receipt.have;

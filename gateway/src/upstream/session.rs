@@ -6,7 +6,7 @@ use super::{
     Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, RECEIPT_PATIENCE, Receipt, send, topic, unplugged,
 };
 use crate::engine::Work;
-use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
+use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken, Will};
 use kakou_core::event::Class;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MARK_EVERY: u64 = 256;
 /// Between two looks at what is gone from the streams.
 const FLOOR_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks whether the backlog may go on.
-const LATE_EVERY: Duration = Duration::from_millis(20);
+const LATE_EVERY: Duration = Duration::from_millis(10);
 /// The content type of a batch.
 const BATCH: &str = "application/cloudevents-batch+json";
 
@@ -51,7 +51,7 @@ pub(super) async fn connection(
         broker: &link.settings,
         client_id: format!("{site}-{gateway}-up"),
         clean: true,
-        will: Some((topic(&site, &gateway, "state"), offline)),
+        will: Some(Will { topic: topic(&site, &gateway, "state"), body: offline.into(), retain: true }),
         inflight: link.settings.inflight,
         capacity: CAPACITY,
         manual_acks: false,

@@ -37,6 +37,11 @@ pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
     if !settings.tls {
         return Ok(None);
     }
+    fleet(settings).map(Some)
+}
+
+/// TLS with the roots of the fleet, for whatever of it is spoken to.
+pub fn fleet(settings: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
     let ca = settings.ca.as_ref().ok_or(TlsError::NoRoots)?;
     let wrong = |e| TlsError::Rustls(ca.clone(), e);
     let mut roots = RootCertStore::empty();
@@ -44,7 +49,7 @@ pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
         roots.add(root).map_err(wrong)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(settings.clock.clone()))
         .with_safe_default_protocol_versions()
         .map_err(wrong)?
         .with_root_certificates(roots);
@@ -54,7 +59,7 @@ pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
             .with_client_auth_cert(certificates(cert)?, key(file)?)
             .map_err(|e| TlsError::Rustls(cert.clone(), e))?,
     };
-    Ok(Some(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 /// Whether a certificate and a key belong together.

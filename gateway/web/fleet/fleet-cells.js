@@ -95,10 +95,11 @@ function certCell(one) {
 }
 
 function clockValue(one) {
-  return { unsynced: 2, synced: 1 }[one.clock] ?? null;
+  return { floor: 3, unsynced: 2, synced: 1 }[one.clock] ?? null;
 }
 
 function clockCell(one) {
+  if (one.clock === "floor") return { text: t("clock_floor"), level: "bad" };
   if (one.clock === "unsynced") return { text: t("clock_unsynced"), level: "warn" };
   return one.clock === "synced" ? { text: t("clock_synced") } : { text: UNKNOWN, title: t("unknown") };
 }

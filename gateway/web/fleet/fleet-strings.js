@@ -91,6 +91,7 @@ const STRINGS = {
   link_offline: ["离线", "Offline"],
   clock_synced: ["已校时", "Synced"],
   clock_unsynced: ["未校时", "No sync"],
+  clock_floor: ["时钟过早", "Behind"],
   days: ["{n} 天", "{n} d"],
 
   d_seen: ["上次消息", "Last heard"],

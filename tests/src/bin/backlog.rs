@@ -4,7 +4,7 @@
 use clap::Parser;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
-use kakou_core::time::Now;
+use kakou_core::time::{Now, Quality};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::fleet::watch::now_ms;
@@ -85,7 +85,7 @@ fn fill(data: &Path, a: &Arguments) -> Result<(), Missing> {
             audience: vec![],
             data,
         };
-        journal.append(&event, &Now { mono_ms: n, wall_ms: Some(wall_ms), synced: true })?;
+        journal.append(&event, &Now { mono_ms: n, wall_ms: Some(wall_ms), quality: Quality::Synced })?;
         if n % 20_000 == 19_999 {
             journal.commit()?;
             journal.fold()?;

@@ -9,7 +9,7 @@ use kakou_core::pass::{Check, check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
-use kakou_gateway::clock::{Clock, Source};
+use kakou_gateway::clock::Clock;
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::engine::{Engine, Inlet, Outlook, Parts, QUEUE, Retention, Work};
 use kakou_gateway::metrics::Metrics;
@@ -270,7 +270,7 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         author,
         setups: Box::new(|_| Vec::new()),
         trust: Arc::default(),
-        clock: Clock::new(Source::System, 0),
+        clock: Clock::system(),
         key: Arc::new(key),
         devices: BTreeMap::new(),
         metrics: Arc::new(Metrics::default()),
@@ -398,7 +398,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             word: watch::channel("offline").0,
             health: watch::channel(Arc::from("")).1,
             lanes: Vec::new(),
-            clock: Clock::new(Source::System, 0),
+            clock: Clock::system(),
             busy: watch::channel(false).0,
             photo_receipts: tokio::sync::mpsc::channel(1).0,
             plug: watch::channel(true).1,

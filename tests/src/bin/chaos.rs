@@ -1,21 +1,24 @@
 //! A day of bad luck in minutes: a gateway with busy lanes, a broker, two consumers and PostgreSQL,
 //! while the broker is killed and forgets its sessions, shrinks its window and its packets, refuses
-//! what it took, stops reading; the link is slow and loses; consumers and the gateway are killed. In
-//! the end the journal and the central table must tell the same history.
+//! what it took, stops reading; the link is slow and loses; consumers and the gateway are killed; the
+//! gateway's clock is stepped and its certificate changed while a backlog leaves. In the end the
+//! journal and the central table must tell the same history.
 
 use clap::Parser;
 use kakou_drivers::sim::Seeded;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::Mosquitto;
 use kakou_tests::central::{self, Ingest};
-use kakou_tests::daemon::{Gateway, Plan};
+use kakou_tests::certs::Authority;
+use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::figures::{Missing, drive, round, say};
 use kakou_tests::postgres::Postgres;
 use kakou_tests::profiles;
 use kakou_tests::proxy::{Proxy, Weather};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -53,9 +56,11 @@ enum Fault {
     GatewayKilled,
     ConsumerKilled,
     BothConsumersKilled,
+    ClockStepped,
+    CertificateChanged,
 }
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 12] = [
     Fault::BrokerKilled,
     Fault::SmallWindow,
     Fault::SmallPackets,
@@ -66,6 +71,8 @@ const FAULTS: [Fault; 10] = [
     Fault::GatewayKilled,
     Fault::ConsumerKilled,
     Fault::BothConsumersKilled,
+    Fault::ClockStepped,
+    Fault::CertificateChanged,
 ];
 
 fn main() -> ExitCode {
@@ -74,7 +81,12 @@ fn main() -> ExitCode {
 }
 
 struct World {
+    folder: PathBuf,
     broker: Mosquitto,
+    // The listener with mutual TLS, for the gateway.
+    tls: String,
+    changed: u64,
+    unchanged: Vec<String>,
     proxy: Proxy,
     consumers: [Ingest; 2],
     gateway: Gateway,
@@ -83,8 +95,23 @@ struct World {
 impl World {
     fn broker(&mut self, lines: &str) {
         self.broker.kill();
-        self.broker.configure(&format!("{COMMON}{lines}"));
+        self.broker.configure(&format!("{COMMON}{lines}{}", self.tls));
         self.broker.start();
+    }
+
+    /// A command of central ops to the gateway; what it answered.
+    fn command(&self, what: &[&str]) -> Result<String, String> {
+        let url = format!("mqtt://127.0.0.1:{}", self.broker.port);
+        let head = ["command", "test/gw-1", "--broker", &url, "--sign-key", "ops.pk8", "--by", "chaos"];
+        let kakou = kakou(&self.folder, &[&head[..], &["--reason", "drill", "--wait", "30"], what].concat());
+        kakou.map_err(|e| e.to_string())?
+    }
+
+    /// The gateway makes a key, and gets a certificate for it.
+    fn change_certificate(&self) -> Result<(), String> {
+        let csr = self.command(&["certificate-request"])?;
+        Authority::again(&self.folder).sign(&csr, &self.folder.join("renewed.pem"));
+        self.command(&["certificate", "--from", "renewed.pem"]).map(drop)
     }
 
     fn begin(&mut self, fault: Fault, random: &mut Seeded) -> Result<Duration, Missing> {
@@ -111,6 +138,13 @@ impl World {
             Fault::GatewayKilled => self.gateway.kill(),
             Fault::ConsumerKilled => self.consumers[0].kill(),
             Fault::BothConsumersKilled => self.consumers.iter_mut().for_each(Ingest::kill),
+            Fault::ClockStepped => {
+                let ms = 10_000 + random.below(7_200_000);
+                let sign = if random.below(2) == 0 { "-" } else { "" };
+                std::fs::write(self.folder.join("shift"), format!("{sign}{ms}"))?;
+            }
+            // What could not leave meanwhile leaves while the certificate changes.
+            Fault::CertificateChanged => self.proxy.set(Weather { cut: true, ..Weather::default() }),
         }
         Ok(time)
     }
@@ -123,9 +157,34 @@ impl World {
             Fault::GatewayKilled => self.gateway.start(),
             Fault::ConsumerKilled => self.consumers[0].start()?,
             Fault::BothConsumersKilled => self.consumers.iter_mut().try_for_each(Ingest::start)?,
+            Fault::ClockStepped => std::fs::write(self.folder.join("shift"), "0")?,
+            Fault::CertificateChanged => {
+                self.proxy.set(Weather::default());
+                match self.change_certificate() {
+                    Ok(()) => self.changed += 1,
+                    Err(why) => self.unchanged.push(why),
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// `kakou fleet`, in the folder of central ops.
+fn kakou(folder: &Path, arguments: &[&str]) -> std::io::Result<Result<String, String>> {
+    let out =
+        Command::new(programs().join("kakou")).current_dir(folder).arg("fleet").args(arguments).output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) })
+}
+
+/// A listener that takes certificates of the fleet alone.
+fn listener(authority: &Authority, port: u16) -> String {
+    let (cert, key) = authority.issue("broker", true);
+    let (ca, cert, key) = (authority.ca.display(), cert.display(), key.display());
+    format!(
+        "listener {port} 127.0.0.1\ncafile {ca}\ncertfile {cert}\nkeyfile {key}\nrequire_certificate true\ntls_version tlsv1.3\n"
+    )
 }
 
 async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
@@ -133,19 +192,46 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
     let begun = Instant::now();
     let database = Postgres::start()?;
     let folder = tempfile::tempdir()?;
-    let mut broker = Mosquitto::new(folder.path(), "chaos", COMMON);
+    let authority = Authority::new(folder.path());
+    authority.keep();
+    let (cert, key) = authority.issue("test.gw-1", false);
+    let port = free_port();
+    let tls = listener(&authority, port);
+    let mut broker = Mosquitto::new(folder.path(), "chaos", &format!("{COMMON}{tls}"));
     broker.start();
-    let proxy = Proxy::start(broker.port).await?;
+    let proxy = Proxy::start(port).await?;
+    let made = kakou(
+        folder.path(),
+        &[
+            "key",
+            "--out",
+            "ops.pk8",
+            "--keys",
+            "fleet.json",
+            "--usage",
+            "maintain",
+            "--holder",
+            "central ops",
+        ],
+    )?;
+    made.map_err(Missing)?;
     let more = ["--group", "ingest", "--site", "test"];
     let mut consumers = ["first", "second"].map(|name| Ingest::new(broker.port, &database, name, &more));
     for consumer in &mut consumers {
         consumer.start()?;
     }
     let tables = format!(
-        "[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\nbatch = 50\n[retention]\nkeep_days = 0\n",
-        proxy.port
+        "[upstream]\nbroker = \"mqtts://127.0.0.1:{}\"\nca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\nbatch = 50\n\
+         [retention]\nkeep_days = 0\n",
+        proxy.port,
+        authority.ca.display(),
+        cert.display(),
+        key.display()
     );
     let mut plan = Plan { tables, ..Plan::default() };
+    plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
+    std::fs::write(folder.path().join("shift"), "0")?;
+    plan.clock = "[clock]\nsource = \"system\"\nshift_file = \"shift\"".into();
     std::fs::write(folder.path().join("count.toml"), profiles::lane("count", &["opaque"], &[], "", false))?;
     for lane in LANES {
         plan = plan.lane(lane, "count.toml", &["scanner"]);
@@ -170,7 +256,9 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
         }));
     }
     gateway.start();
-    let mut world = World { broker, proxy, consumers, gateway };
+    let at = folder.path().to_path_buf();
+    let mut world =
+        World { folder: at, broker, tls, changed: 0, unchanged: vec![], proxy, consumers, gateway };
     let mut random = Seeded::new(a.seed);
     let mut faults: BTreeMap<String, u64> = BTreeMap::new();
     let end = begun + Duration::from_secs(a.seconds);
@@ -197,6 +285,9 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
     let settled = central::settle(&database, &journal, Duration::from_secs(150)).await?;
     let history = central::compare(&database, &journal, "gw-1").await?;
     let client = database.look().await?;
+    // keep_days = 0 purges at the gateway what was receipted: the central side has them all.
+    let told = "SELECT count(*) FROM event WHERE kind = 'kakou.clock.v1'";
+    let steps: i64 = client.query_one(told, &[]).await?.get(0);
     let late: i64 = client.query_one("SELECT count(*) FROM event WHERE late", &[]).await?.get(0);
     let rss = world.gateway.rss_mb();
     let mut figures = Map::new();
@@ -207,11 +298,19 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
     put("codes", json!(scans.load(Ordering::Relaxed)));
     put("history", json!(history));
     put("late", json!(late));
+    put("clock_steps_told", json!(steps));
+    put("certificates_changed", json!(world.changed));
     put("settled_s", json!(round(settled.as_secs_f64())));
     put("rss_mb", json!(round(rss)));
     let mut short = history.faults();
     if history.central < history.head {
         short.push(format!("{} of {} events are at the central side", history.central, history.head));
+    }
+    if world.changed == 0 {
+        short.push(format!("no certificate was changed: {:?}", world.unchanged));
+    }
+    if steps == 0 {
+        short.push("no step of the clock was told".into());
     }
     Ok((figures, short))
 }

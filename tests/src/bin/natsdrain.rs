@@ -4,7 +4,7 @@
 use clap::Parser;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::ids::{GatewayId, SiteId};
-use kakou_core::time::Now;
+use kakou_core::time::{Now, Quality};
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::fleet::watch::now_ms;
 use kakou_gateway::store::journal::Journal;
@@ -57,7 +57,7 @@ fn fill(data: &Path, events: u64) -> Result<(), Missing> {
             data,
         };
         let wall_ms = Some(now_ms() - 3_600_000);
-        journal.append(&event, &Now { mono_ms: n, wall_ms, synced: true })?;
+        journal.append(&event, &Now { mono_ms: n, wall_ms, quality: Quality::Synced })?;
     }
     journal.commit()?;
     Ok(())

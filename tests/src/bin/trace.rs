@@ -3,7 +3,7 @@
 use clap::Parser;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
-use kakou_core::time::Now;
+use kakou_core::time::{Now, Quality};
 use kakou_gateway::store::journal::{self, Journal};
 use kakou_gateway::store::trace::{self, Of};
 use kakou_tests::figures::{Missing, finish, percentiles, round, say};
@@ -58,7 +58,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             data,
         };
         let wall_ms = Some(START_MS + i64::try_from(n)? * 100);
-        journal.append(&event, &Now { mono_ms: n, wall_ms, synced: true })?;
+        journal.append(&event, &Now { mono_ms: n, wall_ms, quality: Quality::Synced })?;
         if n % 50_000 == 49_999 {
             journal.commit()?;
             journal.fold()?;

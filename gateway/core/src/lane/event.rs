@@ -118,7 +118,7 @@ pub fn seal_record(visit: &Visit, setup: &Setup, now: &Now) -> Value {
         "from": fact("from"),
         "to": fact("to"),
         "crew": visit.answers.get("crew"),
-        "sealed_at": { "utc": now.wall_ms.map(rfc3339), "synced": now.synced },
+        "sealed_at": { "utc": now.wall_ms.map(rfc3339), "synced": now.synced() },
         "seals": visit.seals,
         "photos": visit.photos.iter().filter(|(_, s)| s.state == PhotoState::Accepted).filter_map(|(role, slot)| {
             let p = slot.photo.as_ref()?;

@@ -10,7 +10,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Command, Photo, Report, Temperature, Ticket};
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
-use kakou_core::time::Now;
+use kakou_core::time::{Now, Quality};
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
@@ -98,7 +98,7 @@ pub fn gate(profile: &str) -> Gate {
     unapproved.extend([("plate".into(), json!("辽P99999")), ("approvals".into(), json!([]))]);
     put(&mut memory, "pass", "辽P99999", Value::Object(unapproved));
     let core = Core::new(vec![setup], BTreeMap::new());
-    let now = Now { mono_ms: 1_000_000, wall_ms: Some(WALL), synced: true };
+    let now = Now { mono_ms: 1_000_000, wall_ms: Some(WALL), quality: Quality::Synced };
     Gate { core, memory, now, key, lane }
 }
 

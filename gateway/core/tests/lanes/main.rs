@@ -13,6 +13,7 @@ use kakou_core::lane::{Setup, view, visit::Stage};
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Command, Report};
 use kakou_core::records::{Redemption, Write};
+use kakou_core::time::Quality;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -152,7 +153,7 @@ fn stale_lists_and_a_doubtful_clock_follow_the_fail_mode() {
     let step = g.scan("green");
     assert_eq!(verdict(&g.warm(&step, 36_600)), ("REFER".into(), vec!["X_STALE".into()]));
     let mut g = gate("school-gate");
-    g.now.synced = false;
+    g.now.quality = Quality::Unsynced;
     let step = g.scan("green");
     assert_eq!(verdict(&g.warm(&step, 36_600)), ("REFER".into(), vec!["X_CLOCK".into()]));
 }

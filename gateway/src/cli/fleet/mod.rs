@@ -348,7 +348,7 @@ fn key(out: &Path, keys: &Path, usage: &[String], holder: &str) -> Result<(), St
     if out.exists() {
         return Err(format!("{} is there already", out.display()));
     }
-    crate::keys::write_secret(out, &der).map_err(|e| format!("{}: {e}", out.display()))?;
+    crate::store::durable::write_secret(out, &der).map_err(|e| format!("{}: {e}", out.display()))?;
     list.keys.push(issuer.entry(holder, &usages));
     list.version += 1;
     list.issued = now_ms() / 1000;

@@ -13,7 +13,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// Looks everything up; takes no time.
 pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> Result<Flow, RecordsFault> {
-    if !cx.now.synced || cx.now.wall_ms.is_none() {
+    if !cx.now.synced() || cx.now.wall_ms.is_none() {
         cx.find(Code::X_CLOCK);
     }
     check_age(cx, lists)?;

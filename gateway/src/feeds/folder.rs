@@ -1,0 +1,130 @@
+//! Lists in the folder: signed feeds, as a USB stick brings them, and what a site without fleet keys
+//! keeps by hand.
+
+use super::{Feeds, Memory};
+use crate::store::edition::{self, Order};
+use kakou_core::pass::trust::TrustList;
+use kakou_core::records::LISTS;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+/// An unsigned file is read whole: for what a site keeps by hand.
+const UNSIGNED_MAX: u64 = 64 << 20;
+
+/// An unsigned list in the folder.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unsigned {
+    name: String,
+    version: u64,
+    /// UTC seconds.
+    issued: i64,
+    /// By id. A revocation has the id `kid:pass id`.
+    entries: BTreeMap<String, Map<String, Value>>,
+}
+
+impl Feeds {
+    /// Looks into the folder.
+    pub(super) fn look(&self, memory: &mut Memory) {
+        for name in LISTS {
+            let signed = self.folder.join(format!("{name}.feed"));
+            let plain = self.folder.join(format!("{name}.json"));
+            if memory.changed(&signed) {
+                self.signed_file(&signed);
+            }
+            if memory.changed(&plain) {
+                if self.keys.is_some() {
+                    self.refuse(
+                        &plain.display().to_string(),
+                        "nobody signed it; this gateway has fleet keys",
+                    );
+                } else if let Err(why) = self.plain_file(name, &plain) {
+                    self.refuse(&plain.display().to_string(), &why);
+                }
+            }
+        }
+    }
+
+    fn signed_file(&self, path: &Path) {
+        let what = path.display().to_string();
+        let word = match std::fs::read(path) {
+            Ok(word) => word,
+            Err(e) => return self.refuse(&what, &e.to_string()),
+        };
+        let Some((head, signer)) = self.open(&what, &word) else { return };
+        if !self.is_news(&what, &head) {
+            return;
+        }
+        let Some(part) = head.part_from(self.in_use(&head.feed)) else {
+            return self.refuse(&what, "no part leads to it from the edition in use");
+        };
+        match File::open(self.folder.join("parts").join(&part.sha256)) {
+            Ok(body) => self.apply(&head, &signer, part, BufReader::new(body), &mut |_| {}),
+            Err(e) => self.refuse(&what, &format!("its body parts/{}: {e}", part.sha256)),
+        }
+    }
+
+    fn plain_file(&self, name: &str, path: &Path) -> Result<(), String> {
+        let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
+        if size > UNSIGNED_MAX {
+            return Err(format!("{} MB: a list of this size comes as a signed feed", size >> 20));
+        }
+        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        if name == "trust" {
+            let version = TrustList::from_json(&bytes).map_err(|e| e.to_string())?.version;
+            let now = self.trust.borrow().version;
+            if version < now {
+                return Err(format!("version {version} is older than version {now}"));
+            }
+            if std::fs::read(self.data.join("trust.json")).is_ok_and(|kept| kept == bytes) {
+                return Ok(());
+            }
+            self.trust(&bytes, None, &[], "");
+            return Ok(());
+        }
+        let list: Unsigned = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        if list.name != name {
+            return Err(format!("this is the list `{}`, not `{name}`", list.name));
+        }
+        match self.in_use(name) {
+            Some(now) if list.version < now => {
+                return Err(format!("version {} is older than version {now} in use", list.version));
+            }
+            Some(now) if list.version == now => return Ok(()),
+            Some(_) | None => {}
+        }
+        let mut lines = Vec::new();
+        for (id, facts) in &list.entries {
+            serde_json::to_writer(&mut lines, &json!({ "id": id, "facts": facts }))
+                .map_err(|e| e.to_string())?;
+            lines.push(b'\n');
+        }
+        let check = |edition: &Connection| self.policy_fits(edition);
+        let order = Order {
+            data: &self.data,
+            name,
+            version: list.version,
+            issued_ms: list.issued * 1000,
+            base: None,
+            sha256: None,
+            signer: "",
+            canary: &[],
+            check: if name == "policy" { Some(&check) } else { None },
+        };
+        let list = edition::build(&order, lines.as_slice(), &mut |_| {}).map_err(|e| e.to_string())?;
+        self.taken(&list);
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn changed(&mut self, path: &Path) -> bool {
+        let Ok(when) = std::fs::metadata(path).and_then(|m| m.modified()) else { return false };
+        self.seen.insert(path.to_path_buf(), when) != Some(when)
+    }
+}
