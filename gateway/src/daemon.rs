@@ -4,6 +4,7 @@
 use crate::clock::boot_id;
 use crate::config::{LaneEntry, Settings};
 use crate::engine::{self, Engine, Inlet, Outlook, Parts, Setups, Work};
+use crate::enrol::{self, renew::Renewal};
 use crate::feeds::{self, Feeds, News};
 use crate::http::{self, App, Demo, Shared};
 use crate::keys::{self, KeyError};
@@ -249,7 +250,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 overview: overview.clone(),
                 photos: photos.clone(),
                 identity: upstream.identity.clone(),
-                renewed: renew,
+                renewed: renew.clone(),
                 restart: extras.restart,
                 answers,
             };
@@ -288,6 +289,11 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             plug: plug.clone(),
             metrics: metrics.clone(),
         };
+        if let Some(identity) = upstream.identity.clone() {
+            let (data, settings) = (data.clone(), upstream.clone());
+            let renewal = Renewal { data, identity, settings, renewed: renew };
+            tasks.spawn(enrol::renew::run(renewal, intake.clone()));
+        }
         if upstream.sparkplug {
             let view = View {
                 settings: upstream.clone(),

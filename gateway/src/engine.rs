@@ -295,6 +295,7 @@ impl Engine {
                 Err(trouble) => self.fail(&trouble, pending),
             }
             self.watch_clock();
+            self.alive();
             self.fold(quiet);
             if self.closed.is_some() && probed.elapsed() >= PROBE {
                 probed = Instant::now();

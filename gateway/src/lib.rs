@@ -13,6 +13,7 @@ pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod engine;
+pub mod enrol;
 pub mod feeds;
 pub mod fleet;
 pub mod http;

@@ -2,12 +2,16 @@
 
 use clap::Parser;
 use kakou_gateway::config::remote::{self, Edition};
+use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
 use kakou_gateway::{config, daemon, logging};
+use sd_notify::NotifyState;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Runs the lanes of one checkpoint gateway until SIGTERM or SIGINT.
 #[derive(Parser)]
@@ -27,6 +31,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(log::LevelFilter::Info);
+    if let Some(empty) = enrol::wanted(&arguments.config) {
+        return enrolled(&empty, arguments.check);
+    }
     if let Err(e) = config::load(&arguments.config) {
         eprintln!("{e}");
         return ExitCode::from(78);
@@ -35,17 +42,69 @@ fn main() -> ExitCode {
         println!("{}: in order", arguments.config.display());
         return ExitCode::SUCCESS;
     }
+    on_threads(run(&arguments.config))
+}
+
+fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run(&arguments.config)),
+        Ok(runtime) => runtime.block_on(work),
         Err(e) => {
             eprintln!("no threads to run on: {e}");
             ExitCode::from(71)
         }
+    }
+}
+
+/// A box that gets its configuration by enrolment: waits for it, then runs with it.
+fn enrolled(empty: &Enrol, check: bool) -> ExitCode {
+    let file = enrol::configuration(&empty.data);
+    if check {
+        println!("{}", if file.exists() { "enrolled" } else { "not enrolled: it waits for a code" });
+        return ExitCode::SUCCESS;
+    }
+    on_threads(async {
+        if !file.exists() {
+            let cancel = CancellationToken::new();
+            let end = cancel.clone();
+            tokio::spawn(async move {
+                if let (Ok(mut term), Ok(mut int)) =
+                    (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+                {
+                    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+                    end.cancel();
+                }
+            });
+            notify(&[NotifyState::Ready, NotifyState::Status("waits for its enrolment code")]);
+            let alive = tokio::spawn(async {
+                loop {
+                    notify(&[NotifyState::Watchdog]);
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            });
+            let done = enrol::wait(empty, &cancel).await;
+            alive.abort();
+            match done {
+                Ok(true) => {}
+                Ok(false) => return ExitCode::SUCCESS,
+                Err(e) => {
+                    log::error!("{}: {e}", empty.data.display());
+                    return ExitCode::from(74);
+                }
+            }
+        }
+        run(&file).await
+    })
+}
+
+/// Tells systemd, if it has started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        log::debug!("systemd was not told: {e}");
     }
 }
 
@@ -79,6 +138,7 @@ async fn run(file: &Path) -> ExitCode {
             Some(address) => log::info!("lanes are open; screens at {address}"),
             None => log::info!("lanes are open; no screens are configured"),
         }
+        notify(&[NotifyState::Ready, NotifyState::Status("lanes are open")]);
         let failed = running.failed.clone();
         let link = running.link.clone();
         let trial = prove(edition, data, link, linked);
@@ -92,6 +152,7 @@ async fn run(file: &Path) -> ExitCode {
                 return ExitCode::from(70);
             }
         };
+        notify(&[if again { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
         running.stop().await;
         if !again {
             return ExitCode::SUCCESS;

@@ -1,6 +1,7 @@
 //! The command `kakou`.
 
 mod broker;
+mod ca;
 mod central;
 mod devices;
 mod doctor;
@@ -63,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     Central(central::Command),
     #[command(subcommand)]
+    Ca(ca::Command),
+    #[command(subcommand)]
     Fleet(fleet::Command),
     #[command(subcommand)]
     Feed(feed::Command),
@@ -110,6 +113,10 @@ pub fn main() -> ExitCode {
         Command::Central(c) => {
             crate::logging::start(log::LevelFilter::Info);
             central::run(c)
+        }
+        Command::Ca(c) => {
+            crate::logging::start(log::LevelFilter::Info);
+            ca::run(c)
         }
         Command::Fleet(c) => fleet::run(c),
         Command::Feed(c) => feed::run(c),

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Between two times that are kept as floor: a box that lost its clock is wrong by this much less.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// Between two words to the watchdog.
+const ALIVE: Duration = Duration::from_secs(3);
 /// A time that was stepped to counts as floor when it has stood for so long.
 const PROVED: Duration = Duration::from_secs(600);
 
@@ -20,9 +22,20 @@ pub(super) struct Watch {
     seen: Option<(i64, Quality)>,
     stepped: Option<Instant>,
     kept: Option<Instant>,
+    alive: Option<Instant>,
 }
 
 impl Engine {
+    /// The watchdog of systemd is fed by this loop alone: when lanes hang, the daemon is started anew.
+    pub(super) fn alive(&mut self) {
+        if self.watch.alive.is_none_or(|at| at.elapsed() >= ALIVE) {
+            self.watch.alive = Some(Instant::now());
+            if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+                log::debug!("the watchdog was not told: {e}");
+            }
+        }
+    }
+
     /// What the journal has kept as floor.
     pub(super) fn recall_time(&self) {
         if self.parts.clock.source() == Source::Fixed {

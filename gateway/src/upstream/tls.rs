@@ -40,8 +40,17 @@ pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError
     fleet(settings).map(Some)
 }
 
-/// TLS with the roots of the fleet, for whatever of it is spoken to.
+/// TLS with the roots of the fleet and the gateway's own certificate.
 pub fn fleet(settings: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
+    with(settings, settings.identity.as_ref())
+}
+
+/// TLS with the roots of the fleet alone: for who asks for a certificate.
+pub fn roots(settings: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
+    with(settings, None)
+}
+
+fn with(settings: &Upstream, identity: Option<&(PathBuf, PathBuf)>) -> Result<Arc<ClientConfig>, TlsError> {
     let ca = settings.ca.as_ref().ok_or(TlsError::NoRoots)?;
     let wrong = |e| TlsError::Rustls(ca.clone(), e);
     let mut roots = RootCertStore::empty();
@@ -53,7 +62,7 @@ pub fn fleet(settings: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(wrong)?
         .with_root_certificates(roots);
-    let config = match &settings.identity {
+    let config = match identity {
         None => builder.with_no_client_auth(),
         Some((cert, file)) => builder
             .with_client_auth_cert(certificates(cert)?, key(file)?)

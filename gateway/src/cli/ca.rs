@@ -1,0 +1,340 @@
+//! `kakou ca`
+
+use super::fail;
+use crate::enrol::server::{self, Office, Standing};
+use crate::http;
+use crate::https::Place;
+use crate::store::durable;
+use crate::upstream::tls;
+use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::time::rfc3339;
+use kakou_provisioning::authority::Authority;
+use qrcodegen::{QrCode, QrCodeEcc};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A small certificate authority and enrolment server, for a fleet that has none.
+#[derive(clap::Subcommand)]
+#[command(
+    after_help = "From nothing to an enrolled gateway:\n  kakou ca init --dir ca --broker mqtts://broker.example:8883\n  kakou ca server --dir ca --name broker broker.example     (certificate for the broker)\n  kakou ca serve --dir ca --url https://enrol.example:8443  (keep it running)\n  kakou ca code --dir ca --url https://enrol.example:8443 --site school --gateway gw-1\nand hold the code before any scanner of the new box. Put the list of fleet keys into the folder as\nfleet.json, and the trust list as trust.json: each box gets them with its certificate."
+)]
+pub enum Command {
+    /// Makes the root and a first template of a configuration.
+    Init {
+        /// The folder of the authority. Whoever reads it can make gateways.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The name of the fleet in the root certificate.
+        #[arg(long, default_value = "Kakou fleet")]
+        name: String,
+        /// The broker of the fleet, for the template.
+        #[arg(long, value_name = "URL", default_value = "mqtts://broker.example:8883")]
+        broker: String,
+    },
+    /// Makes key and certificate of a server or tool: the broker, `central`, `ops`.
+    Server {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The name in the certificate; NAME.pem and NAME.key are written into the folder `issued`.
+        #[arg(long)]
+        name: String,
+        /// Host names and addresses under which it is reached; none for a tool that only asks.
+        hosts: Vec<String>,
+    },
+    /// Makes an enrolment code for one gateway and shows it as a QR code.
+    Code {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The address of `kakou ca serve`, as the box reaches it.
+        #[arg(long, value_name = "URL")]
+        url: String,
+        /// The site.
+        #[arg(long)]
+        site: SiteId,
+        /// The gateway that the box becomes.
+        #[arg(long)]
+        gateway: GatewayId,
+        /// Which template: a file of the folder `templates`, without `.toml`. A site is cloned by using
+        /// its template again.
+        #[arg(long, default_value = "default")]
+        template: String,
+        /// How long the code counts.
+        #[arg(long, default_value_t = 120)]
+        minutes: i64,
+        /// An officer compares the six digits before the box gets its certificate (`kakou ca accept`).
+        #[arg(long)]
+        ask: bool,
+        /// Writes the code as SVG, to print or send.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// Prints the text of the code alone.
+        #[arg(long)]
+        text: bool,
+    },
+    /// Answers boxes: first certificates for codes, and renewals.
+    Serve {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The address under which boxes reach it.
+        #[arg(long, value_name = "URL")]
+        url: String,
+        /// Where it listens.
+        #[arg(long, default_value = "0.0.0.0:8443")]
+        listen: SocketAddr,
+    },
+    /// Shows codes and certificates.
+    List {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+    },
+    /// The digits are the same on both screens: the box gets its certificate.
+    Accept {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// Which gateway.
+        gateway: String,
+    },
+    /// The digits differ, or nobody expects this box.
+    Refuse {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// Which gateway.
+        gateway: String,
+    },
+    /// Revokes every certificate of a name (SITE.GATEWAY) and writes the revocation list anew.
+    Revoke {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// SITE.GATEWAY, or the name of a server.
+        name: String,
+    },
+    /// Writes the revocation list, for the broker's `crlfile`. Again each week: it counts for seven days.
+    Crl {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+    },
+}
+
+/// Runs it.
+pub fn run(command: Command) -> ExitCode {
+    match answer(command) {
+        Ok(text) => {
+            if !text.is_empty() {
+                println!("{text}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(why),
+    }
+}
+
+fn office(dir: &Path) -> Result<Office, String> {
+    Authority::open(dir).map(Office::new).map_err(|e| format!("{e}; `kakou ca init` makes an authority"))
+}
+
+fn put(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let done = std::fs::create_dir_all(folder).and_then(|()| durable::write_secret(path, text.as_bytes()));
+    done.map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn answer(command: Command) -> Result<String, String> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    match command {
+        Command::Init { dir, name, broker } => {
+            let authority = Authority::make(&dir, &name).map_err(|e| text(&e))?;
+            let template = dir.join("templates/default.toml");
+            put(&template, &TEMPLATE.replace("{broker}", &broker))?;
+            let root = kakou_provisioning::authority::fingerprint(&authority.root_der);
+            let root = kakou_provisioning::authority::hex(&root);
+            Ok(format!(
+                "{}: the root of {name}, SHA-256 {root}\n{}: what each box gets; write your lanes and devices into it",
+                dir.join("root.pem").display(),
+                template.display()
+            ))
+        }
+        Command::Server { dir, name, hosts } => {
+            let made = office(&dir)?.authority().server(&name, &hosts).map_err(|e| text(&e))?;
+            let file = |end: &str| dir.join("issued").join(format!("{name}.{end}"));
+            put(&file("pem"), &made.certificate)?;
+            put(&file("key"), &made.key.unwrap_or_default())?;
+            Ok(format!("{} and {}", file("pem").display(), file("key").display()))
+        }
+        Command::Code { dir, url, site, gateway, template, minutes, ask, svg, text: plain } => {
+            Place::read(&url).map_err(|e| text(&e))?;
+            let made = office(&dir)?.code(&url, (site, gateway), &template, minutes, ask);
+            let code = made.map_err(|e| text(&e))?;
+            let line = code.text();
+            let qr = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
+            if let Some(file) = svg {
+                std::fs::write(&file, drawn(&qr)).map_err(|e| format!("{}: {e}", file.display()))?;
+            }
+            if plain {
+                return Ok(line);
+            }
+            Ok(format!(
+                "{}\n{} at {}, good for {minutes} minutes, works once. Hold it before any scanner of the box.",
+                blocks(&qr),
+                code.gateway,
+                code.site
+            ))
+        }
+        Command::Serve { dir, url, listen } => serve(&dir, &url, listen).map(|()| String::new()),
+        Command::List { dir } => list(&dir),
+        Command::Accept { dir, gateway } => decided(&dir, &gateway, true),
+        Command::Refuse { dir, gateway } => decided(&dir, &gateway, false),
+        Command::Revoke { dir, name } => {
+            let office = office(&dir)?;
+            let count = office.authority().revoke(&name).map_err(|e| text(&e))?;
+            Ok(format!("{count} certificates of {name} are revoked\n{}", crl(&office, &dir)?))
+        }
+        Command::Crl { dir } => crl(&office(&dir)?, &dir),
+    }
+}
+
+fn decided(dir: &Path, gateway: &str, yes: bool) -> Result<String, String> {
+    let kept = office(dir)?.decide(gateway, yes).map_err(|e| e.to_string())?;
+    let word = if yes { "accepted" } else { "refused" };
+    Ok(format!("{}/{} with {} is {word}", kept.site, kept.gateway, kept.digits.unwrap_or_default()))
+}
+
+fn crl(office: &Office, dir: &Path) -> Result<String, String> {
+    let file = dir.join("issued/fleet.crl");
+    put(&file, &office.authority().crl().map_err(|e| e.to_string())?)?;
+    Ok(format!("{}: give it to the broker as `crlfile`", file.display()))
+}
+
+fn list(dir: &Path) -> Result<String, String> {
+    let office = office(dir)?;
+    let mut out = String::new();
+    let day = |s: i64| rfc3339(s * 1000)[..10].to_owned();
+    for (_, k) in office.codes() {
+        let standing = match k.standing {
+            Standing::Open => "open".to_owned(),
+            Standing::Waiting => format!("WAITS for `kakou ca accept {}`", k.gateway),
+            Standing::Accepted => "accepted".to_owned(),
+            Standing::Refused => "refused".to_owned(),
+            Standing::Done => "done".to_owned(),
+        };
+        let shown = k.digits.unwrap_or_else(|| "-".into());
+        writeln!(out, "code         {}/{}: {standing}, digits {shown}", k.site, k.gateway)
+            .map_err(|e| e.to_string())?;
+    }
+    for one in office.authority().issued().map_err(|e| e.to_string())? {
+        let state = one
+            .revoked
+            .map_or_else(|| format!("until {}", day(one.ends)), |at| format!("REVOKED {}", day(at)));
+        writeln!(out, "certificate  {}: {state}, serial {}", one.name, one.serial)
+            .map_err(|e| e.to_string())?;
+    }
+    Ok(out.trim_end().to_owned())
+}
+
+fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
+    let place = Place::read(url).map_err(|e| e.to_string())?;
+    let office = office(dir)?;
+    // Its own certificate is made anew with each start, and the root goes along: boxes know its hash.
+    let made = office.authority().server("enrolment", &[place.host.clone()]).map_err(|e| e.to_string())?;
+    let (cert, key) = (dir.join("issued/enrolment.pem"), dir.join("issued/enrolment.key"));
+    put(&cert, &format!("{}{}", made.certificate, office.authority().root))?;
+    put(&key, &made.key.unwrap_or_default())?;
+    let config = tls::server(&cert, &key).map_err(|e| e.to_string())?;
+    let runtime = super::runtime().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
+        eprintln!("boxes are answered at https://{listen} (for them {url}); Ctrl-C ends");
+        let cancel = CancellationToken::new();
+        let end = cancel.clone();
+        tokio::spawn(async move {
+            drop(tokio::signal::ctrl_c().await);
+            end.cancel();
+        });
+        http::serve_router(listener, Some(config), server::router(office), cancel).await
+    })
+}
+
+/// For a terminal: two rows of modules in one line of half blocks, with the quiet zone.
+fn blocks(qr: &QrCode) -> String {
+    let (size, quiet) = (qr.size(), 2);
+    let dark = |x: i32, y: i32| qr.get_module(x, y);
+    let mut out = String::new();
+    let mut y = -quiet;
+    while y < size + quiet {
+        for x in -quiet..size + quiet {
+            out.push(match (dark(x, y), dark(x, y + 1)) {
+                (false, false) => '█',
+                (false, true) => '▀',
+                (true, false) => '▄',
+                (true, true) => ' ',
+            });
+        }
+        out.push('\n');
+        y += 2;
+    }
+    out
+}
+
+/// As SVG, with the quiet zone.
+pub fn drawn(qr: &QrCode) -> String {
+    let side = qr.size() + 8;
+    let mut path = String::new();
+    for y in 0..qr.size() {
+        for x in (0..qr.size()).filter(|x| qr.get_module(*x, y)) {
+            path.push_str(&format!("M{},{}h1v1h-1z", x + 4, y + 4));
+        }
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0,0h{side}v{side}H0z\"/><path d=\"{path}\"/></svg>\n"
+    )
+}
+
+/// The first template.
+const TEMPLATE: &str = r#"# What a box gets when it is enrolled. {site}, {gateway} and {scanner} (the port at which its code was
+# read) are filled in. Write the lanes and devices of your kind of gate here.
+[gateway]
+site = "{site}"
+id = "{gateway}"
+data = ".."
+fleet_keys = "fleet.json"
+
+[http]
+listen = "127.0.0.1:8080"
+
+[upstream]
+broker = "{broker}"
+ca = "ca.pem"
+cert = "device.pem"
+key = "device.key"
+
+[[device]]
+id = "scanner"
+driver = "line-scanner"
+port = { path = "{scanner}" }
+
+[[device]]
+id = "thermometer"
+driver = "gy-mcu90614"
+port = { usb = "1a86:7523", body_grade = true }
+
+[[device]]
+id = "barrier"
+driver = "modbus-relay"
+port = { usb = "0403:6001" }
+
+[[lane]]
+id = "lane-1"
+profile = "policy:school-gate"
+devices = { scanner = "scanner", thermometer = "thermometer", barrier = "barrier" }
+"#;

@@ -1,0 +1,303 @@
+//! An empty box becomes a gateway: it waits for an enrolment code at any scanner, asks the server that
+//! the code names, and starts with the configuration that it gets.
+//!
+//! The code is kept until it has worked or was refused: without a network the box goes on by itself
+//! when there is one. What comes is stored file by file, the configuration last: with it the box is
+//! enrolled, without it nothing has happened.
+
+pub mod client;
+pub mod pin;
+pub mod readers;
+pub mod renew;
+pub mod screen;
+pub mod server;
+pub mod word;
+
+use crate::clock::{Clock, Source};
+use crate::store::durable;
+use crate::upstream::backoff::Backoff;
+use client::NotEnrolled;
+use kakou_core::text::Text;
+use kakou_provisioning::authority::pem_der;
+use kakou_provisioning::code::{BadCode, Code, digits};
+use kakou_provisioning::identity;
+use readers::Read;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use word::Bundle;
+
+/// The table of a configuration that makes a box wait for its code.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrol {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where the screen is served.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// Serial ports that the kernel does not list as USB.
+    #[serde(default)]
+    pub ports: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    enrol: Enrol,
+}
+
+/// What is known of the place that the box belongs to; renewal needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The enrolment server.
+    pub url: String,
+    /// When the code was made, UTC seconds: no clock is right before it.
+    pub issued: i64,
+}
+
+/// Reads the table, if the configuration is one of an empty box.
+pub fn wanted(file: &Path) -> Option<Enrol> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let table: File = toml::from_str(&text).ok()?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    Some(Enrol { data: folder.join(&table.enrol.data), ..table.enrol })
+}
+
+/// Where everything lies that enrolment has brought.
+pub fn folder(data: &Path) -> PathBuf {
+    data.join("enrolled")
+}
+
+/// The configuration of an enrolled box.
+pub fn configuration(data: &Path) -> PathBuf {
+    folder(data).join("kakou.toml")
+}
+
+/// Where the box stands, as its screen shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Stage {
+    /// `scan`, `asking`, `compare`, `kept`, `refused`, `done`.
+    pub step: &'static str,
+    /// What to do, or what is wrong.
+    pub text: Text,
+    /// Six digits to compare.
+    pub digits: Option<String>,
+    /// Which gateway it becomes.
+    pub name: Option<String>,
+    /// Ports that are listened to, by name; none is worth a word.
+    pub detail: String,
+}
+
+impl Stage {
+    fn scan() -> Self {
+        let text = Text::new("请用扫码器扫登记码", "Scan the enrolment code at any scanner");
+        Self { step: "scan", text, digits: None, name: None, detail: String::new() }
+    }
+}
+
+/// What waits for an answer, kept over a restart.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pending {
+    code: String,
+    scanner: String,
+}
+
+/// The box while it is empty.
+struct Empty<'a> {
+    enrol: &'a Enrol,
+    clock: Clock,
+    stage: watch::Sender<Stage>,
+}
+
+/// Waits until the box is enrolled; false if it was told to end.
+pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<bool> {
+    std::fs::create_dir_all(folder(&enrol.data))?;
+    let (stage, shown) = watch::channel(Stage::scan());
+    let (found, mut read) = mpsc::channel(4);
+    let listening = cancel.child_token();
+    tokio::spawn(readers::listen(enrol.ports.clone(), found, listening.clone()));
+    let _guard = listening.clone().drop_guard();
+    let mut serving = None;
+    if let Some(listen) = enrol.listen {
+        serving = Some(tokio::spawn(screen::serve(listen, shown, listening.clone())));
+    }
+    log::info!("this box is not enrolled: scan an enrolment code at any scanner");
+    let own = Empty { enrol, clock: Clock::new(Source::Ntp, 0, None), stage };
+    let mut pending = own.pending();
+    let done = loop {
+        let work = async {
+            match &pending {
+                Some(kept) => own.attempt(kept).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => break false,
+            Some(line) = read.recv() => {
+                if let Some(kept) = own.take(&line)? {
+                    pending = Some(kept);
+                }
+            }
+            enrolled = work => match enrolled {
+                Ok(()) => break true,
+                Err(why) => {
+                    log::error!("enrolment: {why}");
+                    own.forget()?;
+                    pending = None;
+                    own.show(|s| Stage { step: "refused", text: why.text(), digits: None, ..s });
+                }
+            },
+        }
+    };
+    if done {
+        // Long enough for the screen to be read.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    listening.cancel();
+    if let Some(serving) = serving {
+        drop(serving.await);
+    }
+    Ok(done)
+}
+
+impl Empty<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        folder(&self.enrol.data).join(name)
+    }
+
+    fn show(&self, change: impl FnOnce(Stage) -> Stage) {
+        self.stage.send_modify(|s| *s = change(s.clone()));
+    }
+
+    fn pending(&self) -> Option<Pending> {
+        serde_json::from_slice(&std::fs::read(self.path("pending.json")).ok()?).ok()
+    }
+
+    fn forget(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(self.path("pending.json")) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// A line of a scanner: an enrolment code is kept before anything is done with it.
+    fn take(&self, read: &Read) -> std::io::Result<Option<Pending>> {
+        let refuse = |zh: &str, en: &str| {
+            self.show(|s| Stage { step: "refused", text: Text::new(zh, en), digits: None, name: None, ..s });
+            Ok(None)
+        };
+        let code = match Code::read(&read.line) {
+            Ok(code) => code,
+            Err(BadCode::Other) => {
+                return refuse(
+                    "这不是登记码：请扫中心发放的登记码",
+                    "This is no enrolment code. Scan the one that central ops gave you.",
+                );
+            }
+            Err(BadCode::Damaged(what)) => {
+                log::warn!("a damaged enrolment code: {what}");
+                return refuse(
+                    "登记码损坏：请重新扫码或重新打印",
+                    "The code is damaged. Scan it again, or print it anew.",
+                );
+            }
+        };
+        // The code is younger than the clock of a box that was never set.
+        self.clock.not_before(code.issued * 1000);
+        if self.clock.now().wall_s().is_some_and(|now| now > code.expires) {
+            return refuse(
+                "登记码已过期，或本机时钟过快：请索取新码或检查时钟",
+                "This code has run out, or the clock of the box is fast. Get a new code, or check the clock.",
+            );
+        }
+        let pending = Pending { code: code.text(), scanner: read.port.display().to_string() };
+        let json = serde_json::to_vec(&pending).expect("strings");
+        durable::write_secret(&self.path("pending.json"), &json)?;
+        // A code of its own means a key of its own.
+        drop(std::fs::remove_file(self.path("device.csr")));
+        Ok(Some(pending))
+    }
+
+    /// The key of the box and its request: made once for a code, so that an answer that was lost can
+    /// be asked for again.
+    fn request(&self) -> std::io::Result<String> {
+        let (key, csr) = (self.path("device.key"), self.path("device.csr"));
+        if let (Ok(text), true) = (std::fs::read_to_string(&csr), key.exists()) {
+            return Ok(text);
+        }
+        let request = identity::request("new").map_err(std::io::Error::other)?;
+        durable::write_secret(&key, request.key_pem.as_bytes())?;
+        durable::write_secret(&csr, request.csr_pem.as_bytes())?;
+        Ok(request.csr_pem)
+    }
+
+    /// Tries until it is enrolled, or was refused for good.
+    async fn attempt(&self, pending: &Pending) -> Result<(), NotEnrolled> {
+        let odd = |e: std::io::Error| NotEnrolled::Answer(e.to_string());
+        let code = Code::read(&pending.code).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
+        self.clock.not_before(code.issued * 1000);
+        let csr = self.request().map_err(odd)?;
+        let shown = digits(&code.root, &pem_der(&csr).unwrap_or_default());
+        let name = format!("{}/{}", code.site, code.gateway);
+        let asking = Text::new("正在联系登记服务器", "Asking the enrolment server");
+        self.show(|_| Stage {
+            step: "asking",
+            text: asking,
+            digits: Some(shown.clone()),
+            name: Some(name.clone()),
+            detail: String::new(),
+        });
+        log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
+        let mut backoff = Backoff::default();
+        loop {
+            match client::enrol(&code, &csr, &pending.scanner, &self.clock).await {
+                Ok(bundle) => {
+                    self.store(&code, &bundle).map_err(odd)?;
+                    let text = Text::new("登记完成，正在启动", "Enrolled. The lanes start now.");
+                    self.show(|s| Stage { step: "done", text, ..s });
+                    log::info!("enrolled as {name}");
+                    return Ok(());
+                }
+                Err(why @ NotEnrolled::Waiting) => {
+                    self.show(|s| Stage { step: "compare", text: why.text(), ..s });
+                    tokio::time::sleep(Duration::from_secs(server::AGAIN_S)).await;
+                }
+                Err(why) if why.may_pass() => {
+                    log::warn!("enrolment: {why}");
+                    let detail = why.to_string();
+                    self.show(|s| Stage { step: "kept", text: why.text(), detail, ..s });
+                    tokio::time::sleep(backoff.pause(None)).await;
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Keeps what came; the configuration last.
+    fn store(&self, code: &Code, bundle: &Bundle) -> std::io::Result<()> {
+        let origin = Origin { url: code.url.clone(), issued: code.issued };
+        let origin = serde_json::to_vec(&origin).expect("a string and a number");
+        durable::write(&self.path("device.pem"), bundle.certificate.as_bytes())?;
+        durable::write(&self.path("ca.pem"), bundle.roots.as_bytes())?;
+        durable::write(&self.path("fleet.json"), bundle.fleet_keys.as_bytes())?;
+        durable::write(&self.path("origin.json"), &origin)?;
+        if !bundle.trust.is_empty() {
+            std::fs::create_dir_all(self.enrol.data.join("lists"))?;
+            durable::write(&self.enrol.data.join("lists/trust.json"), bundle.trust.as_bytes())?;
+            // A gateway with fleet keys takes unsigned lists from nobody: this one came with them.
+            durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;
+        }
+        let file = configuration(&self.enrol.data);
+        crate::config::read(&bundle.config, &file).map_err(std::io::Error::other)?;
+        durable::write(&file, bundle.config.as_bytes())?;
+        drop(std::fs::remove_file(self.path("device.csr")));
+        self.forget()
+    }
+}

@@ -1,0 +1,331 @@
+//! The enrolment server: gives a box its certificate and its configuration for a code, once.
+//!
+//! Codes are files in the authority's folder, named by the hash of their token. A code belongs to the
+//! first request that comes with it; that request may be repeated, because an answer can be lost.
+
+use super::word::{Bundle, ENROL, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
+use crate::store::durable;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use kakou_core::ids::{GatewayId, SiteId};
+use kakou_provisioning::authority::{Authority, fingerprint, hex, pem_der};
+use kakou_provisioning::code::{Code, digits, token};
+use kakou_provisioning::identity;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Days of a gateway's certificate.
+pub const DAYS: i64 = 90;
+/// A box asks again after so many seconds while an officer has not looked.
+pub const AGAIN_S: u64 = 2;
+
+/// Where a code stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Nobody has used it.
+    Open,
+    /// A box waits for an officer's yes.
+    Waiting,
+    /// The officer has said yes.
+    Accepted,
+    /// The officer has said no.
+    Refused,
+    /// The box has its certificate.
+    Done,
+}
+
+/// A code, as the authority keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The template of the configuration.
+    pub template: String,
+    /// Until when it counts, UTC seconds.
+    pub expires: i64,
+    /// Whether an officer compares the digits.
+    pub ask: bool,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The digits of the box that came with it.
+    #[serde(default)]
+    pub digits: Option<String>,
+    /// The hash of its request.
+    #[serde(default)]
+    pub request: Option<String>,
+    /// What was issued for it, PEM.
+    #[serde(default)]
+    pub certificate: Option<String>,
+}
+
+/// The authority with its codes.
+pub struct Office {
+    authority: Authority,
+}
+
+/// Why there is no code.
+#[derive(Debug, thiserror::Error)]
+pub enum OfficeError {
+    /// The authority.
+    #[error(transparent)]
+    Authority(#[from] kakou_provisioning::authority::AuthorityError),
+    /// A file.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// A template, or what comes of it.
+    #[error("{0}: {1}")]
+    Template(PathBuf, String),
+    /// No such code.
+    #[error("no box of `{0}` waits")]
+    Nobody(String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+fn now_s() -> i64 {
+    crate::clock::Clock::system().now().wall_s().unwrap_or(0)
+}
+
+impl Office {
+    /// With an authority.
+    pub fn new(authority: Authority) -> Self {
+        Self { authority }
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.authority.folder().join("codes")
+    }
+
+    fn path(&self, token: &str) -> PathBuf {
+        self.folder().join(format!("{}.json", hex(&fingerprint(token.as_bytes()))))
+    }
+
+    fn keep(&self, path: &Path, kept: &Kept) -> Result<(), OfficeError> {
+        let json = serde_json::to_vec_pretty(kept).expect("strings and numbers");
+        std::fs::create_dir_all(self.folder()).map_err(|e| OfficeError::Io(self.folder(), e))?;
+        durable::write_secret(path, &json).map_err(|e| OfficeError::Io(path.to_path_buf(), e))
+    }
+
+    /// Every code that is kept, with its file.
+    pub fn codes(&self) -> Vec<(PathBuf, Kept)> {
+        let files = std::fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|f| f.path());
+        let read = |path: PathBuf| {
+            let kept = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+            Some((path, kept))
+        };
+        files.filter(|f| f.extension().is_some_and(|e| e == "json")).filter_map(read).collect()
+    }
+
+    /// Makes a code. The template must fit before anybody drives to the gate with it.
+    pub fn code(
+        &self,
+        url: &str,
+        (site, gateway): (SiteId, GatewayId),
+        template: &str,
+        minutes: i64,
+        ask: bool,
+    ) -> Result<Code, OfficeError> {
+        let text = self.config(template, &site, &gateway, "/dev/ttyUSB0")?;
+        let file = self.authority.folder().join("kakou.toml");
+        crate::config::read(&text, &file)
+            .map_err(|e| OfficeError::Template(template.into(), e.to_string()))?;
+        let token = token().ok_or(OfficeError::Random)?;
+        let issued = now_s();
+        let kept = Kept {
+            site: site.clone(),
+            gateway: gateway.clone(),
+            template: template.to_owned(),
+            expires: issued + minutes * 60,
+            ask,
+            standing: Standing::Open,
+            digits: None,
+            request: None,
+            certificate: None,
+        };
+        self.keep(&self.path(&token), &kept)?;
+        let root = fingerprint(&self.authority.root_der);
+        Ok(Code { url: url.to_owned(), token, root, site, gateway, issued, expires: kept.expires })
+    }
+
+    /// The configuration of a gateway, from its template.
+    fn config(
+        &self,
+        template: &str,
+        site: &SiteId,
+        gateway: &GatewayId,
+        scanner: &str,
+    ) -> Result<String, OfficeError> {
+        let path = self.authority.folder().join("templates").join(format!("{template}.toml"));
+        let bad = |why: String| OfficeError::Template(path.clone(), why);
+        if template.contains(['/', '.']) {
+            return Err(bad("a template is named without its folder and `.toml`".into()));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
+        let text = text.replace("{site}", site.as_str()).replace("{gateway}", gateway.as_str());
+        let text = text.replace("{scanner}", scanner);
+        Ok(text)
+    }
+
+    /// An officer has compared the digits of the box that waits.
+    pub fn decide(&self, gateway: &str, yes: bool) -> Result<Kept, OfficeError> {
+        let waits = |k: &Kept| k.gateway.as_str() == gateway && k.standing == Standing::Waiting;
+        let found = self.codes().into_iter().find(|(_, k)| waits(k));
+        let (path, mut kept) = found.ok_or_else(|| OfficeError::Nobody(gateway.to_owned()))?;
+        kept.standing = if yes { Standing::Accepted } else { Standing::Refused };
+        self.keep(&path, &kept)?;
+        Ok(kept)
+    }
+
+    /// Answers a request; none while an officer has not looked.
+    fn enrol(&self, token: &str, csr: &[u8], scanner: &str) -> Result<Option<Bundle>, Refusal> {
+        let path = self.path(token);
+        let json = std::fs::read(&path).map_err(|_| Refusal::Unknown)?;
+        let mut kept: Kept = serde_json::from_slice(&json).map_err(|_| Refusal::Fault)?;
+        let request = hex(&fingerprint(csr));
+        let own = kept.request.as_ref().is_none_or(|r| *r == request);
+        if !own {
+            return Err(Refusal::Used);
+        }
+        let fault = |e: OfficeError| {
+            log::error!("enrolment of {}/{}: {e}", kept.site, kept.gateway);
+            Refusal::Fault
+        };
+        if now_s() > kept.expires {
+            return Err(Refusal::Expired);
+        }
+        let name = format!("{}.{}", kept.site, kept.gateway);
+        let mut next = kept.clone();
+        match kept.standing {
+            Standing::Refused => return Err(Refusal::Refused),
+            Standing::Waiting => return Ok(None),
+            Standing::Open => {
+                next.request = Some(request);
+                next.digits = Some(digits(&fingerprint(&self.authority.root_der), csr));
+                let shown = next.digits.clone().unwrap_or_default();
+                log::info!("{name}: a box comes with its code; its screen must show {shown}");
+                if kept.ask {
+                    next.standing = Standing::Waiting;
+                    self.keep(&path, &next).map_err(fault)?;
+                    log::warn!("{name}: `kakou ca accept {}` if it does", kept.gateway);
+                    return Ok(None);
+                }
+            }
+            Standing::Accepted | Standing::Done => {}
+        }
+        let config = self.config(&kept.template, &kept.site, &kept.gateway, scanner).map_err(fault)?;
+        if next.certificate.is_none() {
+            let pem = self.authority.client(csr, &name, DAYS).map_err(|e| {
+                log::warn!("{name}: {e}");
+                Refusal::Malformed
+            })?;
+            next.certificate = Some(pem);
+            next.standing = Standing::Done;
+            self.keep(&path, &next).map_err(fault)?;
+            log::info!("{name}: its certificate was issued");
+        }
+        kept = next;
+        let beside =
+            |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
+        Ok(Some(Bundle {
+            site: kept.site,
+            gateway: kept.gateway,
+            certificate: kept.certificate.unwrap_or_default(),
+            roots: self.authority.root.clone(),
+            fleet_keys: beside("fleet.json"),
+            config,
+            trust: beside("trust.json"),
+        }))
+    }
+
+    fn renew(&self, renewal: &Renewal) -> Result<Renewed, Refusal> {
+        let old = pem_der(&renewal.certificate).ok_or(Refusal::Malformed)?;
+        let csr = STANDARD.decode(&renewal.csr).map_err(|_| Refusal::Malformed)?;
+        let proof = STANDARD.decode(&renewal.proof).map_err(|_| Refusal::Malformed)?;
+        let known = self.authority.counts(&old).map_err(|e| {
+            log::error!("a renewal: {e}");
+            Refusal::Fault
+        })?;
+        let known = known.filter(|_| identity::is_proved(&old, &csr, &proof)).ok_or(Refusal::Certificate)?;
+        let certificate = self.authority.client(&csr, &known.name, DAYS).map_err(|_| Refusal::Malformed)?;
+        log::info!("{}: its certificate was renewed", known.name);
+        Ok(Renewed { certificate })
+    }
+}
+
+/// The office behind its routes: one request at a time, they write files.
+#[derive(Clone)]
+struct Counter(Arc<Mutex<Office>>);
+
+impl Counter {
+    fn lock(&self) -> MutexGuard<'_, Office> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Unknown | Self::Used | Self::Certificate => StatusCode::UNAUTHORIZED,
+            Self::Expired => StatusCode::GONE,
+            Self::Refused => StatusCode::FORBIDDEN,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(Refused { refused: self })).into_response()
+    }
+}
+
+/// The routes.
+pub fn router(office: Office) -> Router {
+    Router::new()
+        .route(ENROL, post(enrol))
+        .route(RENEW, post(renew))
+        .route(ROOTS, get(roots))
+        .with_state(Counter(Arc::new(Mutex::new(office))))
+}
+
+async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String) -> Response {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let token = text("authorization").strip_prefix("Bearer ").unwrap_or_default().to_owned();
+    let scanner = text("kakou-scanner").to_owned();
+    // It becomes part of a configuration: a path, nothing that could be more.
+    let path = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
+    let Some(csr) = STANDARD.decode(body.trim()).ok().filter(|_| scanner.chars().all(path)) else {
+        return Refusal::Malformed.into_response();
+    };
+    let work = move || counter.lock().enrol(&token, &csr, &scanner);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
+        Ok(Ok(None)) => (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)]).into_response(),
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(_) => Refusal::Fault.into_response(),
+    }
+}
+
+async fn renew(State(counter): State<Counter>, Json(renewal): Json<Renewal>) -> Response {
+    match tokio::task::spawn_blocking(move || counter.lock().renew(&renewal)).await {
+        Ok(Ok(renewed)) => Json(renewed).into_response(),
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(_) => Refusal::Fault.into_response(),
+    }
+}
+
+async fn roots(State(counter): State<Counter>) -> Response {
+    let root = counter.lock().authority.root.clone();
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], root).into_response()
+}

@@ -1,0 +1,123 @@
+//! What a box and the enrolment server say to each other: HTTPS, shaped like EST (RFC 7030).
+
+use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::text::Text;
+use serde::{Deserialize, Serialize};
+
+/// A request for the first certificate: PKCS#10 in base64, with the token of the code as bearer.
+pub const ENROL: &str = "/.well-known/est/simpleenroll";
+/// A request for the next one: [`Renewal`].
+pub const RENEW: &str = "/.well-known/est/simplereenroll";
+/// The root certificate.
+pub const ROOTS: &str = "/.well-known/est/cacerts";
+/// The longest answer.
+pub const LONGEST: usize = 1 << 20;
+
+/// Everything that makes a box a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Its certificate, PEM.
+    pub certificate: String,
+    /// The roots of the fleet, PEM.
+    pub roots: String,
+    /// Who may sign words to gateways, JSON.
+    pub fleet_keys: String,
+    /// The configuration, TOML.
+    pub config: String,
+    /// The keys that passes are verified with, JSON; empty if they come by a feed.
+    #[serde(default)]
+    pub trust: String,
+}
+
+/// A renewal: the new request, proved with the key before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewal {
+    /// The certificate in use, PEM; it may have ended.
+    pub certificate: String,
+    /// The request, PKCS#10 in base64.
+    pub csr: String,
+    /// Its signature with the key in use, ECDSA on P-256 with SHA-256, ASN.1 in base64.
+    pub proof: String,
+}
+
+/// The answer to a renewal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewed {
+    /// The certificate, PEM.
+    pub certificate: String,
+}
+
+/// Why the server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// It does not know the token.
+    #[error("the enrolment server does not know this code")]
+    Unknown,
+    /// The token was used by another box.
+    #[error("this code was used by another box")]
+    Used,
+    /// The code has run out.
+    #[error("this code has run out")]
+    Expired,
+    /// The officer at the central side said no.
+    #[error("the central side has refused this box")]
+    Refused,
+    /// The request makes no sense.
+    #[error("the enrolment server does not understand the request")]
+    Malformed,
+    /// The certificate does not count.
+    #[error("the certificate is not one of this fleet, or was revoked")]
+    Certificate,
+    /// It has a fault of its own.
+    #[error("the enrolment server has a fault")]
+    Fault,
+}
+
+impl Refusal {
+    /// For the screen: what it is, and what to do.
+    pub fn text(self) -> Text {
+        match self {
+            Self::Unknown => Text::new(
+                "登记码无效：请向中心索取新码",
+                "The server does not know this code. Ask central ops for a new one.",
+            ),
+            Self::Used => Text::new(
+                "登记码已被其他设备使用：请向中心索取新码",
+                "Another box has used this code. Ask central ops for a new one.",
+            ),
+            Self::Expired => Text::new(
+                "登记码已过期：请向中心索取新码",
+                "This code has run out. Ask central ops for a new one.",
+            ),
+            Self::Refused => {
+                Text::new("中心拒绝登记：请联系中心", "Central ops have refused this box. Call them.")
+            }
+            Self::Malformed => Text::new(
+                "登记请求不被识别：请更新设备软件",
+                "The server does not understand this box. Update its software.",
+            ),
+            Self::Certificate => {
+                Text::new("证书不属于本系统或已吊销", "The certificate is not of this fleet, or was revoked.")
+            }
+            Self::Fault => Text::new(
+                "登记服务器故障：稍后自动重试",
+                "The server has a fault. The box tries again by itself.",
+            ),
+        }
+    }
+}
+
+/// An answer that is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub refused: Refusal,
+}

@@ -1,0 +1,331 @@
+//! A small certificate authority for a fleet that has none: one root, a register, a revocation list.
+//!
+//! Everything lies in a folder: `root.pem` and `root.key` (keep it where you sign), `register.jsonl`
+//! with one line for each certificate that was ever issued. Keys are ECDSA on P-256; profiles follow
+//! RFC 5280.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevocationReason, RevokedCertParams, SerialNumber,
+};
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use time::{Duration, OffsetDateTime};
+
+/// Days of a root.
+const ROOT_DAYS: i64 = 20 * 365;
+/// Days of a server's certificate.
+const SERVER_DAYS: i64 = 825;
+/// Days that a revocation list counts.
+const CRL_DAYS: i64 = 7;
+
+/// Why the authority cannot do it.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A file.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// There is one already.
+    #[error("{0} holds an authority already: a second one would cut off everybody who trusts the first")]
+    There(PathBuf),
+    /// The request is not good, or the encoder failed.
+    #[error("the certificate cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A line of the register.
+    #[error("{0}, line {1}: {2}")]
+    Register(PathBuf, usize, serde_json::Error),
+    /// No such certificate.
+    #[error("no certificate that counts was issued to `{0}`")]
+    Nobody(String),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issued {
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// To whom: `SITE.GATEWAY`, or the name of a server.
+    pub name: String,
+    /// When, UTC seconds.
+    pub at: i64,
+    /// Until when, UTC seconds.
+    pub ends: i64,
+    /// SHA-256 of the certificate, hexadecimal.
+    pub sha256: String,
+    /// When it was revoked, UTC seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<i64>,
+}
+
+/// A certificate with what belongs to it, PEM.
+pub struct Made {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key, where the authority made it.
+    pub key: Option<String>,
+}
+
+/// The authority of a folder.
+pub struct Authority {
+    folder: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    /// The root certificate, PEM.
+    pub root: String,
+    /// The root certificate, DER.
+    pub root_der: Vec<u8>,
+}
+
+/// The SHA-256 of a certificate in DER.
+pub fn fingerprint(der: &[u8]) -> [u8; 32] {
+    digest(&SHA256, der).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+fn at(path: &Path) -> impl Fn(std::io::Error) -> AuthorityError + '_ {
+    move |e| AuthorityError::Io(path.to_path_buf(), e)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), AuthorityError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all())).map_err(at(path))
+}
+
+/// Valid from an hour ago: clocks differ.
+fn valid(params: &mut CertificateParams, days: i64) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + Duration::days(days);
+}
+
+impl Authority {
+    /// Makes a root in an empty folder.
+    pub fn make(folder: &Path, name: &str) -> Result<Self, AuthorityError> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let (root, key_file) = (folder.join("root.pem"), folder.join("root.key"));
+        if root.exists() || key_file.exists() {
+            return Err(AuthorityError::There(folder.to_path_buf()));
+        }
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(Vec::<String>::new())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        valid(&mut params, ROOT_DAYS);
+        let certificate = params.self_signed(&key)?;
+        write_secret(&key_file, &key.serialize_pem())?;
+        fs::write(&root, certificate.pem()).map_err(at(&root))?;
+        Self::open(folder)
+    }
+
+    /// The one in a folder.
+    pub fn open(folder: &Path) -> Result<Self, AuthorityError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).map_err(at(&path))
+        };
+        let (root, key) = (read("root.pem")?, KeyPair::from_pem(&read("root.key")?)?);
+        let root_der = pem_der(&root).ok_or(rcgen::Error::CouldNotParseCertificate)?;
+        let issuer = Issuer::from_ca_cert_pem(&root, key)?;
+        Ok(Self { folder: folder.to_path_buf(), issuer, root, root_der })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Signs the request of a gateway. What it asks for beside its key is not looked at: the name is
+    /// the one that the authority knows it by.
+    pub fn client(&self, csr_der: &[u8], name: &str, days: i64) -> Result<String, AuthorityError> {
+        let request = CertificateSigningRequestParams::from_der(&csr_der.into())?;
+        let mut params = CertificateParams::new(Vec::<String>::new())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        valid(&mut params, days);
+        let serial = self.serial()?;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let ends = params.not_after.unix_timestamp();
+        let certificate = CertificateSigningRequestParams { params, ..request }.signed_by(&self.issuer)?;
+        self.enter(&serial, name, ends, certificate.der())?;
+        Ok(certificate.pem())
+    }
+
+    /// Makes key and certificate of a server (and client, as a broker's bridge or `central` is).
+    pub fn server(&self, name: &str, hosts: &[String]) -> Result<Made, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(hosts.to_vec())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !hosts.is_empty() {
+            params.extended_key_usages.insert(0, ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        valid(&mut params, SERVER_DAYS);
+        let serial = self.serial()?;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let ends = params.not_after.unix_timestamp();
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        self.enter(&serial, name, ends, certificate.der())?;
+        Ok(Made { certificate: certificate.pem(), key: Some(key.serialize_pem()) })
+    }
+
+    fn serial(&self) -> Result<[u8; 16], AuthorityError> {
+        let mut serial = [0; 16];
+        SystemRandom::new().fill(&mut serial).map_err(|_| AuthorityError::Random)?;
+        // Positive, and of full length.
+        serial[0] = (serial[0] & 0x7f) | 0x40;
+        Ok(serial)
+    }
+
+    fn register(&self) -> PathBuf {
+        self.folder.join("register.jsonl")
+    }
+
+    fn enter(&self, serial: &[u8], name: &str, ends: i64, der: &[u8]) -> Result<(), AuthorityError> {
+        let (name, sha256) = (name.to_owned(), hex(&fingerprint(der)));
+        let at_s = OffsetDateTime::now_utc().unix_timestamp();
+        self.note(&Issued { serial: hex(serial), name, at: at_s, ends, sha256, revoked: None })
+    }
+
+    /// Appends a line; a later line about a serial number replaces an earlier one.
+    fn note(&self, issued: &Issued) -> Result<(), AuthorityError> {
+        let path = self.register();
+        let mut line = serde_json::to_vec(issued).expect("strings and numbers");
+        line.push(b'\n');
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        file.and_then(|mut f| f.write_all(&line).and_then(|()| f.sync_data())).map_err(at(&path))
+    }
+
+    /// Everything that was issued, the latest word about each.
+    pub fn issued(&self) -> Result<Vec<Issued>, AuthorityError> {
+        let path = self.register();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(at(&path)(e)),
+        };
+        let mut all: Vec<Issued> = Vec::new();
+        for (n, line) in text.lines().enumerate() {
+            let one: Issued =
+                serde_json::from_str(line).map_err(|e| AuthorityError::Register(path.clone(), n + 1, e))?;
+            match all.iter_mut().find(|i| i.serial == one.serial) {
+                Some(known) => *known = one,
+                None => all.push(one),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether a certificate was issued here and counts, apart from its dates.
+    pub fn counts(&self, der: &[u8]) -> Result<Option<Issued>, AuthorityError> {
+        let sha256 = hex(&fingerprint(der));
+        Ok(self.issued()?.into_iter().find(|i| i.sha256 == sha256 && i.revoked.is_none()))
+    }
+
+    /// Revokes every certificate of a name; says how many.
+    pub fn revoke(&self, name: &str) -> Result<usize, AuthorityError> {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let all = self.issued()?;
+        let mut count = 0;
+        for one in all.into_iter().filter(|i| i.name == name && i.revoked.is_none()) {
+            self.note(&Issued { revoked: Some(now), ..one })?;
+            count += 1;
+        }
+        if count == 0 { Err(AuthorityError::Nobody(name.to_owned())) } else { Ok(count) }
+    }
+
+    /// The revocation list, PEM: for a broker's `crlfile`.
+    pub fn crl(&self) -> Result<String, AuthorityError> {
+        let now = OffsetDateTime::now_utc();
+        let mut revoked_certs = Vec::new();
+        for one in self.issued()? {
+            let Some(when) = one.revoked else { continue };
+            let (Some(serial), Ok(revocation_time)) =
+                (unhex(&one.serial), OffsetDateTime::from_unix_timestamp(when))
+            else {
+                continue;
+            };
+            revoked_certs.push(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time,
+                reason_code: Some(RevocationReason::CessationOfOperation),
+                invalidity_date: None,
+            });
+        }
+        let list = CertificateRevocationListParams {
+            this_update: now - Duration::hours(1),
+            next_update: now + Duration::days(CRL_DAYS),
+            crl_number: SerialNumber::from(now.unix_timestamp().unsigned_abs()),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+}
+
+/// The bytes of the first block of a PEM text.
+pub fn pem_der(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    let body: String = text
+        .lines()
+        .skip_while(|l| !l.starts_with("-----BEGIN"))
+        .skip(1)
+        .take_while(|l| !l.starts_with("-----END"))
+        .collect();
+    base64::engine::general_purpose::STANDARD.decode(body).ok().filter(|der| !der.is_empty())
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{certificate, identity};
+
+    #[test]
+    fn what_is_issued_is_on_the_register_and_what_is_revoked_is_on_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::make(folder.path(), "Fleet").unwrap();
+        assert!(matches!(Authority::make(folder.path(), "Fleet"), Err(AuthorityError::There(_))));
+        let request = identity::request("whatever").unwrap();
+        let pem = authority.client(&pem_der(&request.csr_pem).unwrap(), "school.gw-1", 90).unwrap();
+        let (begins, ends) = certificate::validity(&pem_der(&pem).unwrap()).unwrap();
+        assert!((89..=91).contains(&((ends - begins) / 86_400)));
+        let server = authority.server("broker", &["127.0.0.1".into(), "broker.example".into()]).unwrap();
+        assert!(server.key.is_some() && server.certificate.contains("BEGIN CERTIFICATE"));
+        let issued = authority.issued().unwrap();
+        assert_eq!(issued.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["school.gw-1", "broker"]);
+        let authority = Authority::open(folder.path()).unwrap();
+        let der = pem_der(&pem).unwrap();
+        assert!(authority.counts(&der).unwrap().is_some());
+        let before = authority.crl().unwrap();
+        assert_eq!(authority.revoke("school.gw-1").unwrap(), 1);
+        assert!(authority.counts(&der).unwrap().is_none());
+        assert!(authority.crl().unwrap().len() > before.len());
+        assert!(matches!(authority.revoke("school.gw-1"), Err(AuthorityError::Nobody(_))));
+        assert!(authority.client(b"no request", "x", 1).is_err());
+    }
+}
