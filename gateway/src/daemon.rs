@@ -126,6 +126,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let key = Arc::new(keys::gateway_key(&data)?);
     let subjects = Arc::new(keys::subject_key(&data)?);
     let photos = Photos::open(&data)?;
+    photos.tidy()?;
     let signed = settings.fleet_keys.is_some();
     let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));
 

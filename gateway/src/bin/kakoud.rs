@@ -1,6 +1,7 @@
 //! The daemon of a Kakou gateway.
 
 use clap::Parser;
+use kakou_gateway::cli::Daemon;
 use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
@@ -13,23 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Runs the lanes of one checkpoint gateway until SIGTERM or SIGINT.
-#[derive(Parser)]
-#[command(
-    version,
-    after_help = "Try `kakou demo` for a gateway with simulated devices, `kakou status` to look at this one."
-)]
-struct Arguments {
-    /// The configuration, TOML.
-    #[arg(long, value_name = "FILE", default_value = "/etc/kakou/kakou.toml")]
-    config: PathBuf,
-    /// Reads the configuration, says what is wrong with it, and ends.
-    #[arg(long)]
-    check: bool,
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Daemon::parse();
     logging::start(log::LevelFilter::Info);
     if let Some(empty) = enrol::wanted(&arguments.config) {
         return enrolled(&empty, arguments.check);

@@ -326,12 +326,12 @@ port = { path = "{scanner}" }
 [[device]]
 id = "thermometer"
 driver = "gy-mcu90614"
-port = { usb = "1a86:7523", body_grade = true }
+port = { path = "/dev/serial/by-path/WHERE-IT-IS-PLUGGED-IN", body_grade = true }
 
 [[device]]
 id = "barrier"
 driver = "modbus-relay"
-port = { usb = "0403:6001" }
+port = { path = "/dev/serial/by-path/WHERE-THE-RELAY-IS" }
 
 [[lane]]
 id = "lane-1"

@@ -8,8 +8,10 @@ mod doctor;
 pub mod feed;
 mod fleet;
 mod journal;
+mod pages;
 mod pass;
 mod profile;
+mod reset;
 mod status;
 mod verify;
 
@@ -75,10 +77,33 @@ enum Command {
     /// Officers of the configuration.
     #[command(subcommand)]
     Officer(Officer),
+    Reset(reset::Arguments),
+    /// Writes manual pages and completions, for packages.
+    #[command(hide = true)]
+    Pages {
+        /// Where to.
+        folder: std::path::PathBuf,
+    },
     /// Prints the OpenAPI document of the gateway's API.
     Openapi,
     /// Prints the AsyncAPI document of what a gateway says and hears over MQTT.
     Asyncapi,
+}
+
+/// Runs the lanes of one checkpoint gateway until SIGTERM or SIGINT.
+#[derive(Parser)]
+#[command(
+    name = "kakoud",
+    version,
+    after_help = "Try `kakou demo` for a gateway with simulated devices, `kakou status` to look at this one.\nExit codes: 0 told to end, 70 the store or a thread failed, 74 the data cannot be used, 78 the configuration is wrong."
+)]
+pub struct Daemon {
+    /// The configuration, TOML.
+    #[arg(long, value_name = "FILE", default_value = "/etc/kakou/kakou.toml")]
+    pub config: std::path::PathBuf,
+    /// Reads the configuration, says what is wrong with it, and ends.
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[derive(Subcommand)]
@@ -122,6 +147,8 @@ pub fn main() -> ExitCode {
         Command::Feed(c) => feed::run(c),
         Command::Journal(c) => journal::run(&c),
         Command::Officer(Officer::Pin) => pin(),
+        Command::Reset(a) => reset::run(&a),
+        Command::Pages { folder } => pages::run(&folder),
         Command::Asyncapi => {
             print!("{}", crate::asyncapi::document());
             ExitCode::SUCCESS

@@ -15,16 +15,21 @@ pub struct Photos {
 }
 
 impl Photos {
-    /// In a data folder; made if it is not there. Unfinished files of an earlier run are removed.
+    /// In a data folder; made if it is not there.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let folder = data.join("photos");
         fs::create_dir_all(&folder).map_err(super::io_at(&folder))?;
-        for entry in fs::read_dir(&folder).map_err(super::io_at(&folder))?.flatten() {
+        Ok(Self { folder })
+    }
+
+    /// Removes the unfinished files of an earlier run: for the one who writes, before it does.
+    pub fn tidy(&self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.folder).map_err(super::io_at(&self.folder))?.flatten() {
             if entry.path().extension().is_some_and(|e| e == "part") {
-                fs::remove_file(entry.path()).map_err(super::io_at(&folder))?;
+                fs::remove_file(entry.path()).map_err(super::io_at(&self.folder))?;
             }
         }
-        Ok(Self { folder })
+        Ok(())
     }
 
     /// The file of a hash, if the text is a hash.

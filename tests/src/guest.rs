@@ -1,0 +1,199 @@
+//! A gateway as a virtual machine: QEMU with the image of `tests/appliance`, its serial devices on
+//! ptys and sockets of this machine, and a port through which commands are run in it.
+
+use crate::figures::Missing;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a boot may take under emulation.
+const BOOT: Duration = Duration::from_secs(240);
+
+/// The kind of machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arch {
+    /// As on the boards.
+    Arm64,
+    /// Faster where tests run.
+    Amd64,
+}
+
+impl Arch {
+    /// As Debian calls it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Arm64 => "arm64",
+            Self::Amd64 => "amd64",
+        }
+    }
+    const fn machine(self) -> (&'static str, [&'static str; 4], &'static str) {
+        match self {
+            Self::Arm64 => ("qemu-system-aarch64", ["-M", "virt", "-cpu", "cortex-a72"], "ttyAMA0"),
+            Self::Amd64 => ("qemu-system-x86_64", ["-M", "q35", "-cpu", "max"], "ttyS0"),
+        }
+    }
+}
+
+/// The project's folder.
+pub fn project() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_path_buf()
+}
+
+/// The folder of an image with the packages of this source; made if it is not there. Progress goes to
+/// standard error.
+pub fn image(arch: Arch) -> Result<PathBuf, Missing> {
+    let out = project().join("target/appliance").join(arch.word());
+    step(Command::new(project().join("systemd/package")).arg(arch.word()))?;
+    let debs = std::fs::read_dir(project().join("target/debian"))?;
+    let end = format!("_{}.deb", arch.word());
+    let debs: Vec<PathBuf> =
+        debs.flatten().map(|f| f.path()).filter(|p| p.to_string_lossy().ends_with(&end)).collect();
+    step(Command::new(project().join("tests/appliance/build")).arg(arch.word()).arg(&out).args(debs))?;
+    Ok(out)
+}
+
+fn step(command: &mut Command) -> Result<(), Missing> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.stdout(std::io::stderr()).status()?;
+    if status.success() { Ok(()) } else { Err(Missing(format!("{name} has failed"))) }
+}
+
+/// A machine that runs.
+pub struct Guest {
+    child: Child,
+    control: BufReader<UnixStream>,
+    folder: tempfile::TempDir,
+    /// When it was switched on.
+    pub begun: Instant,
+}
+
+/// How a machine is to be.
+pub struct Plan<'a> {
+    /// Its kind.
+    pub arch: Arch,
+    /// The folder of kernel and initrd.
+    pub image: &'a Path,
+    /// Its disk; it keeps what is written.
+    pub disk: &'a Path,
+    /// Serial numbers of USB serial lines, with the pty of this machine behind each.
+    pub lines: Vec<(String, PathBuf)>,
+    /// A port of this machine that leads to port 8081 of the guest.
+    pub forward: u16,
+}
+
+impl Guest {
+    /// Switches it on; gives it back when it answers.
+    pub fn boot(plan: &Plan<'_>) -> Result<Self, Missing> {
+        let (program, machine, console) = plan.arch.machine();
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let begun = Instant::now();
+        let mut command = Command::new(program);
+        command.args(machine).args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults"]);
+        command.args(["-display", "none", "-no-reboot", "-kernel"]).arg(plan.image.join("vmlinuz"));
+        command.arg("-initrd").arg(plan.image.join("initrd.gz"));
+        command.args(["-append", &format!("console={console} quiet")]);
+        command.args([
+            "-drive",
+            &format!("file={},if=virtio,format=raw,cache=writethrough", plan.disk.display()),
+        ]);
+        command.args(["-serial", &format!("file:{}", at("console"))]);
+        let net = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:8081", plan.forward);
+        command.args(["-netdev", &net, "-device", "virtio-net-pci,netdev=net,romfile="]);
+        command.args(["-device", "virtio-rng-pci", "-device", "i6300esb", "-watchdog-action", "reset"]);
+        command.args(["-device", "qemu-xhci,id=xhci,p2=8,p3=8"]);
+        for (n, (serial, pty)) in plan.lines.iter().enumerate() {
+            command.args(["-chardev", &format!("serial,id=line{n},path={}", pty.display())]);
+            let device = format!("usb-serial,chardev=line{n},bus=xhci.0,always-plugged=on,serial={serial}");
+            command.args(["-device", &device]);
+        }
+        command.args(["-device", "virtio-serial", "-chardev"]);
+        command.arg(format!("socket,id=ctl,path={},server=on,wait=off", at("ctl")));
+        command.args(["-device", "virtserialport,chardev=ctl,name=kakou.control"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().map_err(|e| {
+            Missing(format!("{program}: {e}; apt-get install qemu-system-arm qemu-system-x86"))
+        })?;
+        let path = folder.path().join("ctl");
+        let socket = crate::wait::try_until(Duration::from_secs(20), || UnixStream::connect(&path).ok());
+        let socket = socket.ok_or_else(|| Missing(format!("{program} does not start")))?;
+        let mut guest = Self { child, control: BufReader::new(socket), folder, begun };
+        guest.ask_within("true", BOOT)?;
+        Ok(guest)
+    }
+
+    /// Runs a command; its output, if it succeeds.
+    pub fn ask(&mut self, command: &str) -> Result<String, Missing> {
+        self.ask_within(command, Duration::from_secs(120))
+    }
+
+    fn ask_within(&mut self, command: &str, limit: Duration) -> Result<String, Missing> {
+        let (mark, end) = (format!("=== {}", self.begun.elapsed().as_nanos()), Instant::now() + limit);
+        self.control.get_ref().set_read_timeout(Some(Duration::from_secs(2)))?;
+        writeln!(self.control.get_mut(), "echo '{mark}'; {command}")?;
+        let (mut line, mut ours, mut out) = (Vec::new(), false, String::new());
+        while Instant::now() < end {
+            match self.control.read_until(b'\n', &mut line) {
+                Ok(0) => return Err(self.lost(command)),
+                Ok(_) if line.ends_with(b"\n") => {}
+                Ok(_) | Err(_) => continue,
+            }
+            let text = String::from_utf8_lossy(&std::mem::take(&mut line)).trim_end().to_owned();
+            match text.strip_prefix("--- exit ") {
+                Some("0") if ours => return Ok(out),
+                Some(code) if ours => {
+                    return Err(Missing(format!("`{command}` in the guest ends with {code}: {out}")));
+                }
+                Some(_) => {}
+                None if text == mark => ours = true,
+                None if ours => {
+                    out.push_str(&text);
+                    out.push('\n');
+                }
+                None => {}
+            }
+        }
+        Err(self.lost(command))
+    }
+
+    fn lost(&self, command: &str) -> Missing {
+        let console = std::fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
+        let tail: Vec<&str> = console.lines().rev().take(12).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Missing(format!("the guest does not answer to `{command}`; its console:\n{}", tail.join("\n")))
+    }
+
+    /// Asks until the answer is of use, or the time is over.
+    pub fn until(&mut self, what: &str, command: &str, limit: Duration) -> Result<String, Missing> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.ask(command) {
+                Ok(answer) => return Ok(answer),
+                Err(why) if Instant::now() > end => return Err(Missing(format!("{what}: {}", why.0))),
+                Err(_) => std::thread::sleep(Duration::from_millis(300)),
+            }
+        }
+    }
+
+    /// Pulls the plug.
+    pub fn cut(mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Shuts down in order.
+    pub fn power_off(mut self) -> Result<(), Missing> {
+        self.ask("systemctl --no-block poweroff")?;
+        let ended = crate::wait::try_until(Duration::from_secs(90), || self.child.try_wait().ok().flatten());
+        ended.map(drop).ok_or_else(|| Missing("the guest does not power off".into()))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
