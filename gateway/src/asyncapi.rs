@@ -133,7 +133,7 @@ const CHANNELS: [Channel; 19] = [
         "Used",
         1,
         false,
-        "A single-use pass was used at a gateway of the site; the kind is `redemption`",
+        "What the gateways of a site tell each other; the kind is `redemption` (a single-use pass was used), `hello` (a gateway is new: tell it again) or `entry` (the text of a signed entry that was read from a code)",
     ),
 ];
 

@@ -8,7 +8,7 @@ function show(stage) {
   at("en").textContent = stage.text.en;
   at("name").textContent = stage.name ?? "";
   at("digits").textContent = stage.digits ?? "";
-  at("match").hidden = !stage.digits || stage.step === "done";
+  at("match").hidden = !stage.digits || !["asking", "compare"].includes(stage.step);
   at("detail").textContent = stage.step === "kept" ? stage.detail : "";
   for (const step of document.querySelectorAll(".enrol-steps li")) {
     step.toggleAttribute("data-now", step.dataset.of === ORDER[stage.step]);

@@ -7,3 +7,4 @@ pub mod certificate;
 pub mod code;
 pub mod identity;
 pub mod issuer;
+pub mod sheet;

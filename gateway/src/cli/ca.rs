@@ -179,7 +179,8 @@ fn answer(command: Command) -> Result<String, String> {
             let line = code.text();
             let qr = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
             if let Some(file) = svg {
-                std::fs::write(&file, drawn(&qr)).map_err(|e| format!("{}: {e}", file.display()))?;
+                std::fs::write(&file, crate::demo::qr_svg(&line))
+                    .map_err(|e| format!("{}: {e}", file.display()))?;
             }
             if plain {
                 return Ok(line);
@@ -246,7 +247,7 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
     let place = Place::read(url).map_err(|e| e.to_string())?;
     let office = office(dir)?;
     // Its own certificate is made anew with each start, and the root goes along: boxes know its hash.
-    let made = office.authority().server("enrolment", &[place.host.clone()]).map_err(|e| e.to_string())?;
+    let made = office.authority().server("enrolment", std::slice::from_ref(&place.host)).map_err(|e| e.to_string())?;
     let (cert, key) = (dir.join("issued/enrolment.pem"), dir.join("issued/enrolment.key"));
     put(&cert, &format!("{}{}", made.certificate, office.authority().root))?;
     put(&key, &made.key.unwrap_or_default())?;
@@ -284,20 +285,6 @@ fn blocks(qr: &QrCode) -> String {
         y += 2;
     }
     out
-}
-
-/// As SVG, with the quiet zone.
-pub fn drawn(qr: &QrCode) -> String {
-    let side = qr.size() + 8;
-    let mut path = String::new();
-    for y in 0..qr.size() {
-        for x in (0..qr.size()).filter(|x| qr.get_module(*x, y)) {
-            path.push_str(&format!("M{},{}h1v1h-1z", x + 4, y + 4));
-        }
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0,0h{side}v{side}H0z\"/><path d=\"{path}\"/></svg>\n"
-    )
 }
 
 /// The first template.

@@ -8,6 +8,7 @@ use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::TrustFile;
 use kakou_core::pass::{Format, base45, hcert, hex};
 use kakou_provisioning::issuer::Issuer;
+use kakou_provisioning::sheet::{self, Card};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -55,6 +56,34 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Issues a pass for each row of a list and puts them on sheets to print: residents' cards, badges of
+    /// staff, passes of vehicles or companions.
+    #[command(
+        after_help = "The list is CSV with a first row of names: the fields of the kind, and whatever --title and --note\nname, e.g. `id,name,group`. Save it from a spreadsheet as CSV UTF-8."
+    )]
+    Sheet {
+        /// The issuer's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The kind of pass.
+        #[arg(long)]
+        kind: String,
+        /// Valid from now for so many days.
+        #[arg(long, default_value_t = 365)]
+        days: i64,
+        /// The list.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The PDF.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The column in large letters.
+        #[arg(long, default_value = "name")]
+        title: String,
+        /// The column below it.
+        #[arg(long, default_value = "group")]
+        note: String,
+    },
     /// Shows what a code says, WITHOUT verifying it.
     Show {
         /// The text of the code.
@@ -68,6 +97,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::Key { out, trust, usage, issuer } => key(&out, &trust, &usage, &issuer),
         Command::Issue { key, kind, hours, qr, fields, json } => {
             issue(&key, &kind, hours, qr.as_deref(), &fields, json)
+        }
+        Command::Sheet { key, kind, days, from, out, title, note } => {
+            sheet((&key, &kind, days), &from, &out, (&title, &note))
         }
         Command::Show { text } => show(&text),
     };
@@ -154,6 +186,51 @@ fn issue(
     } else {
         text
     })
+}
+
+fn sheet(
+    (key, kind, days): (&Path, &str, i64),
+    from: &Path,
+    out: &Path,
+    (title, note): (&str, &str),
+) -> Result<String, String> {
+    let der = fs::read(key).map_err(|e| format!("{}: {e}", key.display()))?;
+    let issuer = Issuer::from_pkcs8(&der).map_err(|e| format!("{}: {e}", key.display()))?;
+    let usage = kind_of(kind)?;
+    let known = kp1::field_help(usage);
+    let known: Vec<&str> = known.split(", ").map(|n| n.trim_end_matches('?')).collect();
+    let mut rows = csv::Reader::from_path(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    let names = rows.headers().map_err(|e| format!("{}: {e}", from.display()))?.clone();
+    let nbf = now_s();
+    let mut cards = Vec::new();
+    for (n, row) in rows.records().enumerate() {
+        let at = |e: &dyn std::fmt::Display| format!("{}, row {}: {e}", from.display(), n + 2);
+        let row = row.map_err(|e| at(&e))?;
+        let (mut facts, mut words) = (Map::new(), (String::new(), String::new()));
+        // A spreadsheet may put a mark before the first name.
+        let name_of = |name: &str| name.trim_start_matches('\u{feff}').trim().to_owned();
+        for (name, value) in names.iter().map(name_of).zip(row.iter().map(str::trim)) {
+            if name == title {
+                value.clone_into(&mut words.0);
+            }
+            if name == note {
+                value.clone_into(&mut words.1);
+            }
+            if known.contains(&name.as_str()) && !value.is_empty() {
+                let (name, value) = field(kind, &format!("{name}={value}")).map_err(|e| at(&e))?;
+                facts.insert(name, value);
+            } else if name != title && name != note && !known.contains(&name.as_str()) {
+                return Err(at(&format!("`{name}` is no field of {kind}; there are: {}", known.join(", "))));
+            }
+        }
+        let cti = Issuer::pass_id().map_err(|e| e.to_string())?;
+        let draft = Draft { kind: usage, cti, nbf, exp: nbf + days * 86_400, facts };
+        let code = issuer.issue(&draft).map_err(|e| at(&e))?;
+        cards.push(Card { code, title: words.0, note: words.1 });
+    }
+    let pdf = sheet::pdf(&cards).map_err(|e| e.to_string())?;
+    fs::write(out, pdf).map_err(|e| format!("{}: {e}", out.display()))?;
+    Ok(format!("{}: {} cards, {} pages", out.display(), cards.len(), cards.len().div_ceil(10)))
 }
 
 fn show(text: &str) -> Result<String, String> {

@@ -15,7 +15,6 @@ pub mod word;
 
 use crate::clock::{Clock, Source};
 use crate::store::durable;
-use crate::upstream::backoff::Backoff;
 use client::NotEnrolled;
 use kakou_core::text::Text;
 use kakou_provisioning::authority::pem_der;
@@ -29,6 +28,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use word::Bundle;
+
+/// Between two attempts: somebody stands before the box.
+const AGAIN: Duration = Duration::from_secs(4);
 
 /// The table of a configuration that makes a box wait for its code.
 #[derive(Debug, Clone, Deserialize)]
@@ -255,7 +257,6 @@ impl Empty<'_> {
             detail: String::new(),
         });
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
-        let mut backoff = Backoff::default();
         loop {
             match client::enrol(&code, &csr, &pending.scanner, &self.clock).await {
                 Ok(bundle) => {
@@ -273,7 +274,7 @@ impl Empty<'_> {
                     log::warn!("enrolment: {why}");
                     let detail = why.to_string();
                     self.show(|s| Stage { step: "kept", text: why.text(), detail, ..s });
-                    tokio::time::sleep(backoff.pause(None)).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
                 Err(why) => return Err(why),
             }

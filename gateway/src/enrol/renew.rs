@@ -104,10 +104,10 @@ mod tests {
     #[test]
     fn renewal_is_due_before_two_thirds_and_after_the_end_as_well() {
         let life = (1_000_000, 1_000_000 + 90 * 86_400);
-        let at = |share: f64| 1_000_000 + (90.0 * 86_400.0 * share) as u64;
+        let at = |thousandths: u64| 1_000_000 + 90 * 86_400 * thousandths / 1000;
         for name in ["a", "b", "/var/lib/kakou"] {
             assert!(
-                !is_due(life, at(0.59), name) && is_due(life, at(0.667), name) && is_due(life, at(2.0), name)
+                !is_due(life, at(590), name) && is_due(life, at(667), name) && is_due(life, at(2000), name)
             );
         }
         assert!(is_due((5, 5), 6, "x"), "no lifetime at all");
