@@ -127,6 +127,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let subjects = Arc::new(keys::subject_key(&data)?);
     let photos = Photos::open(&data)?;
     photos.tidy()?;
+    if let Some(enrolled) = enrol::renew::enrolled_ms(&data) {
+        settings.clock.signed_at(enrolled);
+    }
     let signed = settings.fleet_keys.is_some();
     let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));
 
@@ -251,6 +254,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 overview: overview.clone(),
                 photos: photos.clone(),
                 identity: upstream.identity.clone(),
+                upstream: upstream.clone(),
                 renewed: renew.clone(),
                 restart: extras.restart,
                 answers,

@@ -22,8 +22,8 @@ use time::{Duration, OffsetDateTime};
 const ROOT_DAYS: i64 = 20 * 365;
 /// Days of a server's certificate.
 const SERVER_DAYS: i64 = 825;
-/// Days that a revocation list counts.
-const CRL_DAYS: i64 = 7;
+/// Days that a revocation list counts: a broker refuses everybody once it has run out.
+const CRL_DAYS: i64 = 30;
 
 /// Why the authority cannot do it.
 #[derive(Debug, thiserror::Error)]

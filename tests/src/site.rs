@@ -49,7 +49,7 @@ fn template(broker: u16) -> String {
     let port = |serial: &str| format!("/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_{serial}-if00-port0");
     let mut out = format!(
         "[gateway]\nsite = \"{{site}}\"\nid = \"{{gateway}}\"\ndata = \"..\"\nregion = \"211400\"\nfleet_keys = \"fleet.json\"\n\
-         [clock]\nsource = \"system\"\n[http]\nlisten = \"127.0.0.1:8080\"\n\
+         [clock]\nsource = \"system\"\n[http]\nlisten = \"127.0.0.1:8088\"\n\
          [upstream]\nbroker = \"mqtts://10.0.2.2:{broker}\"\nca = \"ca.pem\"\ncert = \"device.pem\"\nkey = \"device.key\"\n\n{}",
         desk::officers()
     );
@@ -196,7 +196,7 @@ impl Site {
 
     /// What this machine sees of the guest's screens goes through a proxy in the guest.
     pub fn open_screens(guest: &mut Guest) -> Result<(), Missing> {
-        let proxy = "systemd-run -q --unit=screens --socket-property=ListenStream=0.0.0.0:8081 /lib/systemd/systemd-socket-proxyd 127.0.0.1:8080";
+        let proxy = "systemd-run -q --unit=screens --socket-property=ListenStream=0.0.0.0:8081 /lib/systemd/systemd-socket-proxyd 127.0.0.1:8088";
         guest.ask(proxy).map(drop)
     }
 

@@ -100,7 +100,7 @@ pub enum Command {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
-        /// Which gateway.
+        /// GATEWAY, or SITE/GATEWAY.
         gateway: String,
     },
     /// The digits differ, or nobody expects this box.
@@ -108,7 +108,7 @@ pub enum Command {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
-        /// Which gateway.
+        /// GATEWAY, or SITE/GATEWAY.
         gateway: String,
     },
     /// Revokes every certificate of a name (SITE.GATEWAY) and writes the revocation list anew.
@@ -119,7 +119,8 @@ pub enum Command {
         /// SITE.GATEWAY, or the name of a server.
         name: String,
     },
-    /// Writes the revocation list, for the broker's `crlfile`. Again each week: it counts for seven days.
+    /// Writes the revocation list, for the broker's `crlfile`. Again each week: it counts for 30 days, and
+    /// then the broker refuses everybody.
     Crl {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
@@ -247,7 +248,10 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
     let place = Place::read(url).map_err(|e| e.to_string())?;
     let office = office(dir)?;
     // Its own certificate is made anew with each start, and the root goes along: boxes know its hash.
-    let made = office.authority().server("enrolment", std::slice::from_ref(&place.host)).map_err(|e| e.to_string())?;
+    let made = office
+        .authority()
+        .server("enrolment", std::slice::from_ref(&place.host))
+        .map_err(|e| e.to_string())?;
     let (cert, key) = (dir.join("issued/enrolment.pem"), dir.join("issued/enrolment.key"));
     put(&cert, &format!("{}{}", made.certificate, office.authority().root))?;
     put(&key, &made.key.unwrap_or_default())?;
@@ -297,7 +301,7 @@ data = ".."
 fleet_keys = "fleet.json"
 
 [http]
-listen = "127.0.0.1:8080"
+listen = "127.0.0.1:8088"
 
 [upstream]
 broker = "{broker}"

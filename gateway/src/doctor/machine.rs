@@ -101,7 +101,8 @@ fn lists(settings: &Settings) -> Finding {
     let lists = lists_of(settings);
     let now = settings.clock.now().wall_ms.unwrap_or(0);
     let age_h = |issued: &i64| (now - issued) / 3_600_000;
-    if !settings.lists.join("trust.json").exists() {
+    // Those of a signed feed are kept in the data folder.
+    if !settings.lists.join("trust.json").exists() && !settings.data.join("trust.json").exists() {
         return Finding::wrong(
             "lists",
             format!(

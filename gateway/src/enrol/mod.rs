@@ -104,7 +104,7 @@ impl Stage {
 }
 
 /// What waits for an answer, kept over a restart.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pending {
     code: String,
@@ -133,26 +133,25 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
     log::info!("this box is not enrolled: scan an enrolment code at any scanner");
     let own = Empty { enrol, clock: Clock::new(Source::Ntp, 0, None), stage };
     let mut pending = own.pending();
+    let mut work = Box::pin(own.attempt(pending.clone()));
     let done = loop {
-        let work = async {
-            match &pending {
-                Some(kept) => own.attempt(kept).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = cancel.cancelled() => break false,
             Some(line) = read.recv() => {
-                if let Some(kept) = own.take(&line)? {
+                // A code that is held before the scanner again, and whatever else comes from a port,
+                // disturbs no attempt.
+                if let Some(kept) = own.take(&line, pending.as_ref())? {
                     pending = Some(kept);
+                    work.set(own.attempt(pending.clone()));
                 }
             }
-            enrolled = work => match enrolled {
+            enrolled = &mut work => match enrolled {
                 Ok(()) => break true,
                 Err(why) => {
                     log::error!("enrolment: {why}");
                     own.forget()?;
                     pending = None;
+                    work.set(own.attempt(None));
                     own.show(|s| Stage { step: "refused", text: why.text(), digits: None, ..s });
                 }
             },
@@ -190,8 +189,11 @@ impl Empty<'_> {
     }
 
     /// A line of a scanner: an enrolment code is kept before anything is done with it.
-    fn take(&self, read: &Read) -> std::io::Result<Option<Pending>> {
+    fn take(&self, read: &Read, under_way: Option<&Pending>) -> std::io::Result<Option<Pending>> {
         let refuse = |zh: &str, en: &str| {
+            if under_way.is_some() {
+                return Ok(None);
+            }
             self.show(|s| Stage { step: "refused", text: Text::new(zh, en), digits: None, name: None, ..s });
             Ok(None)
         };
@@ -211,6 +213,9 @@ impl Empty<'_> {
                 );
             }
         };
+        if under_way.is_some_and(|p| p.code == code.text()) {
+            return Ok(None);
+        }
         // The code is younger than the clock of a box that was never set.
         self.clock.not_before(code.issued * 1000);
         if self.clock.now().wall_s().is_some_and(|now| now > code.expires) {
@@ -241,7 +246,8 @@ impl Empty<'_> {
     }
 
     /// Tries until it is enrolled, or was refused for good.
-    async fn attempt(&self, pending: &Pending) -> Result<(), NotEnrolled> {
+    async fn attempt(&self, pending: Option<Pending>) -> Result<(), NotEnrolled> {
+        let Some(pending) = pending else { return std::future::pending().await };
         let odd = |e: std::io::Error| NotEnrolled::Answer(e.to_string());
         let code = Code::read(&pending.code).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
         self.clock.not_before(code.issued * 1000);
@@ -260,7 +266,16 @@ impl Empty<'_> {
         loop {
             match client::enrol(&code, &csr, &pending.scanner, &self.clock).await {
                 Ok(bundle) => {
-                    self.store(&code, &bundle).map_err(odd)?;
+                    if let Err(e) = self.store(&code, &bundle) {
+                        log::error!("enrolment: what came cannot be kept: {e}");
+                        let text = Text::new(
+                            "无法保存配置：检查存储，或请中心检查模板",
+                            "What came cannot be kept. Check the disk, or have the template checked.",
+                        );
+                        self.show(|s| Stage { step: "kept", text, detail: e.to_string(), ..s });
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
                     let text = Text::new("登记完成，正在启动", "Enrolled. The lanes start now.");
                     self.show(|s| Stage { step: "done", text, ..s });
                     log::info!("enrolled as {name}");
@@ -290,10 +305,13 @@ impl Empty<'_> {
         durable::write(&self.path("fleet.json"), bundle.fleet_keys.as_bytes())?;
         durable::write(&self.path("origin.json"), &origin)?;
         if !bundle.trust.is_empty() {
-            std::fs::create_dir_all(self.enrol.data.join("lists"))?;
-            durable::write(&self.enrol.data.join("lists/trust.json"), bundle.trust.as_bytes())?;
             // A gateway with fleet keys takes unsigned lists from nobody: this one came with them.
             durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;
+        }
+        // The central side knows the journals of whoever had this name before: this box's are later.
+        let epoch = self.enrol.data.join("epoch");
+        if !epoch.exists() {
+            durable::write(&epoch, format!("{}\n", code.issued).as_bytes())?;
         }
         let file = configuration(&self.enrol.data);
         crate::config::read(&bundle.config, &file).map_err(std::io::Error::other)?;

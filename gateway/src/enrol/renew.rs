@@ -28,7 +28,7 @@ pub struct Renewal {
     pub renewed: watch::Sender<u64>,
 }
 
-/// Whether it is time: behind six tenths of the lifetime, and up to one fifteenth later, by the name,
+/// Whether it is time: behind six tenths of the lifetime, and up to one fifteenth later, by the certificate,
 /// so that a fleet does not come at once.
 pub fn is_due((begins, ends): (u64, u64), now_s: u64, name: &str) -> bool {
     let life = ends.saturating_sub(begins);
@@ -57,6 +57,11 @@ pub async fn run(renewal: Renewal, cancel: CancellationToken) {
     }
 }
 
+/// When the code of this box was made, UTC milliseconds: no clock is right before it.
+pub fn enrolled_ms(data: &Path) -> Option<i64> {
+    origin(data).map(|o| o.issued * 1000)
+}
+
 fn origin(data: &Path) -> Option<Origin> {
     serde_json::from_slice(&std::fs::read(folder(data).join("origin.json")).ok()?).ok()
 }
@@ -67,8 +72,8 @@ impl Renewal {
         let chain = tls::certificates(&self.identity.0).unwrap_or_default();
         let validity = chain.first().and_then(|c| certificate::validity(c).ok());
         let now = clock.now().wall_s().and_then(|s| u64::try_from(s).ok());
-        let name = self.data.display().to_string();
-        validity.zip(now).is_some_and(|(validity, now)| is_due(validity, now, &name))
+        let name = chain.first().map(|c| c.iter().map(|b| char::from(b & 0x7f)).collect::<String>());
+        validity.zip(now).is_some_and(|(validity, now)| is_due(validity, now, &name.unwrap_or_default()))
     }
 
     async fn once(&self, origin: &Origin) -> Result<(), String> {
@@ -87,6 +92,7 @@ impl Renewal {
         durable::write_secret(&next_key, next.key_pem.as_bytes()).map_err(wrong)?;
         durable::write(&next_cert, pem.as_bytes()).map_err(wrong)?;
         tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
+        tls::of_fleet(&self.settings, &next_cert).map_err(|e| e.to_string())?;
         // The key first; should the power go now, the next start does the rest.
         std::fs::copy(key, key.with_extension("old")).map_err(wrong)?;
         durable::write_secret(key, next.key_pem.as_bytes()).map_err(wrong)?;

@@ -87,6 +87,9 @@ pub enum OfficeError {
     /// No such code.
     #[error("no box of `{0}` waits")]
     Nobody(String),
+    /// More than one fits.
+    #[error("several boxes of `{0}` wait: name the site as well, SITE/GATEWAY")]
+    Several(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -181,11 +184,16 @@ impl Office {
         Ok(text)
     }
 
-    /// An officer has compared the digits of the box that waits.
-    pub fn decide(&self, gateway: &str, yes: bool) -> Result<Kept, OfficeError> {
-        let waits = |k: &Kept| k.gateway.as_str() == gateway && k.standing == Standing::Waiting;
-        let found = self.codes().into_iter().find(|(_, k)| waits(k));
-        let (path, mut kept) = found.ok_or_else(|| OfficeError::Nobody(gateway.to_owned()))?;
+    /// An officer has compared the digits of the box that waits: `GATEWAY` where that is plain, else
+    /// `SITE/GATEWAY`.
+    pub fn decide(&self, name: &str, yes: bool) -> Result<Kept, OfficeError> {
+        let named = |k: &Kept| k.gateway.as_str() == name || format!("{}/{}", k.site, k.gateway) == name;
+        let mut waiting = self.codes();
+        waiting.retain(|(_, k)| named(k) && k.standing == Standing::Waiting);
+        if waiting.len() > 1 {
+            return Err(OfficeError::Several(name.to_owned()));
+        }
+        let (path, mut kept) = waiting.pop().ok_or_else(|| OfficeError::Nobody(name.to_owned()))?;
         kept.standing = if yes { Standing::Accepted } else { Standing::Refused };
         self.keep(&path, &kept)?;
         Ok(kept)

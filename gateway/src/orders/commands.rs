@@ -114,6 +114,7 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
     let next_cert = desk.data.join("keys/next.pem");
     durable::write_secret(&next_cert, pem.as_bytes()).map_err(|e| e.to_string())?;
     tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
+    tls::of_fleet(&desk.upstream, &next_cert).map_err(|e| e.to_string())?;
     let until = tls::certificates(&next_cert)
         .ok()
         .and_then(|chain| kakou_provisioning::certificate::validity(chain.first()?).ok());
@@ -152,6 +153,13 @@ fn swap(to: &Path, from: &Path) -> std::io::Result<()> {
 async fn reboot() -> Outcome {
     if !Path::new("/run/systemd/system").exists() {
         return Outcome::Not("this box is not run by systemd".into());
+    }
+    // The unit has no right to do it: it leaves a file, and kakou-reboot.path does the rest.
+    if let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") {
+        return match std::fs::write(Path::new(&folder).join("reboot"), b"") {
+            Ok(()) => Outcome::Later,
+            Err(e) => Outcome::Not(e.to_string()),
+        };
     }
     match tokio::process::Command::new("systemctl").arg("reboot").status().await {
         Ok(status) if status.success() => Outcome::Later,

@@ -74,6 +74,8 @@ pub struct Desk {
     pub keys: Arc<TrustList>,
     /// The clock.
     pub clock: Clock,
+    /// The broker's settings: the roots of the fleet.
+    pub upstream: crate::config::Upstream,
     /// Records and lanes.
     pub engine: Inlet,
     /// Counters.

@@ -71,6 +71,24 @@ fn with(settings: &Upstream, identity: Option<&(PathBuf, PathBuf)>) -> Result<Ar
     Ok(Arc::new(config))
 }
 
+/// Whether a certificate is one of the fleet: signed by its roots, for a client, and in its time.
+pub fn of_fleet(settings: &Upstream, cert: &Path) -> Result<(), TlsError> {
+    let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);
+    let mut roots = RootCertStore::empty();
+    for root in certificates(settings.ca.as_ref().ok_or(TlsError::NoRoots)?)? {
+        roots.add(root).map_err(wrong)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|e| wrong(rustls::Error::General(e.to_string())))?;
+    let chain = certificates(cert)?;
+    let (first, rest) = chain.split_first().ok_or(TlsError::NoRoots)?;
+    let ms = u64::try_from(settings.clock.now().wall_ms.unwrap_or(0)).unwrap_or(0);
+    let now = rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_millis(ms));
+    verifier.verify_client_cert(first, rest, now).map(drop).map_err(wrong)
+}
+
 /// Whether a certificate and a key belong together.
 pub fn fits(cert: &Path, file: &Path) -> Result<(), TlsError> {
     let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);

@@ -125,7 +125,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     wait::try_until(Duration::from_secs(60), || (admitted(&site) >= opened).then_some(()));
     // What waits behind it comes as well.
     let idle =
-        "kakou status --url http://127.0.0.1:8080 --json 2>/dev/null | grep -q '\"unreceipted\":0' || true";
+        "kakou status --url http://127.0.0.1:8088 --json 2>/dev/null | grep -q '\"unreceipted\":0' || true";
     guest.ask(idle)?;
     std::thread::sleep(Duration::from_secs(5));
     let recorded = admitted(&site);
