@@ -182,6 +182,24 @@ impl Site {
         self.kakou(&[command, &options, more].concat())
     }
 
+    /// Sends the list of residents as a feed, and empty ones beside it: a list that never came is stale.
+    /// Waits until the gateway has them.
+    pub fn feeds(&self, residents: &Value) -> Result<(), Missing> {
+        let empty = Value::Object(serde_json::Map::new());
+        let lists = [("status", residents), ("revocation", &empty), ("hold", &empty), ("pass", &empty)];
+        for (name, entries) in lists {
+            let file = format!("{name}.json");
+            std::fs::write(self.folder.join(&file), entries.to_string())?;
+            let make =
+                ["feed", "make", "--key", "ops.pk8", "--name", name, "--from", &file, "--out", "feeds"];
+            self.kakou(&make)?;
+        }
+        self.ops(&["fleet", "push"], &["feeds"])?;
+        let come = || (self.events("list").len() >= lists.len()).then_some(());
+        crate::wait::try_until(Duration::from_secs(120), come)
+            .ok_or_else(|| Missing("the feeds do not arrive".into()))
+    }
+
     /// An enrolment code for the guest.
     pub fn code(&self) -> Result<String, Missing> {
         let url = format!("https://10.0.2.2:{}", self.enrol);

@@ -63,9 +63,9 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     site.enrol(&mut guest)?;
     Site::open_screens(&mut guest)?;
     site.ready()?;
-    feed(&site)?;
-    wait::try_until(LIMIT, || (!site.events("list").is_empty()).then_some(()))
-        .ok_or_else(|| Missing("the feed does not arrive".into()))?;
+    let residents: Map<String, Value> =
+        (0..RESIDENTS).map(|n| (format!("ID-{n}"), passes::healthy())).collect();
+    site.feeds(&Value::Object(residents))?;
     let (mut scanned, mut unclean, mut broken, mut boots) = (0, 0_u64, 0_u64, Vec::new());
     let pulses = site.pulses[0].clone();
     for n in 1..=a.rounds {
@@ -169,17 +169,6 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("seed", json!(a.seed));
     put("seconds", json!(begun.elapsed().as_secs()));
     Ok((figures, short))
-}
-
-/// Sends the list of residents.
-fn feed(site: &Site) -> Result<(), Missing> {
-    let entries: Map<String, Value> =
-        (0..RESIDENTS).map(|n| (format!("ID-{n}"), passes::healthy())).collect();
-    std::fs::write(site.folder.join("status.json"), Value::Object(entries).to_string())?;
-    let make =
-        ["feed", "make", "--key", "ops.pk8", "--name", "status", "--from", "status.json", "--out", "feeds"];
-    site.kakou(&make)?;
-    site.ops(&["fleet", "push"], &["feeds"]).map(drop)
 }
 
 /// A picture of the truck's lane, by a command of central ops.
