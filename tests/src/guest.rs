@@ -185,7 +185,8 @@ impl Guest {
 
     /// Shuts down in order.
     pub fn power_off(mut self) -> Result<(), Missing> {
-        self.ask("systemctl --no-block poweroff")?;
+        // It may be gone before it answers.
+        writeln!(self.control.get_mut(), "systemctl --no-block poweroff")?;
         let ended = crate::wait::try_until(Duration::from_secs(90), || self.child.try_wait().ok().flatten());
         ended.map(drop).ok_or_else(|| Missing("the guest does not power off".into()))
     }

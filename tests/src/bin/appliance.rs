@@ -138,6 +138,7 @@ fn truck(site: &Site, guest: &mut Guest, issuer: &Issuer) -> Result<Value, Missi
         "uses": 1, "crew": 2, "approvals": ["transport"] });
     let pass = passes::pass(issuer, "vehicle-pass", facts);
     show(guest, &pass)?;
+    site.ready()?;
     let mut desk = Desk::new(&format!("http://127.0.0.1:{}", site.forward));
     let (status, answer) = desk.sign_in("zhao", PIN).map_err(Missing::from)?;
     if status != 200 {
@@ -156,7 +157,8 @@ fn truck(site: &Site, guest: &mut Guest, issuer: &Issuer) -> Result<Value, Missi
                 None
             }
         });
-        done.ok_or_else(|| Missing(format!("{what}: {last}")))
+        let seen = || site.get("/api/v1/status").unwrap_or_default()["lanes"][1].clone();
+        done.ok_or_else(|| Missing(format!("{what}: {last}; the lane: {}", seen())))
     };
     let photo = |role: &str| {
         act(role, json!({ "action": "capture", "role": role }))?;
@@ -194,11 +196,13 @@ fn show(guest: &mut Guest, text: &str) -> Result<(), Missing> {
     }
     guest.ask("base64 -d /run/frame.b64 | gunzip > /run/frame.yuyv")?;
     let (width, height) = SIDES;
-    guest.ask("v4l2-ctl -d /dev/video0 --set-input=1; v4l2-ctl -d /dev/video1 --set-output=0; v4l2-ctl -d /dev/video1 --set-ctrl=loop_video=1")?;
+    // The input cannot be changed while the daemon holds the camera. Without the text that vivid writes into
+    // each frame: it covers a corner of the code.
+    guest.ask("systemctl stop kakoud && v4l2-ctl -d /dev/video0 --set-input=1 && v4l2-ctl -d /dev/video0 --set-ctrl=loop_video=1,osd_text_mode=2")?;
     guest.ask(&format!(
         "systemd-run -q --unit=picture v4l2-ctl -d /dev/video1 --set-fmt-video-out=width={width},height={height},pixelformat=YUYV --stream-out-mmap --stream-from=/run/frame.yuyv --stream-loop"
     ))?;
-    guest.ask("systemctl restart kakoud").map(drop)
+    guest.ask("systemctl start kakoud").map(drop)
 }
 
 /// A white YUYV picture with the code in its middle.
