@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The serial lines of the guest: the scanner, and thermometer and barrier of both lanes.
-pub const LINES: [&str; 5] = ["SCAN01", "THERM1", "RELAY1", "THERM2", "RELAY2"];
+/// The serial lines of the guest: scanners, thermometers and barriers of the gate, the trucks' lane and the desk.
+pub const LINES: [&str; 7] = ["SCAN01", "THERM1", "RELAY1", "THERM2", "RELAY2", "SCAN03", "THERM3"];
 
 struct Beside(Child);
 
@@ -35,8 +35,10 @@ pub struct Site {
     pub folder: PathBuf,
     /// The port of this machine that leads to the guest's screens.
     pub forward: u16,
-    /// The scanner.
+    /// The scanner of the gate.
     pub scanner: ScannerSim,
+    /// The scanner of the desk.
+    pub desk: ScannerSim,
     /// How often each barrier was told to open.
     pub pulses: [Arc<AtomicU64>; 2],
     enrol: u16,
@@ -57,12 +59,12 @@ fn template(broker: u16) -> String {
         out.push_str(&format!("[[device]]\nid = \"{id}\"\ndriver = \"{driver}\"\nport = {{ {port} }}\n\n"));
     };
     device("scanner-1", "line-scanner", "path = \"{scanner}\"".into());
-    for n in [1, 2] {
-        device(
-            &format!("thermometer-{n}"),
-            "gy-mcu90614",
-            format!("path = \"{}\", body_grade = true", port(&format!("THERM{n}"))),
-        );
+    device("scanner-3", "line-scanner", format!("path = \"{}\"", port("SCAN03")));
+    for n in 1..=3 {
+        let at = format!("path = \"{}\", body_grade = true", port(&format!("THERM{n}")));
+        device(&format!("thermometer-{n}"), "gy-mcu90614", at);
+    }
+    for n in 1..=2 {
         device(&format!("barrier-{n}"), "modbus-relay", format!("path = \"{}\"", port(&format!("RELAY{n}"))));
     }
     device("camera-2", "v4l2-camera", "path = \"/dev/video0\", read_codes = true".into());
@@ -73,7 +75,9 @@ fn template(broker: u16) -> String {
     out.push_str(
         "[[lane]]\nid = \"truck\"\nprofile = \"truck-supplies\"\ndevices = { scanner = \"camera-2\", ",
     );
-    out.push_str("camera = \"camera-2\", thermometer = \"thermometer-2\", barrier = \"barrier-2\" }\n");
+    out.push_str("camera = \"camera-2\", thermometer = \"thermometer-2\", barrier = \"barrier-2\" }\n\n");
+    out.push_str("[[lane]]\nid = \"desk\"\nprofile = \"pre-triage\"\n");
+    out.push_str("devices = { scanner = \"scanner-3\", thermometer = \"thermometer-3\" }\n");
     out
 }
 
@@ -83,14 +87,14 @@ impl Site {
         let (enrol, forward) = (free_port(), free_port());
         let line = |name: &str| folder.join(name);
         let scanner = ScannerSim::new(&line("SCAN01"), Faults::default(), 1)?;
+        let desk = ScannerSim::new(&line("SCAN03"), Faults::default(), 1)?;
         let pulses = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
         let (mut thermometers, mut relays) = (Vec::new(), Vec::new());
+        for n in 1..=3 {
+            let at = line(&format!("THERM{n}"));
+            thermometers.push(ThermometerSim::new(&at, 36_500, Duration::from_millis(100))?);
+        }
         for (n, count) in (1..).zip(&pulses) {
-            thermometers.push(ThermometerSim::new(
-                &line(&format!("THERM{n}")),
-                36_500,
-                Duration::from_millis(100),
-            )?);
             let count = count.clone();
             let tell = move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -101,6 +105,7 @@ impl Site {
             folder: folder.to_path_buf(),
             forward,
             scanner,
+            desk,
             pulses,
             enrol,
             broker: Mosquitto::plain(folder, "site"),
@@ -244,7 +249,7 @@ impl Site {
     /// Enrols the guest by a code at its scanner; waits until its lanes are open.
     pub fn enrol(&mut self, guest: &mut Guest) -> Result<(), Missing> {
         let limit = Duration::from_secs(120);
-        let listening = "journalctl -u kakoud | grep -q 'enrolment code at /dev/ttyUSB4'";
+        let listening = "for at in /dev/serial/by-id/*SCAN0*; do journalctl -u kakoud | grep -q \"enrolment code at $(readlink -f $at)\" || exit 1; done";
         guest.until("the scanners", listening, limit)?;
         let code = self.code()?;
         std::thread::sleep(Duration::from_secs(1));
@@ -261,7 +266,7 @@ impl Site {
     pub fn ready(&self) -> Result<(), Missing> {
         let all = |status: &Value| {
             let devices = status["devices"].as_array().cloned().unwrap_or_default();
-            devices.len() == 6 && devices.iter().all(|d| d["state"] == "ready")
+            devices.len() == LINES.len() + 1 && devices.iter().all(|d| d["state"] == "ready")
         };
         let seen =
             crate::wait::try_until(Duration::from_secs(120), || self.get("/api/v1/status").filter(all));

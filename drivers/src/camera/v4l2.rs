@@ -2,8 +2,8 @@
 //!
 //! What is known of the crate and of drivers, and is kept to here: after a time-out the stream is dropped, since
 //! its next call would queue a buffer that the kernel still owns; a frame is as long as `bytesused` says;
-//! frames that are marked as erroneous count as errors and are not used; ENODEV means gone. Of the frames
-//! that wait only the newest is used. Everything happens on the camera's own thread, guarded, since the crate
+//! frames that are marked as erroneous count as errors and are not used; ENODEV means gone. Frames
+//! that wait are thrown away: the next one shows what is there now. Everything happens on the camera's own thread, guarded, since the crate
 //! panics on some errors.
 
 use super::frame::{Frame, Pixels};
@@ -22,8 +22,8 @@ use v4l::{Device, Format, FourCC};
 /// A camera that gives no frame for so long is started anew.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(2);
 /// Buffers of the kernel: memory is bounded by them.
-const BUFFERS: u32 = 4;
-/// Waiting frames that are thrown away for a newer one, at most.
+const BUFFERS: u32 = 3;
+/// Waiting frames that are thrown away, at most.
 const MAX_STALE: usize = 8;
 /// `poll`: there is something to read.
 const POLLIN: i16 = 1;
@@ -58,7 +58,6 @@ struct Open {
     device: Device,
     pixels: Pixels,
     format: Format,
-    newest: Vec<u8>,
 }
 
 impl V4l2 {
@@ -101,7 +100,7 @@ impl V4l2 {
         let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS)
             .map_err(|e| fault("does not stream (does another program use it?)", e))?;
         stream.set_timeout(FRAME_TIMEOUT);
-        Ok(Open { stream, device, pixels: *pixels, format, newest: Vec::new() })
+        Ok(Open { stream, device, pixels: *pixels, format })
     }
 }
 
@@ -131,25 +130,20 @@ impl Source for V4l2 {
 
     fn frame(&mut self) -> Result<Glimpse<'_>, Trouble> {
         let Some(open) = &mut self.open else { return Err(Trouble::Absent("not open".into())) };
+        // Before the first frame a camera that does not stream yet is ready as well: the frame is thrown away.
         let mut stale = 0;
-        loop {
-            let (bytes, about) = open.stream.next().map_err(|e| trouble(&e))?;
-            let waits = open.device.handle().poll(POLLIN, 0).is_ok_and(|n| n > 0);
-            if waits && stale < MAX_STALE {
-                stale += 1;
-                continue;
-            }
-            let used = (about.bytesused as usize).min(bytes.len());
-            if about.flags.contains(Flags::ERROR) || used == 0 {
-                return Ok(Glimpse::Damaged("the camera marked a frame as damaged"));
-            }
-            open.newest.clear();
-            open.newest.extend_from_slice(&bytes[..used]);
-            break;
+        while stale < MAX_STALE && open.device.handle().poll(POLLIN, 0).is_ok_and(|n| n > 0) {
+            open.stream.next().map_err(|e| trouble(&e))?;
+            stale += 1;
+        }
+        let (bytes, about) = open.stream.next().map_err(|e| trouble(&e))?;
+        let used = (about.bytesused as usize).min(bytes.len());
+        if about.flags.contains(Flags::ERROR) || used == 0 {
+            return Ok(Glimpse::Damaged("the camera marked a frame as damaged"));
         }
         let Format { width, height, stride, .. } = open.format;
         Ok(Glimpse::Frame(Frame {
-            bytes: &open.newest,
+            bytes: &bytes[..used],
             pixels: open.pixels,
             width: width as usize,
             height: height as usize,
