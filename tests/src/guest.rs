@@ -95,7 +95,7 @@ impl Guest {
         command.args(machine).args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults"]);
         command.args(["-display", "none", "-no-reboot", "-kernel"]).arg(plan.image.join("vmlinuz"));
         command.arg("-initrd").arg(plan.image.join("initrd.gz"));
-        command.args(["-append", &format!("console={console} quiet")]);
+        command.args(["-append", &format!("console={console} quiet mitigations=off")]);
         command.args([
             "-drive",
             &format!("file={},if=virtio,format=raw,cache=writethrough", plan.disk.display()),
