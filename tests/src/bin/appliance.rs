@@ -113,7 +113,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("systemd_analyze", json!(userspace.trim()));
     let arrived = wait::try_until(LIMIT, || {
         let both = (
-            site.events("transaction").len() >= 2 * RESIDENTS as usize - 1,
+            site.events("transaction").len() as u64 >= 2 * RESIDENTS - 1,
             site.events("evidence").len() == 1,
         );
         (both == (true, true)).then_some(())
