@@ -55,6 +55,13 @@ pub fn image(arch: Arch) -> Result<PathBuf, Missing> {
     Ok(out)
 }
 
+/// A disk of its own for one run: what is written to it does not count for the next one.
+pub fn disk(image: &Path, folder: &Path) -> Result<PathBuf, Missing> {
+    let disk = folder.join("disk.img");
+    step(Command::new("cp").arg("--sparse=always").arg(image.join("disk.img")).arg(&disk))?;
+    Ok(disk)
+}
+
 fn step(command: &mut Command) -> Result<(), Missing> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.stdout(std::io::stderr()).status()?;

@@ -6,7 +6,7 @@ use clap::Parser;
 use kakou_provisioning::issuer::Issuer;
 use kakou_tests::desk::{Desk, PIN};
 use kakou_tests::figures::{Missing, finish, round, say};
-use kakou_tests::guest::{Arch, Guest, image};
+use kakou_tests::guest::{Arch, Guest, disk, image};
 use kakou_tests::site::Site;
 use kakou_tests::{passes, wait};
 use serde_json::{Map, Value, json};
@@ -49,15 +49,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         None => image(a.arch)?,
     };
     let folder = tempfile::tempdir()?;
-    let disk = folder.path().join("disk.img");
-    let copied = std::process::Command::new("cp")
-        .arg("--sparse=always")
-        .arg(image.join("disk.img"))
-        .arg(&disk)
-        .status()?;
-    if !copied.success() {
-        return Err(Missing("the disk cannot be copied".into()));
-    }
+    let disk = disk(&image, folder.path())?;
     let issuer = passes::issuer();
     let trust =
         json!({ "name": "trust", "version": 1, "issued": passes::now_s(), "keys": [passes::entry(&issuer)] });

@@ -5,7 +5,7 @@
 use clap::Parser;
 use kakou_drivers::sim::Seeded;
 use kakou_tests::figures::{Missing, finish, round, say};
-use kakou_tests::guest::{Arch, image};
+use kakou_tests::guest::{Arch, disk, image};
 use kakou_tests::site::Site;
 use kakou_tests::{passes, wait};
 use serde_json::{Map, Value, json};
@@ -50,11 +50,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         None => image(a.arch)?,
     };
     let folder = tempfile::tempdir()?;
-    let disk = folder.path().join("disk.img");
-    let copied = Command::new("cp").arg("--sparse=always").arg(image.join("disk.img")).arg(&disk).status()?;
-    if !copied.success() {
-        return Err(Missing("the disk cannot be copied".into()));
-    }
+    let disk = disk(&image, folder.path())?;
     let trust = json!({ "name": "trust", "version": 1, "issued": passes::now_s(), "keys": [passes::entry(&passes::issuer())] });
     let mut site = Site::make(folder.path(), &trust)?;
     let (mut short, mut random) = (Vec::new(), Seeded::new(a.seed));
@@ -124,10 +120,10 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     };
     wait::try_until(Duration::from_secs(60), || (admitted(&site) >= opened).then_some(()));
     // What waits behind it comes as well.
-    let idle =
-        "kakou status --url http://127.0.0.1:8088 --json 2>/dev/null | grep -q '\"unreceipted\":0' || true";
-    guest.ask(idle)?;
-    std::thread::sleep(Duration::from_secs(5));
+    wait::try_until(LIMIT, || {
+        let outbox = site.get("/api/v1/status")?["outbox"].as_array()?.clone();
+        outbox.iter().all(|class| class["unreceipted"] == 0).then_some(())
+    });
     let recorded = admitted(&site);
     if recorded < opened {
         short.push(format!("the barrier opened {opened} times, {recorded} admissions are on record"));
