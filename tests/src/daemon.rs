@@ -178,8 +178,10 @@ impl Gateway {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// Starts the daemon and waits until it says that its lanes are open.
+    /// Starts the daemon and waits until it says that its lanes are open and its scanners are heard:
+    /// a port is emptied when it is opened, and a code that came before is for nobody.
     pub fn start(&mut self) {
+        let last = self.last_seq();
         let before = self.log().matches("lanes are open").count();
         let log =
             File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
@@ -198,6 +200,29 @@ impl Gateway {
             (self.log().matches("lanes are open").count() > before).then_some(())
         });
         assert!(open.is_some(), "kakoud did not open its lanes: {}", self.log());
+        let scanners = self.plan.lanes.iter().filter(|(lane, _, devices)| {
+            self.device(lane, "scanner").exists() && devices.iter().any(|(role, ..)| role == "scanner")
+        });
+        for (lane, ..) in scanners {
+            let heard = wait::try_until(Duration::from_secs(60), || self.heard(lane, last).then_some(()));
+            assert!(heard.is_some(), "the scanner of {lane} is not heard: {}", self.log());
+        }
+    }
+
+    /// The last event of the journal; 0 where there is none.
+    fn last_seq(&self) -> i64 {
+        let sql = "SELECT coalesce(max(seq), 0) FROM event";
+        let journal = kakou_gateway::store::journal::reader(&self.data()).ok();
+        journal.and_then(|j| j.query_row(sql, [], |r| r.get(0)).ok()).unwrap_or(0)
+    }
+
+    /// Whether the scanner of a lane was said to be ready after an event of the journal.
+    fn heard(&self, lane: &str, after: i64) -> bool {
+        let sql =
+            "SELECT count(*) FROM (SELECT CAST(body AS TEXT) AS told FROM event WHERE seq > ?1 AND shed = 0)
+            WHERE told ->> '$.type' = 'kakou.device.v1' AND told ->> '$.data.ready'
+            AND told ->> '$.data.device' = ?2 || '-scanner'";
+        self.journal().query_row(sql, (after, lane), |r| r.get::<_, i64>(0)).expect("the schema") > 0
     }
 
     /// kill -9, as a power cut would.

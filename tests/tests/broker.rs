@@ -82,7 +82,6 @@ async fn ten_thousand_events_survive_twenty_kills_of_the_broker() {
     let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
     tokio::task::block_in_place(|| {
         gateway.start();
-        gateway.await_events("device", 1);
         let stored = || -> u64 {
             let sql = "SELECT coalesce(max(seq), 0) FROM event";
             gateway.journal().query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap().cast_unsigned()

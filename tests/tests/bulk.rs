@@ -106,7 +106,6 @@ impl Site {
         }
         let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
         gateway.start();
-        ready(&gateway);
         (gateway, scanner)
     }
 
@@ -205,7 +204,6 @@ fn a_policy_comes_by_the_feed_and_one_that_the_gateway_cannot_follow_is_refused(
     gateway.stop();
     gateway.replan(|plan| plan.lanes[0].1 = "policy:gate".into());
     gateway.start();
-    ready(&gateway);
     assert_eq!(codes(&gateway, &mut scanner, "ID-2", 2)["outcome"], "REFER");
     // A new one is taken up without a hand; a bad one is refused and the last good one kept.
     s.feed("policy", &json!({ "gate": { "toml": toml("DENY") } }), &[]);

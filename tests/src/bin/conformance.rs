@@ -124,8 +124,6 @@ fn through_lane(cases: &[Case], begun: Instant) -> Result<Vec<Value>, Missing> {
         std::fs::write(gateway.lists().join("trust.json"), serde_json::to_vec(&case.trust_file())?)?;
         let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1)?;
         gateway.start();
-        // The port is flushed when it is opened: the daemon says so by its device event.
-        gateway.await_events("device", 1);
         scanner.scan(&code)?;
         let events = gateway.await_events("transaction", 1);
         let found = events[0]["data"]["codes"][0].as_str().unwrap_or_default().to_owned();
