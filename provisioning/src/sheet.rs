@@ -31,6 +31,8 @@ const PAGE: (f32, f32) = (595.0, 842.0);
 const CARD: (f32, f32) = (242.6, 153.0);
 const COLUMNS: usize = 2;
 const ROWS: usize = 5;
+/// Points of the smallest letters.
+const SMALLEST: f32 = 6.5;
 const SONG: Name<'static> = Name(b"STSong-Light");
 
 /// Makes the PDF.
@@ -101,9 +103,10 @@ fn content(cards: &[Card], first: usize) -> Result<Vec<u8>, SheetError> {
         }
         out.fill_nonzero();
         let text_x = x + CARD.1 + 4.0;
+        let room = x + CARD.0 - 4.0 - text_x;
         for (text, size, y) in [(&card.title, 16.0, y + CARD.1 - 40.0), (&card.note, 10.0, y + CARD.1 - 60.0)]
         {
-            let line: String = text.chars().take(if size > 12.0 { 8 } else { 16 }).collect();
+            let (line, size) = fitted(text, size, room);
             out.begin_text()
                 .set_font(Name(b"F"), size)
                 .next_line(text_x, y)
@@ -114,6 +117,27 @@ fn content(cards: &[Card], first: usize) -> Result<Vec<u8>, SheetError> {
     Ok(out.finish().to_vec())
 }
 
+/// The width of a letter for a size of 1: those of ASCII are half as wide.
+fn width(c: char) -> f32 {
+    if c.is_ascii() { 0.5 } else { 1.0 }
+}
+
+/// A line as large as it fits beside the code, down to what can be read; beyond that it is cut, and seen
+/// to be cut.
+fn fitted(text: &str, size: f32, room: f32) -> (String, f32) {
+    let wide: f32 = text.chars().map(width).sum();
+    let fits = size.min(room / wide.max(1.0));
+    if fits >= SMALLEST {
+        return (text.to_owned(), fits);
+    }
+    let mut left = room / SMALLEST - width('…');
+    let kept = text.chars().take_while(|c| {
+        left -= width(*c);
+        left >= 0.0
+    });
+    (kept.chain(['…']).collect(), SMALLEST)
+}
+
 fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_be_bytes).collect()
 }
@@ -121,6 +145,16 @@ fn utf16(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_gets_smaller_before_it_is_cut() {
+        assert_eq!(fitted("张小明", 16.0, 81.6), ("张小明".into(), 16.0));
+        let (line, size) = fitted("gw-north-entrance", 16.0, 81.6);
+        assert!(line == "gw-north-entrance" && (9.0..10.0).contains(&size));
+        let (line, size) = fitted(&"浙".repeat(40), 10.0, 81.6);
+        assert_eq!((line.chars().count(), size), (12, SMALLEST));
+        assert!(line.ends_with('…'));
+    }
 
     #[test]
     fn every_card_has_its_place() {

@@ -155,8 +155,13 @@ impl Place {
         })
     }
 
-    /// A port that was just opened is flushed: the code is held before the scanner until it is taken.
     fn scan(&mut self, line: &str, step: &str) -> Value {
+        self.show_code(line);
+        self.shows(step)
+    }
+
+    /// A port that was just opened is flushed: the code is held before the scanner until it is taken.
+    fn show_code(&mut self, line: &str) {
         self.shows("scan");
         wait::until("the scanner", LIMIT, || {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -164,7 +169,6 @@ impl Place {
         });
         std::thread::sleep(Duration::from_millis(200));
         self.scanner.scan(line).unwrap();
-        self.shows(step)
     }
 }
 
@@ -275,6 +279,79 @@ fn another_server_and_an_unknown_code_are_refused() {
     p.shows("compare");
     p.ca(&["refuse", "--dir", "ca", "gw-1"]).unwrap();
     assert!(said(p.shows("refused")).contains("refused this box"));
+}
+
+#[test]
+fn a_box_is_empty_again_after_a_reset_and_becomes_a_gateway_of_a_site_that_was_cloned() {
+    let mut p = place();
+    let template = p.folder.path().join("ca/templates/gate.toml");
+    let text = std::fs::read_to_string(&template).unwrap();
+    std::fs::write(&template, text.replace("data =", "region = \"{region}\"\ndata =")).unwrap();
+    p.serve();
+    p.power_on();
+    let unset = p.ca(&[
+        "code",
+        "--dir",
+        "ca",
+        "--url",
+        &p.url(),
+        "--site",
+        "s",
+        "--gateway",
+        "g",
+        "--template",
+        "gate",
+    ]);
+    assert!(unset.unwrap_err().contains("--set region=VALUE"));
+    let code = p.code(&["--set", "region=浙江 杭州"]);
+    p.show_code(&code);
+    let gateway = |p: &Place, site: &str| {
+        wait::until("the gateway", LIMIT, || p.get("/api/v1/status").filter(|s| s["site"] == site));
+        std::fs::read_to_string(p.folder.path().join("data/enrolled/kakou.toml")).unwrap()
+    };
+    assert!(gateway(&p, "school").contains("region = \"浙江 杭州\""));
+    let data = p.folder.path().join("data");
+    let key = std::fs::read(data.join("enrolled/device.key")).unwrap();
+    std::fs::hard_link(data.join("enrolled/device.key"), p.folder.path().join("block")).unwrap();
+    // Not by mistake: not without a word, not below a daemon, not what is something else.
+    let reset = ["reset", "--data", "data", "--yes"];
+    assert!(p.kakou(&reset[..3]).unwrap_err().contains("--yes"));
+    assert!(p.kakou(&reset).unwrap_err().contains("systemctl stop kakoud"));
+    assert!(p.kakou(&["reset", "--data", "ca", "--yes"]).unwrap_err().contains("not the data folder"));
+    assert!(data.join("journal.db").exists() && p.folder.path().join("ca/root.key").exists());
+    p.daemon = None;
+    assert!(p.kakou(&reset).unwrap().contains("waits for an enrolment code"));
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+    let left = std::fs::read(p.folder.path().join("block")).unwrap();
+    assert!(left.len() == key.len() && left.iter().all(|b| *b == 0), "the key was not overwritten");
+    // The same gate elsewhere.
+    let url = p.url();
+    let clone = [
+        "clone",
+        "--dir",
+        "ca",
+        "--url",
+        &url,
+        "--from",
+        "school",
+        "--to",
+        "school-4",
+        "--sheet",
+        "codes.pdf",
+    ];
+    assert!(p.ca(&[&clone[..], &["--set", "region=a\"b"]].concat()).unwrap_err().contains("quotation mark"));
+    let codes = p.ca(&[&clone[..], &["--set", "region=宁波", "--text"]].concat()).unwrap();
+    assert!(std::fs::read(p.folder.path().join("codes.pdf")).unwrap().starts_with(b"%PDF"));
+    let from_nowhere = clone.map(|w| if w == "school" { "nowhere" } else { w });
+    assert!(p.ca(&from_nowhere).unwrap_err().contains("no gateway of `nowhere`"));
+    p.power_on();
+    p.shows("scan");
+    assert!(p.kakou(&reset).unwrap_err().contains("systemctl stop kakoud"));
+    std::fs::write(p.folder.path().join("log"), "").unwrap();
+    p.daemon = None;
+    p.power_on();
+    p.show_code(codes.trim());
+    assert!(gateway(&p, "school-4").contains("region = \"宁波\""));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `kakou ca`
 
 use super::fail;
-use crate::enrol::server::{self, Office, Standing};
+use crate::enrol::server::{self, Office, Standing, Wanted};
 use crate::http;
 use crate::https::Place;
 use crate::store::durable;
@@ -9,6 +9,8 @@ use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::rfc3339;
 use kakou_provisioning::authority::Authority;
+use kakou_provisioning::code::Code;
+use kakou_provisioning::sheet::{self, Card};
 use qrcodegen::{QrCode, QrCodeEcc};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -60,10 +62,12 @@ pub enum Command {
         /// The gateway that the box becomes.
         #[arg(long)]
         gateway: GatewayId,
-        /// Which template: a file of the folder `templates`, without `.toml`. A site is cloned by using
-        /// its template again.
+        /// Which template: a file of the folder `templates`, without `.toml`.
         #[arg(long, default_value = "default")]
         template: String,
+        /// What stands as {NAME} in the template; several are allowed.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = value)]
+        values: Vec<(String, String)>,
         /// How long the code counts.
         #[arg(long, default_value_t = 120)]
         minutes: i64,
@@ -74,6 +78,37 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
         /// Prints the text of the code alone.
+        #[arg(long)]
+        text: bool,
+    },
+    /// Makes codes for a site like another: one for each gateway that was enrolled there, with the same
+    /// template, on a sheet to print.
+    Clone {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The address of `kakou ca serve`, as the boxes reach it.
+        #[arg(long, value_name = "URL")]
+        url: String,
+        /// The site that there is.
+        #[arg(long, value_name = "SITE")]
+        from: SiteId,
+        /// The site that is to be like it.
+        #[arg(long, value_name = "SITE")]
+        to: SiteId,
+        /// What is different from there: {NAME} in the templates; several are allowed.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = value)]
+        values: Vec<(String, String)>,
+        /// How long the codes count.
+        #[arg(long, default_value_t = 1440)]
+        minutes: i64,
+        /// An officer compares the six digits before a box gets its certificate (`kakou ca accept`).
+        #[arg(long)]
+        ask: bool,
+        /// The sheet: a PDF with a card for each gateway.
+        #[arg(long, value_name = "FILE")]
+        sheet: PathBuf,
+        /// Prints the texts of the codes, a line each.
         #[arg(long)]
         text: bool,
     },
@@ -145,9 +180,15 @@ fn office(dir: &Path) -> Result<Office, String> {
     Authority::open(dir).map(Office::new).map_err(|e| format!("{e}; `kakou ca init` makes an authority"))
 }
 
-fn put(path: &Path, text: &str) -> Result<(), String> {
+/// `NAME=VALUE`
+fn value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn put(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), String> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let done = std::fs::create_dir_all(folder).and_then(|()| durable::write_secret(path, text.as_bytes()));
+    let done = std::fs::create_dir_all(folder).and_then(|()| durable::write_secret(path, bytes.as_ref()));
     done.map_err(|e| format!("{}: {e}", path.display()))
 }
 
@@ -157,7 +198,7 @@ fn answer(command: Command) -> Result<String, String> {
         Command::Init { dir, name, broker } => {
             let authority = Authority::make(&dir, &name).map_err(|e| text(&e))?;
             let template = dir.join("templates/default.toml");
-            put(&template, &TEMPLATE.replace("{broker}", &broker))?;
+            put(&template, TEMPLATE.replace("{broker}", &broker))?;
             let root = kakou_provisioning::authority::fingerprint(&authority.root_der);
             let root = kakou_provisioning::authority::hex(&root);
             Ok(format!(
@@ -169,14 +210,15 @@ fn answer(command: Command) -> Result<String, String> {
         Command::Server { dir, name, hosts } => {
             let made = office(&dir)?.authority().server(&name, &hosts).map_err(|e| text(&e))?;
             let file = |end: &str| dir.join("issued").join(format!("{name}.{end}"));
-            put(&file("pem"), &made.certificate)?;
-            put(&file("key"), &made.key.unwrap_or_default())?;
+            put(&file("pem"), made.certificate)?;
+            put(&file("key"), made.key.unwrap_or_default())?;
             Ok(format!("{} and {}", file("pem").display(), file("key").display()))
         }
-        Command::Code { dir, url, site, gateway, template, minutes, ask, svg, text: plain } => {
+        Command::Code { dir, url, site, gateway, template, values, minutes, ask, svg, text: plain } => {
             Place::read(&url).map_err(|e| text(&e))?;
-            let made = office(&dir)?.code(&url, (site, gateway), &template, minutes, ask);
-            let code = made.map_err(|e| text(&e))?;
+            let values = values.into_iter().collect();
+            let wanted = Wanted { site, gateway, template, values, minutes, ask };
+            let code = office(&dir)?.code(&url, wanted).map_err(|e| text(&e))?;
             let line = code.text();
             let qr = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
             if let Some(file) = svg {
@@ -191,6 +233,24 @@ fn answer(command: Command) -> Result<String, String> {
                 blocks(&qr),
                 code.gateway,
                 code.site
+            ))
+        }
+        Command::Clone { dir, url, from, to, values, minutes, ask, sheet, text: plain } => {
+            Place::read(&url).map_err(|e| text(&e))?;
+            let values = values.into_iter().collect();
+            let made = office(&dir)?.clone_site(&url, (&from, &to), &values, (minutes, ask));
+            let codes = made.map_err(|e| text(&e))?;
+            let card = |c: &Code| Card { code: c.text(), title: c.gateway.to_string(), note: to.to_string() };
+            let cards: Vec<Card> = codes.iter().map(card).collect();
+            put(&sheet, &sheet::pdf(&cards).map_err(|e| text(&e))?)?;
+            if plain {
+                return Ok(cards.iter().map(|c| c.code.as_str()).collect::<Vec<_>>().join("\n"));
+            }
+            let names: Vec<&str> = codes.iter().map(|c| c.gateway.as_str()).collect();
+            Ok(format!(
+                "{}: codes for {} of {to}, good for {minutes} minutes, each works once",
+                sheet.display(),
+                names.join(", ")
             ))
         }
         Command::Serve { dir, url, listen } => serve(&dir, &url, listen).map(|()| String::new()),
@@ -214,7 +274,7 @@ fn decided(dir: &Path, gateway: &str, yes: bool) -> Result<String, String> {
 
 fn crl(office: &Office, dir: &Path) -> Result<String, String> {
     let file = dir.join("issued/fleet.crl");
-    put(&file, &office.authority().crl().map_err(|e| e.to_string())?)?;
+    put(&file, office.authority().crl().map_err(|e| e.to_string())?)?;
     Ok(format!("{}: give it to the broker as `crlfile`", file.display()))
 }
 
@@ -253,8 +313,8 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
         .server("enrolment", std::slice::from_ref(&place.host))
         .map_err(|e| e.to_string())?;
     let (cert, key) = (dir.join("issued/enrolment.pem"), dir.join("issued/enrolment.key"));
-    put(&cert, &format!("{}{}", made.certificate, office.authority().root))?;
-    put(&key, &made.key.unwrap_or_default())?;
+    put(&cert, format!("{}{}", made.certificate, office.authority().root))?;
+    put(&key, made.key.unwrap_or_default())?;
     let config = tls::server(&cert, &key).map_err(|e| e.to_string())?;
     let runtime = super::runtime().map_err(|e| e.to_string())?;
     runtime.block_on(async {

@@ -1,6 +1,7 @@
 //! `kakou reset`
 
 use super::fail;
+use crate::enrol;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ fn empty(data: &Path) -> Result<(), String> {
     if !ours {
         return Err(format!("{} is not the data folder of a gateway, or empty already", data.display()));
     }
-    if in_use(&data.join("journal.db")) {
+    let waits = enrol::folder(data).exists() && enrol::hold(data).is_err();
+    if waits || in_use(&data.join("journal.db")) {
         return Err("the daemon is running: systemctl stop kakoud".into());
     }
     // Keys are overwritten first: a flash disk may keep the old block, but the file system does not.
@@ -73,9 +75,12 @@ fn overwrite(file: &Path) -> std::io::Result<()> {
 
 /// Whether another process holds the journal open for writing: its lock says so.
 fn in_use(journal: &Path) -> bool {
+    if !journal.exists() {
+        return false;
+    }
     let Ok(connection) = rusqlite::Connection::open(journal) else { return false };
     // Exclusive access is granted only when nobody else has it open in WAL mode.
     let alone = connection
         .execute_batch("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT");
-    journal.exists() && alone.is_err()
+    alone.is_err()
 }

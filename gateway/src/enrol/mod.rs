@@ -11,6 +11,7 @@ pub mod readers;
 pub mod renew;
 pub mod screen;
 pub mod server;
+pub mod template;
 pub mod word;
 
 use crate::clock::{Clock, Source};
@@ -21,7 +22,9 @@ use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
 use readers::Read;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +51,7 @@ pub struct Enrol {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Table {
     enrol: Enrol,
 }
 
@@ -65,7 +68,7 @@ pub struct Origin {
 /// Reads the table, if the configuration is one of an empty box.
 pub fn wanted(file: &Path) -> Option<Enrol> {
     let text = std::fs::read_to_string(file).ok()?;
-    let table: File = toml::from_str(&text).ok()?;
+    let table: Table = toml::from_str(&text).ok()?;
     let folder = file.parent().unwrap_or(Path::new("."));
     Some(Enrol { data: folder.join(&table.enrol.data), ..table.enrol })
 }
@@ -118,9 +121,17 @@ struct Empty<'a> {
     stage: watch::Sender<Stage>,
 }
 
+/// Holds the folder, so that nobody else waits in it or empties it.
+pub fn hold(data: &Path) -> std::io::Result<File> {
+    let held = File::open(folder(data))?;
+    flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(held)
+}
+
 /// Waits until the box is enrolled; false if it was told to end.
 pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<bool> {
     std::fs::create_dir_all(folder(&enrol.data))?;
+    let _held = hold(&enrol.data)?;
     let (stage, shown) = watch::channel(Stage::scan());
     let (found, mut read) = mpsc::channel(4);
     let listening = cancel.child_token();

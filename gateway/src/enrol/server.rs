@@ -3,6 +3,7 @@
 //! Codes are files in the authority's folder, named by the hash of their token. A code belongs to the
 //! first request that comes with it; that request may be repeated, because an answer can be lost.
 
+use super::template;
 use super::word::{Bundle, ENROL, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
 use crate::store::durable;
 use axum::extract::State;
@@ -16,6 +17,7 @@ use kakou_provisioning::authority::{Authority, fingerprint, hex, pem_der};
 use kakou_provisioning::code::{Code, digits, token};
 use kakou_provisioning::identity;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +52,9 @@ pub struct Kept {
     pub gateway: GatewayId,
     /// The template of the configuration.
     pub template: String,
+    /// What the template names and the fleet does not know by itself.
+    #[serde(default)]
+    pub values: Values,
     /// Until when it counts, UTC seconds.
     pub expires: i64,
     /// Whether an officer compares the digits.
@@ -65,6 +70,26 @@ pub struct Kept {
     /// What was issued for it, PEM.
     #[serde(default)]
     pub certificate: Option<String>,
+}
+
+/// What is filled into a template, by name.
+pub type Values = BTreeMap<String, String>;
+
+/// Which code is to be made.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The template of the configuration.
+    pub template: String,
+    /// What is filled into it.
+    pub values: Values,
+    /// How long it counts.
+    pub minutes: i64,
+    /// Whether an officer compares the digits.
+    pub ask: bool,
 }
 
 /// The authority with its codes.
@@ -84,6 +109,9 @@ pub enum OfficeError {
     /// A template, or what comes of it.
     #[error("{0}: {1}")]
     Template(PathBuf, String),
+    /// A site without gateways.
+    #[error("no gateway of `{0}` was ever enrolled here; `kakou ca list` shows what there is")]
+    Empty(SiteId),
     /// No such code.
     #[error("no box of `{0}` waits")]
     Nobody(String),
@@ -135,24 +163,16 @@ impl Office {
     }
 
     /// Makes a code. The template must fit before anybody drives to the gate with it.
-    pub fn code(
-        &self,
-        url: &str,
-        (site, gateway): (SiteId, GatewayId),
-        template: &str,
-        minutes: i64,
-        ask: bool,
-    ) -> Result<Code, OfficeError> {
-        let text = self.config(template, &site, &gateway, "/dev/ttyUSB0")?;
-        let file = self.authority.folder().join("kakou.toml");
-        crate::config::read(&text, &file)
-            .map_err(|e| OfficeError::Template(template.into(), e.to_string()))?;
+    pub fn code(&self, url: &str, wanted: Wanted) -> Result<Code, OfficeError> {
+        self.fits(&wanted)?;
+        let Wanted { site, gateway, template, values, minutes, ask } = wanted;
         let token = token().ok_or(OfficeError::Random)?;
         let issued = now_s();
         let kept = Kept {
             site: site.clone(),
             gateway: gateway.clone(),
-            template: template.to_owned(),
+            template,
+            values,
             expires: issued + minutes * 60,
             ask,
             standing: Standing::Open,
@@ -165,12 +185,47 @@ impl Office {
         Ok(Code { url: url.to_owned(), token, root, site, gateway, issued, expires: kept.expires })
     }
 
+    /// Codes for a site like another: one for each gateway that was enrolled there, with its template.
+    /// `values` replace what was filled in there. All of them fit, or none is made.
+    pub fn clone_site(
+        &self,
+        url: &str,
+        (from, to): (&SiteId, &SiteId),
+        values: &Values,
+        (minutes, ask): (i64, bool),
+    ) -> Result<Vec<Code>, OfficeError> {
+        let mut codes: Vec<Kept> = self.codes().into_iter().map(|(_, kept)| kept).collect();
+        codes.retain(|k| k.site == *from && k.standing == Standing::Done);
+        // A gateway that was enrolled again counts as it was enrolled last.
+        codes.sort_by_key(|k| k.expires);
+        let like: BTreeMap<GatewayId, Kept> = codes.into_iter().map(|k| (k.gateway.clone(), k)).collect();
+        if like.is_empty() {
+            return Err(OfficeError::Empty(from.clone()));
+        }
+        let wanted = like.into_values().map(|k| {
+            let values = k.values.into_iter().chain(values.clone()).collect();
+            Wanted { site: to.clone(), gateway: k.gateway, template: k.template, values, minutes, ask }
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
+        wanted.iter().try_for_each(|w| self.fits(w))?;
+        wanted.into_iter().map(|w| self.code(url, w)).collect()
+    }
+
+    /// Whether a template with its values is a configuration.
+    fn fits(&self, w: &Wanted) -> Result<(), OfficeError> {
+        let text = self.config(&w.template, (&w.site, &w.gateway), &w.values, "/dev/ttyUSB0")?;
+        let file = self.authority.folder().join("kakou.toml");
+        crate::config::read(&text, &file)
+            .map(drop)
+            .map_err(|e| OfficeError::Template(w.template.clone().into(), e.to_string()))
+    }
+
     /// The configuration of a gateway, from its template.
     fn config(
         &self,
         template: &str,
-        site: &SiteId,
-        gateway: &GatewayId,
+        (site, gateway): (&SiteId, &GatewayId),
+        values: &Values,
         scanner: &str,
     ) -> Result<String, OfficeError> {
         let path = self.authority.folder().join("templates").join(format!("{template}.toml"));
@@ -179,9 +234,9 @@ impl Office {
             return Err(bad("a template is named without its folder and `.toml`".into()));
         }
         let text = std::fs::read_to_string(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
-        let text = text.replace("{site}", site.as_str()).replace("{gateway}", gateway.as_str());
-        let text = text.replace("{scanner}", scanner);
-        Ok(text)
+        let own = [("site", site.as_str()), ("gateway", gateway.as_str()), ("scanner", scanner)];
+        let given = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        template::fill(&text, &given.chain(own).collect()).map_err(bad)
     }
 
     /// An officer has compared the digits of the box that waits: `GATEWAY` where that is plain, else
@@ -235,7 +290,8 @@ impl Office {
             }
             Standing::Accepted | Standing::Done => {}
         }
-        let config = self.config(&kept.template, &kept.site, &kept.gateway, scanner).map_err(fault)?;
+        let own = (&kept.site, &kept.gateway);
+        let config = self.config(&kept.template, own, &kept.values, scanner).map_err(fault)?;
         if next.certificate.is_none() {
             let pem = self.authority.client(csr, &name, DAYS).map_err(|e| {
                 log::warn!("{name}: {e}");
