@@ -76,6 +76,7 @@ struct GatewayFile {
     utc_offset_minutes: i32,
     data: PathBuf,
     lists: Option<PathBuf>,
+    stick: Option<PathBuf>,
     /// Who may sign words of the central side: without it, lists come unsigned and nothing is commanded.
     fleet_keys: Option<Spanned<PathBuf>>,
 }
@@ -138,6 +139,9 @@ struct RetentionFile {
     photo_days: i64,
 }
 
+/// Where the packages mount a stick of the name KAKOU.
+const STICK: &str = "/run/usb/kakou";
+
 const fn max_mb() -> u64 {
     2048
 }
@@ -185,6 +189,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The folder of list files.
     pub lists: PathBuf,
+    /// Where a USB stick with signed feeds and configuration appears.
+    pub stick: PathBuf,
     /// Who may sign words of the central side.
     pub fleet_keys: Option<Arc<TrustList>>,
     /// The clock.
@@ -319,6 +325,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         utc_offset_ms: i64::from(file.gateway.utc_offset_minutes) * 60_000,
         fleet_keys,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
+        stick: file.gateway.stick.as_ref().map_or_else(|| STICK.into(), full),
         data,
         clock,
         http,

@@ -157,6 +157,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let feeds = Feeds {
         data: data.clone(),
         folder: settings.lists,
+        stick: settings.stick.clone(),
         keys: settings.fleet_keys.clone(),
         region: settings.region.clone(),
         config: (settings.file.clone(), settings.text.clone()),
@@ -247,6 +248,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 gateway: settings.gateway.clone(),
                 data: data.clone(),
                 config: settings.file.clone(),
+                stick: settings.stick,
                 keys,
                 clock: settings.clock.clone(),
                 engine: inlet.clone(),

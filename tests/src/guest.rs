@@ -2,6 +2,7 @@
 //! ptys and sockets of this machine, and a port through which commands are run in it.
 
 use crate::figures::Missing;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -117,6 +118,7 @@ impl Guest {
             let device = format!("usb-serial,chardev=line{n},bus=xhci.0,always-plugged=on,serial={serial}");
             command.args(["-device", &device]);
         }
+        command.args(["-qmp", &format!("unix:{},server=on,wait=off", at("monitor"))]);
         command.args(["-device", "virtio-serial", "-chardev"]);
         command.arg(format!("socket,id=ctl,path={},server=on,wait=off", at("ctl")));
         command.args(["-device", "virtserialport,chardev=ctl,name=kakou.control"]);
@@ -182,6 +184,48 @@ impl Guest {
                 Err(_) => std::thread::sleep(Duration::from_millis(300)),
             }
         }
+    }
+
+    /// Plugs in a USB stick with FAT that holds what is in a folder now.
+    pub fn plug_stick(&self, folder: &Path, label: &str) -> Result<(), Missing> {
+        let drive = json!({ "driver": "vvfat", "node-name": "stick", "dir": folder, "label": label, "read-only": true });
+        self.monitor("blockdev-add", &drive)?;
+        self.monitor(
+            "device_add",
+            &json!({ "driver": "usb-storage", "bus": "xhci.0", "id": "stick", "drive": "stick" }),
+        )
+    }
+
+    /// Pulls it out.
+    pub fn pull_stick(&self) -> Result<(), Missing> {
+        self.monitor("device_del", &json!({ "id": "stick" }))
+    }
+
+    /// Tells the machine itself (QEMU Machine Protocol).
+    fn monitor(&self, command: &str, arguments: &Value) -> Result<(), Missing> {
+        let monitor = UnixStream::connect(self.folder.path().join("monitor"))?;
+        monitor.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut lines = BufReader::new(monitor.try_clone()?).lines();
+        let asked =
+            [json!({ "execute": "qmp_capabilities" }), json!({ "execute": command, "arguments": arguments })];
+        for ask in asked {
+            writeln!(&monitor, "{ask}")?;
+            // A greeting and events come between.
+            loop {
+                let line = lines.next().ok_or_else(|| Missing("the machine's monitor is gone".into()))??;
+                let said: Value = serde_json::from_str(&line).unwrap_or_default();
+                if said.get("error").is_some() {
+                    return Err(Missing(format!(
+                        "the machine's monitor: {command}: {}",
+                        said["error"]["desc"]
+                    )));
+                }
+                if said.get("return").is_some() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Pulls the plug.

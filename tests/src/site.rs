@@ -124,6 +124,8 @@ impl Site {
             "feed",
             "--usage",
             "operate",
+            "--usage",
+            "configure",
         ];
         site.kakou(&keys)?;
         std::fs::write(folder.join("ca/trust.json"), trust.to_string())?;

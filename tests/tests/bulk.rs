@@ -239,6 +239,65 @@ fn an_entry_that_is_read_at_one_gate_counts_at_all_gates_of_the_site() {
     });
 }
 
+#[test]
+fn a_stick_brings_lists_and_a_configuration_to_a_gateway_that_nobody_reaches() {
+    let Some(mut s) = site() else { return };
+    s.broker.kill();
+    let at = |name: &str| s.folder.path().join(name);
+    let configure = ["--usage", "configure", "--usage", "feed"];
+    s.central
+        .run("fleet", &[&["key", "--out", "office.pk8", "--keys", "fleet.json"][..], &configure].concat());
+    let stick = at("gw-1/stick");
+    let (mut gateway, mut scanner) = s.gateway("gw-1", "gate.toml", "");
+    gateway.stop();
+    gateway.replan(|plan| plan.gateway += &format!("\nstick = \"{}\"", stick.display()));
+    gateway.start();
+    assert_eq!(codes(&gateway, &mut scanner, "ID-1", 1)["outcome"], "HOLD");
+    // What central ops write at their desk: a list, and a configuration whose profile wants one more.
+    let doubt = profiles::lane("gate", &["opaque"], &["status", "revocation"], "", false);
+    std::fs::write(at("gw-1/doubt.toml"), doubt.replace("on_doubt = \"HOLD\"", "on_doubt = \"REFER\""))
+        .unwrap();
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    std::fs::write(at("next.toml"), config.replace("\"gate.toml\"", "\"doubt.toml\"")).unwrap();
+    let sign = |key: &str, version: &str| {
+        let word =
+            ["configuration", "--key", key, "--from", "next.toml", "--version", version, "--out", "desk"];
+        s.central.run("feed", &word);
+    };
+    std::fs::write(at("status.json"), json!({ "ID-2": passes::healthy() }).to_string()).unwrap();
+    let make = ["make", "--key", "office.pk8", "--name", "status", "--from", "status.json", "--out", "desk"];
+    s.central.run("feed", &make);
+    // A key that may not configure; and what nobody has signed.
+    sign("ops.pk8", "1");
+    std::fs::write(
+        at("desk/hold.json"),
+        json!({ "name": "hold", "version": 1, "issued": 1, "entries": {} }).to_string(),
+    )
+    .unwrap();
+    std::fs::rename(at("desk"), &stick).unwrap();
+    gateway.await_events("list", 1);
+    wait::until("the refusal", LIMIT, || {
+        (counter(&gateway, "configuration_refused_total") == 1).then_some(())
+    });
+    assert_eq!(codes(&gateway, &mut scanner, "ID-2", 2)["outcome"], "ADMIT");
+    assert_eq!(gateway.events("list").len(), 1, "an unsigned list of a stick was taken");
+    // The stick is taken away and comes back with the right one.
+    std::fs::rename(&stick, at("desk")).unwrap();
+    sign("office.pk8", "1");
+    std::fs::rename(at("desk"), &stick).unwrap();
+    assert_eq!(gateway.await_events("configuration", 1)[0]["data"]["errors"], json!([]));
+    gateway.await_events("started", 3);
+    ready(&gateway);
+    assert_eq!(codes(&gateway, &mut scanner, "ID-2", 3)["outcome"], "REFER");
+    // It is kept though there is no link, and over a restart without the stick.
+    let kept = gateway.data().join("config/good.json");
+    wait::until("the edition", LIMIT, || kept.exists().then_some(()));
+    std::fs::remove_dir_all(&stick).unwrap();
+    gateway.stop();
+    gateway.start();
+    assert_eq!(codes(&gateway, &mut scanner, "ID-2", 4)["outcome"], "REFER");
+}
+
 /// The metrics' names of a Sparkplug payload, as far as this test needs them: fields of length 2.
 fn seen(payload: &[u8], name: &str) -> bool {
     payload.windows(name.len()).any(|w| w == name.as_bytes())

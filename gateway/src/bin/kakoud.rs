@@ -110,7 +110,8 @@ async fn run(file: &Path) -> ExitCode {
                 return ExitCode::from(78);
             }
         };
-        let (data, linked) = (settings.data.clone(), settings.upstream.is_some());
+        let data = settings.data.clone();
+        let linked = settings.upstream.is_some() && !remote::is_unlinked(&data);
         let (restart, mut restarted) = mpsc::channel(1);
         let extras = daemon::Extras { restart: Some(restart), ..daemon::Extras::default() };
         let running = match daemon::start(settings, extras).await {

@@ -4,7 +4,10 @@ use super::fail;
 use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use crate::fleet::send;
 use crate::https::Place;
+use crate::orders::stick;
+use crate::orders::word::Configuration;
 use crate::store::edition::Canary;
+use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
 use kakou_core::records::LISTS;
 use kakou_provisioning::issuer::Issuer;
@@ -20,6 +23,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes signed feeds for gateways: lists of residents, passes, revocations, holds.
 #[derive(clap::Subcommand)]
+#[command(
+    after_help = "By hand, to gateways without a network: copy the folder onto a USB stick with FAT32 and the name\nKAKOU, put it into the box, and take it out when the status page shows the editions."
+)]
 pub enum Command {
     /// Signs an edition of a list: a snapshot, and what has changed since the edition that lies in the
     /// folder already. The folder is what `kakou fleet push` sends, and what a USB stick carries.
@@ -68,6 +74,22 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         qr: Option<PathBuf>,
     },
+    /// Signs the configuration of one gateway for a USB stick, as SITE.GATEWAY.config; the gateway is
+    /// the one that it names. Where there is a network: `kakou fleet configure`.
+    Configuration {
+        /// The key of who signs, made by `kakou fleet key --usage configure`.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The whole configuration, TOML.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The edition: more than the last one of this gateway.
+        #[arg(long, value_name = "N")]
+        version: u64,
+        /// Where it goes; files of several gateways may lie in one folder.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
 }
 
 /// Runs it.
@@ -78,6 +100,9 @@ pub fn run(command: Command) -> ExitCode {
         }
         Command::Entry { key, name, id, facts, qr } => {
             issuer(&key).and_then(|issuer| entry(&issuer, name, id, facts.as_deref(), qr.as_deref()))
+        }
+        Command::Configuration { key, from, version, out } => {
+            issuer(&key).and_then(|issuer| configuration(&issuer, &from, version, &out))
         }
     };
     match done {
@@ -303,4 +328,27 @@ fn entry(
         std::fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(text)
+}
+
+/// The words of a configuration that say whose it is.
+#[derive(Deserialize)]
+struct Named {
+    gateway: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    site: SiteId,
+    id: GatewayId,
+}
+
+fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Result<String, String> {
+    let toml = std::fs::read_to_string(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    let named: Named = toml::from_str(&toml).map_err(|e| format!("{}: {e}", from.display()))?;
+    let Name { site, id: gateway } = named.gateway;
+    let file = out.join(stick::file_name(&site, &gateway));
+    let word = send::configuration(issuer, &Configuration { site, gateway, version, toml })?;
+    let written = std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, word.body));
+    written.map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(format!("{}: edition {version}", file.display()))
 }

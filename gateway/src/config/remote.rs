@@ -1,7 +1,7 @@
 //! Configuration from the central side: tried first, kept when it works, given up when it does not.
 //!
 //! A new edition is tried with the next start. It is kept when the lanes are open and the link is up
-//! within [`TRIAL`]; a trial that ends any other way is over, and the last good edition, or the
+//! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good edition, or the
 //! local file, is in use again.
 
 use super::{ConfigError, Settings, load, read};
@@ -14,6 +14,8 @@ use utoipa::ToSchema;
 
 /// How long a trial may take to show that it works.
 pub const TRIAL: Duration = Duration::from_secs(120);
+/// Beside an edition on trial that is good without a link.
+const UNLINKED: &str = "unlinked";
 
 /// Which edition runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +82,20 @@ fn stored(data: &Path, name: &str) -> Option<Configuration> {
     std::fs::read(folder(data).join(name)).ok().and_then(|j| serde_json::from_slice(&j).ok())
 }
 
-/// Keeps an edition for the next start.
-pub fn offer(data: &Path, configuration: &Configuration) -> std::io::Result<()> {
+/// Keeps an edition for the next start; whether it needs a link to be good.
+pub fn offer(data: &Path, configuration: &Configuration, linked: bool) -> std::io::Result<()> {
     drop(std::fs::remove_file(folder(data).join("begun")));
+    if linked {
+        drop(std::fs::remove_file(folder(data).join(UNLINKED)));
+    } else {
+        put(data, UNLINKED, b"")?;
+    }
     put(data, "trial.json", json!(configuration).to_string().as_bytes())
+}
+
+/// Whether the edition on trial is good without a link.
+pub fn is_unlinked(data: &Path) -> bool {
+    folder(data).join(UNLINKED).exists()
 }
 
 /// Reads the text of an edition as if it stood in the place of the local file.

@@ -1,7 +1,8 @@
-//! Lists in the folder: signed feeds, as a USB stick brings them, and what a site without fleet keys
-//! keeps by hand.
+//! Lists in the folder: signed feeds, and what a site without fleet keys keeps by hand. A USB stick is
+//! a second folder, of which only signed feeds are taken.
 
 use super::{Feeds, Memory};
+use crate::store::durable;
 use crate::store::edition::{self, Order};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
@@ -10,11 +11,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// An unsigned file is read whole: for what a site keeps by hand.
 const UNSIGNED_MAX: u64 = 64 << 20;
+/// A head names its feed and some parts.
+const HEAD_MAX: u64 = 1 << 20;
 
 /// An unsigned list in the folder.
 #[derive(Deserialize)]
@@ -29,14 +32,15 @@ struct Unsigned {
 }
 
 impl Feeds {
-    /// Looks into the folder.
+    /// Looks into the folder, and at the stick.
     pub(super) fn look(&self, memory: &mut Memory) {
         for name in LISTS {
-            let signed = self.folder.join(format!("{name}.feed"));
-            let plain = self.folder.join(format!("{name}.json"));
-            if memory.changed(&signed) {
-                self.signed_file(&signed);
+            for place in [&self.folder, &self.stick] {
+                if memory.changed(&place.join(format!("{name}.feed"))) {
+                    self.signed_file(place, name);
+                }
             }
+            let plain = self.folder.join(format!("{name}.json"));
             if memory.changed(&plain) {
                 if self.keys.is_some() {
                     self.refuse(
@@ -50,9 +54,10 @@ impl Feeds {
         }
     }
 
-    fn signed_file(&self, path: &Path) {
+    fn signed_file(&self, place: &Path, name: &str) {
+        let path = place.join(format!("{name}.feed"));
         let what = path.display().to_string();
-        let word = match std::fs::read(path) {
+        let word = match durable::read_small(&path, HEAD_MAX) {
             Ok(word) => word,
             Err(e) => return self.refuse(&what, &e.to_string()),
         };
@@ -63,8 +68,8 @@ impl Feeds {
         let Some(part) = head.part_from(self.in_use(&head.feed)) else {
             return self.refuse(&what, "no part leads to it from the edition in use");
         };
-        match File::open(self.folder.join("parts").join(&part.sha256)) {
-            Ok(body) => self.apply(&head, &signer, part, BufReader::new(body), &mut |_| {}),
+        match File::open(place.join("parts").join(&part.sha256)) {
+            Ok(body) => self.apply(&head, &signer, part, BufReader::new(body.take(part.bytes)), &mut |_| {}),
             Err(e) => self.refuse(&what, &format!("its body parts/{}: {e}", part.sha256)),
         }
     }
@@ -124,7 +129,11 @@ impl Feeds {
 
 impl Memory {
     fn changed(&mut self, path: &Path) -> bool {
-        let Ok(when) = std::fs::metadata(path).and_then(|m| m.modified()) else { return false };
+        let Ok(when) = std::fs::metadata(path).and_then(|m| m.modified()) else {
+            // A stick that comes back is looked at again.
+            self.seen.remove(path);
+            return false;
+        };
         self.seen.insert(path.to_path_buf(), when) != Some(when)
     }
 }

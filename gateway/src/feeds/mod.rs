@@ -1,6 +1,6 @@
 //! Feeds: lists that the central side makes, from wherever they come.
 //!
-//! One thread takes heads from the broker, from the folder of lists (which may be a USB stick) and
+//! One thread takes heads from the broker, from the folder of lists, from a USB stick and
 //! single entries from QR codes; fetches bodies; builds editions; and hands new keys to the lanes.
 //! A feed that is wrong, older or not signed by a key of this fleet is refused with an error and a
 //! counter, and what was in use stays in use. A gateway without fleet keys takes unsigned files from
@@ -116,6 +116,8 @@ pub struct Feeds {
     pub data: PathBuf,
     /// The folder of lists.
     pub folder: PathBuf,
+    /// Where a USB stick appears; only what is signed counts there.
+    pub stick: PathBuf,
     /// Who may sign; without it, nobody has to.
     pub keys: Option<Arc<TrustList>>,
     /// The region of the gateway, for canaries of the trust list.

@@ -9,8 +9,9 @@ use kakou_core::signed;
 use serde_json::json;
 
 impl Desk {
-    /// Takes an edition, or says what is wrong with it.
-    pub(super) async fn configure(&self, word: &[u8]) {
+    /// Takes an edition, or says what is wrong with it. It is kept once the lanes are open and, if
+    /// `linked`, the link is up.
+    pub(super) async fn configure(&self, word: &[u8], linked: bool) {
         if word.is_empty() {
             return;
         }
@@ -32,7 +33,7 @@ impl Desk {
         }
         let version = configuration.version;
         report.desired = version;
-        report.errors = match self.try_configuration(&configuration) {
+        report.errors = match self.try_configuration(&configuration, linked) {
             Ok(()) => Vec::new(),
             Err(faults) => faults,
         };
@@ -52,14 +53,14 @@ impl Desk {
         }
     }
 
-    fn try_configuration(&self, configuration: &Configuration) -> Result<(), Vec<Fault>> {
+    fn try_configuration(&self, configuration: &Configuration, linked: bool) -> Result<(), Vec<Fault>> {
         let alone = |what: String| vec![Fault { line: None, what }];
         if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
             return Err(alone(format!("it is for {}/{}", configuration.site, configuration.gateway)));
         }
         let now = crate::config::load(&self.config).map_err(|e| vec![Fault::of(&e)])?;
         remote::check(&self.config, configuration, &now)?;
-        remote::offer(&self.data, configuration).map_err(|e| alone(e.to_string()))
+        remote::offer(&self.data, configuration, linked).map_err(|e| alone(e.to_string()))
     }
 
     /// Tells which edition is in use, and what was wrong with the last one.

@@ -7,6 +7,7 @@
 pub mod commands;
 pub mod configuration;
 pub mod jobs;
+pub mod stick;
 pub mod word;
 
 use crate::clock::{Clock, boot_id};
@@ -70,6 +71,8 @@ pub struct Desk {
     pub data: PathBuf,
     /// The configuration file.
     pub config: PathBuf,
+    /// Where a USB stick appears.
+    pub stick: PathBuf,
     /// Who may sign.
     pub keys: Arc<TrustList>,
     /// The clock.
@@ -102,7 +105,7 @@ impl Desk {
             Err(e) => return log::error!("orders.db: {e}; nothing is commanded"),
         };
         self.finish_begun(&jobs);
-        let mut told = None;
+        let (mut told, mut on_stick) = (None, None);
         let mut look = tokio::time::interval(LOOK);
         loop {
             let order = tokio::select! {
@@ -114,6 +117,7 @@ impl Desk {
                         self.tell_configuration().await;
                         told = Some(report);
                     }
+                    self.look_at_stick(&mut on_stick).await;
                     continue;
                 }
                 order = orders.recv() => match order { Some(order) => order, None => return },
@@ -128,7 +132,7 @@ impl Desk {
                         log::error!("command {id}: {e}");
                     }
                 }
-                Order::Desired(word) => self.configure(&word).await,
+                Order::Desired(word) => self.configure(&word, true).await,
                 Order::Question(word) => self.question(&word).await,
             }
         }

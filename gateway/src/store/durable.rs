@@ -1,7 +1,7 @@
 //! Small files that are there whole or not at all, whenever the power goes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -13,6 +13,16 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The same for a secret: nobody else may read it.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, bytes, 0o600)
+}
+
+/// Reads a file that somebody else has made, if it is not larger than it may be.
+pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

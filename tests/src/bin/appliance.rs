@@ -103,6 +103,8 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("boot_to_first_verdict_s", json!(round(guest.begun.elapsed().as_secs_f64())));
     let userspace = guest.ask("systemd-analyze | head -1").unwrap_or_default();
     put("systemd_analyze", json!(userspace.trim()));
+    say(begun, "a stick with a list and a configuration");
+    put("stick_s", json!(stick(&site, &mut guest)?));
     let arrived = wait::try_until(LIMIT, || {
         let both = (
             site.events("transaction").len() as u64 >= 2 * RESIDENTS - 1,
@@ -136,6 +138,51 @@ fn visit(site: &mut Site, n: u64) -> Result<(), Missing> {
     opened.ok_or_else(|| {
         Missing(format!("the barrier does not open: {}", site.get("/api/v1/status").unwrap_or_default()))
     })
+}
+
+/// A stick brings an edition of a list and a configuration; seconds from the plug to the configuration's end.
+fn stick(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
+    let lists = site.events("list").len();
+    std::fs::write(site.folder.join("next.json"), json!({ "S-1": {} }).to_string())?;
+    let make =
+        ["feed", "make", "--key", "ops.pk8", "--name", "hold", "--from", "next.json", "--out", "stick"];
+    site.kakou(&[&make[..], &["--version", "2"]].concat())?;
+    let config = guest.ask("cat /var/lib/kakou/enrolled/kakou.toml")?;
+    std::fs::write(site.folder.join("next.toml"), config + "\n[retention]\nkeep_days = 7\n")?;
+    let sign = [
+        "feed",
+        "configuration",
+        "--key",
+        "ops.pk8",
+        "--from",
+        "next.toml",
+        "--version",
+        "1",
+        "--out",
+        "stick",
+    ];
+    site.kakou(&sign)?;
+    let plugged = Instant::now();
+    guest.plug_stick(&site.folder.join("stick"), "KAKOU")?;
+    let mut done = |what: &str, test: &dyn Fn() -> bool| {
+        wait::try_until(LIMIT, || test().then_some(())).ok_or_else(|| {
+            let seen = guest.ask(
+                "systemctl status run-usb-kakou.mount; ls -lR /run/usb; journalctl -n 20 -u kakoud; true",
+            );
+            Missing(format!("the stick's {what}: {}", seen.unwrap_or_default()))
+        })
+    };
+    done("list", &|| site.events("list").len() > lists)?;
+    done("configuration", &|| {
+        site.events("configuration")
+            .iter()
+            .any(|e| e["data"]["version"] == 1 && e["data"]["errors"] == json!([]))
+    })?;
+    guest.until("the configuration", "test -e /var/lib/kakou/config/good.json", LIMIT)?;
+    let seconds = round(plugged.elapsed().as_secs_f64());
+    guest.pull_stick()?;
+    guest.until("the stick is gone", "! mountpoint -q /run/usb/kakou", LIMIT)?;
+    Ok(seconds)
 }
 
 /// Pupils at the gate and patients at the desk, while the camera looks for codes: the resident memory that

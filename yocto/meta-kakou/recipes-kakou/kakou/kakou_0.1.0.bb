@@ -36,7 +36,7 @@ export CARGO_PROFILE_RELEASE_STRIP = "none"
 
 do_install:append() {
     install -d ${D}${systemd_system_unitdir}
-    install -m 0644 ${S}/systemd/*.path ${S}/systemd/*.service ${D}${systemd_system_unitdir}
+    install -m 0644 ${S}/systemd/*.path ${S}/systemd/*.service ${S}/systemd/*.mount ${D}${systemd_system_unitdir}
     install -D -m 0644 ${S}/systemd/sysusers/kakou.conf ${D}${nonarch_libdir}/sysusers.d/kakou.conf
     install -D -m 0644 ${S}/systemd/tmpfiles/kakou.conf ${D}${nonarch_libdir}/tmpfiles.d/kakou.conf
     install -D -m 0644 ${S}/systemd/modules-load/kakou.conf ${D}${nonarch_libdir}/modules-load.d/kakou.conf

@@ -1,0 +1,41 @@
+//! A configuration on a USB stick: for a gateway that central ops do not reach.
+
+use super::Desk;
+use crate::store::durable;
+use kakou_core::ids::{GatewayId, SiteId};
+use std::time::SystemTime;
+
+/// A signed configuration is a text file for people, in base64.
+const MAX: u64 = 4 << 20;
+
+/// The file of one gateway's configuration: one stick serves a whole site.
+pub fn file_name(site: &SiteId, gateway: &GatewayId) -> String {
+    format!("{site}.{gateway}.config")
+}
+
+impl Desk {
+    /// Looks at the stick; `seen` is when the file that was taken last was written.
+    pub(super) async fn look_at_stick(&self, seen: &mut Option<SystemTime>) {
+        let path = self.stick.join(file_name(&self.site, &self.gateway));
+        let written = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+        if *seen == written {
+            return;
+        }
+        *seen = written;
+        if written.is_none() {
+            return;
+        }
+        match durable::read_small(&path, MAX) {
+            Ok(word) => {
+                log::info!("a configuration on a stick: {}", path.display());
+                // Where there is no link, none can prove that the configuration works.
+                let linked = self.overview.link.borrow().online;
+                self.configure(&word, linked).await;
+            }
+            Err(e) => {
+                self.metrics.count("configuration_refused_total");
+                log::warn!("{}: {e}", path.display());
+            }
+        }
+    }
+}
