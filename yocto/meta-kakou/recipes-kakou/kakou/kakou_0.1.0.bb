@@ -14,7 +14,7 @@ require kakou-crates.inc
 
 # Where your copy of the source is. A tree on the disk: EXTERNALSRC:pn-kakou, see the README of this layer.
 KAKOU_SRC_URI ?= "git://git.kakou.example/kakou.git;protocol=https;branch=main"
-KAKOU_SRCREV ?= "4320559640be55a29cedded4663775e8621a2fb0"
+KAKOU_SRCREV ?= "e75ea03d4c385a098d5438d057763bd25e046acd"
 # The folder has the name that S expects, in every release of OpenEmbedded-Core.
 SRC_URI += "${KAKOU_SRC_URI};destsuffix=${BP}"
 SRCREV = "${KAKOU_SRCREV}"
