@@ -103,7 +103,8 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("boot_to_first_verdict_s", json!(round(guest.begun.elapsed().as_secs_f64())));
     let userspace = guest.ask("systemd-analyze | head -1").unwrap_or_default();
     put("systemd_analyze", json!(userspace.trim()));
-    say(begun, "a stick with a list and a configuration");
+    say(begun, "a stick with a list, and a configuration that takes a password from the unit's credentials");
+    credential(&site, &mut guest)?;
     put("stick_s", json!(stick(&site, &mut guest)?));
     let arrived = wait::try_until(LIMIT, || {
         let both = (
@@ -140,6 +141,22 @@ fn visit(site: &mut Site, n: u64) -> Result<(), Missing> {
     })
 }
 
+/// Where systemd puts the decrypted credential of the unit.
+const PASSWORD: &str = "/run/credentials/kakoud.service/broker-password";
+
+/// Gives the unit a credential that is encrypted with the key of the machine.
+fn credential(site: &Site, guest: &mut Guest) -> Result<(), Missing> {
+    let place = "/etc/kakou/broker-password.cred";
+    guest.ask(&format!(
+        "printf secret | systemd-creds encrypt --with-key=host --name=broker-password - {place} \
+         && mkdir -p /etc/systemd/system/kakoud.service.d \
+         && printf '[Service]\\nLoadCredentialEncrypted=broker-password:{place}\\n' \
+         > /etc/systemd/system/kakoud.service.d/password.conf \
+         && systemctl daemon-reload && systemctl restart kakoud && test -s {PASSWORD}"
+    ))?;
+    site.ready()
+}
+
 /// A stick brings an edition of a list and a configuration; seconds from the plug to the configuration's end.
 fn stick(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
     let lists = site.events("list").len();
@@ -148,7 +165,8 @@ fn stick(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
         ["feed", "make", "--key", "ops.pk8", "--name", "hold", "--from", "next.json", "--out", "stick"];
     site.kakou(&[&make[..], &["--version", "2"]].concat())?;
     let config = guest.ask("cat /var/lib/kakou/enrolled/kakou.toml")?;
-    std::fs::write(site.folder.join("next.toml"), config + "\n[retention]\nkeep_days = 7\n")?;
+    let login = format!("[upstream]\nusername = \"gw-1\"\npassword_file = \"{PASSWORD}\"\n");
+    std::fs::write(site.folder.join("next.toml"), config.replace("[upstream]\n", &login))?;
     let sign = [
         "feed",
         "configuration",
