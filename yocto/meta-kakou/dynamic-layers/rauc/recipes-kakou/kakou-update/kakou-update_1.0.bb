@@ -102,4 +102,5 @@ RDEPENDS:${PN} = "${KAKOU_BOOTLOADER_TOOL} \
                   rauc"
 # For bundles from a server.
 RRECOMMENDS:${PN} = "ca-certificates"
-RPROVIDES:${PN} = "virtual-rauc-conf"
+# Only where it is asked for, as kakou.inc does: the layer alone changes nothing of meta-rauc.
+RPROVIDES:${PN} = "${@bb.utils.contains('PREFERRED_RPROVIDER_virtual-rauc-conf', 'kakou-update', 'virtual-rauc-conf', '', d)}"
