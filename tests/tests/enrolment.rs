@@ -62,7 +62,7 @@ fn place() -> Place {
         "[gateway]\nsite = \"{{site}}\"\nid = \"{{gateway}}\"\ndata = \"..\"\nfleet_keys = \"fleet.json\"\n\
          [clock]\nsource = \"system\"\n[http]\nlisten = \"127.0.0.1:{}\"\n\
          [upstream]\nbroker = \"{broker}\"\nca = \"ca.pem\"\ncert = \"device.pem\"\nkey = \"device.key\"\npurge = \"puback\"\n\
-         [[device]]\nid = \"scanner\"\ndriver = \"line-scanner\"\nport = {{ path = \"{{scanner}}\" }}\n\
+         [[device]]\nid = \"scanner\"\ndriver = \"line-scanner\"\nport = {{ path = \"{{scanner}}\", baud = {{baud}} }}\n\
          [[lane]]\nid = \"lane-1\"\nprofile = \"{}\"\ndevices = {{ scanner = \"scanner\" }}\n",
         place.screen,
         place.folder.path().join("gate.toml").display()
@@ -309,7 +309,8 @@ fn a_box_is_empty_again_after_a_reset_and_becomes_a_gateway_of_a_site_that_was_c
         wait::until("the gateway", LIMIT, || p.get("/api/v1/status").filter(|s| s["site"] == site));
         std::fs::read_to_string(p.folder.path().join("data/enrolled/kakou.toml")).unwrap()
     };
-    assert!(gateway(&p, "school").contains("region = \"浙江 杭州\""));
+    let config = gateway(&p, "school");
+    assert!(config.contains("region = \"浙江 杭州\"") && config.contains("baud = 9600"), "{config}");
     let data = p.folder.path().join("data");
     let key = std::fs::read(data.join("enrolled/device.key")).unwrap();
     std::fs::hard_link(data.join("enrolled/device.key"), p.folder.path().join("block")).unwrap();

@@ -352,8 +352,8 @@ fn blocks(qr: &QrCode) -> String {
 }
 
 /// The first template.
-const TEMPLATE: &str = r#"# What a box gets when it is enrolled. {site}, {gateway} and {scanner} (the port at which its code was
-# read) are filled in. Write the lanes and devices of your kind of gate here.
+const TEMPLATE: &str = r#"# What a box gets when it is enrolled. {site}, {gateway}, {scanner} and {baud} (the port at which its code
+# was read, and the rate) are filled in, and what --set gives a value. Write the lanes and devices of your kind of gate here.
 [gateway]
 site = "{site}"
 id = "{gateway}"
@@ -372,7 +372,7 @@ key = "device.key"
 [[device]]
 id = "scanner"
 driver = "line-scanner"
-port = { path = "{scanner}" }
+port = { path = "{scanner}", baud = {baud} }
 
 [[device]]
 id = "thermometer"

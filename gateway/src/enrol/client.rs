@@ -95,7 +95,12 @@ fn trouble(e: HttpsError) -> NotEnrolled {
 }
 
 /// Asks for the first certificate.
-pub async fn enrol(code: &Code, csr_pem: &str, scanner: &str, clock: &Clock) -> Result<Bundle, NotEnrolled> {
+pub async fn enrol(
+    code: &Code,
+    csr_pem: &str,
+    (scanner, baud): (&str, u32),
+    clock: &Clock,
+) -> Result<Bundle, NotEnrolled> {
     let tls = pin::client(code.root, clock).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
     let place = Place::read(&code.url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(ENROL);
     let csr = pem_der(csr_pem).ok_or_else(|| NotEnrolled::Answer("no request".into()))?;
@@ -103,6 +108,7 @@ pub async fn enrol(code: &Code, csr_pem: &str, scanner: &str, clock: &Clock) -> 
         ("authorization", format!("Bearer {}", code.token)),
         ("content-type", "application/pkcs10".to_owned()),
         ("kakou-scanner", scanner.to_owned()),
+        ("kakou-scanner-baud", baud.to_string()),
     ];
     let body = ask(&tls, &place, &headers, STANDARD.encode(csr)).await?;
     let bundle: Bundle = serde_json::from_slice(&body).map_err(|e| NotEnrolled::Answer(e.to_string()))?;

@@ -112,6 +112,7 @@ impl Stage {
 struct Pending {
     code: String,
     scanner: String,
+    baud: u32,
 }
 
 /// The box while it is empty.
@@ -235,7 +236,8 @@ impl Empty<'_> {
                 "This code has run out, or the clock of the box is fast. Get a new code, or check the clock.",
             );
         }
-        let pending = Pending { code: code.text(), scanner: read.port.display().to_string() };
+        let scanner = read.port.display().to_string();
+        let pending = Pending { code: code.text(), scanner, baud: read.baud };
         let json = serde_json::to_vec(&pending).expect("strings");
         durable::write_secret(&self.path("pending.json"), &json)?;
         // A code of its own means a key of its own.
@@ -275,7 +277,7 @@ impl Empty<'_> {
         });
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
         loop {
-            match client::enrol(&code, &csr, &pending.scanner, &self.clock).await {
+            match client::enrol(&code, &csr, (&pending.scanner, pending.baud), &self.clock).await {
                 Ok(bundle) => {
                     if let Err(e) = self.store(&code, &bundle) {
                         log::error!("enrolment: what came cannot be kept: {e}");

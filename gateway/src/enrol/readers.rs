@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Between two looks for new ports.
 const LOOK: Duration = Duration::from_secs(1);
 /// What scanners come with.
-const RATES: [u32; 2] = [9_600, 115_200];
+pub const RATES: [u32; 2] = [9_600, 115_200];
 /// Without a byte for this long, what came is a whole line.
 const SILENCE: Duration = Duration::from_millis(150);
 
@@ -25,6 +25,8 @@ const SILENCE: Duration = Duration::from_millis(150);
 pub struct Read {
     /// The port, by the name that stays.
     pub port: PathBuf,
+    /// The rate at which it made sense, bauds.
+    pub baud: u32,
     /// The line.
     pub line: String,
 }
@@ -85,7 +87,7 @@ async fn read(path: &Path, found: &mpsc::Sender<Read>) {
                 continue;
             }
             let good = text.starts_with(PREFIX);
-            if found.send(Read { port: stable(path), line: text }).await.is_err() {
+            if found.send(Read { port: stable(path), baud: *rate, line: text }).await.is_err() {
                 return;
             }
             if !good {

@@ -3,6 +3,7 @@
 //! Codes are files in the authority's folder, named by the hash of their token. A code belongs to the
 //! first request that comes with it; that request may be repeated, because an answer can be lost.
 
+use super::readers::RATES;
 use super::template;
 use super::word::{Bundle, ENROL, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
 use crate::store::durable;
@@ -213,7 +214,7 @@ impl Office {
 
     /// Whether a template with its values is a configuration.
     fn fits(&self, w: &Wanted) -> Result<(), OfficeError> {
-        let text = self.config(&w.template, (&w.site, &w.gateway), &w.values, "/dev/ttyUSB0")?;
+        let text = self.config(&w.template, (&w.site, &w.gateway), &w.values, ("/dev/ttyUSB0", RATES[0]))?;
         let file = self.authority.folder().join("kakou.toml");
         crate::config::read(&text, &file)
             .map(drop)
@@ -226,7 +227,7 @@ impl Office {
         template: &str,
         (site, gateway): (&SiteId, &GatewayId),
         values: &Values,
-        scanner: &str,
+        (scanner, baud): (&str, u32),
     ) -> Result<String, OfficeError> {
         let path = self.authority.folder().join("templates").join(format!("{template}.toml"));
         let bad = |why: String| OfficeError::Template(path.clone(), why);
@@ -234,7 +235,13 @@ impl Office {
             return Err(bad("a template is named without its folder and `.toml`".into()));
         }
         let text = std::fs::read_to_string(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
-        let own = [("site", site.as_str()), ("gateway", gateway.as_str()), ("scanner", scanner)];
+        let baud = baud.to_string();
+        let own = [
+            ("site", site.as_str()),
+            ("gateway", gateway.as_str()),
+            ("scanner", scanner),
+            ("baud", baud.as_str()),
+        ];
         let given = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         template::fill(&text, &given.chain(own).collect()).map_err(bad)
     }
@@ -255,7 +262,7 @@ impl Office {
     }
 
     /// Answers a request; none while an officer has not looked.
-    fn enrol(&self, token: &str, csr: &[u8], scanner: &str) -> Result<Option<Bundle>, Refusal> {
+    fn enrol(&self, token: &str, csr: &[u8], scanner: (&str, u32)) -> Result<Option<Bundle>, Refusal> {
         let path = self.path(token);
         let json = std::fs::read(&path).map_err(|_| Refusal::Unknown)?;
         let mut kept: Kept = serde_json::from_slice(&json).map_err(|_| Refusal::Fault)?;
@@ -369,10 +376,11 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     let scanner = text("kakou-scanner").to_owned();
     // It becomes part of a configuration: a path, nothing that could be more.
     let path = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
-    let Some(csr) = STANDARD.decode(body.trim()).ok().filter(|_| scanner.chars().all(path)) else {
+    let csr = STANDARD.decode(body.trim()).ok().filter(|_| scanner.chars().all(path));
+    let (Some(csr), Ok(baud)) = (csr, text("kakou-scanner-baud").parse()) else {
         return Refusal::Malformed.into_response();
     };
-    let work = move || counter.lock().enrol(&token, &csr, &scanner);
+    let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud));
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
         Ok(Ok(None)) => (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)]).into_response(),
