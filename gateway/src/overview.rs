@@ -238,7 +238,9 @@ fn machine() -> Value {
     let hottest = zones
         .filter_map(|z| read(z.path().join("temp").to_str()?)?.trim().parse::<f64>().ok())
         .max_by(f64::total_cmp);
-    let load = read("/proc/loadavg").and_then(|t| t.split(' ').next()?.parse::<f64>().ok());
+    // Not from /proc/loadavg: the unit's /proc shows processes alone. In 1/65536, see sysinfo(2).
+    let load = f64::from(u32::try_from(rustix::system::sysinfo().loads[0]).unwrap_or(u32::MAX)) / 65_536.0;
+    let load = (load * 100.0).round() / 100.0;
     let rss = read("/proc/self/status").and_then(|t| {
         let line = t.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse::<f64>().ok()

@@ -1,35 +1,53 @@
 //! What every request passes: same origin, a limit on the rate, headers that keep pages to themselves.
 
-use super::App;
 use super::error::ApiError;
-use axum::extract::{Request, State};
+use super::{App, Peer};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Requests a second, on average.
+/// Requests a second from one address, on average.
 const RATE: f64 = 200.0;
-/// Requests at once.
+/// Requests at once from one address.
 const BURST: f64 = 400.0;
+/// Addresses that are remembered: the screens of one gateway are few.
+const PEERS: usize = 256;
 
-/// A token bucket for all requests: the screens of one gateway are few.
-pub struct Rate(Mutex<(f64, Instant)>);
+/// A token bucket for each address: whoever floods the gateway takes nobody else's share.
+#[derive(Default)]
+pub struct Rate(Mutex<HashMap<IpAddr, (f64, Instant)>>);
 
-impl Default for Rate {
-    fn default() -> Self {
-        Self(Mutex::new((BURST, Instant::now())))
+impl Rate {
+    fn take(&self, peer: IpAddr, now: Instant) -> bool {
+        let mut buckets = self.0.lock().expect("no panic inside");
+        let filled = |(tokens, at): (f64, Instant)| {
+            (tokens + now.saturating_duration_since(at).as_secs_f64() * RATE).min(BURST)
+        };
+        let peer = place(peer);
+        if buckets.len() >= PEERS && !buckets.contains_key(&peer) {
+            buckets.retain(|_, bucket| filled(*bucket) < BURST);
+        }
+        if buckets.len() >= PEERS && !buckets.contains_key(&peer) {
+            let oldest = buckets.iter().min_by_key(|(_, (_, at))| *at).map(|(peer, _)| *peer);
+            oldest.and_then(|peer| buckets.remove(&peer));
+        }
+        let tokens = buckets.get(&peer).map_or(BURST, |bucket| filled(*bucket));
+        let good = tokens >= 1.0;
+        buckets.insert(peer, (if good { tokens - 1.0 } else { tokens }, now));
+        good
     }
 }
 
-impl Rate {
-    fn take(&self) -> bool {
-        let mut bucket = self.0.lock().expect("no panic inside");
-        let now = Instant::now();
-        let filled = (bucket.0 + now.duration_since(bucket.1).as_secs_f64() * RATE).min(BURST);
-        *bucket = (if filled >= 1.0 { filled - 1.0 } else { filled }, now);
-        filled >= 1.0
+/// One machine has one address of version 4, and a whole network of version 6.
+fn place(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -78,11 +96,13 @@ pub(crate) fn is_foreign(loopback: bool, method: &Method, headers: &HeaderMap) -
 
 /// The middleware.
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.0.ip());
     let mut response = if is_foreign(app.loopback, request.method(), request.headers()) {
         app.overview.metrics.count("http_foreign_total");
         ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
             .into_response()
-    } else if !app.rate.take() {
+    } else if !app.rate.take(peer, Instant::now()) {
         app.overview.metrics.count("http_rate_limited_total");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "请求过多", "Too many requests")
             .into_response()
@@ -96,4 +116,31 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_flood_takes_its_own_share_alone() {
+        let (rate, begun) = (Rate::default(), Instant::now());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let taken =
+            |peer: &str, at: Instant| (0..1_000).filter(|_| rate.take(address(peer), at)).count() as f64;
+        assert_eq!(taken("192.0.2.1", begun), BURST);
+        assert!(rate.take(address("192.0.2.2"), begun));
+        // One network of version 6 is one; a mapped address is the one that it maps.
+        assert_eq!(taken("2001:db8::1", begun), BURST);
+        assert!(!rate.take(address("2001:db8::2"), begun) && rate.take(address("2001:db8:0:1::2"), begun));
+        assert!(!rate.take(address("::ffff:192.0.2.1"), begun));
+        let later = begun + Duration::from_secs(1);
+        assert_eq!(taken("192.0.2.1", later), RATE);
+        // Many addresses do not make it large.
+        for n in 0..2_000_u32 {
+            assert!(rate.take(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)), later));
+        }
+        assert!(rate.0.lock().unwrap().len() <= PEERS);
+    }
 }

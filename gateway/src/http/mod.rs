@@ -14,7 +14,9 @@ use crate::store::photos::Photos;
 use crate::upstream::tls;
 use auth::Officers;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::connect_info::Connected;
 use axum::routing::get;
+use axum::serve::IncomingStream;
 pub use guard::Rate;
 pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
@@ -174,7 +176,7 @@ pub async fn serve_router(
     router: axum::Router,
     cancel: CancellationToken,
 ) -> Result<(), String> {
-    let router = router.into_make_service();
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let end = cancel.clone();
     let served = match config {
         None => {
@@ -201,6 +203,22 @@ async fn bounded(
     tokio::select! {
         done = serving => done,
         () = async { cancel.cancelled().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 

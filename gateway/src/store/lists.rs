@@ -186,21 +186,6 @@ impl Lists {
             .map(|row| row.map(|(id, facts)| (id, serde_json::from_slice(&facts).unwrap_or_default())))
             .collect()
     }
-
-    /// Every entry of a list, in order of ids.
-    pub fn each(&self, list: &str, mut with: impl FnMut(&str, &Map<String, Value>)) -> rusqlite::Result<()> {
-        let Some(list) = LISTS.iter().find(|n| **n == list).and_then(|n| self.attached(n)) else {
-            return Ok(());
-        };
-        let mut select =
-            self.connection.prepare(&format!("SELECT id, facts FROM {list}.entry ORDER BY id"))?;
-        let mut rows = select.query([])?;
-        while let Some(r) = rows.next()? {
-            let facts = serde_json::from_slice(&r.get::<_, Vec<u8>>(1)?).unwrap_or_default();
-            with(&r.get::<_, String>(0)?, &facts);
-        }
-        Ok(())
-    }
 }
 
 /// What an edition says of itself. `schema` is its name in the connection.
