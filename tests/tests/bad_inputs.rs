@@ -8,6 +8,7 @@ use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -137,7 +138,14 @@ fn bad_requests_on_every_route() {
             }
         }
         let huge = format!("{{\"action\":\"enter\",\"text\":\"{}\"}}", "x".repeat(100_000));
-        assert!((400..500).contains(&desk.post(routes[1], &huge, "application/json").unwrap().0));
+        match desk.post(routes[1], &huge, "application/json") {
+            Ok((status, _)) => assert!((400..500).contains(&status), "{status}"),
+            // The answer comes before the whole body went out, and then nobody listens.
+            Err(ureq::Error::Io(e)) => {
+                assert!(matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{e}");
+            }
+            Err(e) => panic!("{e}"),
+        }
         assert!((400..500).contains(&desk.post(routes[1], "action=enter", "text/plain").unwrap().0));
     }
     for (path, wanted) in [
