@@ -353,7 +353,8 @@ fn blocks(qr: &QrCode) -> String {
 
 /// The first template.
 const TEMPLATE: &str = r#"# What a box gets when it is enrolled. {site}, {gateway}, {scanner} and {baud} (the port at which its code
-# was read, and the rate) are filled in, and what --set gives a value. Write the lanes and devices of your kind of gate here.
+# was read, and the rate) are filled in, and what --set gives a value. Write the
+# lanes and devices of your kind of gate here.
 [gateway]
 site = "{site}"
 id = "{gateway}"

@@ -166,6 +166,10 @@ impl Office {
     /// Makes a code. The template must fit before anybody drives to the gate with it.
     pub fn code(&self, url: &str, wanted: Wanted) -> Result<Code, OfficeError> {
         self.fits(&wanted)?;
+        self.make(url, wanted)
+    }
+
+    fn make(&self, url: &str, wanted: Wanted) -> Result<Code, OfficeError> {
         let Wanted { site, gateway, template, values, minutes, ask } = wanted;
         let token = token().ok_or(OfficeError::Random)?;
         let issued = now_s();
@@ -209,7 +213,7 @@ impl Office {
         });
         let wanted: Vec<Wanted> = wanted.collect();
         wanted.iter().try_for_each(|w| self.fits(w))?;
-        wanted.into_iter().map(|w| self.code(url, w)).collect()
+        wanted.into_iter().map(|w| self.make(url, w)).collect()
     }
 
     /// Whether a template with its values is a configuration.

@@ -36,12 +36,12 @@ impl Feeds {
     pub(super) fn look(&self, memory: &mut Memory) {
         for name in LISTS {
             for place in [&self.folder, &self.stick] {
-                if memory.changed(&place.join(format!("{name}.feed"))) {
+                if memory.seen.changed(&place.join(format!("{name}.feed"))) {
                     self.signed_file(place, name);
                 }
             }
             let plain = self.folder.join(format!("{name}.json"));
-            if memory.changed(&plain) {
+            if memory.seen.changed(&plain) {
                 if self.keys.is_some() {
                     self.refuse(
                         &plain.display().to_string(),
@@ -124,16 +124,5 @@ impl Feeds {
         let list = edition::build(&order, lines.as_slice(), &mut |_| {}).map_err(|e| e.to_string())?;
         self.taken(&list);
         Ok(())
-    }
-}
-
-impl Memory {
-    fn changed(&mut self, path: &Path) -> bool {
-        let Ok(when) = std::fs::metadata(path).and_then(|m| m.modified()) else {
-            // A stick that comes back is looked at again.
-            self.seen.remove(path);
-            return false;
-        };
-        self.seen.insert(path.to_path_buf(), when) != Some(when)
     }
 }

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::store::durable;
 use crate::store::edition::{self, Canary, Order};
 use crate::store::lists::{self, InUse, Lists};
+use crate::store::seen::Seen;
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
@@ -31,7 +32,7 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use word::{ENTRY, ENTRY_PREFIX, Entry, HEAD, Head, Part};
@@ -143,7 +144,7 @@ pub struct Feeds {
 /// What the thread remembers.
 #[derive(Default)]
 struct Memory {
-    seen: BTreeMap<PathBuf, SystemTime>,
+    seen: Seen,
     fetch: Option<(Fetch, Way)>,
     heads: BTreeMap<String, (Head, String)>,
     heard: Option<Instant>,

@@ -29,10 +29,11 @@ impl Rate {
             (tokens + now.saturating_duration_since(at).as_secs_f64() * RATE).min(BURST)
         };
         let peer = place(peer);
-        if buckets.len() >= PEERS && !buckets.contains_key(&peer) {
+        let new = !buckets.contains_key(&peer);
+        if new && buckets.len() >= PEERS {
             buckets.retain(|_, bucket| filled(*bucket) < BURST);
         }
-        if buckets.len() >= PEERS && !buckets.contains_key(&peer) {
+        if new && buckets.len() >= PEERS {
             let oldest = buckets.iter().min_by_key(|(_, (_, at))| *at).map(|(peer, _)| *peer);
             oldest.and_then(|peer| buckets.remove(&peer));
         }

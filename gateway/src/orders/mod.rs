@@ -16,6 +16,7 @@ use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
+use crate::store::seen::Seen;
 use crate::store::{journal, trace};
 use crate::upstream::topic;
 use jobs::{Job, Jobs, State};
@@ -105,7 +106,7 @@ impl Desk {
             Err(e) => return log::error!("orders.db: {e}; nothing is commanded"),
         };
         self.finish_begun(&jobs);
-        let (mut told, mut on_stick) = (None, None);
+        let (mut told, mut on_stick) = (None, Seen::default());
         let mut look = tokio::time::interval(LOOK);
         loop {
             let order = tokio::select! {

@@ -2,8 +2,8 @@
 
 use super::Desk;
 use crate::store::durable;
+use crate::store::seen::Seen;
 use kakou_core::ids::{GatewayId, SiteId};
-use std::time::SystemTime;
 
 /// A signed configuration is a text file for people, in base64.
 const MAX: u64 = 4 << 20;
@@ -14,15 +14,10 @@ pub fn file_name(site: &SiteId, gateway: &GatewayId) -> String {
 }
 
 impl Desk {
-    /// Looks at the stick; `seen` is when the file that was taken last was written.
-    pub(super) async fn look_at_stick(&self, seen: &mut Option<SystemTime>) {
+    /// Looks at the stick.
+    pub(super) async fn look_at_stick(&self, seen: &mut Seen) {
         let path = self.stick.join(file_name(&self.site, &self.gateway));
-        let written = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
-        if *seen == written {
-            return;
-        }
-        *seen = written;
-        if written.is_none() {
+        if !seen.changed(&path) {
             return;
         }
         match durable::read_small(&path, MAX) {

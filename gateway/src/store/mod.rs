@@ -11,6 +11,7 @@ pub mod lists;
 pub mod outbox;
 pub mod photos;
 pub mod retention;
+pub mod seen;
 pub mod time;
 pub mod trace;
 
