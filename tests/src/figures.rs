@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// A run that could not begin says what is missing.
+#[derive(Debug)]
 pub struct Missing(pub String);
 
 impl<E: std::error::Error> From<E> for Missing {

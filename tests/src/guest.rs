@@ -1,6 +1,7 @@
 //! A gateway as a virtual machine: QEMU with the image of `tests/appliance`, its serial devices on
 //! ptys and sockets of this machine, and a port through which commands are run in it.
 
+use crate::disk::Disk;
 use crate::figures::Missing;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a boot may take under emulation.
+/// How long a boot may take where the machine is emulated.
 const BOOT: Duration = Duration::from_secs(240);
 
 /// The kind of machine.
@@ -37,6 +38,11 @@ impl Arch {
     }
 }
 
+/// What runs the machine: QEMU's emulation, or what `KAKOU_VM_ACCEL` names; `kvm` where this machine can.
+pub fn accelerator() -> String {
+    std::env::var("KAKOU_VM_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into())
+}
+
 /// The project's folder.
 pub fn project() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -54,13 +60,6 @@ pub fn image(arch: Arch) -> Result<PathBuf, Missing> {
         debs.flatten().map(|f| f.path()).filter(|p| p.to_string_lossy().ends_with(&end)).collect();
     step(Command::new(project().join("tests/appliance/build")).arg(arch.word()).arg(&out).args(debs))?;
     Ok(out)
-}
-
-/// A disk of its own for one run: what is written to it does not count for the next one.
-pub fn disk(image: &Path, folder: &Path) -> Result<PathBuf, Missing> {
-    let disk = folder.join("disk.img");
-    step(Command::new("cp").arg("--sparse=always").arg(image.join("disk.img")).arg(&disk))?;
-    Ok(disk)
 }
 
 fn step(command: &mut Command) -> Result<(), Missing> {
@@ -84,8 +83,8 @@ pub struct Plan<'a> {
     pub arch: Arch,
     /// The folder of kernel and initrd.
     pub image: &'a Path,
-    /// Its disk; it keeps what is written.
-    pub disk: &'a Path,
+    /// Its disk.
+    pub disk: &'a Disk,
     /// Serial numbers of USB serial lines, with the pty of this machine behind each.
     pub lines: Vec<(String, PathBuf)>,
     /// A port of this machine that leads to port 8081 of the guest.
@@ -93,21 +92,26 @@ pub struct Plan<'a> {
 }
 
 impl Guest {
-    /// Switches it on; gives it back when it answers.
+    /// Switches it on, and waits until it answers.
     pub fn boot(plan: &Plan<'_>) -> Result<Self, Missing> {
+        let mut guest = Self::start(plan)?;
+        guest.ask_within("true", BOOT)?;
+        Ok(guest)
+    }
+
+    /// Switches it on.
+    pub fn start(plan: &Plan<'_>) -> Result<Self, Missing> {
         let (program, machine, console) = plan.arch.machine();
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name).display().to_string();
         let begun = Instant::now();
         let mut command = Command::new(program);
-        command.args(machine).args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024", "-nodefaults"]);
+        command.args(machine).args(["-accel", &accelerator()]);
+        command.args(["-smp", "2", "-m", "1024", "-nodefaults"]);
         command.args(["-display", "none", "-no-reboot", "-kernel"]).arg(plan.image.join("vmlinuz"));
         command.arg("-initrd").arg(plan.image.join("initrd.gz"));
         command.args(["-append", &format!("console={console} quiet mitigations=off")]);
-        command.args([
-            "-drive",
-            &format!("file={},if=virtio,format=raw,cache=writethrough", plan.disk.display()),
-        ]);
+        command.arg("-drive").arg(plan.disk.drive());
         command.args(["-serial", &format!("file:{}", at("console"))]);
         let net = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:8081", plan.forward);
         command.args(["-netdev", &net, "-device", "virtio-net-pci,netdev=net,romfile="]);
@@ -128,9 +132,7 @@ impl Guest {
         let path = folder.path().join("ctl");
         let socket = crate::wait::try_until(Duration::from_secs(20), || UnixStream::connect(&path).ok());
         let socket = socket.ok_or_else(|| Missing(format!("{program} does not start")))?;
-        let mut guest = Self { child, control: BufReader::new(socket), folder, begun };
-        guest.ask_within("true", BOOT)?;
-        Ok(guest)
+        Ok(Self { child, control: BufReader::new(socket), folder, begun })
     }
 
     /// Runs a command; its output, if it succeeds.

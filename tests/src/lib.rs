@@ -1,10 +1,13 @@
 //! What whole-product tests share: the real daemon, real brokers, simulated devices, figures.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
 pub mod brokers;
 pub mod central;
 pub mod certs;
 pub mod daemon;
 pub mod desk;
+pub mod disk;
 pub mod figures;
 pub mod fleet;
 pub mod guest;
@@ -19,6 +22,7 @@ pub mod profiles;
 pub mod proxy;
 pub mod qr;
 pub mod qr_scene;
+pub mod remains;
 pub mod sim_gateway;
 pub mod site;
 pub mod wait;

@@ -5,8 +5,9 @@
 use crate::brokers::Mosquitto;
 use crate::daemon::{free_port, programs};
 use crate::desk;
+use crate::disk::Disk;
 use crate::figures::Missing;
-use crate::guest::{Guest, Plan};
+use crate::guest::{Arch, Guest, Plan};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
@@ -243,9 +244,14 @@ impl Site {
             .collect()
     }
 
-    /// Switches the guest on.
-    pub fn boot(&self, arch: crate::guest::Arch, image: &Path, disk: &Path) -> Result<Guest, Missing> {
-        Guest::boot(&Plan { arch, image, disk, lines: self.lines(), forward: self.forward })
+    /// The guest, with everything that is wired to it.
+    pub fn plan<'a>(&self, arch: Arch, image: &'a Path, disk: &'a Disk) -> Plan<'a> {
+        Plan { arch, image, disk, lines: self.lines(), forward: self.forward }
+    }
+
+    /// Switches the guest on, and waits until it answers.
+    pub fn boot(&self, arch: Arch, image: &Path, disk: &Disk) -> Result<Guest, Missing> {
+        Guest::boot(&self.plan(arch, image, disk))
     }
 
     /// Enrols the guest by a code at its scanner; waits until its lanes are open.

@@ -5,8 +5,9 @@
 use clap::Parser;
 use kakou_provisioning::issuer::Issuer;
 use kakou_tests::desk::{Desk, PIN};
+use kakou_tests::disk::Disk;
 use kakou_tests::figures::{Missing, finish, round, say};
-use kakou_tests::guest::{Arch, Guest, disk, image};
+use kakou_tests::guest::{Arch, Guest, accelerator, image};
 use kakou_tests::site::Site;
 use kakou_tests::{passes, wait};
 use serde_json::{Map, Value, json};
@@ -49,7 +50,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         None => image(a.arch)?,
     };
     let folder = tempfile::tempdir()?;
-    let disk = disk(&image, folder.path())?;
+    let disk = Disk::copy(&image, folder.path())?;
     let issuer = passes::issuer();
     let trust =
         json!({ "name": "trust", "version": 1, "issued": passes::now_s(), "keys": [passes::entry(&issuer)] });
@@ -125,6 +126,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         short.push("no photograph is at the central side".into());
     }
     put("arch", json!(a.arch.word()));
+    put("accelerator", json!(accelerator()));
     put("events_received", json!(site.events("transaction").len()));
     put("seed", json!(1));
     put("seconds", json!(begun.elapsed().as_secs()));

@@ -1,11 +1,14 @@
-//! Power cuts: the appliance runs under load and is killed at random moments, again and again. What was
+//! Power cuts: the appliance runs under load and is killed at random moments, again and again, now and then
+//! once more while it starts. What its disk had not flushed by then is lost, all or in part. What was
 //! acted upon must be on record, what is on record must arrive, photographs too; the file system is
 //! clean, the box comes up alone, and a daemon that hangs is started anew by its watchdog.
 
 use clap::Parser;
 use kakou_drivers::sim::Seeded;
+use kakou_tests::disk::Disk;
 use kakou_tests::figures::{Missing, finish, round, say};
-use kakou_tests::guest::{Arch, disk, image};
+use kakou_tests::guest::{Arch, Guest, accelerator, image, project};
+use kakou_tests::remains::judge;
 use kakou_tests::site::Site;
 use kakou_tests::{passes, wait};
 use serde_json::{Map, Value, json};
@@ -21,6 +24,9 @@ struct Arguments {
     /// How often.
     #[arg(long, default_value_t = 50)]
     rounds: u64,
+    /// Before each cut, the disk is judged so often as if the power went then: on this machine, without a boot.
+    #[arg(long, default_value_t = 9)]
+    moments: u64,
     /// The moments follow from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -38,6 +44,12 @@ struct Arguments {
 const LIMIT: Duration = Duration::from_secs(120);
 /// Residents of the list; each is scanned in turn.
 const RESIDENTS: u64 = 500;
+/// Writes of the disk between two moments, at most: about 20 a visit, and more with a photograph.
+const WRITES: u64 = 60;
+/// And of a start that is cut.
+const WRITES_OF_START: u64 = 200;
+/// A guest that has nothing to write is cut all the same.
+const LONGEST: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
     finish(run(&Arguments::parse()))
@@ -50,10 +62,10 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         None => image(a.arch)?,
     };
     let folder = tempfile::tempdir()?;
-    let disk = disk(&image, folder.path())?;
+    let disk = Disk::copy(&image, folder.path())?;
     let trust = json!({ "name": "trust", "version": 1, "issued": passes::now_s(), "keys": [passes::entry(&passes::issuer())] });
     let mut site = Site::make(folder.path(), &trust)?;
-    let (mut short, mut random) = (Vec::new(), Seeded::new(a.seed));
+    let mut random = Seeded::new(a.seed);
     let mut guest = site.boot(a.arch, &image, &disk)?;
     guest.until("the daemon", "systemctl is-active kakoud", LIMIT)?;
     site.enrol(&mut guest)?;
@@ -62,44 +74,45 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let residents: Map<String, Value> =
         (0..RESIDENTS).map(|n| (format!("ID-{n}"), passes::healthy())).collect();
     site.feeds(&Value::Object(residents))?;
-    let (mut scanned, mut unclean, mut broken, mut boots) = (0, 0_u64, 0_u64, Vec::new());
+    let (mut tally, mut boots) = (Tally::default(), Vec::new());
     let pulses = site.pulses[0].clone();
     for n in 1..=a.rounds {
-        // A photograph on its way while the power goes.
-        drop(snapshot(&site));
-        let until = Instant::now() + Duration::from_millis(500 + random.below(7_500));
-        while Instant::now() < until {
-            scanned += 1;
-            site.scanner.scan(&format!("ID-{}", scanned % RESIDENTS))?;
-            let next = Instant::now() + Duration::from_millis(300 + random.below(900));
-            while Instant::now() < next.min(until) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+        load(&mut site, &disk, a.moments, &mut random, &mut tally)?;
         guest.cut();
+        tally.cut(disk.cut(&mut random)?);
         say(
             begun,
             &format!(
-                "cut {n} of {}: the barrier has opened {} times",
+                "round {n} of {}: {} cuts and {} moments, the barrier has opened {} times",
                 a.rounds,
+                tally.cuts,
+                tally.moments,
                 pulses.load(Ordering::SeqCst)
             ),
         );
+        if random.once_in(4) {
+            let starting = Guest::start(&site.plan(a.arch, &image, &disk))?;
+            let usual = boots.last().copied().unwrap_or(10.0);
+            disk.hold(random.below(WRITES_OF_START), Duration::from_secs_f64(usual));
+            starting.cut();
+            tally.cut(disk.cut(&mut random)?);
+            tally.while_starting += 1;
+        }
         guest = site.boot(a.arch, &image, &disk)?;
         guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
         boots.push(guest.begun.elapsed().as_secs_f64());
         let state = guest.ask("tune2fs -l /dev/vda | grep -i 'filesystem state'; tune2fs -l /dev/vda | grep -ci 'with errors' || true")?;
-        unclean += u64::from(!state.contains("clean") || state.contains("errors"));
-        let whole = guest.ask("kakou journal verify --data /var/lib/kakou");
-        if let Err(why) = whole {
-            broken += 1;
-            short.push(format!("after cut {n}: {}", why.0));
+        if !state.contains("clean") || state.contains("errors") {
+            tally.wrong.push(format!("after round {n} the file system has errors: {}", state.trim()));
+        }
+        if let Err(why) = guest.ask("kakou journal verify --data /var/lib/kakou") {
+            tally.wrong.push(format!("after round {n}: {}", why.0));
         }
         Site::open_screens(&mut guest)?;
         site.ready()?;
     }
     say(begun, "a daemon that hangs");
-    let restarts = |guest: &mut kakou_tests::guest::Guest| -> Result<u64, Missing> {
+    let restarts = |guest: &mut Guest| -> Result<u64, Missing> {
         Ok(guest.ask("systemctl show kakoud -p NRestarts --value")?.trim().parse().unwrap_or(0))
     };
     let before = restarts(&mut guest)?;
@@ -107,7 +120,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let hung = Instant::now();
     let revived = wait::try_until(LIMIT, || (restarts(&mut guest).ok()? > before).then(|| hung.elapsed()));
     if revived.is_none() {
-        short.push("a hung daemon is not started anew".into());
+        tally.wrong.push("a hung daemon is not started anew".into());
     }
     guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
     say(begun, "everything that was acted upon must arrive");
@@ -126,7 +139,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     });
     let recorded = admitted(&site);
     if recorded < opened {
-        short.push(format!("the barrier opened {opened} times, {recorded} admissions are on record"));
+        tally.wrong.push(format!("the barrier opened {opened} times, {recorded} admissions are on record"));
     }
     let named: BTreeSet<String> = site
         .events("snapshot")
@@ -138,33 +151,111 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     wait::try_until(LIMIT, || named.iter().all(there).then_some(()));
     let lost: Vec<&String> = named.iter().filter(|sha| !there(sha)).collect();
     if !lost.is_empty() {
-        short.push(format!("{} photographs are named and missing", lost.len()));
+        tally.wrong.push(format!("{} photographs are named and missing", lost.len()));
     }
     guest.power_off()?;
-    let check = Command::new("e2fsck").args(["-fn"]).arg(&disk).output()?;
+    disk.cut(&mut random)?;
+    let check = Command::new("e2fsck").args(["-fn"]).arg(&disk.medium).output()?;
     if !check.status.success() {
-        short.push(format!("the file system is not clean: {}", String::from_utf8_lossy(&check.stdout)));
+        tally.wrong.push(format!("the file system is not clean: {}", String::from_utf8_lossy(&check.stdout)));
     }
-    if unclean > 0 {
-        short.push(format!("{unclean} boots found a file system with errors"));
+    if tally.lost == 0 || opened == 0 {
+        tally.wrong.push("nothing was acted upon, or nothing was lost: the run proves nothing".into());
     }
     boots.sort_by(f64::total_cmp);
     let mut figures = Map::new();
     let mut put = |name: &str, value: Value| figures.insert(name.to_owned(), value);
     put("rounds", json!(a.rounds));
+    put("cuts", json!(tally.cuts));
+    put("cuts_while_starting", json!(tally.while_starting));
+    put("moments_judged", json!(tally.moments));
+    put("unflushed_sectors_kept", json!(tally.kept));
+    put("unflushed_sectors_lost", json!(tally.lost));
     put("arch", json!(a.arch.word()));
-    put("codes", json!(scanned));
+    put("accelerator", json!(accelerator()));
+    put("codes", json!(tally.scanned));
     put("opened", json!(opened));
     put("admissions_received", json!(recorded));
     put("photos", json!(named.len()));
     put("photos_missing", json!(lost.len()));
-    put("journals_broken", json!(broken));
-    put("unclean", json!(unclean));
     put("boot_median_s", json!(round(boots.get(boots.len() / 2).copied().unwrap_or(0.0))));
     put("watchdog_s", json!(revived.map(|d| round(d.as_secs_f64()))));
     put("seed", json!(a.seed));
     put("seconds", json!(begun.elapsed().as_secs()));
-    Ok((figures, short))
+    Ok((figures, tally.wrong))
+}
+
+/// What was done so far, and what was wrong.
+#[derive(Default)]
+struct Tally {
+    scanned: u64,
+    cuts: u64,
+    while_starting: u64,
+    moments: u64,
+    kept: u64,
+    lost: u64,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn cut(&mut self, (kept, lost): (u64, u64)) {
+        self.cuts += 1;
+        self.kept += kept;
+        self.lost += lost;
+    }
+}
+
+/// Codes at random intervals, now and then a photograph, and beside it moments whose disks are judged; at
+/// the end the disk stands still for the cut.
+fn load(
+    site: &mut Site,
+    disk: &Disk,
+    moments: u64,
+    random: &mut Seeded,
+    tally: &mut Tally,
+) -> Result<(), Missing> {
+    let (pulses, folder) = (site.pulses[0].clone(), site.folder.clone());
+    let mut others = Seeded::new(random.draw());
+    std::thread::scope(|scope| {
+        let judged = scope.spawn(move || -> Result<Tally, Missing> {
+            let mut tally = Tally::default();
+            for _ in 0..moments {
+                disk.hold(1 + others.below(WRITES), LONGEST);
+                // Their commits are on the disk: it stands still.
+                let seen = pulses.load(Ordering::SeqCst);
+                let copy = folder.join("moment.img");
+                let (kept, lost) = disk.moment(&copy, &mut others)?;
+                disk.release();
+                (tally.kept, tally.lost, tally.moments) =
+                    (tally.kept + kept, tally.lost + lost, tally.moments + 1);
+                let work = tempfile::tempdir_in(&folder)?;
+                let wrong = judge(&copy, work.path(), usize::try_from(seen).unwrap_or(usize::MAX))?;
+                if !wrong.is_empty() {
+                    // For whoever looks for the cause.
+                    std::fs::copy(&copy, project().join("target/powercut-moment.img"))?;
+                }
+                tally.wrong.extend(wrong);
+            }
+            disk.hold(1 + others.below(WRITES), LONGEST);
+            Ok(tally)
+        });
+        while !judged.is_finished() {
+            tally.scanned += 1;
+            if tally.scanned % 6 == 1 {
+                drop(snapshot(site));
+            }
+            site.scanner.scan(&format!("ID-{}", tally.scanned % RESIDENTS))?;
+            let next = Instant::now() + Duration::from_millis(300 + random.below(900));
+            while Instant::now() < next && !judged.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let judged = judged.join().map_err(|_| Missing("a judge has failed".into()))??;
+        tally.moments += judged.moments;
+        (tally.kept, tally.lost) = (tally.kept + judged.kept, tally.lost + judged.lost);
+        tally.wrong.extend(judged.wrong);
+        Ok(())
+    })
 }
 
 /// A picture of the truck's lane, by a command of central ops.
@@ -178,7 +269,7 @@ fn snapshot(site: &Site) -> Result<String, Missing> {
         "--reason",
         "power cut",
         "--wait",
-        "3",
+        "1",
         "snapshot",
         "truck",
     ];
