@@ -86,6 +86,7 @@ pub struct Running {
     outlet: CancellationToken,
     device_tasks: JoinSet<()>,
     tasks: JoinSet<()>,
+    lists: (SyncSender<News>, std::thread::JoinHandle<()>),
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -154,6 +155,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let (wishes, wished) = mpsc::channel(feeds::NEWS);
     let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
     let (loading, loaded) = watch::channel(None);
+    let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
     let feeds = Feeds {
         data: data.clone(),
         folder: settings.lists,
@@ -168,6 +170,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         trust: trust_tx,
         wishes,
         loading,
+        end: intake.clone(),
     };
     feeds.first();
     let author = Author { site: settings.site.clone(), gateway: settings.gateway.clone(), boot: boot_id() };
@@ -205,18 +208,17 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         })
         .map_err(StartError::Thread)?;
 
-    let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
     let gateway: Arc<dyn Gateway> =
         Arc::new(Intake { engine: inlet.clone(), metrics: metrics.clone(), news: news.clone() });
     let surroundings =
         devices::Surroundings { gateway, save: photo_saver(photos.clone()), cancel: intake.clone() };
     let device_tasks = devices::start(waiting, &surroundings, &gate);
     let mut tasks = JoinSet::new();
-    let end = intake.clone();
-    std::thread::Builder::new()
+    let lists = std::thread::Builder::new()
         .name("feeds".into())
-        .spawn(move || feeds.run(&heard, &end))
+        .spawn(move || feeds.run(&heard))
         .map_err(StartError::Thread)?;
+    let end_of_lists = news.clone();
     let lanes: Vec<_> = titles.iter().map(|(id, profile, _)| (id.clone(), profile.clone())).collect();
     let overview = Arc::new(Overview {
         site: settings.site.clone(),
@@ -366,6 +368,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         outlet,
         device_tasks,
         tasks,
+        lists: (end_of_lists, lists),
         thread,
     })
 }
@@ -398,10 +401,16 @@ impl Gateway for Intake {
 }
 
 impl Running {
-    /// Stops in order: intake, engine, link.
+    /// Stops in order: intake, lists, engine, link. What was put in use is on record, and nobody builds a list
+    /// when the daemon begins anew.
     pub async fn stop(mut self) {
         self.intake.cancel();
         while self.device_tasks.join_next().await.is_some() {}
+        let (news, lists) = self.lists;
+        if news.try_send(News::End).is_err() {
+            log::debug!("the lists have much to do; they end after the next piece of it");
+        }
+        drop(tokio::task::spawn_blocking(move || lists.join()).await);
         drop(self.engine.send(Work::Stop).await);
         let thread = self.thread;
         drop(tokio::task::spawn_blocking(move || thread.join()).await);

@@ -35,6 +35,9 @@ impl Feeds {
     /// Looks into the folder, and at the stick.
     pub(super) fn look(&self, memory: &mut Memory) {
         for name in LISTS {
+            if self.end.is_cancelled() {
+                return;
+            }
             for place in [&self.folder, &self.stick] {
                 if memory.seen.changed(&place.join(format!("{name}.feed"))) {
                     self.signed_file(place, name);
@@ -47,7 +50,9 @@ impl Feeds {
                         &plain.display().to_string(),
                         "nobody signed it; this gateway has fleet keys",
                     );
-                } else if let Err(why) = self.plain_file(name, &plain) {
+                } else if let Err(why) = self.plain_file(name, &plain)
+                    && !self.end.is_cancelled()
+                {
                     self.refuse(&plain.display().to_string(), &why);
                 }
             }
@@ -121,7 +126,8 @@ impl Feeds {
             canary: &[],
             check: if name == "policy" { Some(&check) } else { None },
         };
-        let list = edition::build(&order, lines.as_slice(), &mut |_| {}).map_err(|e| e.to_string())?;
+        let list = edition::build(&order, lines.as_slice(), &mut |_| !self.end.is_cancelled())
+            .map_err(|e| e.to_string())?;
         self.taken(&list);
         Ok(())
     }

@@ -62,6 +62,8 @@ pub enum News {
     Entry(Vec<u8>),
     /// The same, as another gateway of the site has read it.
     Shared(Vec<u8>),
+    /// The daemon ends.
+    End,
 }
 
 /// What the feeds ask of the connection.
@@ -139,6 +141,8 @@ pub struct Feeds {
     pub wishes: mpsc::Sender<Wish>,
     /// What is on its way.
     pub loading: watch::Sender<Option<Loading>>,
+    /// Cancelled when the daemon ends: what is being built is left for its next start.
+    pub end: CancellationToken,
 }
 
 /// What the thread remembers.
@@ -168,13 +172,13 @@ impl Feeds {
         self.look(&mut Memory::default());
     }
 
-    /// Runs until cancelled.
-    pub fn run(self, news: &Receiver<News>, cancel: &CancellationToken) {
+    /// Runs until the daemon ends. No other thread may build lists meanwhile: editions have one file each.
+    pub fn run(self, news: &Receiver<News>) {
         if let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
         let mut memory = Memory::default();
-        while !cancel.is_cancelled() {
+        while !self.end.is_cancelled() {
             match news.recv_timeout(LOOK) {
                 Ok(News::Head(word)) => self.head(&word, &mut memory),
                 Ok(News::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
@@ -196,7 +200,7 @@ impl Feeds {
                     self.ask_again(&mut memory);
                     self.look(&mut memory);
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -392,6 +396,9 @@ impl Feeds {
             }),
             Err(e) => self.refuse(&fetch.head.feed, &e.to_string()),
         }
+        if self.end.is_cancelled() {
+            return;
+        }
         // Good or bad, it is not needed again: a bad body is fetched anew.
         if let Err(e) = std::fs::remove_file(&path) {
             log::warn!("{}: {e}", path.display());
@@ -406,7 +413,7 @@ impl Feeds {
         signer: &str,
         part: &Part,
         mut source: impl BufRead,
-        progress: edition::Progress<'_>,
+        progress: &mut dyn FnMut(u64),
     ) {
         if head.feed == "trust" {
             let mut body = Vec::new();
@@ -431,8 +438,13 @@ impl Feeds {
             canary: &head.canary,
             check: if head.feed == "policy" { Some(&check) } else { None },
         };
-        match edition::build(&order, source, progress) {
+        let mut go_on = |lines| {
+            progress(lines);
+            !self.end.is_cancelled()
+        };
+        match edition::build(&order, source, &mut go_on) {
             Ok(list) => self.taken(&list),
+            Err(e) if self.end.is_cancelled() => log::info!("{e}; the daemon ends"),
             Err(e) => self.refuse(&head.feed, &e.to_string()),
         }
     }

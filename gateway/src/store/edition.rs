@@ -81,8 +81,8 @@ struct Line<'a> {
     facts: Option<&'a RawValue>,
 }
 
-/// How far it is: lines read.
-pub type Progress<'a> = &'a mut dyn FnMut(u64);
+/// Hears how far it is, in lines; says whether to go on.
+pub type Progress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 /// Why it fails, without the file.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,8 @@ enum Failed {
     Canary(String),
     #[error("{0}")]
     Check(String),
+    #[error("it was not finished")]
+    Ended,
 }
 
 /// Builds, and puts the result in use.
@@ -196,15 +198,17 @@ impl<'a, R: BufRead> Lines<'a, R> {
         with(&line.id, facts)?;
         self.last.clear();
         self.last.push_str(&line.id);
-        if self.count.is_multiple_of(BITE) {
-            (self.progress)(self.count);
+        if self.count.is_multiple_of(BITE) && !(self.progress)(self.count) {
+            return Err(Failed::Ended);
         }
         Ok(true)
     }
 
     fn finish(self, wanted: Option<&str>) -> Result<(), Failed> {
         let found = hex(self.hash.finish().as_ref());
-        (self.progress)(self.count);
+        if !(self.progress)(self.count) {
+            return Err(Failed::Ended);
+        }
         if wanted.is_some_and(|wanted| wanted != found) { Err(Failed::Hash(found)) } else { Ok(()) }
     }
 }
@@ -383,7 +387,7 @@ mod tests {
     }
 
     fn take(order: &Order<'_>, text: &str) -> Result<InUse, String> {
-        build(order, text.as_bytes(), &mut |_| {}).map_err(|e| e.to_string())
+        build(order, text.as_bytes(), &mut |_| true).map_err(|e| e.to_string())
     }
 
     fn fact(lists: &Lists, id: &str) -> Option<Value> {
@@ -391,6 +395,21 @@ mod tests {
         let found = lists.entry("status", id).unwrap();
         lists.leave().unwrap();
         found.map(|mut f| f.remove("n").unwrap())
+    }
+
+    #[test]
+    fn an_edition_that_is_given_up_leaves_the_one_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
+        take(&order(data, 1, None), text).unwrap();
+        for base in [None, Some(1)] {
+            let given_up = build(&order(data, 2, base), text.as_bytes(), &mut |_| false);
+            assert!(given_up.is_err_and(|e| e.to_string().contains("not finished")));
+        }
+        let lists = Lists::open(data).unwrap();
+        assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
+        assert!(!super::folder(data).join("status-2.db").exists());
     }
 
     #[test]
