@@ -1,7 +1,7 @@
 //! What every request passes: same origin, a limit on the rate, headers that keep pages to themselves.
 
 use super::error::ApiError;
-use super::{App, Peer};
+use super::{App, MAX_BODY, Peer};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -95,8 +95,15 @@ pub(crate) fn is_foreign(loopback: bool, method: &Method, headers: &HeaderMap) -
     origin || site.is_some_and(|s| s != "same-origin" && s != "none")
 }
 
+/// Whether a body may be longer than what is read of it.
+fn is_long(headers: &HeaderMap) -> bool {
+    let length = text(headers, header::CONTENT_LENGTH).and_then(|l| l.parse::<usize>().ok());
+    length.map_or(headers.contains_key(header::TRANSFER_ENCODING), |l| l > MAX_BODY)
+}
+
 /// The middleware.
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let long = is_long(request.headers());
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.0.ip());
     let mut response = if is_foreign(app.loopback, request.method(), request.headers()) {
@@ -112,6 +119,10 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
     };
     if response.status().is_client_error() {
         app.overview.metrics.count("http_refused_total");
+        if long {
+            // The rest of the body is still on its way: the client must not send its next request behind it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -123,6 +134,15 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_body_is_long_when_it_says_so_or_does_not_say() {
+        let with = |name: HeaderName, value: &str| HeaderMap::from_iter([(name, value.parse().unwrap())]);
+        assert!(!is_long(&HeaderMap::new()));
+        assert!(!is_long(&with(header::CONTENT_LENGTH, &MAX_BODY.to_string())));
+        assert!(is_long(&with(header::CONTENT_LENGTH, &(MAX_BODY + 1).to_string())));
+        assert!(is_long(&with(header::TRANSFER_ENCODING, "chunked")));
+    }
 
     #[test]
     fn a_flood_takes_its_own_share_alone() {
