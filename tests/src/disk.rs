@@ -1,7 +1,8 @@
 //! The disk of a virtual machine, with a cache that forgets: what the machine wrote and did not flush is
 //! in doubt when its power goes, each sector for itself and in no order, as with a real disk. QEMU reaches
 //! it by NBD: the newstyle handshake and simple replies of the NBD project's `doc/proto.md`, of which only
-//! what QEMU needs is answered. One machine at a time.
+//! what QEMU needs is answered. One machine at a time. Absent: of a sector that was written twice without a
+//! flush, the first of the two is never what is left.
 
 use crate::figures::Missing;
 use kakou_drivers::sim::Seeded;
@@ -59,11 +60,7 @@ impl Disk {
     /// A copy of an image's disk, in a folder.
     pub fn copy(image: &Path, folder: &Path) -> Result<Self, Missing> {
         let medium = folder.join("disk.img");
-        let copied =
-            Command::new("cp").arg("--sparse=always").arg(image.join("disk.img")).arg(&medium).status()?;
-        if !copied.success() {
-            return Err(Missing(format!("{} cannot be copied", image.join("disk.img").display())));
-        }
+        duplicate(&image.join("disk.img"), &medium)?;
         Self::of(medium, folder.join("disk.sock"))
     }
 
