@@ -47,12 +47,14 @@ pub fn judge(disk: &Path, work: &Path, acts: usize) -> Result<Vec<String>, Missi
 /// The daemon on the data folder of an enrolled box: without its devices, its network, its port.
 fn start(data: &Path) -> Result<Option<String>, Missing> {
     let config = data.join("enrolled/kakou.toml");
-    let lines = std::fs::read_to_string(&config)?
-        .replace("/dev/", "/dev/none/")
-        .replace("10.0.2.2:", "127.0.0.1:")
-        .replace("127.0.0.1:8088", &format!("127.0.0.1:{}", free_port()));
-    let broker = lines.lines().find(|l| l.starts_with("broker")).unwrap_or_default().to_owned();
-    std::fs::write(&config, lines.replace(&broker, "broker = \"mqtts://127.0.0.1:9\""))?;
+    let (listen, elsewhere) = (format!("127.0.0.1:{}", free_port()), "127.0.0.1:9");
+    let text =
+        std::fs::read_to_string(&config)?.replace("/dev/", "/dev/none/").replace("127.0.0.1:8088", &listen);
+    let lines = text.lines().map(|line| match line.strip_prefix("broker") {
+        Some(_) => format!("broker = \"mqtts://{elsewhere}\"\n"),
+        None => format!("{line}\n"),
+    });
+    std::fs::write(&config, lines.collect::<String>())?;
     let log = data.with_extension("log");
     let mut daemon = Command::new(programs().join("kakoud"))
         .arg("--config")

@@ -50,9 +50,7 @@ impl Feeds {
                         &plain.display().to_string(),
                         "nobody signed it; this gateway has fleet keys",
                     );
-                } else if let Err(why) = self.plain_file(name, &plain)
-                    && !self.end.is_cancelled()
-                {
+                } else if let Err(why) = self.plain_file(name, &plain) {
                     self.refuse(&plain.display().to_string(), &why);
                 }
             }

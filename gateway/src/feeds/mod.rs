@@ -225,6 +225,11 @@ impl Feeds {
     }
 
     fn refuse(&self, what: &str, why: &str) {
+        if self.end.is_cancelled() {
+            // It was given up; whether it is good shows at the next start.
+            log::info!("{what}: {why}; the daemon ends");
+            return;
+        }
         self.metrics.count("list_refused_total");
         log::error!("{what}: the list is refused, the one in use stays: {why}");
     }
@@ -444,7 +449,6 @@ impl Feeds {
         };
         match edition::build(&order, source, &mut go_on) {
             Ok(list) => self.taken(&list),
-            Err(e) if self.end.is_cancelled() => log::info!("{e}; the daemon ends"),
             Err(e) => self.refuse(&head.feed, &e.to_string()),
         }
     }

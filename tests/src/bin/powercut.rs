@@ -198,8 +198,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn cut(&mut self, (kept, lost): (u64, u64)) {
+    fn cut(&mut self, sectors: (u64, u64)) {
         self.cuts += 1;
+        self.sectors(sectors);
+    }
+    fn moment(&mut self, sectors: (u64, u64)) {
+        self.moments += 1;
+        self.sectors(sectors);
+    }
+    fn sectors(&mut self, (kept, lost): (u64, u64)) {
         self.kept += kept;
         self.lost += lost;
     }
@@ -216,18 +223,16 @@ fn load(
 ) -> Result<(), Missing> {
     let (pulses, folder) = (site.pulses[0].clone(), site.folder.clone());
     let mut others = Seeded::new(random.draw());
+    let mut scanned = tally.scanned;
     std::thread::scope(|scope| {
-        let judged = scope.spawn(move || -> Result<Tally, Missing> {
-            let mut tally = Tally::default();
+        let judged = scope.spawn(|| -> Result<(), Missing> {
             for _ in 0..moments {
                 disk.hold(1 + others.below(WRITES), LONGEST);
                 // Their commits are on the disk: it stands still.
                 let seen = pulses.load(Ordering::SeqCst);
                 let copy = folder.join("moment.img");
-                let (kept, lost) = disk.moment(&copy, &mut others)?;
+                tally.moment(disk.moment(&copy, &mut others)?);
                 disk.release();
-                (tally.kept, tally.lost, tally.moments) =
-                    (tally.kept + kept, tally.lost + lost, tally.moments + 1);
                 let work = tempfile::tempdir_in(&folder)?;
                 let wrong = judge(&copy, work.path(), usize::try_from(seen).unwrap_or(usize::MAX))?;
                 if !wrong.is_empty() {
@@ -237,25 +242,23 @@ fn load(
                 tally.wrong.extend(wrong);
             }
             disk.hold(1 + others.below(WRITES), LONGEST);
-            Ok(tally)
+            Ok(())
         });
         while !judged.is_finished() {
-            tally.scanned += 1;
-            if tally.scanned % 6 == 1 {
+            scanned += 1;
+            if scanned % 6 == 1 {
                 drop(snapshot(site));
             }
-            site.scanner.scan(&format!("ID-{}", tally.scanned % RESIDENTS))?;
+            site.scanner.scan(&format!("ID-{}", scanned % RESIDENTS))?;
             let next = Instant::now() + Duration::from_millis(300 + random.below(900));
             while Instant::now() < next && !judged.is_finished() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        let judged = judged.join().map_err(|_| Missing("a judge has failed".into()))??;
-        tally.moments += judged.moments;
-        (tally.kept, tally.lost) = (tally.kept + judged.kept, tally.lost + judged.lost);
-        tally.wrong.extend(judged.wrong);
-        Ok(())
-    })
+        judged.join().map_err(|_| Missing("a judge has failed".into()))?
+    })?;
+    tally.scanned = scanned;
+    Ok(())
 }
 
 /// A picture of the truck's lane, by a command of central ops.
