@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long a boot may take where the machine is emulated.
 const BOOT: Duration = Duration::from_secs(240);
+/// A kernel that is stuck more often than this is not there by chance.
+const RESETS: u64 = 3;
 
 /// The kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -75,6 +77,8 @@ pub struct Guest {
     folder: tempfile::TempDir,
     /// When it was switched on.
     pub begun: Instant,
+    /// How often its kernel gave up before it answered, and was started again.
+    pub resets: u64,
 }
 
 /// How a machine is to be.
@@ -92,11 +96,20 @@ pub struct Plan<'a> {
 }
 
 impl Guest {
-    /// Switches it on, and waits until it answers.
+    /// Switches it on, and waits until it answers. A kernel that is stuck resets the machine, which ends it
+    /// here; it starts again, as a box does.
     pub fn boot(plan: &Plan<'_>) -> Result<Self, Missing> {
-        let mut guest = Self::start(plan)?;
-        guest.ask_within("true", BOOT)?;
-        Ok(guest)
+        let begun = Instant::now();
+        let mut resets = 0;
+        loop {
+            let mut guest = Self::start(plan)?;
+            (guest.begun, guest.resets) = (begun, resets);
+            match guest.ask_within("true", BOOT) {
+                Ok(_) => return Ok(guest),
+                Err(_) if resets < RESETS && guest.console().contains("Kernel panic") => resets += 1,
+                Err(why) => return Err(why),
+            }
+        }
     }
 
     /// Switches it on.
@@ -110,7 +123,8 @@ impl Guest {
         command.args(["-smp", "2", "-m", "1024", "-nodefaults"]);
         command.args(["-display", "none", "-no-reboot", "-kernel"]).arg(plan.image.join("vmlinuz"));
         command.arg("-initrd").arg(plan.image.join("initrd.gz"));
-        command.args(["-append", &format!("console={console} quiet mitigations=off")]);
+        let words = format!("console={console} quiet mitigations=off panic=5 softlockup_panic=1");
+        command.args(["-append", &words]);
         command.arg("-drive").arg(plan.disk.drive());
         command.args(["-serial", &format!("file:{}", at("console"))]);
         let net = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:8081", plan.forward);
@@ -132,7 +146,7 @@ impl Guest {
         let path = folder.path().join("ctl");
         let socket = crate::wait::try_until(Duration::from_secs(20), || UnixStream::connect(&path).ok());
         let socket = socket.ok_or_else(|| Missing(format!("{program} does not start")))?;
-        Ok(Self { child, control: BufReader::new(socket), folder, begun })
+        Ok(Self { child, control: BufReader::new(socket), folder, begun, resets: 0 })
     }
 
     /// Runs a command; its output, if it succeeds.
@@ -169,8 +183,13 @@ impl Guest {
         Err(self.lost(command))
     }
 
+    fn console(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     fn lost(&self, command: &str) -> Missing {
-        let console = std::fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
+        let console = self.console();
         let tail: Vec<&str> = console.lines().rev().take(12).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
         Missing(format!("the guest does not answer to `{command}`; its console:\n{}", tail.join("\n")))

@@ -3,6 +3,7 @@
 
 use crate::daemon::{free_port, programs};
 use crate::figures::Missing;
+use crate::guest::project;
 use crate::wait;
 use serde_json::Value;
 use std::path::Path;
@@ -16,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub fn judge(disk: &Path, work: &Path, acts: usize) -> Result<Vec<String>, Missing> {
     let mut wrong = Vec::new();
     // As the box does it when it starts, and then whether anything was left.
-    let recovered = output(Command::new("e2fsck").arg("-p").arg(disk))?;
+    let recovered = recover(disk)?;
     if recovered.status.code().is_none_or(|code| code >= 4) {
         return Ok(vec![format!("the file system is damaged: {}", text(&recovered))]);
     }
@@ -42,6 +43,12 @@ pub fn judge(disk: &Path, work: &Path, acts: usize) -> Result<Vec<String>, Missi
         wrong.push(format!("{acts} acts were seen, {recorded} admissions are on record"));
     }
     Ok(wrong)
+}
+
+/// What the product's image does with its data partition.
+fn recover(disk: &Path) -> Result<Output, Missing> {
+    let program = "yocto/meta-kakou/recipes-kakou/kakou-system/files/check-data";
+    output(Command::new(project().join(program)).arg(disk))
 }
 
 /// The daemon on the data folder of an enrolled box: without its devices, its network, its port.
@@ -100,4 +107,41 @@ fn output(command: &mut Command) -> Result<Output, Missing> {
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::brokers::skip_without;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    /// In the first sector of the superblock: when the file system was written to.
+    const WRITTEN_AT: u64 = 1024 + 0x30;
+
+    #[test]
+    fn a_superblock_that_was_torn_comes_back_from_its_copy() {
+        if skip_without("mkfs.ext4", Path::new("/sbin/mkfs.ext4").exists()) {
+            return;
+        }
+        for block in ["1024", "4096"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (disk, kept) = (folder.path().join("disk"), folder.path().join("kept"));
+            std::fs::create_dir(&kept).unwrap();
+            std::fs::write(kept.join("journal"), "what was acted upon").unwrap();
+            File::create(&disk).unwrap().set_len(256 << 20).unwrap();
+            let made =
+                output(Command::new("/sbin/mkfs.ext4").args(["-q", "-b", block, "-d"]).arg(&kept).arg(&disk));
+            assert!(made.unwrap().status.success());
+            let file = File::options().write(true).open(&disk).unwrap();
+            file.write_all_at(&[1, 2, 3, 4], WRITTEN_AT).unwrap();
+            let check = || output(Command::new("/sbin/e2fsck").arg("-fn").arg(&disk)).unwrap();
+            assert!(!check().status.success(), "it is not torn");
+            let recovered = recover(&disk).unwrap();
+            assert!(recovered.status.code().is_some_and(|code| code < 4), "{}", text(&recovered));
+            assert!(check().status.success(), "{}", text(&check()));
+            let read = output(Command::new("/sbin/debugfs").args(["-R", "cat journal"]).arg(&disk));
+            assert_eq!(read.unwrap().stdout, b"what was acted upon");
+        }
+    }
 }

@@ -65,7 +65,6 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let disk = Disk::copy(&image, folder.path())?;
     let trust = json!({ "name": "trust", "version": 1, "issued": passes::now_s(), "keys": [passes::entry(&passes::issuer())] });
     let mut site = Site::make(folder.path(), &trust)?;
-    let mut random = Seeded::new(a.seed);
     let mut guest = site.boot(a.arch, &image, &disk)?;
     guest.until("the daemon", "systemctl is-active kakoud", LIMIT)?;
     site.enrol(&mut guest)?;
@@ -74,115 +73,43 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let residents: Map<String, Value> =
         (0..RESIDENTS).map(|n| (format!("ID-{n}"), passes::healthy())).collect();
     site.feeds(&Value::Object(residents))?;
-    let (mut tally, mut boots) = (Tally::default(), Vec::new());
-    let pulses = site.pulses[0].clone();
-    for n in 1..=a.rounds {
-        load(&mut site, &disk, a.moments, &mut random, &mut tally)?;
-        guest.cut();
-        tally.cut(disk.cut(&mut random)?);
-        say(
-            begun,
-            &format!(
-                "round {n} of {}: {} cuts and {} moments, the barrier has opened {} times",
-                a.rounds,
-                tally.cuts,
-                tally.moments,
-                pulses.load(Ordering::SeqCst)
-            ),
-        );
-        if random.once_in(4) {
-            let starting = Guest::start(&site.plan(a.arch, &image, &disk))?;
-            let usual = boots.last().copied().unwrap_or(10.0);
-            disk.hold(random.below(WRITES_OF_START), Duration::from_secs_f64(usual));
-            starting.cut();
-            tally.cut(disk.cut(&mut random)?);
-            tally.while_starting += 1;
-        }
-        guest = site.boot(a.arch, &image, &disk)?;
-        guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
-        boots.push(guest.begun.elapsed().as_secs_f64());
-        let state = guest.ask("tune2fs -l /dev/vda | grep -i 'filesystem state'; tune2fs -l /dev/vda | grep -ci 'with errors' || true")?;
-        if !state.contains("clean") || state.contains("errors") {
-            tally.wrong.push(format!("after round {n} the file system has errors: {}", state.trim()));
-        }
-        if let Err(why) = guest.ask("kakou journal verify --data /var/lib/kakou") {
-            tally.wrong.push(format!("after round {n}: {}", why.0));
-        }
-        Site::open_screens(&mut guest)?;
-        site.ready()?;
+    let random = Seeded::new(a.seed);
+    let mut bar = Bar { a, begun, image, disk, site, random, tally: Tally::default(), figures: Map::new() };
+    // From here on, a box that does not come up is what the bar is about.
+    let done = bar.rounds(guest).and_then(|guest| bar.end(guest));
+    let Bar { mut tally, mut figures, .. } = bar;
+    if let Err(why) = done {
+        tally.wrong.push(format!("after {} cuts: {}", tally.cuts, why.0));
     }
-    say(begun, "a daemon that hangs");
-    let restarts = |guest: &mut Guest| -> Result<u64, Missing> {
-        Ok(guest.ask("systemctl show kakoud -p NRestarts --value")?.trim().parse().unwrap_or(0))
-    };
-    let before = restarts(&mut guest)?;
-    guest.ask("systemctl kill -s STOP --kill-whom=main kakoud")?;
-    let hung = Instant::now();
-    let revived = wait::try_until(LIMIT, || (restarts(&mut guest).ok()? > before).then(|| hung.elapsed()));
-    if revived.is_none() {
-        tally.wrong.push("a hung daemon is not started anew".into());
-    }
-    guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
-    say(begun, "everything that was acted upon must arrive");
-    let opened = pulses.load(Ordering::SeqCst);
-    let admitted = |site: &Site| {
-        let events = site.events("transaction");
-        let ids: BTreeSet<String> =
-            events.iter().filter(|e| e["data"]["outcome"] == "ADMIT").map(|e| e["id"].to_string()).collect();
-        ids.len() as u64
-    };
-    wait::try_until(Duration::from_secs(60), || (admitted(&site) >= opened).then_some(()));
-    // What waits behind it comes as well.
-    wait::try_until(LIMIT, || {
-        let outbox = site.get("/api/v1/status")?["outbox"].as_array()?.clone();
-        outbox.iter().all(|class| class["unreceipted"] == 0).then_some(())
-    });
-    let recorded = admitted(&site);
-    if recorded < opened {
-        tally.wrong.push(format!("the barrier opened {opened} times, {recorded} admissions are on record"));
-    }
-    let named: BTreeSet<String> = site
-        .events("snapshot")
-        .iter()
-        .filter_map(|e| e["data"]["photos"][0]["sha256"].as_str().map(str::to_owned))
-        .collect();
-    let there =
-        |sha: &String| site.folder.join("central/photos").join(&sha[..2]).join(format!("{sha}.jpg")).exists();
-    wait::try_until(LIMIT, || named.iter().all(there).then_some(()));
-    let lost: Vec<&String> = named.iter().filter(|sha| !there(sha)).collect();
-    if !lost.is_empty() {
-        tally.wrong.push(format!("{} photographs are named and missing", lost.len()));
-    }
-    guest.power_off()?;
-    disk.cut(&mut random)?;
-    let check = Command::new("e2fsck").args(["-fn"]).arg(&disk.medium).output()?;
-    if !check.status.success() {
-        tally.wrong.push(format!("the file system is not clean: {}", String::from_utf8_lossy(&check.stdout)));
-    }
-    if tally.lost == 0 || opened == 0 {
-        tally.wrong.push("nothing was acted upon, or nothing was lost: the run proves nothing".into());
-    }
-    boots.sort_by(f64::total_cmp);
-    let mut figures = Map::new();
+    tally.boots.sort_by(f64::total_cmp);
     let mut put = |name: &str, value: Value| figures.insert(name.to_owned(), value);
     put("rounds", json!(a.rounds));
     put("cuts", json!(tally.cuts));
     put("cuts_while_starting", json!(tally.while_starting));
+    put("boots", json!(tally.boots.len()));
+    put("kernel_resets", json!(tally.resets));
     put("moments_judged", json!(tally.moments));
     put("unflushed_sectors_kept", json!(tally.kept));
     put("unflushed_sectors_lost", json!(tally.lost));
     put("arch", json!(a.arch.word()));
     put("accelerator", json!(accelerator()));
     put("codes", json!(tally.scanned));
-    put("opened", json!(opened));
-    put("admissions_received", json!(recorded));
-    put("photos", json!(named.len()));
-    put("photos_missing", json!(lost.len()));
-    put("boot_median_s", json!(round(boots.get(boots.len() / 2).copied().unwrap_or(0.0))));
-    put("watchdog_s", json!(revived.map(|d| round(d.as_secs_f64()))));
+    put("boot_median_s", json!(round(tally.boots.get(tally.boots.len() / 2).copied().unwrap_or(0.0))));
     put("seed", json!(a.seed));
     put("seconds", json!(begun.elapsed().as_secs()));
     Ok((figures, tally.wrong))
+}
+
+/// A run under way.
+struct Bar<'a> {
+    a: &'a Arguments,
+    begun: Instant,
+    image: PathBuf,
+    disk: Disk,
+    site: Site,
+    random: Seeded,
+    tally: Tally,
+    figures: Map<String, Value>,
 }
 
 /// What was done so far, and what was wrong.
@@ -194,6 +121,10 @@ struct Tally {
     moments: u64,
     kept: u64,
     lost: u64,
+    /// How long each boot after a cut took, in seconds.
+    boots: Vec<f64>,
+    /// Boots that the kernel gave up and began anew.
+    resets: u64,
     wrong: Vec<String>,
 }
 
@@ -209,6 +140,119 @@ impl Tally {
     fn sectors(&mut self, (kept, lost): (u64, u64)) {
         self.kept += kept;
         self.lost += lost;
+    }
+}
+
+impl Bar<'_> {
+    fn opened(&self) -> u64 {
+        self.site.pulses[0].load(Ordering::SeqCst)
+    }
+
+    /// Load, cut, boot, check: again and again.
+    fn rounds(&mut self, mut guest: Guest) -> Result<Guest, Missing> {
+        for n in 1..=self.a.rounds {
+            load(&mut self.site, &self.disk, self.a.moments, &mut self.random, &mut self.tally)?;
+            guest.cut();
+            self.tally.cut(self.disk.cut(&mut self.random)?);
+            let (cuts, moments, opened) = (self.tally.cuts, self.tally.moments, self.opened());
+            let told = format!("{cuts} cuts and {moments} moments, the barrier has opened {opened} times");
+            say(self.begun, &format!("round {n} of {}: {told}", self.a.rounds));
+            if self.random.once_in(4) {
+                let starting = Guest::start(&self.site.plan(self.a.arch, &self.image, &self.disk))?;
+                let usual = self.tally.boots.last().copied().unwrap_or(10.0);
+                self.disk.hold(self.random.below(WRITES_OF_START), Duration::from_secs_f64(usual));
+                starting.cut();
+                self.tally.cut(self.disk.cut(&mut self.random)?);
+                self.tally.while_starting += 1;
+            }
+            guest = self.site.boot(self.a.arch, &self.image, &self.disk)?;
+            self.tally.resets += guest.resets;
+            guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
+            self.tally.boots.push(guest.begun.elapsed().as_secs_f64());
+            let state = guest.ask("tune2fs -l /dev/vda | grep -i 'filesystem state'; tune2fs -l /dev/vda | grep -ci 'with errors' || true")?;
+            if !state.contains("clean") || state.contains("errors") {
+                let wrong = format!("after round {n} the file system has errors: {}", state.trim());
+                self.tally.wrong.push(wrong);
+            }
+            if let Err(why) = guest.ask("kakou journal verify --data /var/lib/kakou") {
+                self.tally.wrong.push(format!("after round {n}: {}", why.0));
+            }
+            Site::open_screens(&mut guest)?;
+            self.site.ready()?;
+        }
+        Ok(guest)
+    }
+
+    /// A daemon that hangs; then everything that was acted upon must arrive, and the box is switched off.
+    fn end(&mut self, mut guest: Guest) -> Result<(), Missing> {
+        say(self.begun, "a daemon that hangs");
+        let restarts = |guest: &mut Guest| -> Result<u64, Missing> {
+            Ok(guest.ask("systemctl show kakoud -p NRestarts --value")?.trim().parse().unwrap_or(0))
+        };
+        let before = restarts(&mut guest)?;
+        guest.ask("systemctl kill -s STOP --kill-whom=main kakoud")?;
+        let hung = Instant::now();
+        let revived =
+            wait::try_until(LIMIT, || (restarts(&mut guest).ok()? > before).then(|| hung.elapsed()));
+        if revived.is_none() {
+            self.tally.wrong.push("a hung daemon is not started anew".into());
+        }
+        guest.until("the lanes", "systemctl is-active kakoud", LIMIT)?;
+        say(self.begun, "everything that was acted upon must arrive");
+        let (site, opened) = (&self.site, self.opened());
+        let admitted = || {
+            let events = site.events("transaction");
+            let ids: BTreeSet<String> = events
+                .iter()
+                .filter(|e| e["data"]["outcome"] == "ADMIT")
+                .map(|e| e["id"].to_string())
+                .collect();
+            ids.len() as u64
+        };
+        wait::try_until(Duration::from_secs(60), || (admitted() >= opened).then_some(()));
+        // What waits behind it comes as well.
+        wait::try_until(LIMIT, || {
+            let outbox = site.get("/api/v1/status")?["outbox"].as_array()?.clone();
+            outbox.iter().all(|class| class["unreceipted"] == 0).then_some(())
+        });
+        let recorded = admitted();
+        if recorded < opened {
+            let wrong = format!("the barrier opened {opened} times, {recorded} admissions are on record");
+            self.tally.wrong.push(wrong);
+        }
+        let named: BTreeSet<String> = site
+            .events("snapshot")
+            .iter()
+            .filter_map(|e| e["data"]["photos"][0]["sha256"].as_str().map(str::to_owned))
+            .collect();
+        let there = |sha: &String| {
+            site.folder.join("central/photos").join(&sha[..2]).join(format!("{sha}.jpg")).exists()
+        };
+        wait::try_until(LIMIT, || named.iter().all(there).then_some(()));
+        let lost = named.iter().filter(|sha| !there(sha)).count();
+        if lost > 0 {
+            self.tally.wrong.push(format!("{lost} photographs are named and missing"));
+        }
+        guest.power_off()?;
+        self.disk.cut(&mut self.random)?;
+        let check = Command::new("e2fsck").args(["-fn"]).arg(&self.disk.medium).output()?;
+        if !check.status.success() {
+            let said = String::from_utf8_lossy(&check.stdout);
+            self.tally.wrong.push(format!("the file system is not clean: {said}"));
+        }
+        if self.tally.lost == 0 || opened == 0 {
+            let wrong = "nothing was acted upon, or nothing was lost: the run proves nothing";
+            self.tally.wrong.push(wrong.into());
+        }
+        let figures = [
+            ("opened", json!(opened)),
+            ("admissions_received", json!(recorded)),
+            ("photos", json!(named.len())),
+            ("photos_missing", json!(lost)),
+            ("watchdog_s", json!(revived.map(|d| round(d.as_secs_f64())))),
+        ];
+        self.figures.extend(figures.map(|(name, value)| (name.to_owned(), value)));
+        Ok(())
     }
 }
 

@@ -26,8 +26,9 @@ COMPATIBLE_HOST = "(x86_64|i.86|arm|aarch64|riscv64).*-linux"
 INHIBIT_DEFAULT_DEPS = "1"
 
 # watchdog.open_timeout: a system that does not come so far as to take over the watchdog that the
-# firmware started is reset. fsck.repair: there is nobody to ask.
-KAKOU_KERNEL_ARGS ?= "console=${KERNEL_CONSOLE} ro rootwait panic=10 fsck.repair=yes watchdog.open_timeout=120"
+# firmware started is reset. softlockup_panic: the same where no firmware did. fsck.repair: there is
+# nobody to ask.
+KAKOU_KERNEL_ARGS ?= "console=${KERNEL_CONSOLE} ro rootwait panic=10 softlockup_panic=1 fsck.repair=yes watchdog.open_timeout=120"
 
 # In MiB.
 KAKOU_BOOT_SIZE ?= "32"

@@ -5,7 +5,8 @@ SECTION = "base"
 
 require recipes-kakou/include/kakou-own.inc
 
-SRC_URI = "file://data-setup \
+SRC_URI = "file://check-data \
+           file://data-setup \
            file://data.mount \
            file://emergency.conf \
            file://etc-kakou.mount \
@@ -30,6 +31,7 @@ KAKOU_NTP ?= ""
 
 do_install() {
     install -D -m 0755 ${S}/kakou-preinit ${D}${base_sbindir}/kakou-preinit
+    install -D -m 0755 ${S}/check-data ${D}${libexecdir}/kakou/check-data
     install -D -m 0755 ${S}/data-setup ${D}${libexecdir}/kakou/data-setup
 
     install -d ${D}${systemd_system_unitdir}
