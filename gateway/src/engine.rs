@@ -186,6 +186,8 @@ pub struct Engine {
     closed_view: watch::Sender<Option<Code>>,
     marks: [(u64, u64); 4],
     photo_marks: Vec<String>,
+    /// Of the photographs: looked at last for those that nothing names.
+    shelf: u8,
     marked_at: Option<Instant>,
     signed_seq: u64,
     sign_now: bool,
@@ -196,8 +198,18 @@ pub struct Engine {
 impl Engine {
     /// Opens the store and takes up the lanes.
     pub fn open(parts: Parts) -> Result<(Self, Outlook), StoreError> {
-        let (journal, found) = Journal::open(&parts.data, parts.author.clone())?;
-        let lists = Lists::open(&parts.data)?;
+        let open = || {
+            let opened = Journal::open(&parts.data, parts.author.clone())?;
+            Ok((opened, Lists::open(&parts.data)?))
+        };
+        let ((journal, found), lists) = open().or_else(|e: StoreError| {
+            // A disk that was full when the daemon ended.
+            if !upkeep::give_up_reserve(&parts.data) {
+                return Err(e);
+            }
+            log::error!("{e}; the reserve was given up, and it is tried once more");
+            open()
+        })?;
         make_reserve(&parts);
         let trust = parts.trust.clone();
         let core = Core::new((parts.setups)(&trust), journal.lanes()?);
@@ -223,6 +235,7 @@ impl Engine {
             closed_view,
             marks: [(0, 0); 4],
             photo_marks: Vec::new(),
+            shelf: 0,
             marked_at: None,
             signed_seq: 0,
             sign_now: true,

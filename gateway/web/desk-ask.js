@@ -40,7 +40,8 @@ export function createAsk(act) {
     if (key === drawn) return;
     drawn = key;
     const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);
-    const isNew = nextKey !== draftKey;
+    // What was typed waits for the gateway to come back: it may ask the same again.
+    const isNew = link === "live" && nextKey !== draftKey;
     if (isNew) {
       draft = {};
       draftKey = nextKey;

@@ -83,14 +83,15 @@ export function openSearch(lane, act) {
   });
 }
 
-export function openCancel(act) {
+/** The visit that the dialog was opened for, and not the one that runs when it is answered. */
+export function openCancel(act, visit) {
   openDialog("cancel", t("cancel_title"), (close, fault) => [
     h("p", { text: t("cancel_text") }),
     h("div", { class: "approve" },
       h("button", { class: "button", type: "button", testid: "cancel-back", text: t("dialog_close"), autofocus: true, on: { click: close } }),
       h("button", {
         class: "button danger", type: "button", testid: "cancel-ok", text: t("cancel_ok"),
-        on: { click: async () => { if (await act({ action: "cancel", reason: "left" }, fault.show)) close(); } },
+        on: { click: async () => { if (await act({ action: "cancel", reason: "left", visit }, fault.show)) close(); } },
       })),
   ]);
 }

@@ -118,5 +118,5 @@ function overrideForm({ target, desk, session, act, close, fault }) {
     h("div", { class: "override-sign" },
       h("label", { class: "field" }, noteLabel, note),
       h("label", { class: "field" }, h("span", { text: t("override_pin") }), pin),
-      pinPad({ prefix: "override", target: () => padTarget, okText: t("override_ok"), onOk: () => submit() })));
+      pinPad({ prefix: "override", target: () => padTarget, okText: t("override_ok") })));
 }

@@ -156,7 +156,7 @@ function deskBanners(desk) {
   if (desk.upstream === "offline") out.push(banner("offline", "calm", "cloud", t("banner_offline")));
   if (out.length > 0) return out;
   return [h("span", { class: "state", data: { level: "off" } }, icon("ok"),
-    `${t(desk.upstream === "online" ? "line_online" : "line_off")} · ${t("line_lists_ok")}`)];
+    t(desk.upstream === "online" ? "line_online" : "line_off"))];
 }
 
 function banner(id, level, picture, words) {

@@ -51,7 +51,7 @@ const BAR = [
   { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(desk, session, act) },
   { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", run: () => openEnter(act, mayHavePlates()) },
   { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act) },
-  { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act) },
+  { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act, desk?.visit?.id) },
 ];
 
 const signin = createSignIn((signedIn) => {

@@ -39,7 +39,7 @@ function onScreen(message) {
   screen = message;
   link = "live";
   const verdict = currentVerdict();
-  const key = verdict ? `${verdict.visit}/${verdict.outcome}` : null;
+  const key = verdict ? `${verdict.visit}/${verdict.outcome}/${verdict.showing}` : null;
   if (key && key !== shown.key) {
     const forMs = Math.min(verdict.shown_for_ms > 0 ? verdict.shown_for_ms : SHOWN_DEFAULT_MS, SHOWN_MAX_MS);
     shown = { key, until: performance.now() + forMs };

@@ -16,11 +16,11 @@ export function pinInput(testid) {
 }
 
 /**
- * Ten digits, delete and an OK key.
- * @param {{prefix: string, target: function(): HTMLInputElement, okText: string, onOk: function()}} options
+ * Ten digits, delete and an OK key, which submits the form that it stands in.
+ * @param {{prefix: string, target: function(): HTMLInputElement, okText: string}} options
  *   `prefix` starts each test id: prefix-1 … prefix-0, prefix-back, prefix-ok.
  */
-export function pinPad({ prefix, target, okText, onOk }) {
+export function pinPad({ prefix, target, okText }) {
   const digit = (value) => h("button", {
     class: "button pad-key", type: "button", text: value, testid: `${prefix}-${value}`,
     on: { click: () => type(target(), value) },
@@ -30,7 +30,7 @@ export function pinPad({ prefix, target, okText, onOk }) {
     on: { click: () => { target().value = target().value.slice(0, -1); } },
   }, icon("back"));
   const ok = h("button", {
-    class: "button primary pad-key pad-ok", type: "button", text: okText, testid: `${prefix}-ok`, on: { click: onOk },
+    class: "button primary pad-key pad-ok", type: "submit", text: okText, testid: `${prefix}-ok`,
   });
   return h("div", { class: "pad" }, [..."123456789"].map(digit), back, digit("0"), ok);
 }

@@ -34,7 +34,7 @@ export function createSignIn(onSignedIn) {
     const form = h("form", { class: "signin-pin", on: { submit } },
       h("h2", { text: t("signin_pin") }),
       pin,
-      pinPad({ prefix: "pin", target: () => pin, okText: t("signin_ok"), onOk: () => submit() }));
+      pinPad({ prefix: "pin", target: () => pin, okText: t("signin_ok") }));
     fill(root,
       h("div", { class: "signin-who" },
         h("h2", { text: `${t("signin_title")} · ${t("signin_pick")}` }),
@@ -52,6 +52,7 @@ export function createSignIn(onSignedIn) {
   }
 
   function choose(id) {
+    if (id !== chosen) stopWaiting();
     chosen = id;
     for (const button of root.querySelectorAll("[role=radio]")) {
       button.setAttribute("aria-checked", String(button.dataset.testid === `signin-officer-${id}`));
@@ -102,6 +103,13 @@ export function createSignIn(onSignedIn) {
     }, 1000);
     fault.show({ zh: `${words.zh} (${seconds} s)`, en: `${words.en} (${seconds} s)` });
     setText(ok(), `${left} ${t("unit_s")}`);
+  }
+
+  /** Waiting is the officer's, not the desk's. */
+  function stopWaiting() {
+    clearInterval(waitTimer);
+    waitTimer = null;
+    setText(root.querySelector("[data-testid=pin-ok]"), t("signin_ok"));
   }
 
   // A digit typed while the focus is elsewhere still belongs to the PIN.

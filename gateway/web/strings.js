@@ -71,7 +71,6 @@ const STRINGS = {
   banner_closed: ["通道关闭", "Lane closed"],
   line_online: ["上级平台在线", "Upstream online"],
   line_off: ["本机独立运行", "Works on its own"],
-  line_lists_ok: ["名单有效", "Lists in date"],
 
   desk_steps: ["步骤", "Steps"],
   desk_now: ["现在要做", "Do now"],

@@ -17,6 +17,11 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io;
 
+/// The first moment that a database knows as a date, in UTC milliseconds.
+const YEAR_1: i64 = -62_135_596_800_000;
+/// An event of a gateway is less deep, and a database takes far more.
+const DEPTH: usize = 64;
+
 /// A gateway of a site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct From {
@@ -109,6 +114,23 @@ pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Vec<Arrived>, Bad
     batch.into_iter().map(|raw| one(from, late, raw)).collect()
 }
 
+/// How deep arrays and objects of a JSON text stand in each other.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'[' | b'{' if !text => depth += 1,
+            b']' | b'}' if !text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
     let head: Head = serde_json::from_str(raw.get())?;
     let bad = || BadMessage::Id(head.id.clone());
@@ -124,7 +146,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
     // Sequences that no database counts, and none at all, are refused as well.
     let number = |text: &str| text.parse().ok().filter(|n| (1..=i64::MAX.cast_unsigned()).contains(n));
     let (epoch, seq) = (number(epoch).ok_or_else(bad)?, number(seq).ok_or_else(bad)?);
-    if !(1..=i64::MAX.cast_unsigned()).contains(&head.streamseq) {
+    if !(1..=i64::MAX.cast_unsigned()).contains(&head.streamseq) || depth(raw.get()) > DEPTH {
         return Err(bad());
     }
     let lane = head.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned);
@@ -141,7 +163,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
         stream: head.stream,
         stream_seq: head.streamseq,
         kind: head.r#type,
-        time: head.time.filter(|t| kakou_core::time::parse_instant(t).is_some()),
+        time: head.time.filter(|t| kakou_core::time::parse_instant(t).is_some_and(|ms| ms >= YEAR_1)),
         lane,
         outcome: head.data.outcome,
         late,
@@ -235,5 +257,21 @@ mod tests {
         ] {
             assert!(read(&from("gw-1"), false, bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_no_database_takes_does_not_reach_one() {
+        let with = |data: &str| event(1, 1).replace("{}}", &format!("{data}}}"));
+        let deep = |n: usize| with(&format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n)));
+        let read = |text: String| read(&from("gw-1"), false, text.as_bytes());
+        assert!(read(deep(40)).is_ok());
+        assert!(read(deep(100_000)).is_err());
+        assert!(read(with(&format!("{{\"a\":\"{}\\\"[\"}}", "[".repeat(100)))).is_ok(), "a text is not deep");
+        let at = |time: &str| {
+            let text = event(1, 1).replace("\"source\"", &format!("\"time\":\"{time}\",\"source\""));
+            read(text).unwrap()[0].time.clone()
+        };
+        assert_eq!(at("2026-11-28T07:00:00Z").as_deref(), Some("2026-11-28T07:00:00Z"));
+        assert_eq!(at("0000-01-01T00:00:00Z"), None);
     }
 }

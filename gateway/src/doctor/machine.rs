@@ -101,8 +101,9 @@ fn lists(settings: &Settings) -> Finding {
     let lists = lists_of(settings);
     let now = settings.clock.now().wall_ms.unwrap_or(0);
     let age_h = |issued: &i64| (now - issued) / 3_600_000;
-    // Those of a signed feed are kept in the data folder.
-    if !settings.lists.join("trust.json").exists() && !settings.data.join("trust.json").exists() {
+    // Those of a signed feed are kept in the data folder; where feeds are signed, no others count.
+    let given = settings.fleet_keys.is_none() && settings.lists.join("trust.json").exists();
+    if !given && !settings.data.join("trust.json").exists() {
         return Finding::wrong(
             "lists",
             format!(
@@ -115,7 +116,14 @@ fn lists(settings: &Settings) -> Finding {
     let shown: Vec<String> =
         lists.iter().map(|(name, issued)| format!("{name} {} h old", age_h(issued))).collect();
     let stale = lists.iter().filter(|(name, issued)| name != "trust" && now - issued > STALE_MS).count();
-    let shown = if shown.is_empty() { "keys only, no lists".into() } else { shown.join(", ") };
+    if shown.is_empty() {
+        return Finding::warning(
+            "lists",
+            "keys only, no lists: a lane whose profile asks for one takes it for too old",
+            "see why the central side sends none: `kakou status`",
+        );
+    }
+    let shown = shown.join(", ");
     if stale > 0 {
         return Finding::warning("lists", shown, "see why the central side sends none: `kakou status`");
     }

@@ -8,9 +8,12 @@ use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
 use rusqlite::Connection;
 use serde_json::json;
+use std::time::Duration;
 
 /// A file that is given up when the disk is full, so that the journal can still say so.
 const RESERVE: &str = "reserve";
+/// A picture that nothing names stays for so long.
+const UNNAMED: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// Folds the log back when nobody waits, or when it has become long.
@@ -38,7 +41,7 @@ impl Engine {
         };
         let mut pending = Pending::default();
         if free < 2 * self.parts.retention.reserve_bytes {
-            if std::fs::remove_file(self.parts.data.join(RESERVE)).is_ok() {
+            if give_up_reserve(&self.parts.data) {
                 log::error!("the disk is full: the reserve was given up; make room or shorten retention");
                 if self.append(&[event], &now).and_then(|()| self.commit()).is_err() {
                     let rolled_back = self.journal.roll_back();
@@ -68,7 +71,11 @@ impl Engine {
     /// Makes room on a full disk: one round of each, the least harmful first.
     fn relieve(&mut self) -> rusqlite::Result<u64> {
         let delivered = self.parts.retention.delivered;
-        let mut freed = self.take_photos(retention::RECEIPTED, i64::MAX)?;
+        let mut freed = 0;
+        for shelf in 0..=u8::MAX {
+            freed += self.take_unnamed(shelf)?;
+        }
+        freed += self.take_photos(retention::RECEIPTED, i64::MAX)?;
         freed += self.round(|c| Ok(retention::purge(c, delivered, i64::MAX)? + retention::shed(c)?))?;
         if freed == 0 {
             freed = self.take_photos(retention::WAITING, i64::MAX)?;
@@ -126,6 +133,33 @@ impl Engine {
         Ok(chosen.len() as u64)
     }
 
+    /// Removes pictures of one shelf that no event names and no visit has in hand: taken again, or of a
+    /// visit that was given up. What is young is left alone, since its visit may not know of it yet.
+    fn take_unnamed(&mut self, shelf: u8) -> rusqlite::Result<u64> {
+        let aside = journal::last_set_aside(&self.parts.data);
+        let in_hand = || self.core.lanes().map(|lane| json!(lane.state).to_string()).collect::<String>();
+        let mut lanes = None;
+        let mut taken = 0;
+        for (sha256, written) in self.parts.photos.shelf(shelf) {
+            let young = written.elapsed().is_ok_and(|age| age < UNNAMED) || written.elapsed().is_err();
+            // Those of a journal that was set aside are named there.
+            if young || aside.is_some_and(|aside| written <= aside) {
+                continue;
+            }
+            if retention::names(self.journal.connection(), &sha256)?
+                || lanes.get_or_insert_with(in_hand).contains(&sha256)
+            {
+                continue;
+            }
+            match self.parts.photos.remove(&sha256) {
+                Ok(()) => taken += 1,
+                Err(e) => log::warn!("photograph {sha256} cannot be removed: {e}"),
+            }
+        }
+        self.parts.metrics.add("photo_unnamed_removed_total", taken);
+        Ok(taken)
+    }
+
     /// Keeps the store within its limits, one round at a time.
     pub(super) fn tend(&mut self) {
         let now = self.parts.clock.now();
@@ -148,6 +182,8 @@ impl Engine {
             let shed = self.round(retention::shed)?;
             self.parts.metrics.add("journal_shed_total", shed);
         }
+        self.shelf = self.shelf.wrapping_add(1);
+        self.take_unnamed(self.shelf)?;
         self.take_photos(retention::RECEIPTED, before(r.photo_days))?;
         let (_, bytes) = outbox::photos_kept(self.journal.connection())?;
         if bytes > r.photo_bytes && self.take_photos(retention::RECEIPTED, i64::MAX)? == 0 {
@@ -155,6 +191,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Makes room of the reserve; false where there is none.
+pub(super) fn give_up_reserve(data: &std::path::Path) -> bool {
+    std::fs::remove_file(data.join(RESERVE)).is_ok()
 }
 
 /// Sets the reserve aside, where there is room for it.

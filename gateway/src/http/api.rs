@@ -217,6 +217,8 @@ pub enum Act {
     Cancel {
         #[serde(default)]
         reason: String,
+        /// The one that is meant; without it, the one that runs.
+        visit: Option<u64>,
     },
     /// Decides otherwise; the PIN is asked again.
     Override {
@@ -254,7 +256,7 @@ pub async fn act(
         Act::Retake { role } => Action::Retake(role),
         Act::Accept { role } => Action::Accept(role),
         Act::Confirm { checks } => Action::Confirm(checks),
-        Act::Cancel { reason } => Action::Cancel(reason),
+        Act::Cancel { reason, visit } => Action::Cancel { reason, visit: visit.map(VisitId) },
         Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
         Act::Override { visit, outcome, reason, note, pin, second } => {
             check_pin(&app, officer.id.clone(), pin).await?;

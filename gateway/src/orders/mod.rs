@@ -101,11 +101,12 @@ pub struct Desk {
 impl Desk {
     /// Takes orders until cancelled.
     pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
-        let jobs = match Jobs::open(&self.data) {
-            Ok(jobs) => jobs,
-            Err(e) => return log::error!("orders.db: {e}; nothing is commanded"),
-        };
-        self.finish_begun(&jobs);
+        // Without the book nothing is commanded; feeds and configurations come all the same.
+        let jobs =
+            Jobs::open(&self.data).inspect_err(|e| log::error!("orders.db: {e}; nothing is commanded"));
+        if let Ok(jobs) = &jobs {
+            self.finish_begun(jobs);
+        }
         let (mut told, mut on_stick) = (None, Seen::default());
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -128,11 +129,17 @@ impl Desk {
                     told = Some(remote::report(&self.data));
                     self.tell_configuration().await;
                 }
-                Order::Command(id, word) => {
-                    if let Err(e) = self.command(&id, &word, &jobs).await {
-                        log::error!("command {id}: {e}");
+                Order::Command(id, word) => match &jobs {
+                    Ok(jobs) => {
+                        if let Err(e) = self.command(&id, &word, jobs).await {
+                            log::error!("command {id}: {e}");
+                        }
                     }
-                }
+                    Err(e) => {
+                        self.metrics.count("command_unbooked_total");
+                        log::error!("command {id}: orders.db: {e}");
+                    }
+                },
                 Order::Desired(word) => self.configure(&word, true).await,
                 Order::Question(word) => self.question(&word).await,
             }

@@ -124,7 +124,10 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
             let file = format!("{}-{}.db", order.name, order.version);
             let fresh = path.join(&file);
             remove(&fresh);
-            let built = snapshot(&fresh, order, source, progress);
+            let before = before.cloned();
+            // A file of the same name went with the line above.
+            let old = before.as_ref().map(|old| path.join(old)).filter(|old| *old != fresh);
+            let built = snapshot(&fresh, old.as_deref(), order, source, progress);
             let done = match built {
                 Ok(done) => done,
                 Err(why) => {
@@ -132,13 +135,12 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
                     return Err(refuse(why));
                 }
             };
-            let before = before.cloned();
             let mut pointer = pointer;
-            pointer.0.insert(order.name.to_owned(), file.clone());
+            pointer.0.insert(order.name.to_owned(), file);
             pointer.write(order.data)?;
             // Readers that still have the old file open keep it until they look again.
-            if let Some(old) = before.filter(|old| *old != file) {
-                remove(&path.join(old));
+            if let Some(old) = old {
+                remove(&old);
             }
             Ok(done)
         }
@@ -228,8 +230,18 @@ impl Pause {
     }
 }
 
+/// Single entries count until an edition is issued after them: those that are newer come along.
+fn carry(connection: &Connection, old: &Path, issued_ms: i64) -> rusqlite::Result<()> {
+    connection.execute("ATTACH ?1 AS old", [old.to_string_lossy()])?;
+    let sql = "INSERT INTO supplement SELECT id, issued_ms, facts FROM old.supplement WHERE issued_ms > ?1";
+    let carried = connection.execute(sql, [issued_ms]);
+    connection.execute_batch("DETACH old")?;
+    carried.map(drop)
+}
+
 fn snapshot(
     file: &Path,
+    old: Option<&Path>,
     order: &Order<'_>,
     source: impl BufRead,
     progress: Progress<'_>,
@@ -270,6 +282,12 @@ fn snapshot(
     connection.execute(sql, params![order.version.cast_signed(), order.issued_ms, entries, order.signer])?;
     connection.execute_batch("COMMIT")?;
     check(&connection, order)?;
+    if let Some(old) = old.filter(|old| old.exists())
+        && let Err(e) = carry(&connection, old, order.issued_ms)
+    {
+        // A damaged edition must not keep its successor out.
+        log::error!("list {}: newer single entries of {} are lost: {e}", order.name, old.display());
+    }
     let done = InUse { name: order.name.to_owned(), ..meta(&connection, "main")? };
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     drop(connection);
@@ -430,6 +448,8 @@ mod tests {
         assert!(supplement(data, "status", "b", 5_000, None).unwrap());
         assert!(!supplement(data, "status", "b", 5_000, None).unwrap(), "played again");
         assert_eq!(fact(&lists, "b"), None);
+        take(&order(data, 4, None), text).unwrap();
+        assert_eq!(fact(&lists, "b"), None, "the edition is older than the supplement");
         take(&order(data, 6, None), text).unwrap();
         assert_eq!(fact(&lists, "b"), Some(2.into()), "the edition is newer than the supplement");
         assert_eq!(lists.search("张", 9).unwrap().len(), 1);

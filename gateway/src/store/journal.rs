@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The format of the file.
 const FORMAT: i64 = 2;
@@ -250,11 +251,14 @@ fn unreadable(error: &StoreError) -> bool {
     matches!(error, StoreError::Sqlite { source, .. } if is_corrupt(source))
 }
 
-/// The next epoch: one more than any journal of this box has had.
+/// The next epoch: one more than any journal of this box has had. In a folder that knows of none, the
+/// seconds of the clock: another journal of the same gateway may have been here before, and its events
+/// must not be taken for those that come now.
 fn next_epoch(data: &Path) -> Result<u64, StoreError> {
     let path = data.join("epoch");
-    let before = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-    let epoch: u64 = before + 1;
+    let before: Option<u64> = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse().ok());
+    let first = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_secs());
+    let epoch = before.map_or_else(first, |before| before + 1);
     durable::write(&path, format!("{epoch}\n").as_bytes()).map_err(io_at(&path))?;
     Ok(epoch)
 }
@@ -572,11 +576,17 @@ impl Journal {
     }
 }
 
+fn aside(data: &Path, n: u32) -> PathBuf {
+    data.join(format!("set-aside-{n}"))
+}
+
+/// When a journal was set aside last.
+pub fn last_set_aside(data: &Path) -> Option<SystemTime> {
+    (1..).map_while(|n| std::fs::metadata(aside(data, n)).ok()?.modified().ok()).max()
+}
+
 fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let folder = (1..)
-        .map(|n| data.join(format!("set-aside-{n}")))
-        .find(|p| !p.exists())
-        .expect("the natural numbers do not end");
+    let folder = (1..).map(|n| aside(data, n)).find(|p| !p.exists()).expect("the natural numbers do not end");
     std::fs::create_dir(&folder).map_err(io_at(&folder))?;
     for suffix in ["", "-wal", "-shm"] {
         let from = PathBuf::from(format!("{}{suffix}", path.display()));

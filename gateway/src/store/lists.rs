@@ -47,9 +47,11 @@ impl Pointer {
     pub fn read(data: &Path) -> Result<Self, StoreError> {
         let path = Self::path(data);
         match std::fs::read(&path) {
-            Ok(json) => {
-                serde_json::from_slice(&json).map_err(|e| StoreError::List { path, why: e.to_string() })
-            }
+            // The next edition of each list puts it right; until then there are no lists.
+            Ok(json) => Ok(serde_json::from_slice(&json).unwrap_or_else(|e| {
+                log::error!("{}: {e}; no list is in use", path.display());
+                Self::default()
+            })),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(io_at(&path)(e)),
         }
@@ -109,20 +111,42 @@ impl Lists {
         let pointer =
             Pointer::read(&self.data).map_err(|e| rusqlite::Error::InvalidParameterName(e.to_string()))?;
         self.connection.flush_prepared_statement_cache();
-        for name in self.seen.take().1.keys() {
-            self.connection.execute_batch(&format!("DETACH {name}"))?;
+        self.seen.take();
+        for name in LISTS {
+            self.detach(name)?;
         }
         let mut in_use = BTreeMap::new();
         for (name, file) in &pointer.0 {
             // Names stand in SQL below: only those of our own list of names do.
             let Some(name) = LISTS.iter().find(|n| *n == name) else { continue };
             let path = folder(&self.data).join(file);
-            self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
-            self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
-            in_use.insert((*name).to_owned(), meta(&self.connection, name)?);
+            match self.attach(name, &path) {
+                Ok(list) => drop(in_use.insert((*name).to_owned(), list)),
+                Err(e) => {
+                    // As if it had never come: what needs it says so, until the next edition.
+                    log::error!("list {name}: {}: {e}; it is not in use", path.display());
+                    self.detach(name)?;
+                }
+            }
         }
         *self.seen.borrow_mut() = (stamp, in_use);
         Ok(())
+    }
+
+    fn attach(&self, name: &str, path: &Path) -> rusqlite::Result<InUse> {
+        if !path.exists() {
+            // SQLite would make an empty one.
+            return Err(rusqlite::Error::InvalidPath(path.to_path_buf()));
+        }
+        self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
+        self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
+        meta(&self.connection, name)
+    }
+
+    fn detach(&self, name: &str) -> rusqlite::Result<()> {
+        let attached =
+            self.connection.prepare("SELECT 1 FROM pragma_database_list WHERE name = ?1")?.exists([name])?;
+        if attached { self.connection.execute_batch(&format!("DETACH {name}")) } else { Ok(()) }
     }
 
     /// The edition in use.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The folder of photographs.
 #[derive(Debug, Clone)]
@@ -82,6 +83,16 @@ impl Photos {
     /// The bytes of a picture, if it is there.
     pub fn size(&self, sha256: &str) -> Option<u64> {
         fs::metadata(self.path(sha256)?).ok().map(|m| m.len())
+    }
+
+    /// The pictures whose hash begins with a byte, and when each was written.
+    pub fn shelf(&self, first: u8) -> Vec<(String, SystemTime)> {
+        let files = fs::read_dir(self.folder.join(format!("{first:02x}")));
+        let written = |file: fs::DirEntry| {
+            let sha256 = file.path().file_stem()?.to_str()?.to_owned();
+            Some((sha256, file.metadata().ok()?.modified().ok()?))
+        };
+        files.into_iter().flatten().flatten().filter_map(written).collect()
     }
 
     /// Removes a picture; one that is gone already is no error.

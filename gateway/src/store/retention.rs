@@ -118,6 +118,12 @@ pub fn photos(connection: &Connection, state: i64, before_ms: i64) -> rusqlite::
     Ok(chosen)
 }
 
+/// Whether an event names a photograph that is to be kept.
+pub fn names(connection: &Connection, sha256: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM photo WHERE sha256 = ?1 AND state < ?2";
+    connection.prepare_cached(sql)?.exists(params![sha256, REMOVED])
+}
+
 /// Sheds the oldest bodies of the least important class that still has any.
 pub fn shed(connection: &Connection) -> rusqlite::Result<u64> {
     for class in [Class::Health, Class::Sample] {

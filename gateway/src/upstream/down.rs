@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests that the client may hold.
 const CAPACITY: usize = 256;
+/// A new connection after this, where something could not be stored: commands come until then.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What the task needs.
 pub struct Down {
@@ -71,6 +73,8 @@ enum Lost {
     Unplugged,
     #[error("the certificate is new")]
     Renewed,
+    #[error("what another gateway told could not be stored; the broker is to send it again")]
+    NotStored,
 }
 
 /// Listens until cancelled.
@@ -143,6 +147,7 @@ impl Down {
         })?;
         let mut answering = false;
         let mut told = Told { look: true, ..Told::default() };
+        let mut again: Option<tokio::time::Instant> = None;
         self.renewed.mark_unchanged();
         loop {
             if answering && std::mem::take(&mut told.look) {
@@ -170,6 +175,8 @@ impl Down {
                         // What a gateway of the site tells is acknowledged when it is durable here.
                         if self.message(&message).await {
                             client.ack(&message)?;
+                        } else {
+                            again.get_or_insert_with(|| tokio::time::Instant::now() + AGAIN);
                         }
                         if message.topic.ends_with("/hello") {
                             told.again();
@@ -206,6 +213,9 @@ impl Down {
                     None => return Ok(()),
                 },
                 () = unplugged(&mut self.plug) => return Err(Lost::Unplugged),
+                // A broker sends what was not acknowledged when a connection begins, and not before.
+                () = async { tokio::time::sleep_until(again.unwrap_or_else(tokio::time::Instant::now)).await },
+                    if again.is_some() => return Err(Lost::NotStored),
                 changed = self.renewed.changed() => {
                     if changed.is_err() { return Ok(()); }
                     // What was answered goes out first.

@@ -241,9 +241,12 @@ impl Flight {
         }
     }
 
-    /// Whether anything was acknowledged and not receipted.
-    pub fn unreceipted(&self) -> bool {
-        self.streams.iter().any(|s| s.receipted < s.acked || !s.islands.is_empty())
+    /// Of which streams anything was acknowledged and not receipted.
+    pub fn unreceipted(&self) -> [bool; 4] {
+        std::array::from_fn(|n| {
+            let stream = &self.streams[n];
+            stream.receipted < stream.acked || !stream.islands.is_empty()
+        })
     }
 
     /// What was acknowledged but not receipted counts as not sent. The connection must end after
@@ -436,14 +439,16 @@ impl Flight {
         Ok((floors, lost))
     }
 
-    /// The central side has a stream up to here.
-    pub fn receipted(&mut self, class: Class, through: u64) {
+    /// The central side has a stream up to here; says whether that is news.
+    pub fn receipted(&mut self, class: Class, through: u64) -> bool {
         let stream = &mut self.streams[usize::from(class.number())];
+        let news = through > stream.receipted;
         stream.receipted = stream.receipted.max(through);
         if through > stream.acked {
             // The acknowledgement of the broker was lost, the receipt was not.
             stream.acknowledge(stream.acked + 1, through);
         }
+        news
     }
 }
 

@@ -29,7 +29,8 @@ struct Session {
     up: bool,
     server_max: usize,
     progress: Instant,
-    receipts: Instant,
+    /// Since when each stream waits for a receipt.
+    receipts: [Instant; 4],
     /// Live and late topics of each class.
     topics: [[String; 2]; 4],
     health: Option<Arc<str>>,
@@ -63,7 +64,7 @@ pub(super) async fn connection(
         up: false,
         server_max: MAX_BODY,
         progress: Instant::now(),
-        receipts: Instant::now(),
+        receipts: [Instant::now(); 4],
         topics,
         health: None,
         unmarked: 0,
@@ -212,7 +213,7 @@ impl Session {
         self.birth(link, flight)?;
         self.up = true;
         self.progress = Instant::now();
-        self.receipts = Instant::now();
+        self.receipts = [Instant::now(); 4];
         link.word.send_replace("online");
         link.state.send_modify(|s| {
             s.online = true;
@@ -254,8 +255,10 @@ impl Session {
                 if r.epoch == link.epoch
                     && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
             {
-                self.receipts = Instant::now();
-                flight.receipted(r.stream, r.through_seq);
+                // One that says the same again is none: what it waits for may be lost.
+                if flight.receipted(r.stream, r.through_seq) {
+                    self.receipts[usize::from(r.stream.number())] = Instant::now();
+                }
                 link.state.send_if_modified(|s| {
                     let at = &mut s.receipted[usize::from(r.stream.number())];
                     *at = (*at).max(r.through_seq);
@@ -273,10 +276,12 @@ impl Session {
         if self.up && !flight.idle() && self.progress.elapsed() > PROGRESS_LIMIT {
             return Err(Lost::Stuck);
         }
-        if !link.settings.receipts || !flight.unreceipted() {
-            self.receipts = Instant::now();
+        for (since, waits) in self.receipts.iter_mut().zip(flight.unreceipted()) {
+            if !link.settings.receipts || !waits {
+                *since = Instant::now();
+            }
         }
-        if self.up && self.receipts.elapsed() > RECEIPT_PATIENCE {
+        if self.up && self.receipts.iter().any(|since| since.elapsed() > RECEIPT_PATIENCE) {
             link.metrics.count("receipt_gap_total");
             flight.forget_acknowledgements();
             return Err(Lost::NoReceipts);

@@ -84,7 +84,12 @@ pub enum Action {
     /// Confirms all checks of a step.
     Confirm(Vec<String>),
     /// Ends the visit without a verdict.
-    Cancel(String),
+    Cancel {
+        /// Why.
+        reason: String,
+        /// Which one; without it, the one that runs.
+        visit: Option<VisitId>,
+    },
     /// Decides otherwise, by name.
     Override {
         /// Which visit.

@@ -50,10 +50,15 @@ impl Lane {
                 self.scan(now, text.trim().as_bytes(), next_visit, records, out)?;
                 Ok(Ok(()))
             }
-            Action::Cancel(note) | Action::Approve { note, .. } if note.len() > MAX_NOTE => {
+            Action::Cancel { reason: note, .. } | Action::Approve { note, .. } if note.len() > MAX_NOTE => {
                 Ok(Err(Rejection::new("note", "说明过长", "The reason is too long")))
             }
-            Action::Cancel(reason) if running => {
+            Action::Cancel { visit: Some(id), .. }
+                if self.state.visit.as_ref().is_some_and(|v| running && v.id != *id) =>
+            {
+                Ok(Err(Rejection::new("not_now", "该记录已结束", "That visit is over; another one runs now")))
+            }
+            Action::Cancel { reason, .. } if running => {
                 let visit = self.state.visit.as_mut().expect("a running visit is there");
                 visit.stage = Stage::Abandoned;
                 let data = json!({ "officer": officer.id, "reason": reason, "subject": visit.subject,
@@ -79,7 +84,7 @@ impl Lane {
             | Action::Retake(_)
             | Action::Accept(_)
             | Action::Confirm(_)
-            | Action::Cancel(_)
+            | Action::Cancel { .. }
             | Action::Recheck => {
                 if !running {
                     return Ok(Err(Rejection::not_now()));
@@ -147,6 +152,9 @@ impl Lane {
         let Some(visit) = self.state.visits().find(here) else {
             return reject("no_visit", "找不到该记录", "This visit is no longer at hand");
         };
+        if visit.stage == Stage::Abandoned {
+            return reject("cancelled", "该记录已取消，请重新扫码", "This visit was cancelled: scan again");
+        }
         if busy {
             return reject("busy", "请先完成当前流程", "Finish the current visit first");
         }

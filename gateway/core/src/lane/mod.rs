@@ -21,7 +21,7 @@ use crate::profile::{DeviceKind, Profile};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::{Records, RecordsFault, Write};
 use crate::text::Text;
-use crate::time::{MonoMs, Now};
+use crate::time::{MonoMs, Now, WallMs};
 use action::Rejection;
 use event::Weight;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,9 @@ struct Read {
     seen: MonoMs,
     /// Since when its result counts.
     result: MonoMs,
+    /// The same in UTC milliseconds, for a run that begins with another clock.
+    #[serde(default)]
+    at_ms: Option<WallMs>,
     visit: VisitId,
 }
 
@@ -161,16 +164,26 @@ impl Lane {
     /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
         let mut out = Outbound::default();
-        // The monotonic clock may have begun anew: results count from now.
-        for read in &mut self.state.reads {
-            (read.seen, read.result) = (now.mono_ms, now.mono_ms);
-        }
+        // The monotonic clock may have begun anew. How old a result is, the other one tells; one that is
+        // too old, or of unknown age, is not shown as that of whoever scans now.
+        let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX);
+        self.state.reads.retain_mut(|read| {
+            let age =
+                now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..counts).contains(a));
+            let Some(age) = age else { return false };
+            (read.seen, read.result) = (now.mono_ms, now.mono_ms.saturating_sub(age.unsigned_abs()));
+            true
+        });
         self.state.notice = None;
+        // Nor is a verdict of before that of whoever stands here: who comes back shows the code again.
         if let Some(visit) = &mut self.state.visit {
-            visit.shown_until = visit.shown_until.map(|_| now.mono_ms + self.setup.profile.show_verdict_ms);
-            if visit.stage == Stage::Running {
-                self.advance(now, records, &mut out)?;
-            }
+            visit.shown_until = None;
+        }
+        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+            self.advance(now, records, &mut out)?;
+        }
+        if self.state.visit.as_ref().is_some_and(|v| v.stage != Stage::Running && v.shown_until.is_none()) {
+            self.archive(&mut out);
         }
         Ok(out)
     }
@@ -308,7 +321,13 @@ impl Lane {
         visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
         visit.facts.insert("visit".into(), json!({ "id": next_visit }));
         self.state.last_visit = next_visit.0;
-        self.state.reads.push_front(Read { key, seen: now.mono_ms, result: now.mono_ms, visit: next_visit });
+        self.state.reads.push_front(Read {
+            key,
+            seen: now.mono_ms,
+            result: now.mono_ms,
+            at_ms: now.wall_ms,
+            visit: next_visit,
+        });
         self.state.reads.truncate(RECENT);
         self.state.visit = Some(visit);
         self.advance(now, records, out)

@@ -22,7 +22,7 @@ fn counters(lane: &Lane) -> Value {
 
 fn shown(lane: &Lane, now: &Now) -> bool {
     lane.state.visit.as_ref().is_some_and(|v| {
-        v.outcome().is_some()
+        v.outcome().is_some_and(|o| o != Outcome::Admit || v.admitted)
             && v.shown_until.is_some_and(|until| until > now.mono_ms)
             && (v.stage != Stage::Running || v.admitted)
     })
@@ -53,6 +53,7 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
             "name": v.name,
             "visit": v.id,
             "overridden": v.overridden.is_some(),
+            "showing": v.shown_until,
             "shown_for_ms": v.shown_until.map_or(0, |until| until.saturating_sub(now.mono_ms)),
         }))
     });
@@ -107,7 +108,8 @@ pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
         "profile": lane.setup.profile.id,
         "mode": mode(lane, now, closed),
         "steps": steps(lane),
-        "visit": visit.map(|v| visit_view(lane, v)),
+        // On a closed lane no earlier verdict stands as if it were for whoever is there.
+        "visit": visit.filter(|v| closed.is_none() || v.stage == Stage::Running).map(|v| visit_view(lane, v)),
         "ask": closed.map_or_else(|| ask(lane, now), |c| json!({ "kind": "wait", "prompt": closed_text(c) })),
         "actions": actions(lane),
         "override_reasons": OVERRIDE_REASONS.iter().map(|(id, zh, en, note)|
@@ -173,7 +175,7 @@ fn visit_view(lane: &Lane, v: &Visit) -> Value {
             "outcome": verdict.outcome, "codes": codes_text(&verdict.codes),
             "overridden": v.overridden.as_ref().map(|o| json!({
                 "outcome": o.outcome, "officer": o.officer, "reason": o.reason })),
-            "final": v.outcome() })),
+            "final": v.stands() })),
     })
 }
 
@@ -279,7 +281,7 @@ fn last_visit(v: &Visit) -> Value {
     };
     json!({
         "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
-        "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.outcome(),
+        "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.stands(),
         "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice,
         "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
     })

@@ -279,6 +279,13 @@ impl Visit {
         self.overridden.as_ref().map(|o| o.outcome).or(self.verdict.as_ref().map(|v| v.outcome))
     }
 
+    /// What staff are shown: an admission by override counts when the lane has gone on to it, a truck's
+    /// when it is sealed.
+    pub fn stands(&self) -> Option<Outcome> {
+        let outcome = self.outcome().filter(|o| *o != Outcome::Admit || self.admitted);
+        outcome.or(self.verdict.as_ref().map(|v| v.outcome))
+    }
+
     /// Adds a finding once.
     pub fn find(&mut self, code: Code, outcome: Outcome) {
         if !self.findings.iter().any(|f| f.code == code) {

@@ -54,7 +54,7 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
         | Action::Retake(_)
         | Action::Accept(_)
         | Action::Confirm(_)
-        | Action::Cancel(_)
+        | Action::Cancel { .. }
         | Action::Override { .. }
         | Action::Reprint(_) => Flow::Reject(Rejection::not_now()),
     }
