@@ -137,7 +137,9 @@ impl Engine {
     /// visit that was given up. What is young is left alone, since its visit may not know of it yet.
     fn take_unnamed(&mut self, shelf: u8) -> rusqlite::Result<u64> {
         let aside = journal::last_set_aside(&self.parts.data);
-        let in_hand = || self.core.lanes().map(|lane| json!(lane.state).to_string()).collect::<String>();
+        // Of those behind it as well: an override can take them up again.
+        let visits = || self.core.lanes().flat_map(|lane| lane.state.visits());
+        let in_hand = || visits().map(|visit| json!(visit).to_string()).collect::<String>();
         let mut lanes = None;
         let mut taken = 0;
         for (sha256, written) in self.parts.photos.shelf(shelf) {
