@@ -110,14 +110,22 @@ impl<E: Engine> EngineScanner<E> {
     fn sort(&mut self, now: Ms, out: &mut Vec<Out>) {
         let mut text = Vec::new();
         let mut at = 0;
+        let told = self.engine.read(true).is_some();
         while at < self.held.len() {
             let step = match self.stage {
                 Stage::Asked { step, .. } => step,
                 Stage::Told { .. } => TOLD,
+                // It may answer late, or twice when it was told to read and then to stop.
+                Stage::Reading | Stage::Pause { .. } if told => TOLD,
                 Stage::Reading | Stage::Pause { .. } => break,
             };
             match self.engine.front(step, &self.held[at..]) {
-                Front::Short => break,
+                Front::Short => {
+                    if matches!(self.stage, Stage::Reading) {
+                        self.stage = Stage::Told { until: now + ANSWER_MS };
+                    }
+                    break;
+                }
                 Front::Text => {
                     text.push(self.held[at]);
                     at += 1;
@@ -128,14 +136,15 @@ impl<E: Engine> EngineScanner<E> {
                     if !good {
                         out.push(Out::Error("the reader refused a setting"));
                     }
-                    self.stage = match step {
-                        TOLD => Stage::Reading,
-                        _ => Stage::Pause { step: step + 1, until: now + BETWEEN_MS },
+                    self.stage = match self.stage {
+                        Stage::Asked { step, .. } => Stage::Pause { step: step + 1, until: now + BETWEEN_MS },
+                        Stage::Told { .. } | Stage::Reading => Stage::Reading,
+                        Stage::Pause { step, until } => Stage::Pause { step, until },
                     };
                 }
             }
         }
-        if matches!(self.stage, Stage::Reading | Stage::Pause { .. }) {
+        if !told && matches!(self.stage, Stage::Reading | Stage::Pause { .. }) {
             text.extend_from_slice(&self.held[at..]);
             at = self.held.len();
         }

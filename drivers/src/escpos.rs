@@ -86,6 +86,8 @@ enum Asked {
 pub struct EscPos {
     asked: Option<(Asked, Ms)>,
     printing: Option<Ticket>,
+    /// A slip that goes out once the printer has answered: an answer to a question of before says nothing of it.
+    waiting: Option<(Ticket, Vec<u8>)>,
     poll_at: Ms,
     ready: Option<bool>,
 }
@@ -107,9 +109,20 @@ impl EscPos {
     fn fail(&mut self, why: NoData, text: &'static str, out: &mut Vec<Out>) {
         out.push(Out::Error(text));
         self.link(false, out);
-        if let Some(ticket) = self.printing.take() {
+        if let Some(ticket) = self.open() {
             out.push(Out::Report(Report::NoData { ticket, why }));
         }
+    }
+
+    /// The request under way, if there is one; it is over.
+    fn open(&mut self) -> Option<Ticket> {
+        self.printing.take().or(self.waiting.take().map(|(ticket, _)| ticket))
+    }
+
+    fn print(&mut self, now: Ms, ticket: Ticket, slip: Vec<u8>, out: &mut Vec<Out>) {
+        self.printing = Some(ticket);
+        out.push(Out::Write(slip));
+        self.ask(now, Asked::Online, out);
     }
 }
 
@@ -132,12 +145,18 @@ impl Codec for EscPos {
                 Asked::Online if byte & 0x08 != 0 => {
                     self.fail(NoData::Fault, "offline: cover open or error", out)
                 }
-                Asked::Online => self.ask(now, Asked::Paper, out),
+                Asked::Online => match self.waiting.take() {
+                    Some((ticket, slip)) => self.print(now, ticket, slip, out),
+                    None => self.ask(now, Asked::Paper, out),
+                },
                 Asked::Paper if byte & 0x60 != 0 => self.fail(NoData::Fault, "out of paper", out),
                 Asked::Paper => {
                     self.link(true, out);
                     if let Some(ticket) = self.printing.take() {
                         out.push(Out::Report(Report::Done { ticket }));
+                    }
+                    if let Some((ticket, slip)) = self.waiting.take() {
+                        self.print(now, ticket, slip, out);
                     }
                 }
             }
@@ -146,10 +165,11 @@ impl Codec for EscPos {
 
     fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
         match command {
-            Command::Print { lines } if self.printing.is_none() => {
-                self.printing = Some(ticket);
-                out.push(Out::Write(slip(lines)));
-                self.ask(now, Asked::Online, out);
+            Command::Print { lines } if self.printing.is_none() && self.waiting.is_none() => {
+                match self.asked {
+                    Some(_) => self.waiting = Some((ticket, slip(lines))),
+                    None => self.print(now, ticket, slip(lines), out),
+                }
             }
             Command::Print { .. } => out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout })),
             Command::Stop => {}
@@ -180,7 +200,7 @@ impl Codec for EscPos {
     fn lost(&mut self) -> Option<Ticket> {
         self.asked = None;
         self.ready = None;
-        self.printing.take()
+        self.open()
     }
 }
 
@@ -199,6 +219,27 @@ mod tests {
         let bytes = slip(&["辽P\u{1b}@1".into(), "qr:ABC".into()]);
         assert!(bytes.windows(6).any(|w| w == b"\xc1\xc9P @1"), "no command hides in a name");
         assert!(bytes.windows(11).any(|w| w == [0x1d, 0x28, 0x6b, 6, 0, 0x31, 80, 0x30, b'A', b'B', b'C']));
+    }
+
+    #[test]
+    fn an_answer_of_before_the_slip_says_nothing_of_it() {
+        let done = Out::Report(Report::Done { ticket: Ticket(3) });
+        for answered in [0, 1] {
+            let (mut p, mut out) = (EscPos::default(), Vec::new());
+            p.wake(POLL_MS, &mut out);
+            for _ in 0..answered {
+                p.bytes(POLL_MS + 9, &[0x12], &mut out);
+            }
+            out.clear();
+            p.command(POLL_MS + 10, Ticket(3), &Command::Print { lines: vec!["请进校".into()] }, &mut out);
+            assert!(out.is_empty(), "the answer of the look is still to come");
+            p.bytes(POLL_MS + 20, &[0x12], &mut out);
+            assert!(matches!(&out[..], [Out::Seen, .., Out::Write(slip), Out::Write(_)] if slip[0] == 0x1b));
+            p.bytes(POLL_MS + 900, &[0x12], &mut out);
+            assert!(!out.contains(&done));
+            p.bytes(POLL_MS + 950, &[0x12], &mut out);
+            assert!(out.contains(&done));
+        }
     }
 
     #[test]

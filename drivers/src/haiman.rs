@@ -127,6 +127,9 @@ impl Module for Haiman32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Codec, Out};
+    use crate::thermometer::{SILENCE_MS, Thermometer};
+    use kakou_core::reading::{Command, NoData, Report, Ticket};
 
     #[test]
     fn both_answers_are_read() {
@@ -134,6 +137,31 @@ mod tests {
             |front| if let Front::Frame { reading, .. } = front { Some(reading.object_mdeg) } else { None };
         assert_eq!(read(HaimanPeak { body_grade: true }.front(&peak(3_656))), Some(36_560));
         assert_eq!(read(Haiman32 { black_body: None }.front(&array(365, 220))), Some(36_500));
+    }
+
+    #[test]
+    fn an_answer_that_is_lost_is_asked_for_again_and_ends_no_measurement() {
+        let mut codec = Thermometer::new(HaimanPeak { body_grade: true });
+        let mut out = Vec::new();
+        codec.command(0, Ticket(1), &Command::Measure, &mut out);
+        let mut broken = peak(3_656);
+        broken[2] ^= 1;
+        codec.bytes(40, &broken, &mut out);
+        let again = codec.deadline().unwrap();
+        assert!(again < SILENCE_MS);
+        out.clear();
+        codec.wake(again, &mut out);
+        assert!(out.contains(&Out::Write(ASK_PEAK.to_vec())), "{out:?}");
+        codec.bytes(again + 40, &peak(3_656), &mut out);
+        assert!(matches!(out.last(), Some(Out::Report(Report::Temperature { ticket: Ticket(1), .. }))));
+        // One that is dead is given up all the same.
+        let mut now = codec.deadline().unwrap();
+        while let Some(at) = codec.deadline() {
+            now = at;
+            codec.wake(now, &mut out);
+        }
+        assert!(now <= again + 40 + ASK_EVERY_MS + SILENCE_MS);
+        assert!(matches!(out.last(), Some(Out::Report(Report::NoData { why: NoData::Timeout, .. }))));
     }
 
     #[test]

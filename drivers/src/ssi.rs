@@ -3,7 +3,8 @@
 //! A packet is its length without the checksum, opcode, source (04 host, 00 decoder), status, data, and
 //! the two's complement of the 16-bit sum, big-endian. Each packet of the decoder is acknowledged; one
 //! whose acknowledgement was lost comes again with status bit 0 and counts once. Long codes come as
-//! decode data with status bit 1 (more follows) or as 0x73 segments. Sources: Simple Serial Interface programmer's guide, public drivers and captures.
+//! decode data with status bit 1 (more follows), as 0x73 segments, or (GM67) as one long packet: FF F4, its length
+//! in two bytes, F4 again, source, status, data, sum. Sources: Simple Serial Interface programmer's guide, public drivers and captures.
 
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::MAX_CODE;
@@ -15,6 +16,9 @@ const ACK: u8 = 0xd0;
 const NAK: u8 = 0xd1;
 const DECODE: u8 = 0xf3;
 const SEGMENT: u8 = 0x73;
+const LONG: u8 = 0xf4;
+/// What stands before the data of a long packet.
+const LONG_HEAD: usize = 7;
 const PARAMETER: u8 = 0xc6;
 const SCAN_ENABLE: u8 = 0xe9;
 const START: u8 = 0xe4;
@@ -40,6 +44,8 @@ const WAKE_MS: Ms = 50;
 /// Between two set-ups of a reader that does not answer.
 const AGAIN_MS: Ms = 5_000;
 const TRIES: u32 = 3;
+/// The next part of a code comes within this time, also when it must be sent twice more; later it is another's.
+const PART_MS: Ms = 3_000;
 /// A packet of the host.
 pub fn packet(opcode: u8, data: &[u8]) -> Vec<u8> {
     framed(opcode, HOST, 0, data)
@@ -83,6 +89,8 @@ struct Parts {
     text: Vec<u8>,
     /// The next 0x73 segment and the length of the whole.
     segments: Option<(u8, usize)>,
+    /// When the next one must be here.
+    until: Option<Ms>,
 }
 
 /// The codec.
@@ -126,6 +134,9 @@ enum Front {
 
 /// The packet at the front.
 fn front(b: &[u8]) -> Front {
+    if b.first() == Some(&0xff) && b.get(1).is_none_or(|opcode| *opcode == LONG) {
+        return long(b);
+    }
     let (Some(&length), Some(&opcode)) = (b.first(), b.get(1)) else { return Front::Short };
     if length < 4 || b.get(2).is_some_and(|source| *source != 0 && *source != 2) {
         return Front::Noise;
@@ -142,6 +153,27 @@ fn front(b: &[u8]) -> Front {
         return Front::Broken;
     }
     Front::Packet { whole, opcode, status: b[3], data: 4..body }
+}
+
+/// A long packet at the front.
+fn long(b: &[u8]) -> Front {
+    let Some(&[_, _, hi, lo, inner, source, status]) = b.first_chunk::<LONG_HEAD>() else {
+        return Front::Short;
+    };
+    let body = usize::from(u16::from_be_bytes([hi, lo]));
+    // One byte of its data is the kind of code.
+    let possible = (LONG_HEAD + 1..=LONG_HEAD + 1 + MAX_CODE).contains(&body);
+    if inner != LONG || !possible || (source != 0 && source != 2) {
+        return Front::Noise;
+    }
+    let whole = body + 2;
+    if b.len() < whole {
+        return Front::Short;
+    }
+    if b[body..whole] != checksum(&b[..body]) {
+        return Front::Broken;
+    }
+    Front::Packet { whole, opcode: DECODE, status, data: LONG_HEAD..body }
 }
 
 /// Whether this begins with a packet of a reader.
@@ -201,13 +233,19 @@ impl Ssi {
             SEGMENT => self.segment(data, out),
             _ => {}
         }
+        self.parts.until = (!self.parts.text.is_empty()).then_some(now + PART_MS);
     }
 
     fn decode(&mut self, status: u8, data: &[u8], out: &mut Vec<Out>) {
         // The first byte is the kind of code. A continuation repeats it.
         let Some((_, text)) = data.split_first() else { return };
-        if data == b"NR" {
+        // Nothing was read: with a kind of code or without.
+        if data == b"NR" || text == b"NR" {
             return;
+        }
+        if self.parts.segments.is_some() {
+            self.parts = Parts::default();
+            out.push(Out::Error("a segment is missing"));
         }
         if !self.room(text.len(), out) {
             return;
@@ -324,7 +362,7 @@ impl Codec for Ssi {
             Stage::Reading => None,
             Stage::Waking { until } | Stage::Asked { until, .. } | Stage::Resting { until } => Some(until),
         };
-        [own, self.gap_at].into_iter().flatten().min()
+        [own, self.gap_at, self.parts.until].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
@@ -336,6 +374,10 @@ impl Codec for Ssi {
                 self.sort(now, out);
             }
             self.gap_at = None;
+        }
+        if self.parts.until.is_some_and(|at| at <= now) {
+            self.parts = Parts::default();
+            out.push(Out::Error("a code without its end"));
         }
         match self.stage {
             Stage::Waking { until } if until <= now => self.ask(now, 0, 1, out),
@@ -395,6 +437,40 @@ mod tests {
     #[test]
     fn parts_become_one_code() {
         assert_eq!(scans(&feed(&[decode(MORE, "KP1:"), decode(MORE, "AB"), decode(0, "CD")])), ["KP1:ABCD"]);
+    }
+
+    #[test]
+    fn what_is_left_of_one_code_is_no_part_of_the_next() {
+        let (mut s, mut out) = (Ssi::default(), Vec::new());
+        s.bytes(0, &decode(MORE, "KP1:"), &mut out);
+        assert_eq!(s.deadline(), Some(PART_MS));
+        s.wake(PART_MS, &mut out);
+        assert!(out.contains(&Out::Error("a code without its end")));
+        s.bytes(PART_MS + 1, &decode(0, "GREEN-1"), &mut out);
+        assert_eq!(scans(&out), ["GREEN-1"]);
+        let first = framed(SEGMENT, 2, 0, &[0, DECODE, 0, 0, 0, 8, 0x1c, 1, 0, 6, b'A', b'B']);
+        assert_eq!(scans(&feed(&[first, decode(0, "GREEN-2")])), ["GREEN-2"]);
+    }
+
+    #[test]
+    fn nothing_read_is_no_code() {
+        let none = framed(DECODE, 0, 0, &[0x01, b'N', b'R']);
+        assert_eq!(none[..7], [0x07, 0xf3, 0x00, 0x00, 0x01, 0x4e, 0x52]);
+        assert!(scans(&feed(&[none])).is_empty());
+    }
+
+    #[test]
+    fn a_long_packet_is_one_code() {
+        let text = "A".repeat(400);
+        let mut long = vec![0xff, LONG, 0, 0, LONG, 0, 0, 0x1c];
+        long.extend_from_slice(text.as_bytes());
+        let length = u16::try_from(long.len()).unwrap().to_be_bytes();
+        long[2..4].copy_from_slice(&length);
+        long.extend(checksum(&long));
+        assert_eq!(scans(&feed(&[long.clone(), decode(0, "B")])), [text.clone(), "B".into()]);
+        long[50] ^= 1;
+        assert_eq!(scans(&feed(&[long, decode(0, "B")])), ["B"], "broken");
+        assert_eq!(scans(&feed(&[vec![0xff, LONG, 0xff, 0xff, 1], decode(0, "B")])), ["B"], "noise");
     }
 
     #[test]

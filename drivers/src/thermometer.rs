@@ -8,6 +8,8 @@ use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
 
 /// Without a valid frame for this long the request fails.
 pub const SILENCE_MS: Ms = 1_000;
+/// A module that is asked and has not answered by then is asked again: the longest answer takes 200 ms.
+const AGAIN_MS: Ms = 300;
 
 /// What lies at the front of what arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,16 +60,26 @@ pub struct Thermometer<M> {
     measuring: Option<(Ticket, Ms)>,
     /// When the next question is due, for a module that is asked; none while an answer is on its way.
     ask_at: Option<Ms>,
+    /// When a question without an answer is asked once more.
+    again_at: Option<Ms>,
 }
 
 impl<M: Module> Thermometer<M> {
     /// For a module.
     pub const fn new(module: M) -> Self {
-        Self { module, buffer: Vec::new(), measuring: None, ask_at: None }
+        Self { module, buffer: Vec::new(), measuring: None, ask_at: None, again_at: None }
     }
 }
 
 impl<M: Module> Thermometer<M> {
+    /// Starts the frames, or asks for one.
+    fn ask(&mut self, now: Ms, out: &mut Vec<Out>) {
+        self.buffer.clear();
+        self.ask_at = None;
+        self.again_at = self.module.ask_every().map(|_| now + AGAIN_MS);
+        out.push(Out::Write(self.module.start().to_vec()));
+    }
+
     fn stop(&self, out: &mut Vec<Out>) {
         if !self.module.stop().is_empty() {
             out.push(Out::Write(self.module.stop().to_vec()));
@@ -80,6 +92,7 @@ impl<M: Module> Codec for Thermometer<M> {
         self.buffer.clear();
         self.measuring = None;
         self.ask_at = None;
+        self.again_at = None;
         out.push(Out::Flush);
         self.stop(out);
         out.push(Out::Report(Report::Link { ready: true }));
@@ -102,6 +115,7 @@ impl<M: Module> Codec for Thermometer<M> {
                     if let Some((ticket, until)) = &mut self.measuring {
                         *until = now + SILENCE_MS;
                         self.ask_at = self.module.ask_every().map(|pause| now + pause);
+                        self.again_at = None;
                         out.push(Out::Report(Report::Temperature { ticket: *ticket, frame: reading }));
                     }
                 }
@@ -117,11 +131,12 @@ impl<M: Module> Codec for Thermometer<M> {
                 self.buffer.clear();
                 self.measuring = Some((ticket, now + SILENCE_MS));
                 out.push(Out::Flush);
-                out.push(Out::Write(self.module.start().to_vec()));
+                self.ask(now, out);
             }
             Command::Stop => {
                 self.measuring = None;
                 self.ask_at = None;
+                self.again_at = None;
                 self.stop(out);
             }
             Command::Pulse { .. }
@@ -140,26 +155,29 @@ impl<M: Module> Codec for Thermometer<M> {
 
     fn deadline(&self) -> Option<Ms> {
         let (_, until) = self.measuring?;
-        Some(self.ask_at.map_or(until, |at| at.min(until)))
+        [Some(until), self.ask_at, self.again_at].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
         let Some((ticket, until)) = self.measuring else { return };
         if self.ask_at.is_some_and(|at| at <= now) {
-            self.ask_at = None;
-            self.buffer.clear();
             self.measuring = Some((ticket, now + SILENCE_MS));
-            out.push(Out::Write(self.module.start().to_vec()));
+            self.ask(now, out);
         } else if until <= now {
             self.measuring = None;
+            self.again_at = None;
             out.push(Out::Error("no answer"));
             out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout }));
+        } else if self.again_at.is_some_and(|at| at <= now) {
+            out.push(Out::Error("an answer was lost"));
+            self.ask(now, out);
         }
     }
 
     fn lost(&mut self) -> Option<Ticket> {
         self.buffer.clear();
         self.ask_at = None;
+        self.again_at = None;
         self.measuring.take().map(|(ticket, _)| ticket)
     }
 }
