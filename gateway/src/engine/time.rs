@@ -21,6 +21,8 @@ const PROVED: Duration = Duration::from_secs(600);
 pub(super) struct Watch {
     seen: Option<(i64, Quality)>,
     stepped: Option<Instant>,
+    /// Since when the time service has stood for a time that lies before the floor.
+    contradicted: Option<Instant>,
     kept: Option<Instant>,
     alive: Option<Instant>,
 }
@@ -113,10 +115,14 @@ impl Engine {
     /// Keeps a confirmed time as floor: not one that was stepped to a moment ago, which may be wrong.
     pub(super) fn keep_time(&mut self) {
         let now = self.parts.clock.now();
-        let stood = self.watch.stepped.is_some_and(|at| at.elapsed() >= PROVED);
-        if now.quality == Quality::Floor
-            && stood
-            && let Some(wall_ms) = self.parts.clock.claimed()
+        let claimed = self.parts.clock.claimed().filter(|_| now.quality == Quality::Floor);
+        // A floor can be too high from the start: of a boot whose clock was wrong. A clock that nobody confirms
+        // says nothing against it by standing there.
+        let contradicts = claimed.is_some() && self.parts.clock.source() == Source::Ntp;
+        let since = self.watch.contradicted.take().filter(|_| contradicts);
+        self.watch.contradicted = since.or_else(|| contradicts.then(Instant::now));
+        let stood = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() >= PROVED);
+        if let Some(wall_ms) = claimed.filter(|_| stood(self.watch.stepped) || stood(self.watch.contradicted))
         {
             log::warn!("the time source has stood for an earlier time: it is believed");
             self.watch.kept = None;

@@ -9,9 +9,9 @@
 
 use super::lists::{InUse, Pointer, folder, meta};
 use super::{StoreError, at, io_at};
-use kakou_core::pass::hex;
+use kakou_core::pass::{hex, plate};
 use ring::digest::{Context, SHA256};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -154,6 +154,12 @@ fn remove(file: &Path) {
     }
 }
 
+/// The id under which an entry is looked up: plates in their one form, however the feed writes them.
+fn key<'a>(list: &str, id: &'a str) -> Cow<'a, str> {
+    let plate = if matches!(list, "pass" | "hold") { plate::normal(id) } else { None };
+    plate.map_or(Cow::Borrowed(id), Cow::Owned)
+}
+
 /// Reads lines, hashes them, and checks that they ascend.
 struct Lines<'a, R> {
     source: R,
@@ -264,8 +270,13 @@ fn snapshot(
             let number = lines.count + 1;
             let more = lines.next(|id, facts| {
                 let facts = facts.ok_or_else(|| Failed::Line(number, "an entry needs facts".into()))?;
-                insert.execute(params![id, facts.as_bytes()])?;
-                Ok(())
+                let key = key(order.name, id);
+                match insert.execute(params![key, facts.as_bytes()]) {
+                    Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                        Err(Failed::Line(number, format!("`{key}` is there twice")))
+                    }
+                    done => Ok(done.map(drop)?),
+                }
             })?;
             if !more {
                 break;
@@ -314,9 +325,10 @@ fn change(
         )?;
         let mut take = tx.prepare("DELETE FROM entry WHERE id = ?1")?;
         while lines.next(|id, facts| {
+            let key = key(order.name, id);
             match facts {
-                Some(facts) => put.execute(params![id, facts.as_bytes()])?,
-                None => take.execute([id])?,
+                Some(facts) => put.execute(params![key, facts.as_bytes()])?,
+                None => take.execute([key])?,
             };
             Ok(())
         })? {}
@@ -338,7 +350,8 @@ fn check(connection: &Connection, order: &Order<'_>) -> Result<(), Failed> {
     }
     for canary in order.canary {
         let sql = "SELECT facts FROM entry WHERE id = ?1";
-        let found: Option<Vec<u8>> = connection.query_row(sql, [&canary.id], |r| r.get(0)).optional()?;
+        let found: Option<Vec<u8>> =
+            connection.query_row(sql, [key(order.name, &canary.id)], |r| r.get(0)).optional()?;
         let found =
             found.map(|facts| serde_json::from_slice::<Map<String, Value>>(&facts).unwrap_or_default());
         let good = match (&canary.facts, &found) {
@@ -375,7 +388,7 @@ pub fn supplement(
         let facts = facts.map(|f| serde_json::to_vec(f).expect("JSON stays JSON"));
         let sql = "INSERT INTO supplement (id, issued_ms, facts) VALUES (?1, ?2, ?3)
                    ON CONFLICT (id) DO UPDATE SET issued_ms = ?2, facts = ?3 WHERE issued_ms < ?2";
-        Ok(connection.execute(sql, params![id, issued_ms, facts])? > 0)
+        Ok(connection.execute(sql, params![key(name, id), issued_ms, facts])? > 0)
     };
     let taken = put().map_err(at(&path))?;
     if taken {
@@ -458,6 +471,28 @@ mod tests {
             4,
             "db, wal, shm and the pointer"
         );
+    }
+
+    #[test]
+    fn a_plate_is_found_however_the_feed_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let hold = |version, base| Order { name: "hold", ..order(data, version, base) };
+        take(&hold(1, None), "{\"id\":\"辽P·12345\",\"facts\":{}}\n").unwrap();
+        let lists = Lists::open(data).unwrap();
+        let held = |plate| {
+            lists.enter().unwrap();
+            let found = lists.entry("hold", plate).unwrap().is_some();
+            lists.leave().unwrap();
+            found
+        };
+        assert!(held("辽P12345"));
+        assert!(supplement(data, "hold", "辽P-54321", 5_000, Some(&Map::new())).unwrap());
+        assert!(held("辽P54321"));
+        take(&hold(6, Some(1)), "{\"id\":\"辽p12345\"}\n").unwrap();
+        assert!(!held("辽P12345"));
+        let twice = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\",\"facts\":{}}\n";
+        assert!(take(&hold(7, None), twice).unwrap_err().contains("line 2: `辽P12345` is there twice"));
     }
 
     #[test]

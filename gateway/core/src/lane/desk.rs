@@ -5,7 +5,7 @@
 use super::action::{Action, OVERRIDE_REASONS, Officer, Rejection, Role};
 use super::event::Weight;
 use super::step::{self, Flow, Stimulus};
-use super::visit::{Overridden, Stage, Visit};
+use super::visit::{Measuring, Overridden, Stage, Visit};
 use super::{Lane, Outbound};
 use crate::codes::{Code, Outcome};
 use crate::ids::VisitId;
@@ -59,15 +59,8 @@ impl Lane {
                 Ok(Err(Rejection::new("not_now", "该记录已结束", "That visit is over; another one runs now")))
             }
             Action::Cancel { reason, .. } if running => {
-                let visit = self.state.visit.as_mut().expect("a running visit is there");
-                visit.stage = Stage::Abandoned;
-                let data = json!({ "officer": officer.id, "reason": reason, "subject": visit.subject,
-                    "step": self.setup.profile.steps[visit.step].id });
-                let id = visit.id;
-                out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
-                self.state.reads.retain(|r| r.visit != id);
                 self.stop_devices(out);
-                self.archive(out);
+                self.abandon(Some(&officer.id), reason, out);
                 Ok(Ok(()))
             }
             Action::Recheck if !running => self.recheck(now, officer, records, out),
@@ -122,7 +115,7 @@ impl Lane {
         }
         visit.findings.retain(|f| !hot(f.code));
         visit.forgiven.retain(|c| !hot(*c));
-        visit.measuring.recheck = true;
+        visit.measuring = Measuring { recheck: true, ..Measuring::default() };
         visit.stage = Stage::Running;
         visit.step = at;
         visit.shown_until = None;
@@ -200,27 +193,27 @@ impl Lane {
         visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
         let id = visit.id;
         out.event("override", Weight::Verdict, &self.setup, Some(id), data);
+        let resume = match visit.stage {
+            Stage::Parked { resume } if what.outcome == Outcome::Admit => Some(resume),
+            Stage::Parked { .. } | Stage::Running | Stage::Done | Stage::Abandoned => None,
+        };
+        let left = resume.and_then(|at| self.setup.profile.steps.get(at..)).unwrap_or_default();
+        // An admission that is still to be judged again is neither shown nor told of yet.
+        let judged_again = left.iter().any(|s| s.kind.word() == "decide");
         self.with_visit(now, records, out, |cx| {
-            step::decide::extra_events(cx, what.outcome);
-            // An admission that is still to be judged again is not shown yet.
-            if what.outcome != Outcome::Admit {
+            if !judged_again {
+                step::decide::extra_events(cx, what.outcome);
                 step::actuate::signal(cx, what.outcome);
+            }
+            if let Some(at) = resume {
+                go_on(cx.visit, at);
+                if !judged_again {
+                    step::decide::admit(cx);
+                }
             }
             Ok(Flow::Wait)
         })?;
-        let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
-        if let (Outcome::Admit, Stage::Parked { resume }) = (what.outcome, visit.stage) {
-            visit.forgiven.extend(visit.findings.iter().map(|f| f.code));
-            visit.stage = Stage::Running;
-            visit.step = resume;
-            let judged_again = self.setup.profile.steps[resume..].iter().any(|s| s.kind.word() == "decide");
-            if !judged_again {
-                self.with_visit(now, records, out, |cx| {
-                    step::decide::admit(cx);
-                    step::actuate::signal(cx, Outcome::Admit);
-                    Ok(Flow::Wait)
-                })?;
-            }
+        if resume.is_some() {
             self.advance(now, records, out)?;
         }
         Ok(Ok(()))
@@ -247,6 +240,18 @@ impl Lane {
         out.event("audit", Weight::Scan, &self.setup, Some(id), data);
         Ok(Ok(()))
     }
+}
+
+/// Goes on behind what an officer has overridden. A step that nobody finished says nothing of what else
+/// was found: that is judged when its time comes.
+fn go_on(visit: &mut Visit, at: usize) {
+    let timed_out = visit.verdict.as_ref().is_some_and(|v| v.codes.contains(&Code::X_TIMEOUT));
+    let overridden = visit.findings.iter().map(|f| f.code).filter(|c| !timed_out || *c == Code::X_TIMEOUT);
+    visit.forgiven.extend(overridden);
+    visit.left_out_from = None;
+    visit.skipped.retain(|step| *step < at);
+    visit.stage = Stage::Running;
+    visit.step = at;
 }
 
 struct Decision<'a> {

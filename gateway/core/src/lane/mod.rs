@@ -15,7 +15,7 @@ pub mod visit;
 use crate::codes::{Code, Outcome};
 use crate::event::NewEvent;
 use crate::evidence::{GatewayKey, Hash, SubjectKey};
-use crate::ids::{DeviceId, LaneId, VisitId};
+use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::{self, Check, Refused, trust::TrustList};
 use crate::profile::{DeviceKind, Profile};
 use crate::reading::{Command, Report, Request, Ticket};
@@ -134,6 +134,9 @@ pub struct LaneState {
     /// The latest visit of this lane.
     pub last_visit: u64,
     profile_hash: String,
+    /// The last visit of the profile before: it and what came before it are not taken up.
+    #[serde(default)]
+    before: u64,
 }
 
 impl LaneState {
@@ -145,10 +148,11 @@ impl LaneState {
     pub fn fit(&mut self, setup: &Setup) {
         if self.profile_hash != setup.profile_hash {
             self.profile_hash.clone_from(&setup.profile_hash);
+            self.before = self.last_visit;
             self.visit = None;
-            self.recent.clear();
             self.reads.clear();
         }
+        self.recent.retain(|visit| visit.id.0 > self.before);
     }
 }
 
@@ -180,12 +184,39 @@ impl Lane {
             visit.shown_until = None;
         }
         if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
-            self.advance(now, records, &mut out)?;
+            if self.gone(now, counts) {
+                self.abandon(None, "restart", &mut out);
+            } else {
+                self.advance(now, records, &mut out)?;
+            }
         }
         if self.state.visit.as_ref().is_some_and(|v| v.stage != Stage::Running && v.shown_until.is_none()) {
             self.archive(&mut out);
         }
         Ok(out)
+    }
+
+    /// Whether the one who was to be measured may have left while the box was off: nobody else is measured in
+    /// their place. Other steps have staff, who see whose visit it is.
+    fn gone(&self, now: &Now, counts_ms: i64) -> bool {
+        let measuring = self.state.visit.as_ref().filter(|_| self.step_word() == Some("temperature"));
+        let since = measuring.map(|v| v.measuring.asked_ms);
+        since.is_some_and(|at| {
+            let away = now.wall_ms.zip(at).map(|(now, at)| now - at);
+            !away.is_some_and(|ms| (0..counts_ms).contains(&ms))
+        })
+    }
+
+    /// Ends the visit under way without a verdict; its code can be scanned anew.
+    fn abandon(&mut self, officer: Option<&OfficerId>, reason: &str, out: &mut Outbound) {
+        let Some(visit) = &mut self.state.visit else { return };
+        visit.stage = Stage::Abandoned;
+        let step = self.setup.profile.steps.get(visit.step).map(|s| &s.id);
+        let data = json!({ "officer": officer, "reason": reason, "subject": visit.subject, "step": step });
+        let id = visit.id;
+        out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
+        self.state.reads.retain(|r| r.visit != id);
+        self.archive(out);
     }
 
     /// When the lane must be woken.

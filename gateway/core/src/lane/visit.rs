@@ -73,6 +73,9 @@ pub struct Measuring {
     pub round: usize,
     /// A recheck after a verdict: one normal reading is not enough.
     pub recheck: bool,
+    /// When the device was asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub asked_ms: Option<WallMs>,
 }
 
 /// One seal.
@@ -226,6 +229,9 @@ pub struct Visit {
     /// The barrier.
     #[serde(default, skip_serializing_if = "is_default")]
     pub actuation: Actuation,
+    /// The first of the steps that a refused pass left out: an override goes on there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub left_out_from: Option<usize>,
     /// Steps that were left out.
     #[serde(default, skip_serializing_if = "is_default")]
     pub skipped: Vec<usize>,
@@ -268,6 +274,7 @@ impl Visit {
             verdicts: 0,
             admitted: false,
             actuation: Actuation::None,
+            left_out_from: None,
             skipped: Vec::new(),
             shown_until: None,
             repeated: false,

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod gate;
+mod goes_on;
 
 use gate::*;
 use kakou_core::codes::{Code, Outcome};

@@ -1,8 +1,10 @@
 //! Weighs everything and gives the verdict.
 
 use super::super::event::{self, Weight};
+use super::super::visit::Visit;
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome, Rank};
+use crate::pass::Pass;
 use crate::profile::Rule;
 use crate::records::{RecordsFault, Redemption, Write};
 use serde_json::{Value, json};
@@ -11,12 +13,11 @@ use serde_json::{Value, json};
 pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, RecordsFault> {
     // A pass that is refused needs no rule: its facts may be missing. After an override the rules
     // are evaluated all the same, if the subject is known.
-    let settled = cx.visit.findings.iter().any(|f| {
-        f.outcome != Outcome::Admit
-            && f.code.rank() == Rank::Credential
-            && !cx.visit.forgiven.contains(&f.code)
-    });
-    if !settled && (cx.visit.pass.is_some() || cx.visit.forgiven.is_empty()) {
+    let refusals =
+        cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && f.code.rank() == Rank::Credential);
+    let refused: Vec<Code> = refusals.map(|f| f.code).collect();
+    let settled = refused.iter().any(|code| !cx.visit.forgiven.contains(code));
+    if !settled && (cx.visit.pass.is_some() || refused.is_empty()) {
         evaluate(cx, rules);
     }
     check_again(cx)?;
@@ -33,7 +34,8 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
         super::actuate::print_slip(cx);
     }
     let again = settled && cx.visit.pass.is_some();
-    Ok(Flow::Park(if again { cx.visit.step } else { cx.visit.step + 1 }))
+    let next = if again { cx.visit.step } else { cx.visit.step + 1 };
+    Ok(Flow::Park(cx.visit.left_out_from.unwrap_or(next)))
 }
 
 /// What may have changed since it was verified: a visit can take long, and a restart lies between.
@@ -97,12 +99,22 @@ fn single_use(cx: &Cx<'_>) -> bool {
 
 fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
     let Some(pass) = &cx.visit.pass else { return Ok(false) };
-    let used = cx.records.redeemed(&redemption_key(&pass.kid, &pass.id))?;
+    let used = cx.records.redeemed(&redemption_key(cx.visit, pass))?;
     Ok(used.is_some() && !cx.visit.admitted)
 }
 
-fn redemption_key(kid: &str, id: &str) -> String {
-    format!("{kid}:{id}")
+/// A pass of a list has no id of its own: for the same plate, another window is another pass.
+fn redemption_key(visit: &Visit, pass: &Pass) -> String {
+    let (kid, id) = (&pass.kid, &pass.id);
+    let window = ["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64()));
+    match window {
+        [None, None] => format!("{kid}:{id}"),
+        _ if !kid.is_empty() => format!("{kid}:{id}"),
+        ends => {
+            let [from, to] = ends.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
+            format!(":{id}@{from}-{to}")
+        }
+    }
 }
 
 /// Records the verdict of everything found so far.
@@ -146,7 +158,7 @@ pub fn admit(cx: &mut Cx<'_>) {
         && let Some(pass) = &cx.visit.pass
     {
         let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
-        let pass_id = redemption_key(&pass.kid, &pass.id);
+        let pass_id = redemption_key(cx.visit, pass);
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         cx.out.writes.push(Write::Redeem { pass_id, by });
         cx.out.event("pass_used", Weight::Verdict, cx.setup, Some(cx.visit.id), data);

@@ -20,6 +20,7 @@ pub fn enter(cx: &mut Cx<'_>, accepts: &[String]) -> Flow {
     let verify = cx.setup.profile.steps.iter().position(|s| matches!(s.kind, StepKind::Verify { .. }));
     match verify {
         Some(at) if hopeless && at > cx.visit.step + 1 => {
+            cx.visit.left_out_from = Some(cx.visit.step + 1);
             cx.visit.skipped.extend(cx.visit.step + 1..at);
             Flow::Jump(at)
         }

@@ -23,15 +23,14 @@ pub struct Limits<'a> {
     pub wait_ms: u64,
 }
 
-/// Begins a round of measurements.
+/// Measures. After a restart what this round has already measured counts.
 pub fn enter(cx: &mut Cx<'_>) -> Flow {
-    let recheck = cx.visit.measuring.recheck;
-    cx.visit.measuring = Measuring { recheck, ..Measuring::default() };
     measure(cx)
 }
 
 fn measure(cx: &mut Cx<'_>) -> Flow {
     cx.visit.measuring.frames.clear();
+    cx.visit.measuring.asked_ms = cx.now.wall_ms;
     cx.visit.measuring.ticket = cx.request(Command::Measure);
     if cx.visit.measuring.ticket.is_none() {
         return finish(cx, State::None);

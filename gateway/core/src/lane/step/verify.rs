@@ -40,8 +40,12 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
             status = cx.records.entry("status", &pass.subject)?;
             known |= status.is_some();
         }
-        if lists.iter().any(|l| l == "hold") && held(cx, &pass.subject)? {
-            cx.find(Code::L_HOLD);
+        if lists.iter().any(|l| l == "hold") {
+            // A ticket names its plate in the list: both may be held.
+            let plate = facts.get("plate").and_then(Value::as_str).and_then(plate::normal);
+            if held(cx, &pass.subject)? || plate.map_or(Ok(false), |plate| held(cx, &plate))? {
+                cx.find(Code::L_HOLD);
+            }
         }
         if !known {
             cx.find(Code::C_UNKNOWN);

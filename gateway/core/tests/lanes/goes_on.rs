@@ -1,0 +1,204 @@
+//! What an override or a restart must not skip, forgive or forget.
+
+use crate::gate::*;
+use crate::{restarted, seal, truck};
+use kakou_core::codes::{Code, Outcome};
+use kakou_core::core::{Input, Step};
+use kakou_core::ids::VisitId;
+use kakou_core::lane::LaneState;
+use kakou_core::lane::action::{Action, Role};
+use kakou_core::lane::visit::Stage;
+use kakou_core::pass::cose::Alg;
+use kakou_core::pass::kp1;
+use kakou_core::pass::trust::Usage;
+use kakou_core::reading::Command;
+use kakou_core::records::Redemption;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The state as the store gives it back, the ended visits with it.
+fn stored(g: &Gate) -> LaneState {
+    let state = &g.core.lane(&g.lane).unwrap().state;
+    let mut back: LaneState = serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
+    back.recent = state.recent.clone();
+    back
+}
+
+fn restart(g: &mut Gate, profile: &str, after_ms: u64) -> Step {
+    let state = stored(g);
+    g.core = restarted(profile, BTreeMap::from([(g.lane.clone(), state)]));
+    g.wait(after_ms);
+    g.now.mono_ms = 5;
+    g.core.resume(&g.now, &g.memory).unwrap()
+}
+
+/// A resident's card of a signer that is not on the trust list.
+fn foreign() -> String {
+    let facts = json!({ "id": "210000199001011234" }).as_object().unwrap().clone();
+    let at = WALL / 1000;
+    let draft = kp1::Draft { kind: Usage::ResidentCard, cti: vec![7; 12], nbf: at - 9, exp: at + 99, facts };
+    kp1::issue(&draft, Alg::ES256, b"far away", |_| Ok(vec![0; 64])).unwrap()
+}
+
+#[test]
+fn a_refused_code_that_an_officer_accepts_is_still_measured() {
+    let mut g = gate("school-gate");
+    let step = g.scan("HC1:NOT A PASS");
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["C_UNREADABLE".into()]));
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert!(!opened(&step), "what was left out for the bad code comes now");
+    assert_eq!(kinds(&step), ["override"], "nobody has arrived yet");
+    let step = g.warm(&step, 36_600);
+    assert_eq!(verdict(&step).0, "ADMIT");
+    assert!(opened(&step));
+
+    let mut g = gate("school-gate");
+    g.scan("HC1:NOT A PASS");
+    let mut step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    for round in 0..3 {
+        step = g.warm(&step, 38_200);
+        if round < 2 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert!(opened(&step), "the fever is overridden in its turn");
+}
+
+#[test]
+fn an_override_of_a_time_out_forgives_no_fever() {
+    let mut g = gate("pre-triage");
+    let mut step = g.scan("green");
+    for round in 0..3 {
+        g.warm(&step, 38_400);
+        if round < 2 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    g.answer("mask", "yes");
+    g.wait(180_000);
+    let step = g.input(Input::Tick);
+    assert!(verdict(&step).1.contains(&"X_TIMEOUT".into()));
+    let step = g.act_as("chen", Role::Nurse, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert_eq!(kinds(&step), ["override"], "no triage is told of before it is over");
+    g.answer("travel", "no");
+    let step = g.answer("symptoms", "no");
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
+}
+
+#[test]
+fn symptoms_count_for_a_card_of_an_unknown_key_after_an_override() {
+    let mut g = gate("pre-triage");
+    // Of a key that this lane does not know: in triage that admits.
+    let step = g.scan(&foreign());
+    let lane = g.core.lane(&g.lane).unwrap();
+    let visit = lane.state.visit.as_ref().unwrap();
+    assert_eq!((visit.refused.as_ref().unwrap().code, visit.pass.is_none()), (Code::C_UNKNOWN, true));
+    g.warm(&step, 36_600);
+    g.answer("mask", "yes");
+    g.wait(180_000);
+    g.input(Input::Tick);
+    g.act_as("chen", Role::Nurse, g.override_to(Outcome::Admit, None));
+    g.answer("travel", "no");
+    let step = g.answer("symptoms", "yes");
+    assert_eq!(verdict(&step).0, "REFER");
+}
+
+#[test]
+fn a_high_reading_is_not_forgotten_by_a_restart() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    g.warm(&step, 38_300);
+    let step = restart(&mut g, "school-gate", 8_000);
+    let step = g.warm(&step, 36_600);
+    assert!(!kinds(&step).contains(&"transaction"), "one normal reading after a high one is not enough");
+    g.wait(5_000);
+    let step = g.input(Input::Tick);
+    assert_eq!(verdict(&g.warm(&step, 36_600)).0, "ADMIT");
+}
+
+#[test]
+fn nobody_is_measured_in_the_place_of_one_who_was_there_before_a_long_power_cut() {
+    for wall_is_known in [true, false] {
+        let mut g = gate("school-gate");
+        g.scan("green");
+        if !wall_is_known {
+            g.now.wall_ms = g.now.wall_ms.map(|ms| ms - 86_400_000);
+        }
+        let step = restart(&mut g, "school-gate", if wall_is_known { 600_000 } else { 8_000 });
+        assert_eq!(kinds(&step), ["visit_abandoned"]);
+        assert_eq!(step.events[0].data["reason"], "restart");
+        assert!(step.requests.is_empty());
+        let state = &g.core.lane(&g.lane).unwrap().state;
+        assert_eq!((state.visit.is_none(), state.recent[0].stage), (true, Stage::Abandoned));
+        assert!(ticket(&g.scan("green"), &Command::Measure).is_some(), "who is still there scans again");
+    }
+}
+
+#[test]
+fn visits_of_an_old_profile_never_come_back() {
+    let mut g = gate("school-gate");
+    let step = g.scan("late");
+    g.warm(&step, 36_600);
+    let visit = g.visit_id();
+    let act = g.override_to(Outcome::Admit, None);
+    g.wait(100_000);
+    g.input(Input::Tick);
+    let mut state = stored(&g);
+    // As the store has it: the ended visits lie apart, and stay when the profile changes.
+    let kept = state.recent.clone();
+    assert_eq!(kept[0].id, visit);
+    for _ in 0..2 {
+        let mut json: Value = serde_json::to_value(&state).unwrap();
+        if json["before"] == 0 {
+            json["profile_hash"] = "another edition".into();
+        }
+        state = serde_json::from_value(json).unwrap();
+        state.recent = kept.clone();
+        g.core = restarted("school-gate", BTreeMap::from([(g.lane.clone(), state)]));
+        g.core.resume(&g.now, &g.memory).unwrap();
+        let step = g.act_as("li", Role::Guard, act.clone());
+        assert_eq!(step.reply.unwrap().unwrap_err().code, "no_visit");
+        state = stored(&g);
+    }
+}
+
+#[test]
+fn a_hold_on_a_plate_holds_the_ticket_too() {
+    let mut g = gate("truck-supplies");
+    let ticketed = g.memory.lists[&("pass".into(), "辽P12345".into())].clone();
+    put(&mut g.memory, "pass", "T-0042", Value::Object(ticketed));
+    put(&mut g.memory, "hold", "辽P12345", json!({ "code": "x" }));
+    let step = g.scan("T-0042");
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("plate".into()));
+    g.answer("plate", "辽P12345");
+    let step = g.answer("crew", "2");
+    let step = g.warm(&step, 36_500);
+    assert!(verdict(&step).1.contains(&"L_HOLD".into()));
+}
+
+#[test]
+fn a_used_up_pass_of_a_plate_is_followed_by_the_next() {
+    let window = |g: &mut Gate, from: i64| {
+        let mut entry = g.memory.lists[&("pass".into(), "辽P12345".into())].clone();
+        entry.extend([("nbf_ms".into(), json!(from)), ("exp_ms".into(), json!(from + 48 * HOUR))]);
+        put(&mut g.memory, "pass", "辽P12345", Value::Object(entry));
+    };
+    let mut g = gate("truck-supplies");
+    window(&mut g, WALL - HOUR);
+    let by = Redemption { lane: g.lane.clone(), visit: VisitId(1), at_ms: Some(WALL) };
+    let id = format!(":辽P12345@{}-{}", WALL - HOUR, WALL + 47 * HOUR);
+    g.memory.redeemed.borrow_mut().insert(id, by);
+    assert_eq!(verdict(&truck(&mut g, "辽P12345")), ("DENY".into(), vec!["D_USED".into()]));
+    let mut next = gate("truck-supplies");
+    next.memory.redeemed = g.memory.redeemed.clone();
+    window(&mut next, WALL - HOUR / 2);
+    truck(&mut next, "辽P12345");
+    assert_eq!(seal(&mut next, "LN0045678", "LN0045678").reply, Some(Ok(())));
+}
