@@ -19,6 +19,12 @@ CREATE TABLE IF NOT EXISTS gap (
   site text NOT NULL, gateway text NOT NULL, epoch bigint NOT NULL, stream smallint NOT NULL,
   from_seq bigint NOT NULL, to_seq bigint NOT NULL, found timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (site, gateway, epoch, stream, from_seq));
+-- Events that came under the number of another: two boxes use one name, or one was set back to a copy of its data.
+CREATE TABLE IF NOT EXISTS conflict (
+  site text NOT NULL, gateway text NOT NULL, epoch bigint NOT NULL, seq bigint NOT NULL, stream smallint NOT NULL,
+  stream_seq bigint NOT NULL, received timestamptz NOT NULL DEFAULT now(), body json NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS conflict_once
+  ON conflict (site, gateway, epoch, stream, stream_seq, md5(body::text));
 -- The last word of each gateway.
 CREATE TABLE IF NOT EXISTS gateway (
   site text NOT NULL, gateway text NOT NULL, online boolean NOT NULL, since timestamptz NOT NULL,

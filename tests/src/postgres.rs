@@ -65,9 +65,11 @@ impl Postgres {
             .stderr(Stdio::null())
             .spawn()?;
         let server = Self { folder, child };
-        let socket = server.folder.path().join(".s.PGSQL.5432");
+        // Its socket is there before it takes anybody in.
         wait::try_until(Duration::from_secs(30), || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(())
+            let mut ready = Command::new(bin.join("pg_isready"));
+            let asked = ready.arg("-q").arg("-h").arg(server.folder.path()).status();
+            asked.is_ok_and(|status| status.success()).then_some(())
         })
         .ok_or_else(|| Missing("postgresql did not start".into()))?;
         Ok(server)

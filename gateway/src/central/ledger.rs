@@ -97,7 +97,13 @@ impl<S: Sink> Ledger<S> {
         }
         self.known(&fresh);
         let new = fresh.len() as u64;
-        Ok(Taken { new, duplicates: before - new, complete: self.complete(touched), gaps: self.gaps() })
+        Ok(Taken {
+            new,
+            duplicates: before - new,
+            complete: self.complete(touched),
+            gaps: self.gaps(),
+            ..Taken::default()
+        })
     }
 
     fn complete(&self, touched: BTreeSet<(From, u64, Class)>) -> Vec<Complete> {

@@ -61,6 +61,8 @@ pub struct Tally {
     pub events: u64,
     /// Repetitions.
     pub duplicates: u64,
+    /// Events that came under the number of another.
+    pub conflicts: u64,
     /// Messages that were no events.
     pub refused: u64,
     /// Events held beyond a gap.
@@ -311,6 +313,7 @@ impl Keeper<'_> {
         self.tally.send_modify(|t| {
             t.events += taken.new;
             t.duplicates += taken.duplicates;
+            t.conflicts += taken.conflicts;
             t.gaps = taken.gaps;
         });
     }

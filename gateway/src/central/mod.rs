@@ -213,6 +213,8 @@ pub struct Taken {
     pub new: u64,
     /// Events seen before.
     pub duplicates: u64,
+    /// Of these, events whose content is not what was seen before, if the store compares.
+    pub conflicts: u64,
     /// How far the streams are complete that were touched.
     pub complete: Vec<Complete>,
     /// Events held beyond a gap, if the store counts them.

@@ -26,6 +26,14 @@ FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8
   $9::text[], $10::text[], $11::bool[], $12::text[])
   AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, late, body)
 ON CONFLICT DO NOTHING";
+/// What is stored keeps its place; what came after it under its number is kept beside it.
+const CONFLICTS: &str = "
+INSERT INTO conflict (site, gateway, epoch, seq, stream, stream_seq, body)
+SELECT t.site, t.gateway, t.epoch, t.seq, t.stream, t.stream_seq, t.body::json
+FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[])
+  AS t (site, gateway, epoch, seq, stream, stream_seq, body)
+JOIN event e USING (site, gateway, epoch, stream, stream_seq) WHERE e.body::text <> t.body
+ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, seq";
 
 /// The database.
 pub struct Database {
@@ -79,6 +87,8 @@ impl Database {
         let client = self.client().await?;
         let tx = client.transaction().await?;
         let new = insert(&tx, events).await?;
+        let duplicates = events.len() as u64 - new;
+        let conflicts = if duplicates > 0 { conflicts(&tx, events).await? } else { 0 };
         let mut touched: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
         for e in events {
             touched.entry((e.from.clone(), e.epoch, e.stream)).or_default().insert(e.stream_seq);
@@ -92,7 +102,7 @@ impl Database {
         }
         tx.commit().await?;
         complete.retain(|c| c.through > 0);
-        Ok(Taken { new, duplicates: events.len() as u64 - new, complete, gaps: 0 })
+        Ok(Taken { new, duplicates, complete, conflicts, gaps: 0 })
     }
 
     async fn try_word(&mut self, from: &From, word: &Word) -> Result<Taken, Trouble> {
@@ -157,37 +167,67 @@ impl std::convert::From<io::Error> for Trouble {
     }
 }
 
+/// One field of all events, as an array.
+macro_rules! column {
+    ($events:expr, $e:ident, $value:expr) => {
+        $events.iter().map(|$e| $value).collect::<Vec<_>>()
+    };
+}
+
 async fn insert(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble> {
     let mut sorted: Vec<&Arrived> = events.iter().collect();
     sorted.sort_by(|a, b| {
         (&a.from, a.epoch, a.stream, a.stream_seq).cmp(&(&b.from, b.epoch, b.stream, b.stream_seq))
     });
-    macro_rules! column {
-        ($e:ident, $value:expr) => {
-            sorted.iter().map(|$e| $value).collect::<Vec<_>>()
-        };
-    }
     let statement = tx.prepare(INSERT).await?;
     let rows = tx
         .execute(
             &statement,
             &[
-                &column!(e, e.from.site.as_str()),
-                &column!(e, e.from.gateway.as_str()),
-                &column!(e, e.epoch.cast_signed()),
-                &column!(e, e.seq.cast_signed()),
-                &column!(e, stream_number(e.stream)),
-                &column!(e, e.stream_seq.cast_signed()),
-                &column!(e, e.kind.as_str()),
-                &column!(e, e.time.as_deref()),
-                &column!(e, e.lane.as_deref()),
-                &column!(e, e.outcome.as_deref()),
-                &column!(e, e.late),
-                &column!(e, e.json.as_str()),
+                &column!(sorted, e, e.from.site.as_str()),
+                &column!(sorted, e, e.from.gateway.as_str()),
+                &column!(sorted, e, e.epoch.cast_signed()),
+                &column!(sorted, e, e.seq.cast_signed()),
+                &column!(sorted, e, stream_number(e.stream)),
+                &column!(sorted, e, e.stream_seq.cast_signed()),
+                &column!(sorted, e, e.kind.as_str()),
+                &column!(sorted, e, e.time.as_deref()),
+                &column!(sorted, e, e.lane.as_deref()),
+                &column!(sorted, e, e.outcome.as_deref()),
+                &column!(sorted, e, e.late),
+                &column!(sorted, e, e.json.as_str()),
             ],
         )
         .await?;
     Ok(rows)
+}
+
+/// Keeps events whose number another event has; says how many are new.
+async fn conflicts(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble> {
+    let statement = tx.prepare(CONFLICTS).await?;
+    let rows = tx
+        .query(
+            &statement,
+            &[
+                &column!(events, e, e.from.site.as_str()),
+                &column!(events, e, e.from.gateway.as_str()),
+                &column!(events, e, e.epoch.cast_signed()),
+                &column!(events, e, e.seq.cast_signed()),
+                &column!(events, e, stream_number(e.stream)),
+                &column!(events, e, e.stream_seq.cast_signed()),
+                &column!(events, e, e.json.as_str()),
+            ],
+        )
+        .await?;
+    for row in &rows {
+        let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
+        let (epoch, seq): (i64, i64) = (row.get(2), row.get(3));
+        log::error!(
+            "{site}/{gateway}: another event has the number {epoch}/{seq}: do two boxes use this name? \
+             It is kept in the table conflict"
+        );
+    }
+    Ok(rows.len() as u64)
 }
 
 /// The end of a stream, locked for this transaction.

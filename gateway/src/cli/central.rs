@@ -277,7 +277,7 @@ fn print(tallies: &[watch::Receiver<Tally>]) {
     let sum = |of: fn(&Tally) -> u64| tallies.iter().map(|t| of(&t.borrow())).sum::<u64>();
     println!(
         "{}",
-        json!({ "events": sum(|t| t.events), "duplicates": sum(|t| t.duplicates), "refused": sum(|t| t.refused),
-            "gaps": sum(|t| t.gaps), "receipts": sum(|t| t.receipts), "photos": sum(|t| t.photos) })
+        json!({ "events": sum(|t| t.events), "duplicates": sum(|t| t.duplicates),
+            "conflicts": sum(|t| t.conflicts), "refused": sum(|t| t.refused), "gaps": sum(|t| t.gaps), "receipts": sum(|t| t.receipts), "photos": sum(|t| t.photos) })
     );
 }
