@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
@@ -207,8 +207,27 @@ impl Authority {
         let path = self.register();
         let mut line = serde_json::to_vec(issued).expect("strings and numbers");
         line.push(b'\n');
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        file.and_then(|mut f| f.write_all(&line).and_then(|()| f.sync_data())).map_err(at(&path))
+        let mut write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+            let end = file.metadata()?.len();
+            // A line that a full disk or a power cut has torn ends here, and is not part of this one.
+            let torn = end > 0 && {
+                let mut last = [0];
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+                last != *b"\n"
+            };
+            if torn {
+                line.insert(0, b'\n');
+            }
+            let done = file.write_all(&line).and_then(|()| file.sync_data());
+            if done.is_err() {
+                // What did not fit must not be half there.
+                file.set_len(end)?;
+            }
+            done
+        };
+        write().map_err(at(&path))
     }
 
     /// Everything that was issued, the latest word about each.
@@ -221,8 +240,12 @@ impl Authority {
         };
         let mut all: Vec<Issued> = Vec::new();
         for (n, line) in text.lines().enumerate() {
-            let one: Issued =
-                serde_json::from_str(line).map_err(|e| AuthorityError::Register(path.clone(), n + 1, e))?;
+            let one: Issued = match serde_json::from_str(line) {
+                Ok(one) => one,
+                // Torn by a power cut: what it was to say was never handed out.
+                Err(e) if e.is_eof() || line.contains('\0') => continue,
+                Err(e) => return Err(AuthorityError::Register(path, n + 1, e)),
+            };
             match all.iter_mut().find(|i| i.serial == one.serial) {
                 Some(known) => *known = one,
                 None => all.push(one),
@@ -327,5 +350,31 @@ mod tests {
         assert!(authority.crl().unwrap().len() > before.len());
         assert!(matches!(authority.revoke("school.gw-1"), Err(AuthorityError::Nobody(_))));
         assert!(authority.client(b"no request", "x", 1).is_err());
+    }
+
+    #[test]
+    fn a_line_that_a_power_cut_has_torn_stops_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::make(folder.path(), "Fleet").unwrap();
+        let issue = |name: &str| {
+            let request = identity::request("whatever").unwrap();
+            authority.client(&pem_der(&request.csr_pem).unwrap(), name, 90).unwrap()
+        };
+        let first = issue("school.gw-1");
+        issue("school.gw-2");
+        let path = authority.register();
+        let text = fs::read_to_string(&path).unwrap();
+        for torn in
+            [text[..text.len() - 40].to_owned(), format!("{text}\0\0\0"), text[..text.len() - 1].into()]
+        {
+            fs::write(&path, torn).unwrap();
+            let third = issue("school.gw-3");
+            for pem in [&first, &third] {
+                assert!(authority.counts(&pem_der(pem).unwrap()).unwrap().is_some());
+            }
+            assert!(authority.crl().is_ok());
+        }
+        fs::write(&path, format!("what is this?\n{text}")).unwrap();
+        assert!(matches!(authority.issued(), Err(AuthorityError::Register(_, 1, _))), "edited by hand");
     }
 }

@@ -240,8 +240,13 @@ impl Empty<'_> {
         let pending = Pending { code: code.text(), scanner, baud: read.baud };
         let json = serde_json::to_vec(&pending).expect("strings");
         durable::write_secret(&self.path("pending.json"), &json)?;
-        // A code of its own means a key of its own.
-        drop(std::fs::remove_file(self.path("device.csr")));
+        // A code of its own means a key of its own. The same code again is the same request: the server may
+        // know it already, and takes no other one for it.
+        let of = self.path("device.code");
+        if std::fs::read_to_string(&of).ok().as_ref() != Some(&pending.code) {
+            drop(std::fs::remove_file(self.path("device.csr")));
+            durable::write_secret(&of, pending.code.as_bytes())?;
+        }
         Ok(Some(pending))
     }
 
@@ -276,6 +281,7 @@ impl Empty<'_> {
             detail: String::new(),
         });
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
+        let mut reached = false;
         loop {
             match client::enrol(&code, &csr, (&pending.scanner, pending.baud), &self.clock).await {
                 Ok(bundle) => {
@@ -295,10 +301,13 @@ impl Empty<'_> {
                     return Ok(());
                 }
                 Err(why @ NotEnrolled::Waiting) => {
+                    reached = true;
                     self.show(|s| Stage { step: "compare", text: why.text(), ..s });
                     tokio::time::sleep(Duration::from_secs(server::AGAIN_S)).await;
                 }
-                Err(why) if why.may_pass() => {
+                // Another server in the place of one that was there, as a hotel's network puts it, has been told
+                // nothing: the right one may come back.
+                Err(why) if why.may_pass() || (reached && matches!(why, NotEnrolled::WrongServer(_))) => {
                     log::warn!("enrolment: {why}");
                     let detail = why.to_string();
                     self.show(|s| Stage { step: "kept", text: why.text(), detail, ..s });
@@ -330,6 +339,43 @@ impl Empty<'_> {
         crate::config::read(&bundle.config, &file).map_err(std::io::Error::other)?;
         durable::write(&file, bundle.config.as_bytes())?;
         drop(std::fs::remove_file(self.path("device.csr")));
+        drop(std::fs::remove_file(self.path("device.code")));
         self.forget()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_core::ids::{GatewayId, SiteId};
+
+    #[test]
+    fn the_same_code_again_is_the_same_request() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder(data.path())).unwrap();
+        let enrol = Enrol { data: data.path().to_path_buf(), listen: None, ports: Vec::new() };
+        let clock = Clock::system();
+        let issued = clock.now().wall_s().unwrap();
+        let (stage, _shown) = watch::channel(Stage::scan());
+        let own = Empty { enrol: &enrol, clock, stage };
+        let scan = |token: &str| {
+            let code = Code {
+                url: "https://enrol.example.org".into(),
+                token: token.into(),
+                root: [7; 32],
+                site: SiteId::new("school").unwrap(),
+                gateway: GatewayId::new("gw-1").unwrap(),
+                issued,
+                expires: issued + 600,
+            };
+            let read = Read { port: "/dev/ttyUSB0".into(), baud: 9_600, line: code.text() };
+            own.take(&read, None).unwrap().expect("a code");
+            own.request().unwrap()
+        };
+        let first = scan("AAAAAAAAAAAAAAAA");
+        // It was refused, by a server that was not the one of the code.
+        own.forget().unwrap();
+        assert_eq!(scan("AAAAAAAAAAAAAAAA"), first);
+        assert_ne!(scan("BBBBBBBBBBBBBBBB"), first, "a code of its own, a key of its own");
     }
 }

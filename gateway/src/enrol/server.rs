@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
-use kakou_provisioning::authority::{Authority, fingerprint, hex, pem_der};
+use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex, pem_der};
 use kakou_provisioning::code::{Code, digits, token};
 use kakou_provisioning::identity;
 use serde::{Deserialize, Serialize};
@@ -304,10 +304,7 @@ impl Office {
         let own = (&kept.site, &kept.gateway);
         let config = self.config(&kept.template, own, &kept.values, scanner).map_err(fault)?;
         if next.certificate.is_none() {
-            let pem = self.authority.client(csr, &name, DAYS).map_err(|e| {
-                log::warn!("{name}: {e}");
-                Refusal::Malformed
-            })?;
+            let pem = self.authority.client(csr, &name, DAYS).map_err(|e| not_made(&name, &e))?;
             next.certificate = Some(pem);
             next.standing = Standing::Done;
             self.keep(&path, &next).map_err(fault)?;
@@ -336,10 +333,17 @@ impl Office {
             Refusal::Fault
         })?;
         let known = known.filter(|_| identity::is_proved(&old, &csr, &proof)).ok_or(Refusal::Certificate)?;
-        let certificate = self.authority.client(&csr, &known.name, DAYS).map_err(|_| Refusal::Malformed)?;
+        let certificate =
+            self.authority.client(&csr, &known.name, DAYS).map_err(|e| not_made(&known.name, &e))?;
         log::info!("{}: its certificate was renewed", known.name);
         Ok(Renewed { certificate })
     }
+}
+
+/// Whose fault it is that a certificate was not made: the box tries again after one of this server.
+fn not_made(name: &str, why: &AuthorityError) -> Refusal {
+    log::error!("{name}: {why}");
+    if matches!(why, AuthorityError::Certificate(_)) { Refusal::Malformed } else { Refusal::Fault }
 }
 
 /// The office behind its routes: one request at a time, they write files.
