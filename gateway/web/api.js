@@ -18,13 +18,13 @@ export class ApiError extends Error {
   }
 }
 
-async function call(method, path, body) {
+async function call(method, path, body, more = {}) {
   let response;
   let raw;
   try {
     response = await fetch(ROOT + path, {
       method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers: body === undefined ? more : { "Content-Type": "application/json", ...more },
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       cache: "no-store",
@@ -65,7 +65,9 @@ export const getOfficers = () => call("GET", "/officers");
 export const getSession = () => call("GET", "/session");
 export const signIn = (officer, pin) => call("POST", "/session", { officer, pin });
 export const signOut = () => call("DELETE", "/session");
-export const postAction = (lane, body) => call("POST", lanePath(lane, "actions"), body);
+/** `officer` is who the page shows: the pages of a browser share one session. */
+export const postAction = (lane, officer, body) =>
+  call("POST", lanePath(lane, "actions"), body, { "Kakou-Officer": officer });
 export const searchName = (lane, name) =>
   call("GET", lanePath(lane, `search?name=${encodeURIComponent(name)}`));
 

@@ -30,6 +30,17 @@ export function createAsk(act) {
   let draft = {};
   let draftKey = "";
   let waitTimer = null;
+  let askedAt = 0;
+  let tappedAt = 0;
+
+  // The second of two quick taps was meant for what stood there before.
+  root.addEventListener("click", (event) => {
+    const stray = event.detail > 1 && askedAt > tappedAt;
+    tappedAt = performance.now();
+    if (!stray) return;
+    event.stopPropagation();
+    event.preventDefault();
+  }, true);
 
   /** `link` is live, connecting or lost; without a live link nothing is asked. */
   function update(desk, link) {
@@ -45,6 +56,7 @@ export function createAsk(act) {
     if (isNew) {
       draft = {};
       draftKey = nextKey;
+      askedAt = performance.now();
       fault.clear();
     }
     draw({ desk, ask, visit, link, isNew });

@@ -66,18 +66,25 @@ async function act(body, onRefused = ask.fail) {
   busy = true;
   byId("work").setAttribute("aria-busy", "true");
   try {
-    await postAction(lane, body);
+    await postAction(lane, session.officer, body);
     ask.clearFault();
     return true;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401 && error.code !== "wrong_pin") showSignIn();
     else onRefused(error.words, error);
+    if (error.code === "other_officer") await showWho();
     return false;
   } finally {
     busy = false;
     byId("work").removeAttribute("aria-busy");
   }
+}
+
+/** Somebody else has signed in on another page of this browser. */
+async function showWho() {
+  session = await getSession();
+  draw();
 }
 
 function onDesk(message) {

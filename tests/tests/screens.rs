@@ -296,3 +296,37 @@ async fn triage_by_keys() {
     b.picture("triage-refer").await;
     b.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_double_tap_answers_once_and_nobody_acts_under_another_name() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("triage-1", "chen").await;
+    b.present("triage-1", "patient-green").await;
+    b.find("ask[data-kind=\"question\"][data-id=\"mask\"]").await;
+    b.click("answer-yes").await;
+    b.find("ask[data-id=\"travel\"]").await;
+    // As a browser tells of the second of two quick taps.
+    let again = "document.querySelector('[data-testid=\"answer-yes\"]')
+        .dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 2 }))";
+    b.driver.execute(again, vec![]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    b.find("ask[data-id=\"travel\"]").await;
+
+    // Another page of this browser signs somebody else in.
+    let other = "const done = arguments[0]; fetch('/api/v1/session', { method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ officer: 'wang', pin: '1357' }) }).then((r) => done(r.status))";
+    let status = b.driver.execute_async(other, vec![]).await.unwrap();
+    assert_eq!(status.json(), &serde_json::json!(200));
+    b.click("answer-no").await;
+    wait_for("the page names who is signed in", async || {
+        b.find("error").await.text().await.unwrap_or_default().contains("王")
+            && b.find("officer").await.text().await.unwrap_or_default().contains("王")
+    })
+    .await;
+    b.picture("triage-other-officer").await;
+    b.find("ask[data-id=\"travel\"]").await;
+    b.click("answer-no").await;
+    b.find("ask[data-id=\"symptoms\"]").await;
+    b.end().await;
+}

@@ -111,7 +111,11 @@ async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
         Ok(officer) => Ok(officer),
         Err(denied) => {
             app.overview.metrics.count("pin_wrong_total");
-            audit(app, json!({ "act": "wrong_pin", "officer": id }));
+            // A try that is not even looked at, and one for a name that nobody has, are counted alone: whoever
+            // reaches the screens must not be able to fill the journal.
+            if denied == Denied::WrongPin && app.officers.find(&id).is_some() {
+                audit(app, json!({ "act": "wrong_pin", "officer": id }));
+            }
             Err(match denied {
                 Denied::WrongPin => {
                     ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN")
@@ -235,8 +239,25 @@ pub enum Act {
     Reprint { visit: u64 },
 }
 
+/// The pages of a browser share its session: who acts must be who the page shows.
+fn as_shown(app: &App, headers: &HeaderMap, officer: &Officer) -> Answer<()> {
+    let shown = headers.get("kakou-officer").and_then(|v| v.to_str().ok());
+    if shown.is_none_or(|shown| shown == officer.id.as_str()) {
+        return Ok(());
+    }
+    let name = app.officers.find(&officer.id).map_or_else(|| officer.id.to_string(), |o| o.name.clone());
+    Err(ApiError::new(
+        StatusCode::CONFLICT,
+        "other_officer",
+        &format!("此浏览器现由{name}登录：请核对后再操作"),
+        &format!("{name} is signed in on this browser now: look, then act again"),
+    ))
+}
+
 /// Carries out an act; the answer comes when it is durable.
-#[utoipa::path(post, path = "/api/v1/lanes/{lane}/actions", params(("lane" = String, Path)), request_body = Act,
+#[utoipa::path(post, path = "/api/v1/lanes/{lane}/actions", params(("lane" = String, Path),
+        ("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
+    request_body = Act,
     responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)))]
 pub async fn act(
     State(app): State<App>,
@@ -245,6 +266,7 @@ pub async fn act(
     json: Result<Json<Act>, JsonRejection>,
 ) -> Answer<Json<Value>> {
     let officer = signed_in(&app, &headers)?;
+    as_shown(&app, &headers, &officer)?;
     let lane = lane_of(&app, &lane)?;
     let action = match body(json)? {
         Act::Enter { text } => Action::Enter(text),

@@ -83,27 +83,31 @@ impl Officers {
 
     /// Checks a PIN; takes some 10 ms of a processor, so not on an async thread.
     pub fn check(&self, id: &OfficerId, pin: &str) -> Result<Officer, Denied> {
-        let now = Instant::now();
-        if let Some(until) = self.tries.lock().expect("no panic inside").get(id).and_then(|t| t.until)
-            && until > now
-        {
-            return Err(Denied::Wait((until - now).as_secs() + 1));
-        }
         let entry = self.find(id).ok_or(Denied::WrongPin)?;
+        self.count_try(id)?;
         let good = PasswordHash::new(&entry.pin)
             .is_ok_and(|hash| hasher().verify_password(pin.as_bytes(), &hash).is_ok());
-        let mut tries = self.tries.lock().expect("no panic inside");
-        if good {
-            tries.remove(id);
-            return Ok(Officer { id: id.clone(), role: entry.role });
+        if !good {
+            return Err(Denied::WrongPin);
         }
+        self.tries.lock().expect("no panic inside").remove(id);
+        Ok(Officer { id: id.clone(), role: entry.role })
+    }
+
+    /// A try counts as wrong until it turns out right: many at the same time are no way round the wait.
+    fn count_try(&self, id: &OfficerId) -> Result<(), Denied> {
+        let now = Instant::now();
+        let mut tries = self.tries.lock().expect("no panic inside");
         let t = tries.entry(id.clone()).or_default();
+        if let Some(until) = t.until.filter(|until| *until > now) {
+            return Err(Denied::Wait((until - now).as_secs() + 1));
+        }
         t.wrong += 1;
         if t.wrong >= FREE_TRIES {
             let wait = WAIT.saturating_mul(1 << (t.wrong - FREE_TRIES).min(8)).min(MAX_WAIT);
             t.until = Some(now + wait);
         }
-        Err(Denied::WrongPin)
+        Ok(())
     }
 
     /// Begins a session; the result goes into the cookie.
@@ -142,4 +146,49 @@ impl Officers {
 fn token(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     cookies.flat_map(|c| c.split(';')).find_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_core::lane::action::Role;
+
+    #[test]
+    fn many_tries_at_once_are_no_way_round_the_wait() {
+        let id = OfficerId::new("li").unwrap();
+        let entry = OfficerEntry {
+            id: id.clone(),
+            name: "李".into(),
+            role: Role::Guard,
+            pin: hash_pin("2468").unwrap(),
+        };
+        let officers = Officers::new(vec![entry]);
+        let tries: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..24).map(|_| scope.spawn(|| officers.check(&id, "1111"))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let looked_at = tries.iter().filter(|t| **t == Err(Denied::WrongPin)).count();
+        assert_eq!(looked_at, usize::try_from(FREE_TRIES).unwrap());
+        assert!(matches!(officers.check(&id, "2468"), Err(Denied::Wait(_))));
+        let other = OfficerId::new("nobody").unwrap();
+        assert_eq!(officers.check(&other, "1111"), Err(Denied::WrongPin));
+    }
+
+    #[test]
+    fn the_right_pin_makes_earlier_tries_forgotten() {
+        let id = OfficerId::new("li").unwrap();
+        let entry = OfficerEntry {
+            id: id.clone(),
+            name: "李".into(),
+            role: Role::Guard,
+            pin: hash_pin("2468").unwrap(),
+        };
+        let officers = Officers::new(vec![entry]);
+        for _ in 0..3 {
+            for _ in 1..FREE_TRIES {
+                assert_eq!(officers.check(&id, "1111"), Err(Denied::WrongPin));
+            }
+            assert!(officers.check(&id, "2468").is_ok());
+        }
+    }
 }
