@@ -69,12 +69,39 @@ impl Engine for Newland {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Codec, Out};
+    use crate::engine_scanner::EngineScanner;
+    use crate::line_scanner::Terminator;
+    use kakou_core::reading::{Command, Report, Ticket};
 
     #[test]
     fn the_published_frames_are_ours() {
         let hex = "7e 01 30 30 30 30 23 53 43 4e 54 52 47 31 3b 03";
         let bytes: Vec<u8> = hex.split(' ').filter_map(|b| u8::from_str_radix(b, 16).ok()).collect();
         assert_eq!(command("SCNTRG1"), bytes);
+    }
+
+    #[test]
+    fn answers_that_come_late_are_no_codes() {
+        let mut scanner = EngineScanner::new(Newland { told: true }, Terminator::default());
+        let mut out = Vec::new();
+        scanner.opened(0, &mut out);
+        for (at, text) in [(10, "SETUPE0"), (110, "SCNMOD0")] {
+            scanner.bytes(at, &answer(text, 0x06), &mut out);
+            scanner.wake(at + 50, &mut out);
+        }
+        out.clear();
+        // A vehicle that comes and goes: two commands, and their answers behind each other.
+        scanner.command(200, Ticket(1), &Command::Read { on: true }, &mut out);
+        scanner.command(210, Ticket(2), &Command::Read { on: false }, &mut out);
+        let late = [answer("SCNTRG1", 0x06), answer("SCNTRG0", 0x06)].concat();
+        for (n, byte) in late.iter().enumerate() {
+            scanner.bytes(800 + n as u64, &[*byte], &mut out);
+        }
+        scanner.wake(1_500, &mut out);
+        scanner.bytes(1_600, b"GREEN-1\r", &mut out);
+        let scans: Vec<_> = out.iter().filter(|o| matches!(o, Out::Report(Report::Scan { .. }))).collect();
+        assert_eq!(scans, [&Out::Report(Report::Scan { bytes: b"GREEN-1".to_vec() })]);
     }
 
     #[test]
