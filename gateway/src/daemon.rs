@@ -22,9 +22,10 @@ use kakou_core::event::Author;
 use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
 use kakou_core::ids::DeviceId;
 use kakou_core::lane::Setup;
-use kakou_core::profile;
+use kakou_core::profile::{self, Profile, StepKind};
 use kakou_core::reading::Report;
 use kakou_drivers::Gateway;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,6 +91,21 @@ pub struct Running {
     thread: std::thread::JoinHandle<()>,
 }
 
+/// Hours after which the first of the lanes takes a list for stale, by list.
+fn stale_after<'a>(profiles: impl Iterator<Item = &'a Profile>) -> BTreeMap<String, i64> {
+    let mut hours = BTreeMap::new();
+    for profile in profiles {
+        for step in &profile.steps {
+            let StepKind::Verify { lists, .. } = &step.kind else { continue };
+            for list in lists {
+                let least: &mut i64 = hours.entry(list.clone()).or_insert(profile.stale_after_h);
+                *least = profile.stale_after_h.min(*least);
+            }
+        }
+    }
+    hours
+}
+
 fn setups(
     lanes: Vec<LaneEntry>,
     region: String,
@@ -139,18 +155,17 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         .iter()
         .flat_map(|l| l.devices.values().map(|d| (d.clone(), l.id.clone())).collect::<Vec<_>>())
         .collect();
-    let titles: Vec<_> = settings
+    let profiles: Vec<_> = settings
         .lanes
         .iter()
-        .filter_map(|l| {
-            let p = profile::read(&l.profile.0, &l.profile.1).ok()?;
-            Some((l.id.clone(), p.id.to_string(), p.title))
-        })
+        .filter_map(|l| Some((l.id.clone(), profile::read(&l.profile.0, &l.profile.1).ok()?)))
         .collect();
+    let stale_after_h = stale_after(profiles.iter().map(|(_, profile)| profile));
+    let titles: Vec<_> = profiles.into_iter().map(|(id, p)| (id, p.id.to_string(), p.title)).collect();
     let (waiting, commands, known) = devices::prepare(settings.devices);
     let (word, word_rx) = watch::channel(if settings.upstream.is_some() { "offline" } else { "off" });
     let (link_state, link_rx) = watch::channel(LinkState::default());
-    let (trust_tx, trust_rx) = watch::channel(trust.clone());
+    let (trust_tx, trust_rx) = watch::channel(trust);
     let (inlet, work) = mpsc::channel(engine::QUEUE);
     let (wishes, wished) = mpsc::channel(feeds::NEWS);
     let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
@@ -185,7 +200,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             subjects,
             key.clone(),
         ),
-        trust,
+        trust: trust_rx.clone(),
         clock: settings.clock.clone(),
         key,
         devices: commands,
@@ -231,6 +246,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         lane_devices,
         devices: known,
         trust: trust_rx,
+        stale_after_h,
         loading: loaded,
         broker: settings.upstream.clone(),
         link: link_rx.clone(),

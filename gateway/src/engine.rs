@@ -79,8 +79,6 @@ pub enum Work {
     PeerTold(String),
     /// Another gateway must be told everything again.
     PeerHello(oneshot::Sender<u64>),
-    /// New keys.
-    Trust(Arc<TrustList>),
     /// Store, answer, end.
     Stop,
 }
@@ -126,8 +124,8 @@ pub struct Parts {
     pub author: Author,
     /// Lanes to run, made anew after a fault.
     pub setups: Setups,
-    /// The keys at start.
-    pub trust: Arc<TrustList>,
+    /// The keys, as the feeds change them.
+    pub trust: watch::Receiver<Arc<TrustList>>,
     /// The clock.
     pub clock: Clock,
     /// Signs heads.
@@ -179,7 +177,6 @@ pub struct Engine {
     journal: Journal,
     lists: Lists,
     core: Core,
-    trust: Arc<TrustList>,
     closed: Option<Code>,
     views: BTreeMap<LaneId, watch::Sender<LaneView>>,
     streams: watch::Sender<[u64; 4]>,
@@ -197,7 +194,7 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the store and takes up the lanes.
-    pub fn open(parts: Parts) -> Result<(Self, Outlook), StoreError> {
+    pub fn open(mut parts: Parts) -> Result<(Self, Outlook), StoreError> {
         let open = || {
             let opened = Journal::open(&parts.data, parts.author.clone())?;
             Ok((opened, Lists::open(&parts.data)?))
@@ -211,7 +208,7 @@ impl Engine {
             open()
         })?;
         make_reserve(&parts);
-        let trust = parts.trust.clone();
+        let trust = parts.trust.borrow_and_update().clone();
         let core = Core::new((parts.setups)(&trust), journal.lanes()?);
         let (streams, streams_rx) = watch::channel(journal.streams());
         let (closed_view, closed_rx) = watch::channel(None);
@@ -228,7 +225,6 @@ impl Engine {
             journal,
             lists,
             core,
-            trust,
             closed: None,
             views,
             streams,
@@ -296,6 +292,11 @@ impl Engine {
                 },
             };
             let quiet = first.is_none();
+            // A key that was taken back counts for nobody who comes after that, however much waits here.
+            if self.parts.trust.has_changed().unwrap_or(false) {
+                let trust = self.parts.trust.borrow_and_update().clone();
+                self.core.set_trust(&trust);
+            }
             let mut pending = Pending::default();
             let (done, stop) = self.batch(first, &mut work, &mut pending);
             match done {
@@ -396,11 +397,6 @@ impl Engine {
             | Work::Peer(..)
             | Work::PeerTold(_)
             | Work::PeerHello(_) => self.outside(work, now, pending).map_err(Trouble::Sqlite),
-            Work::Trust(trust) => {
-                self.core.set_trust(&trust);
-                self.trust = trust;
-                Ok(())
-            }
             Work::Stop => Ok(()),
         }
     }
@@ -565,7 +561,10 @@ impl Engine {
         self.give_up(rolled_back);
         self.closed = Some(Code::X_STORAGE);
         match self.journal.lanes() {
-            Ok(states) => self.core = Core::new((self.parts.setups)(&self.trust), states),
+            Ok(states) => {
+                let trust = self.parts.trust.borrow_and_update().clone();
+                self.core = Core::new((self.parts.setups)(&trust), states);
+            }
             Err(e) => {
                 log::error!("the lanes cannot be loaded, the daemon ends: {e}");
                 std::process::exit(74);

@@ -49,6 +49,8 @@ pub struct Overview {
     pub devices: Vec<Known>,
     /// The keys in use.
     pub trust: watch::Receiver<Arc<TrustList>>,
+    /// Hours after which a list is stale, where a lane looks into it.
+    pub stale_after_h: BTreeMap<String, i64>,
     /// The feed that is on its way.
     pub loading: watch::Receiver<Option<Loading>>,
     /// The broker.
@@ -190,8 +192,9 @@ impl Overview {
                     }
                 };
                 let age = issued.and_then(age);
-                // Trust lives as long as its keys; the others are daily.
-                let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > 86_400) };
+                // Trust lives as long as its keys; the others are daily where no lane says otherwise.
+                let limit_s = self.stale_after_h.get(name).copied().unwrap_or(24) * 3_600;
+                let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > limit_s) };
                 json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale,
                     "signed": !signer.is_empty() })
             })

@@ -47,7 +47,6 @@ impl Engine {
             | Work::PeerHello(_)
             | Work::Input(..)
             | Work::Report(..)
-            | Work::Trust(_)
             | Work::Stop => Ok(()),
         }
     }
@@ -75,7 +74,6 @@ impl Engine {
             | Work::Acked(..)
             | Work::Receipted(..)
             | Work::PhotoReceipted(_)
-            | Work::Trust(_)
             | Work::Stop => Ok(()),
         }
     }

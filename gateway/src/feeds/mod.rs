@@ -518,11 +518,7 @@ impl Feeds {
         log::info!("trust list version {} with {} keys is in use", list.version, list.len());
         let record =
             json!({ "feed": "trust", "version": list.version, "entries": list.len(), "signer": signer });
-        let list = Arc::new(list);
-        self.trust.send_replace(list.clone());
-        if self.engine.try_send(Work::Trust(list)).is_err() {
-            self.metrics.count("audit_dropped_total");
-        }
+        self.trust.send_replace(Arc::new(list));
         self.record(record);
     }
 
