@@ -9,8 +9,8 @@ use kakou_core::lane::LaneState;
 use kakou_core::lane::action::{Action, Role};
 use kakou_core::lane::visit::Stage;
 use kakou_core::pass::cose::Alg;
-use kakou_core::pass::kp1;
-use kakou_core::pass::trust::Usage;
+use kakou_core::pass::trust::{TrustList, Usage};
+use kakou_core::pass::{Check, Pass, check, kp1};
 use kakou_core::reading::Command;
 use kakou_core::records::Redemption;
 use serde_json::{Value, json};
@@ -30,6 +30,11 @@ fn restart(g: &mut Gate, profile: &str, after_ms: u64) -> Step {
     g.wait(after_ms);
     g.now.mono_ms = 5;
     g.core.resume(&g.now, &g.memory).unwrap()
+}
+
+fn opaque(id: &str) -> Pass {
+    let with = Check { trust: &TrustList::default(), now_s: None, region: "" };
+    check(id.as_bytes(), with).unwrap()
 }
 
 /// A resident's card of a signer that is not on the trust list.
@@ -201,4 +206,39 @@ fn a_used_up_pass_of_a_plate_is_followed_by_the_next() {
     window(&mut next, WALL - HOUR / 2);
     truck(&mut next, "辽P12345");
     assert_eq!(seal(&mut next, "LN0045678", "LN0045678").reply, Some(Ok(())));
+}
+
+#[test]
+fn a_recheck_does_not_forget_whose_card_it_is() {
+    let mut g = gate("school-gate");
+    g.memory.lists.get_mut(&("status".into(), "green".into())).unwrap().remove("name");
+    let signed = Pass { name: Some("张小明".into()), ..opaque("green") };
+    let mut step = g.scan("green");
+    let state = stored(&g);
+    let mut json: Value = serde_json::to_value(&state).unwrap();
+    json["visit"]["pass"] = serde_json::to_value(signed).unwrap();
+    let state = serde_json::from_value(json).unwrap();
+    g.core = restarted("school-gate", BTreeMap::from([(g.lane.clone(), state)]));
+    step.requests.extend(g.core.resume(&g.now, &g.memory).unwrap().requests.drain(..));
+    step.requests.remove(0);
+    for round in 0..3 {
+        step = g.warm(&step, 38_200);
+        if round < 2 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    let name = |g: &Gate| g.core.lane(&g.lane).unwrap().state.visit.as_ref().unwrap().name.clone();
+    let masked = name(&g);
+    assert!(masked.as_ref().is_some_and(|n| n.contains('张')));
+    let mut step = g.act_as("li", Role::Guard, Action::Recheck);
+    for round in 0..2 {
+        step = g.warm(&step, 36_600);
+        if round < 1 {
+            g.wait(5_000);
+            step = g.input(Input::Tick);
+        }
+    }
+    assert_eq!(verdict(&step).0, "ADMIT");
+    assert_eq!(name(&g), masked);
 }

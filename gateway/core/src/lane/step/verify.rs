@@ -51,7 +51,10 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
             cx.find(Code::C_UNKNOWN);
         }
         let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
-        cx.visit.name = name.or_else(|| pass.name.clone()).map(|n| masked(&n));
+        // Verified again, as after a recheck, the pass has its name no more.
+        if let Some(name) = name.or_else(|| pass.name.clone()) {
+            cx.visit.name = Some(masked(&name));
+        }
         // From here on the masked name is all that is needed.
         if let Some(kept) = &mut cx.visit.pass {
             kept.name = None;
