@@ -231,7 +231,7 @@ impl Ssi {
         match opcode {
             DECODE => self.decode(status, data, out),
             SEGMENT => self.segment(data, out),
-            _ => {}
+            _ => return,
         }
         self.parts.until = (!self.parts.text.is_empty()).then_some(now + PART_MS);
     }
@@ -241,6 +241,7 @@ impl Ssi {
         let Some((_, text)) = data.split_first() else { return };
         // Nothing was read: with a kind of code or without.
         if data == b"NR" || text == b"NR" {
+            self.parts = Parts::default();
             return;
         }
         if self.parts.segments.is_some() {
@@ -456,7 +457,8 @@ mod tests {
     fn nothing_read_is_no_code() {
         let none = framed(DECODE, 0, 0, &[0x01, b'N', b'R']);
         assert_eq!(none[..7], [0x07, 0xf3, 0x00, 0x00, 0x01, 0x4e, 0x52]);
-        assert!(scans(&feed(&[none])).is_empty());
+        assert!(scans(&feed(&[none.clone()])).is_empty());
+        assert_eq!(scans(&feed(&[decode(MORE, "KP1:"), none, decode(0, "GREEN-1")])), ["GREEN-1"]);
     }
 
     #[test]

@@ -327,8 +327,9 @@ impl Engine {
     }
 
     fn patience(&self, now: &Now) -> Duration {
-        let core =
-            self.core.next_deadline().map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
+        // While nothing can be recorded no step ends: what is overdue waits for the store.
+        let due = self.core.next_deadline().filter(|_| self.closed.is_none());
+        let core = due.map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
         let lazy = self.marked_at.map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
         let sign = self.sign_now.then_some(LAZY);

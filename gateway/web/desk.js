@@ -83,8 +83,13 @@ async function act(body, onRefused = ask.fail) {
 
 /** Somebody else has signed in on another page of this browser. */
 async function showWho() {
-  session = await getSession();
-  draw();
+  try {
+    session = await getSession();
+    draw();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) showSignIn();
+  }
 }
 
 function onDesk(message) {

@@ -140,7 +140,8 @@ pub fn finish_change(data: &Path, (cert, key): (&Path, &Path)) {
 }
 
 fn swap(to: &Path, from: &Path) -> std::io::Result<()> {
-    let old = to.with_extension("pem.old");
+    let mut old = to.as_os_str().to_owned();
+    old.push(".old");
     drop(std::fs::remove_file(&old));
     std::fs::hard_link(to, &old)?;
     match std::fs::rename(from, to) {

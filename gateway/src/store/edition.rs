@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -319,6 +320,8 @@ fn change(
     }
     let tx = connection.transaction()?;
     let mut lines = Lines::new(source, progress);
+    // Two spellings of one plate: the one that goes does not take the one that comes along.
+    let mut respelt = BTreeSet::new();
     {
         let mut put = tx.prepare(
             "INSERT INTO entry (id, facts) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET facts = ?2",
@@ -327,9 +330,15 @@ fn change(
         while lines.next(|id, facts| {
             let key = key(order.name, id);
             match facts {
-                Some(facts) => put.execute(params![key, facts.as_bytes()])?,
-                None => take.execute([key])?,
-            };
+                Some(facts) => {
+                    put.execute(params![key, facts.as_bytes()])?;
+                    if matches!(order.name, "pass" | "hold") {
+                        respelt.insert(key.into_owned());
+                    }
+                }
+                None if respelt.contains(&*key) => {}
+                None => drop(take.execute([key])?),
+            }
             Ok(())
         })? {}
     }
@@ -489,7 +498,10 @@ mod tests {
         assert!(held("辽P12345"));
         assert!(supplement(data, "hold", "辽P-54321", 5_000, Some(&Map::new())).unwrap());
         assert!(held("辽P54321"));
-        take(&hold(6, Some(1)), "{\"id\":\"辽p12345\"}\n").unwrap();
+        let respelt = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\"}\n";
+        take(&hold(2, Some(1)), respelt).unwrap();
+        assert!(held("辽P12345"), "written otherwise, held as before");
+        take(&hold(6, Some(2)), "{\"id\":\"辽p12345\"}\n").unwrap();
         assert!(!held("辽P12345"));
         let twice = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\",\"facts\":{}}\n";
         assert!(take(&hold(7, None), twice).unwrap_err().contains("line 2: `辽P12345` is there twice"));

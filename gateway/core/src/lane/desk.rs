@@ -59,7 +59,6 @@ impl Lane {
                 Ok(Err(Rejection::new("not_now", "该记录已结束", "That visit is over; another one runs now")))
             }
             Action::Cancel { reason, .. } if running => {
-                self.stop_devices(out);
                 self.abandon(Some(&officer.id), reason, out);
                 Ok(Ok(()))
             }
@@ -84,16 +83,6 @@ impl Lane {
                 }
                 self.stimulate(now, &Stimulus::Action(officer, action), records, out)
             }
-        }
-    }
-
-    fn stop_devices(&mut self, out: &mut Outbound) {
-        if self.step_word() == Some("temperature")
-            && let Some(device) = self.step_device().cloned()
-        {
-            let ticket = Ticket(self.state.next_ticket);
-            self.state.next_ticket += 1;
-            out.requests.push(Request { device, ticket, command: Command::Stop });
         }
     }
 

@@ -202,13 +202,26 @@ impl Lane {
         let measuring = self.state.visit.as_ref().filter(|_| self.step_word() == Some("temperature"));
         let since = measuring.map(|v| v.measuring.asked_ms);
         since.is_some_and(|at| {
-            let away = now.wall_ms.zip(at).map(|(now, at)| now - at);
+            // A clock that nobody has confirmed may stand where it stood when the power went.
+            let wall = now.wall_ms.filter(|_| now.synced());
+            let away = wall.zip(at).map(|(now, at)| now - at);
             !away.is_some_and(|ms| (0..counts_ms).contains(&ms))
         })
     }
 
+    fn stop_devices(&mut self, out: &mut Outbound) {
+        if self.step_word() == Some("temperature")
+            && let Some(device) = self.step_device().cloned()
+        {
+            let ticket = Ticket(self.state.next_ticket);
+            self.state.next_ticket += 1;
+            out.requests.push(Request { device, ticket, command: Command::Stop });
+        }
+    }
+
     /// Ends the visit under way without a verdict; its code can be scanned anew.
     fn abandon(&mut self, officer: Option<&OfficerId>, reason: &str, out: &mut Outbound) {
+        self.stop_devices(out);
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
         let step = self.setup.profile.steps.get(visit.step).map(|s| &s.id);

@@ -13,6 +13,7 @@ use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::pass::{Check, Pass, check, kp1};
 use kakou_core::reading::Command;
 use kakou_core::records::Redemption;
+use kakou_core::time::Quality;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -115,6 +116,19 @@ fn symptoms_count_for_a_card_of_an_unknown_key_after_an_override() {
 }
 
 #[test]
+fn answers_count_for_a_code_that_could_not_be_read() {
+    let mut g = gate("pre-triage");
+    let step = g.scan("HC1:NOT A PASS");
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["C_UNREADABLE".into()]));
+    let step = g.act_as("chen", Role::Nurse, g.override_to(Outcome::Admit, None));
+    g.warm(&step, 36_600);
+    g.answer("mask", "yes");
+    g.answer("travel", "no");
+    let step = g.answer("symptoms", "yes");
+    assert_eq!(verdict(&step), ("REFER".into(), vec!["H_SYMPTOM".into()]));
+}
+
+#[test]
 fn a_high_reading_is_not_forgotten_by_a_restart() {
     let mut g = gate("school-gate");
     let step = g.scan("green");
@@ -129,16 +143,20 @@ fn a_high_reading_is_not_forgotten_by_a_restart() {
 
 #[test]
 fn nobody_is_measured_in_the_place_of_one_who_was_there_before_a_long_power_cut() {
-    for wall_is_known in [true, false] {
+    for (after_ms, back_ms, quality) in [
+        (600_000, 0, Quality::Synced),
+        (8_000, 86_400_000, Quality::Floor),
+        // The time of the last save, as it seems shortly after.
+        (8_000, 0, Quality::Unsynced),
+    ] {
         let mut g = gate("school-gate");
         g.scan("green");
-        if !wall_is_known {
-            g.now.wall_ms = g.now.wall_ms.map(|ms| ms - 86_400_000);
-        }
-        let step = restart(&mut g, "school-gate", if wall_is_known { 600_000 } else { 8_000 });
+        g.now.wall_ms = g.now.wall_ms.map(|ms| ms - back_ms);
+        g.now.quality = quality;
+        let step = restart(&mut g, "school-gate", after_ms);
         assert_eq!(kinds(&step), ["visit_abandoned"]);
         assert_eq!(step.events[0].data["reason"], "restart");
-        assert!(step.requests.is_empty());
+        assert!(ticket(&step, &Command::Measure).is_none());
         let state = &g.core.lane(&g.lane).unwrap().state;
         assert_eq!((state.visit.is_none(), state.recent[0].stage), (true, Stage::Abandoned));
         assert!(ticket(&g.scan("green"), &Command::Measure).is_some(), "who is still there scans again");

@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 
 /// Evaluates the rules; then the verdict, or on to the next step.
 pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, RecordsFault> {
-    // A pass that is refused needs no rule: its facts may be missing. After an override the rules
-    // are evaluated all the same, if the subject is known.
-    let refusals =
-        cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && f.code.rank() == Rank::Credential);
-    let refused: Vec<Code> = refusals.map(|f| f.code).collect();
+    // A pass that is refused needs no rule: its facts may be missing. After an override the rules are
+    // evaluated all the same; those about the pass only if there is one.
+    let refused = cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && of_pass(f.code));
+    let refused: Vec<Code> = refused.map(|f| f.code).collect();
     let settled = refused.iter().any(|code| !cx.visit.forgiven.contains(code));
-    if !settled && (cx.visit.pass.is_some() || refused.is_empty()) {
-        evaluate(cx, rules);
+    if !settled {
+        let unknown = cx.visit.pass.is_none() && !refused.is_empty();
+        let ask = |rule: &&Rule| !(unknown && matches!(rule.code.rank(), Rank::Credential | Rank::Vehicle));
+        evaluate(cx, rules.iter().filter(ask));
     }
     check_again(cx)?;
     let (outcome, _) = cx.weigh();
@@ -74,7 +75,11 @@ pub fn used_meanwhile(cx: &mut Cx<'_>) -> Result<bool, RecordsFault> {
     Ok(false)
 }
 
-fn evaluate(cx: &mut Cx<'_>, rules: &[Rule]) {
+fn of_pass(code: Code) -> bool {
+    code.rank() == Rank::Credential
+}
+
+fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
     for rule in rules {
         match rule.when.ask(&cx.visit.facts) {
             Ok(true) => {

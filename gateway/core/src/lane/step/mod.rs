@@ -103,7 +103,7 @@ impl Cx<'_> {
         self.visit.findings.retain(|f| f.code != code);
         self.visit.find(code, outcome);
         decide::record_verdict(self);
-        Flow::Park(resume)
+        Flow::Park(self.visit.left_out_from.unwrap_or(resume))
     }
 
     /// A step that staff did not finish in time: it begins anew after an override.
