@@ -457,7 +457,7 @@ mod tests {
     fn nothing_read_is_no_code() {
         let none = framed(DECODE, 0, 0, &[0x01, b'N', b'R']);
         assert_eq!(none[..7], [0x07, 0xf3, 0x00, 0x00, 0x01, 0x4e, 0x52]);
-        assert!(scans(&feed(&[none.clone()])).is_empty());
+        assert!(scans(&feed(std::slice::from_ref(&none))).is_empty());
         assert_eq!(scans(&feed(&[decode(MORE, "KP1:"), none, decode(0, "GREEN-1")])), ["GREEN-1"]);
     }
 
