@@ -25,6 +25,9 @@ struct Subject {
     step: i32,
     /// Whether the frame has a checksum: without one a flipped bit is another reading.
     summed: bool,
+    /// Whether each frame answers a question. A bit flipped in its length makes it swallow what follows, and the
+    /// driver asks anew: nothing that follows here answers that.
+    asked: bool,
 }
 
 fn celsius(report: &Report) -> Option<i32> {
@@ -99,6 +102,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: celsius,
         step: 1,
         summed: true,
+        asked: false,
     },
     Subject {
         codec: || Box::new(measuring(Thermometer::new(Haiman32 { black_body: None }))),
@@ -106,6 +110,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: celsius,
         step: 10,
         summed: false,
+        asked: false,
     },
     Subject {
         codec: || Box::new(measuring(Thermometer::new(ModbusIr::new(modbus_ir::PROFILES[0], 1, true)))),
@@ -113,6 +118,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: celsius,
         step: 10,
         summed: true,
+        asked: false,
     },
     Subject {
         codec: || Box::new(Scale::default()),
@@ -120,6 +126,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: |r| if let Report::Weight { grams } = r { i32::try_from(*grams).ok() } else { None },
         step: 1,
         summed: false,
+        asked: false,
     },
     Subject {
         codec: || Box::new(Cards::new()),
@@ -130,6 +137,7 @@ const SUBJECTS: [Subject; 8] = [
         },
         step: 1,
         summed: true,
+        asked: true,
     },
     Subject {
         codec: || Box::new(measuring(Thermometer::new(GyMcu90614 { body_grade: true }))),
@@ -137,6 +145,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: celsius,
         step: 1,
         summed: true,
+        asked: false,
     },
     Subject {
         codec: || Box::new(measuring(Thermometer::new(GyMcu90640 { black_body: None }))),
@@ -147,6 +156,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: celsius,
         step: 1,
         summed: true,
+        asked: false,
     },
     Subject {
         codec: || Box::new(Ssi::default()),
@@ -154,6 +164,7 @@ const SUBJECTS: [Subject; 8] = [
         shown: number,
         step: 1,
         summed: true,
+        asked: false,
     },
 ];
 
@@ -234,7 +245,9 @@ proptest! {
             let sent = faults.iter().any(|(_, n)| told(*n) == *r) || [4_501, 4_502].map(told).contains(r);
             prop_assert!(sent, "{r} was never sent");
         }
-        prop_assert_eq!(readings.last(), Some(&told(4_502)));
+        if !(subject.asked && faults.iter().any(|(fault, _)| matches!(fault, Fault::Flip(_)))) {
+            prop_assert_eq!(readings.last(), Some(&told(4_502)));
+        }
     }
 
     #[test]
