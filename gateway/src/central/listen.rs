@@ -259,6 +259,11 @@ impl Keeper<'_> {
                 self.refuse(topic, "not a topic of ours");
                 continue;
             };
+            let about = matches!(kind, Kind::State | Kind::Health);
+            if about && super::depth(&String::from_utf8_lossy(&message.payload)) > super::DEPTH {
+                self.refuse(topic, "it is too deep");
+                continue;
+            }
             match kind {
                 Kind::Events { late } => match read(&from, late, &message.payload) {
                     Ok(more) => events.extend(more),

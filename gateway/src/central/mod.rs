@@ -20,7 +20,10 @@ use std::io;
 /// The first moment that a database knows as a date, in UTC milliseconds.
 const YEAR_1: i64 = -62_135_596_800_000;
 /// An event of a gateway is less deep, and a database takes far more.
-const DEPTH: usize = 64;
+pub(crate) const DEPTH: usize = 64;
+
+/// Tells what the difference between wall and monotonic time was.
+const CLOCK: &str = "kakou.clock.v1";
 
 /// A gateway of a site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,7 +118,7 @@ pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Vec<Arrived>, Bad
 }
 
 /// How deep arrays and objects of a JSON text stand in each other.
-fn depth(json: &str) -> usize {
+pub(crate) fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
         match byte {
@@ -149,6 +152,10 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
     if !(1..=i64::MAX.cast_unsigned()).contains(&head.streamseq) || depth(raw.get()) > DEPTH {
         return Err(bad());
     }
+    // PostgreSQL keeps no NUL, and the tables look into these.
+    if head.r#type == CLOCK && raw.get().contains("\\u0000") {
+        return Err(bad());
+    }
     let lane = head.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned);
     for name in [Some(&head.r#type), head.time.as_ref(), lane.as_ref(), head.data.outcome.as_ref()] {
         let good = |c: char| c.is_ascii_alphanumeric() || "._-:+".contains(c);
@@ -163,7 +170,12 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
         stream: head.stream,
         stream_seq: head.streamseq,
         kind: head.r#type,
-        time: head.time.filter(|t| kakou_core::time::parse_instant(t).is_some_and(|ms| ms >= YEAR_1)),
+        // As this side writes times: not every offset that can be read can be stored.
+        time: head
+            .time
+            .and_then(|t| kakou_core::time::parse_instant(&t))
+            .filter(|ms| *ms >= YEAR_1)
+            .map(kakou_core::time::rfc3339),
         lane,
         outcome: head.data.outcome,
         late,
@@ -273,7 +285,13 @@ mod tests {
             let text = event(1, 1).replace("\"source\"", &format!("\"time\":\"{time}\",\"source\""));
             read(text).unwrap()[0].time.clone()
         };
-        assert_eq!(at("2026-11-28T07:00:00Z").as_deref(), Some("2026-11-28T07:00:00Z"));
+        assert_eq!(at("2026-11-28T07:00:00Z").as_deref(), Some("2026-11-28T07:00:00.000Z"));
+        let far = at("2026-11-28T07:00:00+20:00");
+        assert_eq!(
+            far.as_deref(),
+            Some("2026-11-27T11:00:00.000Z"),
+            "an offset that PostgreSQL does not know"
+        );
         assert_eq!(at("0000-01-01T00:00:00Z"), None);
     }
 }

@@ -112,7 +112,8 @@ impl Database {
         for (&stream, &floor) in &word.floor {
             let key = (from.clone(), word.epoch, stream);
             let through = lock(&tx, &key).await?;
-            if floor <= through {
+            // No database counts so far, and no gateway.
+            if floor <= through || floor >= i64::MAX.cast_unsigned() {
                 continue;
             }
             let held = held(&tx, &key, through, floor).await?;
@@ -334,7 +335,9 @@ impl Store for Database {
         // A word that the database cannot keep (a character that JSON allows and jsonb does not) is lost
         // without harm: the next one comes in a minute.
         match done {
-            Err(e) if e.code().is_some_and(|c| c.code().starts_with("22")) => {
+            Err(e)
+                if e.code().is_some_and(|c| ["22", "54"].iter().any(|class| c.code().starts_with(class))) =>
+            {
                 log::warn!("{site}/{gateway}: its words about itself cannot be kept: {e}");
                 Ok(())
             }
