@@ -272,6 +272,11 @@ impl Authority {
         if count == 0 { Err(AuthorityError::Nobody(name.to_owned())) } else { Ok(count) }
     }
 
+    /// Whether certificates of a name were revoked before.
+    pub fn was_revoked(&self, name: &str) -> Result<bool, AuthorityError> {
+        Ok(self.issued()?.iter().any(|i| i.name == name && i.revoked.is_some()))
+    }
+
     /// The revocation list, PEM: for a broker's `crlfile`.
     pub fn crl(&self) -> Result<String, AuthorityError> {
         let now = OffsetDateTime::now_utc();
@@ -349,6 +354,7 @@ mod tests {
         assert!(authority.counts(&der).unwrap().is_none());
         assert!(authority.crl().unwrap().len() > before.len());
         assert!(matches!(authority.revoke("school.gw-1"), Err(AuthorityError::Nobody(_))));
+        assert!(authority.was_revoked("school.gw-1").unwrap() && !authority.was_revoked("broker").unwrap());
         assert!(authority.client(b"no request", "x", 1).is_err());
     }
 

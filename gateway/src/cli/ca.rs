@@ -8,7 +8,7 @@ use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::rfc3339;
-use kakou_provisioning::authority::Authority;
+use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::code::Code;
 use kakou_provisioning::sheet::{self, Card};
 use qrcodegen::{QrCode, QrCodeEcc};
@@ -259,7 +259,22 @@ fn answer(command: Command) -> Result<String, String> {
         Command::Refuse { dir, gateway } => decided(&dir, &gateway, false),
         Command::Revoke { dir, name } => {
             let office = office(&dir)?;
-            let count = office.authority().revoke(&name).map_err(|e| text(&e))?;
+            let authority = office.authority();
+            let mut count = match authority.revoke(&name) {
+                // Revoked before, and the list may have been left behind.
+                Err(AuthorityError::Nobody(_))
+                    if authority.was_revoked(&name).map_err(|e| e.to_string())? =>
+                {
+                    0
+                }
+                revoked => revoked.map_err(|e| e.to_string())?,
+            };
+            // One that was renewed meanwhile goes with them.
+            while count > 0
+                && let Ok(more) = authority.revoke(&name)
+            {
+                count += more;
+            }
             Ok(format!("{count} certificates of {name} are revoked\n{}", crl(&office, &dir)?))
         }
         Command::Crl { dir } => crl(&office(&dir)?, &dir),

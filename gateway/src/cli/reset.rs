@@ -53,7 +53,14 @@ fn empty(data: &Path) -> Result<(), String> {
     if waits || in_use(&data.join("journal.db")) {
         return Err("the daemon is running: systemctl stop kakoud".into());
     }
-    // Keys are overwritten first: a flash disk may keep the old block, but the file system does not.
+    // Without its configuration the box waits for a code, also if the power goes before the rest is done.
+    let enrolled = enrol::folder(data);
+    match fs::remove_file(enrol::configuration(data)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(at(&enrolled)(e)),
+        Ok(()) => crate::store::journal::sync_folder(&enrolled).map_err(|e| e.to_string())?,
+        Err(_) => {}
+    }
+    // Keys are overwritten before they are removed: a flash disk may keep the old block, but the file system does not.
     for folder in [data.join("keys"), data.join("enrolled")] {
         for file in fs::read_dir(&folder).into_iter().flatten().flatten().map(|f| f.path()) {
             overwrite(&file).map_err(at(&file))?;

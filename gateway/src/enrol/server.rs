@@ -279,7 +279,8 @@ impl Office {
             log::error!("enrolment of {}/{}: {e}", kept.site, kept.gateway);
             Refusal::Fault
         };
-        if now_s() > kept.expires {
+        // A code that belongs to a box already waits for it, however long an answer takes.
+        if kept.request.is_none() && now_s() > kept.expires {
             return Err(Refusal::Expired);
         }
         let name = format!("{}.{}", kept.site, kept.gateway);
