@@ -330,7 +330,8 @@ impl Engine {
         // While nothing can be recorded no step ends: what is overdue waits for the store.
         let due = self.core.next_deadline().filter(|_| self.closed.is_none());
         let core = due.map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
-        let lazy = self.marked_at.map(|at| LAZY.saturating_sub(at.elapsed()));
+        let lazy =
+            self.marked_at.filter(|_| self.closed.is_none()).map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
         let sign = self.sign_now.then_some(LAZY);
         let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);

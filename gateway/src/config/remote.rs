@@ -166,6 +166,11 @@ fn give_up(data: &Path, version: u64, errors: Vec<Fault>) {
 
 /// A trial has worked.
 pub fn confirm(data: &Path, version: u64) -> std::io::Result<()> {
+    // Another one may have come since this one was begun: it is tried at the next start.
+    if stored(data, "trial.json").is_none_or(|trial| trial.version != version) {
+        log::warn!("configuration version {version} works; a newer one is to be tried before it is kept");
+        return Ok(());
+    }
     let folder = folder(data);
     std::fs::rename(folder.join("trial.json"), folder.join("good.json"))?;
     std::fs::remove_file(folder.join("begun"))?;

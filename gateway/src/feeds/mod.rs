@@ -287,7 +287,10 @@ impl Feeds {
         if !self.is_news(what, &head) {
             return;
         }
-        memory.heads.insert(head.feed.clone(), (head, signer));
+        let newer = memory.heads.get(&head.feed).is_none_or(|(waits, _)| waits.version < head.version);
+        if newer {
+            memory.heads.insert(head.feed.clone(), (head, signer));
+        }
         self.fetch_next(memory);
     }
 

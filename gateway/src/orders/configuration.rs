@@ -26,6 +26,15 @@ impl Desk {
                 return log::warn!("a configuration is refused: {why}");
             }
         };
+        if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
+            // It uses up none of this gateway's editions.
+            self.metrics.count("configuration_refused_total");
+            return log::warn!(
+                "a configuration is refused: it is for {}/{}",
+                configuration.site,
+                configuration.gateway
+            );
+        }
         let mut report = remote::report(&self.data);
         if configuration.version <= report.desired {
             // The broker keeps it: it comes with each connection.
@@ -55,9 +64,6 @@ impl Desk {
 
     fn try_configuration(&self, configuration: &Configuration, linked: bool) -> Result<(), Vec<Fault>> {
         let alone = |what: String| vec![Fault { line: None, what }];
-        if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
-            return Err(alone(format!("it is for {}/{}", configuration.site, configuration.gateway)));
-        }
         let now = crate::config::load(&self.config).map_err(|e| vec![Fault::of(&e)])?;
         remote::check(&self.config, configuration, &now)?;
         remote::offer(&self.data, configuration, linked).map_err(|e| alone(e.to_string()))

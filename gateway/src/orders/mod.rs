@@ -98,6 +98,28 @@ pub struct Desk {
     pub answers: mpsc::Sender<Answer>,
 }
 
+/// The longest foreign text in a record, in bytes: what nobody has signed must not make an event that no broker
+/// takes.
+const LONGEST_TEXT: usize = 1_000;
+
+fn truncate(text: &mut String) {
+    if text.len() > LONGEST_TEXT {
+        let end = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// Cuts every text in it.
+fn shorten(data: &mut Value) {
+    match data {
+        Value::String(text) => truncate(text),
+        Value::Array(all) => all.iter_mut().for_each(shorten),
+        Value::Object(all) => all.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 impl Desk {
     /// Takes orders until cancelled.
     pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
@@ -152,7 +174,8 @@ impl Desk {
     }
 
     /// Puts an event on record; false if the store takes none.
-    pub(crate) async fn record(&self, kind: &str, data: Value) -> bool {
+    pub(crate) async fn record(&self, kind: &str, mut data: Value) -> bool {
+        shorten(&mut data);
         let event = NewEvent {
             kind: kind.into(),
             class: Class::Scan,
@@ -225,7 +248,8 @@ impl Desk {
         };
         let (command, issuer) = match self.open_command(id, word) {
             Ok(opened) => opened,
-            Err(why) => {
+            Err(mut why) => {
+                truncate(&mut why);
                 self.metrics.count("command_rejected_total");
                 log::warn!("command {id} is rejected: {why}");
                 self.record("command_rejected", json!({ "command": id, "why": why })).await;
@@ -321,5 +345,19 @@ impl Desk {
             return log::error!("a question cannot be recorded, so it is not answered");
         }
         self.answer(&format!("trace/{}", q.id), body.to_string().into_bytes(), false).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_never_grows_with_what_a_stranger_sent() {
+        let mut data =
+            json!({ "command": "x", "why": "因".repeat(100_000), "more": [{ "a": "b".repeat(5_000) }] });
+        shorten(&mut data);
+        assert_eq!(data["command"], "x");
+        assert!(data.to_string().len() < 3 * LONGEST_TEXT);
     }
 }

@@ -98,6 +98,8 @@ enum Failed {
     Hash(String),
     #[error("it changes edition {0}, in use is {1}")]
     Base(u64, u64),
+    #[error("edition {0} is older than edition {1}, which is in use")]
+    Older(u64, u64),
     #[error("the canary `{0}` does not come out as it must")]
     Canary(String),
     #[error("{0}")]
@@ -128,6 +130,11 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
             let before = before.cloned();
             // A file of the same name went with the line above.
             let old = before.as_ref().map(|old| path.join(old)).filter(|old| *old != fresh);
+            // A newer one may have come by another way since this one was begun. An unsigned file is somebody's own.
+            let known = old.as_deref().filter(|_| order.sha256.is_some()).and_then(version);
+            if let Some(known) = known.filter(|known| *known > order.version) {
+                return Err(refuse(Failed::Older(order.version, known)));
+            }
             let built = snapshot(&fresh, old.as_deref(), order, source, progress);
             let done = match built {
                 Ok(done) => done,
@@ -146,6 +153,13 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
             Ok(done)
         }
     }
+}
+
+/// The edition in a file, if it can be read.
+fn version(file: &Path) -> Option<u64> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = Connection::open_with_flags(file, flags).ok()?;
+    meta(&connection, "main").ok().map(|edition| edition.version)
 }
 
 fn remove(file: &Path) {
@@ -535,7 +549,9 @@ mod tests {
             assert_eq!(fact(&lists, "a"), Some(1.into()));
             assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
         }
-        let good = Order { sha256: Some(&hash), ..order(data, 2, None) };
-        assert_eq!(take(&good, text).unwrap().version, 2);
+        let good = |version| Order { sha256: Some(&hash), ..order(data, version, None) };
+        assert_eq!(take(&good(3), text).unwrap().version, 3);
+        assert!(take(&good(2), text).unwrap_err().contains("older"), "it came late");
+        assert_eq!(lists.in_use("status").unwrap().unwrap().version, 3);
     }
 }

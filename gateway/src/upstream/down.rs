@@ -105,6 +105,11 @@ enum Said {
 }
 
 /// What the other gateways were told and have not acknowledged.
+/// What is told of at once: the client has room for more.
+const PORTION: usize = 150;
+/// Between two portions.
+const NEXT_PORTION: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 struct Told {
     /// Handed to the client.
@@ -112,6 +117,8 @@ struct Told {
     under_way: HashMap<u16, Said>,
     /// Whether there may be something to tell.
     look: bool,
+    /// When the next portion goes out, if there is more.
+    more: Option<tokio::time::Instant>,
 }
 
 impl Told {
@@ -212,6 +219,8 @@ impl Down {
                     }
                     None => return Ok(()),
                 },
+                () = async { tokio::time::sleep_until(told.more.unwrap_or_else(tokio::time::Instant::now)).await },
+                    if told.more.is_some() => (told.more, told.look) = (None, true),
                 () = unplugged(&mut self.plug) => return Err(Lost::Unplugged),
                 // A broker sends what was not acknowledged when a connection begins, and not before.
                 () = async { tokio::time::sleep_until(again.unwrap_or_else(tokio::time::Instant::now)).await },
@@ -242,6 +251,7 @@ impl Down {
         let (data, folder) = (self.data.clone(), share_folder(&self.data));
         let look = move || peers::untold(&journal::reader(&data).ok()?).ok();
         let uses = tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default();
+        let mut more = uses.len() == peers::AT_ONCE;
         for used in uses {
             let said = Said::Use(used.pass.clone());
             if told.under_way(&said) {
@@ -256,6 +266,10 @@ impl Down {
             told.queue.push_back(said);
         }
         for (file, text) in tokio::task::spawn_blocking(move || shared(&folder)).await.unwrap_or_default() {
+            if told.queue.len() >= PORTION {
+                more = true;
+                break;
+            }
             let said = Said::Entry(file);
             if !told.under_way(&said) {
                 let topic = peers::topic(&self.site, self.gateway.as_str(), "entry");
@@ -263,6 +277,7 @@ impl Down {
                 told.queue.push_back(said);
             }
         }
+        told.more = more.then(|| tokio::time::Instant::now() + NEXT_PORTION);
         Ok(())
     }
 
@@ -285,7 +300,9 @@ impl Down {
         let rest = message.topic.strip_prefix("kakou/v1/").unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').collect();
         match parts.as_slice() {
-            ["feed", _, "head"] if !body.is_empty() => self.tell(News::Head(body)),
+            ["feed", _, "head"] if !body.is_empty() => {
+                self.tell(News::Head(body));
+            }
             ["feed", _, "body", sha256, _, n] => {
                 if let Ok(n) = n.parse() {
                     self.tell(News::Chunk((*sha256).to_owned(), n, body));
@@ -295,7 +312,10 @@ impl Down {
             [_, _, "cfg", "desired"] => self.order(Order::Desired(body)),
             [_, "trace", "req"] => self.order(Order::Question(body)),
             [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
-            [_, "peer", from, "entry"] if *from != self.gateway.as_str() => self.tell(News::Shared(body)),
+            // One that finds no room comes again.
+            [_, "peer", from, "entry"] if *from != self.gateway.as_str() => {
+                return self.tell(News::Shared(body));
+            }
             [_, "peer", from, "hello"] if *from != self.gateway.as_str() => {
                 let (tx, stored) = oneshot::channel();
                 return self.engine.send(Work::PeerHello(tx)).await.is_ok() && stored.await.is_ok();
@@ -325,10 +345,12 @@ impl Down {
         }
     }
 
-    fn tell(&self, news: News) {
-        if self.news.try_send(news).is_err() {
+    fn tell(&self, news: News) -> bool {
+        let taken = self.news.try_send(news).is_ok();
+        if !taken {
             self.metrics.count("feed_news_dropped_total");
         }
+        taken
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Uses that are told at once.
-const AT_ONCE: i64 = 100;
+pub const AT_ONCE: usize = 100;
 
 /// The use of a pass, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub fn untold(connection: &Connection) -> rusqlite::Result<Vec<Used>> {
     let sql = "SELECT pass_id, lane, visit, at_ms FROM redemption
                WHERE told = 0 AND gateway IS NULL AND substr(pass_id, 1, 1) <> ':' LIMIT ?1";
     let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map([AT_ONCE], |r| {
+    let rows = select.query_map([i64::try_from(AT_ONCE).unwrap_or(i64::MAX)], |r| {
         Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, i64>(2)?, r.get::<_, Option<i64>>(3)?))
     })?;
     let mut out = Vec::new();
