@@ -144,7 +144,11 @@ fn front(b: &[u8]) -> Front {
     if !matches!(opcode, ACK | NAK | DECODE | SEGMENT | PARAMETER | 0xf6 | 0xa4 | 0x80) {
         return Front::Noise;
     }
-    let body = usize::from(length);
+    checked(b, opcode, 4, usize::from(length))
+}
+
+/// A packet whose data lie between the end of its head, which is its status, and its checksum.
+fn checked(b: &[u8], opcode: u8, head: usize, body: usize) -> Front {
     let whole = body + 2;
     if b.len() < whole {
         return Front::Short;
@@ -152,12 +156,12 @@ fn front(b: &[u8]) -> Front {
     if b[body..whole] != checksum(&b[..body]) {
         return Front::Broken;
     }
-    Front::Packet { whole, opcode, status: b[3], data: 4..body }
+    Front::Packet { whole, opcode, status: b[head - 1], data: head..body }
 }
 
 /// A long packet at the front.
 fn long(b: &[u8]) -> Front {
-    let Some(&[_, _, hi, lo, inner, source, status]) = b.first_chunk::<LONG_HEAD>() else {
+    let Some(&[_, _, hi, lo, inner, source, _]) = b.first_chunk::<LONG_HEAD>() else {
         return Front::Short;
     };
     let body = usize::from(u16::from_be_bytes([hi, lo]));
@@ -166,14 +170,7 @@ fn long(b: &[u8]) -> Front {
     if inner != LONG || !possible || (source != 0 && source != 2) {
         return Front::Noise;
     }
-    let whole = body + 2;
-    if b.len() < whole {
-        return Front::Short;
-    }
-    if b[body..whole] != checksum(&b[..body]) {
-        return Front::Broken;
-    }
-    Front::Packet { whole, opcode: DECODE, status, data: LONG_HEAD..body }
+    checked(b, DECODE, LONG_HEAD, body)
 }
 
 /// Whether this begins with a packet of a reader.

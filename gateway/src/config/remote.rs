@@ -167,7 +167,7 @@ fn give_up(data: &Path, version: u64, errors: Vec<Fault>) {
 /// A trial has worked.
 pub fn confirm(data: &Path, version: u64) -> std::io::Result<()> {
     // Another one may have come since this one was begun: it is tried at the next start.
-    if stored(data, "trial.json").is_none_or(|trial| trial.version != version) {
+    if stored(data, "trial.json").is_some_and(|trial| trial.version != version) {
         log::warn!("configuration version {version} works; a newer one is to be tried before it is kept");
         return Ok(());
     }

@@ -94,9 +94,7 @@ impl Renewal {
         tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
         tls::of_fleet(&self.settings, &next_cert).map_err(|e| e.to_string())?;
         // The key first; should the power go now, the next start does the rest.
-        let mut old = key.as_os_str().to_owned();
-        old.push(".old");
-        std::fs::copy(key, old).map_err(wrong)?;
+        std::fs::copy(key, durable::old(key)).map_err(wrong)?;
         durable::write_secret(key, next.key_pem.as_bytes()).map_err(wrong)?;
         finish_change(&self.data, (cert, key));
         drop(std::fs::remove_file(next_key));

@@ -153,16 +153,16 @@ mod tests {
     use super::*;
     use kakou_core::lane::action::Role;
 
+    fn one() -> (OfficerId, Officers) {
+        let id = OfficerId::new("li").unwrap();
+        let pin = hash_pin("2468").unwrap();
+        let entry = OfficerEntry { id: id.clone(), name: "李".into(), role: Role::Guard, pin };
+        (id, Officers::new(vec![entry]))
+    }
+
     #[test]
     fn many_tries_at_once_are_no_way_round_the_wait() {
-        let id = OfficerId::new("li").unwrap();
-        let entry = OfficerEntry {
-            id: id.clone(),
-            name: "李".into(),
-            role: Role::Guard,
-            pin: hash_pin("2468").unwrap(),
-        };
-        let officers = Officers::new(vec![entry]);
+        let (id, officers) = one();
         let tries: Vec<_> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..24).map(|_| scope.spawn(|| officers.check(&id, "1111"))).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
@@ -176,14 +176,7 @@ mod tests {
 
     #[test]
     fn the_right_pin_makes_earlier_tries_forgotten() {
-        let id = OfficerId::new("li").unwrap();
-        let entry = OfficerEntry {
-            id: id.clone(),
-            name: "李".into(),
-            role: Role::Guard,
-            pin: hash_pin("2468").unwrap(),
-        };
-        let officers = Officers::new(vec![entry]);
+        let (id, officers) = one();
         for _ in 0..3 {
             for _ in 1..FREE_TRIES {
                 assert_eq!(officers.check(&id, "1111"), Err(Denied::WrongPin));

@@ -140,8 +140,7 @@ pub fn finish_change(data: &Path, (cert, key): (&Path, &Path)) {
 }
 
 fn swap(to: &Path, from: &Path) -> std::io::Result<()> {
-    let mut old = to.as_os_str().to_owned();
-    old.push(".old");
+    let old = durable::old(to);
     drop(std::fs::remove_file(&old));
     std::fs::hard_link(to, &old)?;
     match std::fs::rename(from, to) {

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Replaces a file; when this returns, a power cut no longer loses it.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -23,6 +23,13 @@ pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// Where the one before stays when a file is changed: beside it, under its whole name.
+pub fn old(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".old");
+    name.into()
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -169,9 +169,14 @@ fn remove(file: &Path) {
     }
 }
 
+/// Whether the ids of a list may be plates.
+fn of_plates(list: &str) -> bool {
+    matches!(list, "pass" | "hold")
+}
+
 /// The id under which an entry is looked up: plates in their one form, however the feed writes them.
 fn key<'a>(list: &str, id: &'a str) -> Cow<'a, str> {
-    let plate = if matches!(list, "pass" | "hold") { plate::normal(id) } else { None };
+    let plate = if of_plates(list) { plate::normal(id) } else { None };
     plate.map_or(Cow::Borrowed(id), Cow::Owned)
 }
 
@@ -346,7 +351,7 @@ fn change(
             match facts {
                 Some(facts) => {
                     put.execute(params![key, facts.as_bytes()])?;
-                    if matches!(order.name, "pass" | "hold") {
+                    if of_plates(order.name) {
                         respelt.insert(key.into_owned());
                     }
                 }

@@ -104,12 +104,12 @@ enum Said {
     Other,
 }
 
-/// What the other gateways were told and have not acknowledged.
 /// What is told of at once: the client has room for more.
 const PORTION: usize = 150;
 /// Between two portions.
 const NEXT_PORTION: Duration = Duration::from_secs(1);
 
+/// What the other gateways were told and have not acknowledged.
 #[derive(Default)]
 struct Told {
     /// Handed to the client.
@@ -219,12 +219,10 @@ impl Down {
                     }
                     None => return Ok(()),
                 },
-                () = async { tokio::time::sleep_until(told.more.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if told.more.is_some() => (told.more, told.look) = (None, true),
+                () = moment(told.more) => (told.more, told.look) = (None, true),
                 () = unplugged(&mut self.plug) => return Err(Lost::Unplugged),
                 // A broker sends what was not acknowledged when a connection begins, and not before.
-                () = async { tokio::time::sleep_until(again.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if again.is_some() => return Err(Lost::NotStored),
+                () = moment(again) => return Err(Lost::NotStored),
                 changed = self.renewed.changed() => {
                     if changed.is_err() { return Ok(()); }
                     // What was answered goes out first.
@@ -351,6 +349,14 @@ impl Down {
             self.metrics.count("feed_news_dropped_total");
         }
         taken
+    }
+}
+
+/// Waits until then; for ever without a moment.
+async fn moment(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
