@@ -33,7 +33,7 @@ struct Arguments {
     /// The machine; amd64 boots faster where tests run.
     #[arg(long, value_enum, default_value = "amd64")]
     arch: Arch,
-    /// A folder with vmlinuz, initrd.gz and disk.img of `tests/appliance/build`; made if not given.
+    /// A folder with kernel, initrd and disk.img of `tests/appliance/build`; made if not given.
     #[arg(long)]
     image: Option<PathBuf>,
     /// One JSON object as the last line; it is always printed.
