@@ -231,15 +231,20 @@ pub struct OfficerEntry {
     pub pin: String,
 }
 
-/// Where the data folder is: all that matters before a policy is read.
-#[derive(Deserialize)]
-struct Place {
-    gateway: PlaceOfData,
+/// Whose configuration it is, and where its data folder is: all that matters before a policy is read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Identity {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub id: GatewayId,
+    /// The data folder.
+    pub data: PathBuf,
 }
 
 #[derive(Deserialize)]
-struct PlaceOfData {
-    data: PathBuf,
+struct OfIdentity {
+    gateway: Identity,
 }
 
 /// A device.
@@ -262,6 +267,13 @@ pub struct LaneEntry {
     pub devices: BTreeMap<String, DeviceId>,
 }
 
+impl Settings {
+    /// Whose they are.
+    pub fn identity(&self) -> Identity {
+        Identity { site: self.site.clone(), id: self.gateway.clone(), data: self.data.clone() }
+    }
+}
+
 /// The line of a byte.
 pub fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
@@ -269,8 +281,18 @@ pub fn line_of(text: &str, offset: usize) -> usize {
 
 /// Reads and checks a file. Relative paths in it count from its folder.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))?;
-    read(&text, path)
+    read(&text_of(path)?, path)
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))
+}
+
+/// Reads the identity alone: the rest of the text may be wrong.
+fn identity(text: &str, path: &Path) -> Result<Identity, toml::de::Error> {
+    let own = toml::from_str::<OfIdentity>(text)?.gateway;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Ok(Identity { data: folder.join(own.data), ..own })
 }
 
 /// Finds the text of a profile in a policy, by its id.
@@ -278,9 +300,8 @@ pub type Policy<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Checks a text that stands, or would stand, at a path.
 pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let data = toml::from_str::<Place>(text).ok().map(|p| folder.join(p.gateway.data));
-    read_with(text, path, &|id| lists::policy(data.as_deref()?, id))
+    let own = identity(text, path).ok();
+    read_with(text, path, &|id| lists::policy(&own.as_ref()?.data, id))
 }
 
 /// The same, with another policy than the one in use.

@@ -353,7 +353,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     }
     let mut address = None;
     if let Some(http) = settings.http {
-        let (listener, bound) = http::bind(&http).await.map_err(|e| StartError::Listen(http.listen, e))?;
+        let (listener, bound) = http::bind(&http).map_err(|e| StartError::Listen(http.listen, e))?;
         address = Some(bound);
         let app = App::new(Shared {
             overview,

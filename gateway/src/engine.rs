@@ -551,9 +551,7 @@ impl Engine {
         if let Trouble::Sqlite(e) = trouble
             && journal::is_corrupt(e)
         {
-            journal::condemn(&self.parts.data);
-            log::error!("the journal is damaged; the daemon ends and begins anew");
-            std::process::exit(70);
+            self.end(true);
         }
         for (sender, _) in pending.replies {
             let text = Code::X_STORAGE.text();
@@ -569,7 +567,7 @@ impl Engine {
             }
             Err(e) => {
                 log::error!("the lanes cannot be loaded, the daemon ends: {e}");
-                std::process::exit(74);
+                self.end(journal::unreadable(&e));
             }
         }
         // The screens first: who sees that the store is closed finds the lanes closed as well.
@@ -581,8 +579,17 @@ impl Engine {
     fn give_up(&self, rolled_back: rusqlite::Result<()>) {
         if let Err(e) = rolled_back {
             log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
-            std::process::exit(74);
+            self.end(journal::is_corrupt(&e));
         }
+    }
+
+    /// A new process begins anew; with a new journal, where this one is damaged.
+    fn end(&self, damaged: bool) -> ! {
+        if damaged {
+            journal::condemn(&self.parts.data);
+            log::error!("the journal is damaged; it is set aside by the next start");
+        }
+        std::process::exit(if damaged { 70 } else { 74 })
     }
 
     fn close(&mut self, code: Option<Code>) {

@@ -132,7 +132,7 @@ impl Overview {
         let now = self.clock.now();
         let heads = *self.outlook.streams.borrow();
         let seen = self.readers.look(&self.data, |journal, lists| {
-            let used = retention::used_bytes(journal).ok()?;
+            let used = retention::bytes(journal).ok()?.0;
             let waiting = outbox::photos_waiting(journal).ok()?;
             let kept = outbox::photos_kept(journal).ok()?;
             let depths = upstream::depths(journal, &heads, link, now.wall_ms);

@@ -44,6 +44,12 @@ pub enum BadCode {
     Damaged(&'static str),
 }
 
+/// Whether the name of a port can stand in a configuration and in a header: what udev leaves in names, and
+/// no other script than Latin.
+pub fn is_port(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:#+=@,".contains(c))
+}
+
 /// A fresh token: 128 random bits.
 pub fn token() -> Option<String> {
     let mut bytes = [0; 16];
@@ -80,14 +86,19 @@ impl Code {
         if !url.starts_with("https://") || token.len() < 16 || !token.bytes().all(good) {
             return Err(bad("address or token"));
         }
+        let time = |text: &str| text.parse::<i64>().ok();
+        let (issued, expires) = time(issued).zip(time(expires)).ok_or(bad("time"))?;
+        if issued > expires {
+            return Err(bad("time"));
+        }
         Ok(Self {
             url: (*url).to_owned(),
             token: (*token).to_owned(),
             root: root.ok_or(bad("root certificate"))?,
             site: SiteId::new(*site).map_err(|_| bad("site"))?,
             gateway: GatewayId::new(*gateway).map_err(|_| bad("gateway"))?,
-            issued: issued.parse().map_err(|_| bad("time"))?,
-            expires: expires.parse().map_err(|_| bad("time"))?,
+            issued,
+            expires,
         })
     }
 }
@@ -120,7 +131,12 @@ mod tests {
             let read = Code::read(&text[..cut]);
             assert!(read.is_err() || cut > text.len() - 10, "{}", &text[..cut]);
         }
-        for (from, to) in [("https", "http"), ("school", "Sch ool"), ("|1793000000|", "|now|")] {
+        for (from, to) in [
+            ("https", "http"),
+            ("school", "Sch ool"),
+            ("|1793000000|", "|now|"),
+            ("|1793000000|", "|1793003601|"),
+        ] {
             assert!(matches!(Code::read(&text.replace(from, to)), Err(BadCode::Damaged(_))), "{to}");
         }
     }

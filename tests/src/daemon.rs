@@ -209,20 +209,20 @@ impl Gateway {
         }
     }
 
-    /// The last event of the journal; 0 where there is none.
-    fn last_seq(&self) -> i64 {
-        let sql = "SELECT coalesce(max(seq), 0) FROM event";
+    /// The epoch and last event of the journal; 0 where there is none.
+    fn last_seq(&self) -> (i64, i64) {
+        let sql = "SELECT coalesce(max(seq), 0), (SELECT value FROM meta WHERE key = 'epoch') FROM event";
         let journal = kakou_gateway::store::journal::reader(&self.data()).ok();
-        journal.and_then(|j| j.query_row(sql, [], |r| r.get(0)).ok()).unwrap_or(0)
+        journal.and_then(|j| j.query_row(sql, [], |r| Ok((r.get(1)?, r.get(0)?))).ok()).unwrap_or_default()
     }
 
     /// Whether the scanner of a lane was said to be ready after an event of the journal.
-    fn heard(&self, lane: &str, after: i64) -> bool {
-        let sql =
-            "SELECT count(*) FROM (SELECT CAST(body AS TEXT) AS told FROM event WHERE seq > ?1 AND shed = 0)
+    fn heard(&self, lane: &str, (epoch, after): (i64, i64)) -> bool {
+        let sql = "SELECT count(*) FROM (SELECT CAST(body AS TEXT) AS told FROM event
+            WHERE shed = 0 AND (seq > ?1 OR ?3 <> (SELECT value FROM meta WHERE key = 'epoch')))
             WHERE told ->> '$.type' = 'kakou.device.v1' AND told ->> '$.data.ready'
             AND told ->> '$.data.device' = ?2 || '-scanner'";
-        self.journal().query_row(sql, (after, lane), |r| r.get::<_, i64>(0)).expect("the schema") > 0
+        self.journal().query_row(sql, (after, lane, epoch), |r| r.get::<_, i64>(0)).expect("the schema") > 0
     }
 
     /// kill -9, as a power cut would.

@@ -303,6 +303,30 @@ fn a_damaged_journal_is_set_aside_and_a_new_epoch_begins() {
 }
 
 #[test]
+fn damage_that_only_the_lanes_meet_is_found_at_the_start() {
+    let mut g = gate();
+    g.goes_on("the start");
+    g.gateway.stop();
+    let journal = g.gateway.data().join("journal.db");
+    let (page, size) = {
+        let connection = rusqlite::Connection::open(&journal).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'lane'";
+        let page: u32 = connection.query_row(root, [], |r| r.get(0)).unwrap();
+        let size: u32 = connection.pragma_query_value(None, "page_size", |r| r.get(0)).unwrap();
+        (page, size)
+    };
+    let file = std::fs::File::options().write(true).open(&journal).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0x55; size as usize], u64::from((page - 1) * size))
+        .unwrap();
+    g.gateway.start();
+    assert!(g.gateway.data().join("set-aside-1/journal.db").exists(), "never deleted");
+    g.admitted = 0;
+    g.gateway.await_events("device", 2);
+    g.goes_on("a damaged page");
+}
+
+#[test]
 fn a_full_disk_holds_the_lanes_loudly_and_room_opens_them_again() {
     let place = tempfile::tempdir().unwrap();
     let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(place.path()).status();

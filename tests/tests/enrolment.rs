@@ -192,14 +192,22 @@ fn an_empty_box_is_a_gateway_after_one_code() {
     broker.start();
     p.serve();
     p.power_on();
+    // The office has made two codes, and this box has scanned both.
+    let first = p.code(&["--ask"]);
+    let first = p.scan(&first, "compare")["digits"].clone();
     let code = p.code(&["--ask"]);
     let begun = Instant::now();
-    let shown = p.scan(&code, "compare");
+    p.scanner.scan(&code).unwrap();
+    let shown = wait::until("other digits", LIMIT, || {
+        p.get("/api/v1/enrolment").filter(|s| s["step"] == "compare" && s["digits"] != first)
+    });
     let digits = shown["digits"].as_str().unwrap().to_owned();
     assert_eq!(shown["name"], "school/gw-1");
     let listed = p.ca(&["list", "--dir", "ca"]).unwrap();
     assert!(listed.contains("WAITS") && listed.contains(&digits), "{listed}");
-    assert!(p.ca(&["accept", "--dir", "ca", "gw-1"]).unwrap().contains(&digits));
+    let both = p.ca(&["accept", "--dir", "ca", "gw-1"]).unwrap_err();
+    assert!(both.contains("six digits"), "{both}");
+    assert!(p.ca(&["accept", "--dir", "ca", &digits]).unwrap().contains("school/gw-1"));
     // Now it is a gateway: its lane takes the next code at the same scanner.
     let status =
         wait::try_until(LIMIT, || p.get("/api/v1/status").filter(|s| s["upstream"]["state"] == "online"));

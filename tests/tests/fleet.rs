@@ -237,8 +237,15 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     assert_eq!(ask(&s, &["--lane", "lane-1"])["rows"].as_array().unwrap().len(), 4);
     assert_eq!(s.gateway.await_events("trace_query", 2)[0]["data"]["purpose"], "contact");
 
-    // A configuration with a fault is refused with its line, a good one is tried and kept.
+    // A file that somebody has spoilt starts nothing: the lanes go on with what they have.
     let config = std::fs::read_to_string(s.gateway.config()).unwrap();
+    let spoilt = config.replace("driver = \"line-scanner\"", "driver = \"line\"");
+    std::fs::write(s.gateway.config(), &spoilt).unwrap();
+    let not_now = to(&s, &["reload"]);
+    assert!(!not_now.status.success() && text(&not_now).contains("is not a driver"), "{}", text(&not_now));
+    assert!(to(&s, &["diagnostics"]).status.success());
+
+    // A configuration with a fault is refused with its line, a good one is tried and kept.
     let configure = |s: &Site, version: &str, text: &str| {
         std::fs::write(s.central.folder.join("new.toml"), text).unwrap();
         s.central.output(
@@ -264,7 +271,9 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     let good = configure(&s, "3", &format!("{config}\n[retention]\nkeep_days = 7\n"));
     assert!(good.status.success(), "{}\n{}", text(&good), s.gateway.log());
     assert!(s.gateway.log().contains("configuration version 3 works"));
+    // The spoilt file is no longer needed.
     assert!(to(&s, &["reload"]).status.success());
+    std::fs::write(s.gateway.config(), &config).unwrap();
     // What cannot start falls back to what worked.
     let taken = config.lines().find(|l| l.starts_with("listen = ")).unwrap();
     let broker = format!("listen = \"127.0.0.1:{}\"", s._broker.port);

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use kakou_gateway::cli::Daemon;
+use kakou_gateway::config::ConfigError;
 use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
@@ -24,15 +25,23 @@ fn main() -> ExitCode {
     if let Some(empty) = enrol::wanted(&arguments.config) {
         return enrolled(&empty, arguments.check);
     }
-    if let Err(e) = config::load(&arguments.config) {
-        eprintln!("{e}");
-        return ExitCode::from(78);
-    }
     if arguments.check {
-        println!("{}: in order", arguments.config.display());
-        return ExitCode::SUCCESS;
+        return match config::load(&arguments.config) {
+            Ok(_) => {
+                println!("{}: in order", arguments.config.display());
+                ExitCode::SUCCESS
+            }
+            Err(e) => unusable(&e),
+        };
     }
     on_threads(run(&arguments.config))
+}
+
+/// What is wrong in a configuration stays wrong, and is said once; a disk that does not read is tried again.
+fn unusable(e: &ConfigError) -> ExitCode {
+    eprintln!("{e}");
+    let passing = matches!(e, ConfigError::Read(_, e) if e.kind() != std::io::ErrorKind::NotFound);
+    ExitCode::from(if passing { 74 } else { 78 })
 }
 
 fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
@@ -102,13 +111,11 @@ fn notify(states: &[NotifyState<'_>]) {
 async fn run(file: &Path) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = signals else { return ExitCode::from(71) };
+    let mut chosen = remote::choose(file);
     loop {
-        let (settings, edition) = match remote::choose(file) {
+        let (settings, edition) = match chosen {
             Ok(chosen) => chosen,
-            Err(e) => {
-                eprintln!("{e}");
-                return ExitCode::from(78);
-            }
+            Err(e) => return unusable(&e),
         };
         let data = settings.data.clone();
         let linked = settings.upstream.is_some() && !remote::is_unlinked(&data);
@@ -118,6 +125,7 @@ async fn run(file: &Path) -> ExitCode {
             Ok(running) => running,
             Err(e) if matches!(edition, Edition::Trial(_)) => {
                 log::error!("{e}");
+                chosen = remote::choose(file);
                 continue;
             }
             Err(e) => {
@@ -131,22 +139,29 @@ async fn run(file: &Path) -> ExitCode {
         }
         notify(&[NotifyState::Ready, NotifyState::Status("lanes are open")]);
         let failed = running.failed.clone();
-        let link = running.link.clone();
-        let trial = prove(edition, data, link, linked);
-        let again = tokio::select! {
-            _ = term.recv() => false,
-            _ = int.recv() => false,
-            Some(()) = restarted.recv() => true,
-            () = trial => true,
-            () = failed.cancelled() => {
-                log::error!("the engine has ended; the daemon ends with it");
-                return ExitCode::from(70);
+        let mut trial = Box::pin(prove(edition, data, running.link.clone(), linked));
+        let mut tried = false;
+        let next = loop {
+            tokio::select! {
+                _ = term.recv() => break None,
+                _ = int.recv() => break None,
+                Some(()) = restarted.recv() => {}
+                () = &mut trial, if !tried => tried = true,
+                () = failed.cancelled() => {
+                    log::error!("the engine has ended; the daemon ends with it");
+                    return ExitCode::from(70);
+                }
+            }
+            match remote::choose(file) {
+                Ok(next) => break Some(next),
+                Err(e) => log::error!("{e}; the lanes go on with what they have"),
             }
         };
-        notify(&[if again { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
+        notify(&[if next.is_some() { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
         running.stop().await;
-        if !again {
-            return ExitCode::SUCCESS;
+        match next {
+            None => return ExitCode::SUCCESS,
+            Some(next) => chosen = Ok(next),
         }
         log::warn!("the daemon starts anew");
     }

@@ -135,7 +135,7 @@ pub enum Command {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
-        /// GATEWAY, or SITE/GATEWAY.
+        /// GATEWAY, SITE/GATEWAY, or the six digits of its screen.
         gateway: String,
     },
     /// The digits differ, or nobody expects this box.
@@ -143,7 +143,7 @@ pub enum Command {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
-        /// GATEWAY, or SITE/GATEWAY.
+        /// GATEWAY, SITE/GATEWAY, or the six digits of its screen.
         gateway: String,
     },
     /// Revokes every certificate of a name (SITE.GATEWAY) and writes the revocation list anew.

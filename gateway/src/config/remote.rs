@@ -4,8 +4,9 @@
 //! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good edition, or the
 //! local file, is in use again.
 
-use super::{ConfigError, Settings, load, read};
+use super::{ConfigError, Identity, Settings, identity, read, text_of};
 use crate::orders::word::Configuration;
+use crate::upstream::tls;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -98,10 +99,10 @@ pub fn is_unlinked(data: &Path) -> bool {
     folder(data).join(UNLINKED).exists()
 }
 
-/// Reads the text of an edition as if it stood in the place of the local file.
-pub fn check(file: &Path, configuration: &Configuration, now: &Settings) -> Result<Settings, Vec<Fault>> {
+/// Reads the text of an edition as if it stood in the place of the local file, for the gateway that is here.
+pub fn check(file: &Path, configuration: &Configuration, own: &Identity) -> Result<Settings, Vec<Fault>> {
     let settings = read(&configuration.toml, file).map_err(|e| vec![Fault::of(&e)])?;
-    let same = (&settings.site, &settings.gateway, &settings.data) == (&now.site, &now.gateway, &now.data);
+    let same = settings.identity() == *own;
     let keys = settings.fleet_keys.is_some() && settings.upstream.is_some();
     let mut faults = Vec::new();
     if !same {
@@ -115,10 +116,18 @@ pub fn check(file: &Path, configuration: &Configuration, now: &Settings) -> Resu
     if faults.is_empty() { Ok(settings) } else { Err(faults) }
 }
 
-/// Chooses what runs now.
+/// Whether its screens could be served: a trial must not end with lanes that nobody sees.
+pub fn can_serve(settings: Settings) -> Result<Settings, Vec<Fault>> {
+    if let Some((cert, key)) = settings.http.as_ref().and_then(|http| http.tls.as_ref()) {
+        tls::server(cert, key).map_err(|e| vec![Fault { line: None, what: format!("[http]: {e}") }])?;
+    }
+    Ok(settings)
+}
+
+/// Chooses what runs now: an edition on trial, else what is [`settled`].
 pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
-    let local = load(file)?;
-    let data = local.data.clone();
+    let Ok(own) = identity(&text_of(file)?, file) else { return settled(file) };
+    let data = own.data.clone();
     if let Some(trial) = stored(&data, "trial.json") {
         let begun = folder(&data).join("begun");
         if begun.exists() {
@@ -128,7 +137,7 @@ pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
                 vec![Fault { line: None, what: "it did not come up; the last good one is in use".into() }],
             );
         } else {
-            match check(file, &trial, &local) {
+            match check(file, &trial, &own).and_then(can_serve) {
                 Ok(settings) => {
                     if let Err(e) = put(&data, "begun", b"") {
                         return Err(ConfigError::Read(begun, e));
@@ -140,15 +149,23 @@ pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
             }
         }
     }
-    if let Some(good) = stored(&data, "good.json") {
-        match check(file, &good, &local) {
+    settled(file)
+}
+
+/// The last good edition, whatever has become of the local file; else that one.
+pub fn settled(file: &Path) -> Result<(Settings, Edition), ConfigError> {
+    let text = text_of(file)?;
+    let own = identity(&text, file).ok();
+    let good = own.and_then(|own| Some((stored(&own.data, "good.json")?, own)));
+    if let Some((good, own)) = good {
+        match check(file, &good, &own) {
             Ok(settings) => return Ok((settings, Edition::Good(good.version))),
             Err(faults) => {
                 log::error!("configuration version {} is no longer good: {faults:?}", good.version)
             }
         }
     }
-    Ok((local, Edition::Local))
+    read(&text, file).map(|local| (local, Edition::Local))
 }
 
 /// A trial is over.

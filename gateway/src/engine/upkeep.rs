@@ -30,6 +30,8 @@ impl Engine {
     pub(super) fn probe(&mut self) {
         let now = self.parts.clock.now();
         let free = free_bytes(&self.parts.data).unwrap_or(0);
+        // Where the journal itself has filled the disk, what it sheds becomes room inside of it.
+        let inside = retention::bytes(self.journal.connection()).map_or(0, |(_, free)| free);
         let data = json!({ "code": Code::X_STORAGE, "free_bytes": free });
         let event = NewEvent {
             kind: "storage".into(),
@@ -40,7 +42,7 @@ impl Engine {
             data,
         };
         let mut pending = Pending::default();
-        if free < 2 * self.parts.retention.reserve_bytes {
+        if free.saturating_add(inside) < 2 * self.parts.retention.reserve_bytes {
             if give_up_reserve(&self.parts.data) {
                 log::error!("the disk is full: the reserve was given up; make room or shorten retention");
                 if self.append(&[event], &now).and_then(|()| self.commit()).is_err() {
@@ -176,7 +178,7 @@ impl Engine {
     fn keep_limits(&mut self, now: &Now) -> rusqlite::Result<()> {
         let r = self.parts.retention;
         let before = |days: i64| now.wall_ms.map_or(0, |ms| ms - days * 86_400_000);
-        let over = retention::used_bytes(self.journal.connection())? > r.max_bytes;
+        let over = retention::bytes(self.journal.connection())?.0 > r.max_bytes;
         let until = if over { i64::MAX } else { before(r.keep_days) };
         let purged = self.round(|c| retention::purge(c, r.delivered, until))?;
         self.parts.metrics.add("journal_purged_total", purged);

@@ -118,7 +118,6 @@ struct Pending {
 /// The box while it is empty.
 struct Empty<'a> {
     enrol: &'a Enrol,
-    clock: Clock,
     stage: watch::Sender<Stage>,
 }
 
@@ -143,7 +142,7 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
         serving = Some(tokio::spawn(screen::serve(listen, shown, listening.clone())));
     }
     log::info!("this box is not enrolled: scan an enrolment code at any scanner");
-    let own = Empty { enrol, clock: Clock::new(Source::Ntp, 0, None), stage };
+    let own = Empty { enrol, stage };
     let mut pending = own.pending();
     let mut work = Box::pin(own.attempt(pending.clone()));
     let done = loop {
@@ -178,6 +177,14 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
         drop(serving.await);
     }
     Ok(done)
+}
+
+/// A code is younger than the clock of a box that was never set. Nobody has signed it: its time counts for
+/// itself alone.
+fn clock_for(code: &Code) -> Clock {
+    let clock = Clock::new(Source::Ntp, 0, None);
+    clock.not_before(code.issued.saturating_mul(1000));
+    clock
 }
 
 impl Empty<'_> {
@@ -228,9 +235,7 @@ impl Empty<'_> {
         if under_way.is_some_and(|p| p.code == code.text()) {
             return Ok(None);
         }
-        // The code is younger than the clock of a box that was never set.
-        self.clock.not_before(code.issued * 1000);
-        if self.clock.now().wall_s().is_some_and(|now| now > code.expires) {
+        if clock_for(&code).now().wall_s().is_some_and(|now| now > code.expires) {
             return refuse(
                 "登记码已过期，或本机时钟过快：请索取新码或检查时钟",
                 "This code has run out, or the clock of the box is fast. Get a new code, or check the clock.",
@@ -268,7 +273,7 @@ impl Empty<'_> {
         let Some(pending) = pending else { return std::future::pending().await };
         let odd = |e: std::io::Error| NotEnrolled::Answer(e.to_string());
         let code = Code::read(&pending.code).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
-        self.clock.not_before(code.issued * 1000);
+        let clock = clock_for(&code);
         let csr = self.request().map_err(odd)?;
         let shown = digits(&code.root, &pem_der(&csr).unwrap_or_default());
         let name = format!("{}/{}", code.site, code.gateway);
@@ -283,7 +288,7 @@ impl Empty<'_> {
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
         let mut reached = false;
         loop {
-            match client::enrol(&code, &csr, (&pending.scanner, pending.baud), &self.clock).await {
+            match client::enrol(&code, &csr, (&pending.scanner, pending.baud), &clock).await {
                 Ok(bundle) => {
                     if let Err(e) = self.store(&code, &bundle) {
                         log::error!("enrolment: what came cannot be kept: {e}");
@@ -354,11 +359,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder(data.path())).unwrap();
         let enrol = Enrol { data: data.path().to_path_buf(), listen: None, ports: Vec::new() };
-        let clock = Clock::system();
-        let issued = clock.now().wall_s().unwrap();
+        let issued = Clock::system().now().wall_s().unwrap();
         let (stage, _shown) = watch::channel(Stage::scan());
-        let own = Empty { enrol: &enrol, clock, stage };
-        let scan = |token: &str| {
+        let own = Empty { enrol: &enrol, stage };
+        let scan_at = |token: &str, issued: i64| {
             let code = Code {
                 url: "https://enrol.example.org".into(),
                 token: token.into(),
@@ -372,6 +376,10 @@ mod tests {
             own.take(&read, None).unwrap().expect("a code");
             own.request().unwrap()
         };
+        let scan = |token: &str| scan_at(token, issued);
+        // Whoever shows a code of the next century has not set the clock.
+        scan_at("CCCCCCCCCCCCCCCC", issued + 3_000_000_000);
+        own.forget().unwrap();
         let first = scan("AAAAAAAAAAAAAAAA");
         // It was refused, by a server that was not the one of the code.
         own.forget().unwrap();

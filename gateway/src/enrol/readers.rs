@@ -4,7 +4,7 @@
 //! turn, while what comes makes no sense. A port that is plugged in later is found.
 
 use kakou_drivers::ports::Kernel;
-use kakou_provisioning::code::{LONGEST, PREFIX};
+use kakou_provisioning::code::{LONGEST, PREFIX, is_port};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -98,10 +98,13 @@ async fn read(path: &Path, found: &mpsc::Sender<Read>) {
     }
 }
 
-/// The name of a port that stays when the kernel numbers anew.
+/// The name of a port that stays when the kernel numbers anew: by its device, or by its place.
 fn stable(path: &Path) -> PathBuf {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let links = std::fs::read_dir("/dev/serial/by-id").into_iter().flatten().flatten().map(|f| f.path());
-    let own = |link: &PathBuf| std::fs::canonicalize(link).is_ok_and(|to| to == real);
-    links.into_iter().find(own).unwrap_or_else(|| path.to_path_buf())
+    let links = |folder| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
+    let own = |link: &PathBuf| {
+        is_port(&link.to_string_lossy()) && std::fs::canonicalize(link).is_ok_and(|to| to == real)
+    };
+    let mut named = links("/dev/serial/by-id").chain(links("/dev/serial/by-path"));
+    named.find(own).unwrap_or_else(|| path.to_path_buf())
 }

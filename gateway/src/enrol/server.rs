@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex, pem_der};
-use kakou_provisioning::code::{Code, digits, token};
+use kakou_provisioning::code::{Code, digits, is_port, token};
 use kakou_provisioning::identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -117,7 +117,9 @@ pub enum OfficeError {
     #[error("no box of `{0}` waits")]
     Nobody(String),
     /// More than one fits.
-    #[error("several boxes of `{0}` wait: name the site as well, SITE/GATEWAY")]
+    #[error(
+        "several boxes fit `{0}`: name the one by SITE/GATEWAY, or by the six digits that its screen shows"
+    )]
     Several(String),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
@@ -251,9 +253,15 @@ impl Office {
     }
 
     /// An officer has compared the digits of the box that waits: `GATEWAY` where that is plain, else
-    /// `SITE/GATEWAY`.
+    /// `SITE/GATEWAY`, or the digits themselves.
     pub fn decide(&self, name: &str, yes: bool) -> Result<Kept, OfficeError> {
-        let named = |k: &Kept| k.gateway.as_str() == name || format!("{}/{}", k.site, k.gateway) == name;
+        let plain = |digits: &str| digits.replace(' ', "");
+        let named = |k: &Kept| {
+            let shown = k.digits.as_deref().map(plain);
+            k.gateway.as_str() == name
+                || format!("{}/{}", k.site, k.gateway) == name
+                || shown.is_some_and(|shown| shown == plain(name))
+        };
         let mut waiting = self.codes();
         waiting.retain(|(_, k)| named(k) && k.standing == Standing::Waiting);
         if waiting.len() > 1 {
@@ -384,8 +392,7 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     let token = text("authorization").strip_prefix("Bearer ").unwrap_or_default().to_owned();
     let scanner = text("kakou-scanner").to_owned();
     // It becomes part of a configuration: a path, nothing that could be more.
-    let path = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
-    let csr = STANDARD.decode(body.trim()).ok().filter(|_| scanner.chars().all(path));
+    let csr = STANDARD.decode(body.trim()).ok().filter(|_| is_port(&scanner));
     let (Some(csr), Ok(baud)) = (csr, text("kakou-scanner-baud").parse()) else {
         return Refusal::Malformed.into_response();
     };

@@ -34,10 +34,17 @@ pub enum Then {
 }
 
 impl Fetch {
-    /// Takes up where an earlier attempt ended.
+    /// Takes up where an earlier attempt ended. What is there of another body of the feed is not needed
+    /// again.
     pub fn begin(folder: &Path, head: Head, signer: String, part: Part) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let path = folder.join(format!("{}.part", part.sha256));
+        let path = folder.join(format!("{}-{}.part", head.feed, part.sha256));
+        for file in std::fs::read_dir(folder)?.flatten() {
+            let of_feed = file.file_name().to_string_lossy().starts_with(&format!("{}-", head.feed));
+            if of_feed && file.path() != path {
+                std::fs::remove_file(file.path())?;
+            }
+        }
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         let there = file.metadata()?.len().min(part.bytes);
         let whole = there / CHUNK as u64;
@@ -106,6 +113,26 @@ mod tests {
             },
             part,
         )
+    }
+
+    #[test]
+    fn what_is_there_of_an_older_body_goes_and_other_feeds_keep_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = |feed: &str, sha256: &str| {
+            let (mut head, mut part) = head(CHUNK as u64 * 2);
+            head.feed = feed.into();
+            part.sha256 = sha256.repeat(64);
+            let mut fetch = Fetch::begin(folder.path(), head, String::new(), part.clone()).unwrap();
+            fetch.chunk(&part.sha256, 0, &[0; CHUNK]).unwrap();
+        };
+        begin("status", "a");
+        begin("hold", "b");
+        begin("status", "c");
+        let mut left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+        left.sort();
+        let name = |feed: &str, sha256: &str| format!("{feed}-{}.part", sha256.repeat(64));
+        assert_eq!(left, [name("hold", "b").as_str(), name("status", "c").as_str()]);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
+use crate::store::StoreError;
 use crate::store::durable;
 use crate::store::edition::{self, Canary, Order};
 use crate::store::lists::{self, InUse, Lists};
@@ -26,7 +27,7 @@ use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub const NEWS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A trust list that is larger is none.
 const TRUST_MAX: u64 = 64 << 20;
+/// What an entry is called in the log.
+const ENTRY_CODE: &str = "an entry from a code";
 /// The niceness of the thread: building an edition is work that can wait.
 const NICE: i32 = 10;
 
@@ -60,8 +63,8 @@ pub enum News {
     Connected,
     /// The text of a QR code with a signed entry.
     Entry(Vec<u8>),
-    /// The same, as another gateway of the site has read it.
-    Shared(Vec<u8>),
+    /// Another gateway of the site has read such entries: they lie in their folder, see [`keep_heard`].
+    Heard,
     /// The daemon ends.
     End,
 }
@@ -150,7 +153,8 @@ pub struct Feeds {
 struct Memory {
     seen: Seen,
     fetch: Option<(Fetch, Way)>,
-    heads: BTreeMap<String, (Head, String)>,
+    /// Heads with their signers whose bodies wait to be fetched, one of each feed.
+    heads: VecDeque<(Head, String)>,
     heard: Option<Instant>,
 }
 
@@ -188,16 +192,15 @@ impl Feeds {
                     }
                 }
                 Ok(News::Unfetched(sha256)) => self.unfetched(&sha256, &mut memory),
-                Ok(News::Entry(text)) => {
-                    if self.entry(&text) {
-                        self.share(&text);
-                    }
-                }
-                Ok(News::Shared(text)) => {
-                    self.entry(&text);
-                }
+                Ok(News::Entry(text)) => match self.entry(&text) {
+                    Ok(true) => self.share(&text),
+                    Ok(false) => {}
+                    Err(e) => self.refuse(ENTRY_CODE, &e.to_string()),
+                },
+                Ok(News::Heard) => self.take_heard(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.ask_again(&mut memory);
+                    self.take_heard();
                     self.look(&mut memory);
                 }
                 Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return,
@@ -287,9 +290,9 @@ impl Feeds {
         if !self.is_news(what, &head) {
             return;
         }
-        let newer = memory.heads.get(&head.feed).is_none_or(|(waits, _)| waits.version < head.version);
-        if newer {
-            memory.heads.insert(head.feed.clone(), (head, signer));
+        if memory.heads.iter().all(|(waits, _)| waits.feed != head.feed || waits.version < head.version) {
+            memory.heads.retain(|(waits, _)| waits.feed != head.feed);
+            memory.heads.push_back((head, signer));
         }
         self.fetch_next(memory);
     }
@@ -297,9 +300,8 @@ impl Feeds {
     /// Begins to fetch the next body, if none is on its way or a newer edition replaces it.
     fn fetch_next(&self, memory: &mut Memory) {
         if let Some((fetch, way)) = &memory.fetch {
-            let newer =
-                memory.heads.get(&fetch.head.feed).is_some_and(|(h, _)| h.version > fetch.head.version);
-            if !newer {
+            let of_feed = |h: &Head| h.feed == fetch.head.feed && h.version > fetch.head.version;
+            if !memory.heads.iter().any(|(h, _)| of_feed(h)) {
                 return;
             }
             if let Way::Broker(filter) = way {
@@ -307,7 +309,7 @@ impl Feeds {
             }
             memory.fetch = None;
         }
-        while let Some((_, (head, signer))) = memory.heads.pop_first() {
+        while let Some((head, signer)) = memory.heads.pop_front() {
             let Some(part) = head.part_from(self.in_use(&head.feed)).cloned() else {
                 self.refuse(&head.feed, "no part leads to it from the edition in use");
                 continue;
@@ -341,17 +343,22 @@ impl Feeds {
         self.loading.send_replace(Some(Loading { feed, version, have, of, lines }));
     }
 
-    /// A chunk may have been lost on its way: the group is asked for again.
+    /// A chunk may have been lost on its way, or the body is nowhere: those that wait have their turn, then it
+    /// is asked for again, from where it is.
     fn ask_again(&self, memory: &mut Memory) {
         if memory.heard.is_some_and(|at| at.elapsed() < PATIENCE) {
             return;
         }
-        if let Some((fetch, way)) = &mut memory.fetch {
-            self.metrics.count("feed_stalled_total");
-            self.wish(Wish::Unsubscribe(fetch.wanted()));
-            *way = self.subscribe(fetch);
-        }
         memory.heard = Some(Instant::now());
+        let Some((fetch, way)) = memory.fetch.take() else { return };
+        self.metrics.count("feed_stalled_total");
+        if let Way::Broker(filter) = way {
+            self.wish(Wish::Unsubscribe(filter));
+        }
+        if memory.heads.iter().all(|(waits, _)| waits.feed != fetch.head.feed) {
+            memory.heads.push_back((fetch.head, fetch.signer));
+        }
+        self.fetch_next(memory);
     }
 
     fn subscribe(&self, fetch: &Fetch) -> Way {
@@ -465,11 +472,18 @@ impl Feeds {
         }
     }
 
-    /// The lanes of this gateway must be able to run by a new policy.
+    /// The lanes of this gateway must be able to run by a new policy: with the configuration in use, and with
+    /// the local file, which follows when that one is given up.
     fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
         let (file, text) = &self.config;
         let policy = |id: &str| lists::profile(edition, "main", id).ok().flatten();
-        config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string())
+        let fits = |text: &str| config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string());
+        fits(text)?;
+        match std::fs::read_to_string(file) {
+            // What is wrong with it already is not the policy's fault.
+            Ok(local) if local != *text && config::read(&local, file).is_ok() => fits(&local),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Lanes whose profile comes from the feed take it up: the daemon starts anew in its place.
@@ -525,25 +539,38 @@ impl Feeds {
         self.record(record);
     }
 
-    /// One entry from a QR code; true if it counts now.
-    fn entry(&self, text: &[u8]) -> bool {
-        let what = "an entry from a code";
+    /// Entries that other gateways of the site have read. One that cannot be stored now waits for its next
+    /// turn.
+    fn take_heard(&self) {
+        for (file, text) in words_in(&heard_folder(&self.data)) {
+            if let Err(e) = self.entry(&text) {
+                return log::error!("an entry of another gateway waits: {e}");
+            }
+            if let Err(e) = std::fs::remove_file(&file) {
+                log::warn!("{}: {e}", file.display());
+            }
+        }
+    }
+
+    /// One entry from a QR code; true if it counts now. An error is one of the store.
+    fn entry(&self, text: &[u8]) -> Result<bool, StoreError> {
+        let what = ENTRY_CODE;
         let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
             self.refuse(what, "this gateway has no fleet keys");
-            return false;
+            return Ok(false);
         };
         let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
             Ok(opened) => opened,
             Err(e) => {
                 self.refuse(what, &e.to_string());
-                return false;
+                return Ok(false);
             }
         };
         let entry: Entry = match serde_json::from_slice(&opened.payload) {
             Ok(entry) => entry,
             Err(e) => {
                 self.refuse(what, &e.to_string());
-                return false;
+                return Ok(false);
             }
         };
         let issued = entry.issued_ms;
@@ -553,12 +580,13 @@ impl Feeds {
                 log::info!("one entry of list {} was taken from a code", entry.feed);
                 self.record(json!({ "feed": entry.feed, "supplement": true, "issued": rfc3339(issued),
                     "signer": opened.issuer }));
-                return true;
+                return Ok(true);
             }
             Ok(false) => log::info!("an entry of list {} from a code is not newer than the list", entry.feed),
-            Err(e) => self.refuse(what, &e.to_string()),
+            Err(e @ StoreError::List { .. }) => self.refuse(what, &e.to_string()),
+            Err(e) => return Err(e),
         }
-        false
+        Ok(false)
     }
 
     /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
@@ -582,10 +610,96 @@ pub fn share_folder(data: &Path) -> PathBuf {
     data.join("share")
 }
 
+/// Where entries wait that other gateways of the site have read.
+fn heard_folder(data: &Path) -> PathBuf {
+    data.join("heard")
+}
+
+/// Keeps an entry that another gateway has read, until the feeds have taken it. Whether it is durable.
+pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
+    let folder = heard_folder(data);
+    let kept = std::fs::create_dir_all(&folder).and_then(|()| {
+        if words_in(&folder).len() >= NEWS {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        durable::write(&folder.join(kakou_core::evidence::Hash::of(text).hex()), text)
+    });
+    kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
+}
+
+/// Signed words that wait in a folder: a file each, without an extension when it is whole.
+pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
+    let files = files.flatten().map(|f| f.path()).filter(|f| f.extension().is_none());
+    files.filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
+}
+
 /// A signed word as a QR code holds it: the three texts with points between them.
 fn unpack(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     let mut parts = text.trim().splitn(3, '.');
     let mut next = || parts.next().unwrap_or_default();
     json!({ "protected": next(), "payload": next(), "signature": next() }).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
+        let data = tempfile::tempdir().unwrap();
+        let (engine, _work) = mpsc::channel(1);
+        let (wishes, mut wished) = mpsc::channel(8);
+        let feeds = Feeds {
+            data: data.path().to_path_buf(),
+            folder: data.path().join("lists"),
+            stick: data.path().join("stick"),
+            keys: None,
+            region: String::new(),
+            config: (data.path().join("kakou.toml"), String::new()),
+            restart: None,
+            clock: Clock::system(),
+            metrics: Arc::default(),
+            engine,
+            trust: watch::channel(Arc::default()).0,
+            wishes,
+            loading: watch::channel(None).0,
+            end: CancellationToken::new(),
+        };
+        let mut memory = Memory::default();
+        let mut asks_for = |feed: &str| {
+            let wish = std::iter::from_fn(|| wished.try_recv().ok()).last();
+            assert!(matches!(&wish, Some(Wish::Subscribe(filter)) if filter.contains(feed)), "{wish:?}");
+        };
+        for feed in ["status", "hold"] {
+            let part = Part { base: None, sha256: feed[..1].repeat(64), bytes: 1 };
+            let head = Head {
+                feed: feed.into(),
+                version: 1,
+                issued: 1,
+                parts: vec![part],
+                at: None,
+                canary: vec![],
+            };
+            memory.heads.push_back((head, String::new()));
+        }
+        feeds.fetch_next(&mut memory);
+        asks_for("status");
+        for feed in ["hold", "status", "hold"] {
+            memory.heard = None;
+            feeds.ask_again(&mut memory);
+            asks_for(feed);
+        }
+    }
+
+    #[test]
+    fn what_another_gateway_has_read_is_kept_until_there_are_too_many() {
+        let data = tempfile::tempdir().unwrap();
+        for n in 0..NEWS {
+            assert!(keep_heard(data.path(), format!("entry {n}").as_bytes()));
+        }
+        assert!(!keep_heard(data.path(), b"one more"));
+        assert_eq!(words_in(&heard_folder(data.path())).len(), NEWS);
+    }
 }

@@ -21,10 +21,11 @@ pub use guard::Rate;
 pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
+use rustix::net::sockopt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -35,6 +36,8 @@ use utoipa_axum::routes;
 
 /// The largest body of a request.
 const MAX_BODY: usize = 16 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
 /// TLS handshakes at the same time.
 const MAX_HANDSHAKES: usize = 64;
 
@@ -148,9 +151,24 @@ pub fn router(app: App) -> axum::Router {
         .with_state(app)
 }
 
-/// Opens the address; says which one if the port was left open.
-pub async fn bind(http: &Http) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(http.listen).await?;
+/// Opens the address, also one that this machine does not have yet: its network may come up later than the
+/// lanes. Says which one if the port was left open.
+pub fn bind(http: &Http) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = match http.listen {
+        SocketAddr::V4(_) => {
+            let socket = TcpSocket::new_v4()?;
+            sockopt::set_ip_freebind(&socket, true)?;
+            socket
+        }
+        SocketAddr::V6(_) => {
+            let socket = TcpSocket::new_v6()?;
+            sockopt::set_ipv6_freebind(&socket, true)?;
+            socket
+        }
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(http.listen)?;
+    let listener = socket.listen(BACKLOG)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -268,5 +286,20 @@ impl axum::serve::Listener for TlsListener {
     }
     fn local_addr(&self) -> std::io::Result<Self::Addr> {
         Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_comes_later_stops_no_lane() {
+        for listen in ["192.0.2.7:0", "[2001:db8::7]:0", "127.0.0.1:0"] {
+            let (_held, bound) = bind(&Http { listen: listen.parse().unwrap(), tls: None }).unwrap();
+            assert_ne!(bound.port(), 0);
+            let taken = bind(&Http { listen: bound, tls: None }).unwrap_err();
+            assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        }
     }
 }

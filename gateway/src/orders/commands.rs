@@ -2,6 +2,7 @@
 
 use super::Desk;
 use super::word::{Command, What};
+use crate::config::remote::settled;
 use crate::engine::Work;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -49,9 +50,11 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
         What::Diagnostics => diagnostics(desk).await,
         What::CertificateRequest => certificate_request(desk),
         What::Certificate { pem } => certificate(desk, pem),
-        What::Reload => match &desk.restart {
-            Some(restart) if restart.try_send(()).is_ok() => return Outcome::Later,
-            Some(_) | None => Err("this program cannot start itself anew".into()),
+        What::Reload => match (settled(&desk.config), &desk.restart) {
+            // The lanes stay open with what they have.
+            (Err(e), _) => Err(format!("it would not start with this configuration: {e}")),
+            (Ok(_), Some(restart)) if restart.try_send(()).is_ok() => return Outcome::Later,
+            (Ok(_), _) => Err("this program cannot start itself anew".into()),
         },
         What::Reboot => return reboot().await,
     };

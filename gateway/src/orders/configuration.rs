@@ -2,6 +2,7 @@
 
 use super::Desk;
 use super::word::{CONFIGURATION, Configuration};
+use crate::config::Identity;
 use crate::config::remote::{self, Fault};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::trust::Usage;
@@ -64,8 +65,10 @@ impl Desk {
 
     fn try_configuration(&self, configuration: &Configuration, linked: bool) -> Result<(), Vec<Fault>> {
         let alone = |what: String| vec![Fault { line: None, what }];
-        let now = crate::config::load(&self.config).map_err(|e| vec![Fault::of(&e)])?;
-        remote::check(&self.config, configuration, &now)?;
+        // Not of the local file: an edition is the way to reach a gateway whose file is wrong.
+        let (site, id, data) = (self.site.clone(), self.gateway.clone(), self.data.clone());
+        remote::check(&self.config, configuration, &Identity { site, id, data })
+            .and_then(remote::can_serve)?;
         remote::offer(&self.data, configuration, linked).map_err(|e| alone(e.to_string()))
     }
 

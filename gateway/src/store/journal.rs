@@ -247,7 +247,8 @@ pub fn is_corrupt(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-fn unreadable(error: &StoreError) -> bool {
+/// Whether an error of the store says so.
+pub fn unreadable(error: &StoreError) -> bool {
     matches!(error, StoreError::Sqlite { source, .. } if is_corrupt(source))
 }
 
@@ -280,25 +281,30 @@ impl Journal {
             let (journal, _) = Self::open(data, author)?;
             return Ok((journal, Found::SetAside(aside)));
         }
-        let (connection, mut found) = match try_open(&path) {
-            Ok(connection) => (connection, if there { Found::Good } else { Found::Fresh }),
-            Err(e) if unreadable(&e) => {
-                let aside = set_aside(data, &path)?;
-                (try_open(&path)?, Found::SetAside(aside))
+        match Self::read_all(data, author.clone()) {
+            Ok((journal, epoch_is_new)) => {
+                let found = if there && !epoch_is_new { Found::Good } else { Found::Fresh };
+                Ok((journal, found))
             }
-            Err(e) => return Err(e),
-        };
+            Err(e) if unreadable(&e) => {
+                log::error!("{e}");
+                let aside = set_aside(data, &path)?;
+                Ok((Self::read_all(data, author)?.0, Found::SetAside(aside)))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Opens it and reads everything that a start needs, so that damage shows here; whether its epoch is new.
+    fn read_all(data: &Path, author: Author) -> Result<(Self, bool), StoreError> {
+        let path = path(data);
+        let connection = try_open(&path)?;
         prepare_log(&connection, &path).map_err(at(&path))?;
-        let meta = |key: &str| {
-            let sql = "SELECT value FROM meta WHERE key = ?1";
-            connection.query_row(sql, [key], |r| r.get::<_, i64>(0)).optional().map_err(at(&path))
-        };
-        let epoch = match meta("epoch")? {
+        let sql = "SELECT value FROM meta WHERE key = 'epoch'";
+        let known: Option<i64> = connection.query_row(sql, [], |r| r.get(0)).optional().map_err(at(&path))?;
+        let epoch = match known {
             Some(epoch) => u64::try_from(epoch).unwrap_or(1),
             None => {
-                if found == Found::Good {
-                    found = Found::Fresh;
-                }
                 let epoch = next_epoch(data)?;
                 let sql = "INSERT INTO meta (key, value) VALUES ('epoch', ?1)";
                 connection.execute(sql, [epoch.cast_signed()]).map_err(at(&path))?;
@@ -319,7 +325,8 @@ impl Journal {
             frames: 0,
         };
         journal.load_heads().map_err(at(&path))?;
-        Ok((journal, found))
+        journal.lanes()?;
+        Ok((journal, known.is_none()))
     }
 
     fn load_heads(&mut self) -> rusqlite::Result<()> {

@@ -36,10 +36,11 @@ pub enum Delivered {
     Acked,
 }
 
-/// Bytes in use inside the journal file, without its free pages.
-pub fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+/// Bytes of the journal file: in use, and in free pages, which are written to again.
+pub fn bytes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let get = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
-    Ok(((get("page_count")? - get("freelist_count")?) * get("page_size")?).cast_unsigned())
+    let (pages, free, size) = (get("page_count")?, get("freelist_count")?, get("page_size")?);
+    Ok((((pages - free) * size).cast_unsigned(), (free * size).cast_unsigned()))
 }
 
 /// Removes delivered events that are older than `before_ms`, from the beginning of the journal.

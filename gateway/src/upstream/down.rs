@@ -9,7 +9,7 @@ use super::{bulk, plugged, topic, unplugged};
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
 use crate::feeds::word::head_topic;
-use crate::feeds::{Get, News, Wish, share_folder};
+use crate::feeds::{Get, News, Wish, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
 use crate::orders::{Answer, Order};
@@ -263,7 +263,7 @@ impl Down {
             )?;
             told.queue.push_back(said);
         }
-        for (file, text) in tokio::task::spawn_blocking(move || shared(&folder)).await.unwrap_or_default() {
+        for (file, text) in tokio::task::spawn_blocking(move || words_in(&folder)).await.unwrap_or_default() {
             if told.queue.len() >= PORTION {
                 more = true;
                 break;
@@ -310,9 +310,12 @@ impl Down {
             [_, _, "cfg", "desired"] => self.order(Order::Desired(body)),
             [_, "trace", "req"] => self.order(Order::Question(body)),
             [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
-            // One that finds no room comes again.
             [_, "peer", from, "entry"] if *from != self.gateway.as_str() => {
-                return self.tell(News::Shared(body));
+                let data = self.data.clone();
+                let kept = tokio::task::spawn_blocking(move || keep_heard(&data, &body)).await;
+                // Where the feeds have much to do, they look themselves.
+                self.tell(News::Heard);
+                return kept.unwrap_or(false);
             }
             [_, "peer", from, "hello"] if *from != self.gateway.as_str() => {
                 let (tx, stored) = oneshot::channel();
@@ -343,12 +346,10 @@ impl Down {
         }
     }
 
-    fn tell(&self, news: News) -> bool {
-        let taken = self.news.try_send(news).is_ok();
-        if !taken {
+    fn tell(&self, news: News) {
+        if self.news.try_send(news).is_err() {
             self.metrics.count("feed_news_dropped_total");
         }
-        taken
     }
 }
 
@@ -358,11 +359,4 @@ async fn moment(at: Option<tokio::time::Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// Entries that the other gateways have not been told of.
-fn shared(folder: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
-    let files = files.flatten().map(|f| f.path()).filter(|f| f.extension().is_none());
-    files.filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
 }

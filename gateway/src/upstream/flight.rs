@@ -18,7 +18,7 @@ use std::time::Instant;
 pub const LATE_MS: i64 = 60_000;
 /// Late events in one message: whoever stores it, or carries it, is soon free for what happens now.
 const LATE_BATCH: usize = 20;
-/// How many live batches of each stream in one round.
+/// How many batches of each stream in one round, of what is live and of the backlog.
 const WEIGHTS: [usize; 4] = [8, 4, 2, 1];
 /// So many live batches for one of the backlog.
 const LIVE_TURNS: usize = 4;
@@ -133,6 +133,7 @@ pub struct Flight {
     turn: usize,
     left: usize,
     late_turn: usize,
+    late_left: usize,
     live_in_a_row: usize,
 }
 
@@ -162,6 +163,7 @@ impl Flight {
             turn: 0,
             left: WEIGHTS[0],
             late_turn: 0,
+            late_left: WEIGHTS[0],
             live_in_a_row: 0,
         })
     }
@@ -241,11 +243,13 @@ impl Flight {
         }
     }
 
-    /// Of which streams anything was acknowledged and not receipted.
+    /// Of which streams anything was acknowledged and not receipted. What lies behind a gap cannot be, for as
+    /// long as the backlog still fills it.
     pub fn unreceipted(&self) -> [bool; 4] {
         std::array::from_fn(|n| {
             let stream = &self.streams[n];
-            stream.receipted < stream.acked || !stream.islands.is_empty()
+            let filled = stream.late.given >= stream.split;
+            stream.receipted < stream.acked || (filled && !stream.islands.is_empty())
         })
     }
 
@@ -308,17 +312,22 @@ impl Flight {
         if busy >= share || !self.pace.room() || !self.late_allowed() {
             return Ok(None);
         }
-        for _ in 0..Class::ALL.len() {
+        for _ in 0..=Class::ALL.len() {
             let class = Class::ALL[self.late_turn];
             let stream = &self.streams[usize::from(class.number())];
             let ahead = self.receipts && stream.late.given > stream.receipted + LATE_AHEAD;
             let (open, end) = (!ahead && stream.late.given < stream.split, stream.split);
-            if open && let Some(mut batch) = self.take(class, end, max, true)? {
+            if self.late_left > 0
+                && open
+                && let Some(mut batch) = self.take(class, end, max, true)?
+            {
                 batch.late = true;
+                self.late_left -= 1;
                 self.late_level -= batch.count as f64;
                 return Ok(Some(batch.message()));
             }
             self.late_turn = (self.late_turn + 1) % Class::ALL.len();
+            self.late_left = WEIGHTS[self.late_turn];
         }
         Ok(None)
     }

@@ -171,16 +171,7 @@ enum Lost {
 
 /// Keeps the link until cancelled.
 pub async fn run(mut link: Link, cancel: CancellationToken) {
-    let Some(reader) = open_reader(&link, &cancel).await else { return };
-    let mut flight = match Flight::load(
-        reader,
-        link.settings.batch,
-        usize::from(link.settings.inflight),
-        link.settings.receipts,
-    ) {
-        Ok(flight) => flight,
-        Err(e) => return log::error!("the journal cannot be read, nothing is sent: {e}"),
-    };
+    let Some(mut flight) = load(&link, &cancel).await else { return };
     flight.late_rate(link.settings.backlog_per_s);
     let mut backoff = Backoff::default();
     while !cancel.is_cancelled() {
@@ -222,11 +213,17 @@ pub async fn unplugged(plug: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn open_reader(link: &Link, cancel: &CancellationToken) -> Option<Connection> {
+/// Reads how far the streams are; tries until it can.
+async fn load(link: &Link, cancel: &CancellationToken) -> Option<Flight> {
+    let Upstream { batch, inflight, receipts, .. } = link.settings;
     loop {
-        match crate::store::journal::reader(&link.data) {
-            Ok(reader) => return Some(reader),
-            Err(e) => log::error!("the journal cannot be read yet: {e}"),
+        let reader = crate::store::journal::reader(&link.data).map_err(|e| e.to_string());
+        let flight = reader.and_then(|reader| {
+            Flight::load(reader, batch, usize::from(inflight), receipts).map_err(|e| e.to_string())
+        });
+        match flight {
+            Ok(flight) => return Some(flight),
+            Err(e) => log::error!("the journal cannot be read yet, nothing is sent: {e}"),
         }
         tokio::select! { () = cancel.cancelled() => return None, () = tokio::time::sleep(Duration::from_secs(1)) => {} }
     }

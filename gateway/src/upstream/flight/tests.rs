@@ -5,6 +5,12 @@ const NOW: i64 = 1_000_000_000;
 
 /// A journal with these verdicts: age in milliseconds, and whether the body was shed.
 fn journal(events: &[(i64, bool)]) -> Connection {
+    let verdicts: Vec<_> = events.iter().map(|(age, shed)| (Class::Verdict, *age, *shed)).collect();
+    journal_of(&verdicts)
+}
+
+/// The same of any streams.
+fn journal_of(events: &[(Class, i64, bool)]) -> Connection {
     let c = Connection::open_in_memory().unwrap();
     c.execute_batch(
         "CREATE TABLE event (seq INTEGER PRIMARY KEY, class INTEGER, stream_seq INTEGER, at_ms INTEGER,
@@ -13,11 +19,20 @@ fn journal(events: &[(i64, bool)]) -> Connection {
          CREATE TABLE stream (class INTEGER PRIMARY KEY, acked INTEGER, receipted INTEGER);",
     )
     .unwrap();
-    for (i, (age, shed)) in events.iter().enumerate() {
-        let seq = i64::try_from(i).unwrap() + 1;
+    let mut heads = [0_i64; 4];
+    for (seq, (class, age, shed)) in (1_i64..).zip(events) {
+        let head = &mut heads[usize::from(class.number())];
+        *head += 1;
         c.execute(
-            "INSERT INTO event VALUES (?1, 0, ?1, ?2, ?3, x'', ?4)",
-            rusqlite::params![seq, NOW - age, shed, format!("{{{seq}}}").into_bytes()],
+            "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, x'', ?6)",
+            rusqlite::params![
+                seq,
+                class.number(),
+                *head,
+                NOW - age,
+                shed,
+                format!("{{{head}}}").into_bytes()
+            ],
         )
         .unwrap();
     }
@@ -60,6 +75,31 @@ fn what_happens_now_goes_before_the_backlog_and_the_backlog_is_late() {
         flight.acked(pkid, Instant::now());
     }
     assert_eq!(flight.acked_through(Class::Verdict), 43);
+}
+
+#[test]
+fn the_backlogs_of_all_streams_take_turns_and_a_gap_that_one_still_fills_misses_no_receipt() {
+    let old = |class| std::iter::repeat_n((class, 3_600_000, false), 400);
+    let mut events: Vec<_> = old(Class::Verdict).chain(old(Class::Health)).collect();
+    events.push((Class::Health, 10, false));
+    let heads = [400, 0, 0, 401].map(|n: u64| n);
+    let (verdict, health) = (usize::from(Class::Verdict.number()), usize::from(Class::Health.number()));
+    assert_eq!((verdict, health), (0, 3));
+    let mut flight = Flight::load(journal_of(&events), 10, 100, true).unwrap();
+    flight.begin(100, &heads, NOW).unwrap();
+    let next = |flight: &mut Flight, pkid: u16| {
+        let batch = flight.next(&heads, 10_000, NOW).unwrap().unwrap();
+        flight.sent(&batch, Instant::now());
+        flight.departed(pkid);
+        flight.acked(pkid, Instant::now());
+        (batch.class, batch.late)
+    };
+    assert_eq!(next(&mut flight, 1), (Class::Health, false));
+    // What is live is acknowledged and cannot be receipted: what lies before it was not sent.
+    assert_eq!(flight.unreceipted(), [false; 4]);
+    let turns: Vec<_> = (2..20).map(|pkid| next(&mut flight, pkid).0).collect();
+    assert_eq!(turns.iter().filter(|c| **c == Class::Health).count(), 2, "{turns:?}");
+    assert_eq!(flight.unreceipted(), [true, false, false, true]);
 }
 
 #[test]
