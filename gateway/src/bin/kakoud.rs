@@ -8,6 +8,8 @@ use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
 use kakou_gateway::{config, daemon, logging};
 use sd_notify::NotifyState;
+use std::io::ErrorKind;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,9 +41,15 @@ fn main() -> ExitCode {
 
 /// What is wrong in a configuration stays wrong, and is said once; a disk that does not read is tried again.
 fn unusable(e: &ConfigError) -> ExitCode {
+    use ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
     eprintln!("{e}");
-    let passing = matches!(e, ConfigError::Read(_, e) if e.kind() != std::io::ErrorKind::NotFound);
-    ExitCode::from(if passing { 74 } else { 78 })
+    let stays = match e {
+        ConfigError::Read(_, e) => {
+            matches!(e.kind(), NotFound | PermissionDenied | InvalidData | IsADirectory | NotADirectory)
+        }
+        ConfigError::Wrong { .. } | ConfigError::Profile(_) => true,
+    };
+    ExitCode::from(if stays { 78 } else { 74 })
 }
 
 fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
@@ -118,6 +126,7 @@ async fn run(file: &Path) -> ExitCode {
             Err(e) => return unusable(&e),
         };
         let data = settings.data.clone();
+        let screens = settings.http.as_ref().map(|http| http.listen.ip());
         let linked = settings.upstream.is_some() && !remote::is_unlinked(&data);
         let (restart, mut restarted) = mpsc::channel(1);
         let extras = daemon::Extras { restart: Some(restart), ..daemon::Extras::default() };
@@ -139,12 +148,12 @@ async fn run(file: &Path) -> ExitCode {
         }
         notify(&[NotifyState::Ready, NotifyState::Status("lanes are open")]);
         let failed = running.failed.clone();
-        let mut trial = Box::pin(prove(edition, data, running.link.clone(), linked));
+        let mut trial = Box::pin(prove(edition, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
-        let next = loop {
+        let again = loop {
             tokio::select! {
-                _ = term.recv() => break None,
-                _ = int.recv() => break None,
+                _ = term.recv() => break false,
+                _ = int.recv() => break false,
                 Some(()) = restarted.recv() => {}
                 () = &mut trial, if !tried => tried = true,
                 () = failed.cancelled() => {
@@ -152,27 +161,37 @@ async fn run(file: &Path) -> ExitCode {
                     return ExitCode::from(70);
                 }
             }
-            match remote::choose(file) {
-                Ok(next) => break Some(next),
+            match remote::could_start(file) {
+                Ok(()) => break true,
                 Err(e) => log::error!("{e}; the lanes go on with what they have"),
             }
         };
-        notify(&[if next.is_some() { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
+        notify(&[if again { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
         running.stop().await;
-        match next {
-            None => return ExitCode::SUCCESS,
-            Some(next) => chosen = Ok(next),
+        if !again {
+            return ExitCode::SUCCESS;
         }
+        // Now that nobody offers another edition.
+        chosen = remote::choose(file);
         log::warn!("the daemon starts anew");
     }
 }
 
 /// Keeps an edition on trial when its link comes up; ends if it does not, and never otherwise.
-async fn prove(edition: Edition, data: PathBuf, mut link: watch::Receiver<LinkState>, linked: bool) {
+async fn prove(
+    edition: Edition,
+    data: PathBuf,
+    mut link: watch::Receiver<LinkState>,
+    (linked, screens): (bool, Option<IpAddr>),
+) {
     if let Edition::Trial(version) = edition {
         let up = async { !linked || link.wait_for(|l| l.online).await.is_ok() };
         if !tokio::time::timeout(remote::TRIAL, up).await.unwrap_or(false) {
             return log::error!("the link did not come up with configuration version {version}");
+        }
+        // An address that the machine does not have yet would do for a start, not for an edition to be kept.
+        if let Some(Err(e)) = screens.map(|ip| TcpListener::bind((ip, 0))) {
+            return log::error!("the screens of configuration version {version} cannot be reached: {e}");
         }
         if let Err(e) = remote::confirm(&data, version) {
             log::error!("configuration version {version} cannot be kept: {e}");

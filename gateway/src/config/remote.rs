@@ -139,17 +139,37 @@ pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
         } else {
             match check(file, &trial, &own).and_then(can_serve) {
                 Ok(settings) => {
-                    if let Err(e) = put(&data, "begun", b"") {
-                        return Err(ConfigError::Read(begun, e));
+                    match put(&data, "begun", b"") {
+                        Ok(()) => {
+                            log::warn!("configuration version {} is tried", trial.version);
+                            return Ok((settings, Edition::Trial(trial.version)));
+                        }
+                        // Not now: a trial that leaves no trace would be tried for ever.
+                        Err(e) => log::error!("{}: {e}", begun.display()),
                     }
-                    log::warn!("configuration version {} is tried", trial.version);
-                    return Ok((settings, Edition::Trial(trial.version)));
                 }
                 Err(faults) => give_up(&data, trial.version, faults),
             }
         }
     }
     settled(file)
+}
+
+/// Whether anything could start now: the edition that waits for its trial, or what is [`settled`].
+pub fn could_start(file: &Path) -> Result<(), ConfigError> {
+    let waits = || {
+        let own = identity(&text_of(file).ok()?, file).ok()?;
+        let trial = stored(&own.data, "trial.json").filter(|_| !folder(&own.data).join("begun").exists())?;
+        check(file, &trial, &own).and_then(can_serve).ok()
+    };
+    if waits().is_some() { Ok(()) } else { settled(file).map(drop) }
+}
+
+/// The text that follows when the one in use is given up: that of the last good edition, else of the local file
+/// if it is in order.
+pub fn behind(file: &Path, data: &Path) -> Option<String> {
+    let local = || text_of(file).ok().filter(|text| read(text, file).is_ok());
+    stored(data, "good.json").map(|good| good.toml).or_else(local)
 }
 
 /// The last good edition, whatever has become of the local file; else that one.

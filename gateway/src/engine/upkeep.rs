@@ -42,18 +42,22 @@ impl Engine {
             data,
         };
         let mut pending = Pending::default();
-        if free.saturating_add(inside) < 2 * self.parts.retention.reserve_bytes {
+        let least = 2 * self.parts.retention.reserve_bytes;
+        let full = free.saturating_add(inside) < least;
+        if free < least {
             if give_up_reserve(&self.parts.data) {
                 log::error!("the disk is full: the reserve was given up; make room or shorten retention");
-                if self.append(&[event], &now).and_then(|()| self.commit()).is_err() {
+                if self.append(std::slice::from_ref(&event), &now).and_then(|()| self.commit()).is_err() {
                     let rolled_back = self.journal.roll_back();
                     self.give_up(rolled_back);
                 }
             }
-            match self.relieve() {
+            match self.relieve(full) {
                 Ok(shed) => self.parts.metrics.add("journal_shed_total", shed),
                 Err(e) => log::warn!("nothing could be shed: {e}"),
             }
+        }
+        if full {
             return;
         }
         self.closed = None;
@@ -70,14 +74,18 @@ impl Engine {
         }
     }
 
-    /// Makes room on a full disk: one round of each, the least harmful first.
-    fn relieve(&mut self) -> rusqlite::Result<u64> {
+    /// Makes room on a full disk: one round of each, the least harmful first; of what was not delivered, or lies
+    /// in the journal, only where that is full as well.
+    fn relieve(&mut self, full: bool) -> rusqlite::Result<u64> {
         let delivered = self.parts.retention.delivered;
         let mut freed = 0;
         for shelf in 0..=u8::MAX {
             freed += self.take_unnamed(shelf)?;
         }
         freed += self.take_photos(retention::RECEIPTED, i64::MAX)?;
+        if !full {
+            return Ok(freed);
+        }
         freed += self.round(|c| Ok(retention::purge(c, delivered, i64::MAX)? + retention::shed(c)?))?;
         if freed == 0 {
             freed = self.take_photos(retention::WAITING, i64::MAX)?;

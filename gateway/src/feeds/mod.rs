@@ -36,7 +36,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use word::{ENTRY, ENTRY_PREFIX, Entry, HEAD, Head, Part};
+use word::{ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry, HEAD, Head, Part};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -153,9 +153,17 @@ pub struct Feeds {
 struct Memory {
     seen: Seen,
     fetch: Option<(Fetch, Way)>,
-    /// Heads with their signers whose bodies wait to be fetched, one of each feed.
-    heads: VecDeque<(Head, String)>,
+    /// One of each feed.
+    heads: VecDeque<Waiting>,
     heard: Option<Instant>,
+}
+
+/// A head whose body waits to be fetched.
+struct Waiting {
+    head: Head,
+    signer: String,
+    /// By HTTPS it did not come: the broker may have it.
+    by_broker: bool,
 }
 
 /// The trust list that was in use before the daemon ended, or that lies in the folder.
@@ -290,9 +298,9 @@ impl Feeds {
         if !self.is_news(what, &head) {
             return;
         }
-        if memory.heads.iter().all(|(waits, _)| waits.feed != head.feed || waits.version < head.version) {
-            memory.heads.retain(|(waits, _)| waits.feed != head.feed);
-            memory.heads.push_back((head, signer));
+        if memory.heads.iter().all(|w| w.head.feed != head.feed || w.head.version < head.version) {
+            memory.heads.retain(|w| w.head.feed != head.feed);
+            memory.heads.push_back(Waiting { head, signer, by_broker: false });
         }
         self.fetch_next(memory);
     }
@@ -301,7 +309,7 @@ impl Feeds {
     fn fetch_next(&self, memory: &mut Memory) {
         if let Some((fetch, way)) = &memory.fetch {
             let of_feed = |h: &Head| h.feed == fetch.head.feed && h.version > fetch.head.version;
-            if !memory.heads.iter().any(|(h, _)| of_feed(h)) {
+            if !memory.heads.iter().any(|w| of_feed(&w.head)) {
                 return;
             }
             if let Way::Broker(filter) = way {
@@ -309,7 +317,7 @@ impl Feeds {
             }
             memory.fetch = None;
         }
-        while let Some((head, signer)) = memory.heads.pop_front() {
+        while let Some(Waiting { head, signer, by_broker }) = memory.heads.pop_front() {
             let Some(part) = head.part_from(self.in_use(&head.feed)).cloned() else {
                 self.refuse(&head.feed, "no part leads to it from the edition in use");
                 continue;
@@ -319,13 +327,13 @@ impl Feeds {
                 Ok(fetch) => {
                     self.show(&fetch, 0);
                     let way = match &fetch.head.at {
-                        Some(at) => {
+                        Some(at) if !by_broker => {
                             let sha256 = fetch.part.sha256.clone();
                             let url = format!("{at}/{sha256}");
                             self.wish(Wish::Get(Get { url, sha256, from: fetch.progress().0 }));
                             Way::Https
                         }
-                        None => self.subscribe(&fetch),
+                        Some(_) | None => self.subscribe(&fetch),
                     };
                     memory.fetch = Some((fetch, way));
                     memory.heard = Some(Instant::now());
@@ -352,11 +360,12 @@ impl Feeds {
         memory.heard = Some(Instant::now());
         let Some((fetch, way)) = memory.fetch.take() else { return };
         self.metrics.count("feed_stalled_total");
+        let by_broker = matches!(way, Way::Https);
         if let Way::Broker(filter) = way {
             self.wish(Wish::Unsubscribe(filter));
         }
-        if memory.heads.iter().all(|(waits, _)| waits.feed != fetch.head.feed) {
-            memory.heads.push_back((fetch.head, fetch.signer));
+        if memory.heads.iter().all(|w| w.head.feed != fetch.head.feed) {
+            memory.heads.push_back(Waiting { head: fetch.head, signer: fetch.signer, by_broker });
         }
         self.fetch_next(memory);
     }
@@ -379,7 +388,9 @@ impl Feeds {
 
     fn chunk(&self, sha256: &str, n: u32, bytes: &[u8], memory: &mut Memory) {
         let Some((fetch, way)) = &mut memory.fetch else { return };
-        memory.heard = Some(Instant::now());
+        if fetch.part.sha256 == sha256 {
+            memory.heard = Some(Instant::now());
+        }
         match fetch.chunk(sha256, n, bytes) {
             Ok(Then::Wait) => {}
             Ok(Then::Next) => {
@@ -473,16 +484,15 @@ impl Feeds {
     }
 
     /// The lanes of this gateway must be able to run by a new policy: with the configuration in use, and with
-    /// the local file, which follows when that one is given up.
+    /// that which follows when this one is given up.
     fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
         let (file, text) = &self.config;
         let policy = |id: &str| lists::profile(edition, "main", id).ok().flatten();
         let fits = |text: &str| config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string());
         fits(text)?;
-        match std::fs::read_to_string(file) {
-            // What is wrong with it already is not the policy's fault.
-            Ok(local) if local != *text && config::read(&local, file).is_ok() => fits(&local),
-            Ok(_) | Err(_) => Ok(()),
+        match config::remote::behind(file, &self.data) {
+            Some(behind) if behind != *text => fits(&behind),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -542,9 +552,17 @@ impl Feeds {
     /// Entries that other gateways of the site have read. One that cannot be stored now waits for its next
     /// turn.
     fn take_heard(&self) {
-        for (file, text) in words_in(&heard_folder(&self.data)) {
-            if let Err(e) = self.entry(&text) {
-                return log::error!("an entry of another gateway waits: {e}");
+        for file in files_in(&heard_folder(&self.data)) {
+            let taken = match durable::read_small(&file, ENTRY_MAX) {
+                Ok(text) => self.entry(&text).map(drop),
+                Err(e) => {
+                    self.refuse(ENTRY_CODE, &e.to_string());
+                    Ok(())
+                }
+            };
+            if let Err(e) = taken {
+                log::error!("an entry of another gateway waits: {e}");
+                continue;
             }
             if let Err(e) = std::fs::remove_file(&file) {
                 log::warn!("{}: {e}", file.display());
@@ -618,20 +636,28 @@ fn heard_folder(data: &Path) -> PathBuf {
 /// Keeps an entry that another gateway has read, until the feeds have taken it. Whether it is durable.
 pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
     let folder = heard_folder(data);
+    let file = folder.join(kakou_core::evidence::Hash::of(text).hex());
     let kept = std::fs::create_dir_all(&folder).and_then(|()| {
-        if words_in(&folder).len() >= NEWS {
+        if file.exists() {
+            return Ok(());
+        }
+        if files_in(&folder).count() >= NEWS {
             return Err(std::io::ErrorKind::StorageFull.into());
         }
-        durable::write(&folder.join(kakou_core::evidence::Hash::of(text).hex()), text)
+        durable::write(&file, text)
     });
     kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
 }
 
 /// Signed words that wait in a folder: a file each, without an extension when it is whole.
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
+    files.filter(|f| f.extension().is_none())
+}
+
+/// The same with their texts.
 pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
-    let files = files.flatten().map(|f| f.path()).filter(|f| f.extension().is_none());
-    files.filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
+    files_in(folder).filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
 }
 
 /// A signed word as a QR code holds it: the three texts with points between them.
@@ -682,7 +708,7 @@ mod tests {
                 at: None,
                 canary: vec![],
             };
-            memory.heads.push_back((head, String::new()));
+            memory.heads.push_back(Waiting { head, signer: String::new(), by_broker: false });
         }
         feeds.fetch_next(&mut memory);
         asks_for("status");

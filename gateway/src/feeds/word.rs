@@ -13,6 +13,8 @@ pub const HEAD: &str = "kakou-feed";
 pub const ENTRY: &str = "kakou-entry";
 /// A QR code that holds a signed entry begins so.
 pub const ENTRY_PREFIX: &[u8] = b"KE1:";
+/// And is not larger: a QR code has no room for more.
+pub const ENTRY_MAX: u64 = 4_096;
 /// Bytes of a chunk of a feed's body.
 pub const CHUNK: usize = 64 << 10;
 /// Chunks that are asked for together.

@@ -8,7 +8,7 @@ use super::peers::{self, Used};
 use super::{bulk, plugged, topic, unplugged};
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
-use crate::feeds::word::head_topic;
+use crate::feeds::word::{ENTRY_MAX, ENTRY_PREFIX, head_topic};
 use crate::feeds::{Get, News, Wish, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
@@ -311,6 +311,10 @@ impl Down {
             [_, "trace", "req"] => self.order(Order::Question(body)),
             [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
             [_, "peer", from, "entry"] if *from != self.gateway.as_str() => {
+                if !body.starts_with(ENTRY_PREFIX) || body.len() as u64 > ENTRY_MAX {
+                    self.metrics.count("peer_unreadable_total");
+                    return true;
+                }
                 let data = self.data.clone();
                 let kept = tokio::task::spawn_blocking(move || keep_heard(&data, &body)).await;
                 // Where the feeds have much to do, they look themselves.
