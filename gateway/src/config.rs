@@ -289,10 +289,10 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Reads the identity alone: the rest of the text may be wrong.
-fn identity(text: &str, path: &Path) -> Result<Identity, toml::de::Error> {
-    let own = toml::from_str::<OfIdentity>(text)?.gateway;
+fn identity(text: &str, path: &Path) -> Option<Identity> {
+    let own = toml::from_str::<OfIdentity>(text).ok()?.gateway;
     let folder = path.parent().unwrap_or(Path::new("."));
-    Ok(Identity { data: folder.join(own.data), ..own })
+    Some(Identity { data: folder.join(own.data), ..own })
 }
 
 /// Finds the text of a profile in a policy, by its id.
@@ -300,7 +300,7 @@ pub type Policy<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Checks a text that stands, or would stand, at a path.
 pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
-    let own = identity(text, path).ok();
+    let own = identity(text, path);
     read_with(text, path, &|id| lists::policy(&own.as_ref()?.data, id))
 }
 

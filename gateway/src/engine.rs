@@ -199,7 +199,7 @@ impl Engine {
             let opened = Journal::open(&parts.data, parts.author.clone())?;
             Ok((opened, Lists::open(&parts.data)?))
         };
-        let ((journal, found), lists) = open().or_else(|e: StoreError| {
+        let ((journal, found, states), lists) = open().or_else(|e: StoreError| {
             // A disk that was full when the daemon ended.
             if !upkeep::give_up_reserve(&parts.data) {
                 return Err(e);
@@ -209,7 +209,7 @@ impl Engine {
         })?;
         make_reserve(&parts);
         let trust = parts.trust.borrow_and_update().clone();
-        let core = Core::new((parts.setups)(&trust), journal.lanes()?);
+        let core = Core::new((parts.setups)(&trust), states);
         let (streams, streams_rx) = watch::channel(journal.streams());
         let (closed_view, closed_rx) = watch::channel(None);
         let mut views = BTreeMap::new();
@@ -542,54 +542,6 @@ impl Engine {
         for id in self.views.keys() {
             self.show(id, now);
         }
-    }
-
-    /// The store failed: nothing of the batch happened. The core is made anew from what is durable.
-    fn fail(&mut self, trouble: &Trouble, pending: Pending) {
-        log::error!("nothing can be recorded, the lanes are closed: {trouble}");
-        self.parts.metrics.count("store_failed_total");
-        if let Trouble::Sqlite(e) = trouble
-            && journal::is_corrupt(e)
-        {
-            self.end(true);
-        }
-        for (sender, _) in pending.replies {
-            let text = Code::X_STORAGE.text();
-            drop(sender.send(Err(Rejection { code: "storage", text })));
-        }
-        let rolled_back = self.journal.roll_back();
-        self.give_up(rolled_back);
-        self.closed = Some(Code::X_STORAGE);
-        match self.journal.lanes() {
-            Ok(states) => {
-                let trust = self.parts.trust.borrow_and_update().clone();
-                self.core = Core::new((self.parts.setups)(&trust), states);
-            }
-            Err(e) => {
-                log::error!("the lanes cannot be loaded, the daemon ends: {e}");
-                self.end(journal::unreadable(&e));
-            }
-        }
-        // The screens first: who sees that the store is closed finds the lanes closed as well.
-        self.show_all(&self.parts.clock.now());
-        self.closed_view.send_replace(self.closed);
-    }
-
-    /// A journal that cannot even go back to its last commit is begun anew by a new process.
-    fn give_up(&self, rolled_back: rusqlite::Result<()>) {
-        if let Err(e) = rolled_back {
-            log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
-            self.end(journal::is_corrupt(&e));
-        }
-    }
-
-    /// A new process begins anew; with a new journal, where this one is damaged.
-    fn end(&self, damaged: bool) -> ! {
-        if damaged {
-            journal::condemn(&self.parts.data);
-            log::error!("the journal is damaged; it is set aside by the next start");
-        }
-        std::process::exit(if damaged { 70 } else { 74 })
     }
 
     fn close(&mut self, code: Option<Code>) {

@@ -11,6 +11,7 @@ use sd_notify::NotifyState;
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -119,9 +120,8 @@ fn notify(states: &[NotifyState<'_>]) {
 async fn run(file: &Path) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = signals else { return ExitCode::from(71) };
-    let mut chosen = remote::choose(file);
     loop {
-        let (settings, edition) = match chosen {
+        let (settings, edition) = match remote::choose(file) {
             Ok(chosen) => chosen,
             Err(e) => return unusable(&e),
         };
@@ -134,7 +134,6 @@ async fn run(file: &Path) -> ExitCode {
             Ok(running) => running,
             Err(e) if matches!(edition, Edition::Trial(_)) => {
                 log::error!("{e}");
-                chosen = remote::choose(file);
                 continue;
             }
             Err(e) => {
@@ -148,7 +147,7 @@ async fn run(file: &Path) -> ExitCode {
         }
         notify(&[NotifyState::Ready, NotifyState::Status("lanes are open")]);
         let failed = running.failed.clone();
-        let mut trial = Box::pin(prove(edition, data, running.link.clone(), (linked, screens)));
+        let mut trial = pin!(prove(edition, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
         let again = loop {
             tokio::select! {
@@ -161,6 +160,7 @@ async fn run(file: &Path) -> ExitCode {
                     return ExitCode::from(70);
                 }
             }
+            // It is chosen when nobody offers another edition any more.
             match remote::could_start(file) {
                 Ok(()) => break true,
                 Err(e) => log::error!("{e}; the lanes go on with what they have"),
@@ -171,8 +171,6 @@ async fn run(file: &Path) -> ExitCode {
         if !again {
             return ExitCode::SUCCESS;
         }
-        // Now that nobody offers another edition.
-        chosen = remote::choose(file);
         log::warn!("the daemon starts anew");
     }
 }

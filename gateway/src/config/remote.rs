@@ -124,45 +124,42 @@ pub fn can_serve(settings: Settings) -> Result<Settings, Vec<Fault>> {
     Ok(settings)
 }
 
+/// The edition that is on trial, and whether its trial has begun.
+fn on_trial(own: &Identity) -> Option<(Configuration, bool)> {
+    Some((stored(&own.data, "trial.json")?, folder(&own.data).join("begun").exists()))
+}
+
 /// Chooses what runs now: an edition on trial, else what is [`settled`].
 pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
-    let Ok(own) = identity(&text_of(file)?, file) else { return settled(file) };
-    let data = own.data.clone();
-    if let Some(trial) = stored(&data, "trial.json") {
-        let begun = folder(&data).join("begun");
-        if begun.exists() {
-            give_up(
-                &data,
-                trial.version,
-                vec![Fault { line: None, what: "it did not come up; the last good one is in use".into() }],
-            );
-        } else {
-            match check(file, &trial, &own).and_then(can_serve) {
-                Ok(settings) => {
-                    match put(&data, "begun", b"") {
-                        Ok(()) => {
-                            log::warn!("configuration version {} is tried", trial.version);
-                            return Ok((settings, Edition::Trial(trial.version)));
-                        }
-                        // Not now: a trial that leaves no trace would be tried for ever.
-                        Err(e) => log::error!("{}: {e}", begun.display()),
-                    }
-                }
-                Err(faults) => give_up(&data, trial.version, faults),
-            }
+    let Some(own) = identity(&text_of(file)?, file) else { return settled(file) };
+    match on_trial(&own) {
+        None => {}
+        Some((trial, true)) => {
+            let what = "it did not come up; the last good one is in use".into();
+            give_up(&own.data, trial.version, vec![Fault { line: None, what }]);
         }
+        Some((trial, false)) => match check(file, &trial, &own).and_then(can_serve) {
+            Ok(settings) => match put(&own.data, "begun", b"") {
+                Ok(()) => {
+                    log::warn!("configuration version {} is tried", trial.version);
+                    return Ok((settings, Edition::Trial(trial.version)));
+                }
+                // Not now: a trial that leaves no trace would be tried for ever.
+                Err(e) => log::error!("configuration version {} cannot be tried: {e}", trial.version),
+            },
+            Err(faults) => give_up(&own.data, trial.version, faults),
+        },
     }
     settled(file)
 }
 
 /// Whether anything could start now: the edition that waits for its trial, or what is [`settled`].
 pub fn could_start(file: &Path) -> Result<(), ConfigError> {
-    let waits = || {
-        let own = identity(&text_of(file).ok()?, file).ok()?;
-        let trial = stored(&own.data, "trial.json").filter(|_| !folder(&own.data).join("begun").exists())?;
-        check(file, &trial, &own).and_then(can_serve).ok()
-    };
-    if waits().is_some() { Ok(()) } else { settled(file).map(drop) }
+    let waits = identity(&text_of(file)?, file).is_some_and(|own| {
+        let trial = on_trial(&own).filter(|(_, begun)| !begun);
+        trial.is_some_and(|(trial, _)| check(file, &trial, &own).and_then(can_serve).is_ok())
+    });
+    if waits { Ok(()) } else { settled(file).map(drop) }
 }
 
 /// The text that follows when the one in use is given up: that of the last good edition, else of the local file
@@ -173,11 +170,11 @@ pub fn behind(file: &Path, data: &Path) -> Option<String> {
 }
 
 /// The last good edition, whatever has become of the local file; else that one.
-pub fn settled(file: &Path) -> Result<(Settings, Edition), ConfigError> {
+fn settled(file: &Path) -> Result<(Settings, Edition), ConfigError> {
     let text = text_of(file)?;
-    let own = identity(&text, file).ok();
-    let good = own.and_then(|own| Some((stored(&own.data, "good.json")?, own)));
-    if let Some((good, own)) = good {
+    if let Some(own) = identity(&text, file)
+        && let Some(good) = stored(&own.data, "good.json")
+    {
         match check(file, &good, &own) {
             Ok(settings) => return Ok((settings, Edition::Good(good.version))),
             Err(faults) => {

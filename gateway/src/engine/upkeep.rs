@@ -2,9 +2,11 @@
 
 use super::{Engine, Parts, Pending, Trouble};
 use crate::store::journal::{self, Journal};
-use crate::store::{outbox, retention};
+use crate::store::{outbox, retention, set_aside};
 use kakou_core::codes::Code;
+use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
+use kakou_core::lane::action::Rejection;
 use kakou_core::time::Now;
 use rusqlite::Connection;
 use serde_json::json;
@@ -23,6 +25,54 @@ impl Engine {
         if due && let Err(e) = self.journal.fold() {
             log::warn!("the log of the journal was not folded back: {e}");
         }
+    }
+
+    /// The store failed: nothing of the batch happened. The core is made anew from what is durable.
+    pub(super) fn fail(&mut self, trouble: &Trouble, pending: Pending) {
+        log::error!("nothing can be recorded, the lanes are closed: {trouble}");
+        self.parts.metrics.count("store_failed_total");
+        if let Trouble::Sqlite(e) = trouble
+            && journal::is_corrupt(e)
+        {
+            self.end(true);
+        }
+        for (sender, _) in pending.replies {
+            let text = Code::X_STORAGE.text();
+            drop(sender.send(Err(Rejection { code: "storage", text })));
+        }
+        let rolled_back = self.journal.roll_back();
+        self.give_up(rolled_back);
+        self.closed = Some(Code::X_STORAGE);
+        match self.journal.lanes() {
+            Ok(states) => {
+                let trust = self.parts.trust.borrow_and_update().clone();
+                self.core = Core::new((self.parts.setups)(&trust), states);
+            }
+            Err(e) => {
+                log::error!("the lanes cannot be loaded, the daemon ends: {e}");
+                self.end(journal::unreadable(&e));
+            }
+        }
+        // The screens first: who sees that the store is closed finds the lanes closed as well.
+        self.show_all(&self.parts.clock.now());
+        self.closed_view.send_replace(self.closed);
+    }
+
+    /// A journal that cannot even go back to its last commit is begun anew by a new process.
+    fn give_up(&self, rolled_back: rusqlite::Result<()>) {
+        if let Err(e) = rolled_back {
+            log::error!("the journal cannot go back to its last commit, the daemon ends: {e}");
+            self.end(journal::is_corrupt(&e));
+        }
+    }
+
+    /// A new process begins anew; with a new journal, where this one is damaged.
+    fn end(&self, damaged: bool) -> ! {
+        if damaged {
+            set_aside::condemn(&self.parts.data);
+            log::error!("the journal is damaged; it is set aside by the next start");
+        }
+        std::process::exit(if damaged { 70 } else { 74 })
     }
 
     /// Tries to write again. On a full disk the reserve is given up, so that the journal itself can
@@ -47,7 +97,10 @@ impl Engine {
         if free < least {
             if give_up_reserve(&self.parts.data) {
                 log::error!("the disk is full: the reserve was given up; make room or shorten retention");
-                if self.append(std::slice::from_ref(&event), &now).and_then(|()| self.commit()).is_err() {
+                // Where the lanes open now, that says it.
+                if full
+                    && self.append(std::slice::from_ref(&event), &now).and_then(|()| self.commit()).is_err()
+                {
                     let rolled_back = self.journal.roll_back();
                     self.give_up(rolled_back);
                 }
@@ -146,7 +199,7 @@ impl Engine {
     /// Removes pictures of one shelf that no event names and no visit has in hand: taken again, or of a
     /// visit that was given up. What is young is left alone, since its visit may not know of it yet.
     fn take_unnamed(&mut self, shelf: u8) -> rusqlite::Result<u64> {
-        let aside = journal::last_set_aside(&self.parts.data);
+        let aside = set_aside::last_set_aside(&self.parts.data);
         // Of those behind it as well: an override can take them up again.
         let visits = || self.core.lanes().flat_map(|lane| lane.state.visits());
         let in_hand = || visits().map(|visit| json!(visit).to_string()).collect::<String>();

@@ -6,6 +6,7 @@
 //! counter, and what was in use stays in use. A gateway without fleet keys takes unsigned files from
 //! its folder, and says that nobody signed them.
 
+mod entries;
 pub mod fetch;
 mod folder;
 pub mod word;
@@ -14,11 +15,11 @@ use crate::clock::Clock;
 use crate::config;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
-use crate::store::StoreError;
 use crate::store::durable;
 use crate::store::edition::{self, Canary, Order};
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
+pub use entries::{keep_heard, share_folder, words_in};
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
@@ -36,7 +37,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use word::{ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry, HEAD, Head, Part};
+use word::{HEAD, Head, Part};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,8 +47,6 @@ pub const NEWS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A trust list that is larger is none.
 const TRUST_MAX: u64 = 64 << 20;
-/// What an entry is called in the log.
-const ENTRY_CODE: &str = "an entry from a code";
 /// The niceness of the thread: building an edition is work that can wait.
 const NICE: i32 = 10;
 
@@ -203,7 +202,7 @@ impl Feeds {
                 Ok(News::Entry(text)) => match self.entry(&text) {
                     Ok(true) => self.share(&text),
                     Ok(false) => {}
-                    Err(e) => self.refuse(ENTRY_CODE, &e.to_string()),
+                    Err(e) => self.refuse(entries::WHAT, &e.to_string()),
                 },
                 Ok(News::Heard) => self.take_heard(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -308,8 +307,8 @@ impl Feeds {
     /// Begins to fetch the next body, if none is on its way or a newer edition replaces it.
     fn fetch_next(&self, memory: &mut Memory) {
         if let Some((fetch, way)) = &memory.fetch {
-            let of_feed = |h: &Head| h.feed == fetch.head.feed && h.version > fetch.head.version;
-            if !memory.heads.iter().any(|w| of_feed(&w.head)) {
+            let newer = |w: &Waiting| w.head.feed == fetch.head.feed && w.head.version > fetch.head.version;
+            if !memory.heads.iter().any(newer) {
                 return;
             }
             if let Way::Broker(filter) = way {
@@ -360,10 +359,13 @@ impl Feeds {
         memory.heard = Some(Instant::now());
         let Some((fetch, way)) = memory.fetch.take() else { return };
         self.metrics.count("feed_stalled_total");
-        let by_broker = matches!(way, Way::Https);
-        if let Way::Broker(filter) = way {
-            self.wish(Wish::Unsubscribe(filter));
-        }
+        let by_broker = match way {
+            Way::Https => true,
+            Way::Broker(filter) => {
+                self.wish(Wish::Unsubscribe(filter));
+                false
+            }
+        };
         if memory.heads.iter().all(|w| w.head.feed != fetch.head.feed) {
             memory.heads.push_back(Waiting { head: fetch.head, signer: fetch.signer, by_broker });
         }
@@ -548,184 +550,7 @@ impl Feeds {
         self.trust.send_replace(Arc::new(list));
         self.record(record);
     }
-
-    /// Entries that other gateways of the site have read. One that cannot be stored now waits for its next
-    /// turn.
-    fn take_heard(&self) {
-        for file in files_in(&heard_folder(&self.data)) {
-            let taken = match durable::read_small(&file, ENTRY_MAX) {
-                Ok(text) => self.entry(&text).map(drop),
-                Err(e) => {
-                    self.refuse(ENTRY_CODE, &e.to_string());
-                    Ok(())
-                }
-            };
-            if let Err(e) = taken {
-                log::error!("an entry of another gateway waits: {e}");
-                continue;
-            }
-            if let Err(e) = std::fs::remove_file(&file) {
-                log::warn!("{}: {e}", file.display());
-            }
-        }
-    }
-
-    /// One entry from a QR code; true if it counts now. An error is one of the store.
-    fn entry(&self, text: &[u8]) -> Result<bool, StoreError> {
-        let what = ENTRY_CODE;
-        let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
-            self.refuse(what, "this gateway has no fleet keys");
-            return Ok(false);
-        };
-        let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
-            Ok(opened) => opened,
-            Err(e) => {
-                self.refuse(what, &e.to_string());
-                return Ok(false);
-            }
-        };
-        let entry: Entry = match serde_json::from_slice(&opened.payload) {
-            Ok(entry) => entry,
-            Err(e) => {
-                self.refuse(what, &e.to_string());
-                return Ok(false);
-            }
-        };
-        let issued = entry.issued_ms;
-        self.clock.signed_at(issued);
-        match edition::supplement(&self.data, &entry.feed, &entry.id, issued, entry.facts.as_ref()) {
-            Ok(true) => {
-                log::info!("one entry of list {} was taken from a code", entry.feed);
-                self.record(json!({ "feed": entry.feed, "supplement": true, "issued": rfc3339(issued),
-                    "signer": opened.issuer }));
-                return Ok(true);
-            }
-            Ok(false) => log::info!("an entry of list {} from a code is not newer than the list", entry.feed),
-            Err(e @ StoreError::List { .. }) => self.refuse(what, &e.to_string()),
-            Err(e) => return Err(e),
-        }
-        Ok(false)
-    }
-
-    /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
-    /// that each gateway judges it itself. It lies in the folder until the broker has it.
-    fn share(&self, text: &[u8]) {
-        if self.wishes.is_closed() {
-            return;
-        }
-        let folder = share_folder(&self.data);
-        let file = folder.join(kakou_core::evidence::Hash::of(text).hex());
-        let kept = std::fs::create_dir_all(&folder).and_then(|()| durable::write(&file, text));
-        match kept {
-            Ok(()) => self.wish(Wish::Share),
-            Err(e) => self.refuse("an entry for the site", &e.to_string()),
-        }
-    }
-}
-
-/// Where entries wait that the other gateways of the site are to hear.
-pub fn share_folder(data: &Path) -> PathBuf {
-    data.join("share")
-}
-
-/// Where entries wait that other gateways of the site have read.
-fn heard_folder(data: &Path) -> PathBuf {
-    data.join("heard")
-}
-
-/// Keeps an entry that another gateway has read, until the feeds have taken it. Whether it is durable.
-pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
-    let folder = heard_folder(data);
-    let file = folder.join(kakou_core::evidence::Hash::of(text).hex());
-    let kept = std::fs::create_dir_all(&folder).and_then(|()| {
-        if file.exists() {
-            return Ok(());
-        }
-        if files_in(&folder).count() >= NEWS {
-            return Err(std::io::ErrorKind::StorageFull.into());
-        }
-        durable::write(&file, text)
-    });
-    kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
-}
-
-/// Signed words that wait in a folder: a file each, without an extension when it is whole.
-fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
-    files.filter(|f| f.extension().is_none())
-}
-
-/// The same with their texts.
-pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    files_in(folder).filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
-}
-
-/// A signed word as a QR code holds it: the three texts with points between them.
-fn unpack(text: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(text);
-    let mut parts = text.trim().splitn(3, '.');
-    let mut next = || parts.next().unwrap_or_default();
-    json!({ "protected": next(), "payload": next(), "signature": next() }).to_string().into_bytes()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
-        let data = tempfile::tempdir().unwrap();
-        let (engine, _work) = mpsc::channel(1);
-        let (wishes, mut wished) = mpsc::channel(8);
-        let feeds = Feeds {
-            data: data.path().to_path_buf(),
-            folder: data.path().join("lists"),
-            stick: data.path().join("stick"),
-            keys: None,
-            region: String::new(),
-            config: (data.path().join("kakou.toml"), String::new()),
-            restart: None,
-            clock: Clock::system(),
-            metrics: Arc::default(),
-            engine,
-            trust: watch::channel(Arc::default()).0,
-            wishes,
-            loading: watch::channel(None).0,
-            end: CancellationToken::new(),
-        };
-        let mut memory = Memory::default();
-        let mut asks_for = |feed: &str| {
-            let wish = std::iter::from_fn(|| wished.try_recv().ok()).last();
-            assert!(matches!(&wish, Some(Wish::Subscribe(filter)) if filter.contains(feed)), "{wish:?}");
-        };
-        for feed in ["status", "hold"] {
-            let part = Part { base: None, sha256: feed[..1].repeat(64), bytes: 1 };
-            let head = Head {
-                feed: feed.into(),
-                version: 1,
-                issued: 1,
-                parts: vec![part],
-                at: None,
-                canary: vec![],
-            };
-            memory.heads.push_back(Waiting { head, signer: String::new(), by_broker: false });
-        }
-        feeds.fetch_next(&mut memory);
-        asks_for("status");
-        for feed in ["hold", "status", "hold"] {
-            memory.heard = None;
-            feeds.ask_again(&mut memory);
-            asks_for(feed);
-        }
-    }
-
-    #[test]
-    fn what_another_gateway_has_read_is_kept_until_there_are_too_many() {
-        let data = tempfile::tempdir().unwrap();
-        for n in 0..NEWS {
-            assert!(keep_heard(data.path(), format!("entry {n}").as_bytes()));
-        }
-        assert!(!keep_heard(data.path(), b"one more"));
-        assert_eq!(words_in(&heard_folder(data.path())).len(), NEWS);
-    }
-}
+mod tests;

@@ -36,8 +36,8 @@ use utoipa_axum::routes;
 
 /// The largest body of a request.
 const MAX_BODY: usize = 16 * 1024;
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
+/// Connections that may wait to be accepted; as many as tokio lets wait.
+const BACKLOG: u32 = 1024;
 /// TLS handshakes at the same time.
 const MAX_HANDSHAKES: usize = 64;
 

@@ -2,7 +2,7 @@
 
 use super::Desk;
 use super::word::{Command, What};
-use crate::config::remote::settled;
+use crate::config::remote::could_start;
 use crate::engine::Work;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -50,11 +50,11 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
         What::Diagnostics => diagnostics(desk).await,
         What::CertificateRequest => certificate_request(desk),
         What::Certificate { pem } => certificate(desk, pem),
-        What::Reload => match (settled(&desk.config), &desk.restart) {
+        What::Reload => match (could_start(&desk.config), &desk.restart) {
             // The lanes stay open with what they have.
             (Err(e), _) => Err(format!("it would not start with this configuration: {e}")),
-            (Ok(_), Some(restart)) if restart.try_send(()).is_ok() => return Outcome::Later,
-            (Ok(_), _) => Err("this program cannot start itself anew".into()),
+            (Ok(()), Some(restart)) if restart.try_send(()).is_ok() => return Outcome::Later,
+            (Ok(()), _) => Err("this program cannot start itself anew".into()),
         },
         What::Reboot => return reboot().await,
     };

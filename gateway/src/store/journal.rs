@@ -5,7 +5,7 @@
 //! engine begins and commits: events, outbox and lane states together.
 
 use super::photos::Photos;
-use super::{StoreError, at, durable, io_at};
+use super::{StoreError, at, durable, io_at, set_aside};
 use crate::upstream::peers::{self, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Checkpoint, Hash};
@@ -55,9 +55,6 @@ CREATE TABLE place (lane TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT 
 /// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
 const TRANSACTION: &str = "transaction";
 
-/// The name of the mark of a corrupt journal.
-const CONDEMNED: &str = "journal.corrupt";
-
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
 pub const WAL_FRAMES: u64 = 1_000;
 /// Frames at which it is folded back whether the moment is quiet or not: 32 MiB.
@@ -81,6 +78,9 @@ pub enum Found {
     /// Unreadable: now under this name.
     SetAside(PathBuf),
 }
+
+/// The states of lanes, by name.
+pub type Lanes = BTreeMap<LaneId, LaneState>;
 
 /// The writing end of the journal.
 pub struct Journal {
@@ -235,13 +235,6 @@ fn check_tail(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Marks a journal that was found corrupt while in use: the next start sets it aside.
-pub fn condemn(data: &Path) {
-    if let Err(e) = File::create(data.join(CONDEMNED)).and_then(|f| f.sync_all()) {
-        log::error!("the corrupt journal could not be marked: {e}");
-    }
-}
-
 /// Whether an error says that the file itself is damaged.
 pub fn is_corrupt(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
@@ -270,33 +263,30 @@ pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 }
 
 impl Journal {
-    /// Opens the journal of a data folder.
-    pub fn open(data: &Path, author: Author) -> Result<(Self, Found), StoreError> {
+    /// Opens the journal of a data folder, with the lane states of the last run.
+    pub fn open(data: &Path, author: Author) -> Result<(Self, Found, Lanes), StoreError> {
         let path = path(data);
         let there = path.exists();
-        let condemned = data.join(CONDEMNED);
-        if condemned.exists() {
-            let aside = set_aside(data, &path)?;
-            std::fs::remove_file(&condemned).map_err(io_at(&condemned))?;
-            let (journal, _) = Self::open(data, author)?;
-            return Ok((journal, Found::SetAside(aside)));
+        let mut aside = set_aside::condemned(data, &path)?;
+        let mut opened = Self::read_all(data, author.clone());
+        if let Err(e) = &opened
+            && unreadable(e)
+        {
+            log::error!("{e}");
+            aside = Some(set_aside::set_aside(data, &path)?);
+            opened = Self::read_all(data, author);
         }
-        match Self::read_all(data, author.clone()) {
-            Ok((journal, epoch_is_new)) => {
-                let found = if there && !epoch_is_new { Found::Good } else { Found::Fresh };
-                Ok((journal, found))
-            }
-            Err(e) if unreadable(&e) => {
-                log::error!("{e}");
-                let aside = set_aside(data, &path)?;
-                Ok((Self::read_all(data, author)?.0, Found::SetAside(aside)))
-            }
-            Err(e) => Err(e),
-        }
+        let (journal, lanes, epoch_is_new) = opened?;
+        let found = match aside {
+            Some(folder) => Found::SetAside(folder),
+            None if there && !epoch_is_new => Found::Good,
+            None => Found::Fresh,
+        };
+        Ok((journal, found, lanes))
     }
 
     /// Opens it and reads everything that a start needs, so that damage shows here; whether its epoch is new.
-    fn read_all(data: &Path, author: Author) -> Result<(Self, bool), StoreError> {
+    fn read_all(data: &Path, author: Author) -> Result<(Self, Lanes, bool), StoreError> {
         let path = path(data);
         let connection = try_open(&path)?;
         prepare_log(&connection, &path).map_err(at(&path))?;
@@ -325,8 +315,8 @@ impl Journal {
             frames: 0,
         };
         journal.load_heads().map_err(at(&path))?;
-        journal.lanes()?;
-        Ok((journal, known.is_none()))
+        let lanes = journal.lanes()?;
+        Ok((journal, lanes, known.is_none()))
     }
 
     fn load_heads(&mut self) -> rusqlite::Result<()> {
@@ -356,7 +346,7 @@ impl Journal {
     }
 
     /// The lane states of the last run.
-    pub fn lanes(&self) -> Result<BTreeMap<LaneId, LaneState>, StoreError> {
+    pub fn lanes(&self) -> Result<Lanes, StoreError> {
         let mut select = self.connection.prepare("SELECT id, state FROM lane").map_err(at(&self.path))?;
         let rows = select
             .query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))
@@ -581,27 +571,4 @@ impl Journal {
     pub fn seal_used(&self, number: &str) -> rusqlite::Result<bool> {
         self.connection.prepare_cached("SELECT 1 FROM seal WHERE number = ?1")?.exists([number])
     }
-}
-
-fn aside(data: &Path, n: u32) -> PathBuf {
-    data.join(format!("set-aside-{n}"))
-}
-
-/// When a journal was set aside last.
-pub fn last_set_aside(data: &Path) -> Option<SystemTime> {
-    (1..).map_while(|n| std::fs::metadata(aside(data, n)).ok()?.modified().ok()).max()
-}
-
-fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let folder = (1..).map(|n| aside(data, n)).find(|p| !p.exists()).expect("the natural numbers do not end");
-    std::fs::create_dir(&folder).map_err(io_at(&folder))?;
-    for suffix in ["", "-wal", "-shm"] {
-        let from = PathBuf::from(format!("{}{suffix}", path.display()));
-        if from.exists() {
-            let to = folder.join(format!("journal.db{suffix}"));
-            std::fs::rename(&from, &to).map_err(io_at(&from))?;
-        }
-    }
-    sync_folder(data)?;
-    Ok(folder)
 }

@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod photos;
 pub mod retention;
 pub mod seen;
+pub mod set_aside;
 pub mod time;
 pub mod trace;
 

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn fill(data: &Path, a: &Arguments) -> Result<(), Missing> {
     std::fs::create_dir_all(data)?;
     let author = Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "past".into() };
-    let (mut journal, _) = Journal::open(data, author)?;
+    let (mut journal, ..) = Journal::open(data, author)?;
     let photos = Photos::open(data)?;
     let lane = LaneId::new("lane-1")?;
     let begin = now_ms() - WEEK_MS;

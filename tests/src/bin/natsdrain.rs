@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 fn fill(data: &Path, events: u64) -> Result<(), Missing> {
     std::fs::create_dir_all(data)?;
     let author = Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "past".into() };
-    let (mut journal, _) = Journal::open(data, author)?;
+    let (mut journal, ..) = Journal::open(data, author)?;
     journal.begin()?;
     for n in 0..events {
         let data = json!({ "filling": "x".repeat(110), "n": n });

@@ -39,7 +39,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let folder = tempfile::tempdir()?;
     let author = Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "b".into() };
-    let (mut journal, _) = Journal::open(folder.path(), author)?;
+    let (mut journal, ..) = Journal::open(folder.path(), author)?;
     // The disk's patience is not what is measured here.
     journal.connection().pragma_update(None, "synchronous", "OFF")?;
     journal.connection().pragma_update(None, "cache_size", -262_144)?;

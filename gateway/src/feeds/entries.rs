@@ -1,0 +1,151 @@
+//! Entries that come by themselves, outside of any edition: from a code at a scanner of this gateway, and
+//! from the other gateways of the site.
+
+use super::word::{self, ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry};
+use super::{Feeds, NEWS, Wish};
+use crate::store::edition;
+use crate::store::{StoreError, durable};
+use kakou_core::evidence::Hash;
+use kakou_core::signed;
+use kakou_core::time::rfc3339;
+use serde_json::json;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What an entry is called in the log.
+pub(super) const WHAT: &str = "an entry from a code";
+
+impl Feeds {
+    /// Entries that other gateways of the site have read. One that cannot be stored now waits for its next
+    /// turn.
+    pub(super) fn take_heard(&self) {
+        for file in files_in(&heard_folder(&self.data)) {
+            match durable::read_small(&file, ENTRY_MAX).map(|text| self.entry(&text)) {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => {
+                    log::error!("an entry of another gateway waits: {e}");
+                    continue;
+                }
+                Err(e) => self.refuse(WHAT, &e.to_string()),
+            }
+            if let Err(e) = std::fs::remove_file(&file) {
+                log::warn!("{}: {e}", file.display());
+            }
+        }
+    }
+
+    /// One entry from a QR code; true if it counts now. An error is one of the store.
+    pub(super) fn entry(&self, text: &[u8]) -> Result<bool, StoreError> {
+        let what = WHAT;
+        let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
+            self.refuse(what, "this gateway has no fleet keys");
+            return Ok(false);
+        };
+        let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
+            Ok(opened) => opened,
+            Err(e) => {
+                self.refuse(what, &e.to_string());
+                return Ok(false);
+            }
+        };
+        let entry: Entry = match serde_json::from_slice(&opened.payload) {
+            Ok(entry) => entry,
+            Err(e) => {
+                self.refuse(what, &e.to_string());
+                return Ok(false);
+            }
+        };
+        let issued = entry.issued_ms;
+        self.clock.signed_at(issued);
+        match edition::supplement(&self.data, &entry.feed, &entry.id, issued, entry.facts.as_ref()) {
+            Ok(true) => {
+                log::info!("one entry of list {} was taken from a code", entry.feed);
+                self.record(json!({ "feed": entry.feed, "supplement": true, "issued": rfc3339(issued),
+                    "signer": opened.issuer }));
+                return Ok(true);
+            }
+            Ok(false) => log::info!("an entry of list {} from a code is not newer than the list", entry.feed),
+            Err(e @ StoreError::List { .. }) => self.refuse(what, &e.to_string()),
+            Err(e) => return Err(e),
+        }
+        Ok(false)
+    }
+
+    /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
+    /// that each gateway judges it itself. It lies in the folder until the broker has it.
+    pub(super) fn share(&self, text: &[u8]) {
+        if self.wishes.is_closed() {
+            return;
+        }
+        match keep(&share_folder(&self.data), text) {
+            Ok(()) => self.wish(Wish::Share),
+            Err(e) => self.refuse("an entry for the site", &e.to_string()),
+        }
+    }
+}
+
+/// Where entries wait that the other gateways of the site are to hear.
+pub fn share_folder(data: &Path) -> PathBuf {
+    data.join("share")
+}
+
+/// Where entries wait that other gateways of the site have read.
+fn heard_folder(data: &Path) -> PathBuf {
+    data.join("heard")
+}
+
+/// Keeps an entry that another gateway has read, until the feeds have taken it. Whether it is durable.
+pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
+    let folder = heard_folder(data);
+    let kept = if file_of(&folder, text).exists() {
+        Ok(())
+    } else if files_in(&folder).count() >= NEWS {
+        Err(io::ErrorKind::StorageFull.into())
+    } else {
+        keep(&folder, text)
+    };
+    kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
+}
+
+fn file_of(folder: &Path, text: &[u8]) -> PathBuf {
+    folder.join(Hash::of(text).hex())
+}
+
+fn keep(folder: &Path, text: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    durable::write(&file_of(folder, text), text)
+}
+
+/// Signed words that wait in a folder: a file each, without an extension when it is whole.
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
+    files.filter(|f| f.extension().is_none())
+}
+
+/// The same with their texts.
+pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    files_in(folder).filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
+}
+
+/// A signed word as a QR code holds it: the three texts with points between them.
+fn unpack(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let mut parts = text.trim().splitn(3, '.');
+    let mut next = || parts.next().unwrap_or_default();
+    json!({ "protected": next(), "payload": next(), "signature": next() }).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_gateway_has_read_is_kept_until_there_are_too_many() {
+        let data = tempfile::tempdir().unwrap();
+        for n in 0..NEWS {
+            assert!(keep_heard(data.path(), format!("entry {n}").as_bytes()));
+        }
+        assert!(!keep_heard(data.path(), b"one more"));
+        assert_eq!(words_in(&heard_folder(data.path())).len(), NEWS);
+    }
+}
