@@ -3,7 +3,7 @@
 //! The roots of the fleet alone count, and certificates are judged by the gateway's clock, which may
 //! stand on its floor. Bodies are streams: who sends one decides how fast.
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -123,6 +123,17 @@ where
     }
     let request = request.body(body).map_err(|_| HttpsError::Address(place.shown()))?;
     sender.send_request(request).await.map_err(bad)
+}
+
+/// Sends a request without a body, whose answer must begin within [`ANSWER_LIMIT`].
+pub async fn ask(
+    tls: &Arc<ClientConfig>,
+    place: &Place,
+    method: Method,
+    headers: &[(&str, String)],
+) -> Result<Response<Incoming>, HttpsError> {
+    let sent = send(tls, place, method, headers, Empty::<Bytes>::new());
+    tokio::time::timeout(ANSWER_LIMIT, sent).await.map_err(|_| HttpsError::Silent(place.shown()))?
 }
 
 /// The whole body of an answer that must be a success.

@@ -10,6 +10,9 @@ function show(stage) {
   at("digits").textContent = stage.digits ?? "";
   at("match").hidden = !stage.digits || !["asking", "compare"].includes(stage.step);
   at("detail").textContent = stage.step === "kept" ? stage.detail : "";
+  at("not-taken").hidden = !stage.not_taken;
+  at("not-taken-zh").textContent = stage.not_taken?.zh ?? "";
+  at("not-taken-en").textContent = stage.not_taken?.en ?? "";
   for (const step of document.querySelectorAll(".enrol-steps li")) {
     step.toggleAttribute("data-now", step.dataset.of === ORDER[stage.step]);
   }
@@ -20,6 +23,7 @@ function lost() {
   at("zh").textContent = "设备正在启动";
   at("en").textContent = "The box is starting";
   at("match").hidden = true;
+  at("not-taken").hidden = true;
 }
 
 async function look() {

@@ -260,6 +260,13 @@ fn whatever_goes_wrong_is_said_and_what_can_pass_is_waited_for() {
     p.daemon = None;
     p.power_on();
     assert!(said(p.shows("kept")).contains("No network"));
+    // What else is scanned meanwhile changes nothing, but is not passed over in silence.
+    p.scanner.scan(&old).unwrap();
+    let beside = wait::until("a word beside", LIMIT, || {
+        p.get("/api/v1/enrolment").filter(|s| !s["not_taken"].is_null())
+    });
+    assert!(beside["not_taken"]["en"].as_str().unwrap().contains("run out"), "{beside}");
+    assert!(said(beside).contains("No network"));
     p.serve();
     wait::until("the gateway", LIMIT, || p.get("/api/v1/status"));
 }

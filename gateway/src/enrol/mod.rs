@@ -95,14 +95,16 @@ pub struct Stage {
     pub digits: Option<String>,
     /// Which gateway it becomes.
     pub name: Option<String>,
-    /// Ports that are listened to, by name; none is worth a word.
+    /// What went wrong, for whoever mends the network.
     pub detail: String,
+    /// Why what was scanned last is not taken, while another code goes on.
+    pub not_taken: Option<Text>,
 }
 
 impl Stage {
     fn scan() -> Self {
         let text = Text::new("请用扫码器扫登记码", "Scan the enrolment code at any scanner");
-        Self { step: "scan", text, digits: None, name: None, detail: String::new() }
+        Self { step: "scan", text, digits: None, name: None, detail: String::new(), not_taken: None }
     }
 }
 
@@ -149,8 +151,7 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
         tokio::select! {
             () = cancel.cancelled() => break false,
             Some(line) = read.recv() => {
-                // A code that is held before the scanner again, and whatever else comes from a port,
-                // disturbs no attempt.
+                // A code that is held before the scanner again disturbs no attempt.
                 if let Some(kept) = own.take(&line, pending.as_ref())? {
                     pending = Some(kept);
                     work.set(own.attempt(pending.clone()));
@@ -210,10 +211,12 @@ impl Empty<'_> {
     /// A line of a scanner: an enrolment code is kept before anything is done with it.
     fn take(&self, read: &Read, under_way: Option<&Pending>) -> std::io::Result<Option<Pending>> {
         let refuse = |zh: &str, en: &str| {
-            if under_way.is_some() {
-                return Ok(None);
-            }
-            self.show(|s| Stage { step: "refused", text: Text::new(zh, en), digits: None, name: None, ..s });
+            let text = Text::new(zh, en);
+            self.show(|s| match under_way {
+                // It disturbs no attempt, and whoever scanned it hears of it.
+                Some(_) => Stage { not_taken: Some(text), ..s },
+                None => Stage { step: "refused", text, digits: None, name: None, ..s },
+            });
             Ok(None)
         };
         let code = match Code::read(&read.line) {
@@ -284,6 +287,7 @@ impl Empty<'_> {
             digits: Some(shown.clone()),
             name: Some(name.clone()),
             detail: String::new(),
+            not_taken: None,
         });
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
         let mut reached = false;

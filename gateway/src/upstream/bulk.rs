@@ -5,11 +5,11 @@ use crate::config::Upstream;
 use crate::feeds::word::CHUNK;
 use crate::feeds::{Get, News};
 use crate::https::{self, HttpsError, Place};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
-use tokio_util::bytes::{Bytes, BytesMut};
+use tokio_util::bytes::BytesMut;
 
 /// Nothing for this long ends the attempt.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>)
     let place = Place::read(&get.url)?;
     let first = u64::from(get.from) * CHUNK as u64;
     let headers = [("range", format!("bytes={first}-"))];
-    let answer = https::send(&tls, &place, Method::GET, &headers, Empty::<Bytes>::new()).await?;
+    let answer = https::ask(&tls, &place, Method::GET, &headers).await?;
     let status = answer.status();
     if !status.is_success() {
         return Err(HttpsError::Status(place.shown(), status, "the feed is not there".into()).into());

@@ -8,7 +8,7 @@
 use super::photos::{Bucket, CHUNK};
 use crate::https::{self, HttpsError, Place};
 use futures_util::stream;
-use http_body_util::{Empty, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::{Method, StatusCode};
 use rustls::ClientConfig;
@@ -56,7 +56,7 @@ pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) 
 /// How much of it is there; none if the store does not say.
 async fn there(tls: &Arc<ClientConfig>, place: &Place, size: usize) -> Option<usize> {
     let headers = [("content-range", format!("bytes */{size}")), ("content-length", "0".to_owned())];
-    let answer = https::send(tls, place, Method::PUT, &headers, Empty::<Bytes>::new()).await.ok()?;
+    let answer = https::ask(tls, place, Method::PUT, &headers).await.ok()?;
     if answer.status() != StatusCode::PERMANENT_REDIRECT {
         return None;
     }
