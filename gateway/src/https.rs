@@ -3,7 +3,7 @@
 //! The roots of the fleet alone count, and certificates are judged by the gateway's clock, which may
 //! stand on its floor. Bodies are streams: who sends one decides how fast.
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -125,14 +125,15 @@ where
     sender.send_request(request).await.map_err(bad)
 }
 
-/// Sends a request without a body, whose answer must begin within [`ANSWER_LIMIT`].
+/// Sends a request whose body is short or empty; the answer must begin within [`ANSWER_LIMIT`].
 pub async fn ask(
     tls: &Arc<ClientConfig>,
     place: &Place,
     method: Method,
     headers: &[(&str, String)],
+    body: Bytes,
 ) -> Result<Response<Incoming>, HttpsError> {
-    let sent = send(tls, place, method, headers, Empty::<Bytes>::new());
+    let sent = send(tls, place, method, headers, Full::new(body));
     tokio::time::timeout(ANSWER_LIMIT, sent).await.map_err(|_| HttpsError::Silent(place.shown()))?
 }
 

@@ -267,6 +267,9 @@ fn whatever_goes_wrong_is_said_and_what_can_pass_is_waited_for() {
     });
     assert!(beside["not_taken"]["en"].as_str().unwrap().contains("run out"), "{beside}");
     assert!(said(beside).contains("No network"));
+    // The code that goes on is the last scan now.
+    p.scanner.scan(&code).unwrap();
+    wait::until("no word beside", LIMIT, || p.get("/api/v1/enrolment").filter(|s| s["not_taken"].is_null()));
     p.serve();
     wait::until("the gateway", LIMIT, || p.get("/api/v1/status"));
 }

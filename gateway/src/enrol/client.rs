@@ -5,7 +5,7 @@ use super::word::{Bundle, ENROL, LONGEST, RENEW, Refusal, Refused, Renewal, Rene
 use crate::clock::Clock;
 use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
 use kakou_provisioning::authority::pem_der;
@@ -145,11 +145,7 @@ async fn ask(
     headers: &[(&str, String)],
     body: String,
 ) -> Result<Bytes, NotEnrolled> {
-    let sent = https::send(tls, place, Method::POST, headers, Full::new(Bytes::from(body)));
-    let answer = tokio::time::timeout(https::ANSWER_LIMIT, sent)
-        .await
-        .map_err(|_| NotEnrolled::Unreachable("no answer".into()))?
-        .map_err(trouble)?;
+    let answer = https::ask(tls, place, Method::POST, headers, body.into()).await.map_err(trouble)?;
     let status = answer.status();
     let read = Limited::new(answer.into_body(), LONGEST).collect();
     let bytes = tokio::time::timeout(https::ANSWER_LIMIT, read)

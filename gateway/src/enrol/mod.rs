@@ -164,7 +164,7 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
                     own.forget()?;
                     pending = None;
                     work.set(own.attempt(None));
-                    own.show(|s| Stage { step: "refused", text: why.text(), digits: None, ..s });
+                    own.show(|s| Stage { step: "refused", text: why.text(), digits: None, not_taken: None, ..s });
                 }
             },
         }
@@ -215,7 +215,7 @@ impl Empty<'_> {
             self.show(|s| match under_way {
                 // It disturbs no attempt, and whoever scanned it hears of it.
                 Some(_) => Stage { not_taken: Some(text), ..s },
-                None => Stage { step: "refused", text, digits: None, name: None, ..s },
+                None => Stage { step: "refused", text, digits: None, name: None, not_taken: None, ..s },
             });
             Ok(None)
         };
@@ -236,6 +236,7 @@ impl Empty<'_> {
             }
         };
         if under_way.is_some_and(|p| p.code == code.text()) {
+            self.show(|s| Stage { not_taken: None, ..s });
             return Ok(None);
         }
         if clock_for(&code).now().wall_s().is_some_and(|now| now > code.expires) {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
-use tokio_util::bytes::BytesMut;
+use tokio_util::bytes::{Bytes, BytesMut};
 
 /// Nothing for this long ends the attempt.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>)
     let place = Place::read(&get.url)?;
     let first = u64::from(get.from) * CHUNK as u64;
     let headers = [("range", format!("bytes={first}-"))];
-    let answer = https::ask(&tls, &place, Method::GET, &headers).await?;
+    let answer = https::ask(&tls, &place, Method::GET, &headers, Bytes::new()).await?;
     let status = answer.status();
     if !status.is_success() {
         return Err(HttpsError::Status(place.shown(), status, "the feed is not there".into()).into());

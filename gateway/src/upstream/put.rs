@@ -56,7 +56,7 @@ pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) 
 /// How much of it is there; none if the store does not say.
 async fn there(tls: &Arc<ClientConfig>, place: &Place, size: usize) -> Option<usize> {
     let headers = [("content-range", format!("bytes */{size}")), ("content-length", "0".to_owned())];
-    let answer = https::ask(tls, place, Method::PUT, &headers).await.ok()?;
+    let answer = https::ask(tls, place, Method::PUT, &headers, Bytes::new()).await.ok()?;
     if answer.status() != StatusCode::PERMANENT_REDIRECT {
         return None;
     }
