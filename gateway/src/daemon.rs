@@ -238,6 +238,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let overview = Arc::new(Overview {
         site: settings.site.clone(),
         gateway: settings.gateway.clone(),
+        utc_offset_minutes: settings.utc_offset_ms / 60_000,
         data: data.clone(),
         clock: settings.clock.clone(),
         begun,

@@ -33,6 +33,8 @@ pub struct Overview {
     pub site: SiteId,
     /// This gateway.
     pub gateway: GatewayId,
+    /// The offset of the site's time from UTC, for the screens.
+    pub utc_offset_minutes: i64,
     /// The data folder.
     pub data: PathBuf,
     /// The clock.
@@ -99,6 +101,7 @@ impl Overview {
         all.insert("site".into(), json!(self.site));
         all.insert("gateway".into(), json!(self.gateway));
         all.insert("epoch".into(), json!(self.outlook.epoch));
+        all.insert("utc_offset_minutes".into(), json!(self.utc_offset_minutes));
         let lanes: Vec<Value> = self.outlook.lanes.values().map(|l| l.borrow().status.clone()).collect();
         all.insert("lanes".into(), json!(lanes));
         all.insert(

@@ -1,7 +1,7 @@
 //! Verdicts and the reasons behind them.
 //!
 //! One table holds every code: its rank of precedence, the verdict it leads to unless a profile
-//! says otherwise, what staff read and what the public is told. The public instruction never
+//! says otherwise, what staff read, what they do and what the public is told. The public instruction never
 //! says why.
 
 use crate::text::Text;
@@ -31,6 +31,15 @@ impl Outcome {
             Self::Deny => "DENY",
         }
     }
+    /// What staff and slips call it.
+    pub fn text(self) -> Text {
+        match self {
+            Self::Admit => Text::new("放行", "Admit"),
+            Self::Refer => Text::new("转介", "Refer"),
+            Self::Hold => Text::new("等候", "Hold"),
+            Self::Deny => Text::new("拒绝", "Deny"),
+        }
+    }
     /// All four.
     pub const ALL: [Self; 4] = [Self::Admit, Self::Refer, Self::Hold, Self::Deny];
 }
@@ -57,7 +66,8 @@ pub enum Rank {
 }
 
 macro_rules! codes {
-    ($($code:ident $rank:ident $outcome:ident $second:literal $zh:literal $en:literal;)*) => {
+    ($($code:ident $rank:ident $outcome:ident $second:literal $zh:literal $en:literal
+        => $do_zh:literal $do_en:literal;)*) => {
         /// A reason, as events carry it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[expect(non_camel_case_types, reason = "the codes are written on paper and in feeds as they stand here")]
@@ -76,6 +86,8 @@ macro_rules! codes {
             pub const fn needs_second_sign(self) -> bool { match self { $(Self::$code => $second,)* } }
             /// What staff read.
             pub fn text(self) -> Text { match self { $(Self::$code => Text::new($zh, $en),)* } }
+            /// What staff do about it, in one line; empty where there is nothing to do.
+            pub fn advice(self) -> Text { match self { $(Self::$code => Text::new($do_zh, $do_en),)* } }
             /// The code for a word.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $(stringify!($code) => Some(Self::$code),)* _ => None }
@@ -85,48 +97,90 @@ macro_rules! codes {
 }
 
 codes! {
-    OK Repetition Admit false "正常" "all checks passed";
-    X_STORAGE Fault Hold false "存储已满，无法留证" "storage is full or broken: nothing can be recorded";
-    X_RULE Fault Hold false "规则无法计算" "a rule could not be evaluated";
-    X_TIMEOUT Fault Hold false "步骤超时" "a step was not finished in time";
-    X_CLOCK Fault Hold false "时钟未同步" "the clock cannot be trusted";
-    X_DEVICE Fault Hold false "设备故障" "a device failed";
-    X_STALE Fault Refer false "名单数据过期" "the local list is too old";
-    C_UNREADABLE Credential Hold false "码无法识别" "the code cannot be read as a pass";
-    C_UNKNOWN Credential Hold false "本机未知，无法核实" "not known to this gateway: cannot be checked here";
-    C_BADSIG Credential Deny false "签名无效" "the signature is not valid";
-    C_EXPIRED Credential Deny false "证件已过期或未生效" "expired or not yet valid";
-    C_REVOKED Credential Deny false "证件已撤销" "revoked by the issuer";
-    C_WRONG_SITE Credential Deny false "证件不适用于此处" "not valid at this place or for this purpose";
-    L_HOLD Listed Hold true "列入核查名单" "listed for a check";
-    H_POSITIVE Health Deny true "检测阳性" "the last test is positive";
-    H_RED Health Deny true "红码" "status red";
-    H_YELLOW Health Refer false "黄码" "status yellow";
-    H_RISK_AREA Health Hold false "到过风险地区" "was in a risk area";
-    H_TEST_MISSING Health Hold false "无检测记录" "no test on record";
-    H_TEST_EXPIRED Health Hold false "检测结果超时" "the test is too old";
-    H_OUT_OF_CITY Health Refer false "市外来人员" "comes from outside the city";
-    H_SYMPTOM Health Refer false "有症状" "reports symptoms";
-    T_HIGH Temperature Refer false "体温偏高" "temperature above the limit";
-    T_LOW Temperature Refer false "体温偏低，请回暖复测" "temperature too low: warm up and measure again";
-    T_FAULT Temperature Refer false "测温故障" "the thermometer failed";
-    T_ENV Temperature Refer false "测温环境不适" "no steady reading: surroundings unsuitable";
-    T_NONE Temperature Refer false "未测温" "no temperature was taken";
-    V_PLATE Vehicle Hold false "车牌不符" "the plate differs from the pass";
-    V_ROUTE Vehicle Hold false "路线不符" "the route does not include this place";
-    V_CREW Vehicle Hold false "人数不符" "the crew differs from the pass";
-    V_CATEGORY Vehicle Hold false "车辆类别不符" "the category is not for this lane";
-    V_APPROVAL Vehicle Hold true "等待审批" "an approval is missing";
-    S_MISSING Seal Hold true "封条缺失" "the seal is missing";
-    S_NUMBER Seal Hold true "封条号不符" "the seal number is wrong or was used before";
-    S_TAMPER Seal Hold true "封条被动过" "the seal was tampered with";
-    S_PHOTO Seal Hold true "照片不全" "the photographs are incomplete";
-    D_USED Repetition Deny false "通行证已使用" "the pass was used before";
-    D_REPEAT Repetition Admit false "重复扫码" "scanned again";
-    D_NO_EXIT Repetition Hold false "未登记离开" "no exit on record";
-    Q_COMPANION Repetition Hold false "陪护人数已满" "the companion place is taken";
-    Q_FULL Repetition Hold false "已满" "no place left";
-    Q_NO_BOOKING Repetition Hold false "无预约" "no booking";
+    OK Repetition Admit false "正常" "all checks passed"
+        => "" "";
+    X_STORAGE Fault Hold false "存储已满，无法留证" "storage is full or broken: nothing can be recorded"
+        => "停止通道，叫技术员" "Stop the lane and call the technician";
+    X_RULE Fault Hold false "规则无法计算" "a rule could not be evaluated"
+        => "人工核验，并报告运维" "Check by hand and tell operations";
+    X_TIMEOUT Fault Hold false "步骤超时" "a step was not finished in time"
+        => "改判后此步骤重新开始，请做完" "Override: the step begins anew; finish it";
+    X_CLOCK Fault Hold false "时钟未同步" "the clock cannot be trusted"
+        => "人工核对日期，并报告运维" "Check the dates by hand and tell operations";
+    X_DEVICE Fault Hold false "设备故障" "a device failed"
+        => "查看设备；叫技术员" "Look at the device; call the technician";
+    X_STALE Fault Refer false "名单数据过期" "the local list is too old"
+        => "查验纸质证明，并报告运维" "Check papers and tell operations";
+    C_UNREADABLE Credential Hold false "码无法识别" "the code cannot be read as a pass"
+        => "擦净码、加光再扫，或手工输入" "Clean the code, give more light, or type it in";
+    C_UNKNOWN Credential Hold false "本机未知，无法核实" "not known to this gateway: cannot be checked here"
+        => "不等于无效：查验证件，或致电签发单位" "Not the same as invalid: check papers or phone the issuer";
+    C_BADSIG Credential Deny false "签名无效" "the signature is not valid"
+        => "可能是伪造或复制：叫主管" "Copy or forgery is likely: call a supervisor";
+    C_EXPIRED Credential Deny false "证件已过期或未生效" "expired or not yet valid"
+        => "请出示现行证件" "Ask for the current pass";
+    C_REVOKED Credential Deny false "证件已撤销" "revoked by the issuer"
+        => "请到签发单位办理" "Send to the issuer";
+    C_WRONG_SITE Credential Deny false "证件不适用于此处" "not valid at this place or for this purpose"
+        => "证件类型不对，或属其他地区：请出示正确的证件" "Wrong kind of pass or another region: ask for the right one";
+    L_HOLD Listed Hold true "列入核查名单" "listed for a check"
+        => "不要当众说明原因；叫主管" "Do not say why in public; call a supervisor";
+    H_POSITIVE Health Deny true "检测阳性" "the last test is positive"
+        => "保持距离，按现场预案处理" "Keep distance and follow the site's plan";
+    H_RED Health Deny true "红码" "status red"
+        => "保持距离，按现场预案处理" "Keep distance and follow the site's plan";
+    H_YELLOW Health Refer false "黄码" "status yellow"
+        => "请到复测点" "Send to the recheck point";
+    H_RISK_AREA Health Hold false "到过风险地区" "was in a risk area"
+        => "询问情况，通知网格员" "Ask, and tell the grid worker";
+    H_TEST_MISSING Health Hold false "无检测记录" "no test on record"
+        => "看纸质证明，或去检测" "See paper proof, or send to be tested";
+    H_TEST_EXPIRED Health Hold false "检测结果超时" "the test is too old"
+        => "看更新的纸质证明，或去检测" "See newer paper proof, or send to be tested";
+    H_OUT_OF_CITY Health Refer false "市外来人员" "comes from outside the city"
+        => "请到发热门诊" "Send to the fever clinic";
+    H_SYMPTOM Health Refer false "有症状" "reports symptoms"
+        => "请到发热门诊" "Send to the fever clinic";
+    T_HIGH Temperature Refer false "体温偏高" "temperature above the limit"
+        => "按 F2 复测，或用临床体温计" "Press F2, or use a clinical thermometer";
+    T_LOW Temperature Refer false "体温偏低，请回暖复测" "temperature too low: warm up and measure again"
+        => "先回暖，再按 F2 复测" "Warm up first, then press F2";
+    T_FAULT Temperature Refer false "测温故障" "the thermometer failed"
+        => "用手持体温计测量；叫技术员" "Measure by hand; call the technician";
+    T_ENV Temperature Refer false "测温环境不适" "no steady reading: surroundings unsuitable"
+        => "一人靠近，避风避晒，再按 F2；每次都这样就叫技术员" "One person, closer, out of wind and sun, then F2; at every visit: call the technician";
+    T_NONE Temperature Refer false "未测温" "no temperature was taken"
+        => "请其靠近，再按 F2" "Ask to come closer, then press F2";
+    V_PLATE Vehicle Hold false "车牌不符" "the plate differs from the pass"
+        => "再核对车牌；别的车不能用此证" "Read the plate again; another truck may not use this pass";
+    V_ROUTE Vehicle Hold false "路线不符" "the route does not include this place"
+        => "请出示本路线的通行证" "Ask for the pass of this route";
+    V_CREW Vehicle Hold false "人数不符" "the crew differs from the pass"
+        => "再数一次人数" "Count the people again";
+    V_CATEGORY Vehicle Hold false "车辆类别不符" "the category is not for this lane"
+        => "请走对应的通道" "Send to the right lane";
+    V_APPROVAL Vehicle Hold true "等待审批" "an approval is missing"
+        => "联系主管部门；改判还须主管会签" "Ask the department; an override needs a supervisor as well";
+    S_MISSING Seal Hold true "封条缺失" "the seal is missing"
+        => "给车辆贴封条" "Seal the truck";
+    S_NUMBER Seal Hold true "封条号不符" "the seal number is wrong or was used before"
+        => "再读一次；用过的换新封条" "Read it again; take a new seal if it was used before";
+    S_TAMPER Seal Hold true "封条被动过" "the seal was tampered with"
+        => "不要触碰；叫主管" "Touch nothing; call a supervisor";
+    S_PHOTO Seal Hold true "照片不全" "the photographs are incomplete"
+        => "补拍缺少的照片" "Take the photographs that are missing";
+    D_USED Repetition Deny false "通行证已使用" "the pass was used before"
+        => "单次证已用过：请换新证" "A single-use pass that was used: ask for a new one";
+    D_REPEAT Repetition Admit false "重复扫码" "scanned again"
+        => "同一张卡再次出示：核对是否同一人" "The same card again: look whether it is the same person";
+    D_NO_EXIT Repetition Hold false "未登记离开" "no exit on record"
+        => "询问何时离开，并备注" "Ask when they left and note it";
+    Q_COMPANION Repetition Hold false "陪护人数已满" "the companion place is taken"
+        => "另一位陪护先离开" "The other companion leaves first";
+    Q_FULL Repetition Hold false "已满" "no place left"
+        => "等待空位" "Wait for a free place";
+    Q_NO_BOOKING Repetition Hold false "无预约" "no booking"
+        => "请预约，或询问病区" "Book, or ask the ward";
 }
 
 /// One reason found during a visit.

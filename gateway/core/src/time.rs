@@ -59,6 +59,18 @@ pub fn rfc3339(wall_ms: WallMs) -> String {
         .map_or_else(|_| format!("invalid:{wall_ms}"), |t| format!("{t:.3}"))
 }
 
+/// The time of day at a place so far from UTC, as people read it on paper: `2022-05-24 08:00:00 UTC+8`.
+pub fn local(wall_ms: WallMs, utc_offset_ms: i64) -> String {
+    let minutes = utc_offset_ms / 60_000;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let (hours, rest) = (minutes.abs() / 60, minutes.abs() % 60);
+    let rest = if rest == 0 { String::new() } else { format!(":{rest:02}") };
+    jiff::Timestamp::from_millisecond(wall_ms.saturating_add(utc_offset_ms)).map_or_else(
+        |_| format!("invalid:{wall_ms}"),
+        |t| format!("{} UTC{sign}{hours}{rest}", t.strftime("%Y-%m-%d %H:%M:%S")),
+    )
+}
+
 /// Reads RFC 3339 and the ISO 8601 variants that passes carry (date only, short offsets).
 pub fn parse_instant(text: &str) -> Option<WallMs> {
     if let Ok(t) = text.parse::<jiff::Timestamp>() {
@@ -82,5 +94,12 @@ mod tests {
         assert_eq!(parse_instant("2021-05-20"), Some(1_621_468_800_000));
         assert_eq!(parse_instant("gestern"), None);
         assert_eq!(rfc3339(1_621_514_096_000), "2021-05-20T12:34:56.000Z");
+    }
+    #[test]
+    fn paper_tells_the_time_of_the_place() {
+        let at = 1_653_350_400_000;
+        assert_eq!(local(at, 8 * 3_600_000), "2022-05-24 08:00:00 UTC+8");
+        assert_eq!(local(at, -(3 * 3_600_000 + 1_800_000)), "2022-05-23 20:30:00 UTC-3:30");
+        assert_eq!(local(at, 0), "2022-05-24 00:00:00 UTC+0");
     }
 }

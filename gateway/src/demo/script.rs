@@ -203,7 +203,7 @@ impl Desk<'_> {
             match kind {
                 "question" if ask["id"] == "plate" => Some(answer("plate", plate)),
                 "question" => Some(answer("crew", "2")),
-                "approve" => Some(Action::Approve { approve: true, note: String::new() }),
+                "approve" => Some(Action::Approve { approve: true, note: String::new(), desk: None }),
                 "seal" => {
                     if !darkened.replace(true) {
                         drop(world.camera("truck-1", "dark"));

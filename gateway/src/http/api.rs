@@ -11,7 +11,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kakou_core::codes::Outcome;
+use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::Input;
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
 use kakou_core::lane::action::{Action, Officer};
@@ -181,7 +181,7 @@ pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: Hea
     Ok(sse::follow("desk", app.overview.outlook.lanes[&id].clone(), |v| v.desk.to_string(), app.end.clone()))
 }
 
-/// A supervisor's second signature.
+/// The signature of an officer other than the one who is signed in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Second {
@@ -201,11 +201,12 @@ pub enum Act {
     Recheck,
     /// Answers a question.
     Answer { question: String, value: String },
-    /// Approves or refuses.
+    /// Approves or refuses. Whoever may do so signs with a PIN at the desk of somebody who may not.
     Approve {
         approve: bool,
         #[serde(default)]
         note: String,
+        by: Option<Second>,
     },
     /// Records a seal.
     Seal { first: String, second: String, kind: String, door: String },
@@ -268,11 +269,16 @@ pub async fn act(
     let officer = signed_in(&app, &headers)?;
     as_shown(&app, &headers, &officer)?;
     let lane = lane_of(&app, &lane)?;
+    let mut acts = officer.clone();
     let action = match body(json)? {
         Act::Enter { text } => Action::Enter(text),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
-        Act::Approve { approve, note } => Action::Approve { approve, note },
+        Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
+        Act::Approve { approve, note, by: Some(by) } => {
+            acts = check_pin(&app, by.officer, by.pin).await?;
+            Action::Approve { approve, note, desk: Some(officer.id) }
+        }
         Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
         Act::Capture { role } => Action::Capture(role),
         Act::Retake { role } => Action::Retake(role),
@@ -290,12 +296,19 @@ pub async fn act(
         }
     };
     let (tx, rx) = oneshot::channel();
-    let input = Input::Desk { lane, officer, action };
+    let input = Input::Desk { lane, officer: acts, action };
     app.engine.try_send(Work::Input(input, Some(tx))).map_err(|_| ApiError::busy())?;
     match tokio::time::timeout(ACT_LIMIT, rx).await {
         Ok(Ok(answer)) => answer.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::from),
         Ok(Err(_)) | Err(_) => Err(ApiError::busy()),
     }
+}
+
+/// Every reason code with what it means and what staff do about it.
+#[utoipa::path(get, path = "/api/v1/codes", responses((status = 200, description = "Codes in the order of their table")))]
+pub async fn codes() -> Json<Value> {
+    let row = |c: &Code| json!({ "code": c, "text": c.text(), "advice": c.advice(), "second_sign": c.needs_second_sign() });
+    Json(Code::ALL.iter().map(row).collect())
 }
 
 /// A name to look for.

@@ -109,6 +109,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::session_begin, api::session_get, api::session_end))
         .routes(routes!(api::desk))
         .routes(routes!(api::act))
+        .routes(routes!(api::codes))
         .routes(routes!(api::search))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))

@@ -63,6 +63,8 @@ pub enum Action {
         approve: bool,
         /// In the officer's words.
         note: String,
+        /// Who is signed in at the desk, if that is somebody else.
+        desk: Option<OfficerId>,
     },
     /// Records a seal.
     Seal {

@@ -5,7 +5,7 @@
 use super::action::{Action, OVERRIDE_REASONS, Officer, Rejection, Role};
 use super::event::Weight;
 use super::step::{self, Flow, Stimulus};
-use super::visit::{Measuring, Overridden, Stage, Visit};
+use super::visit::{Actuation, Measuring, Overridden, Stage, Visit};
 use super::{Lane, Outbound};
 use crate::codes::{Code, Outcome};
 use crate::ids::VisitId;
@@ -81,7 +81,11 @@ impl Lane {
                 if !running {
                     return Ok(Err(Rejection::not_now()));
                 }
-                self.stimulate(now, &Stimulus::Action(officer, action), records, out)
+                let done = self.stimulate(now, &Stimulus::Action(officer, action), records, out)?;
+                if let (Ok(()), Some(visit)) = (&done, &mut self.state.visit) {
+                    visit.by = Some(officer.id.clone());
+                }
+                Ok(done)
             }
         }
     }
@@ -219,11 +223,15 @@ impl Lane {
         let device = printer.and_then(|s| self.setup.devices.get(s.device.as_ref()?)).cloned();
         let known = self.state.visits().find(|v| v.id == id);
         let (Some(device), Some(visit)) = (device, known) else { return Ok(Err(Rejection::not_now())) };
-        let outcome = visit.outcome().map_or("", Outcome::word);
-        let time = now.wall_ms.map(crate::time::rfc3339).unwrap_or_default();
+        let outcome = step::actuate::outcome_words(visit);
+        let time = step::actuate::time_words(now, &self.setup);
         let lines = vec![time, format!("No. {id}  {outcome}"), "补打 Reprint".into()];
         let ticket = Ticket(self.state.next_ticket);
         self.state.next_ticket += 1;
+        self.state.change(id, |visit| {
+            visit.slip = Actuation::Asked;
+            visit.slip_ticket = Some(ticket);
+        });
         out.requests.push(Request { device, ticket, command: Command::Print { lines } });
         let data = json!({ "officer": officer.id, "act": "reprint" });
         out.event("audit", Weight::Scan, &self.setup, Some(id), data);

@@ -144,6 +144,13 @@ impl LaneState {
     pub fn visits(&self) -> impl Iterator<Item = &Visit> {
         self.visit.iter().chain(self.recent.iter().map(Arc::as_ref))
     }
+    /// Changes a visit at hand, whether it is at the front or has left the screen.
+    fn change(&mut self, id: VisitId, with: impl FnOnce(&mut Visit)) {
+        let recent = self.recent.iter_mut().map(Arc::make_mut);
+        if let Some(visit) = self.visit.iter_mut().chain(recent).find(|v| v.id == id) {
+            with(visit);
+        }
+    }
     /// Visits of another edition of the profile cannot be taken up: their steps are not its steps.
     pub fn fit(&mut self, setup: &Setup) {
         if self.profile_hash != setup.profile_hash {
@@ -283,6 +290,15 @@ impl Lane {
             | Report::Done { .. }
             | Report::NoData { .. }
             | Report::Link { .. } => {}
+        }
+        if let Report::Done { ticket } | Report::NoData { ticket, .. } = report {
+            let waits = self.state.visit.as_ref().is_some_and(|v| running && v.ticket == Some(*ticket));
+            let slip = self.state.visits().find(|v| v.slip_ticket == Some(*ticket)).map(|v| v.id);
+            if let Some(id) = slip.filter(|_| !waits) {
+                let setup = &self.setup;
+                self.state.change(id, |visit| step::actuate::slip_answer(visit, report, setup, out));
+                return Ok(());
+            }
         }
         if !running {
             return Ok(());

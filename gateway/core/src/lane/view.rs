@@ -121,6 +121,7 @@ pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
         "lists_stale": stale,
         "notice": lane.notice(now).map(|n| json!({ "text": n.text, "by": n.by })),
         "upstream": upstream,
+        "utc_offset_minutes": lane.setup.utc_offset_ms / 60_000,
     })
 }
 
@@ -134,6 +135,15 @@ fn steps(lane: &Lane) -> Vec<Value> {
         .map(|(i, s)| {
             let state = match at {
                 None => "todo",
+                // A device that the lane does not have has done nothing.
+                Some(v) if lacks(lane, s) && (v.stage == Stage::Done || i < v.step) => "skipped",
+                Some(v) if matches!(s.kind, StepKind::Print { .. }) && v.slip != Actuation::None => {
+                    match v.slip {
+                        Actuation::None | Actuation::Asked => "current",
+                        Actuation::Done => "done",
+                        Actuation::Failed => "failed",
+                    }
+                }
                 Some(v) if v.skipped.contains(&i) => "skipped",
                 Some(v) if v.stage == Stage::Done || i < v.step => "done",
                 Some(v) if i == v.step && v.stage == Stage::Running => "current",
@@ -145,8 +155,12 @@ fn steps(lane: &Lane) -> Vec<Value> {
         .collect()
 }
 
+fn lacks(lane: &Lane, step: &Step) -> bool {
+    step.device.as_ref().is_some_and(|role| !lane.setup.devices.contains_key(role))
+}
+
 fn codes_text(codes: &[Code]) -> Vec<Value> {
-    codes.iter().map(|c| json!({ "code": c, "text": c.text() })).collect()
+    codes.iter().map(|c| json!({ "code": c, "text": c.text(), "advice": c.advice() })).collect()
 }
 
 fn visit_view(lane: &Lane, v: &Visit) -> Value {
@@ -155,6 +169,8 @@ fn visit_view(lane: &Lane, v: &Visit) -> Value {
         "id": v.id,
         "started": v.started_ms.map(rfc3339),
         "name": v.name,
+        "by": v.by,
+        "slip": v.slip.word(),
         "pass": v.pass.as_ref().map(|p| json!({
             "format": p.format.word(), "kind": p.kind, "verified": v.refused.is_none() && !p.kid.is_empty(),
             "facts": pass_facts(v),
@@ -282,7 +298,7 @@ fn last_visit(v: &Visit) -> Value {
     json!({
         "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
         "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.stands(),
-        "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice,
+        "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice, "slip": v.slip.word(),
         "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
     })
 }
@@ -355,7 +371,9 @@ fn ask(lane: &Lane, now: &Now) -> Value {
             let role = roles.iter().find(open).or(roles.first());
             json!({ "kind": "photo", "role": role.map(|r| &r.value), "prompt": role.map(Choice::text) })
         }
-        StepKind::Confirm { approve: true, .. } => json!({ "kind": "approve", "prompt": prompt }),
+        StepKind::Confirm { approve: true, roles, .. } => {
+            json!({ "kind": "approve", "prompt": prompt, "roles": roles })
+        }
         StepKind::Confirm { checks, .. } => {
             let checks: Vec<Value> =
                 checks.iter().map(|c| json!({ "id": c.value, "text": c.text() })).collect();

@@ -124,7 +124,7 @@ pub struct PhotoSlot {
     pub at_ms: Option<WallMs>,
 }
 
-/// Whether the barrier did what it was told.
+/// Whether the barrier or the printer did what it was told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Actuation {
@@ -133,9 +133,9 @@ pub enum Actuation {
     None,
     /// Asked, not confirmed.
     Asked,
-    /// Confirmed by the board.
+    /// Confirmed by the device.
     Done,
-    /// The board did not confirm.
+    /// The device did not confirm.
     Failed,
 }
 
@@ -229,6 +229,15 @@ pub struct Visit {
     /// The barrier.
     #[serde(default, skip_serializing_if = "is_default")]
     pub actuation: Actuation,
+    /// The slip, as far as it was asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub slip: Actuation,
+    /// The request of the slip: its answer comes when the lane may have gone on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub slip_ticket: Option<Ticket>,
+    /// Who acted last in it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub by: Option<OfficerId>,
     /// The first of the steps that a refused pass left out: an override goes on there.
     #[serde(default, skip_serializing_if = "is_default")]
     pub left_out_from: Option<usize>,
@@ -241,6 +250,18 @@ pub struct Visit {
     /// Whether this is an earlier result shown again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub repeated: bool,
+}
+
+impl Actuation {
+    /// The word for screens; nothing where nothing was asked.
+    pub const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Asked => Some("asked"),
+            Self::Done => Some("done"),
+            Self::Failed => Some("failed"),
+        }
+    }
 }
 
 impl Visit {
@@ -274,6 +295,9 @@ impl Visit {
             verdicts: 0,
             admitted: false,
             actuation: Actuation::None,
+            slip: Actuation::None,
+            slip_ticket: None,
+            by: None,
             left_out_from: None,
             skipped: Vec::new(),
             shown_until: None,

@@ -63,11 +63,15 @@ pub fn resident(colour: &str, result: &str, age_h: i64) -> Value {
 }
 
 pub fn gate(profile: &str) -> Gate {
+    gate_with(profile, &["scanner", "thermometer", "barrier", "camera"])
+}
+
+/// A gate with these devices alone.
+pub fn gate_with(profile: &str, roles: &[&str]) -> Gate {
     let (name, text) = shipped::find(profile).unwrap();
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
     let lane = LaneId::new("lane-1").unwrap();
-    let roles = ["scanner", "thermometer", "barrier", "camera"];
     let setup = Setup {
         lane: lane.clone(),
         profile: read(name, text).unwrap(),

@@ -3,6 +3,7 @@
 
 mod gate;
 mod goes_on;
+mod words;
 
 use gate::*;
 use kakou_core::codes::{Code, Outcome};
@@ -360,9 +361,11 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
 
     let mut g = gate("truck-supplies");
     truck(&mut g, "辽P99999");
-    let step = g.act_as("zhao", Role::Guard, Action::Approve { approve: true, note: String::new() });
+    let step =
+        g.act_as("zhao", Role::Guard, Action::Approve { approve: true, note: String::new(), desk: None });
     assert_eq!(step.reply.unwrap().unwrap_err().code, "role");
-    let step = g.act(Action::Approve { approve: false, note: "no permit from the bureau".into() });
+    let step =
+        g.act(Action::Approve { approve: false, note: "no permit from the bureau".into(), desk: None });
     assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
     let approval = &step.events.iter().find(|e| e.kind == "approval").unwrap().data;
     assert_eq!(

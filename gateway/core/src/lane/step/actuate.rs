@@ -2,13 +2,14 @@
 //! owner, and the board keeps the time itself.
 
 use super::super::event::Weight;
-use super::super::visit::Actuation;
+use super::super::visit::{Actuation, Visit};
+use super::super::{Outbound, Setup};
 use super::{Cx, Flow, Stimulus};
 use crate::codes::Outcome;
 use crate::lane::action::Rejection;
 use crate::profile::StepKind;
 use crate::reading::{Command, Report, Request, Ticket};
-use crate::time::rfc3339;
+use crate::time::{Now, local};
 use serde_json::json;
 
 /// The role of a lane's lamps.
@@ -48,6 +49,8 @@ pub fn print(cx: &mut Cx<'_>, lines: &[String]) -> Flow {
     if cx.visit.ticket.is_none() {
         return Flow::Next;
     }
+    cx.visit.slip = Actuation::Asked;
+    cx.visit.slip_ticket = cx.visit.ticket;
     cx.allow(cx.step.timeout_ms);
     Flow::Wait
 }
@@ -61,6 +64,8 @@ pub fn print_slip(cx: &mut Cx<'_>) {
             let command = Command::Print { lines: filled(cx, lines) };
             let ticket = Ticket(*cx.next_ticket);
             *cx.next_ticket += 1;
+            cx.visit.slip = Actuation::Asked;
+            cx.visit.slip_ticket = Some(ticket);
             cx.out.requests.push(Request { device: device.clone(), ticket, command });
         }
     }
@@ -68,23 +73,44 @@ pub fn print_slip(cx: &mut Cx<'_>) {
 
 fn filled(cx: &Cx<'_>, lines: &[String]) -> Vec<String> {
     let fill = |line: &String| {
-        let outcome = cx.visit.outcome().map_or("", crate::codes::Outcome::word);
         let instruction = cx.visit.outcome().map(|o| cx.setup.profile.instruction(o).zh).unwrap_or_default();
         line.replace("{name}", cx.visit.name.as_deref().unwrap_or(""))
-            .replace("{outcome}", &format!("{instruction} {outcome}"))
+            .replace("{outcome}", &format!("{} · {instruction}", outcome_words(cx.visit)))
             .replace("{visit}", &cx.visit.id.to_string())
-            .replace("{time}", &cx.now.wall_ms.map(rfc3339).unwrap_or_default())
+            .replace("{time}", &time_words(&cx.now, cx.setup))
     };
     lines.iter().map(fill).collect()
+}
+
+/// The outcome that counts, in both languages.
+pub fn outcome_words(visit: &Visit) -> String {
+    visit.outcome().map(Outcome::text).map(|t| format!("{} {}", t.zh, t.en)).unwrap_or_default()
+}
+
+/// The time as the clocks of the site show it.
+pub fn time_words(now: &Now, setup: &Setup) -> String {
+    now.wall_ms.map(|ms| local(ms, setup.utc_offset_ms)).unwrap_or_default()
+}
+
+/// The printer answers for a slip that nobody waits for, or that was printed again.
+pub fn slip_answer(visit: &mut Visit, report: &Report, setup: &Setup, out: &mut Outbound) {
+    visit.slip_ticket = None;
+    if matches!(report, Report::Done { .. }) {
+        visit.slip = Actuation::Done;
+        return;
+    }
+    visit.slip = Actuation::Failed;
+    let printer = setup.profile.steps.iter().find(|s| s.kind.word() == "print");
+    let data = json!({ "step": printer.map(|s| &s.id), "device": printer.and_then(|s| s.device.as_ref()), "code": "X_DEVICE" });
+    out.event("device", Weight::Health, setup, Some(visit.id), data);
+    out.count("device_request_failed_total");
 }
 
 /// Waits for the device to confirm.
 pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Flow {
     match what {
         Stimulus::Report(Report::Done { ticket }) if Some(*ticket) == cx.visit.ticket => {
-            if cx.visit.actuation == Actuation::Asked {
-                cx.visit.actuation = Actuation::Done;
-            }
+            *asked(cx) = Actuation::Done;
             Flow::Next
         }
         Stimulus::Report(Report::NoData { ticket, .. }) if Some(*ticket) == cx.visit.ticket => fail(cx),
@@ -94,10 +120,18 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Flow {
     }
 }
 
-fn fail(cx: &mut Cx<'_>) -> Flow {
-    if cx.visit.actuation == Actuation::Asked {
-        cx.visit.actuation = Actuation::Failed;
+/// What this step asked for.
+fn asked<'a>(cx: &'a mut Cx<'_>) -> &'a mut Actuation {
+    if matches!(cx.step.kind, StepKind::Print { .. }) {
+        cx.visit.slip_ticket = None;
+        &mut cx.visit.slip
+    } else {
+        &mut cx.visit.actuation
     }
+}
+
+fn fail(cx: &mut Cx<'_>) -> Flow {
+    *asked(cx) = Actuation::Failed;
     let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": "X_DEVICE" });
     cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
     cx.out.count("device_request_failed_total");

@@ -25,9 +25,12 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
         Action::Approve { .. } | Action::Confirm(_) if !may => {
             Flow::Reject(Rejection::new("role", "您的岗位不能审批", "Your role may not approve this"))
         }
-        Action::Approve { approve: yes, note } if approve => {
-            let data = json!({ "step": cx.step.id, "approved": yes, "officer": officer.id,
+        Action::Approve { approve: yes, note, desk } if approve => {
+            let mut data = json!({ "step": cx.step.id, "approved": yes, "officer": officer.id,
                 "role": officer.role, "note": note.trim(), "subject": cx.visit.subject });
+            if let Some(desk) = desk {
+                data["desk"] = json!(desk);
+            }
             cx.out.event("approval", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
             if *yes {
                 cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
