@@ -41,6 +41,9 @@ impl Module for GyMcu90614 {
     fn stop(&self) -> &[u8] {
         &QUERY
     }
+    fn weak(&self) -> bool {
+        true
+    }
     fn front(&self, bytes: &[u8]) -> Front {
         let f = match framed(bytes, &HEAD, FRAME) {
             Ok(frame) => frame,
@@ -67,7 +70,7 @@ impl Module for GyMcu90614 {
 mod tests {
     use super::*;
     use crate::codec::{Codec, Out};
-    use crate::thermometer::{SILENCE_MS, Thermometer};
+    use crate::thermometer::{PAUSE_MS, SILENCE_MS, Thermometer};
     use kakou_core::reading::{Command, NoData, Report, Ticket};
     use proptest::prelude::*;
 
@@ -115,8 +118,21 @@ mod tests {
         for cut in 1..8 {
             let (mut g, mut out) = (measuring(), Vec::new());
             g.bytes(0, &[&whole[..cut], &whole, &whole].concat(), &mut out);
+            g.wake(PAUSE_MS, &mut out);
             assert!(readings(&out).iter().all(|r| *r == 35_840), "cut behind {cut}: {:?}", readings(&out));
         }
+    }
+
+    #[test]
+    fn a_frame_counts_once_the_next_or_a_pause_follows() {
+        let (mut g, mut out) = (measuring(), Vec::new());
+        g.bytes(0, &frame(36_500, 20_000), &mut out);
+        assert!(readings(&out).is_empty());
+        assert_eq!(g.deadline(), Some(PAUSE_MS));
+        g.wake(PAUSE_MS, &mut out);
+        assert_eq!(readings(&out), [36_500]);
+        g.bytes(50, &[frame(36_600, 20_000), frame(36_700, 20_000)[..2].to_vec()].concat(), &mut out);
+        assert_eq!(readings(&out), [36_500, 36_600]);
     }
 
     #[test]
@@ -135,6 +151,7 @@ mod tests {
             stream.extend(frame(mdeg * 10, 20_000));
             stream.extend(frame(mdeg * 10, 20_000));
             for byte in stream { g.bytes(0, &[byte], &mut out); }
+            g.wake(PAUSE_MS, &mut out);
             prop_assert!(readings(&out).contains(&(mdeg * 10)));
         }
         #[test]
@@ -143,6 +160,7 @@ mod tests {
             let mut f = frame(36_600, 21_000);
             f[bit / 8] ^= 1 << (bit % 8);
             g.bytes(0, &f, &mut out);
+            g.wake(PAUSE_MS, &mut out);
             prop_assert!(readings(&out).is_empty());
         }
     }

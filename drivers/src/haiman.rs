@@ -70,6 +70,9 @@ impl Module for HaimanPeak {
     fn ask_every(&self) -> Option<Ms> {
         Some(ASK_EVERY_MS)
     }
+    fn weak(&self) -> bool {
+        true
+    }
     fn front(&self, bytes: &[u8]) -> Front {
         let frame = match framed(bytes, &ASK_PEAK[..2], PEAK) {
             Ok(frame) => frame,
@@ -128,7 +131,7 @@ impl Module for Haiman32 {
 mod tests {
     use super::*;
     use crate::codec::{Codec, Out};
-    use crate::thermometer::{SILENCE_MS, Thermometer};
+    use crate::thermometer::{PAUSE_MS, SILENCE_MS, Thermometer};
     use kakou_core::reading::{Command, NoData, Report, Ticket};
 
     #[test]
@@ -153,6 +156,7 @@ mod tests {
         codec.wake(again, &mut out);
         assert!(out.contains(&Out::Write(ASK_PEAK.to_vec())), "{out:?}");
         codec.bytes(again + 40, &peak(3_656), &mut out);
+        codec.wake(again + 40 + PAUSE_MS, &mut out);
         assert!(matches!(out.last(), Some(Out::Report(Report::Temperature { ticket: Ticket(1), .. }))));
         // One that is dead is given up all the same.
         let mut now = codec.deadline().unwrap();
@@ -160,7 +164,7 @@ mod tests {
             now = at;
             codec.wake(now, &mut out);
         }
-        assert!(now <= again + 40 + ASK_EVERY_MS + SILENCE_MS);
+        assert!(now <= again + 40 + PAUSE_MS + ASK_EVERY_MS + SILENCE_MS);
         assert!(matches!(out.last(), Some(Out::Report(Report::NoData { why: NoData::Timeout, .. }))));
     }
 

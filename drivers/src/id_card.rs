@@ -18,10 +18,14 @@ const READ: [u8; 2] = [0x30, 0x01];
 const LOOK_MS: Ms = 300;
 /// A reader answers within this time.
 const ANSWER_MS: Ms = 1_500;
+/// An answer is over when nothing follows for this long.
+const GAP_MS: Ms = 100;
 /// So many unanswered looks, and the reader is gone.
 const LOST: u32 = 3;
 /// The longest packet: text and picture.
 const MAX_PACKET: usize = 2_400;
+/// Every status of a reader begins so: a length with something else behind it is none.
+const STATUS: [u8; 2] = [0, 0];
 /// Where the number stands in the text, in bytes: behind name 30, sex 2, nation 4, birth 16, address 70.
 const NUMBER: std::ops::Range<usize> = 122..158;
 
@@ -60,13 +64,15 @@ enum Stage {
 pub struct IdCard {
     stage: Stage,
     buffer: Vec<u8>,
+    /// When an answer that has begun must have gone on.
+    gap_at: Option<Ms>,
     unanswered: u32,
     ready: Option<bool>,
 }
 
 impl Default for IdCard {
     fn default() -> Self {
-        Self { stage: Stage::Resting(0), buffer: Vec::new(), unanswered: 0, ready: None }
+        Self { stage: Stage::Resting(0), buffer: Vec::new(), gap_at: None, unanswered: 0, ready: None }
     }
 }
 
@@ -94,6 +100,7 @@ fn number(data: &[u8]) -> Option<String> {
 impl IdCard {
     fn ask(&mut self, now: Ms, what: [u8; 2], out: &mut Vec<Out>) {
         self.buffer.clear();
+        self.gap_at = None;
         out.push(Out::Flush);
         out.push(Out::Write(question(what)));
         self.stage = Stage::Asked(what, now + ANSWER_MS);
@@ -103,6 +110,45 @@ impl IdCard {
         if self.ready.replace(ready) != Some(ready) {
             out.push(Out::Report(Report::Link { ready }));
         }
+    }
+
+    /// The body of the first whole packet; what lies before it is no packet. Without one, only what can become one
+    /// stays.
+    fn front(&mut self, out: &mut Vec<Out>) -> Option<Vec<u8>> {
+        while !self.buffer.is_empty() {
+            let known = self.buffer.len().min(HEAD.len());
+            let (head, rest) = self.buffer.split_at(known);
+            let length = rest.first_chunk().map(|l| usize::from(u16::from_be_bytes(*l)));
+            let whole = length.map(|length| HEAD.len() + 2 + length);
+            let status = rest.get(2..).unwrap_or_default();
+            let possible = head == &HEAD[..known]
+                && whole.is_none_or(|whole| (HEAD.len() + 3..=MAX_PACKET).contains(&whole))
+                && status.iter().zip(&STATUS).all(|(is, should)| is == should);
+            if possible {
+                let frame = self.buffer.get(..whole?)?;
+                if frame[HEAD.len()..].iter().fold(0, |x, b| x ^ b) == 0 {
+                    let body = frame[HEAD.len() + 2..frame.len() - 1].to_vec();
+                    self.buffer.clear();
+                    return Some(body);
+                }
+                out.push(Out::Error("bad checksum"));
+            }
+            self.buffer.remove(0);
+        }
+        None
+    }
+
+    /// An answer broke off. A whole one may lie behind its beginning; else the card is looked for anew.
+    fn broken_off(&mut self, now: Ms, out: &mut Vec<Out>) {
+        out.push(Out::Error("an answer without its end"));
+        self.gap_at = None;
+        while !self.buffer.is_empty() {
+            self.buffer.remove(0);
+            if let Some(body) = self.front(out) {
+                return self.answer(now, &body, out);
+            }
+        }
+        self.stage = Stage::Resting(now + LOOK_MS);
     }
 
     fn answer(&mut self, now: Ms, body: &[u8], out: &mut Vec<Out>) {
@@ -137,31 +183,13 @@ impl Codec for IdCard {
             return;
         }
         self.buffer.extend_from_slice(bytes);
-        loop {
-            let known = self.buffer.len().min(HEAD.len());
-            if known == 0 {
-                return;
+        self.gap_at = match self.front(out) {
+            Some(body) => {
+                self.answer(now, &body, out);
+                None
             }
-            if self.buffer[..known] != HEAD[..known] {
-                self.buffer.remove(0);
-                continue;
-            }
-            let Some(&[hi, lo]) = self.buffer.get(5..7) else { return };
-            let whole = HEAD.len() + 2 + usize::from(u16::from_be_bytes([hi, lo]));
-            if !(HEAD.len() + 3..=MAX_PACKET).contains(&whole) {
-                self.buffer.remove(0);
-                continue;
-            }
-            let Some(frame) = self.buffer.get(..whole) else { return };
-            if frame[HEAD.len()..].iter().fold(0, |x, b| x ^ b) != 0 {
-                out.push(Out::Error("bad checksum"));
-                self.buffer.remove(0);
-                continue;
-            }
-            let body = frame[7..whole - 1].to_vec();
-            self.buffer.clear();
-            return self.answer(now, &body, out);
-        }
+            None => (!self.buffer.is_empty()).then_some(now + GAP_MS),
+        };
     }
 
     fn command(&mut self, _: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
@@ -172,13 +200,15 @@ impl Codec for IdCard {
 
     fn deadline(&self) -> Option<Ms> {
         Some(match self.stage {
-            Stage::Resting(until) | Stage::Asked(_, until) => until,
+            Stage::Resting(until) => until,
+            Stage::Asked(_, until) => self.gap_at.map_or(until, |gap| gap.min(until)),
         })
     }
 
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
         match self.stage {
             Stage::Resting(until) if until <= now => self.ask(now, FIND, out),
+            Stage::Asked(..) if self.gap_at.is_some_and(|gap| gap <= now) => self.broken_off(now, out),
             Stage::Asked(_, until) if until <= now => {
                 self.unanswered += 1;
                 out.push(Out::Error("no answer"));
@@ -222,6 +252,21 @@ mod tests {
             r.bytes(30, &[byte], &mut out);
         }
         assert_eq!(out.last(), Some(&Out::Report(Report::Scan { bytes: NUMBER.as_bytes().to_vec() })));
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_given_up_at_the_pause_and_the_card_is_looked_for_anew() {
+        for cut in [3, 6, 20, 200] {
+            let (mut r, mut out) = found();
+            r.bytes(30, &card(NUMBER)[..cut], &mut out);
+            out.clear();
+            let pause = r.deadline().unwrap();
+            assert!(pause < 30 + ANSWER_MS / 2, "cut behind {cut}");
+            r.wake(pause, &mut out);
+            assert_eq!(out, [Out::Error("an answer without its end")], "cut behind {cut}");
+            r.wake(pause + LOOK_MS, &mut out);
+            assert!(out.contains(&Out::Write(question(FIND))), "cut behind {cut}");
+        }
     }
 
     #[test]
