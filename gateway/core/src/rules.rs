@@ -4,15 +4,17 @@
 //! with a bounded length. An expression that fails when it is evaluated gives no answer: the
 //! lane then holds, it never admits.
 
+pub mod types;
+
+use crate::profile::facts::{ROOTS, Type};
 use cel::{Context, Env, Program, Value};
 use serde_json::Map;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use types::Answers;
 
 /// The longest expression.
 pub const MAX_LENGTH: usize = 400;
-
-/// The facts that expressions may name.
-pub const FACTS: [&str; 8] = ["pass", "health", "temp", "answers", "seal", "photos", "lane", "visit"];
 
 /// The functions that expressions may call beside the operators.
 const FUNCTIONS: [&str; 6] = ["size", "contains", "startsWith", "endsWith", "int", "string"];
@@ -26,12 +28,23 @@ pub enum RuleError {
     /// Not CEL.
     #[error("the expression cannot be read: {0}")]
     Syntax(String),
-    /// A name that is not a fact.
-    #[error("`{0}` is not a fact; there are: pass, health, temp, answers, seal, photos, lane, visit")]
+    /// A name that is no group of facts.
+    #[error("`{0}` is not a fact; there are: {groups}", groups = ROOTS.join(", "))]
     Fact(String),
+    /// A group of facts has no such fact.
+    #[error("there is no fact `{name}`; there are: {allowed}")]
+    Field {
+        /// As it was written.
+        name: String,
+        /// What there is.
+        allowed: String,
+    },
     /// A function that is not allowed.
-    #[error("`{0}()` is not available; there are: size, contains, startsWith, endsWith, int, string")]
+    #[error("`{0}()` is not available; there are: {functions}", functions = FUNCTIONS.join(", "))]
     Function(String),
+    /// Values that do not go together.
+    #[error("{0}")]
+    Type(String),
 }
 
 /// A compiled expression.
@@ -39,7 +52,7 @@ pub struct Expression {
     source: String,
     env: Arc<Env>,
     program: Program,
-    facts: Vec<String>,
+    groups: Vec<String>,
 }
 
 impl std::fmt::Debug for Expression {
@@ -49,40 +62,33 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    /// Reads an expression and checks every name in it.
-    pub fn new(source: &str) -> Result<Self, RuleError> {
+    /// Reads an expression and proves every name and type in it. The environment has no macros: nothing loops.
+    pub fn new(source: &str, answers: &Answers) -> Result<Self, RuleError> {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
-        // A macro loops; whatever its variable is called, it is refused by its name.
-        for name in ["all", "exists", "exists_one", "existsOne", "map", "filter", "has"] {
-            if source.contains(&format!("{name}(")) {
-                return Err(RuleError::Function(name.to_owned()));
-            }
-        }
-        let env = Arc::new(Env::default().with_stdlib());
+        let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
         let program = env.compile(source).map_err(|e| {
             let first = e.errors.first().map(|e| format!("column {}: {}", e.pos.1, e.msg));
             RuleError::Syntax(first.unwrap_or_default())
         })?;
-        let names = program.references();
-        let mut facts: Vec<String> = names.variables().iter().map(|v| (*v).to_owned()).collect();
-        facts.sort();
-        if let Some(unknown) = facts.iter().find(|f| !FACTS.contains(&f.as_str())) {
-            return Err(RuleError::Fact(unknown.clone()));
-        }
-        for function in names.functions() {
-            let operator = !function.starts_with(|c: char| c.is_ascii_alphabetic());
-            if !operator && !FUNCTIONS.contains(&function) {
-                return Err(RuleError::Function(function.to_owned()));
+        match types::of(program.expression(), answers)? {
+            Type::Bool => {}
+            other @ (Type::Number | Type::Decimal | Type::Text | Type::Texts) => {
+                return Err(RuleError::Type(format!(
+                    "the expression gives {}, not true or false",
+                    other.word()
+                )));
             }
         }
-        Ok(Self { source: source.to_owned(), env, program, facts })
+        let groups: BTreeSet<String> =
+            program.references().variables().iter().map(|v| (*v).to_owned()).collect();
+        Ok(Self { source: source.to_owned(), env, program, groups: groups.into_iter().collect() })
     }
 
-    /// The facts that it reads.
-    pub fn facts(&self) -> &[String] {
-        &self.facts
+    /// The groups of facts that it reads.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
     }
 
     /// The text.
@@ -93,14 +99,32 @@ impl Expression {
     /// Evaluates to yes or no; anything else is an error text.
     pub fn ask(&self, facts: &Map<String, serde_json::Value>) -> Result<bool, String> {
         let mut context = Context::with_env(self.env.clone());
-        for name in &self.facts {
-            let fact = facts.get(name).unwrap_or(&serde_json::Value::Null);
-            context.add_variable(name.as_str(), fact).map_err(|e| e.to_string())?;
+        for name in &self.groups {
+            let group = facts.get(name).unwrap_or(&serde_json::Value::Null);
+            context.add_variable_from_value(name.as_str(), value(group));
         }
         match self.program.execute(&context) {
             Ok(Value::Bool(answer)) => Ok(answer),
             Ok(other) => Err(format!("the expression gives {:?}, not true or false", other.type_of())),
             Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+/// A fact as CEL has it. Whole numbers are signed, so that they compute with those in expressions.
+fn value(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => {
+            n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(f64::NAN)), Value::Int)
+        }
+        Json::String(s) => Value::String(Arc::new(s.clone())),
+        Json::Array(all) => Value::List(Arc::new(all.iter().map(value).collect())),
+        Json::Object(map) => {
+            let fields: HashMap<String, Value> = map.iter().map(|(k, v)| (k.clone(), value(v))).collect();
+            Value::Map(fields.into())
         }
     }
 }
@@ -114,26 +138,93 @@ mod tests {
         json.as_object().unwrap().clone()
     }
 
+    fn read(source: &str) -> Result<Expression, RuleError> {
+        let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
+        Expression::new(source, &answers.map(|(id, of)| (id.to_owned(), of)).into())
+    }
+
     #[test]
     fn an_expression_answers_or_fails_but_never_guesses() {
-        let f = facts(json!({"health": {"colour": "red", "test_age_h": 47.5, "known": true}}));
-        let ask = |text: &str| Expression::new(text).unwrap().ask(&f);
+        let f = facts(json!({
+            "health": {"colour": "red", "test_age_h": 47.5, "known": true},
+            "answers": {"crew": 2, "note": "all(right)", "plate": ""},
+            "pass": {"crew": 3, "approvals": ["transport"]},
+        }));
+        let ask = |text: &str| read(text).unwrap().ask(&f);
         assert_eq!(ask(r#"health.colour == "red""#), Ok(true));
         assert_eq!(ask("health.test_age_h > 48"), Ok(false));
         assert_eq!(ask("health.known && health.test_age_h < 48.0"), Ok(true));
-        assert!(ask("health.nothing == 1").is_err(), "a missing fact is an error");
-        assert!(ask("temp.state == 'high'").is_err(), "a fact that was never made is an error");
-        assert!(ask("health.colour").is_err(), "a text is not an answer");
+        assert_eq!(ask(r#"answers["crew"] < pass.crew"#), Ok(true));
+        assert_eq!(ask("answers.crew + 1 == pass.crew"), Ok(true));
+        assert_eq!(ask(r#""transport" in pass.approvals"#), Ok(true));
+        assert_eq!(
+            ask(r#"answers.note.contains("all(")"#),
+            Ok(true),
+            "a text that looks like a macro is a text"
+        );
+        assert!(ask("health.risk_area").is_err(), "a fact that was never made is an error");
+        assert!(ask("temp.state == 'high'").is_err(), "a group that was never made is an error");
     }
 
     #[test]
     fn names_are_checked_when_the_profile_is_read() {
-        assert!(matches!(Expression::new("colour == 'red'"), Err(RuleError::Fact(_))));
-        assert!(matches!(Expression::new("foo(pass)"), Err(RuleError::Function(_))));
-        assert!(matches!(Expression::new("pass.x =="), Err(RuleError::Syntax(_))));
-        for looping in ["pass.list.exists(x, x == 1)", "pass.list.all(visit, visit == 1)", "has(pass.x)"] {
-            assert!(Expression::new(looping).is_err(), "no macros, so no loops: {looping}");
+        for text in ["colour == 'red'", "my_answers.x == 1"] {
+            assert!(matches!(read(text), Err(RuleError::Fact(_))), "{text}");
         }
-        assert_eq!(Expression::new(&"1".repeat(401)).unwrap_err(), RuleError::Length);
+        for text in [
+            "health.typo == ''",
+            "pass.xyz == ''",
+            "seal.counnt == 0",
+            "visit.foo == 1",
+            "answers.cough == 'yes'",
+            r#"answers["cough"] == 'yes'"#,
+            "answers .cough == 'yes'",
+            "answers\n.cough == 'yes'",
+        ] {
+            assert!(matches!(read(text), Err(RuleError::Field { .. })), "{text}");
+        }
+        assert!(read(r#"lane.id == "answers.cough""#).is_ok(), "a name within a text is no name");
+        for text in ["foo(pass.plate)", "lane.region.matches('x')"] {
+            assert!(matches!(read(text), Err(RuleError::Function(_))), "{text}");
+        }
+        assert!(matches!(read("pass.x =="), Err(RuleError::Syntax(_))));
+        for looping in [
+            "pass.approvals.exists(x, x == 'a')",
+            "pass.approvals.all(visit, visit == 'a')",
+            "has(pass.plate)",
+            "pass.approvals.map(lane, lane == 'a')",
+        ] {
+            assert!(read(looping).is_err(), "no macros, so no loops: {looping}");
+        }
+        assert_eq!(read(&"1".repeat(401)).unwrap_err(), RuleError::Length);
+    }
+
+    #[test]
+    fn values_of_different_types_are_refused_when_the_profile_is_read() {
+        for text in [
+            "temp.mdeg == '38'",
+            "health.colour > 3",
+            "health.known == 'yes'",
+            "health.colour",
+            "pass.crew",
+            "pass == 1",
+            "pass.plate.x == ''",
+            "pass.approvals == ''",
+            "pass.plate in ['a', 1]",
+            "pass.crew in pass.approvals",
+            "size(pass.crew) == 1",
+            "!pass.plate",
+            "health.known && pass.crew",
+            "answers.crew + health.test_age_h > 3.0",
+            "pass.crew / answers.crew > 1",
+            "int(answers.note) > 3",
+            "pass.approvals[0] == 'a'",
+            "answers[pass.plate] == 'a'",
+            "answers['cr' + 'ew'] == 1",
+            "pass.plate == null",
+            "health.known ? pass.plate : pass.crew",
+        ] {
+            assert!(matches!(read(text), Err(RuleError::Type(_))), "{text}: {:?}", read(text));
+        }
     }
 }

@@ -22,6 +22,8 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Guard, Self::Nurse, Self::Transport, Self::Supervisor, Self::Admin];
     /// The word in configuration and events.
     pub const fn word(self) -> &'static str {
         match self {

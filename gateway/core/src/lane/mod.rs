@@ -363,6 +363,7 @@ impl Lane {
         }
         self.archive(out);
         let mut visit = Visit::begin(next_visit, key.clone(), now);
+        visit.facts = self.setup.profile.unmade_facts();
         match checked {
             Ok(pass) => {
                 visit.subject = self.setup.subjects.of(&pass.subject);

@@ -7,7 +7,7 @@ use crate::reading::{Photo, Temperature, Ticket};
 use crate::screening::State;
 use crate::time::{MonoMs, WallMs};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Where a visit stands.
@@ -137,13 +137,6 @@ pub enum Actuation {
     Done,
     /// The device did not confirm.
     Failed,
-}
-
-/// Facts that nothing has made yet are empty, so that a rule reads them without an error.
-fn no_facts() -> Map<String, Value> {
-    let empty = json!({ "temp": { "state": "none", "mdeg": 0 }, "answers": {}, "seal": { "count": 0, "number": "" },
-        "photos": { "accepted": 0 } });
-    if let Value::Object(map) = empty { map } else { Map::new() }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -282,7 +275,7 @@ impl Visit {
             name: None,
             findings: Vec::new(),
             forgiven: Vec::new(),
-            facts: no_facts(),
+            facts: Map::new(),
             readings: Vec::new(),
             measuring: Measuring::default(),
             answers: BTreeMap::new(),

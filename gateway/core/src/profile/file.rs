@@ -1,154 +1,39 @@
-//! The TOML form of a profile, and the proof that it makes sense.
+//! Reads a profile, and proves that it makes sense.
 
+use super::facts::ANSWERS;
+use super::form::{ProfileFile, StepFile, check_fields};
 use super::{Choice, DeviceKind, Emit, Input, Profile, ProfileError, Rule, Step, StepKind};
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
-use crate::ids::ProfileId;
+use crate::lane::action::Role;
 use crate::pass::kp1;
 use crate::rules::Expression;
-use crate::screening::{BlackBody, Correction, Screening};
+use crate::rules::types::Answers;
+use crate::screening::Screening;
 use crate::text::Text;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProfileFile {
-    id: ProfileId,
-    title: Text,
-    direction: Spanned<String>,
-    #[serde(default)]
-    audience: Vec<String>,
-    on_doubt: Spanned<String>,
-    #[serde(default = "day_h")]
-    stale_after_h: i64,
-    #[serde(default = "same_read_s")]
-    same_read_s: u64,
-    #[serde(default = "same_result_s")]
-    same_result_s: u64,
-    #[serde(default = "show_verdict_s")]
-    show_verdict_s: u64,
-    #[serde(default)]
-    verdicts: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
-    instructions: BTreeMap<String, Spanned<Text>>,
-    #[serde(default)]
-    emit: Vec<Spanned<EmitFile>>,
-    step: Vec<Spanned<StepFile>>,
-}
-
-const fn day_h() -> i64 {
-    24
-}
-const fn same_read_s() -> u64 {
-    3
-}
-const fn same_result_s() -> u64 {
-    60
-}
-const fn show_verdict_s() -> u64 {
-    8
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EmitFile {
-    kind: String,
-    class: Option<Class>,
-    #[serde(default)]
-    outcomes: Vec<String>,
-    #[serde(default)]
-    codes: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleFile {
-    code: String,
-    when: String,
-    outcome: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepFile {
-    kind: String,
-    id: Option<String>,
-    title: Option<Text>,
-    prompt: Option<Text>,
-    when: Option<String>,
-    timeout_s: Option<u64>,
-    #[serde(default)]
-    optional: bool,
-    device: Option<String>,
-    accepts: Option<Vec<String>>,
-    high_mdeg: Option<i32>,
-    low_mdeg: Option<i32>,
-    frames: Option<usize>,
-    spread_mdeg: Option<i32>,
-    correction: Option<Correction>,
-    black_body: Option<BlackBody>,
-    tries: Option<usize>,
-    wait_s: Option<f64>,
-    lists: Option<Vec<String>>,
-    test_age_from: Option<String>,
-    rules: Option<Vec<Spanned<RuleFile>>>,
-    last: Option<bool>,
-    pulse_ms: Option<u32>,
-    input: Option<String>,
-    options: Option<Vec<Choice>>,
-    min: Option<i64>,
-    max: Option<i64>,
-    doors: Option<Vec<Choice>>,
-    kinds: Option<Vec<Choice>>,
-    stock: Option<Vec<String>>,
-    photos: Option<Vec<Choice>>,
-    min_sharpness: Option<u32>,
-    min_luma: Option<u8>,
-    max_luma: Option<u8>,
-    checks: Option<Vec<Choice>>,
-    approve: Option<bool>,
-    roles: Option<Vec<String>>,
-    lines: Option<Vec<String>>,
-}
-
-/// The fields that each kind takes beside the common ones.
-const KIND_FIELDS: [(&str, &[&str]); 10] = [
-    ("scan", &["device", "accepts"]),
-    (
-        "temperature",
-        &[
-            "device",
-            "high_mdeg",
-            "low_mdeg",
-            "frames",
-            "spread_mdeg",
-            "correction",
-            "black_body",
-            "tries",
-            "wait_s",
-        ],
-    ),
-    ("verify", &["lists", "test_age_from"]),
-    ("decide", &["rules", "last"]),
-    ("actuate", &["device", "pulse_ms"]),
-    ("question", &["input", "options", "min", "max"]),
-    ("seal", &["doors", "kinds", "stock"]),
-    ("photo", &["device", "photos", "min_sharpness", "min_luma", "max_luma"]),
-    ("confirm", &["checks", "approve", "roles"]),
-    ("print", &["device", "lines"]),
-];
+/// What is filled in on a slip.
+const PLACEHOLDERS: [&str; 4] = ["name", "outcome", "visit", "time"];
 
 const HCERT_KINDS: [&str; 3] = ["hcert-test", "hcert-vaccination", "hcert-recovery"];
 
-struct Source<'a> {
+/// The text that is read, for the lines of errors.
+pub(super) struct Source<'a> {
     file: &'a str,
     text: &'a str,
 }
 
+/// What earlier steps have made.
+struct Scope {
+    groups: BTreeSet<&'static str>,
+    answers: Answers,
+    photos: BTreeSet<String>,
+}
+
 impl Source<'_> {
-    fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
+    pub(super) fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         ProfileError { file: self.file.to_owned(), line, what: what.into() }
@@ -171,25 +56,26 @@ impl Source<'_> {
         })
     }
 
-    fn expression(&self, at: usize, text: &str, made: &BTreeSet<String>) -> Result<Expression, ProfileError> {
-        let e = Expression::new(text).map_err(|e| self.error(at, format!("`{text}`: {e}")))?;
-        for fact in e.facts() {
-            if !made.contains(fact) {
-                return Err(self.error(
-                    at,
-                    format!("`{text}` reads `{fact}`, but no earlier step makes it; {}", maker(fact)),
-                ));
+    fn expression(&self, at: usize, text: &str, scope: &Scope) -> Result<Expression, ProfileError> {
+        let e =
+            Expression::new(text, &scope.answers).map_err(|e| self.error(at, format!("`{text}`: {e}")))?;
+        match e.groups().iter().find(|group| !scope.groups.contains(group.as_str())) {
+            Some(group) => {
+                let what =
+                    format!("`{text}` reads `{group}`, but no earlier step makes it; {}", maker(group));
+                Err(self.error(at, what))
             }
+            None => Ok(e),
         }
-        for answer in members(text, "answers") {
-            if !made.contains(&format!("answers.{answer}")) {
-                return Err(self.error(
-                    at,
-                    format!("`{text}` reads the answer `{answer}`, but no earlier question has this id"),
-                ));
-            }
+    }
+
+    /// Two choices with one value could not be told apart.
+    fn distinct(&self, at: usize, field: &str, choices: &[Choice]) -> Result<(), ProfileError> {
+        let mut seen = BTreeSet::new();
+        match choices.iter().find(|c| !seen.insert(c.value.as_str())) {
+            Some(twice) => Err(self.error(at, format!("`{field}` has the value `{}` twice", twice.value))),
+            None => Ok(()),
         }
-        Ok(e)
     }
 }
 
@@ -202,20 +88,6 @@ fn maker(fact: &str) -> &'static str {
         "photos" => "a `photo` step makes it",
         _ => "it is always there",
     }
-}
-
-/// The names after `root.` in an expression.
-fn members<'a>(text: &'a str, root: &str) -> Vec<&'a str> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(root) {
-        rest = &rest[at + root.len()..];
-        if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
-            out.push(&after[..end]);
-        }
-    }
-    out
 }
 
 /// Reads a profile; `file` stands in errors.
@@ -270,7 +142,8 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
 }
 
 fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step>, ProfileError> {
-    let mut made: BTreeSet<String> = ["lane", "visit"].map(str::to_owned).into();
+    let mut scope =
+        Scope { groups: ["lane", "visit"].into(), answers: Answers::new(), photos: BTreeSet::new() };
     let mut ids = BTreeSet::new();
     let mut steps: Vec<Step> = Vec::new();
     let mut decided = false;
@@ -285,13 +158,20 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
         if steps.is_empty() && file.kind != "scan" {
             return Err(source.error(at, "the first step must be of kind `scan`"));
         }
-        let when = file.when.as_deref().map(|w| source.expression(at, w, &made)).transpose()?;
-        let kind = read_kind(source, at, file, &made)?;
+        let when = file.when.as_deref().map(|w| source.expression(at, w, &scope)).transpose()?;
+        let kind = read_kind(source, at, file, &scope)?;
         let last = matches!(kind, StepKind::Decide { last: true, .. });
-        if decided && matches!(kind, StepKind::Temperature { .. }) {
-            return Err(
-                source.error(at, "a temperature after the last `decide` could not change the verdict")
+        if decided && last {
+            let what =
+                "a second last `decide`: give the earlier one `last = false`, so that one gives the verdict";
+            return Err(source.error(at, what));
+        }
+        if decided && !matches!(kind, StepKind::Actuate { .. } | StepKind::Print { .. }) {
+            let what = format!(
+                "`{}` after the last `decide` would change nothing and be recorded nowhere; allowed there: actuate, print",
+                file.kind
             );
+            return Err(source.error(at, what));
         }
         if !decided && matches!(kind, StepKind::Actuate { .. } | StepKind::Print { .. }) {
             return Err(source.error(at, format!("`{}` must follow the last `decide`", file.kind)));
@@ -303,11 +183,22 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
         }
         decided |= last;
         match &kind {
-            StepKind::Verify { .. } => made.extend(["pass", "health"].map(str::to_owned)),
-            StepKind::Temperature { .. } => made.extend(["temp".to_owned()]),
-            StepKind::Question { .. } => made.extend(["answers".to_owned(), format!("answers.{id}")]),
-            StepKind::Seal { .. } => made.extend(["seal".to_owned()]),
-            StepKind::Photo { .. } => made.extend(["photos".to_owned()]),
+            StepKind::Verify { .. } => scope.groups.extend(["pass", "health"]),
+            StepKind::Temperature { .. } => scope.groups.extend(["temp"]),
+            StepKind::Question { input } => {
+                scope.groups.extend([ANSWERS]);
+                scope.answers.insert(id.clone(), input.answer());
+            }
+            StepKind::Seal { .. } => scope.groups.extend(["seal"]),
+            StepKind::Photo { roles, .. } => {
+                scope.groups.extend(["photos"]);
+                for role in roles {
+                    if !scope.photos.insert(role.value.clone()) {
+                        let what = format!("a photograph `{}` is taken twice in a visit", role.value);
+                        return Err(source.error(at, what));
+                    }
+                }
+            }
             StepKind::Scan { .. }
             | StepKind::Decide { .. }
             | StepKind::Actuate { .. }
@@ -373,63 +264,11 @@ fn words(kind: &StepKind) -> (Text, Text) {
     }
 }
 
-fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), ProfileError> {
-    let Some((_, fields)) = KIND_FIELDS.iter().find(|(kind, _)| *kind == file.kind) else {
-        let kinds: Vec<&str> = KIND_FIELDS.iter().map(|(k, _)| *k).collect();
-        return Err(
-            source.error(at, format!("`{}` is not a kind of step; allowed: {}", file.kind, kinds.join(", ")))
-        );
-    };
-    let given = [
-        ("device", file.device.is_some()),
-        ("accepts", file.accepts.is_some()),
-        ("high_mdeg", file.high_mdeg.is_some()),
-        ("low_mdeg", file.low_mdeg.is_some()),
-        ("frames", file.frames.is_some()),
-        ("spread_mdeg", file.spread_mdeg.is_some()),
-        ("correction", file.correction.is_some()),
-        ("black_body", file.black_body.is_some()),
-        ("tries", file.tries.is_some()),
-        ("wait_s", file.wait_s.is_some()),
-        ("lists", file.lists.is_some()),
-        ("test_age_from", file.test_age_from.is_some()),
-        ("rules", file.rules.is_some()),
-        ("last", file.last.is_some()),
-        ("pulse_ms", file.pulse_ms.is_some()),
-        ("input", file.input.is_some()),
-        ("options", file.options.is_some()),
-        ("min", file.min.is_some()),
-        ("max", file.max.is_some()),
-        ("doors", file.doors.is_some()),
-        ("kinds", file.kinds.is_some()),
-        ("stock", file.stock.is_some()),
-        ("photos", file.photos.is_some()),
-        ("min_sharpness", file.min_sharpness.is_some()),
-        ("min_luma", file.min_luma.is_some()),
-        ("max_luma", file.max_luma.is_some()),
-        ("checks", file.checks.is_some()),
-        ("approve", file.approve.is_some()),
-        ("roles", file.roles.is_some()),
-        ("lines", file.lines.is_some()),
-    ];
-    match given.iter().find(|(name, is)| *is && !fields.contains(name)) {
-        Some((name, _)) => Err(source.error(
-            at,
-            format!(
-                "`{name}` does not belong to a step of kind `{}`; it takes: {}",
-                file.kind,
-                fields.join(", ")
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
 fn read_kind(
     source: &Source<'_>,
     at: usize,
     file: &StepFile,
-    made: &BTreeSet<String>,
+    scope: &Scope,
 ) -> Result<StepKind, ProfileError> {
     let between = |name: &str, value: i64, low: i64, high: i64| {
         if (low..=high).contains(&value) {
@@ -503,7 +342,7 @@ fn read_kind(
                 let r = rule.get_ref();
                 rules.push(Rule {
                     code: source.code(at, &r.code)?,
-                    when: source.expression(at, &r.when, made)?,
+                    when: source.expression(at, &r.when, scope)?,
                     outcome: r.outcome.as_deref().map(|o| source.outcome(at, o)).transpose()?,
                 });
             }
@@ -519,9 +358,17 @@ fn read_kind(
                 "choice" => {
                     let options = file.options.clone().unwrap_or_default();
                     between("options", options.len() as i64, 2, 9)?;
+                    source.distinct(at, "options", &options)?;
                     Input::Choice(options)
                 }
-                "number" => Input::Number { min: file.min.unwrap_or(0), max: file.max.unwrap_or(999) },
+                "number" => {
+                    let (min, max) = (file.min.unwrap_or(0), file.max.unwrap_or(999));
+                    if min > max {
+                        let what = format!("no number is at least {min} (`min`) and at most {max} (`max`)");
+                        return Err(source.error(at, what));
+                    }
+                    Input::Number { min, max }
+                }
                 "plate" => Input::Plate,
                 "text" => Input::Text,
                 other => {
@@ -536,6 +383,8 @@ fn read_kind(
                 (file.doors.clone().unwrap_or_default(), file.kinds.clone().unwrap_or_default());
             between("doors", doors.len() as i64, 1, 9)?;
             between("kinds", kinds.len() as i64, 1, 9)?;
+            source.distinct(at, "doors", &doors)?;
+            source.distinct(at, "kinds", &kinds)?;
             StepKind::Seal { doors, kinds, stock: file.stock.clone().unwrap_or_default() }
         }
         "photo" => {
@@ -553,10 +402,45 @@ fn read_kind(
             if checks.is_empty() != approve {
                 return Err(source.error(at, "a confirm step has either `checks` or `approve = true`"));
             }
-            StepKind::Confirm { checks, approve, roles: file.roles.clone().unwrap_or_default() }
+            source.distinct(at, "checks", &checks)?;
+            let roles = file.roles.clone().unwrap_or_default();
+            // An administrator decides nothing in a lane.
+            let may = Role::ALL.map(Role::word).into_iter().filter(|r| *r != Role::Admin.word());
+            if let Some(bad) = roles.iter().find(|r| !may.clone().any(|m| m == r.as_str())) {
+                let may: Vec<&str> = may.collect();
+                let what = format!("nobody of the role `{bad}` works in a lane; allowed: {}", may.join(", "));
+                return Err(source.error(at, what));
+            }
+            StepKind::Confirm { checks, approve, roles }
         }
-        _ => StepKind::Print { lines: file.lines.clone().unwrap_or_default() },
+        "print" => {
+            let lines = file.lines.clone().unwrap_or_default();
+            for line in &lines {
+                check_placeholders(source, at, line)?;
+            }
+            StepKind::Print { lines }
+        }
+        other => return Err(source.error(at, format!("`{other}` is not a kind of step"))),
     })
+}
+
+/// What stands in braces in a line of a slip is filled in.
+fn check_placeholders(source: &Source<'_>, at: usize, line: &str) -> Result<(), ProfileError> {
+    let mut rest = line;
+    while let Some((_, after)) = rest.split_once('{') {
+        let name = after.split_once('}').map(|(name, _)| name);
+        if !name.is_some_and(|n| PLACEHOLDERS.contains(&n)) {
+            let allowed: Vec<String> = PLACEHOLDERS.iter().map(|p| format!("{{{p}}}")).collect();
+            let what = format!(
+                "`{{{}` in `{line}` is filled in by nothing; allowed: {}",
+                name.map_or(after.to_owned(), |n| format!("{n}}}")),
+                allowed.join(", ")
+            );
+            return Err(source.error(at, what));
+        }
+        rest = after;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -580,6 +464,12 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_the_allowed_values() {
         let scan = "[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n";
+        let choice = "{ value = \"a\", zh = \"a\", en = \"a\" }";
+        let decide = |when: &str, step: &str| {
+            format!(
+                "{scan}[[step]]\n{step}\n[[step]]\nkind = \"decide\"\nrules = [{{ code = \"H_SYMPTOM\", when = '''{when}''' }}]\n"
+            )
+        };
         let cases = [
             String::new(),
             "[[step]]\nkind = \"sacn\"\n".into(),
@@ -596,6 +486,25 @@ mod tests {
             scan.to_owned(),
             format!("{scan}pulse_ms = 3\n"),
             format!("{scan}colour = 3\n"),
+            decide("health.typo == 'x'", "kind = \"verify\""),
+            decide("temp.mdeg == '38'", "kind = \"temperature\""),
+            decide("answers[\"cough\"] == 'yes'", "kind = \"question\"\nid = \"mask\"\ninput = \"text\""),
+            format!(
+                "{scan}[[step]]\nkind = \"question\"\nid = \"a\"\ninput = \"number\"\nmin = 9\nmax = 1\n"
+            ),
+            format!("{scan}[[step]]\nkind = \"question\"\nid = \"a\"\noptions = [{choice}, {choice}]\n"),
+            format!("{scan}[[step]]\nkind = \"confirm\"\napprove = true\nroles = [\"superviser\"]\n"),
+            format!("{scan}[[step]]\nkind = \"confirm\"\napprove = true\nroles = [\"admin\"]\n"),
+            format!(
+                "{scan}[[step]]\nkind = \"photo\"\nphotos = [{choice}]\n[[step]]\nkind = \"photo\"\nid = \"b\"\nphotos = [{choice}]\n"
+            ),
+            format!("{scan}[[step]]\nkind = \"decide\"\n[[step]]\nkind = \"decide\"\nid = \"b\"\n"),
+            format!(
+                "{scan}[[step]]\nkind = \"decide\"\n[[step]]\nkind = \"question\"\nid = \"a\"\ninput = \"text\"\n"
+            ),
+            format!(
+                "{scan}[[step]]\nkind = \"decide\"\n[[step]]\nkind = \"print\"\nlines = [\"{{nmae}}\"]\n"
+            ),
         ];
         let all: Vec<String> = cases.iter().map(|c| errors(c)).collect();
         insta::assert_snapshot!(all.join("\n---\n"));

@@ -4,7 +4,9 @@
 //! gate: names and values are known, each expression reads only facts that an earlier step made,
 //! the lane can reach a verdict. An error says the line and the allowed values.
 
+pub mod facts;
 mod file;
+mod form;
 pub mod shipped;
 
 use crate::codes::{Code, Outcome};
@@ -268,6 +270,16 @@ pub enum Input {
     Text,
 }
 
+impl Input {
+    /// The type of the fact that an answer makes.
+    pub const fn answer(&self) -> facts::Type {
+        match self {
+            Self::Number { .. } => facts::Type::Number,
+            Self::Choice(_) | Self::Plate | Self::Text => facts::Type::Text,
+        }
+    }
+}
+
 /// A word and what people read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -303,6 +315,26 @@ impl Profile {
     pub fn outcome(&self, code: Code) -> Outcome {
         let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.on_doubt);
         self.verdicts.get(&code).copied().or(doubt).unwrap_or_else(|| code.outcome())
+    }
+    /// What the facts are while nothing has made them: a rule then reads them without an error.
+    pub fn unmade_facts(&self) -> serde_json::Map<String, serde_json::Value> {
+        let made_later = ["pass", "health", "temp", "seal", "photos"];
+        let mut all: serde_json::Map<_, _> =
+            made_later.iter().map(|group| ((*group).to_owned(), facts::unmade(group).into())).collect();
+        let answers = self.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Question { input } => Some((step.id.clone(), input.answer().empty())),
+            StepKind::Scan { .. }
+            | StepKind::Temperature { .. }
+            | StepKind::Verify { .. }
+            | StepKind::Decide { .. }
+            | StepKind::Actuate { .. }
+            | StepKind::Seal { .. }
+            | StepKind::Photo { .. }
+            | StepKind::Confirm { .. }
+            | StepKind::Print { .. } => None,
+        });
+        all.insert(facts::ANSWERS.to_owned(), serde_json::Value::Object(answers.collect()));
+        all
     }
     /// What the public screen says.
     pub fn instruction(&self, outcome: Outcome) -> Text {

@@ -69,6 +69,11 @@ pub fn gate(profile: &str) -> Gate {
 /// A gate with these devices alone.
 pub fn gate_with(profile: &str, roles: &[&str]) -> Gate {
     let (name, text) = shipped::find(profile).unwrap();
+    gate_of(name, text, roles)
+}
+
+/// A gate with a profile of its own.
+pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
     let lane = LaneId::new("lane-1").unwrap();

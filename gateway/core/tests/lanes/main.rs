@@ -3,6 +3,7 @@
 
 mod gate;
 mod goes_on;
+mod rules;
 mod words;
 
 use gate::*;

@@ -123,7 +123,7 @@ fn worst(states: &[State]) -> State {
 
 fn finish(cx: &mut Cx<'_>, state: State) -> Flow {
     let body_grade = cx.visit.measuring.frames.iter().all(|f| f.body_grade);
-    let mdeg = cx.visit.readings.last().and_then(|r| r.mdeg);
+    let mdeg = cx.visit.readings.last().and_then(|r| r.mdeg).unwrap_or_default();
     cx.visit.facts.insert("temp".into(), json!({ "state": state.word(), "mdeg": mdeg }));
     cx.visit.measuring = Measuring::default();
     match state {

@@ -4,6 +4,7 @@
 use super::{Cx, Flow};
 use crate::codes::Code;
 use crate::pass::{Format, plate};
+use crate::profile::facts;
 use crate::records::RecordsFault;
 use crate::text::masked;
 use serde_json::{Map, Value, json};
@@ -17,10 +18,11 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
         cx.find(Code::X_CLOCK);
     }
     check_age(cx, lists)?;
-    let mut facts = pass_defaults();
+    let mut facts = facts::unmade("pass");
     let mut status = None;
     if let Some(pass) = cx.visit.pass.clone() {
-        facts.extend(pass.facts.clone());
+        // What a certificate does not say stays as if nothing had made it.
+        facts.extend(pass.facts.clone().into_iter().filter(|(_, fact)| !fact.is_null()));
         facts.insert("format".into(), json!(pass.format.word()));
         facts.insert("kind".into(), json!(pass.kind));
         let mut known = pass.format != Format::Opaque;
@@ -70,21 +72,6 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
     Ok(Flow::Next)
 }
 
-/// Every fact that a rule may ask of a pass, so that a pass without it is empty, not an error.
-fn pass_defaults() -> Map<String, Value> {
-    let mut facts = Map::new();
-    for text in
-        ["id", "plate", "category", "from", "to", "patient", "ward", "role", "certificate", "format", "kind"]
-    {
-        facts.insert(text.into(), json!(""));
-    }
-    for number in ["crew", "uses"] {
-        facts.insert(number.into(), json!(0));
-    }
-    facts.insert("approvals".into(), json!([]));
-    facts
-}
-
 fn check_age(cx: &mut Cx<'_>, lists: &[String]) -> Result<(), RecordsFault> {
     let limit_ms = cx.setup.profile.stale_after_h * HOUR_MS;
     for list in lists {
@@ -127,9 +114,11 @@ fn health(
 ) -> Map<String, Value> {
     let text = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_str).unwrap_or_default();
     let flag = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_bool).unwrap_or(false);
-    let own_test = pass.get("test_result").and_then(Value::as_str);
+    let own_test = pass.get("test_result").and_then(Value::as_str).filter(|result| !result.is_empty());
     let (result, at_ms) = match own_test {
-        Some(result) => (result, pass.get("sampled_at_ms").and_then(Value::as_i64)),
+        Some(result) => {
+            (result, pass.get("sampled_at_ms").and_then(Value::as_i64).filter(|at_ms| *at_ms != 0))
+        }
         None => {
             let key = if from_report { "reported_at_ms" } else { "sampled_at_ms" };
             (text("test_result"), status.and_then(|s| s.get(key)).and_then(Value::as_i64))

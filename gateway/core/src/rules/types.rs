@@ -1,0 +1,129 @@
+//! The types of an expression: every name, comparison and call is proved when a profile is read, so that
+//! nothing of it fails in front of a person.
+
+use super::{FUNCTIONS, RuleError};
+use crate::profile::facts::{self, ANSWERS, ROOTS, Type};
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue, operators as op};
+use std::collections::BTreeMap;
+
+/// The answers that an expression may ask, by question.
+pub type Answers = BTreeMap<String, Type>;
+
+fn wrong<T>(what: impl Into<String>) -> Result<T, RuleError> {
+    Err(RuleError::Type(what.into()))
+}
+
+const fn numeric(of: Type) -> bool {
+    matches!(of, Type::Number | Type::Decimal)
+}
+
+/// Numbers compare with numbers, everything else with its own kind.
+fn comparable(a: Type, b: Type) -> bool {
+    a == b || numeric(a) && numeric(b)
+}
+
+/// The type of an expression, or what is wrong with it.
+pub fn of(e: &IdedExpr, answers: &Answers) -> Result<Type, RuleError> {
+    match &e.expr {
+        Expr::Literal(literal) => match literal {
+            LiteralValue::Boolean(_) => Ok(Type::Bool),
+            LiteralValue::Int(_) | LiteralValue::UInt(_) => Ok(Type::Number),
+            LiteralValue::Double(_) => Ok(Type::Decimal),
+            LiteralValue::String(_) => Ok(Type::Text),
+            LiteralValue::Bytes(_) | LiteralValue::Null => wrong("no fact is null or bytes"),
+        },
+        Expr::Ident(name) if ROOTS.contains(&name.as_str()) => {
+            wrong(format!("`{name}` alone is no value; there are: {}", allowed(name, answers)))
+        }
+        Expr::Ident(name) => Err(RuleError::Fact(name.clone())),
+        Expr::Select(select) if select.test => Err(RuleError::Function("has".into())),
+        Expr::Select(select) => fact(&select.operand, &select.field, answers),
+        Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
+            [group, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] => {
+                fact(group, field.inner(), answers)
+            }
+            _ => wrong("what stands in [ ] must be the name of a fact, as in answers[\"crew\"]"),
+        },
+        Expr::Call(call) => called(call, answers),
+        Expr::List(list) => listed(list, answers),
+        Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {
+            wrong("only facts, texts, numbers, lists and operators are available")
+        }
+    }
+}
+
+fn allowed(root: &str, answers: &Answers) -> String {
+    let all: Vec<String> = if root == ANSWERS {
+        answers.keys().map(|id| format!("{ANSWERS}.{id}")).collect()
+    } else {
+        facts::fields(root).map(|(field, _)| format!("{root}.{field}")).collect()
+    };
+    if all.is_empty() { "none here".into() } else { all.join(", ") }
+}
+
+fn fact(group: &IdedExpr, field: &str, answers: &Answers) -> Result<Type, RuleError> {
+    let Expr::Ident(root) = &group.expr else {
+        // What is wrong with the inner part is said first.
+        of(group, answers)?;
+        return wrong(format!("`.{field}` is asked of a value, but only groups of facts have fields"));
+    };
+    if !ROOTS.contains(&root.as_str()) {
+        return Err(RuleError::Fact(root.clone()));
+    }
+    let found = if root == ANSWERS {
+        answers.get(field).copied()
+    } else {
+        facts::fields(root).find(|(name, _)| *name == field).map(|(_, of)| of)
+    };
+    found.ok_or_else(|| RuleError::Field { name: format!("{root}.{field}"), allowed: allowed(root, answers) })
+}
+
+fn listed(list: &ListExpr, answers: &Answers) -> Result<Type, RuleError> {
+    for element in &list.elements {
+        if of(element, answers)? != Type::Text {
+            return wrong("a list holds texts, as in [\"green\", \"yellow\"]");
+        }
+    }
+    Ok(Type::Texts)
+}
+
+fn called(call: &CallExpr, answers: &Answers) -> Result<Type, RuleError> {
+    let types: Vec<Type> = call
+        .target
+        .as_deref()
+        .into_iter()
+        .chain(&call.args)
+        .map(|e| of(e, answers))
+        .collect::<Result<_, _>>()?;
+    let name = call.func_name.as_str();
+    let words = || types.iter().map(|t| t.word()).collect::<Vec<_>>().join(" and ");
+    match (name, types.as_slice()) {
+        (op::EQUALS | op::NOT_EQUALS, [a, b]) if comparable(*a, *b) => Ok(Type::Bool),
+        (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [a, b])
+            if comparable(*a, *b) && (numeric(*a) || *a == Type::Text) =>
+        {
+            Ok(Type::Bool)
+        }
+        (
+            op::EQUALS | op::NOT_EQUALS | op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS,
+            [_, _],
+        ) => wrong(format!("{} are compared", words())),
+        (op::LOGICAL_AND | op::LOGICAL_OR, [Type::Bool, Type::Bool]) | (op::LOGICAL_NOT, [Type::Bool]) => {
+            Ok(Type::Bool)
+        }
+        (op::CONDITIONAL, [Type::Bool, a, b]) if a == b => Ok(*a),
+        (op::IN, [Type::Text, Type::Texts]) => Ok(Type::Bool),
+        (op::ADD | op::SUBSTRACT | op::MULTIPLY, [a, b]) if a == b && numeric(*a) => Ok(*a),
+        (op::ADD, [Type::Text, Type::Text]) => Ok(Type::Text),
+        (op::NEGATE, [a]) if numeric(*a) => Ok(*a),
+        ("size", [Type::Text | Type::Texts]) => Ok(Type::Number),
+        ("contains" | "startsWith" | "endsWith", [Type::Text, Type::Text]) => Ok(Type::Bool),
+        // Of a text it fails when somebody writes a word: a question with `input = "number"` asks for a number.
+        ("int", [Type::Number]) => Ok(Type::Number),
+        ("string", [Type::Text | Type::Number | Type::Bool]) => Ok(Type::Text),
+        _ if FUNCTIONS.contains(&name) => wrong(format!("`{name}()` does not take {}", words())),
+        _ if name.starts_with(|c: char| c.is_ascii_alphabetic()) => Err(RuleError::Function(name.to_owned())),
+        _ => wrong(format!("`{}` does not take {}", name.trim_matches('_'), words())),
+    }
+}
