@@ -26,7 +26,7 @@ use utoipa::ToSchema;
 const ACT_LIMIT: Duration = Duration::from_secs(5);
 /// A camera shows something within this time.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(2);
-/// Names that a search shows at most.
+/// Names that a search shows at most; one more says that there are more.
 const SEARCH_LIMIT: usize = 20;
 
 type Answer<T> = Result<T, ApiError>;
@@ -317,9 +317,9 @@ pub struct Name {
     name: String,
 }
 
-/// Looks for a person without a card, by the beginning of the name.
+/// Looks for a person without a card, by name: any part of it, any spelling, or pinyin.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/search", params(("lane" = String, Path), ("name" = String, Query)),
-    responses((status = 200, description = "Ids with masked names"), (status = 401), (status = 404)))]
+    responses((status = 200, description = "Ids with names and what tells one from another; the 21st says that there are more"), (status = 401), (status = 404)))]
 pub async fn search(
     State(app): State<App>,
     Path(lane): Path<String>,
@@ -337,7 +337,7 @@ pub async fn search(
     let data = app.overview.data.clone();
     let found = tokio::task::spawn_blocking(move || {
         let lists = crate::store::lists::Lists::open(&data).map_err(|e| e.to_string())?;
-        lists.search(&name, SEARCH_LIMIT).map_err(|e| e.to_string())
+        lists.search(&name, SEARCH_LIMIT + 1).map_err(|e| e.to_string())
     })
     .await
     .map_err(|_| ApiError::busy())?
@@ -346,7 +346,8 @@ pub async fn search(
         facts.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let rows = found.iter().map(|(id, facts)| {
-        json!({ "id": id, "name": masked(&text(facts, "name")), "detail": text(facts, "group"), "photo": null })
+        let name = text(facts, "name");
+        json!({ "id": id, "name": masked(&name), "full_name": name, "detail": text(facts, "group"), "photo": null })
     });
     Ok(Json(rows.collect()))
 }

@@ -4,6 +4,7 @@
 //! edition of each is in use. A new edition is built aside and put in its place by renaming that
 //! file, so that a list of a million entries changes between two inputs.
 
+use super::search::Typed;
 use super::{StoreError, at, io_at};
 use kakou_core::records::LISTS;
 use rusqlite::{Connection, OptionalExtension};
@@ -193,22 +194,34 @@ impl Lists {
         self.seen.borrow().1.contains_key(name).then_some(name)
     }
 
-    /// Entries of `status` whose name begins so: for a person without a card.
-    pub fn search(&self, name: &str, limit: usize) -> rusqlite::Result<Vec<(String, Map<String, Value>)>> {
-        if self.attached("status").is_none() {
+    /// People in `status` whose name is meant by what was typed, those first whose name begins just so.
+    pub fn search(&self, typed: &str, limit: usize) -> rusqlite::Result<Vec<(String, Map<String, Value>)>> {
+        let Some(meant) = Typed::new(typed).filter(|_| self.attached("status").is_some()) else {
             return Ok(Vec::new());
+        };
+        let mut ids = Vec::new();
+        let begins = "AND json_extract(CAST(facts AS TEXT), '$.name') >= ?1
+                      AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111)";
+        for (among, only) in [(begins, false), ("AND ?1 IS NOT NULL", true)] {
+            // What a supplement says of somebody counts; an entry without facts was taken away.
+            let sql = format!(
+                "SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.entry
+                 WHERE id NOT IN (SELECT id FROM status.supplement) {among}
+                 UNION ALL SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.supplement
+                 WHERE facts IS NOT NULL {among}"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([typed])?;
+            while let Some(row) = rows.next()?.filter(|_| ids.len() < limit) {
+                let (id, name) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?);
+                let is_meant = !only || name.is_some_and(|name| meant.means(&name));
+                if is_meant && !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
         }
-        let sql = "SELECT id, facts FROM status.entry
-                   WHERE json_extract(CAST(facts AS TEXT), '$.name') >= ?1
-                     AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111) LIMIT ?2";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.connection
-            .prepare_cached(sql)?
-            .query_map(rusqlite::params![name, limit], |r| {
-                Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?))
-            })?
-            .map(|row| row.map(|(id, facts)| (id, serde_json::from_slice(&facts).unwrap_or_default())))
-            .collect()
+        let facts = |id: String| Ok(self.entry("status", &id)?.map(|facts| (id, facts)));
+        ids.into_iter().map(facts).filter_map(Result::transpose).collect()
     }
 }
 

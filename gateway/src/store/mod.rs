@@ -11,6 +11,7 @@ pub mod lists;
 pub mod outbox;
 pub mod photos;
 pub mod retention;
+mod search;
 pub mod seen;
 pub mod set_aside;
 pub mod time;
