@@ -4,6 +4,7 @@
 //! moment. What was cut is kept, and taken up where it ended. Feeds are plain files, which any web
 //! server can give as well: their hash is in the signed head.
 
+use crate::http::connections::BodyTime;
 use crate::store::photos::Photos;
 use crate::store::{StoreError, io_at};
 use axum::extract::{Path as At, Query, Request, State};
@@ -17,12 +18,16 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tower_http::services::ServeDir;
 
 use crate::upstream::photos::MAX_BYTES;
 
 /// How long a right counts.
 const RIGHT_S: i64 = 3_600;
+/// A photograph may come slowly, for as long as its right counts; a link that has gone sends nothing.
+pub const BODY: BodyTime =
+    BodyTime { silence: Duration::from_secs(30), whole: Duration::from_secs(RIGHT_S.unsigned_abs()) };
 
 /// Makes addresses, and knows its own.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use super::fail;
 use crate::enrol::server::{self, Office, Standing, Wanted};
-use crate::http;
+use crate::http::connections::{self, BodyTime};
 use crate::https::Place;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -341,7 +341,8 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
             drop(tokio::signal::ctrl_c().await);
             end.cancel();
         });
-        http::serve_router(listener, Some(config), server::router(office), cancel).await
+        connections::serve(listener, Some(config), server::router(office), BodyTime::SHORT, cancel).await;
+        Ok(())
     })
 }
 

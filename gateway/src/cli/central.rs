@@ -8,7 +8,7 @@ use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::Desk;
 use crate::central::postgres::Database;
 use crate::central::{Arrived, From, read};
-use crate::http;
+use crate::http::connections;
 use crate::https::Place;
 use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
@@ -186,11 +186,7 @@ pub fn run(command: Command) -> ExitCode {
                 let cancel = CancellationToken::new();
                 let mut tasks = JoinSet::new();
                 let end = cancel.clone();
-                tasks.spawn(async move {
-                    if let Err(e) = http::serve_router(listener, Some(tls), router, end).await {
-                        log::error!("{e}");
-                    }
-                });
+                tasks.spawn(connections::serve(listener, Some(tls), router, bulk::BODY, end));
                 until_told(cancel, tasks).await;
                 Ok(())
             };

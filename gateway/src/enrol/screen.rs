@@ -1,7 +1,8 @@
 //! The screen of a box that is not enrolled yet.
 
 use super::Stage;
-use crate::http::{self, pages};
+use crate::http::connections::{self, BodyTime};
+use crate::http::pages;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -11,21 +12,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Serves it until cancelled. It shows; nothing can be done there.
-pub async fn serve(listen: SocketAddr, stage: watch::Receiver<Stage>, cancel: CancellationToken) {
-    let listener = match TcpListener::bind(listen).await {
+pub async fn serve(address: SocketAddr, stage: watch::Receiver<Stage>, cancel: CancellationToken) {
+    let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(e) => return log::error!("the screen cannot be served at {listen}: {e}"),
+        Err(e) => return log::error!("the screen cannot be served at {address}: {e}"),
     };
-    log::info!("the screen of enrolment is at http://{listen}");
+    log::info!("the screen of enrolment is at http://{address}");
     let router = Router::new()
         .route("/", get(pages::enrol))
         .route("/api/v1/enrolment", get(state))
         .route("/assets/{name}", get(pages::asset))
         .fallback(pages::enrol)
         .with_state(stage);
-    if let Err(e) = http::serve_router(listener, None, router, cancel).await {
-        log::error!("the screen of enrolment: {e}");
-    }
+    connections::serve(listener, None, router, BodyTime::SHORT, cancel).await;
 }
 
 async fn state(State(stage): State<watch::Receiver<Stage>>) -> Json<Stage> {

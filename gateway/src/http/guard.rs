@@ -28,7 +28,7 @@ impl Rate {
         let filled = |(tokens, at): (f64, Instant)| {
             (tokens + now.saturating_duration_since(at).as_secs_f64() * RATE).min(BURST)
         };
-        let peer = place(peer);
+        let peer = network(peer);
         let new = !buckets.contains_key(&peer);
         if new && buckets.len() >= PEERS {
             buckets.retain(|_, bucket| filled(*bucket) < BURST);
@@ -45,7 +45,7 @@ impl Rate {
 }
 
 /// One machine has one address of version 4, and a whole network of version 6.
-fn place(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 @ IpAddr::V4(_) => v4,

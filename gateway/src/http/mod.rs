@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod auth;
+pub(crate) mod connections;
 pub mod error;
 mod guard;
 pub(crate) mod pages;
@@ -14,9 +15,8 @@ use crate::store::photos::Photos;
 use crate::upstream::tls;
 use auth::Officers;
 use axum::extract::DefaultBodyLimit;
-use axum::extract::connect_info::Connected;
 use axum::routing::get;
-use axum::serve::IncomingStream;
+use connections::BodyTime;
 pub use guard::Rate;
 pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
@@ -24,11 +24,7 @@ use kakou_core::text::Text;
 use rustix::net::sockopt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -38,8 +34,6 @@ use utoipa_axum::routes;
 const MAX_BODY: usize = 16 * 1024;
 /// Connections that may wait to be accepted; as many as tokio lets wait.
 const BACKLOG: u32 = 1024;
-/// TLS handshakes at the same time.
-const MAX_HANDSHAKES: usize = 64;
 
 /// What the demo can do from its page.
 pub trait Demo: Send + Sync {
@@ -185,110 +179,13 @@ pub async fn serve(
         None => None,
         Some((cert, key)) => Some(tls::server(cert, key).map_err(|e| e.to_string())?),
     };
-    serve_router(listener, config, router(app), cancel).await
-}
-
-/// Serves routes until cancelled, with TLS or without.
-pub async fn serve_router(
-    listener: TcpListener,
-    config: Option<Arc<rustls::ServerConfig>>,
-    router: axum::Router,
-    cancel: CancellationToken,
-) -> Result<(), String> {
-    let router = router.into_make_service_with_connect_info::<Peer>();
-    let end = cancel.clone();
-    let served = match config {
-        None => {
-            let serving =
-                axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
-            bounded(serving.into_future(), cancel).await
-        }
-        Some(config) => {
-            let listener =
-                TlsListener::new(listener, TlsAcceptor::from(config)).map_err(|e| e.to_string())?;
-            let serving =
-                axum::serve(listener, router).with_graceful_shutdown(async move { end.cancelled().await });
-            bounded(serving.into_future(), cancel).await
-        }
-    };
-    served.map_err(|e| e.to_string())
-}
-
-/// A graceful end that does not wait for ever for a client that stays.
-async fn bounded(
-    serving: impl Future<Output = std::io::Result<()>>,
-    cancel: CancellationToken,
-) -> std::io::Result<()> {
-    tokio::select! {
-        done = serving => done,
-        () = async { cancel.cancelled().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
-    }
+    connections::serve(listener, config, router(app), BodyTime::SHORT, cancel).await;
+    Ok(())
 }
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(SocketAddr);
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-/// Accepts TLS connections; handshakes run beside the accept loop.
-struct TlsListener {
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
-}
-
-impl TlsListener {
-    fn new(tcp: TcpListener, acceptor: TlsAcceptor) -> std::io::Result<Self> {
-        let address = tcp.local_addr()?;
-        let (tx, ready) = mpsc::channel(MAX_HANDSHAKES);
-        let slots = Arc::new(tokio::sync::Semaphore::new(MAX_HANDSHAKES));
-        tokio::spawn(async move {
-            loop {
-                let Ok(slot) = slots.clone().acquire_owned().await else { return };
-                let accepted = tokio::select! { () = tx.closed() => return, a = tcp.accept() => a };
-                match accepted {
-                    Ok((stream, peer)) => {
-                        let (acceptor, tx) = (acceptor.clone(), tx.clone());
-                        tokio::spawn(async move {
-                            let shake =
-                                tokio::time::timeout(Duration::from_secs(10), acceptor.accept(stream));
-                            if let Ok(Ok(stream)) = shake.await {
-                                drop(tx.send((stream, peer)).await);
-                            }
-                            drop(slot);
-                        });
-                    }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-                }
-            }
-        });
-        Ok(Self { ready, address })
-    }
-}
-
-impl axum::serve::Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(connection) => connection,
-            None => std::future::pending().await,
-        }
-    }
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.address)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ use crate::config::remote::Report;
 use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
+use crate::http::connections::{self, BodyTime};
 use crate::mqtt::{self, Heard};
 use crate::orders::word::{Command as Order, Configuration, Question, What};
 use crate::store::photos::Photos;
@@ -394,14 +395,13 @@ async fn serve(
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     println!("the fleet page is at http://{address}/");
     let routes = page::router(Page { fleet, photos, issuer, out });
-    let end = async {
+    let end = cancel.clone();
+    tokio::spawn(async move {
         drop(tokio::signal::ctrl_c().await);
-        cancel.cancel();
-    };
-    tokio::select! {
-        served = async { axum::serve(listener, routes).await } => served.map_err(|e| e.to_string()),
-        () = end => Ok(()),
-    }
+        end.cancel();
+    });
+    connections::serve(listener, None, routes, BodyTime::SHORT, cancel).await;
+    Ok(())
 }
 
 async fn post(broker: &Broker) -> Result<Post, String> {
