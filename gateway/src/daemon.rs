@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::StoreError;
+use crate::store::edition;
 use crate::store::photos::Photos;
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
@@ -24,6 +25,7 @@ use kakou_core::ids::DeviceId;
 use kakou_core::lane::Setup;
 use kakou_core::profile::{self, Profile, StepKind};
 use kakou_core::reading::Report;
+use kakou_core::text::trimmed_bytes;
 use kakou_drivers::Gateway;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -147,6 +149,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     if let Some(enrolled) = enrol::renew::enrolled_ms(&data) {
         settings.clock.signed_at(enrolled);
     }
+    edition::give_keys(&data)?;
     let signed = settings.fleet_keys.is_some();
     let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));
 
@@ -402,7 +405,7 @@ impl Gateway for Intake {
     /// a lane.
     fn report(&self, device: &DeviceId, report: Report, arrived: Instant) -> bool {
         if let Report::Scan { bytes } = &report
-            && bytes.starts_with(feeds::word::ENTRY_PREFIX)
+            && trimmed_bytes(bytes).starts_with(feeds::word::ENTRY_PREFIX)
         {
             return self.news.try_send(News::Entry(bytes.clone())).is_ok();
         }

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod engine;
 pub mod enrol;
 pub mod feeds;
+pub mod files;
 pub mod fleet;
 pub mod http;
 pub mod https;

@@ -311,6 +311,7 @@ impl Authority {
 pub fn pem_der(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     let body: String = text
+        .trim_start_matches('\u{feff}')
         .lines()
         .skip_while(|l| !l.starts_with("-----BEGIN"))
         .skip(1)

@@ -6,16 +6,13 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;
-use kakou_core::pass::cose::Alg;
+use kakou_core::pass::public_key::{alg, first_element};
 use kakou_core::pass::trust::{KeyEntry, Usage};
 use x509_cert::Certificate;
+use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode, Encode, Header, SliceReader};
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 
 /// The kinds of health certificates, under the object identifiers in use.
@@ -38,8 +35,8 @@ pub enum CertificateError {
     #[error("not an X.509 certificate: {0}")]
     Der(#[from] x509_cert::der::Error),
     /// A key that no pass is signed with.
-    #[error("the key is neither P-256 nor RSA: {0}")]
-    Key(ObjectIdentifier),
+    #[error("{0}")]
+    Key(String),
 }
 
 /// When a certificate in DER begins and ends to be valid, in seconds since 1970.
@@ -54,17 +51,10 @@ pub fn validity(der: &[u8]) -> Result<(u64, u64), CertificateError> {
 /// key may sign, the pass says when it counts.
 pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {
     // Some publishers leave bytes behind the certificate; the id is that of the certificate alone.
-    let mut reader = SliceReader::new(der)?;
-    let header = Header::decode(&mut reader)?;
-    let whole = u32::from((header.encoded_len()? + header.length)?);
-    let der = der.get(..usize::try_from(whole).unwrap_or(der.len())).unwrap_or(der);
+    let der = first_element(der)?;
     let certificate = Certificate::from_der(der)?;
     let spki = &certificate.tbs_certificate.subject_public_key_info;
-    let alg = match spki.algorithm.oid {
-        EC_PUBLIC_KEY => Alg::ES256,
-        RSA_ENCRYPTION | RSA_PSS => Alg::PS256,
-        other => return Err(CertificateError::Key(other)),
-    };
+    let alg = alg(spki).map_err(CertificateError::Key)?;
     let mut usages: Vec<Usage> = Vec::new();
     for extension in certificate.tbs_certificate.extensions.iter().flatten() {
         if extension.extn_id == EXTENDED_KEY_USAGE {
@@ -82,7 +72,7 @@ pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {
         kid: STANDARD.encode(&Hash::of(der).0[..8]),
         alg,
         key: STANDARD.encode(spki.subject_public_key.raw_bytes()),
-        usages,
+        usages: usages.into_iter().map(Into::into).collect(),
         issuer: certificate.tbs_certificate.subject.to_string(),
         region: None,
         nbf: None,

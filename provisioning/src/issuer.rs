@@ -50,7 +50,7 @@ impl Issuer {
             kid: STANDARD.encode(self.kid),
             alg: Alg::ES256,
             key: STANDARD.encode(self.key.public_key().as_ref()),
-            usages: usages.to_vec(),
+            usages: usages.iter().copied().map(Into::into).collect(),
             issuer: name.to_owned(),
             region: None,
             nbf: None,

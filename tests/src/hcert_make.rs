@@ -65,7 +65,7 @@ pub fn test_certificate(now_s: i64) -> (String, KeyEntry) {
         kid: STANDARD.encode(kid),
         alg: Alg::ES256,
         key: STANDARD.encode(key.public_key()),
-        usages: vec![Usage::HcertTest],
+        usages: vec![Usage::HcertTest.into()],
         issuer: "bench".into(),
         region: None,
         nbf: None,

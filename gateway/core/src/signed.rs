@@ -136,7 +136,7 @@ mod tests {
             kid: STANDARD.encode(b"ops"),
             alg: Alg::EdDSA,
             key: STANDARD.encode(key.public_key().as_ref()),
-            usages: usages.to_vec(),
+            usages: usages.iter().copied().map(Into::into).collect(),
             issuer: "central ops".into(),
             region: None,
             nbf: None,

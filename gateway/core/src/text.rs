@@ -1,4 +1,4 @@
-//! Text for people, always in both languages.
+//! Text for people, always in both languages; and text from people, as their editors save it.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,15 +21,89 @@ impl Text {
 
 /// A name as a public screen may show it: the first character, then one star.
 pub fn masked(name: &str) -> String {
-    name.trim().chars().next().map(|c| format!("{c}*")).unwrap_or_default()
+    trimmed(name).chars().next().map(|c| format!("{c}*")).unwrap_or_default()
+}
+
+/// A text without what stands around it: blanks, line ends, byte order marks and other characters that nobody sees.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    })
+}
+
+/// The same for bytes that may be anything.
+pub fn trimmed_bytes(bytes: &[u8]) -> &[u8] {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.trim_ascii(), |text| trimmed(text).as_bytes())
+}
+
+/// A file without the byte order mark that some editors put before UTF-8.
+pub fn without_mark(file: &[u8]) -> &[u8] {
+    file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file)
+}
+
+/// What is wrong with a JSON file, in words for who made it. Of the file itself it shows one character.
+pub fn json_fault(file: &[u8], error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    if file.starts_with(&[0xff, 0xfe]) || file.starts_with(&[0xfe, 0xff]) {
+        return "it is saved as UTF-16 (\"Unicode\"): save it as UTF-8".into();
+    }
+    if file.trim_ascii().is_empty() {
+        return "it is empty".into();
+    }
+    let (line, column) = (error.line(), error.column());
+    let what = error.to_string();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+    let found = || {
+        let text =
+            String::from_utf8_lossy(file.split(|b| *b == b'\n').nth(line.saturating_sub(1))?).into_owned();
+        // The column counts bytes; replaced ones are rare, and then the column alone must do.
+        let at = (0..column).rev().find(|at| text.is_char_boundary(*at))?;
+        text[at..].chars().next().map(|c| format!("found {c:?}, "))
+    };
+    match error.classify() {
+        Category::Eof => {
+            format!("line {line}: it ends in the middle; a quote, bracket or brace is not closed")
+        }
+        Category::Syntax => {
+            let found = found().unwrap_or_default();
+            let what = if what == "expected value" {
+                "expected a JSON value: {…}, […], \"text\" or a number"
+            } else {
+                what
+            };
+            format!("line {line}, column {column}: {found}{what}")
+        }
+        Category::Data if line > 0 => format!("line {line}: {what}"),
+        Category::Data | Category::Io => what.to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn a_masked_name_shows_one_character() {
-        assert_eq!(super::masked("张小明"), "张*");
-        assert_eq!(super::masked("Li"), "L*");
-        assert_eq!(super::masked(" "), "");
+        assert_eq!(masked("张小明"), "张*");
+        assert_eq!(masked("Li"), "L*");
+        assert_eq!(masked("\u{feff}Li"), "L*");
+        assert_eq!(masked(" "), "");
+    }
+
+    #[test]
+    fn a_fault_of_a_json_file_is_told_in_words() {
+        for (file, words) in [
+            (&b"<!DOCTYPE html>"[..], "line 1, column 1: found '<', expected a JSON value"),
+            (b" \n", "it is empty"),
+            (b"\xff\xfe{\0}\0", "UTF-16"),
+            (b"{\n\"name\": \"x\"", "line 2: it ends in the middle"),
+            ("{\"name\": \"x\"，}".as_bytes(), "line 1, column 13: found '，', expected `,` or `}`"),
+            (b"{\"a\":1,\n}", "line 2, column 1: found '}', trailing comma"),
+            (b"{}{}", "line 1, column 3: found '{', trailing characters"),
+        ] {
+            let error = serde_json::from_slice::<serde_json::Value>(file).unwrap_err();
+            let said = json_fault(file, &error);
+            assert!(said.contains(words), "{said}");
+        }
     }
 }

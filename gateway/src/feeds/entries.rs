@@ -7,6 +7,7 @@ use crate::store::edition;
 use crate::store::{StoreError, durable};
 use kakou_core::evidence::Hash;
 use kakou_core::signed;
+use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
 use serde_json::json;
 use std::io;
@@ -130,7 +131,7 @@ pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// A signed word as a QR code holds it: the three texts with points between them.
 fn unpack(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
-    let mut parts = text.trim().splitn(3, '.');
+    let mut parts = trimmed(&text).splitn(3, '.');
     let mut next = || parts.next().unwrap_or_default();
     json!({ "protected": next(), "payload": next(), "signature": next() }).to_string().into_bytes()
 }

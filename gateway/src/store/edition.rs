@@ -9,14 +9,17 @@
 
 use super::lists::{InUse, Pointer, folder, meta};
 use super::{StoreError, at, io_at};
-use kakou_core::pass::{hex, plate};
+use kakou_core::pass::hex;
+use kakou_core::pass::id::key;
+use kakou_core::text::without_mark;
 use ring::digest::{Context, SHA256};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,6 +35,8 @@ CREATE TABLE meta (version INTEGER NOT NULL, issued_ms INTEGER NOT NULL, entries
 CREATE TABLE entry (id TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE supplement (id TEXT PRIMARY KEY, issued_ms INTEGER NOT NULL, facts BLOB) WITHOUT ROWID;
 ";
+/// What `user_version` says of an edition whose ids are the keys of [`key`].
+pub(super) const KEYED: i64 = 1;
 /// Names are searched for in one list only.
 const NAMES: &str = "CREATE INDEX entry_name ON entry (json_extract(CAST(facts AS TEXT), '$.name'))";
 
@@ -169,17 +174,6 @@ fn remove(file: &Path) {
     }
 }
 
-/// Whether the ids of a list may be plates.
-fn of_plates(list: &str) -> bool {
-    matches!(list, "pass" | "hold")
-}
-
-/// The id under which an entry is looked up: plates in their one form, however the feed writes them.
-fn key<'a>(list: &str, id: &'a str) -> Cow<'a, str> {
-    let plate = if of_plates(list) { plate::normal(id) } else { None };
-    plate.map_or(Cow::Borrowed(id), Cow::Owned)
-}
-
 /// Reads lines, hashes them, and checks that they ascend.
 struct Lines<'a, R> {
     source: R,
@@ -215,7 +209,9 @@ impl<'a, R: BufRead> Lines<'a, R> {
             return Err(bad(format!("longer than {LINE} bytes")));
         }
         self.hash.update(&self.line);
-        let line: Line<'_> = serde_json::from_slice(&self.line).map_err(|e| bad(e.to_string()))?;
+        // A spreadsheet or an editor may have put a mark before the first line.
+        let text = if self.count == 1 { without_mark(&self.line) } else { &self.line };
+        let line: Line<'_> = serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
         if line.id.is_empty() || *line.id <= *self.last {
             return Err(bad(format!("`{}` is not behind `{}`: ids ascend", line.id, self.last)));
         }
@@ -277,6 +273,7 @@ fn snapshot(
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.pragma_update(None, "cache_size", -4096)?;
     connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "user_version", KEYED)?;
     if order.name == "status" {
         // Before the entries: it grows with them, bite by bite, where making it at the end is one long piece.
         connection.execute_batch(NAMES)?;
@@ -339,8 +336,10 @@ fn change(
     }
     let tx = connection.transaction()?;
     let mut lines = Lines::new(source, progress);
-    // Two spellings of one plate: the one that goes does not take the one that comes along.
-    let mut respelt = BTreeSet::new();
+    // Two spellings of one id: the one that goes does not take the one that comes along.
+    let mut respelt = HashSet::new();
+    let seed = RandomState::new();
+    let hash = |key: &str| seed.hash_one(key);
     {
         let mut put = tx.prepare(
             "INSERT INTO entry (id, facts) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET facts = ?2",
@@ -351,11 +350,9 @@ fn change(
             match facts {
                 Some(facts) => {
                     put.execute(params![key, facts.as_bytes()])?;
-                    if of_plates(order.name) {
-                        respelt.insert(key.into_owned());
-                    }
+                    respelt.insert(hash(&key));
                 }
-                None if respelt.contains(&*key) => {}
+                None if respelt.contains(&hash(&key)) => {}
                 None => drop(take.execute([key])?),
             }
             Ok(())
@@ -392,6 +389,48 @@ fn check(connection: &Connection, order: &Order<'_>) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Editions of earlier programs have their ids as the feed wrote them: they get their keys, once. One that cannot be
+/// changed is not used; see [`super::lists::Lists`].
+pub fn give_keys(data: &Path) -> Result<(), StoreError> {
+    for (name, file) in &Pointer::read(data)?.0 {
+        let path = folder(data).join(file);
+        if let Err(e) = give_keys_to(name, &path) {
+            log::error!(
+                "list {name}: {}: its ids cannot be brought to their normal form: {e}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn give_keys_to(name: &str, path: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if connection.pragma_query_value(None, "user_version", |r| r.get::<_, i64>(0))? == KEYED {
+        return Ok(());
+    }
+    let tx = connection.transaction()?;
+    for table in ["entry", "supplement"] {
+        let mut others = Vec::new();
+        {
+            let mut ids = tx.prepare(&format!("SELECT id FROM {table}"))?;
+            let mut rows = ids.query([])?;
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(0)?;
+                if key(name, &id) != id {
+                    others.push(id);
+                }
+            }
+        }
+        let mut update = tx.prepare(&format!("UPDATE OR IGNORE {table} SET id = ?1 WHERE id = ?2"))?;
+        for id in others {
+            update.execute(params![key(name, &id), id])?;
+        }
+    }
+    tx.pragma_update(None, "user_version", KEYED)?;
+    tx.commit()
 }
 
 /// One entry that came by itself: it counts until an edition is issued after it.
@@ -524,6 +563,41 @@ mod tests {
         assert!(!held("辽P12345"));
         let twice = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\",\"facts\":{}}\n";
         assert!(take(&hold(7, None), twice).unwrap_err().contains("line 2: `辽P12345` is there twice"));
+    }
+
+    #[test]
+    fn an_id_is_found_in_either_case_and_behind_a_byte_order_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let of = |name: &'static str| Order { name, ..order(data, 1, None) };
+        take(&of("status"), "\u{feff}{\"id\":\"32012319900101123x\",\"facts\":{\"n\":1}}\n").unwrap();
+        let revoked = "{\"id\":\"0A1B:URN:UVCI:01:DE:X\",\"facts\":{}}\n";
+        take(&of("revocation"), revoked).unwrap();
+        let lists = Lists::open(data).unwrap();
+        for id in ["32012319900101123X", "32012319900101123x", "３２０１２３１９９００１０１１２３Ｘ"]
+        {
+            assert_eq!(fact(&lists, id), Some(1.into()), "{id}");
+        }
+        lists.enter().unwrap();
+        assert!(lists.entry("revocation", "0a1b:urn:uvci:01:de:x").unwrap().is_some());
+        lists.leave().unwrap();
+    }
+
+    #[test]
+    fn an_edition_of_an_earlier_program_is_found_under_its_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        take(&order(data, 1, None), "{\"id\":\"x\",\"facts\":{\"n\":1}}\n").unwrap();
+        {
+            let file = super::folder(data).join("status-1.db");
+            let earlier = Connection::open(file).unwrap();
+            earlier.execute_batch("UPDATE entry SET id = 'r-1x'; PRAGMA user_version = 0").unwrap();
+            earlier.execute("INSERT INTO supplement VALUES ('r-2x', 9000, ?1)", [br#"{"n":2}"#]).unwrap();
+        }
+        assert!(Lists::open(data).unwrap().in_use("status").unwrap().is_none(), "its ids would not be found");
+        give_keys(data).unwrap();
+        let lists = Lists::open(data).unwrap();
+        assert_eq!((fact(&lists, "R-1X"), fact(&lists, "r-2x")), (Some(1.into()), Some(2.into())));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! edition of each is in use. A new edition is built aside and put in its place by renaming that
 //! file, so that a list of a million entries changes between two inputs.
 
+use super::edition::KEYED;
 use super::search::Typed;
 use super::{StoreError, at, io_at};
+use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
@@ -141,6 +143,11 @@ impl Lists {
         }
         self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
         self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
+        let keyed: i64 = self.connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
+        if keyed != KEYED {
+            // Its ids are not in the form in which they are asked for: a hold in it would hold nobody.
+            return Err(rusqlite::Error::InvalidPath(path.to_path_buf()));
+        }
         meta(&self.connection, name)
     }
 
@@ -186,7 +193,7 @@ impl Lists {
              UNION ALL SELECT facts, 1 FROM {list}.entry WHERE id = ?1 ORDER BY 2 LIMIT 1"
         );
         let row: Option<Option<Vec<u8>>> =
-            self.connection.prepare_cached(&sql)?.query_row([id], |r| r.get(0)).optional()?;
+            self.connection.prepare_cached(&sql)?.query_row([key(list, id)], |r| r.get(0)).optional()?;
         Ok(row.flatten().and_then(|facts| serde_json::from_slice(&facts).ok()))
     }
 

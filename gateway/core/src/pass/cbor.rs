@@ -52,7 +52,7 @@ pub enum Value<'a> {
     Tag(u64, Box<Value<'a>>),
     /// A boolean.
     Bool(bool),
-    /// A floating-point number; no date is ever read from one.
+    /// A floating-point number.
     Float(f64),
     /// Null or undefined.
     Null,
@@ -62,6 +62,14 @@ impl<'a> Value<'a> {
     /// The integer.
     pub fn int(&self) -> Option<i64> {
         if let Self::Int(i) = self { i64::try_from(*i).ok() } else { None }
+    }
+    /// The integer, also where an encoder wrote it as a floating-point number of the same value.
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 2^53")]
+    pub fn whole(&self) -> Option<i64> {
+        if let Self::Float(f) = self {
+            return (f.fract() == 0.0 && f.abs() <= 9_007_199_254_740_992.0).then_some(*f as i64);
+        }
+        self.int()
     }
     /// The text.
     pub fn text(&self) -> Option<&'a str> {

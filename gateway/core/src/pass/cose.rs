@@ -73,6 +73,8 @@ pub struct Sign1<'a> {
     protected: &'a [u8],
     /// Key id, empty if there is none.
     pub kid: Vec<u8>,
+    /// Whether the key id stands under the signature.
+    pub kid_protected: bool,
     /// Algorithm of the protected header.
     pub alg: Alg,
     /// The payload as received.
@@ -120,7 +122,8 @@ impl<'a> Sign1<'a> {
             None => Vec::new(),
             Some(kid) => kid.bytes().ok_or(CoseError::Shape("key id"))?.to_vec(),
         };
-        Ok(Self { protected, kid, alg, payload, signature })
+        let kid_protected = header.at(KID).is_some();
+        Ok(Self { protected, kid, kid_protected, alg, payload, signature })
     }
 
     /// The bytes that the signature covers (RFC 9052, section 4.4).

@@ -11,6 +11,11 @@ const IAT: i64 = 6;
 /// Token id.
 const CTI: i64 = 7;
 
+/// How far the clock of an issuer may be ahead of ours: a phone shows a pass that was made this second.
+const LEEWAY_S: i64 = 60;
+/// Beyond this a floating-point number is no date.
+const DATES: f64 = 9_007_199_254_740_992.0;
+
 /// Validity and id of a token. Times are UTC seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cwt {
@@ -24,16 +29,18 @@ pub struct Cwt {
     pub cti: Vec<u8>,
 }
 
-/// A claim of the wrong type: a floating-point date, say.
+/// A claim of the wrong type: a date that is not a number, say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("claim {0} has the wrong type")]
 pub struct BadClaim(pub i64);
 
 impl Cwt {
-    /// Reads the shared claims.
+    /// Reads the shared claims. A date may have a fraction (RFC 8392, NumericDate), which is rounded down.
+    #[expect(clippy::cast_possible_truncation, reason = "the floor of what fits the range")]
     pub fn read(claims: &Value<'_>) -> Result<Self, BadClaim> {
         let date = |key| match claims.at(key) {
             None | Some(Value::Null) => Ok(None),
+            Some(Value::Float(f)) if f.is_finite() && f.abs() < DATES => Ok(Some(f.floor() as i64)),
             Some(value) => value.int().map(Some).ok_or(BadClaim(key)),
         };
         let cti = match claims.at(CTI) {
@@ -46,8 +53,18 @@ impl Cwt {
     /// Whether the token counts at `now_s`: not expired, begun, and not issued in the future.
     /// A token without expiry never counts.
     pub fn valid_at(&self, now_s: i64) -> bool {
-        self.exp.is_some_and(|exp| now_s <= exp)
-            && self.nbf.is_none_or(|nbf| now_s >= nbf)
-            && self.iat.is_none_or(|iat| now_s >= iat)
+        self.fault_at(now_s).is_none()
+    }
+
+    /// Why it does not count at `now_s`.
+    pub fn fault_at(&self, now_s: i64) -> Option<&'static str> {
+        let soon = now_s.saturating_add(LEEWAY_S);
+        match self.exp {
+            None => Some("it names no end of its validity"),
+            Some(exp) if now_s > exp => Some("expired"),
+            Some(_) if self.nbf.is_some_and(|nbf| soon < nbf) => Some("not yet valid"),
+            Some(_) if self.iat.is_some_and(|iat| soon < iat) => Some("not yet valid: issued later than now"),
+            Some(_) => None,
+        }
     }
 }

@@ -5,6 +5,7 @@
 use super::cbor::{self, CborError, Value};
 use super::cwt::{BadClaim, Cwt};
 use super::trust::Usage;
+use crate::text::trimmed;
 use crate::time::parse_instant;
 use flate2::{Decompress, FlushDecompress, Status};
 use serde_json::{Map, json};
@@ -96,6 +97,55 @@ impl Hcert {
     }
 }
 
+/// A text of a certificate: issuers leave blanks around it, and put dates under the tags for them
+/// (0, RFC 8949; 1004, RFC 8943).
+fn text<'a>(from: &Value<'a>, key: &str) -> &'a str {
+    let value = match from.get(key) {
+        Some(Value::Tag(0 | 1004, inner)) => Some(&**inner),
+        other => other,
+    };
+    value.and_then(Value::text).map(trimmed).unwrap_or_default()
+}
+
+/// The one entry of a certificate. A second one would let the holder choose which of them is looked at.
+fn only_entry<'v, 'a>(dgc: &'v Value<'a>) -> Result<(Usage, &'v Value<'a>), HcertError> {
+    let mut found = None;
+    for (key, usage) in [("t", Usage::HcertTest), ("v", Usage::HcertVaccination), ("r", Usage::HcertRecovery)]
+    {
+        let all = match dgc.get(key) {
+            None | Some(Value::Null) => continue,
+            Some(value) => value.array().ok_or(HcertError::Shape("its entries are not in a list"))?,
+        };
+        for entry in all {
+            if found.replace((usage, entry)).is_some() {
+                return Err(HcertError::Shape(
+                    "more than one test, vaccination or recovery in one certificate",
+                ));
+            }
+        }
+    }
+    found.ok_or(HcertError::Shape("neither test, vaccination nor recovery"))
+}
+
+/// A number of doses; what is no such number is absent.
+fn doses(entry: &Value<'_>, key: &str) -> Result<Option<i64>, HcertError> {
+    match entry.get(key) {
+        Some(Value::Float(f)) if !f.is_finite() => Err(HcertError::Shape("a number of doses is no number")),
+        value => Ok(value.and_then(Value::whole)),
+    }
+}
+
+/// The holder's name; where a part is missing, as the machine-readable zone of a passport has it (`fnt`, `gnt`).
+fn name(nam: &Value<'_>) -> Option<String> {
+    let part = |plain: &str, zone: &str| match text(nam, plain) {
+        "" => text(nam, zone).replace('<', " "),
+        plain => plain.to_owned(),
+    };
+    let (given, family) = (part("gn", "gnt"), part("fn", "fnt"));
+    let name = format!("{} {}", given.trim(), family.trim()).trim().to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
 /// Reads the claims of a payload.
 pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
     let value = cbor::read(payload)?;
@@ -104,40 +154,30 @@ pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
         .at(CLAIM_HCERT)
         .and_then(|h| h.at(1))
         .ok_or(HcertError::Shape("claim -260 does not hold a certificate"))?;
-    let text =
-        |from: &Value<'_>, key: &str| from.get(key).and_then(Value::text).unwrap_or_default().to_owned();
-    let (usage, entry) =
-        [("t", Usage::HcertTest), ("v", Usage::HcertVaccination), ("r", Usage::HcertRecovery)]
-            .into_iter()
-            .find_map(|(key, usage)| {
-                let entry = dgc.get(key)?.array()?.first()?;
-                Some((usage, entry))
-            })
-            .ok_or(HcertError::Shape("neither test, vaccination nor recovery"))?;
-    let number = |key| entry.get(key).and_then(Value::int);
+    let (usage, entry) = only_entry(dgc)?;
     let mut facts = Map::new();
     facts.insert("country".into(), json!(text(entry, "co")));
     match usage {
         Usage::HcertTest => {
             facts.insert("certificate".into(), json!("test"));
-            let result = match text(entry, "tr").as_str() {
+            let result = match text(entry, "tr") {
                 NOT_DETECTED => "negative",
                 DETECTED => "positive",
                 _ => "unknown",
             };
             facts.insert("test_result".into(), json!(result));
-            facts.insert("sampled_at_ms".into(), json!(parse_instant(&text(entry, "sc"))));
+            facts.insert("sampled_at_ms".into(), json!(parse_instant(text(entry, "sc"))));
         }
         Usage::HcertVaccination => {
             facts.insert("certificate".into(), json!("vaccination"));
-            facts.insert("dose".into(), json!(number("dn")));
-            facts.insert("doses".into(), json!(number("sd")));
-            facts.insert("vaccinated_at_ms".into(), json!(parse_instant(&text(entry, "dt"))));
+            facts.insert("dose".into(), json!(doses(entry, "dn")?));
+            facts.insert("doses".into(), json!(doses(entry, "sd")?));
+            facts.insert("vaccinated_at_ms".into(), json!(parse_instant(text(entry, "dt"))));
         }
         Usage::HcertRecovery => {
             facts.insert("certificate".into(), json!("recovery"));
-            facts.insert("from_ms".into(), json!(parse_instant(&text(entry, "df"))));
-            facts.insert("until_ms".into(), json!(parse_instant(&text(entry, "du"))));
+            facts.insert("from_ms".into(), json!(parse_instant(text(entry, "df"))));
+            facts.insert("until_ms".into(), json!(parse_instant(text(entry, "du"))));
         }
         Usage::ResidentCard
         | Usage::VehiclePass
@@ -153,11 +193,11 @@ pub fn claims(payload: &[u8]) -> Result<Hcert, HcertError> {
         | Usage::Configure
         | Usage::Trace => return Err(HcertError::Shape("not a health certificate")),
     }
-    let uvci = text(entry, "ci");
+    let uvci = text(entry, "ci").to_owned();
     if uvci.is_empty() {
         return Err(HcertError::Shape("no certificate identifier"));
     }
-    let name = dgc.get("nam").map(|nam| format!("{} {}", text(nam, "gn"), text(nam, "fn")).trim().to_owned());
+    let name = dgc.get("nam").and_then(name);
     Ok(Hcert { cwt, usage, uvci, name, facts })
 }
 

@@ -11,6 +11,7 @@ use super::cbor::{self, CborError, Value};
 use super::cose::{self, Alg};
 use super::cwt::{BadClaim, Cwt};
 use super::trust::Usage;
+use super::{id, plate};
 use crate::text::Text as Words;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value as Json, json};
@@ -237,10 +238,30 @@ pub fn issue(
     kid: &[u8],
     signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, String>,
 ) -> Result<String, Kp1Error> {
-    let payload = encode(draft)?;
+    let draft = Draft { facts: tidied(draft)?, ..draft.clone() };
+    let payload = encode(&draft)?;
     claims(&payload)?;
     let message = cose::sign(alg, kid, &payload, signer).map_err(Kp1Error::Sign)?;
     Ok(format!("KP1:{}", base45::encode(&message)))
+}
+
+/// The fields as a gate will compare them: what is issued is read, or refused here.
+fn tidied(draft: &Draft) -> Result<Map<String, Json>, Kp1Error> {
+    // The ids of boxes are names of theirs, with letters in small.
+    let of_people = !matches!(draft.kind, TrustUpdate | ProvisioningCode);
+    let mut facts = draft.facts.clone();
+    for (name, fact) in &mut facts {
+        let Json::String(text) = fact else { continue };
+        match name.as_str() {
+            "plate" => {
+                *text = plate::normal(text)
+                    .ok_or_else(|| shape(format!("plate: `{text}` is not a plate of a known kind")))?;
+            }
+            "id" | "patient" if of_people => *text = id::normal(text),
+            _ => {}
+        }
+    }
+    Ok(facts)
 }
 
 fn encode(draft: &Draft) -> Result<Vec<u8>, Kp1Error> {

@@ -1,6 +1,6 @@
 //! Passes: from the text of a code to a checked pass, offline.
 //!
-//! Order: prefix, base45, bounded inflate, COSE, keys by kid, signature over the received bytes,
+//! Order: what stands around the text, prefix, base45, bounded inflate, COSE, keys by kid, signature over the received bytes,
 //! key usage, region and validity, then the token's own validity. Revocation, holds and use
 //! counters need the store and follow in the lane's verify step.
 
@@ -9,11 +9,14 @@ pub mod cbor;
 pub mod cose;
 pub mod cwt;
 pub mod hcert;
+pub mod id;
 pub mod kp1;
 pub mod plate;
+pub mod public_key;
 pub mod trust;
 
 use crate::codes::Code;
+use crate::text::trimmed_bytes;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cose::Sign1;
 use cwt::Cwt;
@@ -127,6 +130,8 @@ struct Token {
 
 /// Checks the text of a code.
 pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
+    // No pass ends in a blank: base45 has none there.
+    let text = trimmed_bytes(text);
     let format = Format::of(text);
     let refused = |code, kid: &[u8], why: String| Refused { code, format, kid: hex(kid), why, pass: None };
     let unreadable = |why: String| refused(Code::C_UNREADABLE, &[], why);
@@ -147,6 +152,12 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
         }
     };
     let message = Sign1::read(&message).map_err(|e| unreadable(e.to_string()))?;
+    if format == Format::Kp1 && !message.kid.is_empty() && !message.kid_protected {
+        // Single use and revocation go by the key id: nobody may choose it afterwards.
+        return Err(unreadable(
+            "the key id of a KP1 pass stands in the protected header, here it does not".into(),
+        ));
+    }
     let kid = message.kid.clone();
     let keys = match with.trust.signer(&message) {
         Signer::UnknownKey => {
@@ -181,8 +192,8 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     if !keys.iter().any(|k| k.valid_at(now_s)) {
         return Err(known(Code::C_EXPIRED, "the key is not valid now"));
     }
-    if !cwt.valid_at(now_s) {
-        return Err(known(Code::C_EXPIRED, "expired or not yet valid"));
+    if let Some(why) = cwt.fault_at(now_s) {
+        return Err(known(Code::C_EXPIRED, why));
     }
     Ok(pass)
 }
@@ -192,7 +203,7 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
         Format::Hcert => {
             let h = hcert::claims(payload).map_err(|e| e.to_string())?;
             let kind = h.kind();
-            let (id, subject) = (h.uvci.clone(), h.uvci);
+            let (subject, id) = (id::normal(&h.uvci), h.uvci);
             Ok(Token { cwt: h.cwt, usage: h.usage, kind, id, subject, name: h.name, facts: h.facts })
         }
         Format::Kp1 => {
@@ -202,7 +213,7 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
             let subject = if p.kind == Usage::VehiclePass {
                 plate::normal(&text("plate").unwrap_or_default()).ok_or("the plate is not of a known form")?
             } else {
-                text("id").ok_or("no subject")?
+                text("id").map(|id| id::normal(&id)).filter(|id| !id.is_empty()).ok_or("no subject")?
             };
             let id = URL_SAFE_NO_PAD.encode(&p.cwt.cti);
             Ok(Token { cwt: p.cwt, usage: p.kind, kind, id, subject, name: text("name"), facts: p.facts })
@@ -212,14 +223,13 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
 }
 
 fn opaque(text: &[u8]) -> Option<Pass> {
-    let text = std::str::from_utf8(text).ok()?;
-    let good = !text.is_empty()
-        && text.len() <= MAX_OPAQUE
-        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '·'));
-    if !good || text.starts_with("http") {
+    let subject = id::normal(std::str::from_utf8(text).ok()?);
+    let good = !subject.is_empty()
+        && subject.len() <= MAX_OPAQUE
+        && subject.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '·'));
+    if !good || id::is_address(&subject) {
         return None;
     }
-    let subject = plate::normal(text).unwrap_or_else(|| text.to_owned());
     Some(Pass {
         format: Format::Opaque,
         kind: "opaque".into(),
@@ -232,5 +242,7 @@ fn opaque(text: &[u8]) -> Option<Pass> {
     })
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod traps;

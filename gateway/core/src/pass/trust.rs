@@ -4,9 +4,12 @@
 //! mask. Keys come from the list alone; nothing inside a code can name, fetch or alter one.
 
 use super::cose::{Alg, Sign1};
+use super::public_key;
+use crate::text::{json_fault, without_mark};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// What a key may sign.
@@ -47,6 +50,22 @@ pub enum Usage {
     Trace,
 }
 
+/// A usage as a list names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UsageName {
+    /// One that this program knows.
+    Known(Usage),
+    /// A word of a newer program: kept, and good for nothing here.
+    Unknown(String),
+}
+
+impl From<Usage> for UsageName {
+    fn from(usage: Usage) -> Self {
+        Self::Known(usage)
+    }
+}
+
 /// One key as the list file holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,10 +75,10 @@ pub struct KeyEntry {
     /// The one algorithm of this key.
     pub alg: Alg,
     /// Public key, base64: ES256 the uncompressed point (65 bytes), EdDSA 32 bytes, PS256 the
-    /// DER `RSAPublicKey`.
+    /// DER `RSAPublicKey`; or of any of them the DER `SubjectPublicKeyInfo` or certificate.
     pub key: String,
     /// What it may sign.
-    pub usages: Vec<Usage>,
+    pub usages: Vec<UsageName>,
     /// Who holds it, for people.
     #[serde(default)]
     pub issuer: String,
@@ -88,22 +107,44 @@ pub struct TrustFile {
     pub keys: Vec<KeyEntry>,
 }
 
+impl TrustFile {
+    /// Reads the file.
+    pub fn read(json: &[u8]) -> Result<Self, TrustError> {
+        let json = without_mark(json);
+        serde_json::from_slice(json).map_err(|e| TrustError::Json(json_fault(json, &e)))
+    }
+}
+
+/// The line where an entry of a list file begins.
+fn line_of(json: &[u8], index: usize) -> Option<usize> {
+    #[derive(Deserialize)]
+    struct Entries<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+    let entries: Entries<'_> = serde_json::from_slice(json).ok()?;
+    let at = entries.keys.get(index)?.get().as_ptr().addr().checked_sub(json.as_ptr().addr())?;
+    Some(1 + json.get(..at)?.iter().filter(|b| **b == b'\n').count())
+}
+
 /// Why a trust list is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// Not the JSON that it should be.
-    #[error("the trust list is not valid JSON of its form: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("the list is not JSON of its form: {0}")]
+    Json(String),
     /// A list of another name.
     #[error("this is the list `{0}`, not `{1}`")]
     Name(String, &'static str),
     /// An entry cannot be used.
-    #[error("key {index} of the trust list: {why}")]
+    #[error("{}key {}: {why}", line.map(|l| format!("line {l}: ")).unwrap_or_default(), index + 1)]
     Key {
         /// Which, from 0.
         index: usize,
+        /// The line of the file where it begins.
+        line: Option<usize>,
         /// What is wrong.
-        why: &'static str,
+        why: String,
     },
 }
 
@@ -168,12 +209,22 @@ impl SignerKey {
 impl TrustList {
     /// Reads a trust list.
     pub fn from_json(json: &[u8]) -> Result<Self, TrustError> {
-        Self::from_file(&serde_json::from_slice(json)?, "trust")
+        Self::read(json, "trust")
     }
 
     /// Reads the list of fleet keys: the same form, for who may sign words to gateways.
     pub fn fleet(json: &[u8]) -> Result<Self, TrustError> {
-        Self::from_file(&serde_json::from_slice(json)?, "fleet")
+        Self::read(json, "fleet")
+    }
+
+    fn read(json: &[u8], name: &'static str) -> Result<Self, TrustError> {
+        let file = TrustFile::read(json)?;
+        Self::from_file(&file, name).map_err(|e| match e {
+            TrustError::Key { index, line: None, why } => {
+                TrustError::Key { index, line: line_of(without_mark(json), index), why }
+            }
+            TrustError::Key { .. } | TrustError::Json(_) | TrustError::Name(..) => e,
+        })
     }
 
     /// Takes a list whose form was read already.
@@ -182,29 +233,39 @@ impl TrustList {
             return Err(TrustError::Name(file.name.clone(), name));
         }
         let mut list = Self { version: file.version, issued: file.issued, ..Self::default() };
+        let mut names: BTreeMap<Vec<u8>, (usize, &str)> = BTreeMap::new();
         for (index, entry) in file.keys.iter().enumerate() {
-            let bad = |why| TrustError::Key { index, why };
-            let kid = STANDARD.decode(&entry.kid).map_err(|_| bad("kid is not base64"))?;
-            let public = STANDARD.decode(&entry.key).map_err(|_| bad("key is not base64"))?;
-            let fits = match entry.alg {
-                Alg::ES256 => public.len() == 65 && public[0] == 4,
-                Alg::EdDSA => public.len() == 32,
-                Alg::PS256 => public.len() > 256 && public[0] == 0x30,
-            };
+            let bad = |why: String| TrustError::Key { index, line: None, why };
+            let kid = STANDARD.decode(&entry.kid).map_err(|_| bad("kid is not base64".into()))?;
+            let key = STANDARD.decode(&entry.key).map_err(|_| bad("key is not base64".into()))?;
             if kid.is_empty() {
-                return Err(bad("a key needs an id"));
+                return Err(bad("a key needs an id".into()));
             }
-            if !fits {
-                return Err(bad("the key does not have the form of its algorithm"));
-            }
+            let public = public_key::read(entry.alg, &key).map_err(bad)?;
             if entry.usages.is_empty() {
-                return Err(bad("a key without usages can sign nothing"));
+                return Err(bad("a key without usages can sign nothing".into()));
             }
+            // Single use and revocation go by the key id: a key with two would sign two passes at once.
+            match names.get(&public) {
+                Some((first, other)) if *other != entry.kid => {
+                    return Err(bad(format!(
+                        "it is the same public key as key {}, under the kid `{}` and not `{other}`: a key has one kid",
+                        first + 1,
+                        entry.kid,
+                    )));
+                }
+                Some(_) => {}
+                None => drop(names.insert(public.clone(), (index, &entry.kid))),
+            }
+            let usages = entry.usages.iter().filter_map(|u| match u {
+                UsageName::Known(usage) => Some(*usage),
+                UsageName::Unknown(_) => None,
+            });
             list.keys.entry(kid).or_default().push(Key {
                 alg: entry.alg,
                 public,
                 signer: SignerKey {
-                    usages: entry.usages.clone(),
+                    usages: usages.collect(),
                     issuer: entry.issuer.clone(),
                     region: entry.region.clone(),
                     nbf: entry.nbf.unwrap_or(i64::MIN),

@@ -6,6 +6,7 @@ use kakou_core::evidence::{GatewayKey, SubjectKey};
 use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Command, Photo, Report, Temperature, Ticket};
@@ -30,7 +31,7 @@ pub struct Memory {
 
 impl Records for Memory {
     fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
-        Ok(self.lists.get(&(list.into(), id.into())).cloned())
+        Ok(self.lists.get(&(list.into(), key(list, id).into_owned())).cloned())
     }
     fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
         Ok(self.issued.get(list).copied())
@@ -55,7 +56,7 @@ pub struct Gate {
 }
 
 pub fn put(memory: &mut Memory, list: &str, id: &str, entry: Value) {
-    memory.lists.insert((list.into(), id.into()), entry.as_object().unwrap().clone());
+    memory.lists.insert((list.into(), key(list, id).into_owned()), entry.as_object().unwrap().clone());
 }
 
 pub fn resident(colour: &str, result: &str, age_h: i64) -> Value {

@@ -353,7 +353,7 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
     g.photo(&step, 200, 90);
     g.act(Action::Accept("plate".into()));
     assert!(
-        g.act(Action::Answer { question: "plate".into(), value: "LP12345".into() }).reply.unwrap().is_err()
+        g.act(Action::Answer { question: "plate".into(), value: "MP12345".into() }).reply.unwrap().is_err()
     );
     g.answer("plate", "辽P54321");
     let step = g.answer("crew", "4");

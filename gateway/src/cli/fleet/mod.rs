@@ -7,6 +7,7 @@ use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
 use crate::config::remote::Report;
+use crate::files;
 use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
@@ -16,6 +17,7 @@ use crate::orders::word::{Command as Order, Configuration, Question, What};
 use crate::store::photos::Photos;
 use kakou_core::evidence::SubjectKey;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_core::pass::id;
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::time::parse_instant;
 use kakou_provisioning::issuer::Issuer;
@@ -225,7 +227,7 @@ fn what(asked: Asked) -> Result<What, String> {
         Asked::Diagnostics => What::Diagnostics,
         Asked::CertificateRequest => What::CertificateRequest,
         Asked::Certificate { from } => What::Certificate {
-            pem: std::fs::read_to_string(&from).map_err(|e| format!("{}: {e}", from.display()))?,
+            pem: files::read_text(&from).map_err(|e| format!("{}: {e}", from.display()))?,
         },
         Asked::Reload => What::Reload,
         Asked::Reboot => What::Reboot,
@@ -264,7 +266,7 @@ pub fn run(command: Command) -> ExitCode {
             }
             Command::Configure { broker, sign_key, gateway, from, version, wait } => {
                 let (site, gateway) = whom(&gateway)?;
-                let toml = std::fs::read_to_string(&from).map_err(|e| format!("{}: {e}", from.display()))?;
+                let toml = files::read_text(&from).map_err(|e| format!("{}: {e}", from.display()))?;
                 let configuration = Configuration { site, gateway, version, toml };
                 configure(&broker, &issuer(&sign_key)?, configuration, Duration::from_secs(wait)).await
             }
@@ -287,7 +289,7 @@ pub fn run(command: Command) -> ExitCode {
                     (Some(key), None, _) => Some(key),
                     (None, Some(person), Some(file)) => {
                         let secret = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-                        Some(SubjectKey::new(&secret).of(&person))
+                        Some(SubjectKey::new(&secret).of(&id::normal(&person)))
                     }
                     (None, None, _) => None,
                     _ => return Err("give one of --subject and --person".into()),
@@ -339,9 +341,7 @@ fn key(out: &Path, keys: &Path, usage: &[String], holder: &str) -> Result<(), St
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut list = match std::fs::read(keys) {
-        Ok(json) => {
-            serde_json::from_slice::<TrustFile>(&json).map_err(|e| format!("{}: {e}", keys.display()))?
-        }
+        Ok(json) => TrustFile::read(&json).map_err(|e| format!("{}: {e}", keys.display()))?,
         Err(_) => TrustFile { name: "fleet".into(), version: 0, issued: 0, keys: Vec::new() },
     };
     let der = Issuer::generate().map_err(|e| e.to_string())?;

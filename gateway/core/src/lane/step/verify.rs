@@ -3,7 +3,7 @@
 
 use super::{Cx, Flow};
 use crate::codes::Code;
-use crate::pass::{Format, plate};
+use crate::pass::{Format, id, plate};
 use crate::profile::facts;
 use crate::records::RecordsFault;
 use crate::text::masked;
@@ -44,7 +44,7 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
         }
         if lists.iter().any(|l| l == "hold") {
             // A ticket names its plate in the list: both may be held.
-            let plate = facts.get("plate").and_then(Value::as_str).and_then(plate::normal);
+            let plate = facts.get("plate").and_then(Value::as_str).map(id::normal).filter(|p| !p.is_empty());
             if held(cx, &pass.subject)? || plate.map_or(Ok(false), |plate| held(cx, &plate))? {
                 cx.find(Code::L_HOLD);
             }
