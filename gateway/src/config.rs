@@ -3,6 +3,7 @@
 
 use crate::clock::{self, Clock};
 use crate::engine::Retention;
+use crate::files;
 use crate::store::lists;
 use crate::store::retention::Delivered;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
@@ -285,7 +286,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 }
 
 fn text_of(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))
+    files::read_text(path).map_err(|e| ConfigError::Read(path.to_path_buf(), e))
 }
 
 /// Reads the identity alone: the rest of the text may be wrong.
@@ -501,7 +502,7 @@ pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(St
         return Ok((file.to_owned(), text.to_owned()));
     }
     let path = folder.join(name);
-    std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)).map_err(|e| {
+    files::read_text(&path).map(|text| (path.display().to_string(), text)).map_err(|e| {
         let ids: Vec<&str> = shipped::PROFILES.iter().filter_map(|(f, _)| f.strip_suffix(".toml")).collect();
         format!("profile `{name}` is neither shipped ({}) nor a readable file: {e}", ids.join(", "))
     })

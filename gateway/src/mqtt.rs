@@ -6,7 +6,9 @@
 //! opened once, and when it ends it is thrown away with all that it held.
 
 use crate::config::{MqttVersion, Upstream};
+use crate::files;
 use crate::upstream::tls::{self, TlsError};
+use kakou_core::text::trimmed;
 use rumqttc as v5;
 use rumqttc_v4 as v4;
 use std::pin::Pin;
@@ -181,8 +183,8 @@ pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
     let tls = tls::client(b)?;
     let login = match (&b.username, &b.password_file) {
         (Some(user), Some(file)) => {
-            let password = std::fs::read_to_string(file).map_err(|e| Lost::Password(file.clone(), e))?;
-            Some((user.clone(), password.trim().to_owned()))
+            let password = files::read_text(file).map_err(|e| Lost::Password(file.clone(), e))?;
+            Some((user.clone(), trimmed(&password).to_owned()))
         }
         (Some(_), None) | (None, _) => None,
     };

@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
+use crate::files;
 use crate::fleet::send;
 use crate::https::Place;
 use crate::orders::stick;
@@ -9,14 +10,16 @@ use crate::orders::word::Configuration;
 use crate::store::edition::Canary;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
+use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
+use kakou_core::text::without_mark;
 use kakou_provisioning::issuer::Issuer;
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -152,9 +155,8 @@ pub fn make(
     let mut version = version.unwrap_or(before.as_ref().map_or(1, |b| b.version + 1));
     if name == "trust" {
         // The trust list carries its own edition.
-        let list: Value =
-            serde_json::from_reader(File::open(from).map_err(io(from))?).map_err(|e| e.to_string())?;
-        version = list["version"].as_u64().ok_or("the trust list has no version")?;
+        let list = std::fs::read(from).map_err(io(from))?;
+        version = TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?.version;
     }
     if before.as_ref().is_some_and(|b| b.version >= version) {
         return Err(format!("edition {version} is not newer than the one in {}", out.display()));
@@ -225,12 +227,11 @@ struct Id {
 fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
     let io = |e: std::io::Error| format!("{}: {e}", from.display());
     if name == "trust" {
-        return to.put(&std::fs::read(from).map_err(io)?);
+        return to.put(without_mark(&std::fs::read(from).map_err(io)?));
     }
     if from.extension().is_some_and(|e| e == "json") {
-        let json = std::fs::read(from).map_err(io)?;
-        let all: BTreeMap<String, Map<String, Value>> = serde_json::from_slice(&json)
-            .map_err(|e| format!("{}: not one object of facts by id: {e}", from.display()))?;
+        let all: BTreeMap<String, Map<String, Value>> =
+            files::read_json(from).map_err(|e| format!("{e}; expected is one object of facts by id"))?;
         for (id, facts) in all {
             to.put(format!("{}\n", json!({ "id": id, "facts": facts })).as_bytes())?;
         }
@@ -238,9 +239,16 @@ fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
     }
     let mut last = String::new();
     for (n, line) in BufReader::new(File::open(from).map_err(io)?).lines().enumerate() {
-        let line = line.map_err(io)?;
+        let bad = |why: &str| format!("{}:{}: {why}", from.display(), n + 1);
+        let line = line.map_err(|e| {
+            if e.kind() == ErrorKind::InvalidData { bad("not UTF-8: save it as UTF-8") } else { io(e) }
+        })?;
+        let line = if n == 0 { line.trim_start_matches('\u{feff}') } else { &line };
+        if line.trim().is_empty() {
+            continue;
+        }
         let Id { id } =
-            serde_json::from_str(&line).map_err(|e| format!("{}:{}: {e}", from.display(), n + 1))?;
+            files::json(line.as_bytes()).map_err(|e| bad(e.strip_prefix("line 1, ").unwrap_or(&e)))?;
         if id <= last {
             return Err(format!(
                 "{}:{}: `{id}` is not behind `{last}`: sort the lines by id",
@@ -343,7 +351,7 @@ struct Name {
 }
 
 fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Result<String, String> {
-    let toml = std::fs::read_to_string(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    let toml = files::read_text(from).map_err(|e| format!("{}: {e}", from.display()))?;
     let named: Named = toml::from_str(&toml).map_err(|e| format!("{}: {e}", from.display()))?;
     let Name { site, id: gateway } = named.gateway;
     let file = out.join(stick::file_name(&site, &gateway));
@@ -351,4 +359,40 @@ fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Resu
     let written = std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, word.body));
     written.map_err(|e| format!("{}: {e}", file.display()))?;
     Ok(format!("{}: edition {version}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_with_a_byte_order_mark_is_signed_without_it_and_its_faults_have_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
+        let made = |name: &str, file: &str, text: &[u8]| {
+            let from = folder.path().join(file);
+            std::fs::write(&from, text).unwrap();
+            let out = tempfile::tempdir().unwrap();
+            make(&key, name, &from, out.path(), None, &[], None)?;
+            let part = std::fs::read_dir(out.path().join("parts")).unwrap().next().unwrap().unwrap();
+            Ok::<_, String>(String::from_utf8(std::fs::read(part.path()).unwrap()).unwrap())
+        };
+        let line = "{\"facts\":{},\"id\":\"a\"}\n";
+        assert_eq!(made("hold", "a.jsonl", format!("\u{feff}{line}\r\n").as_bytes()).as_deref(), Ok(line));
+        assert_eq!(made("hold", "a.json", "\u{feff}{\"a\":{}}".as_bytes()).as_deref(), Ok(line));
+        let trust = r#"{"name":"trust","version":1,"issued":1,"keys":[]}"#;
+        assert_eq!(made("trust", "trust.json", format!("\u{feff}{trust}").as_bytes()).as_deref(), Ok(trust));
+        for (file, text, words) in [
+            (
+                "b.jsonl",
+                &b"{\"id\":\"a\"}\nid;name\n"[..],
+                "b.jsonl:2: column 1: found 'i', expected a JSON value",
+            ),
+            ("b.jsonl", b"{\"id\":\"a\"}\n{\"id\":\"\xd5\xc5\"}\n", "b.jsonl:2: not UTF-8"),
+            ("b.json", b"\xff\xfe{\0", "UTF-16"),
+        ] {
+            let said = made("hold", file, text).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }

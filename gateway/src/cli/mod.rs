@@ -13,6 +13,7 @@ mod pass;
 mod profile;
 mod reset;
 mod status;
+mod table;
 mod verify;
 
 use crate::demo::{self, Wishes};

@@ -67,7 +67,7 @@ pub struct Origin {
 
 /// Reads the table, if the configuration is one of an empty box.
 pub fn wanted(file: &Path) -> Option<Enrol> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = crate::files::read_text(file).ok()?;
     let table: Table = toml::from_str(&text).ok()?;
     let folder = file.parent().unwrap_or(Path::new("."));
     Some(Enrol { data: folder.join(&table.enrol.data), ..table.enrol })

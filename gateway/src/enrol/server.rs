@@ -240,7 +240,7 @@ impl Office {
         if template.contains(['/', '.']) {
             return Err(bad("a template is named without its folder and `.toml`".into()));
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
+        let text = crate::files::read_text(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
         let baud = baud.to_string();
         let own = [
             ("site", site.as_str()),

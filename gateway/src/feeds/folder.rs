@@ -2,6 +2,7 @@
 //! a second folder, of which only signed feeds are taken.
 
 use super::{Feeds, Memory};
+use crate::files;
 use crate::store::durable;
 use crate::store::edition::{self, Order};
 use kakou_core::pass::trust::TrustList;
@@ -77,7 +78,7 @@ impl Feeds {
         }
     }
 
-    fn plain_file(&self, name: &str, path: &Path) -> Result<(), String> {
+    pub(super) fn plain_file(&self, name: &str, path: &Path) -> Result<(), String> {
         let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
         if size > UNSIGNED_MAX {
             return Err(format!("{} MB: a list of this size comes as a signed feed", size >> 20));
@@ -95,7 +96,7 @@ impl Feeds {
             self.trust(&bytes, None, &[], "");
             return Ok(());
         }
-        let list: Unsigned = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        let list: Unsigned = files::json(&bytes)?;
         if list.name != name {
             return Err(format!("this is the list `{}`, not `{name}`", list.name));
         }

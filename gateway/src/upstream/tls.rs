@@ -1,7 +1,8 @@
 //! TLS towards the broker: roots of the fleet alone, and the gateway's own certificate.
 
 use crate::config::Upstream;
-use rustls::pki_types::pem::PemObject;
+use crate::files;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,17 @@ use std::sync::Arc;
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// What is looked for is not in a file.
+    #[error("{0}: it has no `{1}`: give a PEM file that has")]
+    Nothing(PathBuf, &'static str),
+    /// Nobody is there to type the passphrase of a key.
+    #[error(
+        "{0}: the key is encrypted with a passphrase, which a daemon cannot ask for; write it out without: openssl pkey -in {0} -out plain.pem"
+    )]
+    Encrypted(PathBuf),
     /// A file cannot be read as PEM.
     #[error("{0}: not readable as PEM: {1}")]
     Pem(PathBuf, rustls::pki_types::pem::Error),
@@ -21,15 +33,35 @@ pub enum TlsError {
     Rustls(PathBuf, rustls::Error),
 }
 
+/// The text of a PEM file, without the byte order marks of files that were put together.
+fn text_of(path: &Path) -> Result<String, TlsError> {
+    let text = files::read_text(path).map_err(|e| TlsError::Read(path.to_path_buf(), e))?;
+    Ok(text.replace('\u{feff}', ""))
+}
+
 /// Certificates of a PEM file.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |e| TlsError::Pem(path.to_path_buf(), e);
-    CertificateDer::pem_file_iter(path).map_err(bad)?.collect::<Result<_, _>>().map_err(bad)
+    let all: Vec<_> =
+        CertificateDer::pem_slice_iter(text_of(path)?.as_bytes()).collect::<Result<_, _>>().map_err(bad)?;
+    if all.is_empty() {
+        return Err(TlsError::Nothing(path.to_path_buf(), "-----BEGIN CERTIFICATE-----"));
+    }
+    Ok(all)
 }
 
 /// The key of a PEM file.
 pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|e| TlsError::Pem(path.to_path_buf(), e))
+    let text = text_of(path)?;
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(TlsError::Encrypted(path.to_path_buf()));
+    }
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|e| {
+        if matches!(e, pem::Error::NoItemsFound) {
+            return TlsError::Nothing(path.to_path_buf(), "-----BEGIN PRIVATE KEY-----");
+        }
+        TlsError::Pem(path.to_path_buf(), e)
+    })
 }
 
 /// The client side; files are read anew for each connection, so that a rotated certificate counts.
@@ -114,4 +146,49 @@ pub fn server(cert: &Path, file: &Path) -> Result<Arc<rustls::ServerConfig>, Tls
         .map_err(wrong)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_provisioning::authority::Authority;
+
+    #[test]
+    fn byte_order_marks_cost_no_certificate_and_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::make(folder.path(), "roots").unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let both = folder.path().join("both.pem");
+        let root = read("root.pem");
+        // Two files put together, each with its mark.
+        std::fs::write(&both, format!("\u{feff}{root}\u{feff}{root}")).unwrap();
+        assert_eq!(certificates(&both).unwrap().len(), 2);
+        let marked = folder.path().join("marked.key");
+        std::fs::write(&marked, format!("\u{feff}{}", read("root.key"))).unwrap();
+        assert!(key(&marked).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_nobody_can_unlock_and_a_file_of_another_kind_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::make(folder.path(), "roots").unwrap();
+        let file = folder.path().join("key.pem");
+        for (text, words) in [
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "passphrase",
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIB\n-----END RSA PRIVATE KEY-----\n",
+                "passphrase",
+            ),
+            ("no PEM", "-----BEGIN PRIVATE KEY-----"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let said = key(&file).unwrap_err().to_string();
+            assert!(said.contains(words) && said.contains("key.pem"), "{said}");
+        }
+        let said = certificates(&folder.path().join("root.key")).unwrap_err().to_string();
+        assert!(said.contains("-----BEGIN CERTIFICATE-----"), "{said}");
+    }
 }

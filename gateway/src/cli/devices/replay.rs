@@ -21,7 +21,7 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(a: &Arguments) -> ExitCode {
-    let text = match std::fs::read_to_string(&a.file) {
+    let text = match crate::files::read_text(&a.file) {
         Ok(text) => text,
         Err(e) => return fail(format!("{}: {e}", a.file.display())),
     };
