@@ -13,6 +13,7 @@ use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::StoreError;
 use crate::store::edition;
+use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
@@ -271,7 +272,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 data: data.clone(),
                 config: settings.file.clone(),
                 stick: settings.stick,
-                keys,
+                keys: keys.clone(),
                 clock: settings.clock.clone(),
                 engine: inlet.clone(),
                 metrics: metrics.clone(),
@@ -297,7 +298,10 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 metrics: metrics.clone(),
                 data: data.clone(),
                 engine: inlet.clone(),
-                streams: outlook.streams.clone(),
+                uses: outlook.uses.clone(),
+                reader: KeptReader::new(data.clone()),
+                keys,
+                clock: settings.clock.clone(),
                 getting: None,
             };
             tasks.spawn(upstream::down::run(down, outlet.clone()));
@@ -310,7 +314,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             settings: upstream.clone(),
             site: settings.site.clone(),
             gateway: settings.gateway.clone(),
-            data: data.clone(),
+            reader: KeptReader::new(data.clone()),
             photos: photos.clone(),
             engine: inlet.clone(),
             receipts,

@@ -34,7 +34,7 @@ use kakou_core::lane::action::Rejection;
 use kakou_core::lane::view;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Command, NoData, Report, Request};
-use kakou_core::records::RecordsFault;
+use kakou_core::records::{RecordsFault, Write};
 use kakou_core::time::Now;
 use kakou_drivers::Errand;
 use serde_json::{Value, json};
@@ -104,6 +104,8 @@ pub struct Outlook {
     pub lanes: BTreeMap<LaneId, watch::Receiver<LaneView>>,
     /// The last durable event of each stream.
     pub streams: watch::Receiver<[u64; 4]>,
+    /// Changes whenever the use of a pass is durable.
+    pub uses: watch::Receiver<u64>,
     /// Why lanes are closed.
     pub closed: watch::Receiver<Option<Code>>,
     /// Epoch and last event.
@@ -180,6 +182,7 @@ pub struct Engine {
     closed: Option<Code>,
     views: BTreeMap<LaneId, watch::Sender<LaneView>>,
     streams: watch::Sender<[u64; 4]>,
+    uses: watch::Sender<u64>,
     closed_view: watch::Sender<Option<Code>>,
     marks: [(u64, u64); 4],
     photo_marks: Vec<String>,
@@ -190,6 +193,9 @@ pub struct Engine {
     sign_now: bool,
     requeue: VecDeque<Input>,
     watch: time::Watch,
+    /// Uses of passes that others have told since uses were forgotten last, and when that was.
+    heard_uses: u32,
+    forgotten_at: Option<Instant>,
 }
 
 impl Engine {
@@ -211,6 +217,7 @@ impl Engine {
         let trust = parts.trust.borrow_and_update().clone();
         let core = Core::new((parts.setups)(&trust), states);
         let (streams, streams_rx) = watch::channel(journal.streams());
+        let (uses, uses_rx) = watch::channel(0);
         let (closed_view, closed_rx) = watch::channel(None);
         let mut views = BTreeMap::new();
         let mut lanes = BTreeMap::new();
@@ -219,7 +226,8 @@ impl Engine {
             views.insert(lane.setup.lane.clone(), tx);
             lanes.insert(lane.setup.lane.clone(), rx);
         }
-        let outlook = Outlook { lanes, streams: streams_rx, closed: closed_rx, epoch: journal.epoch() };
+        let outlook =
+            Outlook { lanes, streams: streams_rx, uses: uses_rx, closed: closed_rx, epoch: journal.epoch() };
         let mut engine = Self {
             parts,
             journal,
@@ -228,6 +236,7 @@ impl Engine {
             closed: None,
             views,
             streams,
+            uses,
             closed_view,
             marks: [(0, 0); 4],
             photo_marks: Vec::new(),
@@ -237,6 +246,8 @@ impl Engine {
             sign_now: true,
             requeue: VecDeque::new(),
             watch: time::Watch::default(),
+            heard_uses: 0,
+            forgotten_at: None,
         };
         engine.recall_time();
         engine.start(&found);
@@ -517,6 +528,10 @@ impl Engine {
         }
         self.streams
             .send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
+        let redeems = |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. }));
+        if pending.steps.iter().any(redeems) {
+            self.uses.send_modify(|n| *n += 1);
+        }
         for step in &pending.steps {
             step.counters.iter().for_each(|name| self.parts.metrics.count(name));
             step.outcomes.iter().for_each(|o| self.parts.metrics.outcome(*o));

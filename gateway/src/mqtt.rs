@@ -25,8 +25,10 @@ const USER_TIMEOUT_MS: u32 = 20_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 /// How long a broker keeps a session for a client that is away.
 const SESSION_S: u32 = 7 * 86_400;
-/// What may wait to be heard; beyond it the connection is not read.
+/// What may wait to be heard, where less is not asked for; beyond it the connection is not read.
 const HEARD: usize = 512;
+/// Packets that are read at once, where less is not asked for.
+const READ: usize = 128;
 /// The largest packet taken from a broker.
 pub const MAX_PACKET: u32 = 1 << 20;
 
@@ -40,8 +42,10 @@ pub struct Options<'a> {
     pub clean: bool,
     /// What the broker publishes when this client is lost.
     pub will: Option<Will>,
-    /// Messages without acknowledgement at most, out and in.
+    /// Messages without acknowledgement at most, out.
     pub inflight: u16,
+    /// The same of those that come: so many are in memory at once, and at [`MAX_PACKET`] each.
+    pub incoming: u16,
     /// Requests that may wait in the client.
     pub capacity: usize,
     /// Whether received messages are acknowledged by [`Client::ack`] alone.
@@ -180,6 +184,7 @@ async fn dial(address: String) -> std::io::Result<TcpStream> {
 /// Begins a connection; it comes up while [`Events::poll`] is called.
 pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
     let b = options.broker;
+    let heard = HEARD.min(options.incoming.into());
     let tls = tls::client(b)?;
     let login = match (&b.username, &b.password_file) {
         (Some(user), Some(file)) => {
@@ -192,12 +197,13 @@ pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
         MqttVersion::V5 => open_v5(options, tls, login),
         MqttVersion::V311 => open_v4(options, tls, login),
     }
+    .map(|(client, source)| (client, Events::drive(source, heard)))
 }
 
 type Tls = Option<Arc<rustls::ClientConfig>>;
 type Login = Option<(String, String)>;
 
-fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Events), Lost> {
+fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Source), Lost> {
     let b = options.broker;
     let mut o = v5::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     o.set_clean_start(options.clean)
@@ -205,9 +211,9 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
         .set_connect_timeout(CONNECT_LIMIT)
         .set_request_channel_capacity(options.capacity)
         .set_max_request_batch(256)
-        .set_read_batch_size(128)
+        .set_read_batch_size(READ.min(options.incoming.into()))
         .set_outgoing_inflight_upper_limit(options.inflight)
-        .set_receive_maximum(Some(options.inflight))
+        .set_receive_maximum(Some(options.incoming))
         .set_max_packet_size(Some(MAX_PACKET))
         .set_socket_connector(|address, _| dial(address));
     if !options.clean {
@@ -228,10 +234,10 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     }
     let (client, events) =
         v5::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
-    Ok((Client(Way::V5(client)), Events::drive(Source::V5(Box::new(events)))))
+    Ok((Client(Way::V5(client)), Source::V5(Box::new(events))))
 }
 
-fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Events), Lost> {
+fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Source), Lost> {
     let b = options.broker;
     let mut o = v4::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     let max = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
@@ -239,7 +245,7 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
         .set_keep_alive(15)
         .set_request_channel_capacity(options.capacity)
         .set_max_request_batch(256)
-        .set_read_batch_size(128)
+        .set_read_batch_size(READ.min(options.incoming.into()))
         .set_inflight(options.inflight)
         .set_max_packet_size(max, max)
         .set_socket_connector(|address, _| dial(address));
@@ -260,7 +266,7 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Even
     let mut network = v4::NetworkOptions::new();
     network.set_connection_timeout(CONNECT_LIMIT.as_secs());
     events.set_network_options(network);
-    Ok((Client(Way::V4(client)), Events::drive(Source::V4(Box::new(events)))))
+    Ok((Client(Way::V4(client)), Source::V4(Box::new(events))))
 }
 
 /// The session of an earlier connection, as this side knows it: nothing of ours is under way, because
@@ -377,8 +383,8 @@ impl Client {
 }
 
 impl Events {
-    fn drive(mut source: Source) -> Self {
-        let (tx, heard) = mpsc::channel(HEARD);
+    fn drive(mut source: Source, most: usize) -> Self {
+        let (tx, heard) = mpsc::channel(most);
         let task = tokio::spawn(async move {
             loop {
                 let next = source.poll().await;

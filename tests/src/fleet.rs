@@ -122,6 +122,7 @@ impl Central {
             clean: true,
             will: None,
             inflight: 10,
+            incoming: 10,
             capacity: 10,
             manual_acks: false,
         }
@@ -141,6 +142,38 @@ impl Central {
                     Heard::Subscribed(_) | Heard::Departed(_) | Heard::Message(_) | Heard::Other => {}
                 }
             }
+        })
+    }
+
+    /// Publishes many messages on one topic, as fast as the broker takes them.
+    pub fn flood(
+        &self,
+        who: &str,
+        topic: &str,
+        bodies: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<(), String> {
+        block_on(async {
+            let broker = self.as_(who);
+            let options = mqtt::Options { capacity: 100, inflight: 100, ..Self::options(&broker, who) };
+            let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
+            while !matches!(events.poll().await.map_err(|e| e.to_string())?, Heard::Connected { .. }) {}
+            let mut bodies = bodies.into_iter();
+            let (mut under_way, mut more) = (0, true);
+            while more || under_way > 0 {
+                while more && under_way < 50 {
+                    let Some(body) = bodies.next() else {
+                        more = false;
+                        break;
+                    };
+                    client.publish(topic, body, Mark::default()).map_err(|e| e.to_string())?;
+                    under_way += 1;
+                }
+                if let Heard::Acked(_, answer) = events.poll().await.map_err(|e| e.to_string())? {
+                    answer?;
+                    under_way -= 1;
+                }
+            }
+            Ok(())
         })
     }
 

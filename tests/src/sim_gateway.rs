@@ -85,6 +85,7 @@ impl SimGateway {
             clean: true,
             will: Some(Will { topic: self.topic("state"), body: will.into(), retain: true }),
             inflight: 20,
+            incoming: 20,
             capacity: 32,
             manual_acks: false,
         })

@@ -51,6 +51,8 @@ pub enum Write {
         pass_id: String,
         /// By whom.
         by: Redemption,
+        /// When the pass ends, UTC milliseconds: behind it nobody can use it again.
+        ends_ms: Option<WallMs>,
     },
     /// A visit has ended: kept for the desk, apart from the state of its lane.
     Archive {

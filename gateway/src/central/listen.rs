@@ -135,6 +135,7 @@ pub async fn run<S: Store>(
             clean: false,
             will: None,
             inflight: 500,
+            incoming: 500,
             capacity: CAPACITY,
             manual_acks: true,
         });

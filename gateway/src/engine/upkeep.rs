@@ -3,6 +3,7 @@
 use super::{Engine, Parts, Pending, Trouble};
 use crate::store::journal::{self, Journal};
 use crate::store::{outbox, retention, set_aside};
+use crate::upstream::peers;
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -10,10 +11,14 @@ use kakou_core::lane::action::Rejection;
 use kakou_core::time::Now;
 use rusqlite::Connection;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A file that is given up when the disk is full, so that the journal can still say so.
 const RESERVE: &str = "reserve";
+/// Between two looks at which uses of passes can be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// Sooner, where others have told so many: what one of them may tell is limited.
+const FORGET_AFTER: u32 = 10_000;
 /// A picture that nothing names stays for so long.
 const UNNAMED: Duration = Duration::from_secs(3600);
 
@@ -247,12 +252,29 @@ impl Engine {
             let shed = self.round(retention::shed)?;
             self.parts.metrics.add("journal_shed_total", shed);
         }
+        self.forget_uses(now)?;
         self.shelf = self.shelf.wrapping_add(1);
         self.take_unnamed(self.shelf)?;
         self.take_photos(retention::RECEIPTED, before(r.photo_days))?;
         let (_, bytes) = outbox::photos_kept(self.journal.connection())?;
         if bytes > r.photo_bytes && self.take_photos(retention::RECEIPTED, i64::MAX)? == 0 {
             self.take_photos(retention::WAITING, i64::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the uses of passes that have ended: not by a time that nobody has confirmed.
+    fn forget_uses(&mut self, now: &Now) -> rusqlite::Result<()> {
+        let due = self.forgotten_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY);
+        let Some(now_ms) = now.wall_ms.filter(|_| now.synced() && (due || self.heard_uses >= FORGET_AFTER))
+        else {
+            return Ok(());
+        };
+        let forgotten = self.round(|c| peers::forget(c, now_ms))?;
+        self.parts.metrics.add("use_forgotten_total", forgotten);
+        // Until nothing is left to forget, a round each time.
+        if forgotten == 0 {
+            (self.heard_uses, self.forgotten_at) = (0, Some(Instant::now()));
         }
         Ok(())
     }

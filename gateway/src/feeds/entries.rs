@@ -6,6 +6,7 @@ use super::{Feeds, NEWS, Wish};
 use crate::store::edition;
 use crate::store::{StoreError, durable};
 use kakou_core::evidence::Hash;
+use kakou_core::pass::trust::TrustList;
 use kakou_core::signed;
 use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
@@ -106,6 +107,12 @@ pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
         keep(&folder, text)
     };
     kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
+}
+
+/// Whether it is an entry that somebody on the list of keys has signed: nothing else is worth a place on the disk.
+pub fn is_signed(text: &[u8], keys: &TrustList, now_s: Option<i64>) -> bool {
+    let word = text.strip_prefix(ENTRY_PREFIX).map(unpack);
+    word.is_some_and(|word| signed::open(&word, ENTRY, keys, word::usage(""), now_s).is_ok())
 }
 
 fn file_of(folder: &Path, text: &[u8]) -> PathBuf {

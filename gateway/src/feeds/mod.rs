@@ -19,7 +19,7 @@ use crate::store::durable;
 use crate::store::edition::{self, Canary, Order};
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
-pub use entries::{keep_heard, share_folder, words_in};
+pub use entries::{is_signed, keep_heard, share_folder, words_in};
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;

@@ -51,6 +51,7 @@ pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, ca
             clean: true,
             will: None,
             inflight: 500,
+            incoming: 500,
             capacity: 1024,
             manual_acks: false,
         });

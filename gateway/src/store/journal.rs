@@ -136,6 +136,7 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
     if format == 1 {
         upgrade(&connection, path).map_err(at(path))?;
     }
+    peers::prepare(&connection).map_err(at(path))?;
     check_tail(&connection).map_err(at(path))?;
     Ok(connection)
 }
@@ -469,15 +470,16 @@ impl Journal {
     /// Carries out a change of the state.
     pub fn write(&mut self, write: &Write) -> rusqlite::Result<()> {
         match write {
-            Write::Redeem { pass_id, by } => {
-                let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES (?1, ?2, ?3, ?4)
-                           ON CONFLICT (pass_id) DO NOTHING";
+            Write::Redeem { pass_id, by, ends_ms } => {
+                let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms)
+                           VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (pass_id) DO NOTHING";
                 let visit = by.visit.0.cast_signed();
                 self.connection.prepare_cached(sql)?.execute(params![
                     pass_id,
                     by.lane.as_str(),
                     visit,
-                    by.at_ms
+                    by.at_ms,
+                    peers::own_until(*ends_ms, by.at_ms)
                 ])?;
             }
             Write::Archive { lane, visit } => {
@@ -535,7 +537,8 @@ impl Journal {
 
     /// Takes what another gateway tells; a conflict goes on record.
     pub fn peer(&mut self, from: &GatewayId, used: &Used, now: &Now) -> rusqlite::Result<bool> {
-        let conflict = peers::take(&self.connection, &self.author.gateway, from, used)?;
+        let conflict =
+            peers::take(&self.connection, &self.author.gateway, from, used, now.wall_ms.unwrap_or(0))?;
         let Some(data) = conflict else { return Ok(false) };
         let event = NewEvent {
             kind: "peer_conflict".into(),

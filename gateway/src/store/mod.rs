@@ -7,6 +7,7 @@ pub mod chain;
 pub mod durable;
 pub mod edition;
 pub mod journal;
+pub mod kept;
 pub mod lists;
 pub mod outbox;
 pub mod photos;

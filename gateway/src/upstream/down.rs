@@ -2,29 +2,43 @@
 //!
 //! The broker keeps a session for it, and keeps orders and feeds as retained messages, so that
 //! whatever was said while the gateway was away comes with the next connection.
+//!
+//! Other gateways of the site speak on it as well, and one of them may be in bad hands: what they say is small,
+//! and of each so much in a minute ([`super::budget`]); what waits to be stored holds up no order.
 
 use super::backoff::Backoff;
+use super::budget::{self, Budget, Word};
 use super::peers::{self, Used};
 use super::{bulk, plugged, topic, unplugged};
+use crate::clock::Clock;
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
-use crate::feeds::word::{ENTRY_MAX, ENTRY_PREFIX, head_topic};
-use crate::feeds::{Get, News, Wish, keep_heard, share_folder, words_in};
+use crate::feeds::word::head_topic;
+use crate::feeds::{Get, News, Wish, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
 use crate::orders::{Answer, Order};
-use crate::store::journal;
+use crate::store::kept::KeptReader;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::pass::trust::TrustList;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Requests that the client may hold.
 const CAPACITY: usize = 256;
+/// Messages in memory at once, at [`mqtt::MAX_PACKET`] each: what the broker has kept for this gateway comes in
+/// such pieces, and so much of what others tell is stored together.
+const INCOMING: u16 = 32;
+/// The shares of the other gateways begin anew after this.
+const MINUTE: Duration = Duration::from_secs(60);
+/// A gateway that missed uses asks the others to tell them again, and not sooner than after this.
+const ASK_AGAIN: Duration = Duration::from_secs(3600);
 /// A new connection after this, where something could not be stored: commands come until then.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -50,12 +64,18 @@ pub struct Down {
     pub renewed: watch::Receiver<u64>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// The data folder, to read what the other gateways are to be told.
+    /// The data folder: entries that other gateways have read, and are to be told.
     pub data: PathBuf,
+    /// To read which uses the other gateways are to be told.
+    pub reader: KeptReader,
+    /// Who may sign entries.
+    pub keys: Arc<TrustList>,
+    /// The clock.
+    pub clock: Clock,
     /// Where what they tell goes.
     pub engine: Inlet,
-    /// Changes whenever something was stored.
-    pub streams: watch::Receiver<[u64; 4]>,
+    /// Changes whenever the use of a pass was stored.
+    pub uses: watch::Receiver<u64>,
     /// The body that comes by HTTPS.
     pub getting: Option<tokio::task::JoinHandle<()>>,
 }
@@ -79,18 +99,44 @@ enum Lost {
 
 /// Listens until cancelled.
 pub async fn run(mut down: Down, cancel: CancellationToken) {
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut ears) = (Backoff::default(), Ears::new());
     loop {
         if !plugged(&mut down.plug, &cancel).await {
             return;
         }
         let begun = Instant::now();
-        let Err(why) = down.connection(&cancel).await else { return };
+        let Err(why) = down.connection(&mut ears, &cancel).await else { return };
         down.metrics.count("down_link_lost_total");
         log::warn!("orders and feeds: {why}");
         let pause = backoff.pause(Some(begun.elapsed()));
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }
+}
+
+/// What the other gateways have said lately, over all connections.
+struct Ears {
+    budget: Budget,
+    minute: tokio::time::Interval,
+    /// Uses were not taken that may have been good.
+    missed: bool,
+    /// When the others were asked to tell everything again.
+    asked: Option<Instant>,
+}
+
+impl Ears {
+    fn new() -> Self {
+        let mut minute = tokio::time::interval_at(tokio::time::Instant::now() + MINUTE, MINUTE);
+        minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { budget: Budget::default(), minute, missed: false, asked: None }
+    }
+}
+
+/// What becomes of a message.
+enum Taken {
+    /// It needs nothing more: the broker may forget it.
+    Done,
+    /// It is being stored; true when the broker may forget it.
+    Stored(oneshot::Receiver<bool>),
 }
 
 /// What was said to the broker.
@@ -142,19 +188,22 @@ impl Told {
 }
 
 impl Down {
-    async fn connection(&mut self, cancel: &CancellationToken) -> Result<(), Lost> {
+    async fn connection(&mut self, ears: &mut Ears, cancel: &CancellationToken) -> Result<(), Lost> {
         let (client, mut events) = mqtt::open(mqtt::Options {
             broker: &self.settings,
             client_id: format!("{}-{}-down", self.site, self.gateway),
             clean: false,
             will: None,
             inflight: self.settings.inflight,
+            incoming: INCOMING,
             capacity: CAPACITY,
             manual_acks: true,
         })?;
         let mut answering = false;
         let mut told = Told { look: true, ..Told::default() };
         let mut again: Option<tokio::time::Instant> = None;
+        // Dropped with the connection: what was not acknowledged on it comes with the next one.
+        let mut storing: JoinSet<(Message, bool)> = JoinSet::new();
         self.renewed.mark_unchanged();
         loop {
             if answering && std::mem::take(&mut told.look) {
@@ -165,13 +214,11 @@ impl Down {
                     client.farewell(&mut events).await;
                     return Ok(());
                 }
-                heard = events.poll() => match heard? {
+                heard = events.poll(), if storing.len() < usize::from(INCOMING) => match heard? {
                     Heard::Connected { session, .. } => {
                         self.subscribe(&client)?;
                         if !session {
-                            let hello = peers::topic(&self.site, self.gateway.as_str(), "hello");
-                            client.publish(&hello, b"{}".to_vec(), Mark::default())?;
-                            told.queue.push_back(Said::Other);
+                            self.hello(&client, &mut told)?;
                         }
                         answering = true;
                         self.order(Order::Connected);
@@ -180,13 +227,11 @@ impl Down {
                     Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("a subscription", why))?,
                     Heard::Message(message) => {
                         // What a gateway of the site tells is acknowledged when it is durable here.
-                        if self.message(&message).await {
-                            client.ack(&message)?;
-                        } else {
-                            again.get_or_insert_with(|| tokio::time::Instant::now() + AGAIN);
-                        }
-                        if message.topic.ends_with("/hello") {
-                            told.again();
+                        match self.message(&message, &mut ears.budget) {
+                            Taken::Done => client.ack(&message)?,
+                            Taken::Stored(stored) => {
+                                storing.spawn(async move { (message, stored.await.unwrap_or(false)) });
+                            }
                         }
                     }
                     Heard::Departed(pkid) => told.departed(pkid),
@@ -200,7 +245,30 @@ impl Down {
                     }
                     Heard::Other => {}
                 },
-                changed = self.streams.changed(), if answering => {
+                Some(Ok((message, stored))) = storing.join_next() => {
+                    if stored {
+                        client.ack(&message)?;
+                    } else {
+                        again.get_or_insert_with(|| tokio::time::Instant::now() + AGAIN);
+                    }
+                    if message.topic.ends_with("/hello") {
+                        told.again();
+                    }
+                }
+                _ = ears.minute.tick() => {
+                    let minute = ears.budget.turn();
+                    minute.lines.iter().for_each(|line| log::error!("{line}"));
+                    if minute.hello_owed && self.tell_again().await {
+                        told.again();
+                    }
+                    ears.missed |= minute.uses_missed;
+                    let may_ask = ears.asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN);
+                    if answering && ears.missed && !minute.uses_missed && may_ask {
+                        (ears.missed, ears.asked) = (false, Some(Instant::now()));
+                        self.hello(&client, &mut told)?;
+                    }
+                }
+                changed = self.uses.changed(), if answering => {
                     if changed.is_err() { return Ok(()); }
                     told.look = true;
                 }
@@ -244,11 +312,24 @@ impl Down {
         Ok(())
     }
 
+    /// Asks the other gateways of the site to tell everything again.
+    fn hello(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
+        let hello = peers::topic(&self.site, self.gateway.as_str(), "hello");
+        client.publish(&hello, b"{}".to_vec(), Mark::default())?;
+        told.queue.push_back(Said::Other);
+        Ok(())
+    }
+
+    /// Everything is to be told again; whether that is on record.
+    async fn tell_again(&self) -> bool {
+        let (tx, stored) = oneshot::channel();
+        self.engine.send(Work::PeerHello(tx)).await.is_ok() && stored.await.is_ok()
+    }
+
     /// Tells the other gateways of the site which passes were used here, and what entries were read.
     async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
-        let (data, folder) = (self.data.clone(), share_folder(&self.data));
-        let look = move || peers::untold(&journal::reader(&data).ok()?).ok();
-        let uses = tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default();
+        let folder = share_folder(&self.data);
+        let uses = self.reader.look(peers::untold).await.unwrap_or_default();
         let mut more = uses.len() == peers::AT_ONCE;
         for used in uses {
             let said = Said::Use(used.pass.clone());
@@ -279,55 +360,87 @@ impl Down {
         Ok(())
     }
 
-    /// Another gateway of the site tells of a use; true when it is durable here, or no use at all.
-    async fn peer(&self, from: &str, body: &[u8]) -> bool {
-        let (Ok(from), Ok(used)) = (GatewayId::new(from), serde_json::from_slice::<Used>(body)) else {
-            self.metrics.count("peer_unreadable_total");
-            return true;
+    /// Another gateway of the site says something.
+    fn peer(&self, from: &str, kind: &str, payload: &[u8], budget: &mut Budget) -> Taken {
+        if from == self.gateway.as_str() {
+            return Taken::Done;
+        }
+        let refused = |counter| {
+            self.metrics.count(counter);
+            Taken::Done
         };
-        if from == self.gateway {
-            return true;
+        let word = match kind {
+            "redemption" => Word::Use,
+            "entry" => Word::Entry,
+            "hello" => Word::Hello,
+            _ => return Taken::Done,
+        };
+        let Ok(from) = GatewayId::new(from) else { return refused("peer_unreadable_total") };
+        if payload.len() > budget::LARGEST {
+            budget.junk(&from);
+            return refused("peer_large_total");
+        }
+        if !budget.allows(&from, word) {
+            return refused("peer_over_budget_total");
         }
         let (tx, stored) = oneshot::channel();
-        self.engine.send(Work::Peer(from, used, tx)).await.is_ok() && stored.await.is_ok()
+        match word {
+            Word::Use => match serde_json::from_slice::<Used>(payload) {
+                Ok(used) if used.is_good() => self.store(tx, |done| Work::Peer(from, used, done)),
+                Ok(_) | Err(_) => {
+                    budget.junk(&from);
+                    return refused("peer_unreadable_total");
+                }
+            },
+            Word::Entry => {
+                let now_s = self.clock.now();
+                let now_s = now_s.wall_s().filter(|_| now_s.synced());
+                if !is_signed(payload, &self.keys, now_s) {
+                    budget.junk(&from);
+                    return refused("peer_unreadable_total");
+                }
+                let (data, entry, news) = (self.data.clone(), payload.to_vec(), self.news.clone());
+                tokio::task::spawn_blocking(move || {
+                    let kept = keep_heard(&data, &entry);
+                    // Where the feeds have much to do, they look themselves.
+                    drop(news.try_send(News::Heard));
+                    answer(tx, kept);
+                });
+            }
+            Word::Hello => self.store(tx, Work::PeerHello),
+        }
+        Taken::Stored(stored)
     }
 
-    /// Hands a message on; false if the broker is to keep it.
-    async fn message(&self, message: &Message) -> bool {
-        let body = message.payload.to_vec();
+    /// Hands work to the engine; the answer is true when it is durable.
+    fn store(&self, done: oneshot::Sender<bool>, work: impl FnOnce(oneshot::Sender<u64>) -> Work) {
+        let (tx, stored) = oneshot::channel();
+        let (engine, work) = (self.engine.clone(), work(tx));
+        tokio::spawn(async move {
+            let durable = engine.send(work).await.is_ok() && stored.await.is_ok();
+            answer(done, durable);
+        });
+    }
+
+    /// Hands a message on.
+    fn message(&self, message: &Message, budget: &mut Budget) -> Taken {
         let rest = message.topic.strip_prefix("kakou/v1/").unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').collect();
+        let body = || message.payload.to_vec();
         match parts.as_slice() {
-            ["feed", _, "head"] if !body.is_empty() => {
-                self.tell(News::Head(body));
-            }
+            ["feed", _, "head"] if !message.payload.is_empty() => self.tell(News::Head(body())),
             ["feed", _, "body", sha256, _, n] => {
                 if let Ok(n) = n.parse() {
-                    self.tell(News::Chunk((*sha256).to_owned(), n, body));
+                    self.tell(News::Chunk((*sha256).to_owned(), n, body()));
                 }
             }
-            [_, _, "cmd", id] => self.order(Order::Command((*id).to_owned(), body)),
-            [_, _, "cfg", "desired"] => self.order(Order::Desired(body)),
-            [_, "trace", "req"] => self.order(Order::Question(body)),
-            [_, "peer", from, "redemption"] => return self.peer(from, &body).await,
-            [_, "peer", from, "entry"] if *from != self.gateway.as_str() => {
-                if !body.starts_with(ENTRY_PREFIX) || body.len() as u64 > ENTRY_MAX {
-                    self.metrics.count("peer_unreadable_total");
-                    return true;
-                }
-                let data = self.data.clone();
-                let kept = tokio::task::spawn_blocking(move || keep_heard(&data, &body)).await;
-                // Where the feeds have much to do, they look themselves.
-                self.tell(News::Heard);
-                return kept.unwrap_or(false);
-            }
-            [_, "peer", from, "hello"] if *from != self.gateway.as_str() => {
-                let (tx, stored) = oneshot::channel();
-                return self.engine.send(Work::PeerHello(tx)).await.is_ok() && stored.await.is_ok();
-            }
+            [_, _, "cmd", id] => self.order(Order::Command((*id).to_owned(), body())),
+            [_, _, "cfg", "desired"] => self.order(Order::Desired(body())),
+            [_, "trace", "req"] => self.order(Order::Question(body())),
+            [_, "peer", from, kind] => return self.peer(from, kind, &message.payload, budget),
             _ => {}
         }
-        true
+        Taken::Done
     }
 
     /// Fetches a body by HTTPS, in the place of the one before.
@@ -354,6 +467,13 @@ impl Down {
         if self.news.try_send(news).is_err() {
             self.metrics.count("feed_news_dropped_total");
         }
+    }
+}
+
+/// Where the connection has ended nobody waits for it any more: the broker sends the message again.
+fn answer(done: oneshot::Sender<bool>, durable: bool) {
+    if done.send(durable).is_err() {
+        log::debug!("what another gateway told comes once more");
     }
 }
 

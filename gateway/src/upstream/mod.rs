@@ -6,6 +6,7 @@
 //! receipted for [`RECEIPT_PATIENCE`] is sent again.
 
 pub mod backoff;
+pub mod budget;
 mod bulk;
 pub mod down;
 mod flight;

@@ -3,8 +3,11 @@
 //! Each goes on alone while the site's broker is away, so a pass may be used at two gates. When they
 //! hear of each other again, the earlier use counts (by time, then by name), and both put the conflict
 //! on record as an alert. The broker keeps what it was told for a gateway that is away; one whose
-//! session it does not have says hello, and hears everything again. Only passes with a signer are shared: their ids are random, others may be a
-//! person's.
+//! session it does not have says hello, and hears everything again. Only passes with a signer are shared: their
+//! ids are random, so that nobody can spoil one that it has not seen; others may be a person's, or can be guessed.
+//!
+//! A use is forgotten when its pass has ended. When a pass ends that was used elsewhere is not told: such a use
+//! is kept for [`PEER_KEEP_MS`], and of each gateway [`MOST`].
 
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,6 +16,19 @@ use serde_json::{Value, json};
 
 /// Uses that are told at once.
 pub const AT_ONCE: usize = 100;
+/// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
+pub const LONGEST_PASS: usize = 120;
+/// Uses of one other gateway that are kept; beyond it those go that end first.
+pub const MOST: i64 = 100_000;
+/// A use is kept so long behind the end of its pass: the clock may have been set by mistake.
+const SLACK_MS: i64 = 7 * DAY_MS;
+/// How long a use is kept whose pass says no end.
+const KEEP_MS: i64 = 400 * DAY_MS;
+/// How long a use is kept that another gateway tells.
+const PEER_KEEP_MS: i64 = 100 * DAY_MS;
+/// Uses that are forgotten in one transaction, of each gateway.
+const ROUND: i64 = 2_000;
+const DAY_MS: i64 = 86_400_000;
 
 /// The use of a pass, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +44,71 @@ pub struct Used {
     pub at_ms: Option<i64>,
 }
 
+impl Used {
+    /// Whether it is of the form that gateways tell: a signer, an id, both in plain characters.
+    pub fn is_good(&self) -> bool {
+        let parts = self.pass.split_once(':');
+        self.pass.len() <= LONGEST_PASS
+            && self.pass.bytes().all(|b| b.is_ascii_graphic())
+            && parts.is_some_and(|(kid, id)| !kid.is_empty() && !id.is_empty())
+    }
+}
+
 /// Uses that are older are not told again.
-const AGAIN_MS: i64 = 7 * 86_400_000;
+const AGAIN_MS: i64 = 7 * DAY_MS;
 
 /// Where a gateway tells of uses, and says that it is new: `redemption`, `hello`.
 pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
     format!("kakou/v1/{site}/peer/{gateway}/{kind}")
+}
+
+/// Until when a use of this gateway is kept; none if not even the time is known.
+pub fn own_until(ends_ms: Option<i64>, at_ms: Option<i64>) -> Option<i64> {
+    let ends = ends_ms.map(|ends| ends.saturating_add(SLACK_MS));
+    ends.or_else(|| Some(at_ms?.saturating_add(KEEP_MS)))
+}
+
+/// Makes room for when uses are forgotten, in a journal that does not know of it.
+pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    let there = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = 'until_ms'";
+    if connection.prepare(there)?.exists([])? {
+        return Ok(());
+    }
+    connection.execute_batch(&format!(
+        "BEGIN; ALTER TABLE redemption ADD COLUMN until_ms INTEGER;
+         UPDATE redemption SET until_ms = at_ms + {KEEP_MS};
+         CREATE INDEX redemption_until ON redemption (gateway, until_ms); COMMIT;"
+    ))
+}
+
+/// Forgets uses of passes that have ended, and what one other gateway has told beyond [`MOST`]: a round of it;
+/// says how many. Runs inside the caller's transaction.
+pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
+    let mut select =
+        connection.prepare_cached("SELECT gateway, count(*) FROM redemption GROUP BY gateway")?;
+    let all: Vec<(Option<String>, i64)> =
+        select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    let mut forgotten = 0;
+    for (gateway, count) in all {
+        let ended = "SELECT pass_id FROM redemption WHERE gateway IS ?1 AND until_ms < ?2 LIMIT ?3";
+        let mut gone = passes(connection, ended, params![gateway, now_ms, ROUND])?;
+        let beyond = (count - MOST).min(ROUND);
+        if gateway.is_some() && beyond > 0 {
+            let first = "SELECT pass_id FROM redemption WHERE gateway IS ?1 ORDER BY until_ms LIMIT ?2";
+            gone.extend(passes(connection, first, params![gateway, beyond])?);
+        }
+        for pass in &gone {
+            forgotten += connection
+                .prepare_cached("DELETE FROM redemption WHERE pass_id = ?1")?
+                .execute([pass])? as u64;
+            connection.prepare_cached("DELETE FROM conflict WHERE pass_id = ?1")?.execute([pass])?;
+        }
+    }
+    Ok(forgotten)
+}
+
+fn passes(connection: &Connection, sql: &str, of: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<String>> {
+    connection.prepare_cached(sql)?.query_map(of, |r| r.get(0))?.collect()
 }
 
 /// A gateway is new, or the broker has forgotten it: it must be told again.
@@ -45,9 +120,10 @@ pub fn hello(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
 /// Uses that the others have not been told of.
 pub fn untold(connection: &Connection) -> rusqlite::Result<Vec<Used>> {
     let sql = "SELECT pass_id, lane, visit, at_ms FROM redemption
-               WHERE told = 0 AND gateway IS NULL AND substr(pass_id, 1, 1) <> ':' LIMIT ?1";
+               WHERE told = 0 AND gateway IS NULL AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?2
+               LIMIT ?1";
     let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map([i64::try_from(AT_ONCE).unwrap_or(i64::MAX)], |r| {
+    let rows = select.query_map([AT_ONCE, LONGEST_PASS].map(bound), |r| {
         Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, i64>(2)?, r.get::<_, Option<i64>>(3)?))
     })?;
     let mut out = Vec::new();
@@ -58,6 +134,10 @@ pub fn untold(connection: &Connection) -> rusqlite::Result<Vec<Used>> {
         }
     }
     Ok(out)
+}
+
+fn bound(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The others know of a use.
@@ -71,6 +151,7 @@ pub fn take(
     own: &GatewayId,
     from: &GatewayId,
     used: &Used,
+    now_ms: i64,
 ) -> rusqlite::Result<Option<Value>> {
     let sql = "SELECT lane, visit, at_ms, gateway FROM redemption WHERE pass_id = ?1";
     let known = connection
@@ -85,10 +166,12 @@ pub fn take(
         })
         .optional()?;
     let put =
-        "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told) VALUES (?1, ?2, ?3, ?4, ?5, 1)
-               ON CONFLICT (pass_id) DO UPDATE SET lane = ?2, visit = ?3, at_ms = ?4, gateway = ?5, told = 1";
+        "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+               ON CONFLICT (pass_id) DO UPDATE SET lane = ?2, visit = ?3, at_ms = ?4, gateway = ?5, told = 1,
+                 until_ms = max(coalesce(until_ms, 0), ?6)";
     let (lane, visit) = (used.lane.as_str(), used.visit.cast_signed());
-    let theirs = params![used.pass, lane, visit, used.at_ms, from.as_str()];
+    let until_ms = now_ms.saturating_add(PEER_KEEP_MS);
+    let theirs = params![used.pass, lane, visit, used.at_ms, from.as_str(), until_ms];
     let Some((lane, visit, at_ms, gateway)) = known else {
         connection.prepare_cached(put)?.execute(theirs)?;
         return Ok(None);
@@ -126,7 +209,76 @@ mod tests {
              CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));",
         )
         .unwrap();
+        prepare(&c).unwrap();
         c
+    }
+
+    fn rows(c: &Connection) -> i64 {
+        c.query_row("SELECT count(*) FROM redemption", [], |r| r.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_journal_of_before_keeps_its_uses_and_learns_when_to_forget_them() {
+        let c = Connection::open_in_memory().unwrap();
+        c.execute_batch(
+            "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
+             CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+             INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', 1, 1000), ('k:2', 'l', 2, NULL);",
+        )
+        .unwrap();
+        prepare(&c).unwrap();
+        prepare(&c).unwrap();
+        forget(&c, 1000 + KEEP_MS).unwrap();
+        assert_eq!(rows(&c), 2);
+        forget(&c, 1001 + KEEP_MS).unwrap();
+        assert_eq!(rows(&c), 1, "a use whose time nobody knows is kept");
+    }
+
+    #[test]
+    fn a_use_is_forgotten_when_its_pass_has_ended_and_not_before() {
+        let c = store();
+        let until = own_until(Some(10_000), Some(1)).unwrap();
+        assert_eq!(until, 10_000 + SLACK_MS);
+        let put = "INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms) VALUES (?1, 'l', 1, 1, ?2)";
+        c.execute(put, params!["k:1", until]).unwrap();
+        let other = GatewayId::new("b").unwrap();
+        let used = Used { pass: "k:2".into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: Some(2) };
+        take(&c, &GatewayId::new("a").unwrap(), &other, &used, 10_000).unwrap();
+        assert_eq!(forget(&c, until).unwrap(), 0);
+        assert_eq!(forget(&c, until + 1).unwrap(), 1);
+        assert_eq!(forget(&c, 10_000 + PEER_KEEP_MS).unwrap(), 0);
+        assert_eq!(forget(&c, 10_001 + PEER_KEEP_MS).unwrap(), 1);
+        assert_eq!(own_until(Some(i64::MAX), None), Some(i64::MAX), "a date that no clock reaches");
+    }
+
+    #[test]
+    fn a_gateway_that_tells_too_much_loses_its_own_uses_and_nobody_elses() {
+        let c = store();
+        c.execute_batch(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST} + 10)
+             INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
+               SELECT 'k:' || i, 'l', i, 1, 'b', 1, i + 1000000 FROM n;
+             INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms) VALUES ('o:1', 'l', 1, 1, 5);
+             INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms) VALUES ('o:2', 'l', 1, 1, 'c', 1, 5);"
+        ))
+        .unwrap();
+        assert_eq!(forget(&c, 1).unwrap(), 10);
+        assert_eq!(rows(&c), MOST + 2);
+        let oldest: i64 =
+            c.query_row("SELECT min(visit) FROM redemption WHERE gateway = 'b'", [], |r| r.get(0)).unwrap();
+        assert_eq!(oldest, 11, "those that end first go");
+    }
+
+    #[test]
+    fn a_use_names_a_signer_and_an_id_and_is_short() {
+        let used =
+            |pass: &str| Used { pass: pass.into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: None };
+        assert!(used("8ed05c50cb24b41b:Zm9vYmFyYmF6cXV4MTIzNA").is_good());
+        assert!(used(&format!("k:{}", "x".repeat(LONGEST_PASS - 2))).is_good());
+        let long = format!("k:{}", "x".repeat(LONGEST_PASS - 1));
+        for bad in ["", ":", ":辽P12345@1-2", ":P-1", "k:", "k", "k:a b", "k:a\nb", "k:辽", &long] {
+            assert!(!used(bad).is_good(), "{bad}");
+        }
     }
 
     proptest! {
@@ -147,7 +299,7 @@ mod tests {
             let everybody = (0..3).flat_map(|to| (0..3).map(move |from| (to, from)));
             let mut conflicts = [0; 3];
             for (to, from) in heard.into_iter().chain(everybody).filter(|(to, from)| to != from) {
-                conflicts[to] += usize::from(take(&stores[to], &names[to], &names[from], &used(from)).unwrap().is_some());
+                conflicts[to] += usize::from(take(&stores[to], &names[to], &names[from], &used(from), 0).unwrap().is_some());
             }
             let first = (0..3).min_by_key(|n| (times[*n].unwrap_or(i64::MAX), *n)).unwrap();
             for (n, c) in stores.iter().enumerate() {

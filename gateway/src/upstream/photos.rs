@@ -14,12 +14,12 @@ use crate::engine::{Inlet, Work};
 use crate::https::HttpsError;
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, NotTaken};
+use crate::store::kept::KeptReader;
+use crate::store::outbox;
 use crate::store::photos::Photos;
-use crate::store::{journal, outbox};
 use kakou_core::ids::{GatewayId, SiteId};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -48,8 +48,8 @@ pub struct Carrier {
     pub site: SiteId,
     /// This gateway.
     pub gateway: GatewayId,
-    /// The data folder.
-    pub data: PathBuf,
+    /// To look which photographs wait.
+    pub reader: KeptReader,
     /// The files.
     pub photos: Photos,
     /// Where receipts go.
@@ -163,12 +163,7 @@ impl Carrier {
 
     /// The oldest photographs that wait.
     async fn waiting(&self, limit: usize) -> Vec<String> {
-        let data = self.data.clone();
-        let look = move || {
-            let reader = journal::reader(&data).ok()?;
-            outbox::photos_oldest(&reader, limit).ok()
-        };
-        tokio::task::spawn_blocking(look).await.ok().flatten().unwrap_or_default()
+        self.reader.look(move |reader| outbox::photos_oldest(reader, limit)).await.unwrap_or_default()
     }
 }
 
@@ -192,6 +187,7 @@ async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result
         clean: true,
         will: None,
         inflight: carrier.settings.inflight,
+        incoming: carrier.settings.inflight,
         capacity: 256,
         manual_acks: false,
     })?;

@@ -54,6 +54,7 @@ pub(super) async fn connection(
         clean: true,
         will: Some(Will { topic: topic(&site, &gateway, "state"), body: offline.into(), retain: true }),
         inflight: link.settings.inflight,
+        incoming: link.settings.inflight,
         capacity: CAPACITY,
         manual_acks: false,
     })?;

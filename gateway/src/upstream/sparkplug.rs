@@ -173,6 +173,7 @@ impl View {
             clean: true,
             will: Some(Will { topic: self.topic("NDEATH"), body: body.clone(), retain: false }),
             inflight: self.settings.inflight,
+            incoming: self.settings.inflight,
             capacity: 32,
             manual_acks: false,
         })

@@ -117,7 +117,7 @@ impl Gate {
         let step = self.core.handle(&self.now, input, &self.memory).unwrap();
         for write in &step.writes {
             match write {
-                Write::Redeem { pass_id, by } => {
+                Write::Redeem { pass_id, by, .. } => {
                     self.memory.redeemed.borrow_mut().insert(pass_id.clone(), by.clone());
                 }
                 Write::Seal { number, .. } => {

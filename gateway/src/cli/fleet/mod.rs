@@ -412,6 +412,7 @@ async fn post(broker: &Broker) -> Result<Post, String> {
         clean: true,
         will: None,
         inflight: 100,
+        incoming: 100,
         capacity: 64,
         manual_acks: false,
     })
@@ -465,6 +466,7 @@ async fn listen<T>(
         clean: true,
         will: None,
         inflight: 100,
+        incoming: 100,
         capacity: 64,
         manual_acks: false,
     })

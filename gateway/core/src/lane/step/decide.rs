@@ -122,6 +122,12 @@ fn redemption_key(visit: &Visit, pass: &Pass) -> String {
     }
 }
 
+/// When a pass ends: by its own word, or by that of the list that it stands on.
+fn ends_ms(visit: &Visit, pass: &Pass) -> Option<i64> {
+    let listed = || visit.facts.get("pass").and_then(|p| p.get("exp_ms")?.as_i64());
+    pass.exp.and_then(|s| s.checked_mul(1000)).or_else(listed)
+}
+
 /// Records the verdict of everything found so far.
 pub fn record_verdict(cx: &mut Cx<'_>) {
     let (outcome, codes) = cx.weigh();
@@ -165,7 +171,8 @@ pub fn admit(cx: &mut Cx<'_>) {
         let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
         let pass_id = redemption_key(cx.visit, pass);
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
-        cx.out.writes.push(Write::Redeem { pass_id, by });
+        let ends_ms = ends_ms(cx.visit, pass);
+        cx.out.writes.push(Write::Redeem { pass_id, by, ends_ms });
         cx.out.event("pass_used", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     }
     if cx.visit.seals.is_empty() {
