@@ -140,6 +140,9 @@ struct RetentionFile {
     photo_days: i64,
 }
 
+/// The profile of a lane is one of the feed `policy`.
+const POLICY: &str = "policy:";
+
 /// Where the packages mount a stick of the name KAKOU.
 const STICK: &str = "/run/usb/kakou";
 
@@ -272,6 +275,11 @@ impl Settings {
     /// Whose they are.
     pub fn identity(&self) -> Identity {
         Identity { site: self.site.clone(), id: self.gateway.clone(), data: self.data.clone() }
+    }
+
+    /// Whether a lane takes its profile from the feed `policy`.
+    pub fn follows_policy(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.profile.0.starts_with(POLICY))
     }
 }
 
@@ -492,7 +500,7 @@ fn read_lanes(
 /// A shipped profile by its id, a file by its path, or as `policy:ID` what the feed `policy` says;
 /// until that comes, the shipped one of this id.
 pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(String, String), String> {
-    if let Some(id) = name.strip_prefix("policy:") {
+    if let Some(id) = name.strip_prefix(POLICY) {
         let shipped = || shipped::find(id).map(|(_, text)| text.to_owned());
         return policy(id).or_else(shipped).map(|text| (name.to_owned(), text)).ok_or_else(|| {
             format!("the feed `policy` has no profile `{id}`, and none of this name is shipped to go on with")

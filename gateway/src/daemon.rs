@@ -84,6 +84,8 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     /// The link upstream.
     pub link: watch::Receiver<LinkState>,
+    /// Whether what lay in the folder of lists at the start is in use: lanes do not wait for it.
+    pub lists_looked_at: watch::Receiver<bool>,
     /// Cancelled when the engine ends by itself: the process must end as well.
     pub failed: CancellationToken,
     intake: CancellationToken,
@@ -152,6 +154,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     }
     edition::give_keys(&data)?;
     let signed = settings.fleet_keys.is_some();
+    let follows_policy = settings.follows_policy();
     let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));
 
     let lane_devices = settings
@@ -174,6 +177,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     let (wishes, wished) = mpsc::channel(feeds::NEWS);
     let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
     let (loading, loaded) = watch::channel(None);
+    let (looked, lists_looked_at) = watch::channel(false);
     let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
     let feeds = Feeds {
         data: data.clone(),
@@ -182,6 +186,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         keys: settings.fleet_keys.clone(),
         region: settings.region.clone(),
         config: (settings.file.clone(), settings.text.clone()),
+        follows_policy,
         restart: extras.restart.clone(),
         clock: settings.clock.clone(),
         metrics: metrics.clone(),
@@ -189,9 +194,9 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         trust: trust_tx,
         wishes,
         loading,
+        looked,
         end: intake.clone(),
     };
-    feeds.first();
     let author = Author { site: settings.site.clone(), gateway: settings.gateway.clone(), boot: boot_id() };
     let parts = Parts {
         data: data.clone(),
@@ -387,6 +392,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         outlook,
         metrics,
         link: link_rx,
+        lists_looked_at,
         failed,
         intake,
         outlet,

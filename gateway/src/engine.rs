@@ -363,7 +363,11 @@ impl Engine {
     ) -> (Result<(), Trouble>, bool) {
         let mut now = self.parts.clock.now();
         let (mut stop, mut next, mut taken) = (false, first, 0);
-        let mut result = self.lists.enter().map_err(Trouble::Sqlite);
+        // What is wrong with the lists is no matter of the journal: who is looked up in them hears of it.
+        if let Err(e) = self.lists.enter() {
+            log::error!("the lists: {e}");
+        }
+        let mut result = Ok(());
         while let (Ok(()), Some(item)) = (&result, next.take()) {
             taken += 1;
             stop = matches!(item, Work::Stop);
@@ -383,7 +387,7 @@ impl Engine {
             }
         }
         if let Err(e) = self.lists.leave() {
-            result = result.and(Err(Trouble::Sqlite(e)));
+            log::error!("the lists: {e}");
         }
         let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
         let idle_sign = self.sign_now && taken == 0;

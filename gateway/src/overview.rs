@@ -8,7 +8,7 @@ use crate::engine::{Outlook, free_bytes};
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::lists::Lists;
-use crate::store::{journal, outbox, retention};
+use crate::store::{floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState, tls};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
@@ -185,13 +185,16 @@ impl Overview {
             LISTS.iter().enumerate().filter(|(i, n)| *i < 5 || stored.in_use(n).is_ok_and(|l| l.is_some()));
         shown
             .map(|(_, &name)| {
-                let (version, entries, issued, signer) = if name == "trust" {
+                let (version, entries, single, issued, signed) = if name == "trust" {
                     let issued = (trust.version > 0).then_some(trust.issued * 1000);
-                    (trust.version, trust.len() as u64, issued, String::new())
+                    // One that came with the enrolment was vouched for, but nobody has signed it as a feed.
+                    let newest = floors::version(&self.data, name).ok().flatten();
+                    let signed = trust.version > 0 && newest == Some(trust.version);
+                    (trust.version, trust.len() as u64, 0, issued, signed)
                 } else {
                     match stored.in_use(name).ok().flatten() {
-                        Some(l) => (l.version, l.entries, Some(l.issued_ms), l.signer),
-                        None => (0, 0, None, String::new()),
+                        Some(l) => (l.version, l.entries, l.single, Some(l.issued_ms), !l.signer.is_empty()),
+                        None => (0, 0, 0, None, false),
                     }
                 };
                 let age = issued.and_then(age);
@@ -199,7 +202,7 @@ impl Overview {
                 let limit_s = self.stale_after_h.get(name).copied().unwrap_or(24) * 3_600;
                 let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > limit_s) };
                 json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale,
-                    "signed": !signer.is_empty() })
+                    "single": single, "damaged": stored.damaged(name), "signed": signed })
             })
             .collect()
     }

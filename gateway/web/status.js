@@ -2,7 +2,7 @@
 //
 // data-testid: status (body; data-lost), banner-lost, lang, theme, home, and one row each:
 // status-gateway, status-clock, status-upstream, status-store (data-state), status-lane-ID
-// (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing),
+// (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing|damaged),
 // status-outbox-CLASS (data-state = empty|waiting, data-unpublished, data-unreceipted),
 // status-counter-NAME.
 
@@ -17,7 +17,7 @@ import { has, pick, t } from "./strings.js";
 const LEVELS = {
   ready: "ok", online: "ok", ok: "ok", fresh: "ok", synced: "ok", empty: "ok",
   opening: "warn", offline: "warn", stale: "warn", waiting: "warn", unsynced: "warn", floor: "bad",
-  absent: "warn", off: "off", missing: "bad",
+  absent: "warn", off: "off", missing: "bad", damaged: "bad",
   fault: "bad", full: "bad",
   idle: "ok", working: "ok", verdict: "ok", closed: "bad",
 };
@@ -79,8 +79,9 @@ function devices() {
 function lists() {
   return table("st_lists", ["col_name", "col_state", "col_age", "col_version", "col_entries"],
     status.lists.map((list) => {
-      const is = list.age_s === null ? "missing" : list.stale ? "stale" : "fresh";
-      return row(`status-list-${list.name}`, { state: is }, [list.name, state(is), age(list.age_s), String(list.version), String(list.entries)]);
+      const is = list.damaged ? "damaged" : list.age_s === null ? "missing" : list.stale ? "stale" : "fresh";
+      return row(`status-list-${list.name}`, { state: is }, [list.name, state(is), age(list.age_s), String(list.version),
+        list.single ? `${list.entries} (${list.single} ${t("st_single")})` : String(list.entries)]);
     }));
 }
 

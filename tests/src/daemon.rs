@@ -178,9 +178,18 @@ impl Gateway {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// Starts the daemon and waits until its lanes are open and what lies in the folder of lists is in use.
+    pub fn start(&mut self) {
+        let looked = |log: String| log.matches("the folder of lists has been looked at").count();
+        let before = looked(self.log());
+        self.open();
+        let taken = wait::try_until(Duration::from_secs(60), || (looked(self.log()) > before).then_some(()));
+        assert!(taken.is_some(), "kakoud does not take its lists: {}", self.log());
+    }
+
     /// Starts the daemon and waits until it says that its lanes are open and its scanners are heard:
     /// a port is emptied when it is opened, and a code that came before is for nobody.
-    pub fn start(&mut self) {
+    pub fn open(&mut self) {
         let last = self.last_seq();
         let before = self.log().matches("lanes are open").count();
         let log =

@@ -110,6 +110,10 @@ impl SubjectKey {
     pub fn of(&self, id: &str) -> String {
         hex(&hmac::sign(&self.0, id.as_bytes()).as_ref()[..16])
     }
+    /// Whether a text has the form of one.
+    pub fn is_one(text: &str) -> bool {
+        text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }
 }
 
 #[cfg(test)]

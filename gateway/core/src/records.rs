@@ -1,7 +1,8 @@
 //! What the core asks of the store while it handles an input.
 //!
 //! Lookups see everything that was written before, committed or in the same transaction. A fault
-//! is not "not found": it ends the step, and the core is reloaded from the store.
+//! is not "not found". One of the store ends the step, and the core is reloaded from the store; one of a
+//! list concerns whoever must be looked up in it, and nobody else.
 
 use crate::ids::{LaneId, VisitId};
 use crate::lane::visit::Visit;
@@ -9,10 +10,21 @@ use crate::time::WallMs;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The store could not answer.
+/// What could not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the store could not answer: {0}")]
-pub struct RecordsFault(pub String);
+pub enum RecordsFault {
+    /// The store: nothing can be decided.
+    #[error("the store could not answer: {0}")]
+    Store(String),
+    /// A list that is damaged, or an entry of it that cannot be read.
+    #[error("list {list}: {why}")]
+    List {
+        /// Which.
+        list: String,
+        /// What is wrong; no person's data.
+        why: String,
+    },
+}
 
 /// The names of the local lists.
 pub const LISTS: [&str; 8] = ["trust", "status", "pass", "revocation", "hold", "roster", "release", "policy"];
@@ -32,6 +44,10 @@ pub struct Redemption {
 pub trait Records {
     /// The entry of a list: `status` by resident id, `pass` by plate or ticket.
     fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault>;
+    /// Whether a list has an entry, whatever its facts are: enough for lists that stop those who are on them.
+    fn listed(&self, list: &str, id: &str) -> Result<bool, RecordsFault> {
+        Ok(self.entry(list, id)?.is_some())
+    }
     /// When the issuer made the current edition of a list; `None` if there is none.
     fn issued_ms(&self, list: &str) -> Result<Option<WallMs>, RecordsFault>;
     /// Whether a pass is on the revocation list.

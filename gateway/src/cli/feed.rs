@@ -1,13 +1,14 @@
 //! `kakou feed`
 
 use super::fail;
+use crate::feeds::schema;
 use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use crate::files;
 use crate::fleet::send;
 use crate::https::Place;
 use crate::orders::stick;
 use crate::orders::word::Configuration;
-use crate::store::edition::Canary;
+use crate::store::edition::{Canary, Line};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
 use kakou_core::pass::trust::TrustList;
@@ -227,36 +228,41 @@ struct Id {
 fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
     let io = |e: std::io::Error| format!("{}: {e}", from.display());
     if name == "trust" {
-        return to.put(without_mark(&std::fs::read(from).map_err(io)?));
+        let list = std::fs::read(from).map_err(io)?;
+        TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?;
+        return to.put(without_mark(&list));
     }
     if from.extension().is_some_and(|e| e == "json") {
         let all: BTreeMap<String, Map<String, Value>> =
             files::read_json(from).map_err(|e| format!("{e}; expected is one object of facts by id"))?;
         for (id, facts) in all {
+            schema::check(name, &facts).map_err(|why| format!("{}: `{id}`: {why}", from.display()))?;
             to.put(format!("{}\n", json!({ "id": id, "facts": facts })).as_bytes())?;
         }
         return Ok(());
     }
     let mut last = String::new();
     for (n, line) in BufReader::new(File::open(from).map_err(io)?).lines().enumerate() {
-        let bad = |why: &str| format!("{}:{}: {why}", from.display(), n + 1);
+        let wrong = |why: String| format!("{}:{}: {why}", from.display(), n + 1);
         let line = line.map_err(|e| {
-            if e.kind() == ErrorKind::InvalidData { bad("not UTF-8: save it as UTF-8") } else { io(e) }
+            if e.kind() == ErrorKind::InvalidData {
+                wrong("not UTF-8: save it as UTF-8".into())
+            } else {
+                io(e)
+            }
         })?;
         let line = if n == 0 { line.trim_start_matches('\u{feff}') } else { &line };
         if line.trim().is_empty() {
             continue;
         }
-        let Id { id } =
-            files::json(line.as_bytes()).map_err(|e| bad(e.strip_prefix("line 1, ").unwrap_or(&e)))?;
-        if id <= last {
-            return Err(format!(
-                "{}:{}: `{id}` is not behind `{last}`: sort the lines by id",
-                from.display(),
-                n + 1
-            ));
+        let Line { id, facts } = Line::read(line.as_bytes()).map_err(wrong)?;
+        if *id <= *last {
+            return Err(wrong(format!("`{id}` is not behind `{last}`: sort the lines by id")));
         }
-        last = id;
+        let (_, facts) =
+            facts.ok_or_else(|| wrong(format!("the entry `{id}` needs facts, `{{}}` at least")))?;
+        schema::check(name, &facts).map_err(|why| wrong(format!("`{id}`: {why}")))?;
+        last = id.into_owned();
         to.put(line.as_bytes())?;
         to.put(b"\n")?;
     }
@@ -324,7 +330,17 @@ fn entry(
     facts: Option<&str>,
     qr: Option<&Path>,
 ) -> Result<String, String> {
-    let facts = facts.map(serde_json::from_str).transpose().map_err(|e| format!("--facts: {e}"))?;
+    // Keys and profiles come as whole editions.
+    let lists = || LISTS.iter().filter(|name| !matches!(**name, "trust" | "policy")).copied();
+    if !lists().any(|name| name == feed) {
+        let all = lists().collect::<Vec<_>>().join(", ");
+        return Err(format!("`{feed}` is not a list that takes single entries; there are: {all}"));
+    }
+    let facts: Option<Map<String, Value>> =
+        facts.map(serde_json::from_str).transpose().map_err(|e| format!("--facts: {e}"))?;
+    if let Some(facts) = &facts {
+        schema::check(&feed, facts).map_err(|why| format!("--facts: {why}"))?;
+    }
     let entry = Entry { feed, issued_ms: crate::fleet::watch::now_ms(), id, facts };
     let payload = serde_json::to_vec(&entry).map_err(|e| e.to_string())?;
     let word = issuer.word(&payload, ENTRY).map_err(|e| e.to_string())?;
@@ -385,14 +401,68 @@ mod tests {
         for (file, text, words) in [
             (
                 "b.jsonl",
-                &b"{\"id\":\"a\"}\nid;name\n"[..],
+                &b"{\"id\":\"a\",\"facts\":{}}\nid;name\n"[..],
                 "b.jsonl:2: column 1: found 'i', expected a JSON value",
             ),
-            ("b.jsonl", b"{\"id\":\"a\"}\n{\"id\":\"\xd5\xc5\"}\n", "b.jsonl:2: not UTF-8"),
+            ("b.jsonl", b"{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"\xd5\xc5\"}\n", "b.jsonl:2: not UTF-8"),
             ("b.json", b"\xff\xfe{\0", "UTF-16"),
         ] {
             let said = made("hold", file, text).unwrap_err();
             assert!(said.contains(words), "{said}");
         }
+    }
+
+    fn key() -> Issuer {
+        Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_gateway_cannot_read_or_no_lane_understands_is_not_signed() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let made = |name: &str, file: &str, text: &str| {
+            let from = folder.path().join(file);
+            std::fs::write(&from, text).unwrap();
+            make(&key(), name, &from, &out, None, &[], None)
+        };
+        let deep = format!("{{\"id\":\"a\",\"facts\":{{\"note\":{}1{}}}}}", "[".repeat(200), "]".repeat(200));
+        for (name, file, text, wanted) in [
+            (
+                "hold",
+                "a.jsonl",
+                "{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"b\",\"facts\":{\"note\":\"\\ud83d\"}}\n",
+                "a.jsonl:2: ",
+            ),
+            ("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"until_ms\":1e999}}\n", "a.jsonl:1: "),
+            ("hold", "a.jsonl", deep.as_str(), "a.jsonl:1: "),
+            ("hold", "a.jsonl", "{\"id\":\"a\"}\n", "needs facts"),
+            ("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{},\"extra\":1}\n", "extra"),
+            ("hold", "a.json", "{\"a\":{\"note\":\"\\ud83d\"}}", "a.json"),
+            ("status", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"colour\":\"grean\"}}\n", "green, yellow, red"),
+            (
+                "status",
+                "a.json",
+                "{\"a\":{\"colour\":\"green\",\"sampled_at\":1795271400000}}",
+                "`sampled_at_ms`",
+            ),
+            ("trust", "a.json", "{\"version\":3}", "a.json"),
+        ] {
+            let why = made(name, file, text).unwrap_err();
+            assert!(why.contains(wanted), "{text}: {why}");
+            assert!(!out.join(format!("{name}.feed")).exists(), "{text}");
+        }
+        made("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"note\":\"😀\",\"until_ms\":1795271400000}}\n")
+            .unwrap();
+    }
+
+    #[test]
+    fn an_entry_of_no_list_or_with_facts_that_no_lane_understands_is_not_signed() {
+        let made = |name: &str, facts: Option<&str>| entry(&key(), name.into(), "R-1".into(), facts, None);
+        assert!(made("holdd", None).unwrap_err().contains("there are: status"));
+        assert!(made("trust", None).is_err(), "keys do not come one by one");
+        assert!(made("hold", Some("{\"until\":1795271400000}")).unwrap_err().contains("`until_ms`"));
+        assert!(made("hold", Some("{\"note\":\"\\ud83d\"}")).unwrap_err().contains("--facts"));
+        assert!(made("hold", Some("{}")).unwrap().starts_with("KE1:"));
+        assert!(made("hold", None).unwrap().starts_with("KE1:"), "to take it away");
     }
 }

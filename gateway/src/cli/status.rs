@@ -76,9 +76,9 @@ fn page(s: &Value) -> String {
         &["id", "driver", "state", "errors", "detail"],
     ));
     out.push_str(&rows(
-        "Lists: name, version, entries, age in s, too old",
+        "Lists: name, version, entries, by code, age in s, too old, damaged",
         &s["lists"],
-        &["name", "version", "entries", "age_s", "stale"],
+        &["name", "version", "entries", "single", "age_s", "stale", "damaged"],
     ));
     out.push_str(&rows(
         "Outbox: stream, unpublished, unreceipted, oldest in s",

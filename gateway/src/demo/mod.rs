@@ -115,7 +115,9 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let photos = Desk::open(&folder.path().join("central")).map_err(|e| DemoError::Broker(e.to_string()))?;
     tokio::spawn(listen::run(listen, Ledger::new(Count), Some(photos), tally, cancel.clone()));
     drop(tokio::time::timeout(Duration::from_secs(5), tallied.wait_for(|t| t.subscribed)).await);
-    let running = daemon::start(settings, extras).await?;
+    let mut running = daemon::start(settings, extras).await?;
+    // Whoever plays at once finds the lists in use.
+    drop(running.lists_looked_at.wait_for(|looked| *looked).await);
 
     if let Some(address) = running.address
         && !wishes.headless

@@ -35,6 +35,7 @@ struct Unsigned {
 impl Feeds {
     /// Looks into the folder, and at the stick.
     pub(super) fn look(&self, memory: &mut Memory) {
+        self.ask_for_damaged(memory);
         for name in LISTS {
             if self.end.is_cancelled() {
                 return;

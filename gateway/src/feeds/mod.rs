@@ -9,34 +9,37 @@
 mod entries;
 pub mod fetch;
 mod folder;
+pub mod schema;
+mod trust;
 pub mod word;
 
 use crate::clock::Clock;
 use crate::config;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
-use crate::store::durable;
-use crate::store::edition::{self, Canary, Order};
+use crate::store::edition::{self, Order};
+use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
 pub use entries::{is_signed, keep_heard, share_folder, words_in};
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
-use kakou_core::pass::{self, Check};
+use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+pub use trust::first_trust;
 use word::{HEAD, Head, Part};
 
 /// How often the folder is looked at.
@@ -129,6 +132,8 @@ pub struct Feeds {
     pub region: String,
     /// The configuration in use: its file and text.
     pub config: (PathBuf, String),
+    /// Whether a lane takes its profile from the feed `policy`.
+    pub follows_policy: bool,
     /// Asks the daemon to start anew.
     pub restart: Option<mpsc::Sender<()>>,
     /// The clock.
@@ -143,6 +148,8 @@ pub struct Feeds {
     pub wishes: mpsc::Sender<Wish>,
     /// What is on its way.
     pub loading: watch::Sender<Option<Loading>>,
+    /// Set when what lay in the folder at the start has been looked at.
+    pub looked: watch::Sender<bool>,
     /// Cancelled when the daemon ends: what is being built is left for its next start.
     pub end: CancellationToken,
 }
@@ -155,6 +162,8 @@ struct Memory {
     /// One of each feed.
     heads: VecDeque<Waiting>,
     heard: Option<Instant>,
+    /// When a damaged list was asked for last.
+    asked: BTreeMap<&'static str, Instant>,
 }
 
 /// A head whose body waits to be fetched.
@@ -165,30 +174,17 @@ struct Waiting {
     by_broker: bool,
 }
 
-/// The trust list that was in use before the daemon ended, or that lies in the folder.
-pub fn first_trust(data: &Path, folder: &Path, signed: bool) -> TrustList {
-    let kept = read_trust(&data.join("trust.json"));
-    let given = if signed { None } else { read_trust(&folder.join("trust.json")) };
-    let newest = [kept, given].into_iter().flatten().max_by_key(|t| t.version);
-    newest.unwrap_or_default()
-}
-
-fn read_trust(path: &Path) -> Option<TrustList> {
-    std::fs::read(path).ok().and_then(|json| TrustList::from_json(&json).ok())
-}
-
 impl Feeds {
-    /// Takes over what lies in the folder, before the lanes open.
-    pub fn first(&self) {
-        self.look(&mut Memory::default());
-    }
-
-    /// Runs until the daemon ends. No other thread may build lists meanwhile: editions have one file each.
+    /// Runs until the daemon ends. No other thread may build lists meanwhile: editions have one file each. Lanes
+    /// are open already, with what was in use: a list of a million entries takes its time.
     pub fn run(self, news: &Receiver<News>) {
         if let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
         let mut memory = Memory::default();
+        self.look(&mut memory);
+        self.looked.send_replace(true);
+        log::info!("the folder of lists has been looked at");
         while !self.end.is_cancelled() {
             match news.recv_timeout(LOOK) {
                 Ok(News::Head(word)) => self.head(&word, &mut memory),
@@ -202,7 +198,13 @@ impl Feeds {
                 Ok(News::Entry(text)) => match self.entry(&text) {
                     Ok(true) => self.share(&text),
                     Ok(false) => {}
-                    Err(e) => self.refuse(entries::WHAT, &e.to_string()),
+                    // A list that is damaged now takes it when it was built anew.
+                    Err(e) => {
+                        log::error!("{}: {e}; it waits", entries::WHAT);
+                        if !keep_heard(&self.data, &text) {
+                            self.metrics.count("list_refused_total");
+                        }
+                    }
                 },
                 Ok(News::Heard) => self.take_heard(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -279,15 +281,39 @@ impl Feeds {
         Some((head, opened.issuer))
     }
 
-    /// Whether a head is news. An older one is refused, the one in use is not news.
+    /// Whether a head is news. An older one is refused, the one in use is not news. Where the one in use was
+    /// lost, it is news once more.
     fn is_news(&self, what: &str, head: &Head) -> bool {
-        match self.in_use(&head.feed) {
-            Some(now) if head.version < now => {
-                self.refuse(what, &format!("version {} is older than version {now} in use", head.version));
-                false
+        let newest = match floors::version(&self.data, &head.feed) {
+            Ok(newest) => newest,
+            Err(e) => {
+                self.refuse(what, &e.to_string());
+                return false;
             }
-            Some(now) => head.version > now,
-            None => true,
+        };
+        let now = self.in_use(&head.feed);
+        if let Some(newest) = now.max(newest).filter(|newest| head.version < *newest) {
+            self.refuse(what, &format!("version {} is older than version {newest}", head.version));
+            return false;
+        }
+        now.is_none_or(|now| head.version > now)
+    }
+
+    /// A damaged list is asked for again, wherever it came from.
+    fn ask_for_damaged(&self, memory: &mut Memory) {
+        for name in LISTS {
+            let due = memory.asked.get(name).is_none_or(|at| at.elapsed() >= PATIENCE);
+            if !due || !lists::is_damaged(&self.data, name) {
+                continue;
+            }
+            memory.asked.insert(name, Instant::now());
+            self.metrics.count("list_damaged_total");
+            for place in [&self.folder, &self.stick] {
+                memory.seen.forget(&place.join(format!("{name}.feed")));
+            }
+            memory.seen.forget(&self.folder.join(format!("{name}.json")));
+            // The broker sends the head that it keeps to whoever subscribes.
+            self.wish(Wish::Subscribe(word::head_topic(name)));
         }
     }
 
@@ -500,8 +526,7 @@ impl Feeds {
 
     /// Lanes whose profile comes from the feed take it up: the daemon starts anew in its place.
     fn follow_policy(&self) {
-        let follows = self.config.1.contains("\"policy:");
-        let Some(restart) = self.restart.as_ref().filter(|_| follows) else { return };
+        let Some(restart) = self.restart.as_ref().filter(|_| self.follows_policy) else { return };
         log::info!("a new policy: the lanes take it up");
         if restart.try_send(()).is_err() {
             log::debug!("the daemon starts anew already");
@@ -520,35 +545,6 @@ impl Feeds {
         if self.engine.try_send(Work::Append(vec![event], None)).is_err() {
             self.metrics.count("audit_dropped_total");
         }
-    }
-
-    /// New keys: canaries are passes that the new list must judge as they say.
-    fn trust(&self, body: &[u8], version: Option<u64>, canary: &[Canary], signer: &str) {
-        let list = match TrustList::from_json(body) {
-            Ok(list) => list,
-            Err(e) => return self.refuse("trust", &e.to_string()),
-        };
-        let now = self.trust.borrow().version;
-        if list.version < now || version.is_some_and(|v| v != list.version) {
-            return self.refuse("trust", &format!("version {} is older than version {now}", list.version));
-        }
-        for c in canary {
-            let with = Check { trust: &list, now_s: self.clock.now().wall_s(), region: &self.region };
-            let code = pass::check(c.id.as_bytes(), with).map_or_else(|r| r.code.word(), |_| "OK");
-            let wanted = c.facts.as_ref().and_then(|f| f.get("code")).and_then(Value::as_str);
-            if wanted.is_some_and(|w| w != code) {
-                return self.refuse("trust", &format!("the canary pass gives {code}, not what it must"));
-            }
-        }
-        let kept = self.data.join("trust.json");
-        if let Err(e) = durable::write(&kept, body) {
-            return self.refuse("trust", &format!("it cannot be kept: {e}"));
-        }
-        log::info!("trust list version {} with {} keys is in use", list.version, list.len());
-        let record =
-            json!({ "feed": "trust", "version": list.version, "entries": list.len(), "signer": signer });
-        self.trust.send_replace(Arc::new(list));
-        self.record(record);
     }
 }
 

@@ -1,8 +1,10 @@
 use super::*;
+use crate::store::edition::Canary;
+use std::path::Path;
 
-/// Feeds of a data folder, and what they wish for.
-fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>) {
-    let (engine, _work) = mpsc::channel(1);
+/// The thread of the feeds on a folder of its own, what it asks for, and what it tells the engine.
+fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>, mpsc::Receiver<Work>) {
+    let (engine, work) = mpsc::channel(8);
     let (wishes, wished) = mpsc::channel(8);
     let feeds = Feeds {
         data: data.to_path_buf(),
@@ -11,6 +13,7 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>) {
         keys: None,
         region: String::new(),
         config: (data.join("kakou.toml"), String::new()),
+        follows_policy: false,
         restart: None,
         clock: Clock::system(),
         metrics: Arc::default(),
@@ -18,15 +21,16 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>) {
         trust: watch::channel(Arc::default()).0,
         wishes,
         loading: watch::channel(None).0,
+        looked: watch::channel(false).0,
         end: CancellationToken::new(),
     };
-    (feeds, wished)
+    (feeds, wished, work)
 }
 
 #[test]
 fn a_list_that_somebody_saved_with_a_byte_order_mark_is_taken_and_a_broken_one_is_told_in_words() {
     let folder = tempfile::tempdir().unwrap();
-    let (feeds, _wished) = feeds(folder.path());
+    let (feeds, ..) = feeds(folder.path());
     let plain = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -46,7 +50,7 @@ fn a_list_that_somebody_saved_with_a_byte_order_mark_is_taken_and_a_broken_one_i
 #[test]
 fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
     let data = tempfile::tempdir().unwrap();
-    let (feeds, mut wished) = feeds(data.path());
+    let (feeds, mut wished, _work) = feeds(data.path());
     let mut memory = Memory::default();
     let mut asks_for = |feed: &str| {
         let wish = std::iter::from_fn(|| wished.try_recv().ok()).last();
@@ -65,4 +69,52 @@ fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
         feeds.ask_again(&mut memory);
         asks_for(feed);
     }
+}
+
+#[test]
+fn a_canary_pass_that_does_not_say_what_it_must_give_refuses_the_keys() {
+    let data = tempfile::tempdir().unwrap();
+    let (feeds, ..) = feeds(data.path());
+    let list = json!({ "name": "trust", "version": 3, "issued": 1, "keys": [] }).to_string();
+    let canary = |facts: Value| [Canary { id: "KP1:ABC".into(), facts: facts.as_object().cloned() }];
+    for bad in [Value::Null, json!({}), json!({ "code": 1 }), json!({ "code": "OK" })] {
+        feeds.trust(list.as_bytes(), Some(3), &canary(bad.clone()), "central");
+        assert_eq!(feeds.trust.borrow().version, 0, "{bad}");
+    }
+    feeds.trust(list.as_bytes(), Some(3), &canary(json!({ "code": "C_UNREADABLE" })), "central");
+    assert_eq!(feeds.trust.borrow().version, 3);
+}
+
+#[test]
+fn keys_that_were_lost_come_again_and_no_older_ones() {
+    let data = tempfile::tempdir().unwrap();
+    let list =
+        |version: u64| json!({ "name": "trust", "version": version, "issued": 1, "keys": [] }).to_string();
+    let (first, ..) = feeds(data.path());
+    first.trust(list(7).as_bytes(), Some(7), &[], "central");
+    assert_eq!(first.trust.borrow().version, 7);
+    // As after a start with a file that cannot be read.
+    let (again, ..) = feeds(data.path());
+    again.trust(list(6).as_bytes(), Some(6), &[], "central");
+    assert_eq!(again.trust.borrow().version, 0, "an older one");
+    again.trust(list(7).as_bytes(), Some(7), &[], "central");
+    assert_eq!(again.trust.borrow().version, 7);
+}
+
+#[test]
+fn a_lane_follows_the_policy_however_its_profile_is_written() {
+    let text = |profile: &str| {
+        format!(
+            "[gateway]\nsite = \"s\"\nid = \"g\"\ndata = \"data\"\n[[device]]\nid = \"sc\"\ndriver = \"line-scanner\"\n\
+             port = {{ path = \"p\" }}\n[[device]]\nid = \"th\"\ndriver = \"gy-mcu90614\"\nport = {{ path = \"t\" }}\n\
+             [[device]]\nid = \"re\"\ndriver = \"modbus-relay\"\nport = {{ path = \"r\" }}\n[[lane]]\nid = \"l\"\n\
+             profile = {profile}\ndevices = {{ scanner = \"sc\", thermometer = \"th\", barrier = \"re\" }}\n# \"policy:none\"\n"
+        )
+    };
+    let follows =
+        |profile: &str| config::read(&text(profile), Path::new("/none/kakou.toml")).unwrap().follows_policy();
+    for profile in ["\"policy:school-gate\"", "'policy:school-gate'", "\"policy\\u003aschool-gate\""] {
+        assert!(follows(profile), "{profile}");
+    }
+    assert!(!follows("\"school-gate\""));
 }

@@ -7,13 +7,13 @@
 //! The source is text: one JSON object a line, `{"id": …, "facts": {…}}`, in ascending order of
 //! ids. In a change, a line without facts removes the entry.
 
-use super::lists::{InUse, Pointer, folder, meta};
-use super::{StoreError, at, io_at};
+use super::lists::{InUse, Pointer, facts, folder, is_damage, meta, open_edition};
+use super::{StoreError, at, durable, floors, io_at};
 use kakou_core::pass::hex;
 use kakou_core::pass::id::key;
-use kakou_core::text::without_mark;
+use kakou_core::text::{json_fault, without_mark};
 use ring::digest::{Context, SHA256};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -80,11 +80,43 @@ pub type Check<'a> = &'a dyn Fn(&Connection) -> Result<(), String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct Raw<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
     facts: Option<&'a RawValue>,
+}
+
+/// One line of a source.
+pub struct Line<'a> {
+    /// The id.
+    pub id: Cow<'a, str>,
+    /// The facts as they are written, and as every reader understands them.
+    pub facts: Option<(&'a str, Map<String, Value>)>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line. What could not be read when somebody is looked up is refused here.
+    pub fn read(line: &'a [u8]) -> Result<Self, String> {
+        if line.len() > LINE {
+            return Err(format!("longer than {LINE} bytes"));
+        }
+        let said = |json: &[u8], e: &serde_json::Error| {
+            let fault = json_fault(json, e);
+            fault.strip_prefix("line 1, ").map_or(fault.clone(), str::to_owned)
+        };
+        let raw: Raw<'a> = serde_json::from_slice(line).map_err(|e| said(line, &e))?;
+        let text = raw.facts.map(RawValue::get);
+        if text.is_some_and(|f| !f.starts_with('{')) {
+            return Err("facts are an object".into());
+        }
+        let read = |text: &'a str| facts(text.as_bytes()).map(|facts| (text, facts));
+        let facts = text.map(read).transpose();
+        let facts = facts.map_err(|e| {
+            format!("its facts cannot be read: {}", said(text.unwrap_or_default().as_bytes(), &e))
+        })?;
+        Ok(Self { id: raw.id, facts })
+    }
 }
 
 /// Hears how far it is, in lines; says whether to go on.
@@ -117,28 +149,44 @@ enum Failed {
 pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) -> Result<InUse, StoreError> {
     let pointer = Pointer::read(order.data)?;
     let path = folder(order.data);
-    std::fs::create_dir_all(&path).map_err(io_at(&path))?;
+    durable::make_folder(&path).map_err(io_at(&path))?;
     let refuse =
         |why: Failed| StoreError::List { path: Path::new(order.name).to_path_buf(), why: why.to_string() };
+    let signed = order.sha256.map(|_| order.version);
+    let damaged = floors::marked(order.data, order.name);
     match (order.base, pointer.0.get(order.name)) {
-        (Some(_), Some(file)) => {
-            let mut connection = Connection::open(path.join(file)).map_err(at(&path))?;
-            let done = change(&mut connection, order, source, progress).map_err(refuse)?;
+        (Some(_), Some(file)) if damaged.as_ref() != Some(file) => {
+            let changed = open_edition(&path.join(file), OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .map_err(Failed::from)
+                .and_then(|mut connection| change(&mut connection, order, source, progress));
+            let done = changed.map_err(|why| {
+                if matches!(&why, Failed::Sqlite(e) if is_damage(e)) {
+                    floors::mark(order.data, order.name, file);
+                }
+                refuse(why)
+            })?;
+            floors::keep(order.data, order.name, signed, file)?;
             pointer.write(order.data)?;
             Ok(done)
         }
-        (Some(base), None) => Err(refuse(Failed::Base(base, 0))),
+        (Some(base), _) => Err(refuse(Failed::Base(base, 0))),
         (None, before) => {
-            let file = format!("{}-{}.db", order.name, order.version);
+            // The one in use may be of the same edition, and damaged: what came by itself is taken out of it.
+            let mut file = format!("{}-{}.db", order.name, order.version);
+            if before == Some(&file) {
+                file = format!("{}-{}-again.db", order.name, order.version);
+            }
             let fresh = path.join(&file);
             remove(&fresh);
             let before = before.cloned();
-            // A file of the same name went with the line above.
-            let old = before.as_ref().map(|old| path.join(old)).filter(|old| *old != fresh);
-            // A newer one may have come by another way since this one was begun. An unsigned file is somebody's own.
-            let known = old.as_deref().filter(|_| order.sha256.is_some()).and_then(version);
-            if let Some(known) = known.filter(|known| *known > order.version) {
-                return Err(refuse(Failed::Older(order.version, known)));
+            let old = before.as_ref().map(|old| path.join(old));
+            // A newer one may have come by another way since this one was begun, or have been lost. An unsigned
+            // file is somebody's own.
+            if let Some(signed) = signed {
+                let known = [old.as_deref().and_then(version), floors::version(order.data, order.name)?];
+                if let Some(known) = known.into_iter().flatten().find(|known| *known > signed) {
+                    return Err(refuse(Failed::Older(signed, known)));
+                }
             }
             let built = snapshot(&fresh, old.as_deref(), order, source, progress);
             let done = match built {
@@ -148,6 +196,8 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
                     return Err(refuse(why));
                 }
             };
+            floors::keep(order.data, order.name, signed, &file)?;
+            floors::unmark(order.data, order.name)?;
             let mut pointer = pointer;
             pointer.0.insert(order.name.to_owned(), file);
             pointer.write(order.data)?;
@@ -162,8 +212,7 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
 
 /// The edition in a file, if it can be read.
 fn version(file: &Path) -> Option<u64> {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = Connection::open_with_flags(file, flags).ok()?;
+    let connection = open_edition(file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     meta(&connection, "main").ok().map(|edition| edition.version)
 }
 
@@ -205,21 +254,14 @@ impl<'a, R: BufRead> Lines<'a, R> {
         }
         self.count += 1;
         let bad = |why: String| Failed::Line(self.count, why);
-        if self.line.len() > LINE {
-            return Err(bad(format!("longer than {LINE} bytes")));
-        }
         self.hash.update(&self.line);
         // A spreadsheet or an editor may have put a mark before the first line.
         let text = if self.count == 1 { without_mark(&self.line) } else { &self.line };
-        let line: Line<'_> = serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+        let line = Line::read(text).map_err(bad)?;
         if line.id.is_empty() || *line.id <= *self.last {
             return Err(bad(format!("`{}` is not behind `{}`: ids ascend", line.id, self.last)));
         }
-        let facts = line.facts.map(RawValue::get);
-        if facts.is_some_and(|f| !f.starts_with('{')) {
-            return Err(bad("facts are an object".into()));
-        }
-        with(&line.id, facts)?;
+        with(&line.id, line.facts.map(|(text, _)| text))?;
         self.last.clear();
         self.last.push_str(&line.id);
         if self.count.is_multiple_of(BITE) && !(self.progress)(self.count) {
@@ -252,13 +294,29 @@ impl Pause {
     }
 }
 
-/// Single entries count until an edition is issued after them: those that are newer come along.
+/// Single entries count until an edition is issued after them: those that are newer come along. Out of a
+/// damaged file, those that can be read, from both ends.
 fn carry(connection: &Connection, old: &Path, issued_ms: i64) -> rusqlite::Result<()> {
     connection.execute("ATTACH ?1 AS old", [old.to_string_lossy()])?;
-    let sql = "INSERT INTO supplement SELECT id, issued_ms, facts FROM old.supplement WHERE issued_ms > ?1";
-    let carried = connection.execute(sql, [issued_ms]);
+    let copy = |order: &str| -> rusqlite::Result<()> {
+        let sql = format!(
+            "SELECT id, issued_ms, facts FROM old.supplement WHERE issued_ms > ?1 ORDER BY id {order}"
+        );
+        let (mut select, mut insert) = (
+            connection.prepare(&sql)?,
+            connection
+                .prepare("INSERT OR IGNORE INTO supplement (id, issued_ms, facts) VALUES (?1, ?2, ?3)")?,
+        );
+        let mut rows = select.query([issued_ms])?;
+        while let Some(r) = rows.next()? {
+            let (id, at): (String, i64) = (r.get(0)?, r.get(1)?);
+            insert.execute(params![id, at, r.get::<_, Option<Vec<u8>>>(2)?])?;
+        }
+        Ok(())
+    };
+    let carried = copy("ASC").or_else(|e| copy("DESC").and(Err(e)));
     connection.execute_batch("DETACH old")?;
-    carried.map(drop)
+    carried
 }
 
 fn snapshot(
@@ -268,6 +326,7 @@ fn snapshot(
     source: impl BufRead,
     progress: Progress<'_>,
 ) -> Result<InUse, Failed> {
+    durable::own_file(file)?;
     let connection = Connection::open(file)?;
     connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "OFF")?;
@@ -377,8 +436,7 @@ fn check(connection: &Connection, order: &Order<'_>) -> Result<(), Failed> {
         let sql = "SELECT facts FROM entry WHERE id = ?1";
         let found: Option<Vec<u8>> =
             connection.query_row(sql, [key(order.name, &canary.id)], |r| r.get(0)).optional()?;
-        let found =
-            found.map(|facts| serde_json::from_slice::<Map<String, Value>>(&facts).unwrap_or_default());
+        let found = found.map(|json| facts(&json).unwrap_or_default());
         let good = match (&canary.facts, &found) {
             (None, None) => true,
             (Some(wanted), Some(found)) => wanted.iter().all(|(k, v)| found.get(k) == Some(v)),
@@ -397,6 +455,9 @@ pub fn give_keys(data: &Path) -> Result<(), StoreError> {
     for (name, file) in &Pointer::read(data)?.0 {
         let path = folder(data).join(file);
         if let Err(e) = give_keys_to(name, &path) {
+            if is_damage(&e) {
+                floors::mark(data, name, file);
+            }
             log::error!(
                 "list {name}: {}: its ids cannot be brought to their normal form: {e}",
                 path.display()
@@ -407,7 +468,7 @@ pub fn give_keys(data: &Path) -> Result<(), StoreError> {
 }
 
 fn give_keys_to(name: &str, path: &Path) -> rusqlite::Result<()> {
-    let mut connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open_edition(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     if connection.pragma_query_value(None, "user_version", |r| r.get::<_, i64>(0))? == KEYED {
         return Ok(());
     }
@@ -446,8 +507,9 @@ pub fn supplement(
     let file =
         pointer.0.get(name).ok_or_else(|| refuse("there is no list that the entry could supplement"))?;
     let path = folder(data).join(file);
-    let connection = Connection::open(&path).map_err(at(&path))?;
     let put = || -> rusqlite::Result<bool> {
+        let connection = open_edition(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(Duration::from_secs(2))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         if meta(&connection, "main")?.issued_ms >= issued_ms {
             return Ok(false);
@@ -457,7 +519,12 @@ pub fn supplement(
                    ON CONFLICT (id) DO UPDATE SET issued_ms = ?2, facts = ?3 WHERE issued_ms < ?2";
         Ok(connection.execute(sql, params![key(name, id), issued_ms, facts])? > 0)
     };
-    let taken = put().map_err(at(&path))?;
+    let taken = put().inspect_err(|e| {
+        if is_damage(e) {
+            floors::mark(data, name, file);
+        }
+    });
+    let taken = taken.map_err(at(&path))?;
     if taken {
         pointer.write(data)?;
     }
@@ -465,172 +532,4 @@ pub fn supplement(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::lists::Lists;
-    use super::*;
-    use kakou_core::evidence::Hash;
-
-    fn order<'a>(data: &'a Path, version: u64, base: Option<u64>) -> Order<'a> {
-        Order {
-            data,
-            name: "status",
-            version,
-            issued_ms: version.cast_signed() * 1000,
-            base,
-            sha256: None,
-            signer: "",
-            canary: &[],
-            check: None,
-        }
-    }
-
-    fn take(order: &Order<'_>, text: &str) -> Result<InUse, String> {
-        build(order, text.as_bytes(), &mut |_| true).map_err(|e| e.to_string())
-    }
-
-    fn fact(lists: &Lists, id: &str) -> Option<Value> {
-        lists.enter().unwrap();
-        let found = lists.entry("status", id).unwrap();
-        lists.leave().unwrap();
-        found.map(|mut f| f.remove("n").unwrap())
-    }
-
-    #[test]
-    fn an_edition_that_is_given_up_leaves_the_one_in_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
-        take(&order(data, 1, None), text).unwrap();
-        for base in [None, Some(1)] {
-            let given_up = build(&order(data, 2, base), text.as_bytes(), &mut |_| false);
-            assert!(given_up.is_err_and(|e| e.to_string().contains("not finished")));
-        }
-        let lists = Lists::open(data).unwrap();
-        assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
-        assert!(!super::folder(data).join("status-2.db").exists());
-    }
-
-    #[test]
-    fn editions_follow_each_other_and_open_readers_see_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        let lists = Lists::open(data).unwrap();
-        assert_eq!(fact(&lists, "a"), None);
-        let text =
-            "{\"id\":\"a\",\"facts\":{\"n\":1,\"name\":\"张三\"}}\n{\"id\":\"b\",\"facts\":{\"n\":2}}\n";
-        let done = take(&order(data, 1, None), text).unwrap();
-        assert_eq!((done.version, done.entries), (1, 2));
-        assert_eq!(fact(&lists, "a"), Some(1.into()));
-        let done =
-            take(&order(data, 2, Some(1)), "{\"id\":\"a\"}\n{\"id\":\"c\",\"facts\":{\"n\":3}}\n").unwrap();
-        assert_eq!((done.version, done.entries), (2, 2));
-        assert_eq!((fact(&lists, "a"), fact(&lists, "c")), (None, Some(3.into())));
-        assert!(supplement(data, "status", "b", 5_000, None).unwrap());
-        assert!(!supplement(data, "status", "b", 5_000, None).unwrap(), "played again");
-        assert_eq!(fact(&lists, "b"), None);
-        take(&order(data, 4, None), text).unwrap();
-        assert_eq!(fact(&lists, "b"), None, "the edition is older than the supplement");
-        take(&order(data, 6, None), text).unwrap();
-        assert_eq!(fact(&lists, "b"), Some(2.into()), "the edition is newer than the supplement");
-        assert_eq!(lists.search("张", 9).unwrap().len(), 1);
-        assert_eq!(
-            std::fs::read_dir(super::folder(data)).unwrap().count(),
-            4,
-            "db, wal, shm and the pointer"
-        );
-    }
-
-    #[test]
-    fn a_plate_is_found_however_the_feed_writes_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        let hold = |version, base| Order { name: "hold", ..order(data, version, base) };
-        take(&hold(1, None), "{\"id\":\"辽P·12345\",\"facts\":{}}\n").unwrap();
-        let lists = Lists::open(data).unwrap();
-        let held = |plate| {
-            lists.enter().unwrap();
-            let found = lists.entry("hold", plate).unwrap().is_some();
-            lists.leave().unwrap();
-            found
-        };
-        assert!(held("辽P12345"));
-        assert!(supplement(data, "hold", "辽P-54321", 5_000, Some(&Map::new())).unwrap());
-        assert!(held("辽P54321"));
-        let respelt = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\"}\n";
-        take(&hold(2, Some(1)), respelt).unwrap();
-        assert!(held("辽P12345"), "written otherwise, held as before");
-        take(&hold(6, Some(2)), "{\"id\":\"辽p12345\"}\n").unwrap();
-        assert!(!held("辽P12345"));
-        let twice = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\",\"facts\":{}}\n";
-        assert!(take(&hold(7, None), twice).unwrap_err().contains("line 2: `辽P12345` is there twice"));
-    }
-
-    #[test]
-    fn an_id_is_found_in_either_case_and_behind_a_byte_order_mark() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        let of = |name: &'static str| Order { name, ..order(data, 1, None) };
-        take(&of("status"), "\u{feff}{\"id\":\"32012319900101123x\",\"facts\":{\"n\":1}}\n").unwrap();
-        let revoked = "{\"id\":\"0A1B:URN:UVCI:01:DE:X\",\"facts\":{}}\n";
-        take(&of("revocation"), revoked).unwrap();
-        let lists = Lists::open(data).unwrap();
-        for id in ["32012319900101123X", "32012319900101123x", "３２０１２３１９９００１０１１２３Ｘ"]
-        {
-            assert_eq!(fact(&lists, id), Some(1.into()), "{id}");
-        }
-        lists.enter().unwrap();
-        assert!(lists.entry("revocation", "0a1b:urn:uvci:01:de:x").unwrap().is_some());
-        lists.leave().unwrap();
-    }
-
-    #[test]
-    fn an_edition_of_an_earlier_program_is_found_under_its_keys() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        take(&order(data, 1, None), "{\"id\":\"x\",\"facts\":{\"n\":1}}\n").unwrap();
-        {
-            let file = super::folder(data).join("status-1.db");
-            let earlier = Connection::open(file).unwrap();
-            earlier.execute_batch("UPDATE entry SET id = 'r-1x'; PRAGMA user_version = 0").unwrap();
-            earlier.execute("INSERT INTO supplement VALUES ('r-2x', 9000, ?1)", [br#"{"n":2}"#]).unwrap();
-        }
-        assert!(Lists::open(data).unwrap().in_use("status").unwrap().is_none(), "its ids would not be found");
-        give_keys(data).unwrap();
-        let lists = Lists::open(data).unwrap();
-        assert_eq!((fact(&lists, "R-1X"), fact(&lists, "r-2x")), (Some(1.into()), Some(2.into())));
-    }
-
-    #[test]
-    fn an_edition_that_is_not_what_was_signed_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path();
-        let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
-        take(&order(data, 1, None), text).unwrap();
-        let lists = Lists::open(data).unwrap();
-        let hash = Hash::of(text.as_bytes()).hex();
-        let canary = [Canary { id: "a".into(), facts: serde_json::from_str(r#"{"n":2}"#).unwrap() }];
-        for (bad, order) in [
-            ("{\"id\":\"a\",\"facts\":{\"n\":2}}\n", Order { sha256: Some(&hash), ..order(data, 2, None) }),
-            (
-                "{\"id\":\"a\",\"facts\":{\"n\":2}}\n",
-                Order { sha256: Some(&hash), ..order(data, 2, Some(1)) },
-            ),
-            (text, Order { canary: &canary, ..order(data, 2, None) }),
-            (text, Order { canary: &canary, ..order(data, 2, Some(1)) }),
-            (text, order(data, 3, Some(2))),
-            ("{\"id\":\"b\",\"facts\":{}}\n{\"id\":\"a\",\"facts\":{}}\n", order(data, 2, None)),
-            ("{\"id\":\"a\"}\n", order(data, 2, None)),
-            ("{\"id\":\"a\",\"facts\":[]}\n", order(data, 2, None)),
-            ("{\"id\":\"a\",\"facts\":{}", order(data, 2, None)),
-            ("\u{0}\n", order(data, 2, Some(1))),
-        ] {
-            assert!(take(&order, bad).is_err(), "{bad}");
-            assert_eq!(fact(&lists, "a"), Some(1.into()));
-            assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
-        }
-        let good = |version| Order { sha256: Some(&hash), ..order(data, version, None) };
-        assert_eq!(take(&good(3), text).unwrap().version, 3);
-        assert!(take(&good(2), text).unwrap_err().contains("older"), "it came late");
-        assert_eq!(lists.in_use("status").unwrap().unwrap().version, 3);
-    }
-}
+mod tests;

@@ -3,13 +3,17 @@
 //! Each list is a file of its own, made by [`super::edition`]; a small file beside them says which
 //! edition of each is in use. A new edition is built aside and put in its place by renaming that
 //! file, so that a list of a million entries changes between two inputs.
+//!
+//! A list that is damaged is a fault of that list: who is looked up in it gets no answer, which is not the
+//! same as not to be in it, until it was built anew. What fails for a passing reason is tried again.
 
 use super::edition::KEYED;
+use super::journal::is_corrupt;
 use super::search::Typed;
-use super::{StoreError, at, io_at};
+use super::{StoreError, at, durable, floors, io_at};
 use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -26,10 +30,25 @@ pub struct InUse {
     pub version: u64,
     /// When the issuer made it.
     pub issued_ms: i64,
-    /// How many entries.
+    /// How many entries count, with those that came by themselves.
     pub entries: u64,
+    /// How many came by themselves since the edition was made, to add an entry or to take one away.
+    pub single: u64,
     /// Who signed it; empty for a file that nobody signed.
     pub signer: String,
+}
+
+/// An entry: its id and its facts.
+pub type Entry = (String, Map<String, Value>);
+
+/// Why a list does not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("list {list}: {why}")]
+pub struct ListFault {
+    /// Which.
+    pub list: String,
+    /// What is wrong; nothing of its entries.
+    pub why: String,
 }
 
 /// Which file holds the edition of each list that is in use.
@@ -42,6 +61,12 @@ pub fn folder(data: &Path) -> PathBuf {
     data.join("editions")
 }
 
+/// The facts of an entry. What this cannot read is refused when an edition is built, and is no entry without
+/// facts when it is met later.
+pub fn facts(json: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    serde_json::from_slice(json)
+}
+
 impl Pointer {
     fn path(data: &Path) -> PathBuf {
         folder(data).join("current.json")
@@ -50,11 +75,13 @@ impl Pointer {
     pub fn read(data: &Path) -> Result<Self, StoreError> {
         let path = Self::path(data);
         match std::fs::read(&path) {
-            // The next edition of each list puts it right; until then there are no lists.
-            Ok(json) => Ok(serde_json::from_slice(&json).unwrap_or_else(|e| {
-                log::error!("{}: {e}; no list is in use", path.display());
-                Self::default()
-            })),
+            Ok(json) => match serde_json::from_slice(&json) {
+                Ok(pointer) => Ok(pointer),
+                Err(e) => {
+                    log::error!("{}: {e}; its second copy is taken", path.display());
+                    Ok(Self(floors::files(data)?))
+                }
+            },
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(io_at(&path)(e)),
         }
@@ -63,41 +90,66 @@ impl Pointer {
     pub fn write(&self, data: &Path) -> Result<(), StoreError> {
         let path = Self::path(data);
         let json = serde_json::to_vec(self).expect("a pointer is strings");
-        super::durable::write(&path, &json).map_err(io_at(&path))
+        durable::write(&path, &json).map_err(io_at(&path))
     }
+}
+
+/// Opens the file of an edition that must be there: SQLite would make an empty one.
+pub(super) fn open_edition(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 /// The text of a profile in an edition of the list `policy`, which is attached under a name.
 pub fn profile(connection: &Connection, schema: &str, id: &str) -> rusqlite::Result<Option<String>> {
     let sql = format!("SELECT facts FROM {schema}.entry WHERE id = ?1");
-    let facts: Option<Vec<u8>> = connection.query_row(&sql, [id], |r| r.get(0)).optional()?;
-    let facts = facts.and_then(|f| serde_json::from_slice::<Map<String, Value>>(&f).ok());
+    let json: Option<Vec<u8>> = connection.query_row(&sql, [id], |r| r.get(0)).optional()?;
+    let facts = json.and_then(|json| facts(&json).ok());
     Ok(facts.and_then(|f| Some(f.get("toml")?.as_str()?.to_owned())))
 }
 
 /// The text of a profile in the policy in use.
 pub fn policy(data: &Path, id: &str) -> Option<String> {
     let file = Pointer::read(data).ok()?.0.get("policy")?.clone();
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = Connection::open_with_flags(folder(data).join(file), flags).ok()?;
+    let connection = open_edition(&folder(data).join(file), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     profile(&connection, "main", id).ok().flatten()
+}
+
+/// Whether the file of a list that is in use was found damaged. A mark of another file is of the past.
+pub fn is_damaged(data: &Path, name: &str) -> bool {
+    let Some(marked) = floors::marked(data, name) else { return false };
+    Pointer::read(data).is_ok_and(|pointer| pointer.0.get(name) == Some(&marked))
 }
 
 /// Which pointer was read: its inode changes with each that is put in place.
 type Stamp = Option<(u64, i64)>;
 
+/// Which file is attached: its path and its inode.
+type Attached = (PathBuf, u64);
+
+/// What was seen of the lists.
+#[derive(Default)]
+struct Seen {
+    stamp: Stamp,
+    /// Something failed that may pass: it is looked at again.
+    again: bool,
+    files: BTreeMap<&'static str, Attached>,
+    in_use: BTreeMap<&'static str, InUse>,
+    /// What is there and does not answer, and why.
+    faulty: BTreeMap<&'static str, String>,
+}
+
 /// The lists.
 pub struct Lists {
     data: PathBuf,
     connection: Connection,
-    seen: RefCell<(Stamp, BTreeMap<String, InUse>)>,
+    seen: RefCell<Seen>,
 }
 
 impl Lists {
     /// In a data folder.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let path = folder(data);
-        std::fs::create_dir_all(&path).map_err(io_at(&path))?;
+        durable::make_folder(&path).map_err(io_at(&path))?;
         let connection = Connection::open_in_memory().map_err(at(&path))?;
         connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
         let lists = Self { data: data.to_path_buf(), connection, seen: RefCell::default() };
@@ -108,47 +160,103 @@ impl Lists {
     /// Takes over what the pointer says, if it has changed.
     fn refresh(&self) -> rusqlite::Result<()> {
         let stamp = std::fs::metadata(Pointer::path(&self.data)).ok().map(|m| (m.ino(), m.mtime_nsec()));
-        if stamp == self.seen.borrow().0 {
-            return Ok(());
-        }
-        let pointer =
-            Pointer::read(&self.data).map_err(|e| rusqlite::Error::InvalidParameterName(e.to_string()))?;
-        self.connection.flush_prepared_statement_cache();
-        self.seen.take();
-        for name in LISTS {
-            self.detach(name)?;
-        }
-        let mut in_use = BTreeMap::new();
-        for (name, file) in &pointer.0 {
-            // Names stand in SQL below: only those of our own list of names do.
-            let Some(name) = LISTS.iter().find(|n| *n == name) else { continue };
-            let path = folder(&self.data).join(file);
-            match self.attach(name, &path) {
-                Ok(list) => drop(in_use.insert((*name).to_owned(), list)),
-                Err(e) => {
-                    // As if it had never come: what needs it says so, until the next edition.
-                    log::error!("list {name}: {}: {e}; it is not in use", path.display());
-                    self.detach(name)?;
-                }
+        {
+            let seen = self.seen.borrow();
+            if stamp == seen.stamp && !seen.again {
+                return Ok(());
             }
         }
-        *self.seen.borrow_mut() = (stamp, in_use);
+        let pointer = match Pointer::read(&self.data) {
+            Ok(pointer) => pointer,
+            Err(e) => {
+                // What is attached goes on.
+                if !std::mem::replace(&mut self.seen.borrow_mut().again, true) {
+                    log::error!("{e}; the lists stay as they are until it can be read");
+                }
+                return Ok(());
+            }
+        };
+        self.connection.flush_prepared_statement_cache();
+        let mut seen = Seen { stamp, ..Seen::default() };
+        let before = self.seen.take();
+        for name in LISTS {
+            let file = pointer.0.get(name);
+            if let Err(e) = self.take_over(name, file, &before, &mut seen) {
+                *self.seen.borrow_mut() = Seen { stamp: None, ..seen };
+                return Err(e);
+            }
+        }
+        *self.seen.borrow_mut() = seen;
         Ok(())
     }
 
-    fn attach(&self, name: &str, path: &Path) -> rusqlite::Result<InUse> {
-        if !path.exists() {
+    /// Takes over one list.
+    fn take_over(
+        &self,
+        name: &'static str,
+        file: Option<&String>,
+        before: &Seen,
+        seen: &mut Seen,
+    ) -> rusqlite::Result<()> {
+        let path = file.map(|file| folder(&self.data).join(file));
+        let inode = |path: &PathBuf| std::fs::metadata(path).map(|m| m.ino());
+        let wanted = path.clone().and_then(|path| Some((inode(&path).ok()?, path)));
+        let kept =
+            before.files.get(name).filter(|(path, ino)| wanted.as_ref() == Some(&(*ino, path.clone())));
+        if kept.is_none() {
+            self.detach(name)?;
+        }
+        let (Some(file), Some(path)) = (file, path) else { return Ok(()) };
+        if floors::marked(&self.data, name).is_some_and(|marked| marked == *file) {
+            seen.faulty.insert(name, "it is damaged and waits to be built anew".into());
+            return Ok(());
+        }
+        let there = match kept {
+            Some(kept) => Ok(kept.clone()),
+            None => self.attach(name, &path).and_then(|()| {
+                let ino = inode(&path).map_err(|_| rusqlite::Error::InvalidPath(path.clone()))?;
+                Ok((path.clone(), ino))
+            }),
+        };
+        match there.and_then(|there| Ok((there, meta(&self.connection, name)?))) {
+            Ok((there, list)) => {
+                seen.files.insert(name, there);
+                seen.in_use.insert(name, list);
+            }
+            Err(e) => {
+                let was = before.faulty.get(name).is_some_and(|why| *why == e.to_string());
+                if is_damage(&e) {
+                    log::error!("list {name}: {}: {e}; it must be built anew", path.display());
+                    floors::mark(&self.data, name, file);
+                } else {
+                    seen.again = true;
+                    if !was {
+                        log::error!("list {name}: {}: {e}; it is tried again", path.display());
+                    }
+                }
+                seen.faulty.insert(name, e.to_string());
+                self.detach(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&self, name: &str, path: &Path) -> rusqlite::Result<()> {
+        match path.try_exists() {
+            Ok(true) => {}
             // SQLite would make an empty one.
-            return Err(rusqlite::Error::InvalidPath(path.to_path_buf()));
+            Ok(false) => return Err(rusqlite::Error::InvalidPath(path.to_path_buf())),
+            Err(e) => return Err(rusqlite::Error::ToSqlConversionFailure(e.into())),
         }
         self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
         self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
         let keyed: i64 = self.connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
         if keyed != KEYED {
-            // Its ids are not in the form in which they are asked for: a hold in it would hold nobody.
-            return Err(rusqlite::Error::InvalidPath(path.to_path_buf()));
+            // A hold in it would hold nobody. It gets its keys at the next start.
+            let why = "its ids are not in the form in which they are asked for";
+            return Err(rusqlite::Error::InvalidParameterName(why.into()));
         }
-        meta(&self.connection, name)
+        Ok(())
     }
 
     fn detach(&self, name: &str) -> rusqlite::Result<()> {
@@ -162,15 +270,21 @@ impl Lists {
         if self.connection.is_autocommit() {
             self.refresh().map_err(at(&self.data))?;
         }
-        Ok(self.seen.borrow().1.get(name).cloned())
+        Ok(self.seen.borrow().in_use.get(name).cloned())
+    }
+
+    /// Whether a list was found damaged and has not been built anew yet.
+    pub fn damaged(&self, name: &str) -> bool {
+        is_damaged(&self.data, name)
     }
 
     /// When the issuer made the edition in use, UTC milliseconds.
     pub fn issued_ms(&self, name: &str) -> Option<i64> {
-        self.seen.borrow().1.get(name).map(|l| l.issued_ms)
+        self.seen.borrow().in_use.get(name).map(|l| l.issued_ms)
     }
 
-    /// Begins a view that stays the same until [`Lists::leave`].
+    /// Begins a view that stays the same until [`Lists::leave`]. Where that fails, each look sees what is in use
+    /// then.
     pub fn enter(&self) -> rusqlite::Result<()> {
         self.refresh()?;
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
@@ -180,32 +294,93 @@ impl Lists {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
+        let ended = self.connection.prepare_cached("COMMIT")?.execute([]).map(drop);
+        // A view of a damaged list ends as well.
+        ended.or_else(|e| {
+            if self.connection.is_autocommit() { Err(e) } else { self.connection.execute_batch("ROLLBACK") }
+        })
     }
 
     /// One entry: of a supplement that is newer than the edition, else of the edition.
-    pub fn entry(&self, list: &str, id: &str) -> rusqlite::Result<Option<Map<String, Value>>> {
-        let Some(list) = LISTS.iter().find(|n| **n == list).and_then(|n| self.attached(n)) else {
-            return Ok(None);
-        };
+    pub fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, ListFault> {
+        let row = self.row(list, id)?;
+        let read = row.map(|json| facts(&json)).transpose();
+        // What is wrong with it may quote it.
+        read.map_err(|e| ListFault {
+            list: list.to_owned(),
+            why: format!("facts of an entry cannot be read: {:?} error", e.classify()),
+        })
+    }
+
+    /// Whether a list has an entry, whatever its facts are.
+    pub fn listed(&self, list: &str, id: &str) -> Result<bool, ListFault> {
+        Ok(self.row(list, id)?.is_some())
+    }
+
+    fn row(&self, list: &str, id: &str) -> Result<Option<Vec<u8>>, ListFault> {
+        let Some(list) = LISTS.into_iter().find(|name| *name == list) else { return Ok(None) };
+        let fault = |why: String| ListFault { list: list.to_owned(), why };
+        {
+            let seen = self.seen.borrow();
+            if let Some(why) = seen.faulty.get(list) {
+                return Err(fault(why.clone()));
+            }
+            if !seen.in_use.contains_key(list) {
+                return Ok(None);
+            }
+        }
         let sql = format!(
             "SELECT facts, 0 FROM {list}.supplement WHERE id = ?1
              UNION ALL SELECT facts, 1 FROM {list}.entry WHERE id = ?1 ORDER BY 2 LIMIT 1"
         );
-        let row: Option<Option<Vec<u8>>> =
-            self.connection.prepare_cached(&sql)?.query_row([key(list, id)], |r| r.get(0)).optional()?;
-        Ok(row.flatten().and_then(|facts| serde_json::from_slice(&facts).ok()))
+        let look = || -> rusqlite::Result<Option<Option<Vec<u8>>>> {
+            self.connection.prepare_cached(&sql)?.query_row([key(list, id)], |r| r.get(0)).optional()
+        };
+        look().map(Option::flatten).map_err(|e| {
+            if is_corrupt(&e) {
+                self.condemn(list, &e);
+            }
+            fault(e.to_string())
+        })
     }
 
-    fn attached(&self, name: &'static str) -> Option<&'static str> {
-        self.seen.borrow().1.contains_key(name).then_some(name)
+    /// A list whose file is damaged answers nobody until it was built anew.
+    fn condemn(&self, list: &'static str, why: &rusqlite::Error) {
+        let mut seen = self.seen.borrow_mut();
+        seen.in_use.remove(list);
+        seen.faulty.insert(list, why.to_string());
+        if let Some((path, _)) = seen.files.get(list) {
+            log::error!("list {list}: {}: {why}; it must be built anew", path.display());
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            floors::mark(&self.data, list, &file);
+        }
     }
 
     /// People in `status` whose name is meant by what was typed, those first whose name begins just so.
-    pub fn search(&self, typed: &str, limit: usize) -> rusqlite::Result<Vec<(String, Map<String, Value>)>> {
-        let Some(meant) = Typed::new(typed).filter(|_| self.attached("status").is_some()) else {
-            return Ok(Vec::new());
-        };
+    pub fn search(&self, typed: &str, limit: usize) -> Result<Vec<Entry>, ListFault> {
+        let fault = |why: String| ListFault { list: "status".into(), why };
+        {
+            let seen = self.seen.borrow();
+            if let Some(why) = seen.faulty.get("status") {
+                return Err(fault(why.clone()));
+            }
+            if !seen.in_use.contains_key("status") {
+                return Ok(Vec::new());
+            }
+        }
+        let Some(meant) = Typed::new(typed) else { return Ok(Vec::new()) };
+        let ids = self.named(typed, &meant, limit).map_err(|e| {
+            if is_corrupt(&e) {
+                self.condemn("status", &e);
+            }
+            fault(e.to_string())
+        })?;
+        let facts = |id: String| Ok(self.entry("status", &id)?.map(|facts| (id, facts)));
+        ids.into_iter().map(facts).filter_map(Result::transpose).collect()
+    }
+
+    /// The ids of whom a name means.
+    fn named(&self, typed: &str, meant: &Typed, limit: usize) -> rusqlite::Result<Vec<String>> {
         let mut ids = Vec::new();
         let begins = "AND json_extract(CAST(facts AS TEXT), '$.name') >= ?1
                       AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111)";
@@ -227,22 +402,35 @@ impl Lists {
                 }
             }
         }
-        let facts = |id: String| Ok(self.entry("status", &id)?.map(|facts| (id, facts)));
-        ids.into_iter().map(facts).filter_map(Result::transpose).collect()
+        Ok(ids)
     }
+}
+
+/// Whether an error at the opening says that a list must be built anew: its file is damaged, not what it
+/// should be, or gone.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let gone = matches!(error, rusqlite::Error::InvalidPath(_) | rusqlite::Error::QueryReturnedNoRows);
+    // A table that is not there.
+    gone || is_corrupt(error) || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
 }
 
 /// What an edition says of itself. `schema` is its name in the connection.
 pub(super) fn meta(connection: &Connection, schema: &str) -> rusqlite::Result<InUse> {
-    let sql = format!("SELECT version, issued_ms, entries, signer FROM {schema}.meta");
+    let sql = format!(
+        "SELECT version, issued_ms, entries + coalesce(more, 0), single, signer FROM {schema}.meta,
+         (SELECT count(*) AS single,
+            sum(CASE WHEN s.facts IS NULL THEN -(e.id IS NOT NULL) ELSE e.id IS NULL END) AS more
+          FROM {schema}.supplement s LEFT JOIN {schema}.entry e ON e.id = s.id)"
+    );
     let name = schema.to_owned();
     connection.query_row(&sql, [], |r| {
         Ok(InUse {
             name,
             version: r.get::<_, i64>(0)?.cast_unsigned(),
             issued_ms: r.get(1)?,
-            entries: r.get::<_, i64>(2)?.cast_unsigned(),
-            signer: r.get(3)?,
+            entries: u64::try_from(r.get::<_, i64>(2)?).unwrap_or(0),
+            single: r.get::<_, i64>(3)?.cast_unsigned(),
+            signer: r.get(4)?,
         })
     })
 }

@@ -6,6 +6,7 @@
 pub mod chain;
 pub mod durable;
 pub mod edition;
+pub mod floors;
 pub mod journal;
 pub mod kept;
 pub mod lists;

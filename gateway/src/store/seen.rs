@@ -17,4 +17,9 @@ impl Seen {
         };
         self.0.insert(path.to_path_buf(), when) != Some(when)
     }
+
+    /// A file that is there is news once more.
+    pub fn forget(&mut self, path: &Path) {
+        self.0.remove(path);
+    }
 }

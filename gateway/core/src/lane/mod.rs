@@ -102,6 +102,7 @@ impl Outbound {
 /// A code that was read lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Read {
+    /// As [`Visit::key`].
     key: String,
     /// When the reader last saw it.
     seen: MonoMs,
@@ -160,6 +161,16 @@ impl LaneState {
             self.reads.clear();
         }
         self.recent.retain(|visit| visit.id.0 > self.before);
+        // An earlier version has kept codes and names in clear.
+        if let Some(visit) = &mut self.visit {
+            visit.forget_names();
+        }
+        let visit = self.visit.iter_mut().map(|visit| &mut visit.key);
+        for key in visit.chain(self.reads.iter_mut().map(|read| &mut read.key)) {
+            if !SubjectKey::is_one(key) {
+                *key = setup.subjects.of(key);
+            }
+        }
     }
 }
 
@@ -354,6 +365,8 @@ impl Lane {
             Ok(pass) => format!("{}:{}", pass.kid, pass.id),
             Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
         };
+        // Of a card without a signature that would be the number on it.
+        let key = self.setup.subjects.of(&key);
         if self.repeated(now, &key, records, out)? {
             return Ok(());
         }
@@ -366,15 +379,15 @@ impl Lane {
         visit.facts = self.setup.profile.unmade_facts();
         match checked {
             Ok(pass) => {
-                visit.subject = self.setup.subjects.of(&pass.subject);
-                visit.pass = Some(pass);
+                let subject = self.setup.subjects.of(&pass.subject);
+                visit.take(pass, subject);
             }
             Err(mut refused) => {
                 let unreadable = refused.code == Code::C_UNREADABLE;
                 out.count(if unreadable { "scan_unreadable_total" } else { "pass_refused_total" });
                 if let Some(pass) = refused.pass.take() {
-                    visit.subject = self.setup.subjects.of(&pass.subject);
-                    visit.pass = Some(*pass);
+                    let subject = self.setup.subjects.of(&pass.subject);
+                    visit.take(*pass, subject);
                 }
                 visit.refused = Some(Refused { why: String::new(), ..refused });
             }

@@ -5,6 +5,7 @@ use crate::ids::{DeviceId, OfficerId, VisitId};
 use crate::pass::{Pass, Refused};
 use crate::reading::{Photo, Temperature, Ticket};
 use crate::screening::State;
+use crate::text::masked;
 use crate::time::{MonoMs, WallMs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -154,7 +155,7 @@ pub struct Visit {
     /// When the code was read, monotonic.
     #[serde(default, skip_serializing_if = "is_default")]
     pub started_mono: MonoMs,
-    /// What makes two codes the same: key id and pass id, or a hash of a code that is no pass.
+    /// What makes two codes the same: a keyed hash of key id and pass id, or of a code that is no pass.
     pub key: String,
     /// Where it stands.
     #[serde(flatten)]
@@ -295,6 +296,27 @@ impl Visit {
             skipped: Vec::new(),
             shown_until: None,
             repeated: false,
+        }
+    }
+
+    /// Takes the pass. Of a full name the masked one is all that is needed, and all that is kept.
+    pub fn take(&mut self, mut pass: Pass, subject: String) {
+        self.name = pass.name.take().map(|name| masked(&name)).filter(|name| !name.is_empty());
+        pass.facts.remove("name");
+        self.subject = subject;
+        self.pass = Some(pass);
+    }
+
+    /// Takes the full names out of a visit that an earlier version has stored.
+    pub fn forget_names(&mut self) {
+        if let Some(pass) = &mut self.pass {
+            if let Some(full) = pass.name.take() {
+                self.name.get_or_insert(masked(&full));
+            }
+            pass.facts.remove("name");
+        }
+        if let Some(Value::Object(pass)) = self.facts.get_mut("pass") {
+            pass.remove("name");
         }
     }
 

@@ -53,7 +53,7 @@ fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
         if pass.exp.is_some_and(|exp| now_s > exp) {
             cx.find(Code::C_EXPIRED);
         }
-        if !pass.kid.is_empty() && cx.records.revoked(&pass.kid, &pass.id)? {
+        if !pass.kid.is_empty() && super::verify::revoked(cx, &pass)? {
             cx.find(Code::C_REVOKED);
         }
     }

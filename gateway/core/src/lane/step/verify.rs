@@ -2,8 +2,8 @@
 //! clock. Makes the facts `pass` and `health`.
 
 use super::{Cx, Flow};
-use crate::codes::Code;
-use crate::pass::{Format, id, plate};
+use crate::codes::{Code, Outcome};
+use crate::pass::{Format, Pass, id, plate};
 use crate::profile::facts;
 use crate::records::RecordsFault;
 use crate::text::masked;
@@ -26,11 +26,11 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
         facts.insert("format".into(), json!(pass.format.word()));
         facts.insert("kind".into(), json!(pass.kind));
         let mut known = pass.format != Format::Opaque;
-        if lists.iter().any(|l| l == "revocation") && known && cx.records.revoked(&pass.kid, &pass.id)? {
+        if lists.iter().any(|l| l == "revocation") && known && revoked(cx, &pass)? {
             cx.find(Code::C_REVOKED);
         }
         if lists.iter().any(|l| l == "pass")
-            && let Some(entry) = cx.records.entry("pass", &pass.subject)?
+            && let Some(entry) = entry(cx, "pass", &pass.subject)?
         {
             if pass.format == Format::Opaque {
                 check_window(cx, &entry);
@@ -39,7 +39,7 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
             known = true;
         }
         if lists.iter().any(|l| l == "status") {
-            status = cx.records.entry("status", &pass.subject)?;
+            status = entry(cx, "status", &pass.subject)?;
             known |= status.is_some();
         }
         if lists.iter().any(|l| l == "hold") {
@@ -53,16 +53,12 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
             cx.find(Code::C_UNKNOWN);
         }
         let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
-        // Verified again, as after a recheck, the pass has its name no more.
-        if let Some(name) = name.or_else(|| pass.name.clone()) {
+        if let Some(name) = name {
             cx.visit.name = Some(masked(&name));
         }
-        // From here on the masked name is all that is needed.
-        if let Some(kept) = &mut cx.visit.pass {
-            kept.name = None;
-            kept.facts.remove("name");
-        }
     }
+    // An entry of a list may carry a full name as well: rules and screens need none.
+    facts.remove("name");
     if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
         facts.insert("plate".into(), json!(text));
     }
@@ -96,9 +92,47 @@ fn check_window(cx: &mut Cx<'_>, entry: &Map<String, Value>) {
     }
 }
 
-fn held(cx: &Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {
-    let Some(hold) = cx.records.entry("hold", subject)? else { return Ok(false) };
-    let until = hold.get("until_ms").and_then(Value::as_i64);
+/// What is asked of a list. One that cannot answer says neither yes nor no: whoever is looked up waits for
+/// staff, also in a lane that lets people pass where lists are merely old.
+fn ask<T: Default>(cx: &mut Cx<'_>, answer: Result<T, RecordsFault>) -> Result<T, RecordsFault> {
+    match answer {
+        Err(RecordsFault::List { list, why }) => {
+            cx.out.count("list_unreadable_total");
+            cx.out.notes.push(format!("list {list}: {why}"));
+            let outcome = match cx.setup.profile.outcome(Code::X_STALE) {
+                Outcome::Admit | Outcome::Refer => Outcome::Hold,
+                other @ (Outcome::Hold | Outcome::Deny) => other,
+            };
+            cx.visit.findings.retain(|f| f.code != Code::X_STALE);
+            cx.visit.find(Code::X_STALE, outcome);
+            Ok(T::default())
+        }
+        answer => answer,
+    }
+}
+
+fn entry(cx: &mut Cx<'_>, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+    let answer = cx.records.entry(list, id);
+    ask(cx, answer)
+}
+
+/// Whether a signed pass was taken back.
+pub(super) fn revoked(cx: &mut Cx<'_>, pass: &Pass) -> Result<bool, RecordsFault> {
+    let answer = cx.records.revoked(&pass.kid, &pass.id);
+    ask(cx, answer)
+}
+
+fn held(cx: &mut Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {
+    let listed = cx.records.listed("hold", subject);
+    if !ask(cx, listed)? {
+        return Ok(false);
+    }
+    let until = match cx.records.entry("hold", subject) {
+        Ok(hold) => hold.and_then(|hold| hold.get("until_ms").and_then(Value::as_i64)),
+        // Facts that cannot be read name no end.
+        Err(RecordsFault::List { .. }) => None,
+        Err(fault @ RecordsFault::Store(_)) => return Err(fault),
+    };
     Ok(match (until, cx.now.wall_ms) {
         (Some(until), Some(now)) => now <= until,
         (None, _) | (_, None) => true,

@@ -1,0 +1,238 @@
+use super::*;
+use crate::store::lists::Lists;
+use kakou_core::evidence::Hash;
+
+fn order<'a>(data: &'a Path, version: u64, base: Option<u64>) -> Order<'a> {
+    Order {
+        data,
+        name: "status",
+        version,
+        issued_ms: version.cast_signed() * 1000,
+        base,
+        sha256: None,
+        signer: "",
+        canary: &[],
+        check: None,
+    }
+}
+
+fn take(order: &Order<'_>, text: &str) -> Result<InUse, String> {
+    build(order, text.as_bytes(), &mut |_| true).map_err(|e| e.to_string())
+}
+
+fn fact(lists: &Lists, id: &str) -> Option<Value> {
+    lists.enter().unwrap();
+    let found = lists.entry("status", id).unwrap();
+    lists.leave().unwrap();
+    found.map(|mut f| f.remove("n").unwrap())
+}
+
+#[test]
+fn an_edition_that_is_given_up_leaves_the_one_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
+    take(&order(data, 1, None), text).unwrap();
+    for base in [None, Some(1)] {
+        let given_up = build(&order(data, 2, base), text.as_bytes(), &mut |_| false);
+        assert!(given_up.is_err_and(|e| e.to_string().contains("not finished")));
+    }
+    let lists = Lists::open(data).unwrap();
+    assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
+    assert!(!super::folder(data).join("status-2.db").exists());
+}
+
+#[test]
+fn editions_follow_each_other_and_open_readers_see_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let lists = Lists::open(data).unwrap();
+    assert_eq!(fact(&lists, "a"), None);
+    let text = "{\"id\":\"a\",\"facts\":{\"n\":1,\"name\":\"张三\"}}\n{\"id\":\"b\",\"facts\":{\"n\":2}}\n";
+    let done = take(&order(data, 1, None), text).unwrap();
+    assert_eq!((done.version, done.entries), (1, 2));
+    assert_eq!(fact(&lists, "a"), Some(1.into()));
+    let done =
+        take(&order(data, 2, Some(1)), "{\"id\":\"a\"}\n{\"id\":\"c\",\"facts\":{\"n\":3}}\n").unwrap();
+    assert_eq!((done.version, done.entries), (2, 2));
+    assert_eq!((fact(&lists, "a"), fact(&lists, "c")), (None, Some(3.into())));
+    assert!(supplement(data, "status", "b", 5_000, None).unwrap());
+    assert!(!supplement(data, "status", "b", 5_000, None).unwrap(), "played again");
+    assert_eq!(fact(&lists, "b"), None);
+    take(&order(data, 4, None), text).unwrap();
+    assert_eq!(fact(&lists, "b"), None, "the edition is older than the supplement");
+    take(&order(data, 6, None), text).unwrap();
+    assert_eq!(fact(&lists, "b"), Some(2.into()), "the edition is newer than the supplement");
+    assert_eq!(lists.search("张", 9).unwrap().len(), 1);
+    assert_eq!(
+        std::fs::read_dir(super::folder(data)).unwrap().count(),
+        5,
+        "db, wal, shm, the pointer and the floors"
+    );
+}
+
+#[test]
+fn a_plate_is_found_however_the_feed_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let hold = |version, base| Order { name: "hold", ..order(data, version, base) };
+    take(&hold(1, None), "{\"id\":\"辽P·12345\",\"facts\":{}}\n").unwrap();
+    let lists = Lists::open(data).unwrap();
+    let held = |plate| {
+        lists.enter().unwrap();
+        let found = lists.entry("hold", plate).unwrap().is_some();
+        lists.leave().unwrap();
+        found
+    };
+    assert!(held("辽P12345"));
+    assert!(supplement(data, "hold", "辽P-54321", 5_000, Some(&Map::new())).unwrap());
+    assert!(held("辽P54321"));
+    let respelt = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\"}\n";
+    take(&hold(2, Some(1)), respelt).unwrap();
+    assert!(held("辽P12345"), "written otherwise, held as before");
+    take(&hold(6, Some(2)), "{\"id\":\"辽p12345\"}\n").unwrap();
+    assert!(!held("辽P12345"));
+    let twice = "{\"id\":\"辽P12345\",\"facts\":{}}\n{\"id\":\"辽P·12345\",\"facts\":{}}\n";
+    assert!(take(&hold(7, None), twice).unwrap_err().contains("line 2: `辽P12345` is there twice"));
+}
+
+#[test]
+fn an_id_is_found_in_either_case_and_behind_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let of = |name: &'static str| Order { name, ..order(data, 1, None) };
+    take(&of("status"), "\u{feff}{\"id\":\"32012319900101123x\",\"facts\":{\"n\":1}}\n").unwrap();
+    let revoked = "{\"id\":\"0A1B:URN:UVCI:01:DE:X\",\"facts\":{}}\n";
+    take(&of("revocation"), revoked).unwrap();
+    let lists = Lists::open(data).unwrap();
+    for id in ["32012319900101123X", "32012319900101123x", "３２０１２３１９９００１０１１２３Ｘ"]
+    {
+        assert_eq!(fact(&lists, id), Some(1.into()), "{id}");
+    }
+    lists.enter().unwrap();
+    assert!(lists.entry("revocation", "0a1b:urn:uvci:01:de:x").unwrap().is_some());
+    lists.leave().unwrap();
+}
+
+#[test]
+fn an_edition_of_an_earlier_program_is_found_under_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    take(&order(data, 1, None), "{\"id\":\"x\",\"facts\":{\"n\":1}}\n").unwrap();
+    {
+        let file = super::folder(data).join("status-1.db");
+        let earlier = Connection::open(file).unwrap();
+        earlier.execute_batch("UPDATE entry SET id = 'r-1x'; PRAGMA user_version = 0").unwrap();
+        earlier.execute("INSERT INTO supplement VALUES ('r-2x', 9000, ?1)", [br#"{"n":2}"#]).unwrap();
+    }
+    assert!(Lists::open(data).unwrap().in_use("status").unwrap().is_none(), "its ids would not be found");
+    give_keys(data).unwrap();
+    let lists = Lists::open(data).unwrap();
+    assert_eq!((fact(&lists, "R-1X"), fact(&lists, "r-2x")), (Some(1.into()), Some(2.into())));
+}
+
+#[test]
+fn an_edition_that_is_not_what_was_signed_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
+    take(&order(data, 1, None), text).unwrap();
+    let lists = Lists::open(data).unwrap();
+    let hash = Hash::of(text.as_bytes()).hex();
+    let canary = [Canary { id: "a".into(), facts: serde_json::from_str(r#"{"n":2}"#).unwrap() }];
+    for (bad, order) in [
+        ("{\"id\":\"a\",\"facts\":{\"n\":2}}\n", Order { sha256: Some(&hash), ..order(data, 2, None) }),
+        ("{\"id\":\"a\",\"facts\":{\"n\":2}}\n", Order { sha256: Some(&hash), ..order(data, 2, Some(1)) }),
+        (text, Order { canary: &canary, ..order(data, 2, None) }),
+        (text, Order { canary: &canary, ..order(data, 2, Some(1)) }),
+        (text, order(data, 3, Some(2))),
+        ("{\"id\":\"b\",\"facts\":{}}\n{\"id\":\"a\",\"facts\":{}}\n", order(data, 2, None)),
+        ("{\"id\":\"a\"}\n", order(data, 2, None)),
+        ("{\"id\":\"a\",\"facts\":[]}\n", order(data, 2, None)),
+        ("{\"id\":\"a\",\"facts\":{}", order(data, 2, None)),
+        ("\u{0}\n", order(data, 2, Some(1))),
+    ] {
+        assert!(take(&order, bad).is_err(), "{bad}");
+        assert_eq!(fact(&lists, "a"), Some(1.into()));
+        assert_eq!(lists.in_use("status").unwrap().unwrap().version, 1);
+    }
+    let good = |version| Order { sha256: Some(&hash), ..order(data, version, None) };
+    assert_eq!(take(&good(3), text).unwrap().version, 3);
+    assert!(take(&good(2), text).unwrap_err().contains("older"), "it came late");
+    assert_eq!(lists.in_use("status").unwrap().unwrap().version, 3);
+}
+
+#[test]
+fn facts_that_cannot_be_read_are_refused_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let deep = format!("{{\"note\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+    let hold = |version, base| Order { name: "hold", ..order(data, version, base) };
+    take(&hold(1, None), "{\"id\":\"a\",\"facts\":{}}\n").unwrap();
+    for bad in ["{\"note\":\"\\ud83d\"}", "{\"until_ms\":1e999}", &deep] {
+        let text = format!("{{\"id\":\"a\",\"facts\":{{}}}}\n{{\"id\":\"b\",\"facts\":{bad}}}\n");
+        for base in [None, Some(1)] {
+            let why = take(&hold(2, base), &text).unwrap_err();
+            assert!(why.contains("line 2: "), "{why}");
+        }
+    }
+}
+
+/// A row as an earlier version of this program may have stored it.
+fn unreadable(data: &Path, list: &str, id: &str) {
+    let file = Connection::open(super::folder(data).join(format!("{list}-1.db"))).unwrap();
+    let sql = "UPDATE entry SET facts = ?2 WHERE id = ?1";
+    assert_eq!(file.execute(sql, params![key(list, id), b"{\"note\":\"\\ud83d\"}"]).unwrap(), 1);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_a_fault_and_not_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let hold = Order { name: "hold", ..order(data, 1, None) };
+    take(&hold, "{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"b\",\"facts\":{}}\n").unwrap();
+    unreadable(data, "hold", "a");
+    let lists = Lists::open(data).unwrap();
+    lists.enter().unwrap();
+    assert!(lists.entry("hold", "a").is_err());
+    assert!(lists.entry("hold", "b").unwrap().is_some(), "the others can be read");
+    assert!(lists.entry("hold", "c").unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_pointer_or_list_lets_no_older_edition_in() {
+    for lost in ["current.json", "status-7.db"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let text = "{\"id\":\"a\",\"facts\":{\"n\":1}}\n";
+        let hash = Hash::of(text.as_bytes()).hex();
+        let signed = |version| Order { sha256: Some(&hash), ..order(data, version, None) };
+        take(&signed(7), text).unwrap();
+        std::fs::write(super::folder(data).join(lost), [0x55; 4096]).unwrap();
+        let why = take(&signed(6), text).unwrap_err();
+        assert!(why.contains("older"), "{lost}: {why}");
+        assert_eq!(take(&signed(7), text).unwrap().version, 7, "{lost}: the same comes again");
+        assert_eq!(take(&signed(8), text).unwrap().version, 8, "{lost}");
+    }
+}
+
+#[test]
+fn a_fault_that_passes_disables_no_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    take(&order(data, 1, None), "{\"id\":\"a\",\"facts\":{\"n\":1}}\n").unwrap();
+    let file = super::folder(data).join("status-1.db");
+    let aside = data.join("aside.db");
+    // What cannot be opened now, as where no more files may be open.
+    std::fs::rename(&file, &aside).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let lists = Lists::open(data).unwrap();
+    lists.enter().unwrap();
+    assert!(lists.entry("status", "a").is_err(), "not the same as not to be listed");
+    assert!(lists.listed("status", "nobody").is_err());
+    lists.leave().unwrap();
+    assert!(!lists.damaged("status"));
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    assert_eq!(fact(&lists, "a"), Some(1.into()), "it is tried again");
+}

@@ -1,0 +1,198 @@
+//! Lists that are not what they should be, with the real daemon: who is listed stays listed, one list does not
+//! close the lanes of others, and lanes do not wait for lists.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kakou_core::pass::id::key;
+use kakou_core::pass::trust::TrustList;
+use kakou_core::pass::{self, Check};
+use kakou_drivers::sim::relay::RelaySim;
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_gateway::store::edition::{Order, build};
+use kakou_provisioning::issuer::Issuer;
+use kakou_tests::daemon::{Gateway, Plan};
+use kakou_tests::desk::Desk;
+use kakou_tests::{passes, profiles, wait};
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value, json};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A gateway with lanes that scan, look into lists and open a barrier.
+struct Site {
+    gateway: Gateway,
+    issuer: Issuer,
+    lanes: Vec<(ScannerSim, RelaySim)>,
+    pulses: Arc<AtomicUsize>,
+    _folder: tempfile::TempDir,
+}
+
+fn site(lanes: &[&[&str]]) -> Site {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = Plan { http: true, ..Plan::default() };
+    for (n, lists) in lanes.iter().enumerate() {
+        let file = format!("lane-{n}.toml");
+        let profile = profiles::lane(&format!("p-{n}"), &["resident-card"], lists, "", true);
+        std::fs::write(folder.path().join(&file), profile).unwrap();
+        plan = plan.lane(&format!("lane-{n}"), &file, &["scanner", "barrier"]);
+    }
+    let gateway = Gateway::prepare(folder.path(), plan);
+    let issuer = passes::issuer();
+    passes::trust(&gateway.lists(), vec![passes::entry(&issuer)]);
+    let pulses = Arc::new(AtomicUsize::new(0));
+    let devices = |n: usize| {
+        let count = pulses.clone();
+        let relay = RelaySim::new(&gateway.device(&format!("lane-{n}"), "barrier"), move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let scanner = gateway.device(&format!("lane-{n}"), "scanner");
+        (ScannerSim::new(&scanner, Faults::default(), 1).unwrap(), relay.unwrap())
+    };
+    let lanes = (0..lanes.len()).map(devices).collect();
+    Site { gateway, issuer, lanes, pulses, _folder: folder }
+}
+
+impl Site {
+    /// The verdict of the lane about a card.
+    fn scan(&mut self, lane: usize, card: &str) -> Value {
+        let before = self.gateway.events("transaction").len();
+        self.lanes[lane].0.scan(card).unwrap();
+        self.gateway.await_events("transaction", before + 1).pop().unwrap()["data"].clone()
+    }
+
+    fn card(&self, id: &str) -> String {
+        passes::pass(&self.issuer, "resident-card", json!({ "id": id }))
+    }
+
+    fn status(&self) -> Value {
+        let (code, body) = Desk::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
+        assert_eq!(code, 200);
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn list(&self, name: &str) -> Value {
+        let lists = self.status()["lists"].as_array().unwrap().clone();
+        lists.into_iter().find(|l| l["name"] == name).unwrap()
+    }
+
+    fn barrier_moved(&self) -> usize {
+        self.pulses.load(Ordering::SeqCst)
+    }
+}
+
+/// Puts an edition into a data folder; gives its file.
+fn edition(data: &Path, name: &str, ids: &[String]) -> PathBuf {
+    let mut ids = ids.to_vec();
+    ids.sort();
+    let lines: String = ids.iter().map(|id| json!({ "id": id, "facts": {} }).to_string() + "\n").collect();
+    let order = Order {
+        data,
+        name,
+        version: 1,
+        issued_ms: passes::now_s() * 1000,
+        base: None,
+        sha256: None,
+        signer: "",
+        canary: &[],
+        check: None,
+    };
+    build(&order, lines.as_bytes(), &mut |_| true).unwrap();
+    data.join("editions").join(format!("{name}-1.db"))
+}
+
+#[test]
+fn a_hold_or_a_revocation_whose_facts_cannot_be_read_lets_nobody_in() {
+    let mut s = site(&[&["revocation", "hold"]]);
+    let deep = format!("{{\"note\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+    let unreadable = ["{\"note\":\"\\ud83d\"}", "{\"until_ms\":1e999}", &deep];
+    let trust = std::fs::read(s.gateway.lists().join("trust.json")).unwrap();
+    let trust = TrustList::from_json(&trust).unwrap();
+    let held: Vec<_> = (0..unreadable.len()).map(|n| format!("H-{n}")).collect();
+    let revoked: Vec<(String, String)> = (0..unreadable.len())
+        .map(|n| {
+            let card = s.card(&format!("R-{n}"));
+            let with = Check { trust: &trust, now_s: Some(passes::now_s()), region: "" };
+            let pass = pass::check(card.as_bytes(), with).unwrap();
+            (card, format!("{}:{}", pass.kid, pass.id))
+        })
+        .collect();
+    // As an edition of an earlier version of this program may hold them.
+    let data = s.gateway.data();
+    std::fs::create_dir_all(&data).unwrap();
+    let keys: Vec<String> = revoked.iter().map(|(_, key)| key.clone()).collect();
+    for (name, ids) in [("hold", &held), ("revocation", &keys)] {
+        let file = Connection::open(edition(&data, name, ids)).unwrap();
+        for (id, facts) in ids.iter().zip(unreadable) {
+            let sql = "UPDATE entry SET facts = ?2 WHERE id = ?1";
+            assert_eq!(file.execute(sql, params![key(name, id), facts.as_bytes()]).unwrap(), 1);
+        }
+    }
+    s.gateway.start();
+    for (n, id) in held.iter().enumerate() {
+        let verdict = s.scan(0, &s.card(id));
+        assert_eq!(
+            (&verdict["outcome"], &verdict["codes"][0]),
+            (&json!("HOLD"), &json!("L_HOLD")),
+            "hold {n}"
+        );
+    }
+    for (n, (card, _)) in revoked.iter().enumerate() {
+        let verdict = s.scan(0, card);
+        let wanted = (&json!("DENY"), &json!("C_REVOKED"));
+        assert_eq!((&verdict["outcome"], &verdict["codes"][0]), wanted, "revocation {n}");
+    }
+    assert_eq!(s.barrier_moved(), 0, "the barrier opened");
+    let verdict = s.scan(0, &s.card("somebody-else"));
+    assert_eq!(verdict["outcome"], "ADMIT", "{verdict}");
+    wait::until("the barrier", LIMIT, || (s.barrier_moved() == 1).then_some(()));
+}
+
+#[test]
+fn a_damaged_page_of_a_list_holds_whom_it_concerns_and_the_list_comes_again() {
+    let mut s = site(&[&["hold"], &[]]);
+    let data = s.gateway.data();
+    std::fs::create_dir_all(&data).unwrap();
+    let ids: Vec<_> = (0..3_000).map(|n| format!("H-{n:04}")).collect();
+    let file = edition(&data, "hold", &ids);
+    let (page, size) = {
+        let connection = Connection::open(&file).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'entry'";
+        let page: u32 = connection.query_row(root, [], |r| r.get(0)).unwrap();
+        let size: u32 = connection.pragma_query_value(None, "page_size", |r| r.get(0)).unwrap();
+        (page, size)
+    };
+    let damaged = std::fs::File::options().write(true).open(&file).unwrap();
+    damaged.write_all_at(&vec![0x55; size as usize], u64::from((page - 1) * size)).unwrap();
+    drop(damaged);
+    s.gateway.start();
+    let verdict = s.scan(0, &s.card("somebody"));
+    assert_eq!((&verdict["outcome"], &verdict["codes"][0]), (&json!("HOLD"), &json!("X_STALE")));
+    let verdict = s.scan(1, &s.card("somebody-else"));
+    assert_eq!(verdict["outcome"], "ADMIT", "a lane that does not look into the list");
+    let status = s.status();
+    assert_eq!(status["counters"]["store_failed_total"].as_u64(), None, "{}", s.gateway.log());
+    assert_eq!(s.list("hold")["damaged"], true, "{}", s.gateway.log());
+    // The same edition, from where it came.
+    let entries: Map<String, Value> = ids.iter().map(|id| (id.clone(), json!({}))).collect();
+    passes::list(&s.gateway.lists(), "hold", entries);
+    wait::until("the list", LIMIT, || (s.list("hold")["damaged"] == false).then_some(()));
+    let verdict = s.scan(0, &s.card("H-0007"));
+    assert_eq!(verdict["codes"][0], "L_HOLD", "{verdict}");
+    assert_eq!(s.scan(0, &s.card("nobody"))["outcome"], "ADMIT");
+}
+
+#[test]
+fn lanes_open_while_a_list_is_still_being_read() {
+    let mut s = site(&[&[]]);
+    // A file whose end never comes: of all that takes long, it takes longest.
+    let made = Command::new("mkfifo").arg(s.gateway.lists().join("hold.json")).status().unwrap();
+    assert!(made.success());
+    s.gateway.open();
+    assert_eq!(s.scan(0, &s.card("somebody"))["outcome"], "ADMIT");
+}
