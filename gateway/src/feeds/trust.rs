@@ -18,7 +18,8 @@ pub fn first_trust(data: &Path, folder: &Path, signed: bool) -> TrustList {
 }
 
 fn read_trust(path: &Path) -> Option<TrustList> {
-    std::fs::read(path).ok().and_then(|json| TrustList::from_json(&json).ok())
+    let list = TrustList::from_json(&std::fs::read(path).ok()?);
+    list.inspect_err(|e| log::error!("{}: {e}; it is not in use", path.display())).ok()
 }
 
 impl Feeds {

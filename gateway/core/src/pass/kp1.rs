@@ -122,6 +122,11 @@ pub enum Kp1Error {
     /// The map is not of the profile.
     #[error("not a KP1 pass: {0}")]
     Shape(String),
+    /// A gate would not read it.
+    #[error(
+        "plate: `{0}` is not a plate of a known kind, such as 辽P12345, 辽PD12345, 辽P1234挂, 京A1234应急, WJ辽1234X"
+    )]
+    Plate(String),
     /// The signer failed.
     #[error("signing failed: {0}")]
     Sign(String),
@@ -254,8 +259,7 @@ fn tidied(draft: &Draft) -> Result<Map<String, Json>, Kp1Error> {
         let Json::String(text) = fact else { continue };
         match name.as_str() {
             "plate" => {
-                *text = plate::normal(text)
-                    .ok_or_else(|| shape(format!("plate: `{text}` is not a plate of a known kind")))?;
+                *text = plate::normal(text).ok_or_else(|| Kp1Error::Plate(text.clone()))?;
             }
             "id" | "patient" if of_people => *text = id::normal(text),
             _ => {}

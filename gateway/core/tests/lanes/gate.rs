@@ -36,8 +36,8 @@ impl Records for Memory {
     fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
         Ok(self.issued.get(list).copied())
     }
-    fn revoked(&self, _: &str, _: &str) -> Result<bool, RecordsFault> {
-        Ok(false)
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        Ok(self.entry("revocation", &format!("{kid}:{id}"))?.is_some())
     }
     fn redeemed(&self, id: &str) -> Result<Option<Redemption>, RecordsFault> {
         Ok(self.redeemed.borrow().get(id).cloned())

@@ -4,6 +4,7 @@
 mod gate;
 mod goes_on;
 mod rules;
+mod signed;
 mod words;
 
 use gate::*;

@@ -3,6 +3,7 @@
 use super::super::visit::Seal;
 use super::{Cx, Flow, Stimulus};
 use crate::lane::action::{Action, Rejection};
+use crate::pass::id;
 use crate::profile::Choice;
 use crate::reading::Report;
 use crate::records::RecordsFault;
@@ -16,7 +17,7 @@ pub fn enter(cx: &mut Cx<'_>) -> Flow {
 
 /// A seal number in its normal form.
 fn normal(text: &str) -> Option<String> {
-    let number = text.trim().to_ascii_uppercase();
+    let number = id::normal(text);
     let fits = (4..=20).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
     fits.then_some(number)
@@ -82,4 +83,16 @@ pub fn on(
     });
     cx.visit.facts.insert("seal".into(), json!({ "count": cx.visit.seals.len(), "number": number }));
     Ok(Flow::Next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normal;
+
+    #[test]
+    fn a_seal_number_has_one_form_however_it_is_typed() {
+        for text in ["LN123456", "ln123456 ", "ＬＮ１２３４５６", "\u{feff}LN123456\n"] {
+            assert_eq!(normal(text).as_deref(), Some("LN123456"), "{text:?}");
+        }
+    }
 }
