@@ -14,7 +14,25 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// No box that runs this lives before its release.
-pub const BUILT_MS: i64 = 1_793_000_000_000;
+const RELEASED_MS: i64 = 1_793_000_000_000;
+/// Nor before the moment of its source, which packages are built with: the same source makes the same bytes, so
+/// it is that of the last commit and not of the build.
+pub const BUILT_MS: i64 = built_ms(option_env!("SOURCE_DATE_EPOCH"));
+
+/// A date in UTC seconds, unless it is none or lies before the release.
+const fn built_ms(epoch: Option<&str>) -> i64 {
+    let Some(text) = epoch else { return RELEASED_MS };
+    let (digits, mut at, mut seconds) = (text.as_bytes(), 0, 0_i64);
+    while at < digits.len() {
+        if !digits[at].is_ascii_digit() || at == 11 {
+            return RELEASED_MS;
+        }
+        seconds = seconds * 10 + (digits[at] - b'0') as i64;
+        at += 1;
+    }
+    if seconds * 1000 > RELEASED_MS { seconds * 1000 } else { RELEASED_MS }
+}
+
 /// How far the time may go back behind the floor before the floor counts: a time service corrects
 /// small errors.
 const SLACK_MS: i64 = 120_000;
@@ -38,6 +56,8 @@ pub enum Source {
 
 /// systemd-timesyncd makes this file when it has set the clock.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+/// The kernel's own limit of a clock that is synchronised, in microseconds.
+const MAX_ERROR_US: i64 = 16_000_000;
 
 /// The clock of the box. Copies share what they know.
 #[derive(Debug, Clone)]
@@ -101,7 +121,7 @@ impl Clock {
         let wall = clock_gettime(ClockId::Realtime);
         let shift = self.0.shift.as_deref().map_or(0, shift);
         let wall_ms = wall.tv_sec * 1000 + wall.tv_nsec / 1_000_000 + shift;
-        (wall_ms, self.0.source != Source::Ntp || Path::new(SYNCHRONISED).exists())
+        (wall_ms, self.0.source != Source::Ntp || Path::new(SYNCHRONISED).exists() || is_held())
     }
 
     /// A moment that the journal has kept as confirmed is past.
@@ -119,6 +139,23 @@ impl Clock {
             self.not_before(wall_ms);
         }
     }
+}
+
+/// Whether a time service holds the kernel's clock: chrony and ntpd tell the kernel so. Where the unit keeps the
+/// daemon from asking, it is not known, and counts as no.
+fn is_held() -> bool {
+    #[expect(unsafe_code, reason = "no crate wraps adjtimex for whoever may not set the clock")]
+    // SAFETY: zeros are a valid timex, and without a mode the call does nothing but fill it.
+    let (state, timex) = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut timex), timex)
+    };
+    says_held(state, &timex)
+}
+
+fn says_held(state: libc::c_int, timex: &libc::timex) -> bool {
+    let small = i128::from(timex.maxerror) < i128::from(MAX_ERROR_US);
+    (0..libc::TIME_ERROR).contains(&state) && timex.status & libc::STA_UNSYNC == 0 && small
 }
 
 fn shift(file: &Path) -> i64 {
@@ -151,6 +188,33 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_is_as_old_as_its_source_and_no_older_than_the_release() {
+        assert_eq!(built_ms(None), RELEASED_MS);
+        assert_eq!(built_ms(Some("1800000000")), 1_800_000_000_000);
+        for no_date in ["", "0", "1", "1600000000", "tomorrow", "-1", "180000000000000000"] {
+            assert_eq!(built_ms(Some(no_date)), RELEASED_MS, "{no_date}");
+        }
+    }
+
+    #[test]
+    fn a_clock_counts_as_held_when_the_kernel_says_so_with_a_small_error() {
+        let timex = |status: libc::c_int, maxerror: libc::c_long| {
+            // SAFETY: zeros are a valid timex.
+            #[expect(unsafe_code, reason = "a struct of the C library has no other way to begin")]
+            let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+            (timex.status, timex.maxerror) = (status, maxerror);
+            timex
+        };
+        let held = |state, status, maxerror| says_held(state, &timex(status, maxerror));
+        assert!(held(0, libc::STA_PLL, 50_000));
+        assert!(held(libc::TIME_INS, 0, 50_000), "a leap second is announced");
+        assert!(!held(0, libc::STA_UNSYNC, 50_000), "nobody holds it");
+        assert!(!held(libc::TIME_ERROR, 0, 50_000));
+        assert!(!held(0, 0, 16_000_000), "it was held long ago");
+        assert!(!held(-1, 0, 0), "the unit keeps the daemon from asking");
+    }
 
     #[test]
     fn time_never_lies_before_what_is_known_to_be_past_and_goes_on_from_there() {
