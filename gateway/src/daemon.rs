@@ -11,10 +11,9 @@ use crate::keys::{self, KeyError};
 use crate::metrics::Metrics;
 use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
-use crate::store::StoreError;
-use crate::store::edition;
 use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
+use crate::store::{StoreError, durable, edition};
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
@@ -143,7 +142,7 @@ fn setups(
 pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartError> {
     let begun = Instant::now();
     let data = settings.data.clone();
-    std::fs::create_dir_all(&data).map_err(|e| StartError::Data(data.clone(), e))?;
+    durable::own_folder(&data).map_err(|e| StartError::Data(data.clone(), e))?;
     let metrics = Arc::new(Metrics::default());
     let key = Arc::new(keys::gateway_key(&data)?);
     let subjects = Arc::new(keys::subject_key(&data)?);

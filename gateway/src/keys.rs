@@ -63,7 +63,7 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let bytes = make()?;
             if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(io)?;
+                durable::make_folder(folder).map_err(io)?;
             }
             durable::write_secret(path, &bytes).map_err(io)?;
             Ok(bytes)

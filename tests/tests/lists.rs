@@ -14,7 +14,7 @@ use kakou_tests::desk::Desk;
 use kakou_tests::{passes, profiles, wait};
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -195,4 +195,22 @@ fn lanes_open_while_a_list_is_still_being_read() {
     assert!(made.success());
     s.gateway.open();
     assert_eq!(s.scan(0, &s.card("somebody"))["outcome"], "ADMIT");
+}
+
+#[test]
+fn nobody_else_on_the_machine_can_read_what_the_daemon_keeps() {
+    let mut s = site(&[&["hold"]]);
+    passes::list(&s.gateway.lists(), "hold", Map::new());
+    s.gateway.start();
+    assert_eq!(s.scan(0, &s.card("somebody"))["outcome"], "ADMIT");
+    let data = s.gateway.data();
+    let open = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    assert_eq!(open(&data), 0, "the folder");
+    let editions = std::fs::read_dir(data.join("editions")).unwrap().flatten().map(|f| f.path());
+    let lists: Vec<_> = editions.filter(|f| f.to_string_lossy().contains(".db")).collect();
+    assert!(!lists.is_empty());
+    let files = ["journal.db", "journal.db-wal", "journal.db-shm", "keys/gateway.pk8", "keys/site.key"];
+    for file in files.iter().map(|name| data.join(name)).chain(lists) {
+        assert_eq!(open(&file), 0, "{}", file.display());
+    }
 }

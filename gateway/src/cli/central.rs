@@ -10,6 +10,7 @@ use crate::central::postgres::Database;
 use crate::central::{Arrived, From, read};
 use crate::http::connections;
 use crate::https::Place;
+use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde_json::{Value, json};
@@ -145,7 +146,8 @@ fn author(line: &[u8]) -> Option<From> {
 
 /// Takes up where an earlier run ended; a line that was cut by a crash is removed.
 fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
-    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    durable::own_file(path)?;
+    let file = OpenOptions::new().read(true).append(true).open(path)?;
     let (mut ledger, mut known, mut good) = (Ledger::new(Log(file)), 0, 0_u64);
     let mut lines = BufReader::new(File::open(path)?);
     let mut line = Vec::new();

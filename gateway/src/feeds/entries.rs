@@ -120,7 +120,7 @@ fn file_of(folder: &Path, text: &[u8]) -> PathBuf {
 }
 
 fn keep(folder: &Path, text: &[u8]) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
+    durable::make_folder(folder)?;
     durable::write(&file_of(folder, text), text)
 }
 

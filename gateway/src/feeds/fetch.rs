@@ -3,9 +3,11 @@
 //! What is there of a body survives a restart and a lost connection: the file says how far it is.
 
 use super::word::{CHUNK, GROUP, Head, Part, chunk_topic};
+use crate::store::durable;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A body on its way.
@@ -37,7 +39,7 @@ impl Fetch {
     /// Takes up where an earlier attempt ended. What is there of another body of the feed is not needed
     /// again.
     pub fn begin(folder: &Path, head: Head, signer: String, part: Part) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        durable::make_folder(folder)?;
         let path = folder.join(format!("{}-{}.part", head.feed, part.sha256));
         for file in std::fs::read_dir(folder)?.flatten() {
             let of_feed = file.file_name().to_string_lossy().starts_with(&format!("{}-", head.feed));
@@ -45,7 +47,7 @@ impl Fetch {
                 std::fs::remove_file(file.path())?;
             }
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let there = file.metadata()?.len().min(part.bytes);
         let whole = there / CHUNK as u64;
         let have = if there == part.bytes { Head::chunks(&part) } else { u32::try_from(whole).unwrap_or(0) };

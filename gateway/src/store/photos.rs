@@ -1,11 +1,12 @@
 //! Photographs: files named by the SHA-256 of their bytes, durable before anything names them.
 
-use super::StoreError;
 use super::journal::sync_folder;
+use super::{StoreError, durable};
 use kakou_core::evidence::Hash;
 use serde_json::Value;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,7 +20,7 @@ impl Photos {
     /// In a data folder; made if it is not there.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let folder = data.join("photos");
-        fs::create_dir_all(&folder).map_err(super::io_at(&folder))?;
+        durable::make_folder(&folder).map_err(super::io_at(&folder))?;
         Ok(Self { folder })
     }
 
@@ -49,11 +50,11 @@ impl Photos {
         }
         let folder = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
         if !folder.exists() {
-            fs::create_dir_all(folder)?;
+            durable::make_folder(folder)?;
             File::open(&self.folder)?.sync_all()?;
         }
         let part = self.folder.join(format!("{sha256}.part"));
-        let mut file = File::create(&part)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(e) = written.and_then(|()| fs::rename(&part, &path)) {
             drop(fs::remove_file(&part));

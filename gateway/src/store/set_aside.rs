@@ -1,7 +1,7 @@
 //! A damaged journal is set aside, with its sidecar files, and never deleted.
 
 use super::journal::sync_folder;
-use super::{StoreError, io_at};
+use super::{StoreError, durable, io_at};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -38,7 +38,7 @@ pub fn last_set_aside(data: &Path) -> Option<SystemTime> {
 
 pub(super) fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError> {
     let folder = (1..).map(|n| aside(data, n)).find(|p| !p.exists()).expect("the natural numbers do not end");
-    std::fs::create_dir(&folder).map_err(io_at(&folder))?;
+    durable::make_folder(&folder).map_err(io_at(&folder))?;
     for suffix in ["", "-wal", "-shm"] {
         let from = PathBuf::from(format!("{}{suffix}", path.display()));
         if from.exists() {
