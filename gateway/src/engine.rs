@@ -10,6 +10,7 @@
 
 mod outside;
 mod records;
+mod sign;
 mod time;
 mod upkeep;
 
@@ -190,7 +191,10 @@ pub struct Engine {
     shelf: u8,
     marked_at: Option<Instant>,
     signed_seq: u64,
-    sign_now: bool,
+    /// The first event that a signed head must cover in the transaction after its own.
+    sign_from: Option<u64>,
+    /// The last one.
+    sign_through: u64,
     requeue: VecDeque<Input>,
     watch: time::Watch,
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
@@ -215,7 +219,9 @@ impl Engine {
         })?;
         make_reserve(&parts);
         let trust = parts.trust.borrow_and_update().clone();
-        let core = Core::new((parts.setups)(&trust), states);
+        let mut core = Core::new((parts.setups)(&trust), states);
+        let forgotten = journal.forgotten_visits().map_err(crate::store::at(&parts.data))?;
+        core.given(forgotten.unwrap_or(0));
         let (streams, streams_rx) = watch::channel(journal.streams());
         let (uses, uses_rx) = watch::channel(0);
         let (closed_view, closed_rx) = watch::channel(None);
@@ -243,7 +249,8 @@ impl Engine {
             shelf: 0,
             marked_at: None,
             signed_seq: 0,
-            sign_now: true,
+            sign_from: Some(1),
+            sign_through: 0,
             requeue: VecDeque::new(),
             watch: time::Watch::default(),
             heard_uses: 0,
@@ -265,7 +272,7 @@ impl Engine {
             self.parts.metrics.count("journal_set_aside_total");
         }
         let data = json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": self.journal.epoch(),
-            "journal": format!("{found:?}").split('(').next() });
+            "journal": found.word() });
         let event = NewEvent {
             kind: "started".into(),
             class: Class::Health,
@@ -344,7 +351,7 @@ impl Engine {
         let lazy =
             self.marked_at.filter(|_| self.closed.is_none()).map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
-        let sign = self.sign_now.then_some(LAZY);
+        let sign = self.sign_from.filter(|_| self.closed.is_none()).map(|_| LAZY);
         let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);
         [core, lazy, probe, sign, fold]
             .into_iter()
@@ -390,7 +397,7 @@ impl Engine {
             log::error!("the lists: {e}");
         }
         let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
-        let idle_sign = self.sign_now && taken == 0;
+        let idle_sign = self.sign_from.is_some() && taken == 0;
         if result.is_ok() && self.closed.is_none() && (lazy || idle_sign) {
             result = self.journal.begin().map_err(Trouble::Sqlite);
         }
@@ -449,7 +456,7 @@ impl Engine {
         if durable || acts || !step.events.is_empty() || !step.writes.is_empty() {
             self.append(&step.events, now)?;
             for write in &step.writes {
-                self.journal.write(write).map_err(Trouble::Sqlite)?;
+                self.journal.write(write, now).map_err(Trouble::Sqlite)?;
             }
             for id in &step.lanes {
                 if let Some(lane) = self.core.lane(id) {
@@ -467,8 +474,7 @@ impl Engine {
     fn append(&mut self, events: &[NewEvent], now: &Now) -> Result<(), Trouble> {
         self.journal.begin().map_err(Trouble::Sqlite)?;
         for event in events {
-            self.journal.append(event, now).map_err(Trouble::Sqlite)?;
-            self.sign_now |= event.kind == "evidence";
+            self.store(event, now).map_err(Trouble::Sqlite)?;
         }
         Ok(())
     }
@@ -489,12 +495,10 @@ impl Engine {
             self.journal.photo_receipted(sha256).map_err(Trouble::Sqlite)?;
         }
         // A head is signed in the transaction after its event, off the way to the barrier.
-        let (seq, hash) = self.journal.durable_head();
-        if seq > self.signed_seq && (self.sign_now || seq - self.signed_seq >= SIGN_EVERY) {
-            let checkpoint = self.parts.key.checkpoint(self.journal.epoch(), seq, &hash);
-            self.journal.keep_checkpoint(&checkpoint).map_err(Trouble::Sqlite)?;
-            self.signed_seq = seq;
-            self.sign_now = false;
+        let (seq, _) = self.journal.durable_head();
+        let due = self.sign_from.is_some_and(|from| seq >= from) || seq - self.signed_seq >= SIGN_EVERY;
+        if seq > self.signed_seq && due {
+            self.sign().map_err(Trouble::Sqlite)?;
         }
         self.journal.commit().map_err(Trouble::Sqlite)?;
         self.marked_at = None;
@@ -569,10 +573,13 @@ impl Engine {
     }
 
     fn finish(mut self) {
-        self.sign_now = true;
+        self.sign_from = Some(self.journal.durable_head().0);
         let done = self.journal.begin().map_err(Trouble::Sqlite).and_then(|()| self.commit());
         if let Err(e) = done {
             log::error!("the last head of the chain was not signed: {e}");
+        }
+        if let Err(e) = self.journal.empty_log() {
+            log::debug!("the log of the journal was not emptied: {e}");
         }
     }
 }
@@ -590,3 +597,6 @@ enum Trouble {
 pub fn photo_saver(photos: Photos) -> kakou_drivers::SavePhoto {
     Arc::new(move |bytes| photos.save(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,11 @@ impl Core {
         core
     }
 
+    /// Numbers up to this one were given to visits that nobody remembers: they are not given again.
+    pub fn given(&mut self, visits: u64) {
+        self.last_visit = self.last_visit.max(visits);
+    }
+
     /// Takes up what was under way.
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Step, RecordsFault> {
         let mut step = Step::default();

@@ -1,6 +1,9 @@
 //! The evidence chain: each event's hash covers its body and the hash before it; the gateway's
 //! key signs heads of the chain and manifests of seal evidence.
 //!
+//! A signed head also names the signed head before it, and up to where events were purged: neither a head nor
+//! the beginning of the chain can be taken away without a trace.
+//!
 //! A signature proves that a record is unchanged since it was made, not that it is truthful.
 //! `hash(n) = SHA-256(hash(n−1) ‖ seq as 8 bytes big-endian ‖ SHA-256(body))`, so that a body that
 //! was shed leaves its own hash behind and the chain still verifies.
@@ -54,12 +57,39 @@ pub struct Checkpoint {
     pub seq: u64,
     /// The hash of that event, hexadecimal.
     pub hash: String,
-    /// Ed25519 over `kakou-checkpoint-v1 epoch seq hash`, base64.
+    /// What lies before it; a head of an earlier version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
+    /// Ed25519, base64, over `kakou-checkpoint-v2 epoch seq hash before purged purged_hash`; without what lies
+    /// before it over `kakou-checkpoint-v1 epoch seq hash`.
     pub signature: String,
 }
 
-fn checkpoint_text(epoch: u64, seq: u64, hash: &str) -> String {
-    format!("kakou-checkpoint-v1 {epoch} {seq} {hash}")
+/// What lies before a signed head.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// The signed head before it; 0 for the first.
+    pub before: u64,
+    /// The last event that was purged; 0 if none was.
+    pub purged: u64,
+    /// The hash of that event, hexadecimal; zeros if there is none.
+    pub purged_hash: String,
+}
+
+impl Behind {
+    /// The head before, and the last event that was purged.
+    pub fn new(before: u64, purged: u64, hash: &Hash) -> Self {
+        Self { before, purged, purged_hash: hash.hex() }
+    }
+}
+
+fn checkpoint_text(epoch: u64, seq: u64, hash: &str, behind: Option<&Behind>) -> String {
+    match behind {
+        None => format!("kakou-checkpoint-v1 {epoch} {seq} {hash}"),
+        Some(Behind { before, purged, purged_hash }) => {
+            format!("kakou-checkpoint-v2 {epoch} {seq} {hash} {before} {purged} {purged_hash}")
+        }
+    }
 }
 
 impl GatewayKey {
@@ -76,10 +106,10 @@ impl GatewayKey {
         STANDARD.encode(self.0.sign(bytes))
     }
     /// Signs a head of the chain.
-    pub fn checkpoint(&self, epoch: u64, seq: u64, hash: &Hash) -> Checkpoint {
-        let hash = hash.hex();
-        let signature = self.sign(checkpoint_text(epoch, seq, &hash).as_bytes());
-        Checkpoint { epoch, seq, hash, signature }
+    pub fn checkpoint(&self, epoch: u64, seq: u64, hash: &Hash, behind: Behind) -> Checkpoint {
+        let (hash, behind) = (hash.hex(), Some(behind));
+        let signature = self.sign(checkpoint_text(epoch, seq, &hash, behind.as_ref()).as_bytes());
+        Checkpoint { epoch, seq, hash, behind, signature }
     }
 }
 
@@ -93,7 +123,8 @@ pub fn verify(public: &[u8], bytes: &[u8], signature: &str) -> bool {
 impl Checkpoint {
     /// Whether the gateway with this public key signed it.
     pub fn verifies(&self, public: &[u8]) -> bool {
-        verify(public, checkpoint_text(self.epoch, self.seq, &self.hash).as_bytes(), &self.signature)
+        let text = checkpoint_text(self.epoch, self.seq, &self.hash, self.behind.as_ref());
+        verify(public, text.as_bytes(), &self.signature)
     }
 }
 
@@ -125,11 +156,31 @@ mod tests {
         let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let key = GatewayKey::from_pkcs8(der.as_ref()).unwrap();
         let head = Hash::default().link(1, &Hash::of(b"body"));
-        let mut c = key.checkpoint(1, 1, &head);
-        assert!(c.verifies(key.public()));
-        c.seq = 2;
-        assert!(!c.verifies(key.public()));
+        let good = key.checkpoint(1, 1, &head, Behind::new(0, 0, &Hash::default()));
+        assert!(good.verifies(key.public()));
+        for change in [
+            |c: &mut Checkpoint| c.seq = 2,
+            |c: &mut Checkpoint| c.behind = None,
+            |c: &mut Checkpoint| c.behind = Some(Behind::new(1, 0, &Hash::default())),
+            |c: &mut Checkpoint| c.behind = Some(Behind::new(0, 1, &Hash::default())),
+            |c: &mut Checkpoint| c.behind = Some(Behind::new(0, 0, &Hash::of(b"other"))),
+        ] {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert!(!bad.verifies(key.public()), "{bad:?}");
+        }
         assert_ne!(head, Hash::default().link(1, &Hash::of(b"other")));
         assert_ne!(head, Hash::default().link(2, &Hash::of(b"body")));
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_version_verifies() {
+        let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+        let key = GatewayKey::from_pkcs8(der.as_ref()).unwrap();
+        let signature = key.sign(b"kakou-checkpoint-v1 1 7 00ff");
+        let json = format!(r#"{{"epoch":1,"seq":7,"hash":"00ff","signature":"{signature}"}}"#);
+        let checkpoint: Checkpoint = serde_json::from_str(&json).unwrap();
+        assert!(checkpoint.verifies(key.public()));
+        assert_eq!(serde_json::to_string(&checkpoint).unwrap(), json, "and is written as it was");
     }
 }

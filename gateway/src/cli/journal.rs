@@ -52,6 +52,9 @@ pub fn run(command: &Command) -> ExitCode {
                     "{} events, {} shed, {} signed heads, {} photographs verified",
                     v.events, v.shed, v.checkpoints, v.photos
                 );
+                if v.unsigned > 0 {
+                    println!("{} events are newer than the last signed head", v.unsigned);
+                }
                 v.problems.iter().for_each(|p| println!("PROBLEM: {p}"));
             }
             if v.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -88,8 +88,7 @@ impl Engine {
         pending: &mut Pending,
     ) -> rusqlite::Result<()> {
         for event in events {
-            self.journal.append(event, now)?;
-            self.sign_now |= event.kind == "evidence";
+            self.store(event, now)?;
         }
         if let Some(reply) = reply {
             pending.stored.push((reply, self.journal.head().0));

@@ -135,7 +135,7 @@ impl Engine {
         if self.closed.is_some() {
             return;
         }
-        let kept = self.journal.begin().and_then(|()| time::keep_floor(self.journal.connection(), wall_ms));
+        let kept = self.journal.begin().and_then(|()| self.journal.keep_floor(wall_ms));
         match kept.map_err(super::Trouble::Sqlite).and_then(|()| self.commit()) {
             Ok(()) => {
                 self.watch.kept = Some(Instant::now());

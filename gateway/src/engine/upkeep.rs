@@ -2,7 +2,7 @@
 
 use super::{Engine, Parts, Pending, Trouble};
 use crate::store::journal::{self, Journal};
-use crate::store::{outbox, retention, set_aside};
+use crate::store::{outbox, retention, set_aside, time};
 use crate::upstream::peers;
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
@@ -19,6 +19,8 @@ const RESERVE: &str = "reserve";
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Sooner, where others have told so many: what one of them may tell is limited.
 const FORGET_AFTER: u32 = 10_000;
+/// Folders of photographs that are looked through at once while the disk is full.
+const SHELVES: usize = 8;
 /// A picture that nothing names stays for so long.
 const UNNAMED: Duration = Duration::from_secs(3600);
 
@@ -47,11 +49,14 @@ impl Engine {
         }
         let rolled_back = self.journal.roll_back();
         self.give_up(rolled_back);
+        self.sign_anew();
         self.closed = Some(Code::X_STORAGE);
         match self.journal.lanes() {
             Ok(states) => {
                 let trust = self.parts.trust.borrow_and_update().clone();
                 self.core = Core::new((self.parts.setups)(&trust), states);
+                let forgotten = self.journal.forgotten_visits().ok().flatten();
+                self.core.given(forgotten.unwrap_or(0));
             }
             Err(e) => {
                 log::error!("the lanes cannot be loaded, the daemon ends: {e}");
@@ -135,20 +140,40 @@ impl Engine {
     /// Makes room on a full disk: one round of each, the least harmful first; of what was not delivered, or lies
     /// in the journal, only where that is full as well.
     fn relieve(&mut self, full: bool) -> rusqlite::Result<u64> {
-        let delivered = self.parts.retention.delivered;
         let mut freed = 0;
-        for shelf in 0..=u8::MAX {
-            freed += self.take_unnamed(shelf)?;
+        for _ in 0..SHELVES {
+            self.shelf = self.shelf.wrapping_add(1);
+            freed += self.take_unnamed(self.shelf)?;
         }
         freed += self.take_photos(retention::RECEIPTED, i64::MAX)?;
         if !full {
             return Ok(freed);
         }
-        freed += self.round(|c| Ok(retention::purge(c, delivered, i64::MAX)? + retention::shed(c)?))?;
+        freed += self.purge(i64::MAX)? + self.round(retention::shed)?;
         if freed == 0 {
             freed = self.take_photos(retention::WAITING, i64::MAX)?;
         }
         Ok(freed)
+    }
+
+    /// Removes delivered events, and signs what is left in the same transaction.
+    fn purge(&mut self, before_ms: i64) -> rusqlite::Result<u64> {
+        let delivered = self.parts.retention.delivered;
+        self.journal.begin()?;
+        let purge = |engine: &mut Self| -> rusqlite::Result<u64> {
+            let purged = retention::purge(engine.journal.connection(), delivered, before_ms)?;
+            if purged > 0 {
+                engine.sign()?;
+            }
+            engine.journal.commit()?;
+            Ok(purged)
+        };
+        let done = purge(self);
+        if done.is_err() {
+            self.journal.roll_back()?;
+            self.sign_anew();
+        }
+        done
     }
 
     /// One transaction of upkeep.
@@ -246,8 +271,17 @@ impl Engine {
         let before = |days: i64| now.wall_ms.map_or(0, |ms| ms - days * 86_400_000);
         let over = retention::bytes(self.journal.connection())?.0 > r.max_bytes;
         let until = if over { i64::MAX } else { before(r.keep_days) };
-        let purged = self.round(|c| retention::purge(c, r.delivered, until))?;
+        let purged = self.purge(until)?;
         self.parts.metrics.add("journal_purged_total", purged);
+        self.round(time::date)?;
+        if let Some(now_ms) = now.wall_ms {
+            self.journal.begin()?;
+            let closed = self.journal.close_visits(now_ms).and_then(|_| self.journal.commit());
+            if let Err(e) = closed {
+                self.journal.roll_back()?;
+                return Err(e);
+            }
+        }
         if over && purged == 0 {
             let shed = self.round(retention::shed)?;
             self.parts.metrics.add("journal_shed_total", shed);
@@ -306,4 +340,33 @@ pub(super) fn make_reserve(parts: &Parts) {
 pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parts;
+    use super::*;
+    use kakou_core::pass::trust::TrustList;
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_full_disk_is_relieved_by_a_few_folders_at_a_time_and_by_all_of_them_in_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = parts(folder.path(), &Arc::default(), TrustList::default());
+        let (mut engine, _) = Engine::open(parts).unwrap();
+        let long_ago = SystemTime::now() - 2 * UNNAMED;
+        for shelf in 0..=u8::MAX {
+            let path = engine.parts.photos.path(&format!("{shelf:02x}{}", "0".repeat(62))).unwrap();
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::File::create(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        let (mut all, mut rounds) = (0, 0);
+        while all < 256 {
+            let taken = engine.relieve(false).unwrap();
+            assert!((1..=SHELVES as u64).contains(&taken), "{taken} in one round");
+            (all, rounds) = (all + taken, rounds + 1);
+        }
+        assert_eq!(rounds, 256 / SHELVES);
+    }
 }

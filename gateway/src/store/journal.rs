@@ -1,67 +1,43 @@
 //! The journal: opening it whatever state it is in, and writing to it.
 //!
 //! A file that cannot be read is set aside with its sidecar files, counted and reported, never
-//! deleted; a fresh journal begins a new epoch. Every write happens inside a transaction that the
+//! deleted; a fresh journal begins a new epoch, with what must not be forgotten ([`super::salvage`]). Every write happens inside a transaction that the
 //! engine begins and commits: events, outbox and lane states together.
 
+mod open;
+
 use super::photos::Photos;
-use super::{StoreError, at, durable, io_at, set_aside};
+use super::salvage::{self, Fact, Kept, State};
+use super::{StoreError, at, durable, io_at, outbox, set_aside, time};
 use crate::upstream::peers::{self, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
-use kakou_core::evidence::{Checkpoint, Hash};
+use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
-use kakou_core::lane::visit::Visit;
+use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::time::Now;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
-use serde_json::Value;
+pub use open::reader;
+use open::{index, prepare_log, try_open};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The format of the file.
-const FORMAT: i64 = 2;
-
-const SCHEMA: &str = "
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE event (seq INTEGER PRIMARY KEY, class INTEGER NOT NULL, stream_seq INTEGER NOT NULL,
-  at_ms INTEGER NOT NULL, shed INTEGER NOT NULL DEFAULT 0, hash BLOB NOT NULL, body BLOB NOT NULL);
-CREATE UNIQUE INDEX event_stream ON event (class, stream_seq);
-CREATE TABLE stream (class INTEGER PRIMARY KEY, acked INTEGER NOT NULL, receipted INTEGER NOT NULL);
-CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE purged (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE lane (id TEXT PRIMARY KEY, state BLOB NOT NULL);
-CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, visit BLOB NOT NULL);
-CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INTEGER NOT NULL, at_ms INTEGER) WITHOUT ROWID;
-CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER NOT NULL) WITHOUT ROWID;
-";
-
-/// What format 2 adds: photographs on their way, who was where, and what other gateways have told.
-const SCHEMA_2: &str = "
-CREATE TABLE photo (sha256 TEXT PRIMARY KEY, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  state INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX photo_state ON photo (state, seq);
-CREATE TABLE subject (key TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, at_ms, seq)) WITHOUT ROWID;
-ALTER TABLE redemption ADD COLUMN gateway TEXT;
-ALTER TABLE redemption ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX redemption_untold ON redemption (told) WHERE told = 0;
-CREATE TABLE conflict (pass_id TEXT NOT NULL, gateway TEXT NOT NULL, PRIMARY KEY (pass_id, gateway)) WITHOUT ROWID;
-CREATE TABLE place (lane TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (lane, at_ms, seq)) WITHOUT ROWID;
-";
-
-/// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
-const TRANSACTION: &str = "transaction";
-
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
 pub const WAL_FRAMES: u64 = 1_000;
 /// Frames at which it is folded back whether the moment is quiet or not: 32 MiB.
 pub const WAL_FRAMES_MAX: u64 = 8_000;
-/// The log gets this size at once: a commit that only overwrites needs no change of the inode, and
-/// its fdatasync costs a fraction.
-const WAL_BYTES: i64 = 6 << 20;
+/// Numbers of visits that are set aside at once: one write for so many.
+const VISITS_AT_ONCE: u64 = 256;
+/// An ended visit that an override could take up again is kept whole for so long.
+const OPEN_MS: i64 = 24 * 3_600_000;
+/// And every visit for so long at most.
+const VISIT_MS: i64 = 14 * 24 * 3_600_000;
+/// Ended visits that are closed at once.
+const CLOSED_AT_ONCE: i64 = 64;
 
 /// The journal file in a data folder.
 pub fn path(data: &Path) -> PathBuf {
@@ -77,6 +53,17 @@ pub enum Found {
     Fresh,
     /// Unreadable: now under this name.
     SetAside(PathBuf),
+}
+
+impl Found {
+    /// The word in events.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Good => "Good",
+            Self::Fresh => "Fresh",
+            Self::SetAside(_) => "SetAside",
+        }
+    }
 }
 
 /// The states of lanes, by name.
@@ -95,145 +82,13 @@ pub struct Journal {
     open: bool,
     durable: (u64, Hash),
     frames: u64,
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
-    connection.pragma_update(None, "cache_size", -2048)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.busy_timeout(std::time::Duration::from_secs(2))?;
-    connection.set_prepared_statement_cache_capacity(40);
-    Ok(())
-}
-
-/// A connection that only reads.
-pub fn reader(data: &Path) -> Result<Connection, StoreError> {
-    let path = path(data);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&path, flags).map_err(at(&path))?;
-    connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
-    connection.pragma_update(None, "cache_size", -512).map_err(at(&path))?;
-    Ok(connection)
-}
-
-fn try_open(path: &Path) -> Result<Connection, StoreError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
-    configure(&connection).map_err(at(path))?;
-    let format: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(at(path))?;
-    if format > FORMAT {
-        return Err(StoreError::Newer(path.to_path_buf(), format, FORMAT));
-    }
-    if format == 0 {
-        connection
-            .execute_batch(&format!("BEGIN; {SCHEMA} {SCHEMA_2} PRAGMA user_version = {FORMAT}; COMMIT;"))
-            .map_err(at(path))?;
-    }
-    if format == 1 {
-        upgrade(&connection, path).map_err(at(path))?;
-    }
-    peers::prepare(&connection).map_err(at(path))?;
-    check_tail(&connection).map_err(at(path))?;
-    Ok(connection)
-}
-
-/// From format 1: what it holds is indexed.
-fn upgrade(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
-    let photos = path.parent().and_then(|data| Photos::open(data).ok());
-    connection.execute_batch(&format!("BEGIN; {SCHEMA_2}"))?;
-    {
-        let mut select = connection.prepare("SELECT seq, at_ms, body FROM event WHERE shed = 0")?;
-        let mut rows = select.query([])?;
-        while let Some(r) = rows.next()? {
-            let (seq, at_ms): (i64, i64) = (r.get(0)?, r.get(1)?);
-            let body: Vec<u8> = r.get(2)?;
-            let Ok(event) = serde_json::from_slice::<Value>(&body) else { continue };
-            let lane = event["subject"].as_str().and_then(|s| s.split('/').next()).map(str::to_owned);
-            let kind = event["type"].as_str().unwrap_or_default();
-            index(connection, photos.as_ref(), kind, lane.as_deref(), &event["data"], seq, at_ms)?;
-        }
-    }
-    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT;"))
-}
-
-/// Notes the photographs that an event names, and whom and which lane a verdict is about.
-fn index(
-    connection: &Connection,
-    photos: Option<&Photos>,
-    kind: &str,
-    lane: Option<&str>,
-    data: &Value,
-    seq: i64,
-    at_ms: i64,
-) -> rusqlite::Result<()> {
-    for sha256 in super::photos::named(data) {
-        let bytes = photos.and_then(|p| p.size(sha256)).unwrap_or(0);
-        let sql = "INSERT INTO photo (sha256, seq, at_ms, bytes, state) VALUES (?1, ?2, ?3, ?4, 0)
-                   ON CONFLICT (sha256) DO NOTHING";
-        connection.prepare_cached(sql)?.execute(params![sha256, seq, at_ms, bytes.cast_signed()])?;
-    }
-    if kind.contains(TRANSACTION)
-        && let Some(lane) = lane
-    {
-        let sql = "INSERT OR IGNORE INTO place (lane, at_ms, seq) VALUES (?1, ?2, ?3)";
-        connection.prepare_cached(sql)?.execute(params![lane, at_ms, seq])?;
-        if let Some(key) = data["subject"].as_str().filter(|k| !k.is_empty()) {
-            let sql = "INSERT OR IGNORE INTO subject (key, at_ms, seq) VALUES (?1, ?2, ?3)";
-            connection.prepare_cached(sql)?.execute(params![key, at_ms, seq])?;
-        }
-    }
-    Ok(())
-}
-
-/// Grows the log to its working size, unless an earlier run has left it so.
-fn prepare_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
-    let log = PathBuf::from(format!("{}-wal", path.display()));
-    let fold = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-    fold()?;
-    if std::fs::metadata(&log).is_ok_and(|m| m.len() >= WAL_BYTES.unsigned_abs()) {
-        return Ok(());
-    }
-    // Many commits of one page, so that the database itself gets no free pages from it. Nothing of
-    // it matters: durability begins again with the line behind the loop.
-    connection.pragma_update(None, "synchronous", "OFF")?;
-    let mut write = connection.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('filling', ?1)")?;
-    for n in 0..WAL_BYTES / 4096 {
-        write.execute([n])?;
-    }
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    fold()
-}
-
-/// Recomputes the last links of the chain: a torn or foreign file shows here and not in the middle
-/// of a visit. The whole chain is for `kakou journal verify`; a start must stay short.
-fn check_tail(connection: &Connection) -> rusqlite::Result<()> {
-    let sql =
-        "SELECT seq, hash, body, shed FROM (SELECT * FROM event ORDER BY seq DESC LIMIT 64) ORDER BY seq";
-    let mut select = connection.prepare(sql)?;
-    let mut rows = select.query([])?;
-    let mut before: Option<(i64, Hash)> = None;
-    while let Some(r) = rows.next()? {
-        let (seq, hash): (i64, [u8; 32]) = (r.get(0)?, r.get(1)?);
-        let body: Vec<u8> = r.get(2)?;
-        let shed: bool = r.get(3)?;
-        if let Some((last, head)) = before
-            && last + 1 == seq
-            && !shed
-            && head.link(seq.cast_unsigned(), &Hash::of(&body)) != Hash(hash)
-        {
-            let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            return Err(rusqlite::Error::SqliteFailure(
-                corrupt,
-                Some(format!("the chain breaks at event {seq}")),
-            ));
-        }
-        before = Some((seq, Hash(hash)));
-    }
-    Ok(())
+    kept: Kept,
+    /// What of `kept` waited before the transaction.
+    kept_before: usize,
+    /// Numbers up to this one may have been given to visits.
+    visits: u64,
+    /// Set when visits may have been forgotten.
+    skip_visits: bool,
 }
 
 /// Whether an error says that the file itself is damaged.
@@ -258,6 +113,39 @@ fn next_epoch(data: &Path) -> Result<u64, StoreError> {
     Ok(epoch)
 }
 
+/// Whether an override could take up a visit that has ended.
+fn is_open(visit: &Visit) -> bool {
+    matches!(visit.stage, Stage::Running | Stage::Parked { .. })
+}
+
+/// What is kept beside a journal, brought together with what the journal says, or can still say where it was set
+/// aside; both have it all afterwards.
+fn recall(data: &Path, journal: &Connection, aside: Option<&Path>) -> Result<(Kept, State), StoreError> {
+    let (kept, beside, good) = Kept::open(data)?;
+    let mut own = State::default();
+    own.read(journal);
+    let mut all = beside.clone();
+    if let Some(folder) = aside {
+        salvage::salvage(&folder.join("journal.db"), &mut all);
+    }
+    // What the journal has forgotten by right does not come back.
+    all.forget();
+    own.facts().for_each(|fact| all.take(fact));
+    if all != own {
+        log::warn!(
+            "{} uses of passes and {} seals come from beside the journal",
+            all.passes.len() - own.passes.len(),
+            all.seals.len() - own.seals.len()
+        );
+        journal.execute_batch("BEGIN").and_then(|()| all.write(journal)).map_err(at(data))?;
+        journal.execute_batch("COMMIT").map_err(at(data))?;
+    }
+    if all != beside || !good {
+        kept.rewrite(&all)?;
+    }
+    Ok((kept, all))
+}
+
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(io_at(folder))
@@ -269,13 +157,13 @@ impl Journal {
         let path = path(data);
         let there = path.exists();
         let mut aside = set_aside::condemned(data, &path)?;
-        let mut opened = Self::read_all(data, author.clone());
+        let mut opened = Self::read_all(data, author.clone(), aside.as_deref());
         if let Err(e) = &opened
             && unreadable(e)
         {
             log::error!("{e}");
             aside = Some(set_aside::set_aside(data, &path)?);
-            opened = Self::read_all(data, author);
+            opened = Self::read_all(data, author, aside.as_deref());
         }
         let (journal, lanes, epoch_is_new) = opened?;
         let found = match aside {
@@ -287,10 +175,15 @@ impl Journal {
     }
 
     /// Opens it and reads everything that a start needs, so that damage shows here; whether its epoch is new.
-    fn read_all(data: &Path, author: Author) -> Result<(Self, Lanes, bool), StoreError> {
+    fn read_all(
+        data: &Path,
+        author: Author,
+        aside: Option<&Path>,
+    ) -> Result<(Self, Lanes, bool), StoreError> {
         let path = path(data);
         let connection = try_open(&path)?;
         prepare_log(&connection, &path).map_err(at(&path))?;
+        let (kept, known_kept) = recall(data, &connection, aside)?;
         let sql = "SELECT value FROM meta WHERE key = 'epoch'";
         let known: Option<i64> = connection.query_row(sql, [], |r| r.get(0)).optional().map_err(at(&path))?;
         let epoch = match known {
@@ -314,8 +207,13 @@ impl Journal {
             open: false,
             durable: (0, Hash::default()),
             frames: 0,
+            kept,
+            kept_before: 0,
+            visits: 0,
+            skip_visits: known.is_none() && known_kept.visits > 0,
         };
         journal.load_heads().map_err(at(&path))?;
+        journal.close_visits_of_before().map_err(at(&path))?;
         let lanes = journal.lanes()?;
         Ok((journal, lanes, known.is_none()))
     }
@@ -334,20 +232,20 @@ impl Journal {
             }
         }
         for class in Class::ALL {
-            let sql = "SELECT max(stream_seq) FROM event WHERE class = ?1";
-            let last: Option<i64> = self.connection.query_row(sql, [class.number()], |r| r.get(0))?;
-            let sql = "SELECT max(acked, receipted) FROM stream WHERE class = ?1";
-            let known: Option<i64> =
-                self.connection.query_row(sql, [class.number()], |r| r.get(0)).optional()?;
-            let head = last.unwrap_or(0).max(known.unwrap_or(0));
-            self.streams[usize::from(class.number())] = head.cast_unsigned();
+            let (acked, receipted) = outbox::progress(&self.connection, class)?;
+            let head = outbox::head(&self.connection, class)?;
+            self.streams[usize::from(class.number())] = head.max(acked).max(receipted);
         }
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        let visits: Option<i64> =
+            self.connection.query_row(sql, [salvage::VISITS], |r| r.get(0)).optional()?;
+        self.visits = visits.unwrap_or(0).cast_unsigned();
         self.durable = self.head();
         Ok(())
     }
 
     /// The lane states of the last run.
-    pub fn lanes(&self) -> Result<Lanes, StoreError> {
+    pub fn lanes(&mut self) -> Result<Lanes, StoreError> {
         let mut select = self.connection.prepare("SELECT id, state FROM lane").map_err(at(&self.path))?;
         let rows = select
             .query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))
@@ -361,6 +259,7 @@ impl Journal {
                     out.insert(id, state);
                 }
                 (_, Err(e)) => {
+                    self.skip_visits = true;
                     log::error!(lane = id.as_str(); "the stored lane state is not readable, it begins anew: {e}")
                 }
                 (Err(_), Ok(_)) => log::error!("a stored lane has no valid id: {id}"),
@@ -380,6 +279,15 @@ impl Journal {
         let front = state.visit.as_ref().map(|v| v.id);
         let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
         Ok(all.filter(|v| Some(v.id) != front).map(Arc::new).collect())
+    }
+
+    /// Numbers up to this one may have been given to visits that nobody remembers.
+    pub fn forgotten_visits(&self) -> rusqlite::Result<Option<u64>> {
+        if !self.skip_visits {
+            return Ok(None);
+        }
+        let last: Option<i64> = self.connection.query_row("SELECT max(id) FROM recent", [], |r| r.get(0))?;
+        Ok(Some(self.visits.max(last.unwrap_or(0).cast_unsigned())))
     }
 
     /// The connection, for lookups inside the transaction.
@@ -412,6 +320,7 @@ impl Journal {
         if !self.open {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.open = true;
+            self.kept_before = self.kept.waiting();
         }
         Ok(())
     }
@@ -423,6 +332,7 @@ impl Journal {
             // A commit writes the last pages of some tables, and a page for every few events.
             self.frames += 6 + (self.seq - self.durable.0) / 4;
             self.durable = self.head();
+            self.kept.commit();
         }
         Ok(())
     }
@@ -435,10 +345,18 @@ impl Journal {
         self.frames = 0;
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
+    /// Folds the log back and empties it, where nobody reads in it: what was written over is gone then.
+    pub fn empty_log(&mut self) -> rusqlite::Result<()> {
+        self.frames = 0;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
     /// Forgets everything since [`Journal::begin`].
     pub fn roll_back(&mut self) -> rusqlite::Result<()> {
-        if std::mem::take(&mut self.open) && !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
+        if std::mem::take(&mut self.open) {
+            self.kept.roll_back(self.kept_before);
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
         }
         self.load_heads()
     }
@@ -463,12 +381,17 @@ impl Journal {
         ])?;
         let (lane, seq) = (event.lane.as_ref().map(LaneId::as_str), place.seq.cast_signed());
         let at_ms = now.wall_ms.unwrap_or(0);
-        index(&self.connection, Some(&self.photos), &event.kind, lane, &event.data, seq, at_ms)?;
+        let found = index(&self.connection, Some(&self.photos), &event.kind, lane, &event.data, seq, at_ms)?;
+        if found && !now.synced() {
+            let sql = "INSERT OR REPLACE INTO undated (seq, boot, mono_ms) VALUES (?1, ?2, ?3)";
+            let mono_ms = now.mono_ms.cast_signed();
+            self.connection.prepare_cached(sql)?.execute(params![seq, self.author.boot, mono_ms])?;
+        }
         Ok(place)
     }
 
     /// Carries out a change of the state.
-    pub fn write(&mut self, write: &Write) -> rusqlite::Result<()> {
+    pub fn write(&mut self, write: &Write, now: &Now) -> rusqlite::Result<()> {
         match write {
             Write::Redeem { pass_id, by, ends_ms } => {
                 let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms)
@@ -481,12 +404,25 @@ impl Journal {
                     by.at_ms,
                     peers::own_until(*ends_ms, by.at_ms)
                 ])?;
+                if let Some(used) = salvage::use_of(&self.connection, pass_id)? {
+                    self.kept.note(Fact::Pass(used));
+                }
             }
             Write::Archive { lane, visit } => {
-                let state = serde_json::to_vec(&**visit).expect("a visit has only string keys");
                 let id = visit.id.0.cast_signed();
-                let sql = "INSERT OR REPLACE INTO recent (lane, id, visit) VALUES (?1, ?2, ?3)";
-                self.connection.prepare_cached(sql)?.execute(params![lane.as_str(), id, state])?;
+                let at_ms = now.wall_ms.unwrap_or(0);
+                let open = is_open(visit) && at_ms - visit.started_ms.unwrap_or(0) < OPEN_MS;
+                let state =
+                    if open { serde_json::to_vec(&**visit) } else { serde_json::to_vec(&visit.closed()) };
+                let state = state.expect("a visit has only string keys");
+                let sql = "INSERT OR REPLACE INTO recent (lane, id, visit, at_ms, open) VALUES (?1, ?2, ?3, ?4, ?5)";
+                self.connection.prepare_cached(sql)?.execute(params![
+                    lane.as_str(),
+                    id,
+                    state,
+                    at_ms,
+                    open
+                ])?;
                 // Visit ids grow over all lanes; now and then the old ones go.
                 if id % 128 == 0 {
                     let sql = "DELETE FROM recent WHERE id < ?1";
@@ -496,25 +432,91 @@ impl Journal {
             Write::Seal { number, visit } => {
                 let sql = "INSERT INTO seal (number, visit) VALUES (?1, ?2) ON CONFLICT (number) DO NOTHING";
                 self.connection.prepare_cached(sql)?.execute(params![number, visit.0.cast_signed()])?;
+                self.kept.note(Fact::Seal(number.clone(), visit.0.cast_signed()));
             }
         }
         Ok(())
     }
 
+    /// Keeps a confirmed time.
+    pub fn keep_floor(&mut self, wall_ms: i64) -> rusqlite::Result<()> {
+        time::keep_floor(&self.connection, wall_ms)?;
+        self.kept.note(Fact::Time(wall_ms));
+        Ok(())
+    }
+
+    /// Forgets visits that are old, and who it was in those that nobody can take up any more. Runs inside the
+    /// caller's transaction.
+    pub fn close_visits(&mut self, now_ms: i64) -> rusqlite::Result<u64> {
+        let sql = "DELETE FROM recent WHERE at_ms < ?1";
+        let gone = self.connection.prepare_cached(sql)?.execute([now_ms - VISIT_MS])?;
+        Ok(gone as u64 + self.close_where("at_ms < ?1", Some(now_ms - OPEN_MS))?)
+    }
+
+    /// Closes some of the visits that are open.
+    fn close_where(&self, which: &str, at_ms: Option<i64>) -> rusqlite::Result<u64> {
+        let sql = format!("SELECT id, visit FROM recent WHERE open = 1 AND {which} LIMIT ?2");
+        let old: Vec<(i64, Vec<u8>)> = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_map(params![at_ms, CLOSED_AT_ONCE], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, visit) in &old {
+            match serde_json::from_slice::<Visit>(visit) {
+                Ok(visit) => {
+                    let state = serde_json::to_vec(&visit.closed()).expect("a visit has only string keys");
+                    let sql =
+                        "UPDATE recent SET visit = ?2, open = 0, at_ms = coalesce(at_ms, ?3) WHERE id = ?1";
+                    let at_ms = visit.started_ms.unwrap_or(0);
+                    self.connection.prepare_cached(sql)?.execute(params![id, state, at_ms])?;
+                }
+                // Nobody can read it: it is nothing but a risk.
+                Err(_) => {
+                    let sql = "DELETE FROM recent WHERE id = ?1";
+                    self.connection.prepare_cached(sql)?.execute([id])?;
+                }
+            }
+        }
+        Ok(old.len() as u64)
+    }
+
+    /// Visits that an earlier version has kept do not say when, and hold full names: they are closed at once.
+    fn close_visits_of_before(&mut self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN")?;
+        while self.close_where("at_ms IS ?1", None)? > 0 {}
+        self.connection.execute_batch("COMMIT")
+    }
+
     /// Keeps the state of a lane.
     pub fn keep_lane(&mut self, id: &LaneId, state: &LaneState) -> rusqlite::Result<()> {
+        if state.last_visit > self.visits {
+            self.visits = (state.last_visit / VISITS_AT_ONCE + 1) * VISITS_AT_ONCE;
+            salvage::keep_visits(&self.connection, self.visits)?;
+            self.kept.note(Fact::Visits(self.visits));
+        }
         let state = serde_json::to_vec(state).expect("a lane state has only string keys");
         let sql = "INSERT INTO lane (id, state) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET state = ?2";
         self.connection.prepare_cached(sql)?.execute(params![id.as_str(), state])?;
         Ok(())
     }
 
-    /// Keeps a signed head of the chain.
-    pub fn keep_checkpoint(&mut self, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
-        let body = serde_json::to_vec(checkpoint).expect("a checkpoint is strings and numbers");
+    /// Signs the last durable event as head of the chain, with what lies before it. Gives its number.
+    pub fn sign(&mut self, key: &GatewayKey) -> rusqlite::Result<u64> {
+        let (seq, hash) = self.durable;
+        let before = "SELECT coalesce(max(seq), 0) FROM checkpoint WHERE seq < ?1";
+        let before: i64 =
+            self.connection.prepare_cached(before)?.query_row([seq.cast_signed()], |r| r.get(0))?;
+        let purged = self
+            .connection
+            .prepare_cached("SELECT seq, hash FROM purged")?
+            .query_row([], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), Hash(r.get(1)?))));
+        let (purged, purged_hash) = purged.optional()?.unwrap_or_default();
+        let behind = Behind::new(before.cast_unsigned(), purged, &purged_hash);
+        let checkpoint = key.checkpoint(self.epoch, seq, &hash, behind);
+        let body = serde_json::to_vec(&checkpoint).expect("a checkpoint is strings and numbers");
         let sql = "INSERT OR REPLACE INTO checkpoint (seq, body) VALUES (?1, ?2)";
-        self.connection.prepare_cached(sql)?.execute(params![checkpoint.seq.cast_signed(), body])?;
-        Ok(())
+        self.connection.prepare_cached(sql)?.execute(params![seq.cast_signed(), body])?;
+        Ok(seq)
     }
 
     /// Notes how far a stream was acknowledged by the broker, or receipted by the central side.
@@ -537,8 +539,14 @@ impl Journal {
 
     /// Takes what another gateway tells; a conflict goes on record.
     pub fn peer(&mut self, from: &GatewayId, used: &Used, now: &Now) -> rusqlite::Result<bool> {
+        let before = salvage::use_of(&self.connection, &used.pass)?;
         let conflict =
             peers::take(&self.connection, &self.author.gateway, from, used, now.wall_ms.unwrap_or(0))?;
+        if let Some(now) =
+            salvage::use_of(&self.connection, &used.pass)?.filter(|now| before.as_ref() != Some(now))
+        {
+            self.kept.note(Fact::Pass(now));
+        }
         let Some(data) = conflict else { return Ok(false) };
         let event = NewEvent {
             kind: "peer_conflict".into(),
@@ -575,3 +583,6 @@ impl Journal {
         self.connection.prepare_cached("SELECT 1 FROM seal WHERE number = ?1")?.exists([number])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ pub mod lists;
 pub mod outbox;
 pub mod photos;
 pub mod retention;
+pub mod salvage;
 mod search;
 pub mod seen;
 pub mod set_aside;

@@ -94,8 +94,13 @@ pub fn progress(connection: &Connection, class: Class) -> rusqlite::Result<(u64,
     Ok(row.map_or((0, 0), |(a, r)| (a.cast_unsigned(), r.cast_unsigned())))
 }
 
-/// The last event of a stream, between `after` and `head`, that was stored before a moment. Halves
-/// the range: a backlog of millions costs twenty looks.
+/// Events at the end of a stream that are looked at one by one.
+const TAIL: i64 = 10_000;
+
+/// The last event of a stream, between `after` and `head`, that was stored before a moment. What lies before
+/// such an event is older than the moment too, whatever a clock that ran ahead has said of it: so it is looked
+/// for from the end, where what is young is little. Behind a long tail of young events the range is halved, as
+/// if time had only gone forward: a backlog of millions costs twenty looks.
 pub fn stored_before(
     connection: &Connection,
     class: Class,
@@ -103,13 +108,31 @@ pub fn stored_before(
     head: u64,
     before_ms: i64,
 ) -> rusqlite::Result<u64> {
+    let (number, mut low, mut high) = (class.number(), after, head.max(after));
+    {
+        let sql =
+            "SELECT stream_seq, at_ms FROM event WHERE class = ?1 AND stream_seq > ?2 AND stream_seq <= ?3
+                   ORDER BY stream_seq DESC LIMIT ?4";
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query(params![number, low.cast_signed(), high.cast_signed(), TAIL])?;
+        let mut seen = 0;
+        while let Some(r) = rows.next()? {
+            let seq = r.get::<_, i64>(0)?.cast_unsigned();
+            if r.get::<_, i64>(1)? < before_ms {
+                return Ok(seq);
+            }
+            (high, seen) = (seq - 1, seen + 1);
+        }
+        if seen < TAIL {
+            return Ok(low);
+        }
+    }
     let sql = "SELECT at_ms FROM event WHERE class = ?1 AND stream_seq >= ?2 ORDER BY stream_seq LIMIT 1";
     let mut select = connection.prepare_cached(sql)?;
-    let (mut low, mut high) = (after, head.max(after));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         let at: Option<i64> =
-            select.query_row(params![class.number(), middle.cast_signed()], |r| r.get(0)).optional()?;
+            select.query_row(params![number, middle.cast_signed()], |r| r.get(0)).optional()?;
         if at.is_some_and(|at| at < before_ms) {
             low = middle;
         } else {
@@ -117,6 +140,14 @@ pub fn stored_before(
         }
     }
     Ok(low)
+}
+
+/// The last number that a stream has given: to an event that is there, that was purged, or that somebody has.
+pub fn head(connection: &Connection, class: Class) -> rusqlite::Result<u64> {
+    let sql = "SELECT max(coalesce((SELECT max(stream_seq) FROM event WHERE class = ?1), 0),
+                          coalesce((SELECT head FROM stream_head WHERE class = ?1), 0))";
+    let head: i64 = connection.prepare_cached(sql)?.query_row([class.number()], |r| r.get(0))?;
+    Ok(head.cast_unsigned())
 }
 
 /// Up to where a stream is gone: purged, or its oldest bodies shed. What is behind it can still be

@@ -9,7 +9,7 @@
 use super::outbox;
 use kakou_core::event::Class;
 use kakou_core::evidence::Hash;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 /// Rows per round, so that lanes never wait for a purge.
@@ -44,7 +44,11 @@ pub fn bytes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
 }
 
 /// Removes delivered events that are older than `before_ms`, from the beginning of the journal.
-/// Runs inside the caller's transaction.
+/// Runs inside the caller's transaction, which must sign what is left as well.
+///
+/// Order is the sequence, never the wall time: what lies before an event of a confirmed clock is older than that
+/// event, whatever a clock that ran ahead has said of it. An event of an unconfirmed clock speaks for itself
+/// alone.
 pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> rusqlite::Result<u64> {
     let mut through = [0_u64; 4];
     for class in Class::ALL {
@@ -54,22 +58,34 @@ pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> r
             Delivered::Acked => acked,
         };
     }
-    let mut last = None;
+    let (mut last, mut seen, mut ahead) = (None, None, false);
     {
-        let sql = "SELECT seq, class, stream_seq, at_ms, shed, hash FROM event ORDER BY seq LIMIT ?1";
+        let sql = "SELECT seq, class, stream_seq, at_ms, shed, hash, body FROM event ORDER BY seq LIMIT ?1";
         let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query([ROUND])?;
         while let Some(r) = rows.next()? {
             let class: u8 = r.get(1)?;
             let known = through.get(usize::from(class)).copied().unwrap_or(0);
             let done = r.get::<_, i64>(2)?.cast_unsigned() <= known || r.get::<_, bool>(4)?;
-            if !done || r.get::<_, i64>(3)? >= before_ms {
+            if !done {
                 break;
             }
-            last = Some((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(5)?));
+            let this = (r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(5)?);
+            if r.get::<_, i64>(3)? >= before_ms {
+                ahead = true;
+            } else if !ahead || is_confirmed(&r.get::<_, Vec<u8>>(6)?) {
+                (last, ahead) = (Some(this), false);
+            }
+            seen = Some(this);
         }
     }
+    if let Some((seq, _)) = seen.filter(|_| ahead)
+        && older_behind(connection, seq, before_ms)?
+    {
+        last = seen;
+    }
     let Some((seq, hash)) = last else { return Ok(0) };
+    keep_heads(connection)?;
     connection
         .execute("INSERT OR REPLACE INTO purged (id, seq, hash) VALUES (1, ?1, ?2)", params![seq, hash])?;
     connection.execute("DELETE FROM checkpoint WHERE seq < ?1", [seq])?;
@@ -77,9 +93,46 @@ pub fn purge(connection: &Connection, delivered: Delivered, before_ms: i64) -> r
     Ok(connection.execute("DELETE FROM event WHERE seq <= ?1", [seq])? as u64)
 }
 
+/// Whether an event says that a time source had confirmed its clock. A body that was shed says nothing.
+fn is_confirmed(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|event| event["clocksynced"] == true)
+}
+
+/// Whether a later event of a confirmed clock is older than a moment: looked for at growing distances, since
+/// there may be millions.
+fn older_behind(connection: &Connection, seq: i64, before_ms: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT seq, at_ms, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT 1";
+    let mut select = connection.prepare_cached(sql)?;
+    for distance in (0..40).map(|n| (1_i64 << n) - 1) {
+        let row = select.query_row([seq.saturating_add(distance)], |r| {
+            Ok((r.get::<_, i64>(1)?, r.get::<_, Vec<u8>>(2)?))
+        });
+        match row.optional()? {
+            Some((at_ms, body)) if at_ms < before_ms && is_confirmed(&body) => return Ok(true),
+            Some(_) => {}
+            None => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Notes the last number of each stream, before the events that show it go.
+fn keep_heads(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO stream_head (class, head) VALUES (?1, ?2)
+               ON CONFLICT (class) DO UPDATE SET head = max(head, ?2)";
+    for class in Class::ALL {
+        let head = outbox::head(connection, class)?;
+        if head > 0 {
+            connection.prepare_cached(sql)?.execute(params![class.number(), head.cast_signed()])?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes events that are about to be purged out of the indexes.
 fn forget(connection: &Connection, through: i64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM photo WHERE seq <= ?1 AND state >= ?2", params![through, REMOVED])?;
+    connection.execute("DELETE FROM undated WHERE seq <= ?1", [through])?;
     let mut gone = Vec::new();
     {
         let sql = "SELECT seq, at_ms, body FROM event WHERE seq <= ?1 AND class = ?2 AND shed = 0";
@@ -143,4 +196,83 @@ pub fn shed(connection: &Connection) -> rusqlite::Result<u64> {
         return Ok(rows.len() as u64);
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Journal;
+    use super::*;
+    use kakou_core::event::{Author, NewEvent};
+    use kakou_core::ids::{GatewayId, SiteId};
+    use kakou_core::time::{Now, Quality};
+
+    const FUTURE: i64 = 4_000_000_000_000;
+
+    /// A journal with delivered events of these times; an unconfirmed clock is negative.
+    fn journal(folder: &std::path::Path, times: &[i64]) -> Journal {
+        let author = Author {
+            site: SiteId::new("test").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "boot".into(),
+        };
+        let (mut journal, ..) = Journal::open(folder, author).unwrap();
+        journal.begin().unwrap();
+        for at_ms in times {
+            let quality = if *at_ms < 0 { Quality::Unsynced } else { Quality::Synced };
+            let event = NewEvent {
+                kind: "audit".into(),
+                class: Class::Scan,
+                lane: None,
+                visit: None,
+                audience: Vec::new(),
+                data: Value::Null,
+            };
+            let now = Now { mono_ms: 1, wall_ms: Some(at_ms.abs()), quality };
+            journal.append(&event, &now).unwrap();
+        }
+        journal.advance(Class::Scan, None, Some(times.len() as u64)).unwrap();
+        journal
+    }
+
+    fn purged(times: &[i64], before_ms: i64) -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), times);
+        let mut all = 0;
+        loop {
+            match purge(journal.connection(), Delivered::Receipted, before_ms).unwrap() {
+                0 => return all,
+                n => all += n,
+            }
+        }
+    }
+
+    #[test]
+    fn events_of_a_clock_that_ran_ahead_do_not_stop_the_purge() {
+        assert_eq!(purged(&[1_000, FUTURE, 2_000, 3_000, 9_000], 5_000), 4);
+        assert_eq!(purged(&[1_000, 2_000, 9_000, 9_500], 5_000), 2, "what is young stays");
+        assert_eq!(
+            purged(&[1_000, 9_000, -2_000, -2_500], 5_000),
+            1,
+            "a clock that nobody confirmed proves nothing"
+        );
+        assert_eq!(purged(&[-1_000, -2_000, -9_000], 5_000), 2, "but its events have their time");
+        let mut many = vec![FUTURE; 2 * usize::try_from(ROUND).unwrap()];
+        many.extend(vec![2_000; 9_000]);
+        assert_eq!(purged(&many, 5_000), many.len() as u64, "more of them than one round looks at");
+    }
+
+    #[test]
+    fn what_was_stored_before_a_moment_is_found_whatever_the_clock_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = |times: &[i64]| {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = journal(folder.path(), times);
+            outbox::stored_before(journal.connection(), Class::Scan, 0, times.len() as u64, 5_000).unwrap()
+        };
+        drop(folder);
+        assert_eq!(before(&[1_000, 2_000, 6_000, 7_000]), 2);
+        assert_eq!(before(&[1_000, FUTURE, FUTURE, FUTURE, 3_000, 6_000]), 5);
+        assert_eq!(before(&[FUTURE, FUTURE, FUTURE]), 0);
+        assert_eq!(before(&[]), 0);
+    }
 }

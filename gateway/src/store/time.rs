@@ -5,8 +5,9 @@
 //! an event of an unconfirmed clock can be dated afterwards: its monotonic time plus the difference.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
 
-const FLOOR: &str = "time_floor";
+pub(super) const FLOOR: &str = "time_floor";
 const OFFSET: &str = "time_offset:";
 /// Boots whose difference is kept.
 const BOOTS: i64 = 64;
@@ -27,6 +28,39 @@ pub fn keep_floor(connection: &Connection, wall_ms: i64) -> rusqlite::Result<()>
 pub fn offset(connection: &Connection, boot: &str) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT value FROM meta WHERE key = ?1";
     connection.prepare_cached(sql)?.query_row([format!("{OFFSET}{boot}")], |r| r.get(0)).optional()
+}
+
+/// Events of an unconfirmed clock that are dated at once.
+const DATED_AT_ONCE: i64 = 500;
+
+/// Dates verdicts of an unconfirmed clock whose boot's time is known by now: in the indexes, and beside the body,
+/// which stays as it was written. Gives how many.
+pub fn date(connection: &Connection) -> rusqlite::Result<u64> {
+    // From the few boots whose time is known.
+    let sql = "SELECT u.seq, m.value + u.mono_ms, e.at_ms, e.body FROM meta m
+               CROSS JOIN undated u ON u.boot = substr(m.key, 13) CROSS JOIN event e ON e.seq = u.seq
+               WHERE m.key LIKE 'time_offset:%' LIMIT ?1";
+    type Undated = (i64, i64, i64, Vec<u8>);
+    let undated: Vec<Undated> = connection
+        .prepare_cached(sql)?
+        .query_map([DATED_AT_ONCE], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (seq, at_ms, was_ms, body) in &undated {
+        let event: Value = serde_json::from_slice(body).unwrap_or_default();
+        let lane = event["subject"].as_str().and_then(|s| s.split('/').next()).unwrap_or_default();
+        let subject = event["data"]["subject"].as_str().unwrap_or_default();
+        for (table, column, key) in [("place", "lane", lane), ("subject", "key", subject)] {
+            let sql = format!(
+                "UPDATE OR REPLACE {table} SET at_ms = ?1 WHERE {column} = ?2 AND at_ms = ?3 AND seq = ?4"
+            );
+            connection.prepare_cached(&sql)?.execute(params![at_ms, key, was_ms, seq])?;
+        }
+        connection
+            .prepare_cached("UPDATE event SET at_ms = ?1 WHERE seq = ?2")?
+            .execute(params![at_ms, seq])?;
+        connection.prepare_cached("DELETE FROM undated WHERE seq = ?1")?.execute([seq])?;
+    }
+    Ok(undated.len() as u64)
 }
 
 /// Keeps it; only the last boots matter, by their time.

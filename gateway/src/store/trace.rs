@@ -91,3 +91,53 @@ fn corrected(connection: &Connection, event: &Value) -> rusqlite::Result<Option<
     };
     Ok(time::offset(connection, boot)?.map(|offset_ms| rfc3339(offset_ms + mono_ms)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Journal;
+    use super::*;
+    use kakou_core::event::{Author, Class, NewEvent};
+    use kakou_core::ids::{GatewayId, LaneId, SiteId, VisitId};
+    use kakou_core::time::{Now, Quality};
+
+    #[test]
+    fn a_visit_of_an_unconfirmed_clock_is_found_by_its_true_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let author = Author {
+            site: SiteId::new("test").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "boot".into(),
+        };
+        let (mut journal, ..) = Journal::open(folder.path(), author).unwrap();
+        let lane = LaneId::new("lane-1").unwrap();
+        let event = NewEvent {
+            kind: "transaction".into(),
+            class: Class::Verdict,
+            lane: Some(lane.clone()),
+            visit: Some(VisitId(1)),
+            audience: Vec::new(),
+            data: serde_json::json!({ "outcome": "ADMIT", "codes": ["OK"], "subject": "who" }),
+        };
+        let (true_ms, mono_ms) = (1_795_000_000_000, 60_000);
+        let now = Now { mono_ms, wall_ms: Some(1_000_000), quality: Quality::Unsynced };
+        journal.begin().unwrap();
+        journal.append(&event, &now).unwrap();
+        let of = [Of::Lane("lane-1"), Of::Subject("who")];
+        let found = |journal: &Journal, at: i64| {
+            of.map(|of| find(journal.connection(), of, at - 1_000, at + 1_000).unwrap().0.len())
+        };
+        assert_eq!(time::date(journal.connection()).unwrap(), 0, "nobody knows the time yet");
+        assert_eq!((found(&journal, 1_000_000), found(&journal, true_ms)), ([1, 1], [0, 0]));
+        time::keep_offset(journal.connection(), "boot", true_ms - mono_ms.cast_signed()).unwrap();
+        assert_eq!(time::date(journal.connection()).unwrap(), 1);
+        assert_eq!((found(&journal, 1_000_000), found(&journal, true_ms)), ([0, 0], [1, 1]));
+        assert_eq!(time::date(journal.connection()).unwrap(), 0);
+        // And it goes with its event.
+        journal.advance(Class::Verdict, None, Some(1)).unwrap();
+        let delivered = super::super::retention::Delivered::Receipted;
+        super::super::retention::purge(journal.connection(), delivered, i64::MAX).unwrap();
+        assert_eq!(found(&journal, true_ms), [0, 0]);
+        let left = "SELECT (SELECT count(*) FROM place) + (SELECT count(*) FROM subject)";
+        assert_eq!(journal.connection().query_row(left, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::codes::{Code, Finding, Outcome};
 use crate::ids::{DeviceId, OfficerId, VisitId};
-use crate::pass::{Pass, Refused};
+use crate::pass::{Format, Pass, Refused};
 use crate::reading::{Photo, Temperature, Ticket};
 use crate::screening::State;
 use crate::text::masked;
@@ -139,6 +139,10 @@ pub enum Actuation {
     /// The device did not confirm.
     Failed,
 }
+
+/// Facts of a pass that a visit keeps when it is over: of the vehicle and the journey, none of a person.
+const CLOSED_FACTS: [&str; 12] =
+    ["plate", "category", "from", "to", "crew", "role", "ward", "kind", "format", "uses", "nbf_ms", "exp_ms"];
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -318,6 +322,28 @@ impl Visit {
         if let Some(Value::Object(pass)) = self.facts.get_mut("pass") {
             pass.remove("name");
         }
+    }
+
+    /// The visit as it is kept when nothing of it can go on any more: what screens and later events show of it,
+    /// without the numbers that stand for a person.
+    pub fn closed(&self) -> Self {
+        let mut kept = self.clone();
+        if matches!(kept.stage, Stage::Running | Stage::Parked { .. }) {
+            kept.stage = Stage::Done;
+        }
+        kept.forget_names();
+        let shown = |name: &str| CLOSED_FACTS.contains(&name);
+        if let Some(pass) = &mut kept.pass {
+            pass.subject.clear();
+            if pass.format != Format::Kp1 {
+                pass.id.clear();
+            }
+            pass.facts.retain(|name, _| shown(name));
+        }
+        if let Some(Value::Object(pass)) = kept.facts.get_mut("pass") {
+            pass.retain(|name, _| shown(name));
+        }
+        kept
     }
 
     /// The outcome that counts: the override's, else the verdict's.

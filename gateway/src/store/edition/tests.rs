@@ -236,3 +236,25 @@ fn a_fault_that_passes_disables_no_list() {
     std::fs::rename(&aside, &file).unwrap();
     assert_eq!(fact(&lists, "a"), Some(1.into()), "it is tried again");
 }
+
+#[test]
+fn entries_that_came_by_themselves_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let hold = Order { name: "hold", ..order(data, 1, None) };
+    take(&hold, "{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"b\",\"facts\":{}}\n").unwrap();
+    let lists = Lists::open(data).unwrap();
+    let put = |id: &str, facts: Option<&Map<String, Value>>| {
+        assert!(supplement(data, "hold", id, 5_000, facts).unwrap());
+        let list = lists.in_use("hold").unwrap().unwrap();
+        (list.entries, list.single)
+    };
+    assert_eq!(put("R-1", Some(&Map::new())), (3, 1), "one more");
+    assert_eq!(put("a", None), (2, 2), "one less");
+    assert_eq!(put("b", Some(&Map::new())), (2, 3), "said anew");
+    assert_eq!(put("nobody", None), (2, 4), "taken away before it came");
+    let next = Order { name: "hold", ..order(data, 9, None) };
+    assert_eq!(take(&next, "{\"id\":\"a\",\"facts\":{}}\n").unwrap().entries, 1);
+    let list = lists.in_use("hold").unwrap().unwrap();
+    assert_eq!((list.entries, list.single), (1, 0), "the edition is newer");
+}

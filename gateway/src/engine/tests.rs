@@ -1,0 +1,273 @@
+//! The engine on a folder of its own, without devices.
+
+use super::*;
+use crate::clock::Source;
+use crate::keys;
+use crate::store::edition::{self, Order};
+use kakou_core::ids::SiteId;
+use kakou_core::pass::kp1::{Draft, kind_of};
+use kakou_core::pass::trust::{TrustFile, Usage};
+use kakou_core::profile;
+use kakou_provisioning::issuer::Issuer;
+use std::path::Path;
+
+const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+    same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"resident-card\", \"companion-card\", \"opaque\"]\n\
+    [[step]]\nkind = \"verify\"\nlists = [\"status\", \"hold\"]\n[[step]]\nkind = \"decide\"\n";
+
+/// An engine that runs until it is dropped or told to stop.
+struct Bench {
+    inlet: Inlet,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Parts {
+    let key = Arc::new(keys::gateway_key(data).unwrap());
+    let subjects = Arc::new(keys::subject_key(data).unwrap());
+    let scanner = DeviceId::new("scanner").unwrap();
+    let signs = key.clone();
+    let setups: Setups = Box::new(move |trust| {
+        vec![Setup {
+            lane: LaneId::new("lane-1").unwrap(),
+            profile: profile::read("gate.toml", PROFILE).unwrap(),
+            devices: BTreeMap::from([("scanner".to_owned(), scanner.clone())]),
+            region: String::new(),
+            gateway: "gw-1".into(),
+            profile_hash: "hash".into(),
+            utc_offset_ms: 0,
+            trust: trust.clone(),
+            subjects: subjects.clone(),
+            key: signs.clone(),
+        }]
+    });
+    Parts {
+        data: data.to_path_buf(),
+        author: Author {
+            site: SiteId::new("test").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "boot".into(),
+        },
+        setups,
+        trust: watch::channel(Arc::new(trust)).1,
+        clock: Clock::new(Source::System, 0, None),
+        key,
+        devices: BTreeMap::new(),
+        metrics: metrics.clone(),
+        upstream: watch::channel("off").1,
+        photos: Photos::open(data).unwrap(),
+        retention: Retention {
+            max_bytes: u64::MAX,
+            keep_days: 14,
+            delivered: Delivered::Receipted,
+            photo_bytes: u64::MAX,
+            photo_days: 30,
+            reserve_bytes: 0,
+        },
+    }
+}
+
+fn run(data: &Path) -> Bench {
+    run_with(data, TrustList::default())
+}
+
+fn run_with(data: &Path, trust: TrustList) -> Bench {
+    let metrics = Arc::new(Metrics::default());
+    let (engine, _) = Engine::open(parts(data, &metrics, trust)).unwrap();
+    let (inlet, work) = mpsc::channel(QUEUE);
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(engine.run(work));
+    });
+    Bench { inlet, thread: Some(thread) }
+}
+
+impl Bench {
+    /// Appends an event; gives its number when it is durable, and with it all that was sent before.
+    fn append(&self, kind: &str) -> u64 {
+        let event = NewEvent {
+            kind: kind.into(),
+            class: Class::Verdict,
+            lane: None,
+            visit: None,
+            audience: Vec::new(),
+            data: json!({}),
+        };
+        let (tx, rx) = oneshot::channel();
+        self.inlet.blocking_send(Work::Append(vec![event], Some(tx))).unwrap();
+        rx.blocking_recv().unwrap()
+    }
+
+    fn scan(&self, code: &str) {
+        let report = Report::Scan { bytes: code.as_bytes().to_vec() };
+        let device = DeviceId::new("scanner").unwrap();
+        self.inlet.blocking_send(Work::Report(device, report, Instant::now())).unwrap();
+        self.append("audit");
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        drop(self.inlet.blocking_send(Work::Stop));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+#[test]
+fn evidence_is_covered_by_a_signed_head_in_the_next_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = run(folder.path());
+    let covered = || {
+        let reader = journal::reader(folder.path()).unwrap();
+        let last: Option<i64> =
+            reader.query_row("SELECT max(seq) FROM checkpoint", [], |r| r.get(0)).unwrap();
+        last.unwrap_or(0).cast_unsigned()
+    };
+    for _ in 0..3 {
+        let evidence = engine.append("evidence");
+        let covered_by_itself = engine.append("evidence");
+        assert!(covered() >= evidence, "a head is signed up to {}", covered());
+        engine.append("audit");
+        assert!(covered() >= covered_by_itself, "a head is signed up to {}", covered());
+        let evidence = engine.append("evidence");
+        engine.append("audit");
+        // The power may go now.
+        assert!(
+            covered() >= evidence,
+            "evidence {evidence} can be changed, a head is signed up to {}",
+            covered()
+        );
+    }
+}
+
+/// Puts a list into a data folder.
+fn list(data: &Path, name: &str, entries: &[(&str, Value)]) {
+    let mut entries = entries.to_vec();
+    entries.sort_by_key(|(id, _)| *id);
+    let lines: String =
+        entries.iter().map(|(id, facts)| json!({ "id": id, "facts": facts }).to_string() + "\n").collect();
+    let issued_ms = Clock::system().now().wall_ms.unwrap();
+    let order = Order {
+        data,
+        name,
+        version: 1,
+        issued_ms,
+        base: None,
+        sha256: None,
+        signer: "",
+        canary: &[],
+        check: None,
+    };
+    edition::build(&order, lines.as_bytes(), &mut |_| true).unwrap();
+}
+
+/// Files below a folder in which a text stands, byte by byte.
+fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|w| w == text.as_bytes()) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_but_the_lists_tells_who_was_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let issuer = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
+    let keys = vec![issuer.entry("test", &[Usage::ResidentCard, Usage::CompanionCard])];
+    let trust = TrustFile { name: "trust".into(), version: 1, issued: 0, keys };
+    let trust = TrustList::from_json(&serde_json::to_vec(&trust).unwrap()).unwrap();
+    let now_s = Clock::system().now().wall_s().unwrap();
+    let card = |kind: &str, facts: Value, exp: i64| {
+        let cti = Issuer::pass_id().unwrap();
+        let (kind, facts) = (kind_of(kind).unwrap(), facts.as_object().unwrap().clone());
+        issuer.issue(&Draft { kind, cti, nbf: now_s - 7_200, exp: now_s + exp, facts }).unwrap()
+    };
+    list(data, "hold", &[]);
+    list(data, "status", &[("ID-OPAQUE-0815", json!({ "name": "司徒美堂", "colour": "green" }))]);
+    let resident = card("resident-card", json!({ "id": "ID-RESIDENT-4711", "name": "欧阳震华" }), 3_600);
+    let expired = card("resident-card", json!({ "id": "ID-EXPIRED-2718", "name": "诸葛孔明" }), -3_600);
+    let companion = json!({ "id": "ID-COMPANION-1618", "name": "慕容云海", "patient": "ID-PATIENT-3141" });
+    let companion = card("companion-card", companion, 3_600);
+    let engine = run_with(data, trust);
+    for code in [&resident, "ID-OPAQUE-0815", &expired, &companion, &resident, "?"] {
+        engine.scan(code);
+    }
+    drop(engine);
+    let outcomes: Vec<String> = {
+        let reader = journal::reader(data).unwrap();
+        let sql = "SELECT CAST(body AS TEXT) ->> '$.data.outcome' FROM event
+                   WHERE CAST(body AS TEXT) ->> '$.type' = 'kakou.transaction.v1' ORDER BY seq";
+        let mut select = reader.prepare(sql).unwrap();
+        let rows = select.query_map([], |r| r.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(outcomes, ["ADMIT", "ADMIT", "DENY", "ADMIT", "ADMIT", "HOLD"]);
+    for told in [
+        "欧阳震华",
+        "司徒美堂",
+        "诸葛孔明",
+        "慕容云海",
+        "ID-RESIDENT",
+        "ID-OPAQUE",
+        "ID-COMPANION",
+        "ID-PATIENT",
+    ] {
+        let mut found = files_with(data, told);
+        found.retain(|path| !path.starts_with(data.join("editions")));
+        assert_eq!(found, Vec::<PathBuf>::new(), "{told}");
+    }
+}
+
+/// The visits that verdicts are about, in order.
+fn visits(data: &Path) -> Vec<String> {
+    let reader = journal::reader(data).unwrap();
+    let sql = "SELECT CAST(body AS TEXT) ->> '$.subject' FROM event
+               WHERE CAST(body AS TEXT) ->> '$.type' = 'kakou.transaction.v1' ORDER BY seq";
+    let mut select = reader.prepare(sql).unwrap();
+    let rows = select.query_map([], |r| r.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_visit_number_is_not_given_twice_when_the_state_of_its_lane_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = run(folder.path());
+    engine.scan("A-1");
+    engine.scan("A-2");
+    drop(engine);
+    let file = rusqlite::Connection::open(journal::path(folder.path())).unwrap();
+    file.execute("UPDATE lane SET state = X'7B'", []).unwrap();
+    drop(file);
+    let engine = run(folder.path());
+    engine.scan("A-3");
+    drop(engine);
+    let mut all = visits(folder.path());
+    assert_eq!(all.len(), 3);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 3, "{all:?}");
+}
+
+#[test]
+fn a_visit_number_is_not_given_twice_when_the_journal_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = run(folder.path());
+    engine.scan("A-1");
+    drop(engine);
+    let before = visits(folder.path());
+    std::fs::write(journal::path(folder.path()), [0x55; 8192]).unwrap();
+    let engine = run(folder.path());
+    engine.scan("A-2");
+    drop(engine);
+    let after = visits(folder.path());
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_ne!(before, after);
+}

@@ -1,0 +1,212 @@
+use super::*;
+use crate::store::time;
+use kakou_core::ids::SiteId;
+use kakou_core::time::Quality;
+use std::os::unix::fs::FileExt;
+
+const PASSES: u64 = 400;
+const FLOOR_MS: i64 = 1_795_000_000_000;
+
+fn author() -> Author {
+    Author {
+        site: SiteId::new("test").unwrap(),
+        gateway: GatewayId::new("gw-1").unwrap(),
+        boot: "boot".into(),
+    }
+}
+
+fn open(data: &Path) -> (Journal, Found) {
+    let (journal, found, _) = Journal::open(data, author()).unwrap();
+    (journal, found)
+}
+
+fn now() -> Now {
+    Now { mono_ms: 1, wall_ms: Some(FLOOR_MS), quality: Quality::Synced }
+}
+
+fn event(kind: &str, class: Class) -> NewEvent {
+    NewEvent {
+        kind: kind.into(),
+        class,
+        lane: None,
+        visit: None,
+        audience: Vec::new(),
+        data: serde_json::json!({ "filling": "x".repeat(200) }),
+    }
+}
+
+/// A journal in which passes and seals were used up, by several transactions.
+fn used(data: &Path) {
+    let (mut journal, _) = open(data);
+    let lane = LaneId::new("lane-1").unwrap();
+    for n in 0..PASSES {
+        journal.begin().unwrap();
+        let by = Redemption { lane: lane.clone(), visit: VisitId(n), at_ms: Some(FLOOR_MS) };
+        journal
+            .write(&Write::Redeem { pass_id: format!("kid:pass-{n:04}"), by, ends_ms: None }, &now())
+            .unwrap();
+        journal.write(&Write::Seal { number: format!("LN{n:07}"), visit: VisitId(n) }, &now()).unwrap();
+        journal.append(&event("transaction", Class::Verdict), &now()).unwrap();
+        if n % 50 == 0 {
+            journal.keep_floor(FLOOR_MS + n.cast_signed()).unwrap();
+        }
+        journal.commit().unwrap();
+        if n == PASSES / 2 {
+            journal.fold().unwrap();
+        }
+    }
+    let from = GatewayId::new("gw-2").unwrap();
+    let told = Used { pass: "kid:theirs".into(), lane, visit: 1, at_ms: Some(FLOOR_MS) };
+    journal.begin().unwrap();
+    journal.peer(&from, &told, &now()).unwrap();
+    journal.commit().unwrap();
+}
+
+/// Overwrites pages of the journal with what a bad card gives back.
+fn damage(data: &Path, pages: impl Fn(u64) -> bool) {
+    let path = path(data);
+    let file = File::options().write(true).open(&path).unwrap();
+    let count = file.metadata().unwrap().len() / 4096;
+    assert!(count > 30, "{count} pages");
+    for page in (0..count).filter(|page| pages(*page)) {
+        file.write_all_at(&[0x55; 4096], page * 4096).unwrap();
+    }
+}
+
+#[test]
+fn used_passes_and_seals_and_the_floor_of_time_survive_a_damaged_journal() {
+    type Pages = fn(u64) -> bool;
+    let cases: [(&str, Pages); 4] = [
+        ("all of it", |_| true),
+        ("the head", |page| page == 0),
+        ("every third page", |page| page % 3 == 1),
+        ("all but the head", |page| page > 0),
+    ];
+    for (what, pages) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        used(data);
+        damage(data, pages);
+        let (journal, found) = open(data);
+        assert!(matches!(found, Found::SetAside(_)), "{what}: {found:?}");
+        for n in 0..PASSES {
+            let pass = format!("kid:pass-{n:04}");
+            let by = journal.redeemed(&pass).unwrap();
+            assert_eq!(by.map(|by| by.visit), Some(VisitId(n)), "{what}: {pass} is good again");
+            assert!(journal.seal_used(&format!("LN{n:07}")).unwrap(), "{what}: seal {n} is good again");
+        }
+        assert!(journal.redeemed("kid:theirs").unwrap().is_some(), "{what}: the use at another gateway");
+        let floor = time::floor(journal.connection()).unwrap();
+        assert_eq!(floor, Some(FLOOR_MS + 350), "{what}");
+        assert!(journal.redeemed("kid:other").unwrap().is_none());
+        // And once more: what was saved is saved again.
+        drop(journal);
+        std::fs::write(path(data), [0x55; 8192]).unwrap();
+        drop(std::fs::remove_file(data.join("journal.db-wal")));
+        let (journal, _) = open(data);
+        assert!(journal.redeemed("kid:pass-0007").unwrap().is_some(), "{what}: the second time");
+    }
+}
+
+#[test]
+fn numbers_of_a_stream_are_not_given_twice_when_its_tail_was_shed_and_purged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    journal.begin().unwrap();
+    for _ in 0..3 {
+        journal.append(&event("device", Class::Health), &now()).unwrap();
+    }
+    crate::store::retention::shed(journal.connection()).unwrap();
+    journal.append(&event("transaction", Class::Verdict), &now()).unwrap();
+    journal.advance(Class::Verdict, Some(1), Some(1)).unwrap();
+    let delivered = crate::store::retention::Delivered::Receipted;
+    assert_eq!(crate::store::retention::purge(journal.connection(), delivered, i64::MAX).unwrap(), 4);
+    journal.commit().unwrap();
+    drop(journal);
+    let (mut journal, found) = open(folder.path());
+    assert_eq!(found, Found::Good);
+    journal.begin().unwrap();
+    assert_eq!(journal.append(&event("device", Class::Health), &now()).unwrap().stream_seq, 4);
+}
+
+const DAY: i64 = 86_400_000;
+
+/// A visit of a card without a signature that was held.
+fn visit(id: u64, stage: Stage) -> Visit {
+    let mut visit = Visit::begin(VisitId(id), "key".into(), &now());
+    visit.stage = stage;
+    let pass = serde_json::json!({ "format": "opaque", "kind": "opaque", "kid": "", "id": "ID-4711",
+        "subject": "ID-4711", "name": null, "exp": null, "facts": { "id": "ID-4711", "plate": "辽P12345" } });
+    visit.pass = Some(serde_json::from_value(pass).unwrap());
+    visit.facts.insert(
+        "pass".into(),
+        serde_json::json!({ "id": "ID-4711", "name": "欧阳震华", "plate": "辽P12345" }),
+    );
+    visit
+}
+
+/// What is kept of visits, as text.
+fn recent(data: &Path) -> Vec<String> {
+    let file = reader(data).unwrap();
+    let mut select = file.prepare("SELECT CAST(visit AS TEXT) FROM recent ORDER BY id").unwrap();
+    let rows = select.query_map([], |r| r.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn who_it_was_is_forgotten_when_a_visit_cannot_go_on_and_the_visit_after_two_weeks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let lane = LaneId::new("lane-1").unwrap();
+    let in_transaction = |journal: &mut Journal, work: &mut dyn FnMut(&mut Journal)| {
+        journal.begin().unwrap();
+        work(journal);
+        journal.commit().unwrap();
+    };
+    in_transaction(&mut journal, &mut |journal| {
+        for (id, stage) in [(1, Stage::Done), (2, Stage::Parked { resume: 3 }), (3, Stage::Abandoned)] {
+            let visit = Arc::new(visit(id, stage));
+            journal.write(&Write::Archive { lane: lane.clone(), visit }, &now()).unwrap();
+        }
+    });
+    let holds = |text: &str| recent(folder.path()).iter().map(|v| v.contains(text)).collect::<Vec<_>>();
+    assert_eq!(holds("ID-4711"), [false, true, false], "an override can take up the one that is held");
+    assert_eq!(holds("辽P12345"), [true, true, true], "staff see what was on the barrier");
+    let mut later = |ms: i64| {
+        in_transaction(&mut journal, &mut |j| {
+            j.close_visits(FLOOR_MS + ms).unwrap();
+        })
+    };
+    later(DAY - 1);
+    assert_eq!(holds("ID-4711"), [false, true, false]);
+    later(DAY + 1);
+    assert_eq!(holds("ID-4711"), [false, false, false]);
+    later(14 * DAY - 1);
+    assert_eq!(recent(folder.path()).len(), 3);
+    later(14 * DAY + 1);
+    assert_eq!(recent(folder.path()).len(), 0);
+}
+
+#[test]
+fn visits_that_an_earlier_version_has_kept_are_cleaned_when_the_journal_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let file = Connection::open(path(folder.path())).unwrap();
+    let sql =
+        "DROP INDEX recent_at; ALTER TABLE recent DROP COLUMN at_ms; ALTER TABLE recent DROP COLUMN open;
+               DROP TABLE stream_head; DROP TABLE undated";
+    file.execute_batch(sql).unwrap();
+    for (id, stage) in [(1, Stage::Done), (2, Stage::Parked { resume: 3 })] {
+        let state = serde_json::to_vec(&visit(id, stage)).unwrap();
+        let sql = "INSERT INTO recent (lane, id, visit) VALUES ('lane-1', ?1, ?2)";
+        file.execute(sql, params![id.cast_signed(), state]).unwrap();
+    }
+    drop(file);
+    let (_, found) = open(folder.path());
+    assert_eq!(found, Found::Good);
+    let kept = recent(folder.path());
+    assert_eq!(kept.len(), 2);
+    for told in ["ID-4711", "欧阳震华"] {
+        assert!(kept.iter().all(|v| !v.contains(told)), "{told}: {kept:?}");
+    }
+}
