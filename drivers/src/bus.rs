@@ -177,7 +177,7 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modbus_relay::{ANSWER_MS, Dialect, ModbusRelay, framed};
+    use crate::modbus_relay::{CONFIRM_MS, Dialect, ModbusRelay, framed};
 
     fn bus() -> Bus {
         let relay = |address| Box::new(ModbusRelay::new(Dialect::Waveshare, address, 0)) as Box<dyn Codec>;
@@ -218,15 +218,14 @@ mod tests {
         let (mut bus, mut out) = (bus(), Vec::new());
         bus.command(20, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
         bus.command(20, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
-        bus.wake(20 + ANSWER_MS, &mut out);
-        bus.wake(20 + 2 * ANSWER_MS, &mut out);
+        bus.wake(20 + CONFIRM_MS, &mut out);
         let asked = writes(&out).len();
         // The line rests: the first board's answer comes now and is nobody's.
-        bus.bytes(30 + 2 * ANSWER_MS, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        bus.bytes(30 + CONFIRM_MS, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
         assert_eq!(writes(&out).len(), asked);
         assert!(!out.iter().any(|(_, o)| matches!(o, Out::Report(Report::Done { .. }))));
         let again = bus.deadline().unwrap();
-        assert!(again >= 20 + 2 * ANSWER_MS + QUARANTINE_MS);
+        assert!(again >= 20 + CONFIRM_MS + QUARANTINE_MS);
         bus.wake(again, &mut out);
         bus.bytes(again + 5, &framed(&[2, 5, 2, 0, 0, 7]), &mut out);
         assert!(out.iter().any(|(w, o)| *w == 1 && *o == Out::Report(Report::Done { ticket: Ticket(2) })));

@@ -4,18 +4,32 @@
 //! Waveshare style: function 05 to coil 0x0200 + channel, value n × 100 ms; the board echoes the frame. DAM
 //! style: function 16 to register 3 + 5 × channel, values 4 (close for a time) and n × 100 ms.
 //! Presence: read coils every [`POLL_MS`]. Source: Modbus over Serial Line 1.02, maker's manual.
+//!
+//! A pulse goes out once: without its confirmation nobody knows whether the board has acted, and twice would open
+//! twice. Only a board that answers that it was busy has not. Some RS-485 adapters send back what they get, which is
+//! the very confirmation of a Waveshare board: the looks, whose answer differs from the question, tell which do.
 
 use crate::codec::{Codec, Ms, Out};
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 
-/// A board answers within this time.
+/// A board answers a look within this time.
 pub const ANSWER_MS: Ms = 300;
+/// It confirms a pulse within this time, or the pulse is not confirmed.
+pub const CONFIRM_MS: Ms = 600;
+/// A board that was busy is asked again after this time.
+const BUSY_MS: Ms = 100;
 /// Between two looks whether the board is there.
 pub const POLL_MS: Ms = 2_000;
 /// So many unanswered looks, and the board is gone.
 const POLLS_LOST: u32 = 2;
-/// A pulse is asked this often before it counts as failed.
-const TRIES: u32 = 2;
+/// A board that was busy is asked this often in all.
+const TRIES: u32 = 3;
+/// The exception of a board that was busy (Modbus application protocol 1.1b3, 7).
+const BUSY: u8 = 6;
+/// Those of a board that does not know what it was asked for.
+const UNKNOWN: std::ops::RangeInclusive<u8> = 1..=3;
+/// What is said of an adapter that sends back what it gets.
+pub const ECHO: &str = "the adapter sends back what it gets: that is dropped";
 /// The longest frame of a board.
 const MAX_FRAME: usize = 256;
 
@@ -64,10 +78,35 @@ impl Dialect {
     }
 }
 
+/// A pulse on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pulse {
+    ticket: Ticket,
+    request: Vec<u8>,
+    confirms: Vec<u8>,
+    tries: u32,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Waiting {
-    Pulse { ticket: Ticket, request: Vec<u8>, confirms: Vec<u8>, tries: u32 },
+    Pulse(Pulse),
+    /// The board was busy: it is asked again.
+    Busy(Pulse),
     Poll,
+}
+
+/// What the buffer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// What was waited for.
+    Good,
+    /// The exception that says why not.
+    Refused(u8),
+}
+
+/// Where these bytes lie.
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|w| w == what)
 }
 
 /// The codec.
@@ -82,6 +121,8 @@ pub struct ModbusRelay {
     poll_at: Ms,
     unanswered: u32,
     ready: Option<bool>,
+    /// Whether the adapter sends back what it gets.
+    echoes: bool,
 }
 
 impl ModbusRelay {
@@ -97,25 +138,31 @@ impl ModbusRelay {
             poll_at: 0,
             unanswered: 0,
             ready: None,
+            echoes: false,
         }
     }
 
+    /// The question whether the board is there.
+    fn look(&self) -> Vec<u8> {
+        framed(&[self.address, 0x01, 0, 0, 0, 8])
+    }
+
     fn send(&mut self, now: Ms, what: Waiting, out: &mut Vec<Out>) {
-        let request = match &what {
-            Waiting::Pulse { request, .. } => request.clone(),
-            Waiting::Poll => framed(&[self.address, 0x01, 0, 0, 0, 8]),
+        let (request, limit) = match &what {
+            Waiting::Pulse(pulse) | Waiting::Busy(pulse) => (pulse.request.clone(), CONFIRM_MS),
+            Waiting::Poll => (self.look(), ANSWER_MS),
         };
         // A late answer to an earlier request must not answer this one.
         self.buffer.clear();
         out.push(Out::Flush);
         out.push(Out::Write(request));
-        self.waiting = Some((what, now + ANSWER_MS));
+        self.waiting = Some((what, now + limit));
     }
 
     fn pulse(&mut self, now: Ms, ticket: Ticket, ms: u32, out: &mut Vec<Out>) {
         let tenths = u16::try_from(ms.div_ceil(100)).unwrap_or(u16::MAX);
         let (request, confirms) = self.dialect.pulse(self.address, self.channel, tenths);
-        self.send(now, Waiting::Pulse { ticket, request, confirms, tries: 1 }, out);
+        self.send(now, Waiting::Pulse(Pulse { ticket, request, confirms, tries: 1 }), out);
     }
 
     fn link(&mut self, ready: bool, out: &mut Vec<Out>) {
@@ -124,30 +171,76 @@ impl ModbusRelay {
         }
     }
 
-    fn answered(&mut self, now: Ms, out: &mut Vec<Out>) {
+    /// The board said something that it says only when it is there.
+    fn lives(&mut self, now: Ms, out: &mut Vec<Out>) {
         self.unanswered = 0;
         self.poll_at = now + POLL_MS;
         out.push(Out::Seen);
         self.link(true, out);
-        if let Some((Waiting::Pulse { ticket, .. }, _)) = self.waiting.take() {
-            out.push(Out::Report(Report::Done { ticket }));
-        }
+    }
+
+    /// The line is free: whoever waits has it.
+    fn next(&mut self, now: Ms, out: &mut Vec<Out>) {
         if let Some((ticket, ms)) = self.queue.take() {
             self.pulse(now, ticket, ms, out);
         }
     }
 
-    /// Whether the buffer holds the whole answer; `None` if it can still become one.
-    fn matches(&self) -> Option<bool> {
-        let (waiting, _) = self.waiting.as_ref()?;
-        match waiting {
-            Waiting::Pulse { confirms, .. } => {
-                (self.buffer.len() >= confirms.len()).then(|| self.buffer.starts_with(confirms))
+    fn answered(&mut self, now: Ms, answer: Answer, out: &mut Vec<Out>) {
+        self.lives(now, out);
+        match (self.waiting.take(), answer) {
+            (Some((Waiting::Pulse(pulse), _)), Answer::Good) => {
+                out.push(Out::Report(Report::Done { ticket: pulse.ticket }));
             }
-            Waiting::Poll => (self.buffer.len() >= 6).then(|| {
-                let (body, crc) = self.buffer[..6].split_at(4);
-                body[..3] == [self.address, 0x01, 0x01] && crc == crc16(body)
-            }),
+            (Some((Waiting::Pulse(pulse), _)), Answer::Refused(BUSY)) if pulse.tries < TRIES => {
+                out.push(Out::Error("the board was busy, asked again"));
+                self.waiting = Some((Waiting::Busy(pulse), now + BUSY_MS));
+                return;
+            }
+            (Some((Waiting::Pulse(pulse), _)), Answer::Refused(_)) => {
+                out.push(Out::Error("the board refused the pulse: see its `dialect` and `channel`"));
+                out.push(Out::Report(Report::NoData { ticket: pulse.ticket, why: NoData::Fault }));
+            }
+            (Some((Waiting::Busy(_) | Waiting::Poll, _)) | None, Answer::Good | Answer::Refused(_)) => {}
+        }
+        self.next(now, out);
+    }
+
+    /// Looks for the answer in what arrived, behind whatever else did.
+    fn find_answer(&self) -> Option<Answer> {
+        let exception = |bytes: &[u8], function: u8| {
+            let known = |w: &&[u8]| w[..2] == [self.address, function | 0x80] && w[3..] == crc16(&w[..3]);
+            bytes.windows(5).find(known).map(|w| w[2])
+        };
+        match &self.waiting.as_ref()?.0 {
+            Waiting::Pulse(pulse) => {
+                let own =
+                    if self.echoes { find(&self.buffer, &pulse.request)? + pulse.request.len() } else { 0 };
+                let rest = &self.buffer[own..];
+                if find(rest, &pulse.confirms).is_some() {
+                    return Some(Answer::Good);
+                }
+                // What else a board says of a pulse leaves open whether it acts: the time-out decides.
+                let why = exception(rest, pulse.request[1])?;
+                (why == BUSY || UNKNOWN.contains(&why)).then_some(Answer::Refused(why))
+            }
+            Waiting::Busy(_) => None,
+            Waiting::Poll => {
+                let head = [self.address, 0x01, 0x01];
+                let state = |w: &[u8]| w[..3] == head && w[4..] == crc16(&w[..4]);
+                // A board without coils to read is there as well.
+                let there = self.buffer.windows(6).any(state) || exception(&self.buffer, 0x01).is_some();
+                there.then_some(Answer::Good)
+            }
+        }
+    }
+
+    /// Hears whether the adapter sends back what it gets, from then on until the port is opened anew: a look is
+    /// answered otherwise than it is asked.
+    fn hear_echo(&mut self, out: &mut Vec<Out>) {
+        if !self.echoes && find(&self.buffer, &self.look()).is_some() {
+            self.echoes = true;
+            out.push(Out::Error(ECHO));
         }
     }
 }
@@ -158,6 +251,7 @@ impl Codec for ModbusRelay {
         self.queue = None;
         self.unanswered = 0;
         self.ready = None;
+        self.echoes = false;
         self.poll_at = now + POLL_MS;
         self.send(now, Waiting::Poll, out);
     }
@@ -169,11 +263,12 @@ impl Codec for ModbusRelay {
         }
         let room = MAX_FRAME - self.buffer.len();
         self.buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        match self.matches() {
-            Some(true) => self.answered(now, out),
-            // Not the answer: the time-out decides, since no frame begins at a known place.
-            Some(false) => out.push(Out::Error("garbled answer")),
-            None => {}
+        let answer = self.find_answer();
+        if matches!(self.waiting, Some((Waiting::Poll, _))) {
+            self.hear_echo(out);
+        }
+        if let Some(answer) = answer {
+            self.answered(now, answer, out);
         }
     }
 
@@ -209,29 +304,25 @@ impl Codec for ModbusRelay {
     fn wake(&mut self, now: Ms, out: &mut Vec<Out>) {
         match self.waiting.take() {
             Some((waiting, until)) if until > now => self.waiting = Some((waiting, until)),
-            Some((Waiting::Pulse { ticket, request, confirms, tries }, _)) if tries < TRIES => {
-                out.push(Out::Error("no answer, asked again"));
-                self.send(now, Waiting::Pulse { ticket, request, confirms, tries: tries + 1 }, out);
+            Some((Waiting::Busy(pulse), _)) => {
+                self.send(now, Waiting::Pulse(Pulse { tries: pulse.tries + 1, ..pulse }), out);
             }
-            Some((Waiting::Pulse { ticket, .. }, _)) => {
-                out.push(Out::Error("no answer"));
-                out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout }));
+            Some((Waiting::Pulse(pulse), _)) => {
+                out.push(Out::Error(if self.buffer.is_empty() { "no answer" } else { "garbled answer" }));
+                out.push(Out::Error("a pulse was not confirmed: it is not sent again"));
+                out.push(Out::Report(Report::NoData { ticket: pulse.ticket, why: NoData::Timeout }));
                 self.link(false, out);
                 self.poll_at = now + ANSWER_MS;
-                if let Some((ticket, ms)) = self.queue.take() {
-                    self.pulse(now, ticket, ms, out);
-                }
+                self.next(now, out);
             }
             Some((Waiting::Poll, _)) => {
                 self.unanswered += 1;
-                out.push(Out::Error("no answer"));
+                out.push(Out::Error(if self.buffer.is_empty() { "no answer" } else { "garbled answer" }));
                 self.poll_at = now + POLL_MS;
                 if self.unanswered >= POLLS_LOST {
                     self.link(false, out);
                 }
-                if let Some((ticket, ms)) = self.queue.take() {
-                    self.pulse(now, ticket, ms, out);
-                }
+                self.next(now, out);
             }
             None if self.poll_at <= now => self.send(now, Waiting::Poll, out),
             None => {}
@@ -243,7 +334,7 @@ impl Codec for ModbusRelay {
         self.buffer.clear();
         let queued = self.queue.take().map(|(t, _)| t);
         match self.waiting.take() {
-            Some((Waiting::Pulse { ticket, .. }, _)) => Some(ticket),
+            Some((Waiting::Pulse(pulse) | Waiting::Busy(pulse), _)) => Some(pulse.ticket),
             Some((Waiting::Poll, _)) | None => queued,
         }
     }
@@ -293,10 +384,10 @@ mod tests {
         for answer in [framed(&[1, 0x85, 2]), framed(&[2, 5, 2, 0, 0, 7]), framed(&[1, 1, 1, 0])] {
             let (mut r, mut out) = pulse();
             r.bytes(1, &answer, &mut out);
-            r.wake(300, &mut out);
-            r.wake(600, &mut out);
+            r.wake(CONFIRM_MS, &mut out);
             assert!(!out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
-            assert!(out.contains(&Out::Report(Report::NoData { ticket: Ticket(9), why: NoData::Timeout })));
+            let no = |o: &Out| matches!(o, Out::Report(Report::NoData { ticket: Ticket(9), .. }));
+            assert!(out.iter().any(no));
         }
     }
 
@@ -305,7 +396,6 @@ mod tests {
         let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
         r.opened(0, &mut out);
         r.command(1, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
-        let writes = |out: &[Out]| out.iter().filter(|o| matches!(o, Out::Write(_))).count();
         assert_eq!(writes(&out), 1, "only the look whether the board is there");
         r.bytes(2, &framed(&[1, 1, 1, 0]), &mut out);
         assert_eq!(writes(&out), 2);
@@ -319,11 +409,93 @@ mod tests {
         assert_eq!(writes(&out), 2);
     }
 
+    fn writes(out: &[Out]) -> usize {
+        out.iter().filter(|o| matches!(o, Out::Write(_))).count()
+    }
+
+    /// A board behind an adapter that sends back what it gets; the first look has been, and was answered or not.
+    fn echoing(on: bool) -> (ModbusRelay, Vec<Out>) {
+        let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
+        r.opened(0, &mut out);
+        r.bytes(5, &framed(&[1, 1, 0, 0, 0, 8]), &mut out);
+        if on {
+            r.bytes(9, &framed(&[1, 1, 1, 0]), &mut out);
+        } else {
+            r.wake(ANSWER_MS, &mut out);
+        }
+        (r, out)
+    }
+
+    #[test]
+    fn what_the_adapter_sends_back_is_never_taken_for_the_boards_confirmation() {
+        let done = Out::Report(Report::Done { ticket: Ticket(9) });
+        let request = framed(&[1, 5, 2, 0, 0, 7]);
+        for (on, answers) in [(false, 0), (true, 1)] {
+            let (mut r, mut out) = echoing(on);
+            assert!(out.contains(&Out::Error(ECHO)), "it is said");
+            assert_eq!(
+                out.contains(&Out::Report(Report::Link { ready: true })),
+                on,
+                "a board that is on is ready"
+            );
+            r.command(400, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
+            for byte in &request {
+                r.bytes(405, &[*byte], &mut out);
+            }
+            assert!(!out.contains(&done), "that was only our own");
+            for _ in 0..answers {
+                r.bytes(410, &request, &mut out);
+            }
+            assert_eq!(out.contains(&done), on);
+            out.clear();
+            r.wake(400 + CONFIRM_MS, &mut out);
+            let not_confirmed = Out::Report(Report::NoData { ticket: Ticket(9), why: NoData::Timeout });
+            assert_eq!(out.contains(&not_confirmed), !on);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_found_behind_stray_bytes_and_before_some() {
+        for stray in [0xff, 0x00, 0x01] {
+            let (mut r, mut out) = (ModbusRelay::new(Dialect::Waveshare, 1, 0), Vec::new());
+            r.opened(0, &mut out);
+            r.bytes(5, &[&[stray][..], &framed(&[1, 1, 1, 0]), &[stray]].concat(), &mut out);
+            assert!(out.contains(&Out::Report(Report::Link { ready: true })), "{stray:02x}");
+            r.command(100, Ticket(9), &Command::Pulse { ms: 700 }, &mut out);
+            for byte in [&[stray][..], &framed(&[1, 5, 2, 0, 0, 7]), &[stray]].concat() {
+                r.bytes(105, &[byte], &mut out);
+            }
+            assert!(out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })), "{stray:02x}");
+        }
+    }
+
+    #[test]
+    fn a_pulse_is_asked_for_again_only_of_a_board_that_says_it_was_busy() {
+        for (answer, asked) in [
+            (vec![], 1),
+            (vec![0x55; 20], 1),
+            (framed(&[1, 0x85, 4]), 1),
+            (framed(&[1, 0x85, 5]), 1),
+            (framed(&[1, 0x85, 2]), 1),
+            (framed(&[1, 0x85, 6]), 3),
+        ] {
+            let (mut r, mut out) = pulse();
+            let mut now = 0;
+            while now < 5_000 && !out.iter().any(|o| matches!(o, Out::Report(Report::NoData { .. }))) {
+                r.bytes(now + 5, &answer, &mut out);
+                now = r.deadline().unwrap().max(now + 5);
+                r.wake(now, &mut out);
+            }
+            let pulses = out.iter().filter(|o| **o == Out::Write(framed(&[1, 5, 2, 0, 0, 7]))).count();
+            assert_eq!(pulses, asked, "{answer:02x?}");
+            assert!(!out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
+        }
+    }
+
     #[test]
     fn a_late_answer_never_answers_a_new_request() {
         let (mut r, mut out) = pulse();
-        r.wake(300, &mut out);
-        r.wake(600, &mut out);
+        r.wake(CONFIRM_MS, &mut out);
         out.clear();
         r.bytes(601, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
         assert_eq!(out, [Out::Error("late or unasked answer")]);

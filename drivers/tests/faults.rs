@@ -354,10 +354,9 @@ fn a_late_answer_belongs_to_nobody() {
     let mut relay = modbus_relay::ModbusRelay::new(modbus_relay::Dialect::Waveshare, 1, 0);
     let mut out = Vec::new();
     relay.command(0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
-    relay.wake(300, &mut out);
-    relay.wake(600, &mut out);
+    relay.wake(modbus_relay::CONFIRM_MS, &mut out);
     out.clear();
-    relay.bytes(650, &modbus_relay::framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+    relay.bytes(modbus_relay::CONFIRM_MS + 50, &modbus_relay::framed(&[1, 5, 2, 0, 0, 7]), &mut out);
     assert!(!out.iter().any(|o| matches!(o, Out::Report(_))));
     // A reader that answers after the time: what it says is text at most, never a setting.
     let mut reader = kakou_drivers::engine_scanner::EngineScanner::new(
