@@ -1,6 +1,7 @@
 //! From temperature frames to one result.
 //!
-//! Frames outside the band of living skin are not averaged away: they end what came before. A
+//! Frames outside the band of living skin, and those of a sensor in surroundings that no sensor for skin is made for,
+//! are not averaged away: they end what came before. A
 //! result is the median of the last [`Screening::frames`] frames once they lie close together. Nothing is corrected, clamped or replaced. The result is a screening result, never a
 //! diagnosis. Limits: `devices` notes on ISO/TR 13154 and IEC 80601-2-59.
 
@@ -11,6 +12,12 @@ use serde::{Deserialize, Serialize};
 pub const SKIN_MIN_MDEG: i32 = 28_000;
 /// Skin above this is not skin.
 pub const SKIN_MAX_MDEG: i32 = 43_000;
+
+/// Colder surroundings are no surroundings: thermometers for skin are specified from 10 to 40 °C, and one that reads
+/// its own temperature wrong reads skin wrong.
+pub const AMBIENT_MIN_MDEG: i32 = 0;
+/// Nor are warmer ones.
+pub const AMBIENT_MAX_MDEG: i32 = 50_000;
 
 /// A correction of what a sensor reads, as it was found at its calibration. Off unless a profile has one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,8 +113,11 @@ impl Screening {
     /// The steady median of the latest frames, corrected where there is a correction, if they allow one.
     pub fn settle(&self, frames: &[Temperature]) -> Option<(i32, State)> {
         // A gap means that somebody stepped away: frames before it are not this person's.
-        let skin = |f: &&Temperature| (SKIN_MIN_MDEG..=SKIN_MAX_MDEG).contains(&f.object_mdeg);
-        let valid: Vec<i32> = frames.iter().rev().take_while(skin).map(|f| f.object_mdeg).collect();
+        let measured = |f: &&Temperature| {
+            let possible = |ambient| (AMBIENT_MIN_MDEG..=AMBIENT_MAX_MDEG).contains(&ambient);
+            (SKIN_MIN_MDEG..=SKIN_MAX_MDEG).contains(&f.object_mdeg) && f.ambient_mdeg.is_none_or(possible)
+        };
+        let valid: Vec<i32> = frames.iter().rev().take_while(measured).map(|f| f.object_mdeg).collect();
         let mut last = valid.get(..self.frames)?.to_vec();
         last.sort_unstable();
         let (first, middle, end) = (*last.first()?, last[last.len() / 2], *last.last()?);
@@ -179,6 +189,25 @@ mod tests {
         assert_eq!(watched.reference(&at(Some(36_600))), Reference::Drifted(-400));
         assert_eq!(watched.reference(&at(None)), Reference::Unseen);
         assert_eq!(S.reference(&at(None)), Reference::Good);
+    }
+
+    #[test]
+    fn a_reading_in_impossible_surroundings_is_no_reading() {
+        let around = |ambient| -> Vec<Temperature> {
+            let mut all = frames(&[36_500; 5]);
+            all.iter_mut().for_each(|f| f.ambient_mdeg = Some(ambient));
+            all
+        };
+        for ambient in [0, 21_500, 50_000] {
+            assert_eq!(S.settle(&around(ambient)), Some((36_500, State::Normal)));
+        }
+        for ambient in [-40_000, -1, 50_001, 125_000] {
+            assert_eq!(S.settle(&around(ambient)), None, "{ambient}");
+        }
+        // It ends what came before, as somebody does who steps away.
+        let mut broken = around(21_500);
+        broken[2].ambient_mdeg = Some(-40_000);
+        assert_eq!(S.settle(&broken), None);
     }
 
     #[test]
