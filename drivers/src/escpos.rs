@@ -7,18 +7,20 @@
 
 use crate::codec::{Codec, Ms, Out};
 use encoding_rs::GB18030;
-use kakou_core::reading::{Command, NoData, Report, Ticket};
+use kakou_core::reading::{Command, NoData, Report, SLIP_MS, Ticket};
 
 /// Asks whether the printer is online.
 pub const ASK_ONLINE: [u8; 3] = [0x10, 0x04, 1];
 /// Asks for the paper.
 pub const ASK_PAPER: [u8; 3] = [0x10, 0x04, 4];
+/// Forgets the line that is not printed yet.
+pub const RESET: [u8; 2] = [0x1b, 0x40];
 /// Between two looks whether it is there.
 const POLL_MS: Ms = 5_000;
 /// An answer comes within this time; behind a slip, within [`PRINT_MS`].
 const ANSWER_MS: Ms = 500;
-/// A slip is printed within this time.
-const PRINT_MS: Ms = 8_000;
+/// A slip is printed within this time, all questions about it included; whoever waits for it waits longer.
+const PRINT_MS: Ms = SLIP_MS;
 /// The longest text of a QR code.
 const MAX_QR: usize = 1_000;
 /// Feed and cut.
@@ -85,9 +87,10 @@ enum Asked {
 #[derive(Debug, Default)]
 pub struct EscPos {
     asked: Option<(Asked, Ms)>,
-    printing: Option<Ticket>,
+    /// A slip that is being printed, and until when it must be.
+    printing: Option<(Ticket, Ms)>,
     /// A slip that goes out once the printer has answered: an answer to a question of before says nothing of it.
-    waiting: Option<(Ticket, Vec<u8>)>,
+    waiting: Option<(Ticket, Vec<u8>, Ms)>,
     poll_at: Ms,
     ready: Option<bool>,
 }
@@ -100,9 +103,9 @@ impl EscPos {
     }
 
     fn ask(&mut self, now: Ms, what: Asked, out: &mut Vec<Out>) {
-        let limit = if self.printing.is_some() { PRINT_MS } else { ANSWER_MS };
+        let until = self.printing.map_or(now + ANSWER_MS, |(_, until)| until);
         out.push(Out::Write(if what == Asked::Online { ASK_ONLINE } else { ASK_PAPER }.to_vec()));
-        self.asked = Some((what, now + limit));
+        self.asked = Some((what, until));
         self.poll_at = now + POLL_MS;
     }
 
@@ -116,11 +119,12 @@ impl EscPos {
 
     /// The request under way, if there is one; it is over.
     fn open(&mut self) -> Option<Ticket> {
-        self.printing.take().or(self.waiting.take().map(|(ticket, _)| ticket))
+        let printing = self.printing.take().map(|(ticket, _)| ticket);
+        printing.or(self.waiting.take().map(|(ticket, ..)| ticket))
     }
 
-    fn print(&mut self, now: Ms, ticket: Ticket, slip: Vec<u8>, out: &mut Vec<Out>) {
-        self.printing = Some(ticket);
+    fn print(&mut self, now: Ms, (ticket, slip, until): (Ticket, Vec<u8>, Ms), out: &mut Vec<Out>) {
+        self.printing = Some((ticket, until));
         out.push(Out::Write(slip));
         self.ask(now, Asked::Online, out);
     }
@@ -146,17 +150,17 @@ impl Codec for EscPos {
                     self.fail(NoData::Fault, "offline: cover open or error", out)
                 }
                 Asked::Online => match self.waiting.take() {
-                    Some((ticket, slip)) => self.print(now, ticket, slip, out),
+                    Some(slip) => self.print(now, slip, out),
                     None => self.ask(now, Asked::Paper, out),
                 },
                 Asked::Paper if byte & 0x60 != 0 => self.fail(NoData::Fault, "out of paper", out),
                 Asked::Paper => {
                     self.link(true, out);
-                    if let Some(ticket) = self.printing.take() {
+                    if let Some((ticket, _)) = self.printing.take() {
                         out.push(Out::Report(Report::Done { ticket }));
                     }
-                    if let Some((ticket, slip)) = self.waiting.take() {
-                        self.print(now, ticket, slip, out);
+                    if let Some(slip) = self.waiting.take() {
+                        self.print(now, slip, out);
                     }
                 }
             }
@@ -166,9 +170,10 @@ impl Codec for EscPos {
     fn command(&mut self, now: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
         match command {
             Command::Print { lines } if self.printing.is_none() && self.waiting.is_none() => {
+                let slip = (ticket, slip(lines), now + PRINT_MS);
                 match self.asked {
-                    Some(_) => self.waiting = Some((ticket, slip(lines))),
-                    None => self.print(now, ticket, slip(lines), out),
+                    Some(_) => self.waiting = Some(slip),
+                    None => self.print(now, slip, out),
                 }
             }
             Command::Print { .. } => out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout })),
@@ -240,6 +245,32 @@ mod tests {
             p.bytes(POLL_MS + 950, &[0x12], &mut out);
             assert!(out.contains(&done));
         }
+    }
+
+    #[test]
+    fn a_slip_is_answered_for_before_its_step_gives_up_however_slow_the_printer_is() {
+        let answered = |o: &Out| matches!(o, Out::Report(Report::Done { .. } | Report::NoData { .. }));
+        // The look before it, then each of the two questions, answered at the last moment.
+        for delays in [[0, PRINT_MS - 1, 1], [ANSWER_MS - 1, PRINT_MS / 2, PRINT_MS], [0, 1, PRINT_MS]] {
+            let (mut p, mut out, mut now, mut ended) = (EscPos::default(), Vec::new(), 0, None);
+            if delays[0] > 0 {
+                p.opened(0, &mut out);
+            }
+            p.command(0, Ticket(3), &Command::Print { lines: vec!["请进校".into()] }, &mut out);
+            for delay in delays {
+                now += delay;
+                while let Some(at) = p.deadline().filter(|at| *at <= now && ended.is_none()) {
+                    p.wake(at, &mut out);
+                    ended = out.iter().any(answered).then_some(at);
+                }
+                if ended.is_none() {
+                    p.bytes(now, &[0x12], &mut out);
+                    ended = out.iter().any(answered).then_some(now);
+                }
+            }
+            assert!(ended.is_some_and(|at| at <= SLIP_MS), "{delays:?}: {ended:?}");
+        }
+        const { assert!(kakou_core::profile::SLIP_STEP_MS > SLIP_MS + ANSWER_MS) };
     }
 
     #[test]

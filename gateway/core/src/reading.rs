@@ -16,6 +16,10 @@ impl Ticket {
     pub const NOBODY: Self = Self(u64::MAX);
 }
 
+/// A printer answers for a slip within this time, in milliseconds, whether it was printed or not. Whoever waits for it
+/// waits longer: a slip that is said to have failed must not come out all the same.
+pub const SLIP_MS: u64 = 8_000;
+
 /// Why there is no reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 
 use super::facts::ANSWERS;
 use super::form::{ProfileFile, StepFile, check_fields};
-use super::{Choice, DeviceKind, Emit, Input, Profile, ProfileError, Rule, Step, StepKind};
+use super::{Choice, DeviceKind, Emit, Input, Profile, ProfileError, Rule, SLIP_STEP_MS, Step, StepKind};
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::lane::action::Role;
@@ -214,7 +214,7 @@ fn read_steps(source: &Source<'_>, raw: &[Spanned<StepFile>]) -> Result<Vec<Step
             title: file.title.clone().unwrap_or(title),
             prompt: file.prompt.clone().unwrap_or(prompt),
             when,
-            timeout_ms: file.timeout_s.or(default_timeout_s(&kind)).map(|s| s * 1000),
+            timeout_ms: file.timeout_s.or(default_timeout_s(&kind)).map(|s| (s * 1000).max(least_ms(&kind))),
             optional: file.optional,
             device: file.device.clone().or_else(|| kind.needs().map(|k: DeviceKind| k.word().to_owned())),
             kind,
@@ -231,9 +231,15 @@ fn default_timeout_s(kind: &StepKind) -> Option<u64> {
         StepKind::Temperature { .. } => Some(15),
         StepKind::Question { .. } => Some(180),
         StepKind::Seal { .. } | StepKind::Photo { .. } | StepKind::Confirm { .. } => Some(900),
-        StepKind::Actuate { .. } | StepKind::Print { .. } => Some(5),
+        StepKind::Actuate { .. } => Some(5),
+        StepKind::Print { .. } => Some(SLIP_STEP_MS / 1_000),
         StepKind::Scan { .. } | StepKind::Verify { .. } | StepKind::Decide { .. } => None,
     }
+}
+
+/// A step never gives up before its device has answered.
+fn least_ms(kind: &StepKind) -> u64 {
+    if matches!(kind, StepKind::Print { .. }) { SLIP_STEP_MS } else { 0 }
 }
 
 fn words(kind: &StepKind) -> (Text, Text) {
