@@ -53,8 +53,6 @@ pub fn recognise(usb: &Usb) -> Option<&'static Known> {
     KNOWN.iter().find(|k| own.starts_with(k.id))
 }
 
-/// How long an answer may take to begin and to end.
-pub const PROBE_MS: Ms = 400;
 /// The longest answer.
 pub const PROBE_BYTES: usize = 4 * 1024;
 
@@ -64,12 +62,18 @@ pub struct Probe {
     pub driver: &'static str,
     /// The kind of device.
     pub kind: DeviceKind,
-    /// The speed it is asked at.
-    pub baud: u32,
+    /// The speeds it is asked at, the usual one first.
+    pub bauds: &'static [u32],
+    /// How long its answer may take to begin and to end.
+    pub wait_ms: Ms,
     /// The question.
     pub ask: fn() -> Vec<u8>,
     /// Whether this is its answer.
     pub is_answer: fn(&[u8]) -> bool,
+    /// Whether it is an answer only if nothing else comes with it.
+    pub alone: bool,
+    /// What undoes what questions at a wrong speed have left with it.
+    pub behind: &'static [u8],
 }
 
 fn any_from(bytes: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
@@ -80,69 +84,105 @@ fn is_frame(module: &impl Module, bytes: &[u8]) -> bool {
     any_from(bytes, |b| matches!(module.front(b), Front::Frame { .. }))
 }
 
-/// The questions, the safest first.
-pub const PROBES: [Probe; 8] = [
-    Probe {
-        driver: "modbus-relay",
-        kind: DeviceKind::Relay,
-        baud: 9600,
-        ask: || modbus_relay::framed(&[1, 1, 0, 0, 0, 8]),
-        is_answer: |b| {
+/// A question that leaves nothing behind.
+const fn probe(
+    driver: &'static str,
+    kind: DeviceKind,
+    bauds: &'static [u32],
+    ask: fn() -> Vec<u8>,
+    is_answer: fn(&[u8]) -> bool,
+) -> Probe {
+    Probe { driver, kind, bauds, wait_ms: 250, ask, is_answer, alone: false, behind: &[] }
+}
+
+/// A printer prints what it does not know, questions for other devices too: it is asked before them, at each speed.
+const PRINTER: Probe = Probe {
+    alone: true,
+    behind: &escpos::RESET,
+    ..probe(
+        "escpos",
+        DeviceKind::Printer,
+        &[9_600, 19_200, 115_200, 38_400],
+        || escpos::ASK_ONLINE.to_vec(),
+        escpos::is_answer,
+    )
+};
+
+/// The questions behind that for a printer, the safest first.
+const OTHERS: [Probe; 7] = [
+    probe(
+        "modbus-relay",
+        DeviceKind::Relay,
+        &[9_600, 19_200, 115_200, 38_400],
+        || modbus_relay::framed(&[1, 1, 0, 0, 0, 8]),
+        |b| {
             any_from(b, |b| {
                 b.get(..6).is_some_and(|f| f[..3] == [1, 1, 1] && f[4..] == modbus_relay::crc16(&f[..4]))
             })
         },
-    },
+    ),
+    probe(
+        "gm65",
+        DeviceKind::Scanner,
+        &[9_600, 115_200, 57_600, 38_400, 19_200, 14_400],
+        gm65::question,
+        |b| any_from(b, gm65::is_answer),
+    ),
+    probe(
+        "zebra-ssi",
+        DeviceKind::Scanner,
+        &[9_600, 115_200, 38_400, 19_200],
+        || ssi::packet(0xa3, &[]),
+        |b| any_from(b, ssi::is_packet),
+    ),
+    probe(
+        "gy-mcu90614",
+        DeviceKind::Thermometer,
+        &[9_600, 115_200],
+        || vec![0xa5, 0x15, 0xba],
+        |b| is_frame(&gy_mcu90614::GyMcu90614 { body_grade: false }, b),
+    ),
     Probe {
-        driver: "gm65",
-        kind: DeviceKind::Scanner,
-        baud: 9600,
-        ask: gm65::question,
-        is_answer: |b| any_from(b, gm65::is_answer),
+        wait_ms: 400,
+        ..probe(
+            "gy-mcu90640",
+            DeviceKind::Thermometer,
+            &[115_200, 460_800],
+            || vec![0xa5, 0x35, 0x01, 0xdb],
+            |b| is_frame(&gy_mcu90640::GyMcu90640 { black_body: None }, b),
+        )
     },
+    probe(
+        "haiman-peak",
+        DeviceKind::Thermometer,
+        &[115_200, 9_600],
+        || vec![0xa5, 0x55, 0x01, 0xfb],
+        |b| is_frame(&haiman::HaimanPeak { body_grade: false }, b),
+    ),
     Probe {
-        driver: "zebra-ssi",
-        kind: DeviceKind::Scanner,
-        baud: 9600,
-        ask: || ssi::packet(0xa3, &[]),
-        is_answer: |b| any_from(b, ssi::is_packet),
-    },
-    Probe {
-        driver: "gy-mcu90614",
-        kind: DeviceKind::Thermometer,
-        baud: 9600,
-        ask: || vec![0xa5, 0x15, 0xba],
-        is_answer: |b| is_frame(&gy_mcu90614::GyMcu90614 { body_grade: false }, b),
-    },
-    Probe {
-        driver: "gy-mcu90640",
-        kind: DeviceKind::Thermometer,
-        baud: 115_200,
-        ask: || vec![0xa5, 0x35, 0x01, 0xdb],
-        is_answer: |b| is_frame(&gy_mcu90640::GyMcu90640 { black_body: None }, b),
-    },
-    Probe {
-        driver: "haiman-peak",
-        kind: DeviceKind::Thermometer,
-        baud: 115_200,
-        ask: || vec![0xa5, 0x55, 0x01, 0xfb],
-        is_answer: |b| is_frame(&haiman::HaimanPeak { body_grade: false }, b),
-    },
-    Probe {
-        driver: "id-card",
-        kind: DeviceKind::Scanner,
-        baud: 115_200,
-        ask: || id_card::question([0x20, 0x01]),
-        is_answer: |b| any_from(b, |b| b.starts_with(&[0xaa, 0xaa, 0xaa, 0x96, 0x69, 0x00])),
-    },
-    Probe {
-        driver: "escpos",
-        kind: DeviceKind::Printer,
-        baud: 9600,
-        ask: || escpos::ASK_ONLINE.to_vec(),
-        is_answer: escpos::is_answer,
+        wait_ms: 400,
+        ..probe(
+            "id-card",
+            DeviceKind::Scanner,
+            &[115_200, 9_600],
+            || id_card::question([0x20, 0x01]),
+            |b| any_from(b, |b| b.starts_with(&[0xaa, 0xaa, 0xaa, 0x96, 0x69, 0x00])),
+        )
     },
 ];
+
+/// Every question.
+pub fn probes() -> impl Iterator<Item = &'static Probe> {
+    std::iter::once(&PRINTER).chain(&OTHERS)
+}
+
+/// The questions and the speeds they are asked at, in their order: the printer's at each of its speeds, then the others
+/// at the usual speed of each, then at their further ones.
+pub fn questions() -> Vec<(&'static Probe, u32)> {
+    let most = OTHERS.iter().map(|p| p.bauds.len()).max().unwrap_or(0);
+    let round = |n: usize| OTHERS.iter().filter_map(move |p| Some((p, *p.bauds.get(n)?)));
+    PRINTER.bauds.iter().map(|baud| (&PRINTER, *baud)).chain((0..most).flat_map(round)).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -161,8 +201,20 @@ mod tests {
         assert_eq!(recognise(&usb("0c2e", "0b61")).and_then(|k| k.driver), Some("honeywell"));
         assert!(recognise(&usb("1a86", "7523")).is_some_and(|k| k.driver.is_none()));
         assert!(recognise(&usb("dead", "beef")).is_none());
-        for driver in KNOWN.iter().filter_map(|k| k.driver).chain(PROBES.iter().map(|p| p.driver)) {
+        for driver in KNOWN.iter().filter_map(|k| k.driver).chain(probes().map(|p| p.driver)) {
             assert!(crate::registry::find(driver).is_some(), "{driver}");
+        }
+    }
+
+    #[test]
+    fn a_printer_is_asked_at_each_speed_before_anybody_else_and_everybody_at_each_of_theirs() {
+        let asked = questions();
+        let printer = asked.iter().take_while(|(p, _)| p.driver == "escpos").count();
+        assert_eq!(printer, PRINTER.bauds.len());
+        assert!(asked[printer..].iter().all(|(p, _)| p.driver != "escpos"));
+        assert_eq!(asked.len(), probes().map(|p| p.bauds.len()).sum::<usize>());
+        for baud in gm65::SPEEDS {
+            assert!(asked.iter().any(|(p, b)| p.driver == "gm65" && *b == baud), "{baud}");
         }
     }
 
@@ -178,10 +230,9 @@ mod tests {
             ("escpos", vec![0x12]),
         ];
         for (driver, answer) in &answers {
-            let named: Vec<&str> =
-                PROBES.iter().filter(|p| (p.is_answer)(answer)).map(|p| p.driver).collect();
+            let named: Vec<&str> = probes().filter(|p| (p.is_answer)(answer)).map(|p| p.driver).collect();
             assert_eq!(named, [*driver], "{answer:02x?}");
         }
-        assert!(PROBES.iter().all(|p| !(p.is_answer)(b"KP1:AB\r") && !(p.is_answer)(b"")));
+        assert!(probes().all(|p| !(p.is_answer)(b"KP1:AB\r") && !(p.is_answer)(b"")));
     }
 }

@@ -89,7 +89,7 @@ fn published_questions_to_card_readers_and_speeds_of_scanners_are_ours() {
         assert!(frames.iter().any(|f| f.starts_with(&ours)), "{ours:02x?}");
     }
     let modules = self::frames(&folder, "GY");
-    let asked = known::PROBES.iter().find(|p| p.driver == "haiman-peak").unwrap();
+    let asked = known::probes().find(|p| p.driver == "haiman-peak").unwrap();
     assert!(modules.contains(&(asked.ask)()));
 }
 

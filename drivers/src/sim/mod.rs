@@ -71,8 +71,8 @@ impl Drop for Pty {
     }
 }
 
-/// Feeds what the daemon writes to `on` until the line is torn down.
-fn listen(pty: &Pty, mut on: impl FnMut(&[u8]) + Send + 'static) -> io::Result<()> {
+/// Feeds what the daemon writes, and the speed that it gave the line, to `on` until the line is torn down.
+fn listen_at(pty: &Pty, mut on: impl FnMut(u32, &[u8]) + Send + 'static) -> io::Result<()> {
     let (mut master, plugged) = (pty.handle()?, pty.plugged.clone());
     std::thread::spawn(move || {
         let mut chunk = [0; 256];
@@ -82,10 +82,17 @@ fn listen(pty: &Pty, mut on: impl FnMut(&[u8]) + Send + 'static) -> io::Result<(
                 continue;
             }
             let Ok(n @ 1..) = master.read(&mut chunk) else { return };
-            on(&chunk[..n]);
+            // The settings of both ends are those of the other one.
+            let speed = tcgetattr(&master).map_or(0, |settings| settings.output_speed());
+            on(speed, &chunk[..n]);
         }
     });
     Ok(())
+}
+
+/// The same for a device that hears at every speed.
+fn listen(pty: &Pty, mut on: impl FnMut(&[u8]) + Send + 'static) -> io::Result<()> {
+    listen_at(pty, move |_, bytes| on(bytes))
 }
 
 /// A small generator of repeatable random numbers (SplitMix64, Steele et al. 2014).

@@ -65,7 +65,7 @@ struct Place {
 impl Place {
     fn plug(&mut self, pulses: &Arc<AtomicU64>) -> Result<(), Missing> {
         self.sim = Some(match self.role {
-            "scanner" => Sim::Scanner(AnswerSim::gm65(&self.path)?),
+            "scanner" => Sim::Scanner(AnswerSim::gm65(&self.path, 9_600)?),
             "thermometer" => Sim::Thermometer(ThermometerSim::new(
                 &self.path,
                 WARMTH[self.lane],

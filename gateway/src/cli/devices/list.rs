@@ -23,7 +23,12 @@ pub struct Found {
     pub baud: Option<u32>,
     /// Why it cannot be used as it is.
     pub trouble: Option<String>,
+    /// What is worth knowing of it.
+    pub note: Option<&'static str>,
 }
+
+/// What is said of an adapter that echoes.
+const ECHO: &str = "its adapter sends back what it gets (echo): that is dropped; better switch it off there";
 
 fn recognised(node: Node, otherwise: &str) -> Found {
     let known = node.usb.as_ref().and_then(known::recognise);
@@ -38,7 +43,7 @@ fn recognised(node: Node, otherwise: &str) -> Found {
             other => format!("{path}: {other}"),
         }
     });
-    Found { driver: known.and_then(|k| k.driver), name, baud: None, trouble, node }
+    Found { driver: known.and_then(|k| k.driver), name, baud: None, trouble, note: None, node }
 }
 
 /// A reader that types: a keyboard by what the kernel says, a reader by its name.
@@ -114,12 +119,14 @@ async fn ask_all(all: &mut [Found]) {
     for found in all.iter_mut().filter(|f| f.driver.is_none() && f.trouble.is_none()) {
         eprintln!("asking at {} …", found.node.path.display());
         match ask::ask(&found.node.path).await {
-            Ok(Some(probe)) => {
-                found.driver = Some(probe.driver);
-                found.name = format!("{} ({} answered)", found.name, probe.kind.word());
-                found.baud = Some(probe.baud);
+            Ok(asked) => {
+                found.note = asked.echoes.then_some(ECHO);
+                if let Some((probe, baud)) = asked.who {
+                    found.driver = Some(probe.driver);
+                    found.name = format!("{} ({} answered)", found.name, probe.kind.word());
+                    found.baud = Some(baud);
+                }
             }
-            Ok(None) => {}
             Err(why) => found.trouble = Some(why),
         }
     }
@@ -133,7 +140,7 @@ pub fn kind(driver: &str) -> Option<DeviceKind> {
 fn as_json(all: &[Found]) -> serde_json::Value {
     let one = |f: &Found| {
         json!({ "path": f.node.path, "name": f.name, "usb": f.node.usb, "driver": f.driver,
-            "kind": f.driver.and_then(kind), "baud": f.baud, "trouble": f.trouble })
+            "kind": f.driver.and_then(kind), "baud": f.baud, "trouble": f.trouble, "note": f.note })
     };
     json!({ "devices": all.iter().map(one).collect::<Vec<_>>() })
 }
@@ -152,6 +159,9 @@ fn page(all: &[Found], asked: bool) -> String {
         out.push_str(&format!("{path:<22} {:<34} {usb:<22} {driver}\n", f.name));
         if let Some(trouble) = &f.trouble {
             out.push_str(&format!("{:<22} ! {trouble}\n", ""));
+        }
+        if let Some(note) = f.note {
+            out.push_str(&format!("{:<22} · {note}\n", ""));
         }
     }
     if all.iter().any(|f| f.driver.is_none()) {

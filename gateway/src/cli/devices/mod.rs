@@ -23,7 +23,8 @@ pub struct Arguments {
     command: Option<Command>,
     /// Ports to look at beside those that the kernel lists.
     ports: Vec<PathBuf>,
-    /// Asks at ports that USB does not name what is behind them. Questions are harmless to every device that
+    /// Asks at ports that USB does not name what is behind them, at each speed that such devices have: up to ten
+    /// seconds a port. Questions are harmless to every device that
     /// Kakou knows; do not ask where something else is attached, or while the gateway runs.
     #[arg(long)]
     ask: bool,

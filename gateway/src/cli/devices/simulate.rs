@@ -35,10 +35,11 @@ pub fn run(a: &Arguments) -> ExitCode {
 
 async fn simulate(folder: &Path, code: &str) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let mut scanner = AnswerSim::gm65(&folder.join("scanner"))?;
+    let mut scanner = AnswerSim::gm65(&folder.join("scanner"), 9_600)?;
     let _thermometer = ThermometerSim::new(&folder.join("thermometer"), 36_500, Duration::from_millis(200))?;
     let _relay = RelaySim::new(&folder.join("relay"), |p| println!("the relay closes for {} ms", p.ms))?;
-    let _printer = AnswerSim::printer(&folder.join("printer"), |b| println!("{} bytes printed", b.len()))?;
+    let _printer =
+        AnswerSim::printer(&folder.join("printer"), 9_600, |b| println!("{} bytes printed", b.len()))?;
     println!(
         "A GM65 scanner, a GY-MCU90614 thermometer, a Modbus relay and an ESC/POS printer are in {}. The scanner \
          reads a code each second. Ctrl-C ends it.",

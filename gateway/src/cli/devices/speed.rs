@@ -5,7 +5,10 @@ use super::ask::answered;
 use kakou_drivers::gm65;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+/// How long an answer may take.
+const WAIT: Duration = Duration::from_millis(400);
 /// How often the reader is asked at its new speed.
 const TRIES: u32 = 3;
 
@@ -48,7 +51,7 @@ async fn raise(a: &Arguments) -> Result<(), String> {
     };
     let is_answer = |b: &[u8]| (0..b.len()).any(|at| gm65::is_answer(&b[at..]));
     let ask = async |baud: u32, question: &[u8]| {
-        answered(&a.port, baud, question, is_answer).await.map_err(|e| format!("{shown}: {e}"))
+        answered(&a.port, baud, question, WAIT, is_answer).await.map_err(|e| format!("{shown}: {e}"))
     };
     if !ask(a.from, &gm65::question()).await? {
         return Err(format!("no GM65 answers at {shown} with {} baud; nothing was changed", a.from));
