@@ -5,7 +5,7 @@
 //! are taken all the same.
 
 use crate::codec::{Codec, Ms, Out};
-use crate::line_scanner::{LineScanner, Terminator};
+use crate::line_scanner::{LineScanner, Lines};
 use kakou_core::reading::{Command, Report, Ticket};
 
 /// An answer comes within this time.
@@ -33,6 +33,8 @@ pub enum Front {
         /// Whether it is the one that was waited for, and says yes.
         good: bool,
     },
+    /// So many bytes of an answer that is not whole. Whether what follows is the rest of it or a code, nobody knows.
+    Broken(usize),
 }
 
 /// One maker's commands.
@@ -44,6 +46,11 @@ pub trait Engine: Send + Sync {
     /// The command that begins or ends reading, for a reader that waits to be told.
     fn read(&self, on: bool) -> Option<Vec<u8>>;
 }
+
+/// What is said of an answer that is not whole, and of what follows it.
+const BROKEN: &str = "an answer that is not whole";
+/// Answers begin with a control character where they cannot be text; no code begins so.
+const CONTROLS: std::ops::Range<u8> = 0..0x20;
 
 /// Stands for the command of [`Engine::read`] among the steps.
 pub const TOLD: usize = usize::MAX;
@@ -71,9 +78,9 @@ pub struct EngineScanner<E> {
 }
 
 impl<E: Engine> EngineScanner<E> {
-    /// For an engine whose codes end so.
-    pub fn new(engine: E, terminator: Terminator) -> Self {
-        let text = LineScanner::new(terminator);
+    /// For an engine whose codes come so.
+    pub fn new(engine: E, lines: impl Into<Lines>) -> Self {
+        let text = LineScanner::new(lines);
         Self { engine, text, stage: Stage::Reading, held: Vec::new(), ready: None, told_at: None }
     }
 
@@ -97,6 +104,16 @@ impl<E: Engine> EngineScanner<E> {
             out.push(Out::Write(bytes));
             self.stage = Stage::Told { until: now + ANSWER_MS };
             self.told_at = Some(now + TOLD_AGAIN_MS);
+        }
+    }
+
+    /// The beginning of an answer never came to its end: it is text after all, if it can be.
+    fn give_up(&mut self, now: Ms, out: &mut Vec<Out>) {
+        let held = std::mem::take(&mut self.held);
+        match held.first() {
+            Some(first) if CONTROLS.contains(first) => out.push(Out::Error(BROKEN)),
+            Some(_) => self.text.bytes(now, &held, out),
+            None => {}
         }
     }
 
@@ -129,6 +146,11 @@ impl<E: Engine> EngineScanner<E> {
                 Front::Text => {
                     text.push(self.held[at]);
                     at += 1;
+                }
+                Front::Broken(length) => {
+                    self.text.bytes(now, &std::mem::take(&mut text), out);
+                    self.text.spoil(now, BROKEN);
+                    at += length.clamp(1, self.held.len() - at);
                 }
                 Front::Answer { length, good } => {
                     at += length.clamp(1, self.held.len() - at);
@@ -202,9 +224,7 @@ impl<E: Engine> Codec for EngineScanner<E> {
         match self.stage {
             Stage::Pause { step, until } if until <= now => self.ask(now, step, 1, out),
             Stage::Asked { step, tries, until } if until <= now => {
-                // The beginning of an answer that never came to its end is text after all.
-                let held = std::mem::take(&mut self.held);
-                self.text.bytes(now, &held, out);
+                self.give_up(now, out);
                 if tries < TRIES {
                     self.ask(now, step, tries + 1, out);
                 } else {
@@ -214,8 +234,7 @@ impl<E: Engine> Codec for EngineScanner<E> {
                 }
             }
             Stage::Told { until } if until <= now => {
-                let held = std::mem::take(&mut self.held);
-                self.text.bytes(now, &held, out);
+                self.give_up(now, out);
                 self.stage = Stage::Reading;
             }
             Stage::Reading | Stage::Pause { .. } | Stage::Asked { .. } | Stage::Told { .. } => {}

@@ -18,6 +18,8 @@ const ZONE_SPEED: u16 = 0x002a;
 const SPEED_CLOCK: u32 = 3_000_000;
 /// The speeds that it has.
 pub const SPEEDS: [u32; 6] = [9_600, 14_400, 19_200, 38_400, 57_600, 115_200];
+/// An answer with one byte of data.
+const ANSWER: usize = 7;
 /// Bits 1-0: how reading begins.
 const ZONE_MODE: u16 = 0x0000;
 /// Bit 0: reads one code, in the mode that waits for a command.
@@ -131,18 +133,21 @@ impl Engine for Gm65 {
         if bytes[..known] != head[..known] {
             return Front::Text;
         }
+        // Every answer to us has one byte of data: another length is what follows an answer that broke off.
         let Some(&length) = bytes.get(3) else { return Front::Short };
-        let whole = usize::from(length) + 6;
-        let Some(frame) = bytes.get(..whole) else { return Front::Short };
-        if frame[whole - 2..] != crc16(&frame[2..whole - 2]) {
-            return Front::Text;
+        if length != 1 {
+            return Front::Broken(head.len());
+        }
+        let Some(frame) = bytes.get(..ANSWER) else { return Front::Short };
+        if frame[ANSWER - 2..] != crc16(&frame[2..ANSWER - 2]) {
+            return Front::Broken(head.len() + 1);
         }
         // A question is answered with the value, a setting with 0.
-        let (single, asked) = (length == 1, step != TOLD && step.is_multiple_of(2));
-        if single && asked {
+        let asked = step != TOLD && step.is_multiple_of(2);
+        if asked {
             self.value = frame[4];
         }
-        Front::Answer { length: whole, good: single && (asked || frame[4] == 0) }
+        Front::Answer { length: ANSWER, good: asked || frame[4] == 0 }
     }
 }
 
@@ -255,6 +260,39 @@ mod tests {
             })
             .collect();
         assert_eq!(scans, [b"KP1:AB", b"KP1:CD"]);
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_makes_no_code_and_takes_none_with_it_but_the_next() {
+        for cut in 1..7 {
+            let mut s = EngineScanner::new(Gm65::new(Trigger::Continuous), Terminator::Auto);
+            let mut out = Vec::new();
+            s.opened(0, &mut out);
+            let stream = [&answer(3)[..cut], b"P-0009\rP-0010\r"].concat();
+            for byte in stream {
+                s.bytes(1, &[byte], &mut out);
+            }
+            let scans: Vec<_> = out
+                .iter()
+                .filter_map(|o| {
+                    if let Out::Report(Report::Scan { bytes }) = o { Some(bytes.as_slice()) } else { None }
+                })
+                .collect();
+            assert!(
+                scans.iter().all(|s| [&b"P-0009"[..], b"P-0010"].contains(s)),
+                "cut behind {cut}: {scans:?}"
+            );
+            assert_eq!(scans.last(), Some(&&b"P-0010"[..]), "cut behind {cut}");
+        }
+        // And one behind which nothing comes.
+        let mut s = EngineScanner::new(Gm65::new(Trigger::Continuous), Terminator::Auto);
+        let mut out = Vec::new();
+        s.opened(0, &mut out);
+        s.bytes(1, &answer(3)[..5], &mut out);
+        while let Some(at) = s.deadline().filter(|at| *at < 4_000) {
+            s.wake(at, &mut out);
+        }
+        assert!(!out.iter().any(|o| matches!(o, Out::Report(Report::Scan { .. }))));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use crate::engine_scanner::{Engine, Front};
 
+/// What every answer begins with.
+const HEAD: [u8; 6] = *b"\x02\x010000";
 /// The longest answer.
 const MAX_ANSWER: usize = 64;
 /// A code cannot change the reader; reading goes on without a trigger.
@@ -47,21 +49,24 @@ impl Engine for Newland {
     }
 
     fn front(&mut self, step: usize, bytes: &[u8]) -> Front {
-        let head = [0x02, 0x01];
-        let known = bytes.len().min(head.len());
-        if bytes[..known] != head[..known] {
-            return Front::Text;
+        let known = bytes.iter().zip(&HEAD).take_while(|(is, should)| is == should).count();
+        if known < bytes.len().min(HEAD.len()) {
+            // Two control characters are no text.
+            return if known < 2 { Front::Text } else { Front::Broken(known) };
         }
+        let line = bytes.iter().take(MAX_ANSWER).position(|b| matches!(b, b'\r' | b'\n'));
         match bytes.windows(2).take(MAX_ANSWER).position(|w| w == [b';', 0x03]) {
-            Some(end) => {
+            Some(end) if line.is_none_or(|line| line > end) => {
                 let good = match (self.setting(step), bytes.get(end.wrapping_sub(1))) {
                     (Some(text), _) => bytes[..end + 2] == answer(text, 0x06),
                     (None, verdict) => verdict == Some(&0x06),
                 };
                 Front::Answer { length: end + 2, good }
             }
-            None if bytes.len() > MAX_ANSWER => Front::Text,
-            None => Front::Short,
+            // A line ends in the middle of it: it broke off, and a code came behind it.
+            Some(_) | None if line.is_some() => Front::Broken(line.unwrap_or(known)),
+            Some(_) | None if bytes.len() > MAX_ANSWER => Front::Broken(known),
+            Some(_) | None => Front::Short,
         }
     }
 }
@@ -114,6 +119,12 @@ mod tests {
         }
         assert_eq!(front(&yes[..5]), Front::Short);
         assert_eq!(front(b"KP1:"), Front::Text);
-        assert_eq!(front(&[2, 1].repeat(60)), Front::Text, "no answer without an end");
+        assert_eq!(front(&[2, 1].repeat(60)), Front::Broken(2), "no answer");
+        assert_eq!(front(&[&b"\x02\x010000#"[..], &[b'A'; 80]].concat()), Front::Broken(6), "without an end");
+        assert_eq!(
+            front(b"\x02\x010000#SETUPGREEN-1\r"),
+            Front::Broken(19),
+            "a code behind one that broke off"
+        );
     }
 }

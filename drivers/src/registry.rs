@@ -17,12 +17,13 @@ use crate::honeywell::Honeywell;
 use crate::id_card::IdCard;
 use crate::iio::Iio;
 use crate::light_tower::{self, LightTower};
-use crate::line_scanner::{LineScanner, Terminator};
+use crate::line_scanner::{LineScanner, Lines, Terminator};
 use crate::mlx90640_i2c::Mlx90640;
 use crate::modbus_ir::{self, ModbusIr};
 use crate::modbus_relay::{self, ModbusRelay};
 use crate::newland::Newland;
 use crate::scale::Scale;
+use crate::scan_text::Dress;
 use crate::ssi::Ssi;
 use crate::thermometer::{Module, Thermometer};
 use crate::wedge::Wedge;
@@ -30,7 +31,8 @@ use kakou_core::profile::DeviceKind;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// The settings of a device, as configuration writes them. Each driver takes what it needs.
+/// The settings of a device, as configuration writes them. Each driver takes what it needs; what its port can say is
+/// in [`Driver::settings`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
@@ -42,6 +44,18 @@ pub struct Options {
     /// How a scanner ends a code.
     #[serde(default)]
     pub terminator: Terminator,
+    /// The longest pause inside a code, in milliseconds; by `terminator` if absent.
+    #[serde(default)]
+    pub pause_ms: Option<u64>,
+    /// Whether a scanner puts an AIM identifier before each code.
+    #[serde(default)]
+    pub aim: bool,
+    /// Whether it puts a letter for the kind of code there.
+    #[serde(default)]
+    pub code_id: bool,
+    /// What it sends when it has read nothing; the usual words if absent.
+    #[serde(default)]
+    pub no_read: Option<Vec<String>>,
     /// How a scanner begins to read.
     #[serde(default)]
     pub trigger: Trigger,
@@ -87,6 +101,10 @@ impl Options {
             path: path.to_path_buf(),
             baud: baud(),
             terminator: Terminator::default(),
+            pause_ms: None,
+            aim: false,
+            code_id: false,
+            no_read: None,
             trigger: Trigger::default(),
             address: address(),
             channel: 0,
@@ -102,6 +120,11 @@ impl Options {
         }
     }
 }
+
+/// A pause inside a code may be set to so many milliseconds.
+const PAUSES: std::ops::RangeInclusive<u64> = 20..=10_000;
+/// Words for "nothing read".
+const MAX_WORDS: usize = 32;
 
 const fn baud() -> u32 {
     9600
@@ -140,6 +163,8 @@ pub struct Driver {
     pub name: &'static str,
     /// What its device can be in a lane.
     pub kinds: &'static [DeviceKind],
+    /// What its port can say beside what every port of its [kind](Driver::settings) can.
+    own: &'static [&'static str],
     /// How it is made.
     pub make: Make,
 }
@@ -150,56 +175,161 @@ const RELAY: &[DeviceKind] = &[DeviceKind::Relay];
 const CAMERA: &[DeviceKind] = &[DeviceKind::Camera, DeviceKind::Scanner];
 const SIGNAL: &[DeviceKind] = &[DeviceKind::Signal];
 
-const fn serial(name: &'static str, kinds: &'static [DeviceKind], make: MakeSerial) -> Driver {
-    Driver { name, kinds, make: Make::Serial(make) }
-}
-const fn shared(name: &'static str, kinds: &'static [DeviceKind], make: MakeSerial) -> Driver {
-    Driver { name, kinds, make: Make::Shared(make) }
-}
-const fn blocking(name: &'static str, kinds: &'static [DeviceKind], make: MakeBlocking) -> Driver {
-    Driver { name, kinds, make: Make::Blocking(make) }
+/// What every serial port can say beside its path.
+const OF_SERIAL: &[&str] = &["baud", "usb", "record"];
+/// What the port of a reader of text can say.
+const OF_TEXT: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "no_read"];
+/// The same where reading can wait for a word.
+const OF_ENGINE: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "no_read", "trigger"];
+const OF_GPIO: &[&str] = &["lines", "active_low"];
+
+const fn driver(
+    name: &'static str,
+    kinds: &'static [DeviceKind],
+    own: &'static [&'static str],
+    make: Make,
+) -> Driver {
+    Driver { name, kinds, own, make }
 }
 
 /// Every driver.
 pub const DRIVERS: [Driver; 25] = [
-    serial("line-scanner", SCANNER, |o| codec(LineScanner::new(o.terminator))),
-    serial("gm65", SCANNER, |o| codec(EngineScanner::new(Gm65::new(o.trigger), o.terminator))),
-    serial("honeywell", SCANNER, |o| match o.trigger {
-        Trigger::Continuous => codec(EngineScanner::new(Honeywell, o.terminator)),
-        Trigger::Sensing | Trigger::Command => Err("`trigger` of a honeywell is `continuous`".into()),
-    }),
-    serial("newland", SCANNER, |o| {
-        codec(EngineScanner::new(Newland { told: o.trigger == Trigger::Command }, o.terminator))
-    }),
-    serial("zebra-ssi", &[DeviceKind::Scanner, DeviceKind::Signal], |_| codec(Ssi::default())),
-    blocking("keyboard-wedge", SCANNER, |o, _| device(Wedge::new(&o.path, o.terminator))),
-    serial("id-card", SCANNER, |_| codec(IdCard::default())),
-    serial("gy-mcu90614", THERMOMETER, |o| thermometer(GyMcu90614 { body_grade: o.body_grade })),
-    serial("gy-mcu90640", THERMOMETER, |o| thermometer(GyMcu90640 { black_body: o.black_body })),
-    serial("haiman-peak", THERMOMETER, |o| thermometer(HaimanPeak { body_grade: o.body_grade })),
-    serial("haiman-32x32", THERMOMETER, |o| thermometer(Haiman32 { black_body: o.black_body })),
-    shared("modbus-ir", THERMOMETER, |o| {
-        let profiles = modbus_ir::PROFILES.map(|p| (p.name, p));
-        thermometer(ModbusIr::new(dialect(o, &profiles)?, o.address, o.body_grade))
-    }),
-    blocking("mlx90614-iio", THERMOMETER, |o, _| device(Iio::new(&o.path, o.body_grade))),
-    blocking("mlx90640-i2c", THERMOMETER, |o, _| device(Mlx90640::new(&o.path, o.black_body))),
-    blocking("lepton", THERMOMETER, |o, s| thermal_camera(o, s, thermal::lepton)),
-    blocking("amg88xx", THERMOMETER, |o, s| thermal_camera(o, s, thermal::amg88xx)),
-    shared("modbus-relay", RELAY, |o| {
-        codec(ModbusRelay::new(dialect(o, &modbus_relay::Dialect::NAMES)?, o.address, o.channel))
-    }),
-    blocking("gpio-relay", RELAY, |o, _| gpio(o, Use::Relay, 1..=1)),
-    blocking("gpio-signal", SIGNAL, |o, _| gpio(o, Use::Signal, 3..=4)),
-    blocking("gpio-input", &[DeviceKind::Input], |o, _| gpio(o, Use::Input, 1..=1)),
-    blocking("still-camera", CAMERA, |o, s| camera(o, s, Box::new(Files::new(&o.path)))),
-    blocking("v4l2-camera", CAMERA, |o, s| {
-        camera(o, s, Box::new(V4l2::new(&o.path, size(o)?, Purpose::Camera)))
-    }),
-    serial("escpos", &[DeviceKind::Printer], |_| codec(EscPos::default())),
-    serial("light-tower", SIGNAL, |o| codec(LightTower::new(dialect(o, &light_tower::Dialect::NAMES)?))),
-    serial("scale", &[DeviceKind::Scale], |_| codec(Scale::default())),
+    driver("line-scanner", SCANNER, OF_TEXT, Make::Serial(|o| codec(LineScanner::new(lines(o)?)))),
+    driver(
+        "gm65",
+        SCANNER,
+        OF_ENGINE,
+        Make::Serial(|o| codec(EngineScanner::new(Gm65::new(o.trigger), lines(o)?))),
+    ),
+    driver(
+        "honeywell",
+        SCANNER,
+        OF_ENGINE,
+        Make::Serial(|o| match o.trigger {
+            Trigger::Continuous => codec(EngineScanner::new(Honeywell, lines(o)?)),
+            Trigger::Sensing | Trigger::Command => Err("`trigger` of a honeywell is `continuous`".into()),
+        }),
+    ),
+    driver(
+        "newland",
+        SCANNER,
+        OF_ENGINE,
+        Make::Serial(|o| {
+            codec(EngineScanner::new(Newland { told: o.trigger == Trigger::Command }, lines(o)?))
+        }),
+    ),
+    driver(
+        "zebra-ssi",
+        &[DeviceKind::Scanner, DeviceKind::Signal],
+        &["aim", "code_id", "no_read"],
+        Make::Serial(|o| codec(Ssi::new(lines(o)?.dress))),
+    ),
+    driver("keyboard-wedge", SCANNER, OF_TEXT, Make::Blocking(|o, _| device(Wedge::new(&o.path, lines(o)?)))),
+    driver("id-card", SCANNER, &[], Make::Serial(|_| codec(IdCard::default()))),
+    driver(
+        "gy-mcu90614",
+        THERMOMETER,
+        &["body_grade"],
+        Make::Serial(|o| thermometer(GyMcu90614 { body_grade: o.body_grade })),
+    ),
+    driver(
+        "gy-mcu90640",
+        THERMOMETER,
+        &["black_body"],
+        Make::Serial(|o| thermometer(GyMcu90640 { black_body: o.black_body })),
+    ),
+    driver(
+        "haiman-peak",
+        THERMOMETER,
+        &["body_grade"],
+        Make::Serial(|o| thermometer(HaimanPeak { body_grade: o.body_grade })),
+    ),
+    driver(
+        "haiman-32x32",
+        THERMOMETER,
+        &["black_body"],
+        Make::Serial(|o| thermometer(Haiman32 { black_body: o.black_body })),
+    ),
+    driver(
+        "modbus-ir",
+        THERMOMETER,
+        &["dialect", "address", "body_grade"],
+        Make::Shared(|o| {
+            let profiles = modbus_ir::PROFILES.map(|p| (p.name, p));
+            thermometer(ModbusIr::new(dialect(o, &profiles)?, o.address, o.body_grade))
+        }),
+    ),
+    driver(
+        "mlx90614-iio",
+        THERMOMETER,
+        &["body_grade"],
+        Make::Blocking(|o, _| device(Iio::new(&o.path, o.body_grade))),
+    ),
+    driver(
+        "mlx90640-i2c",
+        THERMOMETER,
+        &["black_body"],
+        Make::Blocking(|o, _| device(Mlx90640::new(&o.path, o.black_body))),
+    ),
+    driver(
+        "lepton",
+        THERMOMETER,
+        &["black_body", "size"],
+        Make::Blocking(|o, s| thermal_camera(o, s, thermal::lepton)),
+    ),
+    driver(
+        "amg88xx",
+        THERMOMETER,
+        &["black_body", "size"],
+        Make::Blocking(|o, s| thermal_camera(o, s, thermal::amg88xx)),
+    ),
+    driver(
+        "modbus-relay",
+        RELAY,
+        &["dialect", "address", "channel"],
+        Make::Shared(|o| {
+            codec(ModbusRelay::new(dialect(o, &modbus_relay::Dialect::NAMES)?, o.address, o.channel))
+        }),
+    ),
+    driver("gpio-relay", RELAY, OF_GPIO, Make::Blocking(|o, _| gpio(o, Use::Relay, 1..=1))),
+    driver("gpio-signal", SIGNAL, OF_GPIO, Make::Blocking(|o, _| gpio(o, Use::Signal, 3..=4))),
+    driver("gpio-input", &[DeviceKind::Input], OF_GPIO, Make::Blocking(|o, _| gpio(o, Use::Input, 1..=1))),
+    driver(
+        "still-camera",
+        CAMERA,
+        &["read_codes"],
+        Make::Blocking(|o, s| camera(o, s, Box::new(Files::new(&o.path)))),
+    ),
+    driver(
+        "v4l2-camera",
+        CAMERA,
+        &["read_codes", "size"],
+        Make::Blocking(|o, s| camera(o, s, Box::new(V4l2::new(&o.path, size(o)?, Purpose::Camera)))),
+    ),
+    driver("escpos", &[DeviceKind::Printer], &[], Make::Serial(|_| codec(EscPos::default()))),
+    driver(
+        "light-tower",
+        SIGNAL,
+        &["dialect"],
+        Make::Serial(|o| codec(LightTower::new(dialect(o, &light_tower::Dialect::NAMES)?))),
+    ),
+    driver("scale", &[DeviceKind::Scale], &[], Make::Serial(|_| codec(Scale::default()))),
 ];
+
+/// How the codes of a reader come.
+fn lines(o: &Options) -> Result<Lines, String> {
+    if o.pause_ms.is_some_and(|ms| !PAUSES.contains(&ms)) {
+        return Err(format!("`pause_ms` is {} to {}", PAUSES.start(), PAUSES.end()));
+    }
+    let usual = Dress::default();
+    let no_read = o.no_read.clone().unwrap_or(usual.no_read);
+    if no_read.len() > MAX_WORDS || no_read.iter().any(|word| word.trim().is_empty()) {
+        return Err(format!("`no_read` is a list of up to {MAX_WORDS} words, none of them empty"));
+    }
+    let no_read = no_read.iter().map(|word| word.trim().to_owned()).collect();
+    let dress = Dress { aim: o.aim, code_id: o.code_id, no_read };
+    Ok(Lines { terminator: o.terminator, pause_ms: o.pause_ms, dress })
+}
 
 fn codec(codec: impl Codec + 'static) -> Result<Box<dyn Codec>, String> {
     Ok(Box::new(codec))
@@ -266,6 +396,15 @@ pub fn find(name: &str) -> Option<&'static Driver> {
 }
 
 impl Driver {
+    /// What the port of such a device can say.
+    pub fn settings(&self) -> Vec<&'static str> {
+        let of_kind = match self.make {
+            Make::Serial(_) | Make::Shared(_) => OF_SERIAL,
+            Make::Blocking(_) => &[],
+        };
+        ["path"].iter().chain(of_kind).chain(self.own).copied().collect()
+    }
+
     /// Whether the settings fit.
     pub fn check(&self, o: &Options) -> Result<(), String> {
         match self.make {
@@ -280,5 +419,37 @@ impl Driver {
                 make(o, Supplies { save, preview: crate::camera::preview() }).map(drop)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_belongs_to_a_driver_and_every_driver_knows_its_own() {
+        let serde_list =
+            serde_json::from_str::<Options>(r#"{"path": "p", "slave": 1}"#).unwrap_err().to_string();
+        for driver in &DRIVERS {
+            for setting in driver.settings() {
+                assert!(serde_list.contains(&format!("`{setting}`")), "{}: {setting}", driver.name);
+            }
+        }
+        let all: Vec<&str> = DRIVERS.iter().flat_map(Driver::settings).collect();
+        let listed = serde_list.split("expected one of").nth(1).unwrap();
+        let known: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+        assert!(known.len() > 10 && known.iter().all(|k| all.contains(k)), "{known:?}");
+    }
+
+    #[test]
+    fn settings_of_text_are_checked() {
+        let with = |change: fn(&mut Options)| {
+            let mut o = Options::at(Path::new("p"));
+            change(&mut o);
+            find("line-scanner").map(|d| d.check(&o)).unwrap()
+        };
+        assert!(with(|o| o.pause_ms = Some(80)).is_ok() && with(|o| o.no_read = Some(Vec::new())).is_ok());
+        assert!(with(|o| o.pause_ms = Some(5)).unwrap_err().contains("20 to 10000"));
+        assert!(with(|o| o.no_read = Some(vec![" ".into()])).unwrap_err().contains("none of them empty"));
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::MAX_CODE;
-use crate::scan_text::to_utf8;
+use crate::scan_text::{Dress, Said};
 use kakou_core::codes::Outcome;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 
@@ -102,10 +102,18 @@ pub struct Ssi {
     parts: Parts,
     last: Vec<u8>,
     ready: Option<bool>,
+    dress: Dress,
 }
 
 impl Default for Ssi {
     fn default() -> Self {
+        Self::new(Dress::default())
+    }
+}
+
+impl Ssi {
+    /// For a reader that puts this around its codes.
+    pub fn new(dress: Dress) -> Self {
         Self {
             stage: Stage::Reading,
             buffer: Vec::new(),
@@ -113,6 +121,7 @@ impl Default for Ssi {
             parts: Parts::default(),
             last: Vec::new(),
             ready: None,
+            dress,
         }
     }
 }
@@ -320,15 +329,17 @@ impl Ssi {
 
     fn finish(&mut self, out: &mut Vec<Out>) {
         let bytes = std::mem::take(&mut self.parts).text;
-        if !bytes.is_empty() {
-            out.push(Out::Report(Report::Scan { bytes: to_utf8(bytes) }));
+        match self.dress.take_off(&bytes) {
+            Said::Code(bytes) => out.push(Out::Report(Report::Scan { bytes })),
+            Said::NoRead => out.push(Out::Error("the reader says that it read nothing")),
+            Said::Nothing => {}
         }
     }
 }
 
 impl Codec for Ssi {
     fn opened(&mut self, now: Ms, out: &mut Vec<Out>) {
-        *self = Self::default();
+        *self = Self::new(std::mem::take(&mut self.dress));
         out.push(Out::Flush);
         self.wake_reader(now, out);
     }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 
+mod port;
 pub mod remote;
 mod upstream;
 
@@ -320,6 +321,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         line: line_of(text, offset),
         what,
     };
+    port::known_settings(text).map_err(|(at, what)| wrong(at, what))?;
     let file: File =
         toml::from_str(text).map_err(|e| wrong(e.span().map_or(0, |s| s.start), e.message().to_owned()))?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -253,7 +253,11 @@ fn a_bad_configuration_says_file_line_and_what_is_allowed() {
             "[[officer]]\nid = \"a\"\nname = \"a\"\nrole = \"guard\"\npin = \"1234\"\n[[lane]]",
             "kakou officer pin",
         ),
-        ("port = { path = \"p\" }", "port = { path = \"p\", speed = 9 }", "unknown field `speed`"),
+        (
+            "port = { path = \"p\" }",
+            "port = { path = \"p\", speed = 9 }",
+            "`speed` is no setting of a line-scanner; allowed: path, baud",
+        ),
         ("[[lane]]", "[[lane", "k.toml:"),
     ] {
         let (code, text) = check(&good.replacen(from, to, 1));

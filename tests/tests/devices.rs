@@ -63,10 +63,10 @@ fn port(path: &Path, more: &str) -> String {
 fn an_installer_finds_what_is_attached_and_gets_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let _scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let _scanner = AnswerSim::gm65(&at("scanner"), 9_600).unwrap();
     let _thermometer = ThermometerSim::new(&at("thermometer"), 36_500, Duration::from_millis(50)).unwrap();
     let _relay = RelaySim::new(&at("relay"), |_| {}).unwrap();
-    let _printer = AnswerSim::printer(&at("printer"), |_| {}).unwrap();
+    let _printer = AnswerSim::printer(&at("printer"), 9_600, |_| {}).unwrap();
     let _mute = ScannerSim::new(&at("mute"), Faults::default(), 1).unwrap();
     let ports: Vec<String> =
         ["scanner", "thermometer", "relay", "printer", "mute"].map(|n| shown(&at(n))).to_vec();
@@ -95,10 +95,43 @@ fn an_installer_finds_what_is_attached_and_gets_its_configuration() {
 }
 
 #[test]
+fn devices_are_found_at_whatever_speed_they_have_and_no_question_lands_on_paper() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let _scanner = AnswerSim::gm65(&at("scanner"), 115_200).unwrap();
+    let paper = Arc::new(Mutex::new(Vec::new()));
+    let printed = paper.clone();
+    let keep = move |bytes: &[u8]| printed.lock().unwrap().extend_from_slice(bytes);
+    let _printer = AnswerSim::printer(&at("printer"), 19_200, keep).unwrap();
+    // A board whose adapter sends back what it gets.
+    let _relay = AnswerSim::new(&at("relay"), |heard| {
+        let answer =
+            if heard[..] == framed(&[1, 1, 0, 0, 0, 8]) { framed(&[1, 1, 1, 0]) } else { Vec::new() };
+        (!heard.is_empty()).then(|| (heard.len(), [heard, &answer].concat()))
+    })
+    .unwrap();
+    let ports: Vec<String> = ["scanner", "printer", "relay"].map(|n| shown(&at(n))).to_vec();
+    let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
+    let output = kakou(&[&["devices", "--ask", "--json"], &ports[..]].concat());
+    let found: Value = serde_json::from_str(said(&output).trim()).unwrap();
+    let of = |name: &str| {
+        let all = found["devices"].as_array().unwrap();
+        all.iter().find(|d| d["path"] == shown(&at(name))).unwrap().clone()
+    };
+    assert_eq!((&of("scanner")["driver"], &of("scanner")["baud"]), (&json!("gm65"), &json!(115_200)));
+    assert_eq!((&of("printer")["driver"], &of("printer")["baud"]), (&json!("escpos"), &json!(19_200)));
+    assert!(paper.lock().unwrap().is_empty(), "questions for other devices were printed");
+    assert_eq!(of("relay")["driver"], "modbus-relay");
+    assert!(of("relay")["note"].as_str().unwrap().contains("sends back what it gets"), "{}", of("relay"));
+    let page = said(&kakou(&[&["devices", "--ask"], &ports[..]].concat()));
+    assert!(page.contains("sends back what it gets") && page.contains("baud = 115200"), "{page}");
+}
+
+#[test]
 fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let mut scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let mut scanner = AnswerSim::gm65(&at("scanner"), 9_600).unwrap();
     let _thermometer = ThermometerSim::new(&at("thermometer"), 36_500, Duration::from_millis(50)).unwrap();
     let speaker = std::thread::spawn(move || {
         for _ in 0..20 {
@@ -115,10 +148,14 @@ fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again
     assert!(said(&warm).contains("36.5") && said(&warm).contains("not body-grade"), "{}", said(&warm));
 
     let tape = at("tape");
-    std::fs::write(&tape, "3 > 7e00\n10 < 4b50313a41420d\n20 < 4b50\n700 < 313a\n705 < 43440d\n").unwrap();
+    std::fs::write(&tape, "3 > 7e00\n10 < 4b50313a41420d\n20 < 4b50\n700 < 313a\n705 < 4344310d\n").unwrap();
     let played = kakou(&["devices", "replay", &shown(&tape), "--driver", "line-scanner"]);
     assert!(said(&played).contains("code of 6 bytes: KP1:AB"), "{}", said(&played));
-    assert!(said(&played).contains("code of 2 bytes: KP"), "a pause ended it: {}", said(&played));
+    assert!(said(&played).contains("code without its end"), "half a code is none: {}", said(&played));
+    assert!(said(&played).contains("code of 5 bytes: 1:CD1"), "{}", said(&played));
+    std::fs::write(&tape, "10 < 5d5131502d303030390d\n").unwrap();
+    let dressed = kakou(&["devices", "replay", &shown(&tape), "--driver", "line-scanner"]);
+    assert!(said(&dressed).contains("set `aim = true`"), "{}", said(&dressed));
     let bad = kakou(&["devices", "replay", &shown(&tape), "--driver", "nonsense"]);
     assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("is no driver"));
 }
@@ -127,7 +164,7 @@ fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again
 fn a_reader_gets_another_speed_and_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let _scanner = AnswerSim::gm65(&at("scanner")).unwrap();
+    let _scanner = AnswerSim::gm65(&at("scanner"), 9_600).unwrap();
     let _relay = RelaySim::new(&at("relay"), |_| {}).unwrap();
     let raised = kakou(&["devices", "speed", &shown(&at("scanner")), "--save"]);
     assert!(raised.status.success() && said(&raised).contains("baud = 115200"), "{raised:?}");
@@ -301,6 +338,32 @@ fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
         (warned && lamps.contains(&vec![0xa0, 4, 1, 0xa5])).then_some(())
     });
     gateway.stop();
+}
+
+#[test]
+fn a_setting_that_the_driver_does_not_know_is_refused_with_its_line_and_the_allowed_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |driver: &str, port: String| {
+        let (_gateway, _) = gateway(folder.path(), "", &[("scanner", driver, port)]);
+        let file = folder.path().join("kakou.toml");
+        let checked = kakou(&["doctor", "--config", &shown(&file), "--json"]);
+        let report: Value = serde_json::from_str(said(&checked).trim()).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let line = text.lines().position(|l| l.starts_with("port = ")).unwrap() + 1;
+        let found = report["findings"][0]["found"].as_str().unwrap().to_owned();
+        assert!(found.contains(&format!("kakou.toml:{line}:")), "{found}");
+        found
+    };
+    let at = folder.path().join("a");
+    let camera = refused("still-camera", port(&at, ", slave = 1"));
+    assert!(
+        camera.contains("`slave` is no setting of a still-camera; allowed: path, read_codes"),
+        "{camera}"
+    );
+    let camera = refused("still-camera", port(&at, ", address = 1"));
+    assert!(camera.contains("`address` is no setting of a still-camera"), "of another driver: {camera}");
+    let scanner = refused("line-scanner", port(&at, ", body_grade = true"));
+    assert!(scanner.contains("allowed: path, baud, usb, record, terminator, pause_ms"), "{scanner}");
 }
 
 #[test]

@@ -153,8 +153,12 @@ impl Camera {
         {
             let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let panics = watch.panics;
-            if let Seen::Code(bytes) = watch.look(now, &luma) {
-                hands.report(Report::Scan { bytes });
+            match watch.look(now, &luma) {
+                Seen::Code(bytes) => hands.report(Report::Scan { bytes }),
+                Seen::Part => {
+                    hands.monitor.error("a part of a code that is spread over several: it is refused")
+                }
+                Seen::Still | Seen::Nothing | Seen::Known => {}
             }
             if watch.panics > panics {
                 hands.monitor.error("a reader of codes failed on a frame");

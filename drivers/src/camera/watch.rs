@@ -6,6 +6,7 @@
 
 use crate::codec::Ms;
 use crate::qr::{Effort, Grey, RARE_STEPS, Reader};
+use crate::scan_text::of_camera;
 use std::time::Duration;
 
 /// Cells along each side of a comparison.
@@ -49,6 +50,8 @@ pub enum Seen {
     Nothing,
     /// A code that is reported already, or is not yet believed.
     Known,
+    /// One of several symbols over which a code is spread: that is no code.
+    Part,
     /// A new code: its text if it has one, its bytes if not.
     Code(Vec<u8>),
 }
@@ -108,7 +111,13 @@ impl Watch {
         self.panics += u64::from(outcome.panics);
         self.tried += 1;
         self.present = false;
-        let Some(payload) = outcome.payload else { return Seen::Nothing };
+        let Some(payload) = outcome.payload else {
+            return if outcome.part { Seen::Part } else { Seen::Nothing };
+        };
+        let shown = of_camera(payload.text.as_ref().map_or(payload.bytes.as_slice(), String::as_bytes));
+        if shown.is_empty() {
+            return Seen::Nothing;
+        }
         if payload.erasures > 0 && self.doubtful.as_ref() != Some(&payload.bytes) {
             self.doubtful = Some(payload.bytes);
             self.tried = 0;
@@ -127,7 +136,6 @@ impl Watch {
                 return Seen::Known;
             }
         }
-        let shown = payload.text.map_or_else(|| payload.bytes.clone(), String::into_bytes);
         self.reported = Some(Reported { bytes: payload.bytes, shown: shown.clone(), at: now, seen: now });
         Seen::Code(shown)
     }
@@ -166,6 +174,15 @@ mod tests {
         assert_eq!(watch.look(5_800, &b), Seen::Known, "too soon after it was told");
         assert_eq!(watch.look(6_600, &empty), Seen::Nothing);
         assert_eq!(watch.look(7_400, &b), code("KP1:B"));
+    }
+
+    #[test]
+    fn what_stands_at_the_ends_of_a_printed_code_is_no_part_of_it() {
+        for text in ["P-0009\n", "P-0009\r\n", "\tP-0009", "\u{feff}P-0009"] {
+            let seen = Watch::default().look(0, &picture(Some(text)));
+            assert_eq!(seen, Seen::Code(b"P-0009".to_vec()), "{text:?}");
+        }
+        assert_eq!(Watch::default().look(0, &picture(Some("\r\n"))), Seen::Nothing);
     }
 
     #[test]

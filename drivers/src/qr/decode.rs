@@ -3,6 +3,7 @@
 use super::Grey;
 use super::grid::{Triple, at};
 use crate::scan_text::to_utf8;
+use rxing::common::cpp_essentials::DecoderResult;
 use rxing::common::{BitMatrix, DetectorRXingResult, HybridBinarizer};
 use rxing::qrcode::cpp_port::decoder::Decode;
 use rxing::qrcode::cpp_port::detector::{
@@ -28,9 +29,35 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// The bytes of a code, and their text by the encoding that it names. A label that is wrong is none: programs
+    /// write GBK and say UTF-8.
     pub(super) fn of(bytes: Vec<u8>, named: Option<String>) -> Self {
-        let text = named.or_else(|| String::from_utf8(to_utf8(bytes.clone())).ok());
+        let all_there = |text: &String| {
+            !text.is_empty() && !text.contains('\u{fffd}') && (bytes.is_ascii() || !text.is_ascii())
+        };
+        let text = named.filter(all_there).or_else(|| String::from_utf8(to_utf8(bytes.clone())).ok());
         Self { bytes, text, erasures: 0 }
+    }
+}
+
+/// What was made of modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// A code.
+    Whole(Payload),
+    /// One of several symbols over which a code is spread (structured append): it is no code.
+    Part,
+}
+
+impl Read {
+    /// What a decoder says.
+    pub(super) fn of(decoded: &DecoderResult<bool>) -> Self {
+        if decoded.structuredAppend().count > 1 {
+            return Self::Part;
+        }
+        let content = decoded.content();
+        let named = content.has_eci.then(|| content.to_string());
+        Self::Whole(Payload::of(content.bytes().to_vec(), named))
     }
 }
 
@@ -72,23 +99,21 @@ pub fn triples(bits: &BitMatrix) -> Vec<Triple> {
 }
 
 /// From bits: black is set.
-pub fn from_bits(bits: &BitMatrix) -> Option<Payload> {
+pub fn from_bits(bits: &BitMatrix) -> Option<Read> {
     sets(bits).iter().take(MAX_TRIPLES).find_map(|triple| {
         let sampled = SampleQR(bits, triple).ok()?;
         let decoded = Decode(sampled.getBits()).ok().filter(|d| d.isValid())?;
-        let content = decoded.content();
-        let named = content.has_eci.then(|| content.to_string());
-        Some(Payload::of(content.bytes().to_vec(), named))
+        Some(Read::of(&decoded))
     })
 }
 
-/// By rqrr, which finds some that the other does not. It names no encoding.
-pub fn by_rqrr(picture: &Grey) -> Option<Payload> {
+/// By rqrr, which finds some that the other does not. It names no encoding, and reads no part of a code.
+pub fn by_rqrr(picture: &Grey) -> Option<Read> {
     let at = |x: usize, y: usize| picture.pixels[y * picture.width + x];
     let mut prepared = rqrr::PreparedImage::prepare_from_greyscale(picture.width, picture.height, at);
     prepared.detect_grids().iter().take(MAX_TRIPLES).find_map(|grid| {
         let mut bytes = Vec::new();
         grid.decode_to(&mut bytes).ok()?;
-        Some(Payload::of(bytes, None))
+        Some(Read::Whole(Payload::of(bytes, None)))
     })
 }

@@ -15,6 +15,7 @@ mod threshold;
 pub use decode::Payload;
 pub use grey::Grey;
 
+use decode::Read;
 use grid::{Bits, Deadline, Triple, triples};
 use rxing::common::BitMatrix;
 use std::cell::OnceCell;
@@ -105,6 +106,8 @@ pub struct Outcome {
     pub payload: Option<Payload>,
     /// The step that read it.
     pub step: Option<Step>,
+    /// Whether it is one of several symbols over which a code is spread: that is read and refused.
+    pub part: bool,
     /// Steps that failed hard: counted, and otherwise like unread.
     pub panics: u32,
     /// Whether the time was over before all steps were taken.
@@ -135,8 +138,12 @@ impl Reader {
                 break;
             }
             match catch_unwind(AssertUnwindSafe(|| views.attempt(step))) {
-                Ok(Some(payload)) => {
-                    (out.payload, out.step) = (Some(payload), Some(step));
+                Ok(Some(read)) => {
+                    out.step = Some(step);
+                    match read {
+                        Read::Whole(payload) => out.payload = Some(payload),
+                        Read::Part => out.part = true,
+                    }
                     break;
                 }
                 Ok(None) => {}
@@ -196,7 +203,7 @@ impl<'a> Views<'a> {
         self.small_window.get_or_init(window).as_ref()
     }
 
-    fn attempt(&self, step: Step) -> Option<Payload> {
+    fn attempt(&self, step: Step) -> Option<Read> {
         let scale = match step {
             Step::Half => 2,
             Step::Quarter => 4,
@@ -249,7 +256,7 @@ impl<'a> Views<'a> {
         triples(self.picture, &Bits::of(bits), scale, &self.deadline)
     }
 
-    fn grid(&self, picture: &Grey, triples: &[Triple]) -> Option<Payload> {
+    fn grid(&self, picture: &Grey, triples: &[Triple]) -> Option<Read> {
         grid::read(picture, triples, &self.deadline)
     }
 }
@@ -257,11 +264,14 @@ impl<'a> Views<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use qrcodegen::{QrCode, QrCodeEcc};
+    use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version};
 
     /// A code of so many pixels a module, with its quiet zone.
     fn picture(text: &str, module: usize, inverted: bool) -> Grey {
-        let code = QrCode::encode_text(text, QrCodeEcc::Medium).unwrap();
+        drawn(&QrCode::encode_text(text, QrCodeEcc::Medium).unwrap(), module, inverted)
+    }
+
+    fn drawn(code: &QrCode, module: usize, inverted: bool) -> Grey {
         let modules = usize::try_from(code.size()).unwrap() + 8;
         let side = modules * module;
         let dark = |x: usize, y: usize| {
@@ -289,6 +299,36 @@ mod tests {
     fn chinese_text_is_read_as_it_was_written() {
         let outcome = read(&picture("辽P12345", 5, false));
         assert_eq!(outcome.payload.unwrap().text.as_deref(), Some("辽P12345"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_what_their_label_says_are_read_as_what_they_are() {
+        let gbk = b"\xc1\xc9P12345";
+        let segments = [QrSegment::make_eci(26), QrSegment::make_bytes(gbk)];
+        let code = QrCode::encode_segments(&segments, QrCodeEcc::Medium).unwrap();
+        let payload = read(&drawn(&code, 5, false)).payload.unwrap();
+        assert_eq!(payload.text.as_deref(), Some("辽P12345"));
+        // A label that is right counts: the same bytes would pass for Chinese.
+        let segments = [QrSegment::make_eci(3), QrSegment::make_bytes(b"M\xfcller-1")];
+        let code = QrCode::encode_segments(&segments, QrCodeEcc::Medium).unwrap();
+        assert_eq!(read(&drawn(&code, 5, false)).payload.unwrap().text.as_deref(), Some("Müller-1"));
+    }
+
+    #[test]
+    fn one_of_several_symbols_over_which_a_code_is_spread_is_no_code() {
+        // Structured append, part 1 of 2, parity 0; six bytes; the end; padding up to the 16 bytes of a 1-M.
+        let mut bits = String::from("0011_0000_0001_00000000_0100_00000110");
+        b"P-0009".iter().for_each(|b| bits.push_str(&format!("{b:08b}")));
+        bits.push_str("0000");
+        let bits: Vec<u8> = bits.bytes().filter(|b| *b != b'_').map(|b| b - b'0').collect();
+        let mut data: Vec<u8> =
+            bits.chunks(8).map(|c| (0..8).fold(0, |v, n| v << 1 | c.get(n).copied().unwrap_or(0))).collect();
+        data.extend([0xec, 0x11].into_iter().cycle().take(16 - data.len()));
+        let code = QrCode::encode_codewords(Version::new(1), QrCodeEcc::Medium, &data, None);
+        for module in [3, 5, 8] {
+            let outcome = read(&drawn(&code, module, false));
+            assert!(outcome.payload.is_none() && outcome.part, "{outcome:?}");
+        }
     }
 
     #[test]

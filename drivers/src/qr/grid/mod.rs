@@ -16,7 +16,7 @@ pub use finder::{Bits, triples};
 pub use plane::{Point, at, floor};
 
 use super::Grey;
-use super::decode::Payload;
+use super::decode::Read;
 use pattern::{FIRST_ALIGNMENT, Patterns, refine};
 use plane::{Grid, Homography};
 use rxing::qrcode::common::Version;
@@ -74,7 +74,7 @@ pub struct Triple {
 }
 
 /// Reads the first of these triples that can be read.
-pub fn read(picture: &Grey, triples: &[Triple], deadline: &Deadline) -> Option<Payload> {
+pub fn read(picture: &Grey, triples: &[Triple], deadline: &Deadline) -> Option<Read> {
     triples.iter().take(MAX_TRIPLES).find_map(|t| read_triple(picture, t, deadline))
 }
 
@@ -86,7 +86,7 @@ struct Candidate {
     fit: f32,
 }
 
-fn read_triple(picture: &Grey, triple: &Triple, deadline: &Deadline) -> Option<Payload> {
+fn read_triple(picture: &Grey, triple: &Triple, deadline: &Deadline) -> Option<Read> {
     let mut candidates: Vec<Candidate> = sizes(triple)
         .into_iter()
         .take_while(|_| !deadline.over())
@@ -99,12 +99,12 @@ fn read_triple(picture: &Grey, triple: &Triple, deadline: &Deadline) -> Option<P
         }
         refine(picture, &mut c.grid, &c.patterns, triple.module, false, deadline);
         match read_grid(picture, c, triple.module, deadline) {
-            Reading::Read(payload) => Some(payload),
+            Reading::Read(read) => Some(read),
             Reading::Poor => None,
             Reading::Unread => {
                 refine(picture, &mut c.grid, &c.patterns, triple.module, true, deadline);
                 match read_grid(picture, c, triple.module, deadline) {
-                    Reading::Read(payload) => Some(payload),
+                    Reading::Read(read) => Some(read),
                     Reading::Poor | Reading::Unread => None,
                 }
             }
@@ -191,7 +191,7 @@ fn near_alignment(
 }
 
 enum Reading {
-    Read(Payload),
+    Read(Read),
     /// The grid fits, its modules say nothing.
     Unread,
     /// The grid does not fit.
@@ -221,8 +221,8 @@ fn read_grid(picture: &Grey, candidate: &Candidate, module: f32, deadline: &Dead
                 let values = &softened(&sharp, grid.modules, radius);
                 let soft = |mirrored| Soft { values, modules: grid.modules, mirrored };
                 let mirrored = || (radius == RADII[0]).then(|| decode(&soft(true), version, false)).flatten();
-                if let Some(payload) = decode(&soft(false), version, true).or_else(mirrored) {
-                    return Reading::Read(payload);
+                if let Some(read) = decode(&soft(false), version, true).or_else(mirrored) {
+                    return Reading::Read(read);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! The last check bytes are never spent: with none left any noise would be a code. Source: ISO/IEC 18004.
 
-use super::super::decode::Payload;
+use super::super::decode::{Payload, Read};
 use super::reed_solomon::{correct, syndromes};
 use rxing::qrcode::common::{ErrorCorrectionLevel, Version};
 use rxing::qrcode::cpp_port::decoder::DecodeBitStream;
@@ -72,7 +72,7 @@ fn masked(mask: u32, x: usize, y: usize) -> bool {
 type Codeword = (u8, f32);
 
 /// Reads a code; `erase` allows doubtful bytes to be taken for lost.
-pub fn decode(soft: &Soft<'_>, version: &'static Version, erase: bool) -> Option<Payload> {
+pub fn decode(soft: &Soft<'_>, version: &'static Version, erase: bool) -> Option<Read> {
     let bits = soft.format();
     let agrees = |data: u32| -> f32 {
         let code = format_code(data);
@@ -88,7 +88,7 @@ pub fn decode(soft: &Soft<'_>, version: &'static Version, erase: bool) -> Option
     close.map(|f| f.1).find_map(|data| with_format(soft, version, erase, data))
 }
 
-fn with_format(soft: &Soft<'_>, version: &'static Version, erase: bool, format: u32) -> Option<Payload> {
+fn with_format(soft: &Soft<'_>, version: &'static Version, erase: bool, format: u32) -> Option<Read> {
     let level = ErrorCorrectionLevel::forBits(u8::try_from(format >> 3).ok()?).ok()?;
     let codewords = codewords(soft, version, format & 7)?;
     let blocks = version.getECBlocksForLevel(level);
@@ -105,10 +105,11 @@ fn with_format(soft: &Soft<'_>, version: &'static Version, erase: bool, format: 
         erasures += lost;
     }
     let result = DecodeBitStream(&data, version, level).ok().filter(|r| r.error().is_none())?;
-    let content = result.content();
-    let named = content.has_eci.then(|| content.to_string());
-    let bytes = content.bytes().to_vec();
-    (!bytes.is_empty()).then(|| Payload { erasures, ..Payload::of(bytes, named) })
+    match Read::of(&result) {
+        Read::Whole(payload) if payload.bytes.is_empty() => None,
+        Read::Whole(payload) => Some(Read::Whole(Payload { erasures, ..payload })),
+        Read::Part => Some(Read::Part),
+    }
 }
 
 /// In the order of ISO/IEC 18004, 7.7.3: upwards and downwards in columns of two, from the right.
@@ -185,7 +186,10 @@ mod tests {
 
     fn read(values: &[f32], modules: usize, mirrored: bool, erase: bool) -> Option<Payload> {
         let version = Version::getVersionForNumber(u32::try_from((modules - 17) / 4).unwrap()).unwrap();
-        decode(&Soft { values, modules, mirrored }, version, erase)
+        match decode(&Soft { values, modules, mirrored }, version, erase)? {
+            Read::Whole(payload) => Some(payload),
+            Read::Part => None,
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::profile::DeviceKind;
 use kakou_core::reading::{Command, Report, Ticket};
 use kakou_drivers::registry::{self, Options};
-use kakou_drivers::{Errand, Gateway, SavePhoto};
+use kakou_drivers::{Errand, Gateway, SavePhoto, scan_text};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,7 +49,13 @@ pub fn shown(report: &Report) -> String {
     match report {
         Report::Scan { bytes } => {
             let text = String::from_utf8_lossy(bytes);
-            format!("code of {} bytes: {}\n            {}", bytes.len(), text.escape_debug(), code(bytes))
+            let hint = scan_text::hint(bytes).map_or_else(String::new, |h| format!("\n            {h}"));
+            format!(
+                "code of {} bytes: {}\n            {}{hint}",
+                bytes.len(),
+                text.escape_debug(),
+                code(bytes)
+            )
         }
         Report::Temperature { frame, .. } => {
             let celsius = |mdeg: i32| f64::from(mdeg) / 1_000.0;
