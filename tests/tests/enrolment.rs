@@ -381,7 +381,8 @@ fn the_authority_says_what_is_missing() {
     let code = ["code", "--dir", "ca", "--url", "https://x.example", "--site", "s", "--gateway", "g"];
     assert!(p.ca(&[&code[..], &["--template", "none"]].concat()).unwrap_err().contains("none.toml"));
     std::fs::write(p.folder.path().join("ca/templates/bad.toml"), "[gateway]\nsite = 7\n").unwrap();
-    assert!(p.ca(&[&code[..], &["--template", "bad"]].concat()).unwrap_err().contains("bad: "));
+    let bad = p.ca(&[&code[..], &["--template", "bad"]].concat()).unwrap_err();
+    assert!(bad.contains("ca/templates/bad.toml:2: "), "{bad}");
     assert!(p.ca(&[&code[..], &["--svg", "code.svg"]].concat()).unwrap().contains("works once"));
     assert!(std::fs::read_to_string(p.folder.path().join("code.svg")).unwrap().starts_with("<svg"));
     assert!(p.ca(&["revoke", "--dir", "ca", "s.g"]).unwrap_err().contains("no certificate"));

@@ -57,6 +57,9 @@ pub fn examine(file: Option<&Path>) -> Vec<Finding> {
                 "configuration",
                 format!("{}: {lanes} lanes, {devices} devices", file.display()),
             ));
+            if let Some(why) = crate::http::nobody_signs_in(&settings) {
+                out.push(Finding::warning("officers", why, "add an [[officer]] to the configuration"));
+            }
             Some(settings)
         }
         Err(e) => {

@@ -6,6 +6,7 @@
 use super::readers::RATES;
 use super::template;
 use super::word::{Bundle, ENROL, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
+use crate::config::ConfigError;
 use crate::store::durable;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -221,10 +222,21 @@ impl Office {
     /// Whether a template with its values is a configuration.
     fn fits(&self, w: &Wanted) -> Result<(), OfficeError> {
         let text = self.config(&w.template, (&w.site, &w.gateway), &w.values, ("/dev/ttyUSB0", RATES[0]))?;
-        let file = self.authority.folder().join("kakou.toml");
-        crate::config::read(&text, &file)
+        // Its paths begin at the authority's folder, where fleet keys lie; what is wrong stands in the template.
+        let beside = self.authority.folder().join("kakou.toml");
+        let in_template = |e| match e {
+            ConfigError::Wrong { file, line, what } if file == beside => {
+                ConfigError::Wrong { file: self.template(&w.template), line, what }
+            }
+            ConfigError::Wrong { .. } | ConfigError::Read(..) | ConfigError::Profile(_) => e,
+        };
+        crate::config::read(&text, &beside)
             .map(drop)
-            .map_err(|e| OfficeError::Template(w.template.clone().into(), e.to_string()))
+            .map_err(|e| OfficeError::Template(w.template.clone().into(), in_template(e).to_string()))
+    }
+
+    fn template(&self, name: &str) -> PathBuf {
+        self.authority.folder().join("templates").join(format!("{name}.toml"))
     }
 
     /// The configuration of a gateway, from its template.
@@ -235,7 +247,7 @@ impl Office {
         values: &Values,
         (scanner, baud): (&str, u32),
     ) -> Result<String, OfficeError> {
-        let path = self.authority.folder().join("templates").join(format!("{template}.toml"));
+        let path = self.template(template);
         let bad = |why: String| OfficeError::Template(path.clone(), why);
         if template.contains(['/', '.']) {
             return Err(bad("a template is named without its folder and `.toml`".into()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Fills in every `{name}`, or says which has no value. Braces around anything else stay: they are TOML's
-/// inline tables.
+/// inline tables. So do lines of comment: they speak of the template to whoever reads it.
 pub fn fill(text: &str, values: &BTreeMap<&str, &str>) -> Result<String, String> {
     if let Some((name, _)) = values.iter().find(|(name, _)| !is_name(name)) {
         return Err(format!("`{name}` is no name: small letters, digits, `-` and `_`"));
@@ -13,7 +13,16 @@ pub fn fill(text: &str, values: &BTreeMap<&str, &str>) -> Result<String, String>
     if let Some((name, value)) = values.iter().find(|(_, value)| bad(value)) {
         return Err(format!("{name}: `{value}` has a quotation mark, brace, backslash or control character"));
     }
-    let (mut out, mut rest) = (String::new(), text);
+    let lines = text.split_inclusive('\n');
+    let filled = lines.map(|line| match line.trim_start().starts_with('#') {
+        true => Ok(line.to_owned()),
+        false => fill_line(line, values),
+    });
+    filled.collect()
+}
+
+fn fill_line(line: &str, values: &BTreeMap<&str, &str>) -> Result<String, String> {
+    let (mut out, mut rest) = (String::new(), line);
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
         match after.split_once('}') {
@@ -56,5 +65,17 @@ mod tests {
         }
         assert!(fill("", &BTreeMap::from([("X y", "1")])).is_err());
         assert_eq!(fill("{", &values).as_deref(), Ok("{"));
+    }
+
+    #[test]
+    fn a_comment_stays_as_it_was_written() {
+        let values = BTreeMap::from([("site", "school-4")]);
+        let text = "# {site} and {scanner} are filled in.\n  # {site}\nsite = \"{site}\" # not {this}\n";
+        assert_eq!(fill(text, &values), Err("`{this}` has no value: --set this=VALUE".to_owned()));
+        let filled = fill(&text.replace("{this}", "this"), &values).unwrap();
+        assert_eq!(
+            filled,
+            "# {site} and {scanner} are filled in.\n  # {site}\nsite = \"school-4\" # not this\n"
+        );
     }
 }
