@@ -30,8 +30,8 @@ use kakou_drivers::Gateway;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -141,6 +141,9 @@ fn setups(
 /// Starts everything; returns when the store is open and the lanes are taken up.
 pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartError> {
     let begun = Instant::now();
+    if let Some(why) = http::nobody_signs_in(&settings) {
+        log::warn!("{why}");
+    }
     let data = settings.data.clone();
     durable::own_folder(&data).map_err(|e| StartError::Data(data.clone(), e))?;
     let metrics = Arc::new(Metrics::default());
@@ -261,6 +264,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         link: link_rx.clone(),
         metrics: metrics.clone(),
         readers: Readers::default(),
+        last: Mutex::default(),
     });
     if let Some(upstream) = settings.upstream.clone() {
         if let Some((cert, key)) = &upstream.identity {
@@ -375,6 +379,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             officers: http::auth::Officers::new(settings.officers),
             demo: extras.demo,
             loopback: bound.ip().is_loopback(),
+            tls: http.tls.is_some(),
             rate: http::Rate::default(),
             end: intake.clone(),
         });

@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 /// Between two words about health upstream.
 pub const HEALTH_EVERY: Duration = Duration::from_secs(60);
 
+/// Between two looks of those who follow the status page.
+pub const SHOWN_EVERY: Duration = Duration::from_secs(2);
+
 /// Everything that there is to look at.
 pub struct Overview {
     /// The site.
@@ -63,6 +66,8 @@ pub struct Overview {
     pub metrics: Arc<Metrics>,
     /// Opened at the first look.
     pub readers: Readers,
+    /// What the status page showed last, and when.
+    pub last: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
 /// Reading connections, kept open. One look at a time: each takes a few rows.
@@ -110,6 +115,22 @@ impl Overview {
                 "detail": link.detail, "published": link.published }),
         );
         Value::Object(all)
+    }
+
+    /// The status page for everybody who follows it: one look serves all of them. None at the end of the daemon.
+    pub async fn shown(self: Arc<Self>) -> Option<Arc<str>> {
+        let look = move || {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, text)) = &*last
+                && at.elapsed() < SHOWN_EVERY / 2
+            {
+                return text.clone();
+            }
+            let text: Arc<str> = self.status().to_string().into();
+            *last = Some((Instant::now(), text.clone()));
+            text
+        };
+        tokio::task::spawn_blocking(look).await.ok()
     }
 
     /// What goes upstream once a minute. Reads a few rows of the journal; not for an async thread.

@@ -45,6 +45,25 @@ impl Desk {
         Ok((response.status().as_u16(), response.body_mut().read_json().unwrap_or(Value::Null)))
     }
 
+    /// Signs out; gives the status.
+    pub fn sign_out(&self) -> Result<u16, ureq::Error> {
+        let request = self.agent.delete(format!("{}/api/v1/session", self.base));
+        Ok(request.header("cookie", &self.cookie).call()?.status().as_u16())
+    }
+
+    /// The cookie that it has.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// What the head of an answer says under these names, in order; empty where it says nothing.
+    pub fn head<const N: usize>(&self, path: &str, names: [&str; N]) -> Result<[String; N], ureq::Error> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let response = request.header("cookie", &self.cookie).call()?;
+        let value = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+        Ok(names.map(|name| value(name).unwrap_or_default().to_owned()))
+    }
+
     /// Acts at a lane.
     pub fn act(&self, lane: &str, action: &Value) -> Result<Answer, ureq::Error> {
         self.post(&format!("/api/v1/lanes/{lane}/actions"), &action.to_string(), "application/json")

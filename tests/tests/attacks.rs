@@ -1,5 +1,5 @@
-//! Attacks by whoever reaches the screens, without a sign-in: connections that say nothing, begin and do not
-//! end, or come by the thousand. The real daemon under its unit's limit of open files, the servers as they ship.
+//! Attacks by whoever reaches the screens: connections that say nothing, begin and do not end, or come by the
+//! thousand; guesses at PINs; a look at a desk whose officer has gone. The real daemon under its unit's limit of open files, the servers as they ship.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::relay::RelaySim;
@@ -235,6 +235,110 @@ async fn an_answer_that_nobody_reads_is_given_up() {
     assert!(timeout(Duration::from_secs(90), asked).await.is_ok(), "the connection stays");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_desk_of_an_officer_who_signed_out_goes_dark() {
+    let (mut g, desk) = tokio::task::spawn_blocking(|| {
+        let g = gate();
+        let mut desk = Desk::new(&g.gateway.url(""));
+        assert_eq!(desk.sign_in("li", PIN).unwrap().0, 200);
+        (g, desk)
+    })
+    .await
+    .unwrap();
+    let mut stream = connect(Ipv4Addr::LOCALHOST, g.address()).await.unwrap();
+    let cookie = desk.cookie();
+    let ask =
+        format!("GET /api/v1/lanes/lane-1/desk HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut buffer = [0; 4096];
+    assert!(timeout(LIMIT, stream.read(&mut buffer)).await.unwrap().unwrap() > 0);
+    let _runs = tokio::task::spawn_blocking(move || {
+        assert_eq!(desk.sign_out().unwrap(), 204);
+        g.opens("when the officer has gone");
+        g
+    })
+    .await
+    .unwrap();
+    let mut rest = Vec::new();
+    let end = timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the stream goes on");
+    assert!(!String::from_utf8_lossy(&rest).contains("ADMIT"), "it told of what came afterwards");
+}
+
+#[test]
+fn guesses_stay_few_when_the_owner_signs_in_between_and_are_on_record() {
+    let g = gate();
+    let mut desk = Desk::new(&g.gateway.url(""));
+    let wrong = |desk: &mut Desk| desk.sign_in("wang", "0000").unwrap();
+    for left in [4, 3] {
+        let (status, answer) = wrong(&mut desk);
+        assert_eq!((status, &answer["error"]["tries_left"]), (401, &json!(left)), "{answer}");
+        assert_eq!(desk.sign_in("wang", PIN).unwrap().0, 200);
+    }
+    // The second signature is a guess as well.
+    assert_eq!(desk.sign_in("li", PIN).unwrap().0, 200);
+    let act = json!({ "action": "override", "visit": 1, "outcome": "ADMIT", "reason": "paper_seen", "pin": PIN,
+        "second": { "officer": "wang", "pin": "0000" } });
+    let (status, answer) = desk.act("lane-1", &act).unwrap();
+    assert_eq!((status, &answer["error"]["tries_left"]), (401, &json!(2)), "{answer}");
+    for left in [1, 0] {
+        assert_eq!(wrong(&mut desk).1["error"]["tries_left"], left);
+    }
+    let (status, answer) = desk.sign_in("wang", PIN).unwrap();
+    assert_eq!((status, &answer["error"]["tries_left"]), (429, &json!(0)));
+    let wait = answer["error"]["retry_after_s"].as_u64().unwrap();
+    assert!((1..=10).contains(&wait), "{answer}");
+    let records = g.gateway.await_events("audit", 8);
+    let guesses: Vec<_> = records.iter().filter(|e| e["data"]["act"] == "wrong_pin").collect();
+    assert_eq!(guesses.len(), 5);
+    assert!(guesses.iter().all(|e| e["data"]["officer"] == "wang" && e["data"]["from"] == "127.0.0.1"));
+    let of = |n: usize| (&guesses[n]["data"]["as"], &guesses[n]["data"]["signed_in"]);
+    assert_eq!(of(0), (&json!("sign_in"), &json!(null)));
+    assert_eq!(of(2), (&json!("second"), &json!("li")));
+}
+
+#[test]
+fn what_is_personal_stays_in_no_cache() {
+    let g = gate();
+    let mut desk = Desk::new(&g.gateway.url(""));
+    let photo = format!("/api/v1/photos/{}", "ab".repeat(32));
+    for path in [
+        "/api/v1/session",
+        "/api/v1/officers",
+        "/api/v1/status",
+        "/api/v1/lanes/lane-1/search?name=x",
+        &photo,
+    ] {
+        for _ in 0..2 {
+            let [cache, safe] = desk.head(path, ["cache-control", "strict-transport-security"]).unwrap();
+            assert_eq!((cache.as_str(), safe.as_str()), ("no-store", ""), "{path}");
+            desk.sign_in("li", PIN).unwrap();
+        }
+    }
+    // What is the same for everybody is asked for anew, and need not come again.
+    assert_eq!(desk.head("/assets/strings.js", ["cache-control"]).unwrap(), ["no-cache"]);
+}
+
+#[test]
+fn a_gate_without_officers_says_so_where_somebody_signs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = profiles::lane("gate", &["opaque"], &[], "", false);
+    std::fs::write(folder.path().join("gate.toml"), gate).unwrap();
+    let plan = Plan { http: true, ..Plan::default() }.lane("lane-1", "gate.toml", &["scanner"]);
+    let mut gateway = Gateway::prepare(folder.path(), plan);
+    let mut check = Command::new(programs().join("kakoud"));
+    let check = check.arg("--check").arg("--config").arg(gateway.config()).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success() && said.contains("[[officer]]"), "{said}");
+    gateway.start();
+    let mut desk = Desk::new(&gateway.url(""));
+    let (status, answer) = desk.sign_in("li", PIN).unwrap();
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("no_officers")), "{answer}");
+    assert!(answer["error"]["en"].as_str().unwrap().contains("[[officer]]"));
+    let (status, answer) = desk.get("/api/v1/session").unwrap();
+    assert!(status == 401 && answer.contains("no_officers"), "{answer}");
+}
+
 /// A genuine request is answered while many that say nothing are connected, from another address and from the
 /// same one.
 fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
@@ -254,7 +358,12 @@ fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ask = || {
         let asked = https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new());
-        runtime.block_on(asked).map(|answer| answer.status().as_u16())
+        runtime.block_on(asked).map(|answer| {
+            // A browser that came by TLS once comes by nothing else.
+            let safe = answer.headers().get("strict-transport-security").is_some();
+            assert_eq!(safe, path == "/status");
+            answer.status().as_u16()
+        })
     };
     // Two bytes of a handshake are as good as none.
     for says in [&b""[..], &b"\x16\x03"[..]] {

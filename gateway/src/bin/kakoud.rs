@@ -6,7 +6,7 @@ use kakou_gateway::config::ConfigError;
 use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{config, daemon, logging};
+use kakou_gateway::{config, daemon, http, logging};
 use sd_notify::NotifyState;
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
@@ -30,8 +30,11 @@ fn main() -> ExitCode {
     }
     if arguments.check {
         return match config::load(&arguments.config) {
-            Ok(_) => {
+            Ok(settings) => {
                 println!("{}: in order", arguments.config.display());
+                if let Some(why) = http::nobody_signs_in(&settings) {
+                    println!("{}: {why}", arguments.config.display());
+                }
                 ExitCode::SUCCESS
             }
             Err(e) => unusable(&e),

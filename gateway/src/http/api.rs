@@ -1,14 +1,14 @@
 //! The routes under `/api/v1`.
 
-use super::App;
 use super::auth::{COOKIE, Denied};
 use super::error::ApiError;
 use super::sse::{self, Events};
+use super::{App, Peer};
 use crate::engine::Work;
-use crate::metrics;
+use crate::{metrics, overview};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakou_core::codes::{Code, Outcome};
@@ -18,6 +18,7 @@ use kakou_core::lane::action::{Action, Officer};
 use kakou_core::text::masked;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
@@ -38,8 +39,16 @@ fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
         .ok_or_else(ApiError::not_found)
 }
 
+fn who(app: &App, headers: &HeaderMap) -> Answer<(Officer, String)> {
+    let nobody = || match app.officers.entries().is_empty() {
+        true => ApiError::no_officers(),
+        false => ApiError::signed_out(),
+    };
+    app.officers.who(headers).ok_or_else(nobody)
+}
+
 fn signed_in(app: &App, headers: &HeaderMap) -> Answer<Officer> {
-    app.officers.who(headers).map(|(officer, _)| officer).ok_or_else(ApiError::signed_out)
+    who(app, headers).map(|(officer, _)| officer)
 }
 
 fn body<T>(json: Result<Json<T>, JsonRejection>) -> Answer<T> {
@@ -59,12 +68,8 @@ pub async fn lanes(State(app): State<App>) -> Json<Value> {
     responses((status = 200, content_type = "text/event-stream", description = "Events `screen` and `beat`"), (status = 404)))]
 pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
     let id = lane_of(&app, &lane)?;
-    Ok(sse::follow(
-        "screen",
-        app.overview.outlook.lanes[&id].clone(),
-        |v| v.screen.to_string(),
-        app.end.clone(),
-    ))
+    let watched = app.overview.outlook.lanes[&id].clone();
+    Ok(sse::follow("screen", watched, |v| v.screen.to_string(), app.end.clone().cancelled_owned()))
 }
 
 /// Devices, lists, outbox, clock, store, counters.
@@ -78,8 +83,8 @@ pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
 #[utoipa::path(get, path = "/api/v1/status/events",
     responses((status = 200, content_type = "text/event-stream", description = "Events `status`")))]
 pub async fn status_events(State(app): State<App>) -> Events {
-    let end = app.end.clone();
-    sse::repeat("status", Duration::from_secs(2), move || app.overview.status().to_string(), end)
+    let end = app.end.clone().cancelled_owned();
+    sse::repeat("status", overview::SHOWN_EVERY, move || app.overview.clone().shown(), end)
 }
 
 /// Counters and gauges as OpenMetrics.
@@ -103,33 +108,51 @@ pub struct SignIn {
     pin: String,
 }
 
-async fn check_pin(app: &App, id: OfficerId, pin: String) -> Answer<Officer> {
-    let shared = app.clone();
+/// Where a PIN comes from.
+struct Hand<'a> {
+    /// The other end of the connection.
+    peer: IpAddr,
+    /// Who is signed in there.
+    signed_in: Option<&'a OfficerId>,
+}
+
+/// Checks a PIN that is given as a sign-in, as a signature, or as the second one.
+async fn check_pin(
+    app: &App,
+    hand: &Hand<'_>,
+    given_as: &str,
+    (id, pin): (OfficerId, String),
+) -> Answer<Officer> {
+    let (shared, peer) = (app.clone(), hand.peer);
     let who = id.clone();
-    let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin)).await;
-    match checked.map_err(|_| ApiError::busy())? {
-        Ok(officer) => Ok(officer),
-        Err(denied) => {
-            app.overview.metrics.count("pin_wrong_total");
+    let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin, peer)).await;
+    let denied = match checked.map_err(|_| ApiError::busy())? {
+        Ok(officer) => return Ok(officer),
+        Err(denied) => denied,
+    };
+    app.overview.metrics.count("pin_wrong_total");
+    Err(match denied {
+        Denied::WrongPin { left, wait_s } => {
             // A try that is not even looked at, and one for a name that nobody has, are counted alone: whoever
             // reaches the screens must not be able to fill the journal.
-            if denied == Denied::WrongPin && app.officers.find(&id).is_some() {
-                audit(app, json!({ "act": "wrong_pin", "officer": id }));
+            if app.officers.find(&id).is_some() {
+                audit(
+                    app,
+                    json!({ "act": "wrong_pin", "officer": id, "as": given_as,
+                        "from": peer.to_canonical(), "signed_in": hand.signed_in }),
+                );
             }
-            Err(match denied {
-                Denied::WrongPin => {
-                    ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN")
-                }
-                Denied::Wait(s) => ApiError::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_tries",
-                    &format!("错误次数过多，请等待{s}秒"),
-                    &format!("Too many wrong PINs: wait {s} seconds"),
-                )
-                .with(s.to_string()),
-            })
+            ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN").tries(left, wait_s)
         }
-    }
+        Denied::Wait(s) => ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_tries",
+            &format!("错误次数过多，请等待{s}秒"),
+            &format!("Too many wrong PINs: wait {s} seconds"),
+        )
+        .tries(0, s)
+        .with(s.to_string()),
+    })
 }
 
 fn audit(app: &App, what: Value) {
@@ -143,11 +166,18 @@ fn audit(app: &App, what: Value) {
     responses((status = 200, description = "Signed in, with a cookie"), (status = 401), (status = 429)))]
 pub async fn session_begin(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     json: Result<Json<SignIn>, JsonRejection>,
 ) -> Answer<Response> {
     let SignIn { officer, pin } = body(json)?;
-    let officer = check_pin(&app, officer, pin).await?;
-    let token = app.officers.begin(&officer.id).map_err(|_| ApiError::busy())?;
+    if app.officers.entries().is_empty() {
+        return Err(ApiError::no_officers());
+    }
+    let before = app.officers.who(&headers).map(|(officer, _)| officer.id);
+    let hand = Hand { peer: peer.ip(), signed_in: before.as_ref() };
+    let officer = check_pin(&app, &hand, "sign_in", (officer, pin)).await?;
+    let token = app.officers.begin(&officer.id, &headers).map_err(|_| ApiError::busy())?;
     audit(&app, json!({ "act": "sign_in", "officer": officer.id }));
     let secure = if app.loopback { "" } else { "; Secure" };
     let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}");
@@ -159,7 +189,7 @@ pub async fn session_begin(
 /// Who is signed in.
 #[utoipa::path(get, path = "/api/v1/session", responses((status = 200, description = "The officer"), (status = 401)))]
 pub async fn session_get(State(app): State<App>, headers: HeaderMap) -> Answer<Json<Value>> {
-    let (officer, name) = app.officers.who(&headers).ok_or_else(ApiError::signed_out)?;
+    let (officer, name) = who(&app, &headers)?;
     Ok(Json(json!({ "officer": officer.id, "name": name, "role": officer.role })))
 }
 
@@ -178,7 +208,11 @@ pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCo
 pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
     signed_in(&app, &headers)?;
     let id = lane_of(&app, &lane)?;
-    Ok(sse::follow("desk", app.overview.outlook.lanes[&id].clone(), |v| v.desk.to_string(), app.end.clone()))
+    let watched = app.overview.outlook.lanes[&id].clone();
+    let end = async move {
+        tokio::select! { () = app.end.cancelled() => {}, () = app.officers.ended(&headers) => {} }
+    };
+    Ok(sse::follow("desk", watched, |v| v.desk.to_string(), end))
 }
 
 /// The signature of an officer other than the one who is signed in.
@@ -263,10 +297,12 @@ fn as_shown(app: &App, headers: &HeaderMap, officer: &Officer) -> Answer<()> {
 pub async fn act(
     State(app): State<App>,
     Path(lane): Path<String>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     json: Result<Json<Act>, JsonRejection>,
 ) -> Answer<Json<Value>> {
     let officer = signed_in(&app, &headers)?;
+    let hand = Hand { peer: peer.ip(), signed_in: Some(&officer.id) };
     as_shown(&app, &headers, &officer)?;
     let lane = lane_of(&app, &lane)?;
     let mut acts = officer.clone();
@@ -276,8 +312,8 @@ pub async fn act(
         Act::Answer { question, value } => Action::Answer { question, value },
         Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
         Act::Approve { approve, note, by: Some(by) } => {
-            acts = check_pin(&app, by.officer, by.pin).await?;
-            Action::Approve { approve, note, desk: Some(officer.id) }
+            acts = check_pin(&app, &hand, "approve", (by.officer, by.pin)).await?;
+            Action::Approve { approve, note, desk: Some(officer.id.clone()) }
         }
         Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
         Act::Capture { role } => Action::Capture(role),
@@ -287,9 +323,9 @@ pub async fn act(
         Act::Cancel { reason, visit } => Action::Cancel { reason, visit: visit.map(VisitId) },
         Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
         Act::Override { visit, outcome, reason, note, pin, second } => {
-            check_pin(&app, officer.id.clone(), pin).await?;
+            check_pin(&app, &hand, "override", (officer.id.clone(), pin)).await?;
             let second = match second {
-                Some(s) => Some(check_pin(&app, s.officer, s.pin).await?),
+                Some(s) => Some(check_pin(&app, &hand, "second", (s.officer, s.pin)).await?),
                 None => None,
             };
             Action::Override { visit: VisitId(visit), outcome, reason, note, second }
@@ -365,8 +401,7 @@ pub async fn photo(
     let bytes =
         tokio::task::spawn_blocking(move || photos.read(&sha256)).await.map_err(|_| ApiError::busy())?;
     let bytes = bytes.ok_or_else(ApiError::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private, max-age=3600")], bytes)
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
 }
 
 /// What a lane's camera sees now: one JPEG. Ask again for the next.
@@ -391,8 +426,7 @@ pub async fn preview(
         return Err(ApiError::not_found());
     }
     let jpeg = look.borrow().clone().ok_or_else(ApiError::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "no-store")], jpeg.to_vec())
-        .into_response())
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg.to_vec()).into_response())
 }
 
 fn demo_of(app: &App) -> Answer<&dyn super::Demo> {

@@ -1,7 +1,7 @@
 //! Errors of the API: a status, a code for programs, both languages for people.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakou_core::lane::action::Rejection;
 use kakou_core::text::Text;
@@ -14,17 +14,33 @@ pub struct ApiError {
     code: &'static str,
     text: Text,
     detail: String,
+    // Tries that are left before a wait, and seconds to wait.
+    tries: Option<(u32, u64)>,
 }
 
 impl ApiError {
     /// With both texts.
     pub fn new(status: StatusCode, code: &'static str, zh: &str, en: &str) -> Self {
-        Self { status, code, text: Text::new(zh, en), detail: String::new() }
+        Self { status, code, text: Text::new(zh, en), detail: String::new(), tries: None }
     }
     /// With a detail for whoever looks into it.
     pub fn with(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
+    }
+    /// With the tries that are left before a wait, and the seconds to wait.
+    pub fn tries(mut self, left: u32, wait_s: u64) -> Self {
+        self.tries = Some((left, wait_s));
+        self
+    }
+    /// Nobody can sign in.
+    pub fn no_officers() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "no_officers",
+            "此网关未配置任何人员，无人可以登录：请在配置文件中加入 [[officer]]（密码由 kakou officer pin 生成）",
+            "This gateway has no officers, so nobody can sign in: add an [[officer]] to its configuration (`kakou officer pin` makes the PIN)",
+        )
     }
     /// Nobody is signed in.
     pub fn signed_out() -> Self {
@@ -58,13 +74,22 @@ impl From<Rejection> for ApiError {
             "storage" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
-        Self { status, code: why.code, text: why.text, detail: String::new() }
+        Self { status, code: why.code, text: why.text, detail: String::new(), tries: None }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "zh": self.text.zh, "en": self.text.en, "detail": self.detail } });
-        (self.status, Json(body)).into_response()
+        let mut error =
+            json!({ "code": self.code, "zh": self.text.zh, "en": self.text.en, "detail": self.detail });
+        let mut headers = HeaderMap::new();
+        if let Some((left, wait_s)) = self.tries {
+            error["tries_left"] = json!(left);
+            error["retry_after_s"] = json!(wait_s);
+            if wait_s > 0 {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+            }
+        }
+        (self.status, headers, Json(json!({ "error": error }))).into_response()
     }
 }

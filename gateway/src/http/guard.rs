@@ -105,7 +105,7 @@ fn is_long(headers: &HeaderMap) -> bool {
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let long = is_long(request.headers());
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.0.ip());
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |c| c.0.ip());
     let mut response = if is_foreign(app.loopback, request.method(), request.headers()) {
         app.overview.metrics.count("http_foreign_total");
         ApiError::new(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
@@ -126,6 +126,12 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
     }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    // What a browser kept would be there when its officer has signed out.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if app.tls {
+        let always = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, always);
     }
     response
 }

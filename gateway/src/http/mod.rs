@@ -8,7 +8,7 @@ mod guard;
 pub(crate) mod pages;
 mod sse;
 
-use crate::config::Http;
+use crate::config::{Http, Settings};
 use crate::engine::Inlet;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
@@ -22,7 +22,7 @@ pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use rustix::net::sockopt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ pub struct Shared {
     pub demo: Option<Arc<dyn Demo>>,
     /// Whether only this machine is served.
     pub loopback: bool,
+    /// Whether it is served by TLS.
+    pub tls: bool,
     /// The limit on the rate.
     pub rate: Rate,
     /// Ends all streams.
@@ -146,6 +148,13 @@ pub fn router(app: App) -> axum::Router {
         .with_state(app)
 }
 
+/// What is to be said where there are desks, and nobody can sign in at them.
+pub fn nobody_signs_in(settings: &Settings) -> Option<&'static str> {
+    let nobody = settings.http.is_some() && settings.officers.is_empty();
+    nobody
+        .then_some("nobody can sign in at a desk: there is no [[officer]]; `kakou officer pin` makes the PIN")
+}
+
 /// Opens the address, also one that this machine does not have yet: its network may come up later than the
 /// lanes. Says which one if the port was left open.
 pub fn bind(http: &Http) -> std::io::Result<(TcpListener, SocketAddr)> {
@@ -185,7 +194,14 @@ pub async fn serve(
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(SocketAddr);
+pub struct Peer(SocketAddr);
+
+impl Peer {
+    /// Its address.
+    pub fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,15 +4,15 @@ use axum::response::sse::{Event, Sse};
 use futures_util::{Stream, stream};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 /// Between two beats: a page that hears nothing for longer knows that the gateway is gone.
 pub const BEAT: Duration = Duration::from_secs(5);
 
-/// A stream of events that ends with the daemon.
+/// A stream of events that ends with the daemon, or with the right to see them.
 pub type Events = Sse<Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>;
 
 fn ticker(every: Duration) -> Interval {
@@ -26,15 +26,17 @@ pub fn follow<T: Clone + Send + Sync + 'static>(
     name: &'static str,
     watched: watch::Receiver<T>,
     text: impl Fn(&T) -> String + Send + 'static,
-    end: CancellationToken,
+    end: impl Future<Output = ()> + Send + 'static,
 ) -> Events {
     let mut beats = ticker(BEAT);
     beats.reset();
-    let state = (watched, beats, true, text, end);
-    let events = stream::unfold(state, move |(mut watched, mut beats, first, text, end)| async move {
+    let state = (watched, beats, true, text, Box::pin(end));
+    let events = stream::unfold(state, move |(mut watched, mut beats, first, text, mut end)| async move {
         if !first {
             tokio::select! {
-                () = end.cancelled() => return None,
+                // What changes at the same moment is not told any more.
+                biased;
+                () = &mut end => return None,
                 changed = watched.changed() => changed.ok()?,
                 _ = beats.tick() => {
                     let beat = Event::default().event("beat").data("{}");
@@ -49,20 +51,21 @@ pub fn follow<T: Clone + Send + Sync + 'static>(
 }
 
 /// Repeats what a function says.
-pub fn repeat(
+pub fn repeat<S: Future<Output = Option<Arc<str>>> + Send>(
     name: &'static str,
     every: Duration,
-    text: impl Fn() -> String + Send + 'static,
-    end: CancellationToken,
+    says: impl Fn() -> S + Send + 'static,
+    end: impl Future<Output = ()> + Send + 'static,
 ) -> Events {
-    let state = (ticker(every), text, end);
-    let events = stream::unfold(state, move |(mut ticks, text, end)| async move {
+    let state = (ticker(every), says, Box::pin(end));
+    let events = stream::unfold(state, move |(mut ticks, says, mut end)| async move {
         tokio::select! {
-            () = end.cancelled() => return None,
+            biased;
+            () = &mut end => return None,
             _ = ticks.tick() => {}
         }
-        let event = Event::default().event(name).data(text());
-        Some((Ok(event), (ticks, text, end)))
+        let said = says().await?;
+        Some((Ok(Event::default().event(name).data(said)), (ticks, says, end)))
     });
     Sse::new(Box::pin(events))
 }
