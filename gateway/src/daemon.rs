@@ -435,6 +435,17 @@ impl Gateway for Intake {
 }
 
 impl Running {
+    /// Comes back when no visit is under way in any lane.
+    pub async fn lanes_rest(&self) {
+        let mut lanes: Vec<_> = self.outlook.lanes.values().cloned().collect();
+        // Each is looked at anew after a wait: another may have begun meanwhile.
+        while let Some(at) = lanes.iter_mut().position(|lane| lane.borrow_and_update().running) {
+            if lanes[at].changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Stops in order: intake, lists, engine, link. What was put in use is on record, and nobody builds a list
     /// when the daemon begins anew.
     pub async fn stop(mut self) {

@@ -96,6 +96,8 @@ pub struct LaneView {
     pub desk: Arc<str>,
     /// For the status page.
     pub status: Value,
+    /// Whether a visit is under way.
+    pub running: bool,
 }
 
 /// What the rest of the gateway can watch.
@@ -553,11 +555,17 @@ impl Engine {
     fn show(&self, id: &LaneId, now: &Now) {
         let (Some(lane), Some(tx)) = (self.core.lane(id), self.views.get(id)) else { return };
         let seq = self.journal.head().0;
-        let upstream = *self.parts.upstream.borrow();
+        let around = view::Around {
+            closed: self.closed,
+            upstream: *self.parts.upstream.borrow(),
+            links: self.core.links(),
+            issued: &|list| self.lists.issued_ms(list),
+        };
         tx.send_replace(LaneView {
-            screen: view::screen(lane, now, self.closed, seq).to_string().into(),
-            desk: view::desk(lane, now, self.closed, upstream).to_string().into(),
+            screen: view::screen(lane, now, &around, seq).to_string().into(),
+            desk: view::desk(lane, now, &around).to_string().into(),
             status: view::status(lane, now, self.closed),
+            running: lane.is_running(),
         });
     }
 

@@ -25,7 +25,7 @@ export function openOverride(desk, session, act) {
 }
 
 function overrideForm({ target, desk, session, act, close, fault }) {
-  const form = { outcome: null, reason: null, second: null, needSecond: Boolean(desk.second_sign) };
+  const form = { outcome: null, reason: null, second: null, needSecond: Boolean((target.detail ?? target).second_sign) };
   const pin = pinInput("override-pin");
   const secondPin = pinInput("override-second-pin");
   const note = h("textarea", { class: "input", rows: 1, maxlength: 300, testid: "override-note" });

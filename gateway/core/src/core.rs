@@ -9,7 +9,7 @@ use crate::event::{Class, NewEvent};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Rejection};
 use crate::lane::remote::{Remote, Sender};
-use crate::lane::{Lane, LaneState, Outbound, Setup};
+use crate::lane::{Due, Lane, LaneState, Outbound, Setup};
 use crate::reading::{Report, Request};
 use crate::records::{Records, RecordsFault, Write};
 use crate::time::{MonoMs, Now};
@@ -131,10 +131,20 @@ impl Core {
         let mut step = Step::default();
         for (id, lane) in &mut self.lanes {
             let out = lane.resume(now, records)?;
-            lane.count(now, &out);
+            lane.count(now);
             step.take(id, out);
         }
         Ok(step)
+    }
+
+    /// Which devices are there and answer, as far as they have said.
+    pub const fn links(&self) -> &BTreeMap<DeviceId, bool> {
+        &self.links
+    }
+
+    /// Goes on with what the devices have said to a core before this one: they say it once.
+    pub fn keep_links(&mut self, before: &Self) {
+        self.links.clone_from(&before.links);
     }
 
     /// The lanes.
@@ -155,7 +165,7 @@ impl Core {
     }
 
     /// When the core must be woken, and why.
-    pub fn next_deadline(&self) -> Option<(MonoMs, &'static str)> {
+    pub fn next_deadline(&self) -> Option<(MonoMs, Due)> {
         self.lanes.values().filter_map(Lane::deadline).min()
     }
 
@@ -177,7 +187,7 @@ impl Core {
                     out.counters.push("action_rejected_total");
                     out.notes.push(format!("{} refused: {}", officer.id, why.code));
                 }
-                lane.count(now, &out);
+                lane.count(now);
                 step.reply = Some(reply);
                 step.take(&id, out);
             }
@@ -207,7 +217,7 @@ impl Core {
                 if let Some((id, lane)) = due.min_by_key(|(_, l)| l.deadline()) {
                     let mut out = Outbound::default();
                     lane.wake(now, records, &mut out)?;
-                    lane.count(now, &out);
+                    lane.count(now);
                     step.take(id, out);
                 }
             }
@@ -244,7 +254,7 @@ impl Core {
         };
         let mut out = Outbound::default();
         lane.report(now, device, report, next, records, &mut out)?;
-        lane.count(now, &out);
+        lane.count(now);
         self.last_visit = self.last_visit.max(lane.state.last_visit);
         step.take(id, out);
         Ok(())

@@ -4,6 +4,7 @@ use clap::Parser;
 use kakou_gateway::cli::Daemon;
 use kakou_gateway::config::ConfigError;
 use kakou_gateway::config::remote::{self, Edition};
+use kakou_gateway::daemon::Running;
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
 use kakou_gateway::{config, daemon, http, logging};
@@ -16,7 +17,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How long a start anew waits for visits that are under way. Every step of staff ends within this time, so
+/// what is still running then has begun meanwhile; what the new profile cannot go on with ends with an event.
+const RESTART_WAITS: Duration = Duration::from_secs(15 * 60);
 
 fn main() -> ExitCode {
     let arguments = Daemon::parse();
@@ -152,10 +158,14 @@ async fn run(file: &Path) -> ExitCode {
         let failed = running.failed.clone();
         let mut trial = pin!(prove(edition, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
+        let mut wanted: Option<Instant> = None;
         let again = loop {
+            let until = wanted.map(|since| since + RESTART_WAITS);
+            let mut rested = false;
             tokio::select! {
                 _ = term.recv() => break false,
                 _ = int.recv() => break false,
+                () = rest(&running, until), if until.is_some() => rested = true,
                 Some(()) = restarted.recv() => {}
                 () = &mut trial, if !tried => tried = true,
                 () = failed.cancelled() => {
@@ -165,8 +175,15 @@ async fn run(file: &Path) -> ExitCode {
             }
             // It is chosen when nobody offers another edition any more.
             match remote::could_start(file) {
-                Ok(()) => break true,
-                Err(e) => log::error!("{e}; the lanes go on with what they have"),
+                Ok(()) if rested => break true,
+                Ok(()) => {
+                    wanted.get_or_insert_with(Instant::now);
+                    notify(&[NotifyState::Status("starts anew when no visit is under way")]);
+                }
+                Err(e) => {
+                    wanted = None;
+                    log::error!("{e}; the lanes go on with what they have");
+                }
             }
         };
         notify(&[if again { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
@@ -175,6 +192,14 @@ async fn run(file: &Path) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         log::warn!("the daemon starts anew");
+    }
+}
+
+/// Waits until no visit is under way, and no longer than allowed.
+async fn rest(running: &Running, until: Option<Instant>) {
+    let until = until.unwrap_or_else(Instant::now);
+    if tokio::time::timeout_at(until, running.lanes_rest()).await.is_err() {
+        log::warn!("visits are still under way; the daemon starts anew all the same");
     }
 }
 

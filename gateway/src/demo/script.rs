@@ -151,6 +151,10 @@ impl Desk<'_> {
         for _ in 0..100 {
             tokio::time::sleep(LOOK).await;
             let view = self.view();
+            // A card shown again brings no new verdict.
+            if view["mode"] == "repeat" {
+                return None;
+            }
             if view["mode"] == "verdict" && view["visit"]["id"].as_u64() != before {
                 return view["visit"]["verdict"]["outcome"].as_str().map(str::to_owned);
             }
@@ -178,7 +182,7 @@ impl Desk<'_> {
         while Instant::now() < until && idle < 25 {
             tokio::time::sleep(LOOK).await;
             let view = self.view();
-            if view["mode"] == "verdict" {
+            if view["mode"] == "verdict" || view["mode"] == "repeat" {
                 return;
             }
             idle = if view["mode"] == "idle" { idle + 1 } else { 0 };

@@ -54,9 +54,11 @@ impl Engine {
         match self.journal.lanes() {
             Ok(states) => {
                 let trust = self.parts.trust.borrow_and_update().clone();
-                self.core = Core::new((self.parts.setups)(&trust), states);
+                let mut core = Core::new((self.parts.setups)(&trust), states);
                 let forgotten = self.journal.forgotten_visits().ok().flatten();
-                self.core.given(forgotten.unwrap_or(0));
+                core.given(forgotten.unwrap_or(0));
+                core.keep_links(&self.core);
+                self.core = core;
             }
             Err(e) => {
                 log::error!("the lanes cannot be loaded, the daemon ends: {e}");

@@ -272,6 +272,10 @@ pub enum Act {
     },
     /// Prints a slip again.
     Reprint { visit: u64 },
+    /// Asks the barrier once more for a visit that it did not open for.
+    Again { visit: u64 },
+    /// Says that the barrier was opened by hand for such a visit.
+    ByHand { visit: u64 },
 }
 
 /// The pages of a browser share its session: who acts must be who the page shows.
@@ -322,6 +326,8 @@ pub async fn act(
         Act::Confirm { checks } => Action::Confirm(checks),
         Act::Cancel { reason, visit } => Action::Cancel { reason, visit: visit.map(VisitId) },
         Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
+        Act::Again { visit } => Action::OpenAgain(VisitId(visit)),
+        Act::ByHand { visit } => Action::OpenedByHand(VisitId(visit)),
         Act::Override { visit, outcome, reason, note, pin, second } => {
             check_pin(&app, &hand, "override", (officer.id.clone(), pin)).await?;
             let second = match second {

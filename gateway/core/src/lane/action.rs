@@ -109,7 +109,14 @@ pub enum Action {
     },
     /// Prints a slip again.
     Reprint(VisitId),
+    /// Asks the barrier once more, for an admitted visit that it did not open for.
+    OpenAgain(VisitId),
+    /// Says that the barrier, which did not open, was opened by hand.
+    OpenedByHand(VisitId),
 }
+
+/// The longest note or reason, in characters; screens are told of it.
+pub const NOTE_MAX: usize = 300;
 
 /// Why an officer may decide otherwise: word, Chinese, English, whether a note is needed.
 pub const OVERRIDE_REASONS: [(&str, &str, &str, bool); 6] = [

@@ -12,6 +12,7 @@ use crate::profile::Profile;
 use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Which stream an event of a lane belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,12 @@ pub fn pass_ref(visit: &Visit, pass: &Pass) -> Value {
     json!({ "format": pass.format, "kind": pass.kind, "kid": pass.kid, "id": id })
 }
 
+/// The photographs that belong to a visit: role and hash.
+pub fn accepted(visit: &Visit) -> BTreeMap<&str, &str> {
+    let accepted = visit.photos.iter().filter(|(_, p)| p.state == PhotoState::Accepted);
+    accepted.filter_map(|(role, p)| Some((role.as_str(), p.photo.as_ref()?.sha256.as_str()))).collect()
+}
+
 /// A verdict with what led to it.
 pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
     let verdict = visit.verdict.as_ref();
@@ -66,9 +73,7 @@ pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
         "readings": visit.readings,
         "answers": visit.answers,
         "approvals": visit.approvals,
-        "photos": visit.photos.iter().filter(|(_, p)| p.state == PhotoState::Accepted)
-            .filter_map(|(role, p)| Some((role.clone(), p.photo.as_ref()?.sha256.clone())))
-            .collect::<std::collections::BTreeMap<_, _>>(),
+        "photos": accepted(visit),
         "started": visit.started_ms.map(rfc3339),
     })
 }

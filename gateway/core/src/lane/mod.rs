@@ -5,23 +5,27 @@
 //! was, asking its devices again.
 
 pub mod action;
+mod barrier;
+mod day;
 mod desk;
 pub mod event;
+mod otherwise;
 pub mod remote;
+mod scan;
 pub mod step;
 pub mod view;
 pub mod visit;
 
-use crate::codes::{Code, Outcome};
+use crate::codes::Outcome;
 use crate::event::NewEvent;
-use crate::evidence::{GatewayKey, Hash, SubjectKey};
+use crate::evidence::{GatewayKey, SubjectKey};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
-use crate::pass::{self, Check, Refused, trust::TrustList};
+use crate::pass::trust::TrustList;
 use crate::profile::{DeviceKind, Profile};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::{Records, RecordsFault, Write};
 use crate::text::Text;
-use crate::time::{MonoMs, Now, WallMs};
+use crate::time::{MonoMs, Now};
 use action::Rejection;
 use event::Weight;
 use serde::{Deserialize, Serialize};
@@ -29,7 +33,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use step::{Cx, Flow, Stimulus};
-use visit::{Actuation, Stage, Visit};
+use visit::{Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
@@ -99,21 +103,6 @@ impl Outbound {
     }
 }
 
-/// A code that was read lately.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Read {
-    /// As [`Visit::key`].
-    key: String,
-    /// When the reader last saw it.
-    seen: MonoMs,
-    /// Since when its result counts.
-    result: MonoMs,
-    /// The same in UTC milliseconds, for a run that begins with another clock.
-    #[serde(default)]
-    at_ms: Option<WallMs>,
-    visit: VisitId,
-}
-
 /// What a lane must remember.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneState {
@@ -123,12 +112,20 @@ pub struct LaneState {
     /// every step writes stays small.
     #[serde(skip)]
     pub recent: VecDeque<Arc<Visit>>,
-    /// Verdicts since the day began.
+    /// Visits since the day began, each by the outcome that stands.
     pub counters: BTreeMap<Outcome, u64>,
     /// That day, counted from 1970.
     pub day: i64,
-    reads: VecDeque<Read>,
+    reads: VecDeque<scan::Read>,
     next_ticket: u64,
+    /// A pulse under way beside the step of the visit at the front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opening: Option<barrier::Opening>,
+    /// A code that was shown while another visit runs.
+    #[serde(skip)]
+    pub other: Option<scan::Other>,
+    #[serde(skip)]
+    day_look: Option<MonoMs>,
     /// A message of central ops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<remote::Notice>,
@@ -138,6 +135,26 @@ pub struct LaneState {
     /// The last visit of the profile before: it and what came before it are not taken up.
     #[serde(default)]
     before: u64,
+    /// Whether the visit at the front is of the profile before.
+    #[serde(skip)]
+    outdated: bool,
+}
+
+/// What a lane is woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// The step has had its time.
+    Step,
+    /// The verdict has been shown for long enough.
+    Screen,
+    /// So has the message of central ops.
+    Notice,
+    /// So has the word that another code was shown.
+    Other,
+    /// The barrier has not confirmed.
+    Opening,
+    /// The civil day may be over.
+    Day,
 }
 
 impl LaneState {
@@ -152,12 +169,14 @@ impl LaneState {
             with(visit);
         }
     }
-    /// Visits of another edition of the profile cannot be taken up: their steps are not its steps.
+    /// Visits of another edition of the profile cannot be taken up: their steps are not its steps. The one
+    /// at the front is kept with what was done for it when the lane resumes.
     pub fn fit(&mut self, setup: &Setup) {
         if self.profile_hash != setup.profile_hash {
             self.profile_hash.clone_from(&setup.profile_hash);
             self.before = self.last_visit;
-            self.visit = None;
+            self.outdated = self.visit.is_some();
+            self.opening = None;
             self.reads.clear();
         }
         self.recent.retain(|visit| visit.id.0 > self.before);
@@ -186,6 +205,12 @@ impl Lane {
     /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
         let mut out = Outbound::default();
+        self.start_day(now);
+        if self.state.outdated {
+            self.leave_behind(&mut out);
+        }
+        // Whether the barrier has moved since it was asked, nobody knows: staff look.
+        self.opening_ended(now, false, &mut out);
         // The monotonic clock may have begun anew. How old a result is, the other one tells; one that is
         // too old, or of unknown age, is not shown as that of whoever scans now.
         let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX);
@@ -201,7 +226,7 @@ impl Lane {
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = None;
         }
-        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
+        if self.is_running() {
             if self.gone(now, counts) {
                 self.abandon(None, "restart", &mut out);
             } else {
@@ -240,26 +265,63 @@ impl Lane {
     /// Ends the visit under way without a verdict; its code can be scanned anew.
     fn abandon(&mut self, officer: Option<&OfficerId>, reason: &str, out: &mut Outbound) {
         self.stop_devices(out);
+        let step = self.current_step().map(|s| s.id.clone());
+        self.abandon_at(step, officer, reason, out);
+    }
+
+    /// What was done for it stays on record: a seal is on the truck whatever becomes of the visit.
+    fn abandon_at(
+        &mut self,
+        step: Option<String>,
+        officer: Option<&OfficerId>,
+        reason: &str,
+        out: &mut Outbound,
+    ) {
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
-        let step = self.setup.profile.steps.get(visit.step).map(|s| &s.id);
-        let data = json!({ "officer": officer, "reason": reason, "subject": visit.subject, "step": step });
+        visit.deadline = None;
+        let mut data =
+            json!({ "officer": officer, "reason": reason, "subject": visit.subject, "step": step });
+        if !visit.seals.is_empty() {
+            data["seals"] = json!(visit.seals);
+            data["photos"] = json!(event::accepted(visit));
+        }
         let id = visit.id;
         out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
         self.state.reads.retain(|r| r.visit != id);
         self.archive(out);
     }
 
+    /// The visit at the front is of the profile before, whose steps are gone: it is kept as it stands.
+    fn leave_behind(&mut self, out: &mut Outbound) {
+        self.state.outdated = false;
+        if self.is_running() {
+            self.abandon_at(None, None, "profile", out);
+        } else {
+            self.archive(out);
+            // Its steps are not those of this profile: nobody acts on it any more.
+            self.state.recent.retain(|v| v.id.0 > self.state.before);
+        }
+    }
+
     /// When the lane must be woken.
-    pub fn deadline(&self) -> Option<(MonoMs, &'static str)> {
-        let visit = self.state.visit.as_ref().and_then(|visit| match visit.stage {
-            Stage::Running => visit.deadline.map(|at| (at, "step")),
+    pub fn deadline(&self) -> Option<(MonoMs, Due)> {
+        self.deadlines().min()
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = (MonoMs, Due)> {
+        let state = &self.state;
+        let visit = state.visit.as_ref().and_then(|visit| match visit.stage {
+            Stage::Running => visit.deadline.map(|at| (at, Due::Step)),
             Stage::Parked { .. } | Stage::Done | Stage::Abandoned => {
-                visit.shown_until.map(|at| (at, "screen"))
+                visit.shown_until.map(|at| (at, Due::Screen))
             }
         });
-        let notice = self.state.notice.as_ref().map(|n| (n.until, "notice"));
-        visit.into_iter().chain(notice).min()
+        let notice = state.notice.as_ref().map(|n| (n.until, Due::Notice));
+        let other = state.other.as_ref().map(|o| (o.until, Due::Other));
+        let opening = state.opening.as_ref().map(|o| (o.until, Due::Opening));
+        let day = state.day_look.map(|at| (at, Due::Day));
+        [visit, notice, other, opening, day].into_iter().flatten()
     }
 
     /// A device of this lane reports.
@@ -272,12 +334,15 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<(), RecordsFault> {
-        let running = self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
+        let running = self.is_running();
         if let Report::Scan { bytes } = report {
             let at_seal = running && self.step_word() == Some("seal");
             if !at_seal {
                 return self.scan(now, bytes, next_visit, records, out);
             }
+        }
+        if self.opening_heard(now, report, out) {
+            return Ok(());
         }
         match report {
             Report::Input { active } => {
@@ -347,134 +412,6 @@ impl Lane {
         self.setup.devices.get(self.current_step()?.device.as_ref()?)
     }
 
-    /// A code was read, or typed in its place.
-    fn scan(
-        &mut self,
-        now: &Now,
-        bytes: &[u8],
-        next_visit: VisitId,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<(), RecordsFault> {
-        self.start_day(now);
-        let with = Check { trust: &self.setup.trust, now_s: now.wall_s(), region: &self.setup.region };
-        let checked = pass::check(bytes, with);
-        // Two codes are the same if their key id and pass id are: never by the text, since one
-        // signature has several valid encodings.
-        let key = match &checked {
-            Ok(pass) => format!("{}:{}", pass.kid, pass.id),
-            Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
-        };
-        // Of a card without a signature that would be the number on it.
-        let key = self.setup.subjects.of(&key);
-        if self.repeated(now, &key, records, out)? {
-            return Ok(());
-        }
-        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
-            out.count("scan_while_busy_total");
-            return Ok(());
-        }
-        self.archive(out);
-        let mut visit = Visit::begin(next_visit, key.clone(), now);
-        visit.facts = self.setup.profile.unmade_facts();
-        match checked {
-            Ok(pass) => {
-                let subject = self.setup.subjects.of(&pass.subject);
-                visit.take(pass, subject);
-            }
-            Err(mut refused) => {
-                let unreadable = refused.code == Code::C_UNREADABLE;
-                out.count(if unreadable { "scan_unreadable_total" } else { "pass_refused_total" });
-                if let Some(pass) = refused.pass.take() {
-                    let subject = self.setup.subjects.of(&pass.subject);
-                    visit.take(*pass, subject);
-                }
-                visit.refused = Some(Refused { why: String::new(), ..refused });
-            }
-        }
-        visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
-        visit.facts.insert("visit".into(), json!({ "id": next_visit }));
-        self.state.last_visit = next_visit.0;
-        self.state.reads.push_front(Read {
-            key,
-            seen: now.mono_ms,
-            result: now.mono_ms,
-            at_ms: now.wall_ms,
-            visit: next_visit,
-        });
-        self.state.reads.truncate(RECENT);
-        self.state.visit = Some(visit);
-        self.advance(now, records, out)
-    }
-
-    /// The same code again: one read, or the earlier result shown again.
-    fn repeated(
-        &mut self,
-        now: &Now,
-        key: &str,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<bool, RecordsFault> {
-        let Some(at) = self.state.reads.iter().position(|r| r.key == key) else { return Ok(false) };
-        let read = self.state.reads[at].clone();
-        let unseen = now.mono_ms.saturating_sub(read.seen);
-        let age = now.mono_ms.saturating_sub(read.result);
-        self.state.reads[at].seen = now.mono_ms;
-        let current = self.state.visit.as_ref().is_some_and(|v| v.id == read.visit);
-        let running = current && self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running);
-        if unseen < self.setup.profile.same_read_ms || running {
-            out.count("scan_same_read_total");
-            return Ok(true);
-        }
-        if age >= self.setup.profile.same_result_ms {
-            self.state.reads.remove(at);
-            return Ok(false);
-        }
-        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
-            out.count("scan_while_busy_total");
-            return Ok(true);
-        }
-        if !current {
-            let Some(place) = self.state.recent.iter().position(|v| v.id == read.visit) else {
-                self.state.reads.remove(at);
-                return Ok(false);
-            };
-            self.archive_around(place, out);
-        }
-        let Some(visit) = &mut self.state.visit else { return Ok(false) };
-        if visit.verdict.is_none() {
-            self.state.reads.remove(at);
-            return Ok(false);
-        }
-        visit.repeated = true;
-        visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
-        let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "outcome": visit.outcome() });
-        let (id, shown, unopened) = (visit.id, visit.outcome(), visit.actuation == Actuation::Failed);
-        out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
-        // The lamps show what the screen shows.
-        if let (Some(device), Some(outcome)) = (self.setup.devices.get(step::actuate::SIGNAL), shown) {
-            let command = Command::Signal { outcome, ms: self.setup.profile.show_verdict_ms };
-            out.requests.push(Request { device: device.clone(), ticket: Ticket::NOBODY, command });
-        }
-        out.count("scan_repeat_total");
-        if unopened && self.state.visit.as_ref().and_then(Visit::outcome) == Some(Outcome::Admit) {
-            self.reopen(now, records, out)?;
-        }
-        Ok(true)
-    }
-
-    /// The barrier of an admitted visit never confirmed: its owner is back, so it is asked again.
-    fn reopen(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
-        let at = self.setup.profile.steps.iter().position(|s| s.kind.word() == "actuate");
-        if let (Some(at), Some(visit)) = (at, &mut self.state.visit) {
-            visit.stage = Stage::Running;
-            visit.actuation = Actuation::None;
-            visit.step = at;
-            self.advance(now, records, out)?;
-        }
-        Ok(())
-    }
-
     /// Moves a recent visit back to the front.
     fn archive_around(&mut self, place: usize, out: &mut Outbound) {
         let back = self.state.recent.remove(place);
@@ -493,31 +430,21 @@ impl Lane {
         }
     }
 
-    fn start_day(&mut self, now: &Now) {
-        let day =
-            now.wall_ms.map_or(self.state.day, |ms| (ms + self.setup.utc_offset_ms).div_euclid(86_400_000));
-        if day != self.state.day {
-            self.state.day = day;
-            self.state.counters.clear();
-        }
-    }
-
-    /// The time of a step or of the screen is over.
+    /// Does what is due, each thing once.
     pub fn wake(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
-        match self.deadline() {
-            Some((at, "notice")) if at <= now.mono_ms => {
-                self.state.notice = None;
-                return Ok(());
+        let mut due: Vec<_> = self.deadlines().filter(|(at, _)| *at <= now.mono_ms).collect();
+        due.sort_unstable();
+        for (_, what) in due {
+            match what {
+                Due::Step => self.stimulate(now, &Stimulus::Deadline, records, out).map(drop)?,
+                Due::Screen => self.archive(out),
+                Due::Notice => self.state.notice = None,
+                Due::Other => self.state.other = None,
+                Due::Opening => self.opening_ended(now, false, out),
+                Due::Day => self.start_day(now),
             }
-            Some((at, _)) if at <= now.mono_ms => {}
-            Some(_) | None => return Ok(()),
         }
-        if self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running) {
-            self.stimulate(now, &Stimulus::Deadline, records, out).map(drop)
-        } else {
-            self.archive(out);
-            Ok(())
-        }
+        Ok(())
     }
 
     /// Gives the current step something to react to.
@@ -561,13 +488,12 @@ impl Lane {
         Ok(())
     }
 
-    /// Day counters and repetition follow the verdicts of one input.
-    pub fn count(&mut self, now: &Now, out: &Outbound) {
-        if let (false, Some(visit)) = (out.outcomes.is_empty(), &self.state.visit) {
-            self.state.reads.iter_mut().filter(|r| r.visit == visit.id).for_each(|r| r.result = now.mono_ms);
-        }
-        for outcome in &out.outcomes {
-            *self.state.counters.entry(*outcome).or_default() += 1;
+    /// What follows every input of the lane: the day, its counters, and whose turn it is.
+    pub fn count(&mut self, now: &Now) {
+        self.start_day(now);
+        self.state.tally();
+        if !self.is_running() {
+            self.state.other = None;
         }
     }
 

@@ -1,37 +1,84 @@
 //! What the screens show of a lane. The public screen shows a verdict, an instruction, a masked
 //! name and counters: never an id, a test or a reason.
 
-use super::action::OVERRIDE_REASONS;
-use super::visit::{Actuation, PhotoState, Seal, Stage, Visit};
+mod lamps;
+mod visit;
+
+use super::action::{NOTE_MAX, OVERRIDE_REASONS};
+use super::step::actuate::opens;
+use super::step::question::MAX_TEXT;
+use super::visit::{Actuation, PhotoState, Stage, Visit};
 use super::{Lane, RECENT};
 use crate::codes::{Code, Outcome, Rank};
-use crate::pass::kp1;
+use crate::ids::DeviceId;
 use crate::profile::{Choice, Input, Step, StepKind};
-use crate::screening::State;
 use crate::text::Text;
-use crate::time::{Now, rfc3339};
+use crate::time::{Now, WallMs, rfc3339};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use visit::{last_visit, visit_view, who};
 
 /// Whether and why a lane takes no visits.
 pub type Closed = Option<Code>;
+
+/// What a lane's screens show beside the lane itself.
+pub struct Around<'a> {
+    /// Whether and why it takes no visits.
+    pub closed: Closed,
+    /// The state of the link upstream.
+    pub upstream: &'a str,
+    /// Which devices are there and answer.
+    pub links: &'a BTreeMap<DeviceId, bool>,
+    /// When the issuer made the list in use.
+    pub issued: &'a dyn Fn(&str) -> Option<WallMs>,
+}
 
 fn counters(lane: &Lane) -> Value {
     let of = |o: Outcome| lane.state.counters.get(&o).copied().unwrap_or(0);
     Outcome::ALL.iter().map(|&o| (o.word().to_owned(), json!(of(o)))).collect()
 }
 
+/// An admission is shown when the barrier has opened for it, where there is one to open.
 fn shown(lane: &Lane, now: &Now) -> bool {
     lane.state.visit.as_ref().is_some_and(|v| {
-        v.outcome().is_some_and(|o| o != Outcome::Admit || v.admitted)
-            && v.shown_until.is_some_and(|until| until > now.mono_ms)
-            && (v.stage != Stage::Running || v.admitted)
+        let until = v.shown_until.is_some_and(|until| until > now.mono_ms);
+        until
+            && match v.outcome() {
+                Some(Outcome::Admit) => v.admitted && !v.repeated && has_opened(lane, v),
+                Some(Outcome::Refer | Outcome::Hold | Outcome::Deny) => v.stage != Stage::Running,
+                None => false,
+            }
     })
 }
 
-/// `idle`, `working`, `verdict` or `closed`.
+fn has_opened(lane: &Lane, v: &Visit) -> bool {
+    match v.actuation {
+        Actuation::Asked | Actuation::Failed | Actuation::ByHand => false,
+        Actuation::Done => true,
+        Actuation::None => v.stage != Stage::Running || !opens(&lane.setup, v.step),
+    }
+}
+
+/// A code that has admitted somebody, shown again.
+fn repeats<'a>(lane: &'a Lane, now: &Now) -> Option<&'a Visit> {
+    lane.state.visit.as_ref().filter(|v| {
+        let until = v.shown_until.is_some_and(|until| until > now.mono_ms);
+        v.repeated && until && v.outcome() == Some(Outcome::Admit) && v.stage != Stage::Running
+    })
+}
+
+/// The visit at the front, if it waits for a barrier that has not opened.
+fn unopened(lane: &Lane) -> Option<&Visit> {
+    let asked = |v: &Visit| lane.state.opening.as_ref().is_some_and(|o| o.visit == v.id);
+    lane.state.visit.as_ref().filter(|v| v.stage != Stage::Running && (v.unopened() || asked(v)))
+}
+
+/// `idle`, `working`, `verdict`, `repeat` or `closed`.
 pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> &'static str {
     match &lane.state.visit {
         _ if closed.is_some() => "closed",
+        _ if unopened(lane).is_some() => "working",
+        _ if repeats(lane, now).is_some() => "repeat",
         _ if shown(lane, now) => "verdict",
         Some(v) if v.stage == Stage::Running => "working",
         Some(_) | None => "idle",
@@ -44,8 +91,12 @@ fn current(lane: &Lane) -> Option<(&Visit, &Step)> {
 }
 
 /// The public screen.
-pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
-    let verdict = lane.state.visit.as_ref().filter(|_| shown(lane, now) && closed.is_none()).and_then(|v| {
+pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
+    let closed = around.closed;
+    let mode = mode(lane, now, closed);
+    let shown_for_ms = |until: Option<u64>| until.map_or(0, |until| until.saturating_sub(now.mono_ms));
+    let front = lane.state.visit.as_ref();
+    let verdict = front.filter(|_| mode == "verdict").and_then(|v| {
         let outcome = v.outcome()?;
         Some(json!({
             "outcome": outcome,
@@ -53,17 +104,35 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
             "name": v.name,
             "visit": v.id,
             "overridden": v.overridden.is_some(),
+            "repeated": v.repeated,
             "showing": v.shown_until,
-            "shown_for_ms": v.shown_until.map_or(0, |until| until.saturating_sub(now.mono_ms)),
+            "shown_for_ms": shown_for_ms(v.shown_until),
         }))
     });
+    let repeat = repeats(lane, now).filter(|_| mode == "repeat").map(|v| {
+        json!({ "visit": v.id, "name": v.name, "first": v.started_ms.map(rfc3339), "showing": v.shown_until,
+            "shown_for_ms": shown_for_ms(v.shown_until) })
+    });
+    let ready = lamps::is_ready(lane, around);
+    let prompt = match closed {
+        Some(code) => closed_text(code),
+        None if mode == "idle" && !ready => {
+            Text::new("请稍候，请找工作人员", "Please wait and speak to the staff")
+        }
+        None => public_prompt(lane),
+    };
+    let step = current(lane).map(|(_, s)| s.kind.word()).or(unopened(lane).map(|_| "actuate"));
     json!({
         "lane": lane.setup.lane,
         "title": lane.setup.profile.title,
-        "mode": mode(lane, now, closed),
-        "step": current(lane).map(|(_, s)| s.kind.word()),
-        "prompt": closed.map_or_else(|| public_prompt(lane), closed_text),
+        "mode": mode,
+        "step": step,
+        "prompt": prompt,
+        "ready": ready,
+        "person": front.filter(|_| mode == "working").and_then(|v| v.name.clone()),
         "verdict": verdict,
+        "repeat": repeat,
+        "other": other(lane, now),
         "notice": lane.notice(now).map(|n| &n.text),
         "counters": counters(lane),
         "seq": seq,
@@ -72,16 +141,61 @@ pub fn screen(lane: &Lane, now: &Now, closed: Closed, seq: u64) -> Value {
 
 /// What staff are asked is not for the public.
 fn public_prompt(lane: &Lane) -> Text {
-    match current(lane).map(|(_, s)| &s.kind) {
-        Some(StepKind::Confirm { .. } | StepKind::Question { .. }) => Text::new("请稍候", "Please wait"),
-        Some(StepKind::Seal { .. }) => {
+    let wait = || Text::new("请稍候", "Please wait");
+    if unopened(lane).is_some() {
+        return wait();
+    }
+    match current(lane).map(|(v, s)| (v, &s.kind)) {
+        Some((
+            _,
+            StepKind::Confirm { .. }
+            | StepKind::Question { .. }
+            | StepKind::Actuate { .. }
+            | StepKind::Print { .. }
+            | StepKind::Verify { .. }
+            | StepKind::Decide { .. },
+        )) => wait(),
+        Some((_, StepKind::Seal { .. })) => {
             Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied")
         }
-        Some(StepKind::Photo { .. }) => {
+        Some((_, StepKind::Photo { .. })) => {
             Text::new("请稍候，正在拍照", "Please wait, photographs are being taken")
         }
-        Some(_) | None => lane.prompt(),
+        Some((v, StepKind::Temperature { .. })) if v.measuring.ticket.is_none() => {
+            Text::new("请稍候，马上再测一次", "Please wait, one more measurement")
+        }
+        Some((_, StepKind::Temperature { .. } | StepKind::Scan { .. })) | None => lane.prompt(),
     }
+}
+
+/// Another code was shown: who is in front, for whoever shows it.
+fn other(lane: &Lane, now: &Now) -> Option<Value> {
+    let other = lane.state.other.as_ref().filter(|o| o.until > now.mono_ms)?;
+    let (visit, step) = current(lane)?;
+    let measures = matches!(step.kind, StepKind::Temperature { .. });
+    let text = match (&visit.name, measures) {
+        (Some(name), true) => {
+            Text::new(format!("请稍候，正在为 {name} 测温"), format!("Please wait: {name} is being measured"))
+        }
+        (None, true) => {
+            Text::new("请稍候，正在为前一位测温", "Please wait: the person in front is being measured")
+        }
+        (Some(name), false) => {
+            Text::new(format!("请稍候，正在办理 {name}"), format!("Please wait: it is the turn of {name}"))
+        }
+        (None, false) => Text::new("请稍候，正在办理前一位", "Please wait for the one in front"),
+    };
+    Some(json!({ "since": other.since, "text": text,
+        "shown_for_ms": other.until.saturating_sub(now.mono_ms) }))
+}
+
+/// A barrier that did not open, until an officer says what became of it; the latest visit first.
+fn barrier(lane: &Lane) -> Option<Value> {
+    let state = &lane.state;
+    let asked = |v: &Visit| state.opening.as_ref().is_some_and(|o| o.visit == v.id);
+    let visit = state.visits().find(|v| asked(v)).or_else(|| state.visits().find(|v| v.unopened()))?;
+    Some(json!({ "visit": visit.id, "who": who(visit), "at": visit.started_ms.map(rfc3339),
+        "tries": visit.pulses, "state": if asked(visit) { "asked" } else { "failed" } }))
 }
 
 fn closed_text(code: Code) -> Text {
@@ -99,7 +213,8 @@ pub fn status(lane: &Lane, now: &Now, closed: Closed) -> Value {
 }
 
 /// The desk screen.
-pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
+pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
+    let closed = around.closed;
     let visit = lane.state.visit.as_ref();
     let stale = visit.is_some_and(|v| v.findings.iter().any(|f| f.code == Code::X_STALE));
     json!({
@@ -114,13 +229,16 @@ pub fn desk(lane: &Lane, now: &Now, closed: Closed, upstream: &str) -> Value {
         "actions": actions(lane),
         "override_reasons": OVERRIDE_REASONS.iter().map(|(id, zh, en, note)|
             json!({ "id": id, "text": Text::new(*zh, *en), "needs_note": note })).collect::<Vec<_>>(),
-        "second_sign": visit.and_then(|v| v.verdict.as_ref())
-            .is_some_and(|v| v.codes.iter().any(|c| c.needs_second_sign())),
-        "last_visits": lane.state.recent.iter().take(RECENT).map(|v| last_visit(v)).collect::<Vec<_>>(),
+        "note_max": NOTE_MAX,
+        "last_visits": lane.state.recent.iter().take(RECENT).map(|v| last_visit(lane, v)).collect::<Vec<_>>(),
         "counters": counters(lane),
         "lists_stale": stale,
+        "barrier": barrier(lane),
+        "other": other(lane, now),
+        "ready": lamps::is_ready(lane, around),
+        "lamps": lamps::lamps(lane, now, around),
         "notice": lane.notice(now).map(|n| json!({ "text": n.text, "by": n.by })),
-        "upstream": upstream,
+        "upstream": around.upstream,
         "utc_offset_minutes": lane.setup.utc_offset_ms / 60_000,
     })
 }
@@ -141,10 +259,11 @@ fn steps(lane: &Lane) -> Vec<Value> {
                     match v.slip {
                         Actuation::None | Actuation::Asked => "current",
                         Actuation::Done => "done",
-                        Actuation::Failed => "failed",
+                        Actuation::Failed | Actuation::ByHand => "failed",
                     }
                 }
                 Some(v) if v.skipped.contains(&i) => "skipped",
+                Some(v) if v.unopened() && matches!(s.kind, StepKind::Actuate { .. }) => "failed",
                 Some(v) if v.stage == Stage::Done || i < v.step => "done",
                 Some(v) if i == v.step && v.stage == Stage::Running => "current",
                 Some(v) if i == v.step => "done",
@@ -157,150 +276,6 @@ fn steps(lane: &Lane) -> Vec<Value> {
 
 fn lacks(lane: &Lane, step: &Step) -> bool {
     step.device.as_ref().is_some_and(|role| !lane.setup.devices.contains_key(role))
-}
-
-fn codes_text(codes: &[Code]) -> Vec<Value> {
-    codes.iter().map(|c| json!({ "code": c, "text": c.text(), "advice": c.advice() })).collect()
-}
-
-fn visit_view(lane: &Lane, v: &Visit) -> Value {
-    let choice = |role: &str| role_label(lane, role);
-    json!({
-        "id": v.id,
-        "started": v.started_ms.map(rfc3339),
-        "name": v.name,
-        "by": v.by,
-        "slip": v.slip.word(),
-        "pass": v.pass.as_ref().map(|p| json!({
-            "format": p.format.word(), "kind": p.kind, "verified": v.refused.is_none() && !p.kid.is_empty(),
-            "facts": pass_facts(v),
-        })),
-        "readings": v.readings.iter().enumerate().map(|(i, r)| json!({
-            "mdeg": r.mdeg, "state": if r.state == State::Env || r.state == State::None { "fault" } else { r.state.word() },
-            "at": r.at_ms.map(rfc3339), "device": r.device, "try": i + 1 })).collect::<Vec<_>>(),
-        "answers": v.answers.iter().map(|(q, a)| json!({
-            "question": q, "label": step_title(lane, q), "value": a, "text": answer_text(lane, q, a) })).collect::<Vec<_>>(),
-        "seals": v.seals.iter().map(|s| seal_view(lane, s)).collect::<Vec<_>>(),
-        "photos": v.photos.iter().map(|(role, slot)| json!({
-            "role": role, "label": choice(role), "state": slot.state,
-            "sha256": slot.photo.as_ref().map(|p| &p.sha256),
-            "sharpness": slot.photo.as_ref().map(|p| p.sharpness),
-            "exposure": slot.photo.as_ref().map(|_| slot.reason.as_deref().filter(|r| *r != "blurred").unwrap_or("ok")),
-            "reason": slot.reason.as_deref().map(photo_reason) })).collect::<Vec<_>>(),
-        "verdict": v.verdict.as_ref().map(|verdict| json!({
-            "outcome": verdict.outcome, "codes": codes_text(&verdict.codes),
-            "overridden": v.overridden.as_ref().map(|o| json!({
-                "outcome": o.outcome, "officer": o.officer, "reason": o.reason })),
-            "final": v.stands() })),
-    })
-}
-
-/// What staff compare with the vehicle or the card in their hand.
-fn pass_facts(v: &Visit) -> Vec<Value> {
-    const SHOWN: [(&str, &str, &str); 7] = [
-        ("plate", "车牌", "Plate"),
-        ("category", "类别", "Category"),
-        ("from", "出发地", "From"),
-        ("to", "目的地", "To"),
-        ("crew", "人数", "Crew"),
-        ("role", "岗位", "Role"),
-        ("ward", "病区", "Ward"),
-    ];
-    let pass = v.pass.as_ref();
-    let fact = |name: &str| {
-        let verified = v.facts.get("pass").and_then(|p| p.get(name));
-        verified.or_else(|| pass.and_then(|p| p.facts.get(name))).and_then(|f| match f {
-            Value::String(s) if !s.is_empty() => Some(s.clone()),
-            Value::Number(n) if n.as_i64() != Some(0) => Some(n.to_string()),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => None,
-        })
-    };
-    SHOWN
-        .iter()
-        .filter_map(|(name, zh, en)| {
-            let value = fact(name)?;
-            let text = kp1::category_text(&value);
-            Some(json!({ "label": Text::new(*zh, *en), "value": value, "text": text }))
-        })
-        .collect()
-}
-
-/// An answer as the question offered it.
-fn answer_text(lane: &Lane, question: &str, answer: &str) -> Option<Text> {
-    let step = lane.setup.profile.steps.iter().find(|s| s.id == question)?;
-    match &step.kind {
-        StepKind::Question { input: Input::Choice(choices) } => chosen(choices, answer),
-        StepKind::Question { .. }
-        | StepKind::Scan { .. }
-        | StepKind::Temperature { .. }
-        | StepKind::Verify { .. }
-        | StepKind::Decide { .. }
-        | StepKind::Actuate { .. }
-        | StepKind::Seal { .. }
-        | StepKind::Photo { .. }
-        | StepKind::Confirm { .. }
-        | StepKind::Print { .. } => None,
-    }
-}
-
-fn chosen(choices: &[Choice], value: &str) -> Option<Text> {
-    choices.iter().find(|c| c.value == value).map(Choice::text)
-}
-
-/// A seal with the words for its place and kind.
-fn seal_view(lane: &Lane, seal: &Seal) -> Value {
-    let mut out = json!(seal);
-    for step in &lane.setup.profile.steps {
-        if let StepKind::Seal { doors, kinds, .. } = &step.kind {
-            out["door_text"] = json!(chosen(doors, &seal.door));
-            out["kind_text"] = json!(chosen(kinds, &seal.kind));
-        }
-    }
-    out
-}
-
-fn photo_reason(reason: &str) -> Text {
-    match reason {
-        "dark" => Text::new("太暗，请打开补光灯重拍", "Too dark: switch on the light and take it again"),
-        "bright" => Text::new("过曝，请遮光重拍", "Too bright: shade the lens and take it again"),
-        "blurred" => Text::new("模糊，请拿稳重拍", "Blurred: hold still and take it again"),
-        _ => Text::new("相机无响应，请重试", "The camera did not answer: try again"),
-    }
-}
-
-fn role_label(lane: &Lane, role: &str) -> Text {
-    for step in &lane.setup.profile.steps {
-        if let StepKind::Photo { roles, .. } = &step.kind
-            && let Some(choice) = roles.iter().find(|c| c.value == role)
-        {
-            return choice.text();
-        }
-    }
-    Text::new(role, role)
-}
-
-fn step_title(lane: &Lane, id: &str) -> Text {
-    let step = lane.setup.profile.steps.iter().find(|s| s.id == id);
-    step.map_or_else(|| Text::new(id, id), |s| s.title.clone())
-}
-
-fn last_visit(v: &Visit) -> Value {
-    let notice = match (v.actuation, v.repeated) {
-        (Actuation::Failed, _) => Some(Text::new("道闸未确认开启", "The barrier did not confirm")),
-        (_, true) => Some(Code::D_REPEAT.text()),
-        (Actuation::None | Actuation::Asked | Actuation::Done, false) => None,
-    };
-    json!({
-        "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
-        "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.stands(),
-        "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice, "slip": v.slip.word(),
-        "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
-    })
 }
 
 fn actions(lane: &Lane) -> Vec<&'static str> {
@@ -316,7 +291,8 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     if measuring || hot {
         out.push("recheck");
     }
-    if !running && lane.state.visits().any(|v| v.verdict.is_some()) {
+    let rests = |v: &Visit| v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done);
+    if lane.state.visits().any(rests) {
         out.push("override");
     }
     if running {
@@ -353,8 +329,8 @@ fn ask(lane: &Lane, now: &Now) -> Value {
             let form = match input {
                 Input::Choice(choices) => json!({ "input": "choice", "options": options(choices) }),
                 Input::Number { min, max } => json!({ "input": "number", "min": min, "max": max }),
-                Input::Plate => json!({ "input": "plate" }),
-                Input::Text => json!({ "input": "text" }),
+                Input::Plate => json!({ "input": "plate", "photo": pictured(visit) }),
+                Input::Text => json!({ "input": "text", "max": MAX_TEXT }),
             };
             if let (Some(ask), Value::Object(form)) = (ask.as_object_mut(), form) {
                 ask.extend(form);
@@ -386,4 +362,11 @@ fn ask(lane: &Lane, now: &Now) -> Value {
             json!({ "kind": "wait", "prompt": prompt })
         }
     }
+}
+
+/// The photograph that a plate is read from.
+fn pictured(visit: &Visit) -> Option<Value> {
+    let accepted = || visit.photos.iter().filter(|(_, s)| s.state == PhotoState::Accepted);
+    let (role, slot) = accepted().find(|(role, _)| *role == "plate").or_else(|| accepted().next())?;
+    Some(json!({ "role": role, "sha256": slot.photo.as_ref().map(|p| &p.sha256) }))
 }

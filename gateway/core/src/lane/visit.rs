@@ -136,8 +136,29 @@ pub enum Actuation {
     Asked,
     /// Confirmed by the device.
     Done,
-    /// The device did not confirm.
+    /// The device did not confirm; of a barrier, nobody has said yet what became of it.
     Failed,
+    /// The barrier did not confirm; an officer opened it by hand.
+    ByHand,
+}
+
+/// A verdict that another followed, and what an officer decided beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The override.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overridden: Option<Overridden>,
+}
+
+/// As what a visit counts: once, by the outcome that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The civil day, counted from 1970.
+    pub day: i64,
+    /// The outcome.
+    pub outcome: Outcome,
 }
 
 /// Facts of a pass that a visit keeps when it is over: of the vehicle and the journey, none of a person.
@@ -218,6 +239,15 @@ pub struct Visit {
     /// The override.
     #[serde(default, skip_serializing_if = "is_default")]
     pub overridden: Option<Overridden>,
+    /// The verdicts before this one and the overrides beside them, the first first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub history: Vec<Earlier>,
+    /// Kinds of extra events that were told of since the latest verdict.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub emitted: Vec<String>,
+    /// As what it is counted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub counted: Option<Counted>,
     /// How many verdicts this visit has had.
     #[serde(default, skip_serializing_if = "is_default")]
     pub verdicts: u32,
@@ -236,6 +266,12 @@ pub struct Visit {
     /// Who acted last in it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub by: Option<OfficerId>,
+    /// How often the barrier was asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pulses: u32,
+    /// Steps that staff have finished: after a recheck they are not asked again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub finished: Vec<usize>,
     /// The first of the steps that a refused pass left out: an override goes on there.
     #[serde(default, skip_serializing_if = "is_default")]
     pub left_out_from: Option<usize>,
@@ -258,6 +294,7 @@ impl Actuation {
             Self::Asked => Some("asked"),
             Self::Done => Some("done"),
             Self::Failed => Some("failed"),
+            Self::ByHand => Some("by-hand"),
         }
     }
 }
@@ -290,12 +327,17 @@ impl Visit {
             photos: BTreeMap::new(),
             verdict: None,
             overridden: None,
+            history: Vec::new(),
+            emitted: Vec::new(),
+            counted: None,
             verdicts: 0,
             admitted: false,
             actuation: Actuation::None,
             slip: Actuation::None,
             slip_ticket: None,
             by: None,
+            pulses: 0,
+            finished: Vec::new(),
             left_out_from: None,
             skipped: Vec::new(),
             shown_until: None,
@@ -356,6 +398,18 @@ impl Visit {
     pub fn stands(&self) -> Option<Outcome> {
         let outcome = self.outcome().filter(|o| *o != Outcome::Admit || self.admitted);
         outcome.or(self.verdict.as_ref().map(|v| v.outcome))
+    }
+
+    /// Keeps the verdict and the override that another one takes the place of.
+    pub fn keep_earlier(&mut self) {
+        if let Some(verdict) = self.verdict.clone() {
+            self.history.push(Earlier { verdict, overridden: self.overridden.take() });
+        }
+    }
+
+    /// Whether the barrier was to open for it and did not, and nobody has said yet what became of it.
+    pub fn unopened(&self) -> bool {
+        self.actuation == Actuation::Failed && self.outcome() == Some(Outcome::Admit)
     }
 
     /// Adds a finding once.

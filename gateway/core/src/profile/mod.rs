@@ -238,6 +238,18 @@ impl StepKind {
             Self::Print { .. } => "print",
         }
     }
+    /// Whether staff do it, at the desk.
+    pub const fn needs_staff(&self) -> bool {
+        match self {
+            Self::Question { .. } | Self::Seal { .. } | Self::Photo { .. } | Self::Confirm { .. } => true,
+            Self::Scan { .. }
+            | Self::Temperature { .. }
+            | Self::Verify { .. }
+            | Self::Decide { .. }
+            | Self::Actuate { .. }
+            | Self::Print { .. } => false,
+        }
+    }
     /// The kind of device that it needs.
     pub const fn needs(&self) -> Option<DeviceKind> {
         match self {

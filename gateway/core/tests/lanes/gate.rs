@@ -6,10 +6,11 @@ use kakou_core::evidence::{GatewayKey, SubjectKey};
 use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::lane::view;
 use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
-use kakou_core::reading::{Command, Photo, Report, Temperature, Ticket};
+use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
 use kakou_core::time::{Now, Quality};
 use ring::signature::Ed25519KeyPair;
@@ -64,7 +65,7 @@ pub fn resident(colour: &str, result: &str, age_h: i64) -> Value {
 }
 
 pub fn gate(profile: &str) -> Gate {
-    gate_with(profile, &["scanner", "thermometer", "barrier", "camera"])
+    gate_with(profile, &["scanner", "thermometer", "barrier", "camera", "signal"])
 }
 
 /// A gate with these devices alone.
@@ -109,7 +110,11 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
     put(&mut memory, "pass", "辽P99999", Value::Object(unapproved));
     let core = Core::new(vec![setup], BTreeMap::new());
     let now = Now { mono_ms: 1_000_000, wall_ms: Some(WALL), quality: Quality::Synced };
-    Gate { core, memory, now, key, lane }
+    let mut gate = Gate { core, memory, now, key, lane };
+    for role in roles {
+        gate.device(role, Report::Link { ready: true });
+    }
+    gate
 }
 
 impl Gate {
@@ -180,6 +185,47 @@ impl Gate {
         let visit = self.visit_id();
         Action::Override { visit, outcome, reason: "paper_seen".into(), note: String::new(), second }
     }
+    /// Overrides a visit that is named.
+    pub fn override_of(&mut self, visit: VisitId, outcome: Outcome) -> Step {
+        let (reason, note) = ("paper_seen".into(), String::new());
+        self.act(Action::Override { visit, outcome, reason, note, second: None })
+    }
+    /// A pupil goes in, and the barrier confirms.
+    pub fn admit(&mut self, card: &str) -> VisitId {
+        let step = self.scan(card);
+        let step = self.warm(&step, 36_600);
+        assert_eq!(verdict(&step).0, "ADMIT", "{card}");
+        self.confirm(&step);
+        self.visit_id()
+    }
+    /// The barrier confirms what it was asked for.
+    pub fn confirm(&mut self, step: &Step) -> Step {
+        let ticket = pulse(step).expect("the barrier was asked");
+        self.device("barrier", Report::Done { ticket })
+    }
+    /// The barrier does not answer.
+    pub fn stuck(&mut self, step: &Step) -> Step {
+        let ticket = pulse(step).expect("the barrier was asked");
+        self.device("barrier", Report::NoData { ticket, why: NoData::Timeout })
+    }
+    fn around<'a>(&'a self, issued: &'a dyn Fn(&str) -> Option<i64>) -> view::Around<'a> {
+        view::Around { closed: None, upstream: "off", links: self.core.links(), issued }
+    }
+    /// What the public sees.
+    pub fn screen(&self) -> Value {
+        let lane = self.core.lane(&self.lane).unwrap();
+        view::screen(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()), 1)
+    }
+    /// What staff see.
+    pub fn desk(&self) -> Value {
+        let lane = self.core.lane(&self.lane).unwrap();
+        view::desk(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()))
+    }
+    /// The day's counters: ADMIT, REFER, HOLD, DENY.
+    pub fn counters(&self) -> [u64; 4] {
+        let desk = self.desk();
+        Outcome::ALL.map(|o| desk["counters"][o.word()].as_u64().unwrap())
+    }
     pub fn visit_id(&self) -> VisitId {
         let state = &self.core.lane(&self.lane).unwrap().state;
         state.visits().next().unwrap().id
@@ -188,6 +234,18 @@ impl Gate {
 
 pub fn ticket(step: &Step, command: &Command) -> Option<Ticket> {
     step.requests.iter().find(|r| r.command == *command).map(|r| r.ticket)
+}
+
+/// The lamps that were asked for, in order.
+pub fn lamps(step: &Step) -> Vec<Outcome> {
+    let of = |r: &kakou_core::reading::Request| {
+        if let Command::Signal { outcome, .. } = &r.command { Some(*outcome) } else { None }
+    };
+    step.requests.iter().filter_map(of).collect()
+}
+
+pub fn pulse(step: &Step) -> Option<Ticket> {
+    step.requests.iter().find(|r| matches!(r.command, Command::Pulse { .. })).map(|r| r.ticket)
 }
 
 pub fn opened(step: &Step) -> bool {

@@ -4,7 +4,6 @@ use crate::gate::*;
 use kakou_core::codes::Code;
 use kakou_core::core::{Input, Step};
 use kakou_core::lane::action::{Action, Role};
-use kakou_core::lane::view;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use serde_json::{Value, json};
 
@@ -36,10 +35,6 @@ fn patient(g: &mut Gate, travel: &str) -> Step {
     g.answer("symptoms", "no")
 }
 
-fn desk(g: &Gate) -> Value {
-    view::desk(g.core.lane(&g.lane).unwrap(), &g.now, None, "off")
-}
-
 fn step_state(desk: &Value, id: &str) -> String {
     let steps = desk["steps"].as_array().unwrap();
     let step = steps.iter().find(|s| s["id"] == id).unwrap();
@@ -62,9 +57,9 @@ fn a_slip_tells_the_time_of_the_site_and_the_outcome_in_chinese_and_english() {
 fn a_slip_without_a_printer_is_never_shown_as_printed() {
     let mut g = clinic(false);
     patient(&mut g, "no");
-    assert_eq!(step_state(&desk(&g), "print"), "skipped");
-    assert_eq!(desk(&g)["last_visits"].as_array().unwrap().len(), 0);
-    assert_eq!(desk(&g)["visit"]["slip"], Value::Null);
+    assert_eq!(step_state(&g.desk(), "print"), "skipped");
+    assert_eq!(g.desk()["last_visits"].as_array().unwrap().len(), 0);
+    assert_eq!(g.desk()["visit"]["slip"], Value::Null);
 }
 
 #[test]
@@ -72,12 +67,12 @@ fn a_slip_behind_a_referral_is_told_as_it_went() {
     for (answer, state, word) in [(true, "done", "done"), (false, "failed", "failed")] {
         let mut g = clinic(true);
         let (ticket, _) = printed(&patient(&mut g, "yes"));
-        assert_eq!(desk(&g)["visit"]["slip"], "asked", "sent, and nobody knows yet");
+        assert_eq!(g.desk()["visit"]["slip"], "asked", "sent, and nobody knows yet");
         let report =
             if answer { Report::Done { ticket } } else { Report::NoData { ticket, why: NoData::Timeout } };
         let step = g.device("printer", report);
-        assert_eq!(step_state(&desk(&g), "print"), state);
-        assert_eq!(desk(&g)["visit"]["slip"], word);
+        assert_eq!(step_state(&g.desk(), "print"), state);
+        assert_eq!(g.desk()["visit"]["slip"], word);
         assert_eq!(kinds(&step).contains(&"device"), !answer, "what was not printed is on record");
     }
 }
@@ -87,11 +82,11 @@ fn a_slip_that_a_silent_printer_never_confirmed_is_not_told_as_printed() {
     let mut g = clinic(true);
     let step = patient(&mut g, "no");
     printed(&step);
-    assert_eq!(step_state(&desk(&g), "print"), "current");
+    assert_eq!(step_state(&g.desk(), "print"), "current");
     g.wait(60_000);
     let step = g.input(Input::Tick);
     assert!(kinds(&step).contains(&"device"));
-    assert_eq!(step_state(&desk(&g), "print"), "failed");
+    assert_eq!(step_state(&g.desk(), "print"), "failed");
 }
 
 #[test]
@@ -102,14 +97,14 @@ fn a_reprint_is_told_as_it_went_also_when_the_visit_has_left_the_screen() {
     let visit = g.visit_id();
     g.wait(60_000);
     g.input(Input::Tick);
-    assert_eq!(desk(&g)["last_visits"][0]["slip"], "done");
+    assert_eq!(g.desk()["last_visits"][0]["slip"], "done");
     let (ticket, _) = printed(&g.act_as("chen", Role::Nurse, Action::Reprint(visit)));
-    assert_eq!(desk(&g)["last_visits"][0]["slip"], "asked");
+    assert_eq!(g.desk()["last_visits"][0]["slip"], "asked");
     g.device("printer", Report::NoData { ticket, why: NoData::Timeout });
-    assert_eq!(desk(&g)["last_visits"][0]["slip"], "failed");
+    assert_eq!(g.desk()["last_visits"][0]["slip"], "failed");
     let (ticket, _) = printed(&g.act_as("chen", Role::Nurse, Action::Reprint(visit)));
     g.device("printer", Report::Done { ticket });
-    assert_eq!(desk(&g)["last_visits"][0]["slip"], "done");
+    assert_eq!(g.desk()["last_visits"][0]["slip"], "done");
 }
 
 #[test]
@@ -117,12 +112,12 @@ fn the_desk_names_who_answered_last() {
     let mut g = clinic(false);
     let step = g.scan("green");
     g.warm(&step, 36_600);
-    assert_eq!(desk(&g)["visit"]["by"], Value::Null);
+    assert_eq!(g.desk()["visit"]["by"], Value::Null);
     g.answer("mask", "yes");
-    assert_eq!(desk(&g)["visit"]["by"], "li");
+    assert_eq!(g.desk()["visit"]["by"], "li");
     let refused = Action::Answer { question: "mask".into(), value: "yes".into() };
     assert!(g.act_as("chen", Role::Nurse, refused).reply.unwrap().is_err());
-    assert_eq!(desk(&g)["visit"]["by"], "li", "who was refused has answered nothing");
+    assert_eq!(g.desk()["visit"]["by"], "li", "who was refused has answered nothing");
 }
 
 #[test]
@@ -134,7 +129,7 @@ fn an_approval_at_the_desk_of_another_tells_both_and_the_desk_knows_who_may() {
     g.answer("plate", "辽P99999");
     let step = g.answer("crew", "2");
     g.warm(&step, 36_500);
-    assert_eq!(desk(&g)["ask"]["roles"], json!(["transport", "supervisor"]));
+    assert_eq!(g.desk()["ask"]["roles"], json!(["transport", "supervisor"]));
     let desk_of = Some(kakou_core::ids::OfficerId::new("li").unwrap());
     let step = g.act_as(
         "zhao",
@@ -151,7 +146,7 @@ fn the_desk_says_for_each_reason_what_to_do() {
     let mut g = gate("school-gate");
     let step = g.scan("late");
     g.warm(&step, 36_600);
-    let code = &desk(&g)["visit"]["verdict"]["codes"][0];
+    let code = &g.desk()["visit"]["verdict"]["codes"][0];
     assert_eq!(code["code"], "H_TEST_EXPIRED");
     assert!(code["advice"]["zh"].as_str().unwrap().contains("纸质证明"), "{code}");
     for &code in Code::ALL {

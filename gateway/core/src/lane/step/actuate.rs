@@ -31,8 +31,23 @@ pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
         return Flow::Next;
     }
     cx.visit.actuation = Actuation::Asked;
+    cx.visit.pulses += 1;
     cx.allow(cx.step.timeout_ms);
     Flow::Wait
+}
+
+/// Whether a step from `from` on has a barrier to open.
+pub fn opens(setup: &Setup, from: usize) -> bool {
+    let steps = setup.profile.steps.get(from..).unwrap_or_default();
+    let barrier = steps.iter().filter(|s| matches!(s.kind, StepKind::Actuate { .. }));
+    barrier.filter_map(|s| s.device.as_ref()).any(|role| setup.devices.contains_key(role))
+}
+
+/// Shows a verdict by the lamps. The green one comes with the opening itself, where there is one.
+pub fn announce(cx: &mut Cx<'_>, outcome: Outcome, from: usize) {
+    if outcome != Outcome::Admit || !opens(cx.setup, from) {
+        signal(cx, outcome);
+    }
 }
 
 /// Shows the verdict by the lamps of the lane, if it has some. Nobody waits for them.
@@ -55,10 +70,11 @@ pub fn print(cx: &mut Cx<'_>, lines: &[String]) -> Flow {
     Flow::Wait
 }
 
-/// Prints the slips behind a verdict that ends the visit: whoever is referred needs one most.
-pub fn print_slip(cx: &mut Cx<'_>) {
+/// Prints the slips of the steps from one on, and waits for none: behind a verdict that ends the visit,
+/// whoever is referred needs one most.
+pub fn print_slip(cx: &mut Cx<'_>, from: usize) {
     let setup = cx.setup;
-    for step in &setup.profile.steps[cx.visit.step + 1..] {
+    for step in setup.profile.steps.get(from..).unwrap_or_default() {
         let device = step.device.as_ref().and_then(|role| setup.devices.get(role));
         if let (StepKind::Print { lines }, Some(device)) = (&step.kind, device) {
             let command = Command::Print { lines: filled(cx, lines) };
@@ -111,6 +127,10 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Flow {
     match what {
         Stimulus::Report(Report::Done { ticket }) if Some(*ticket) == cx.visit.ticket => {
             *asked(cx) = Actuation::Done;
+            if matches!(cx.step.kind, StepKind::Actuate { .. }) {
+                cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
+                signal(cx, Outcome::Admit);
+            }
             Flow::Next
         }
         Stimulus::Report(Report::NoData { ticket, .. }) if Some(*ticket) == cx.visit.ticket => fail(cx),
@@ -132,6 +152,11 @@ fn asked<'a>(cx: &'a mut Cx<'_>) -> &'a mut Actuation {
 
 fn fail(cx: &mut Cx<'_>) -> Flow {
     *asked(cx) = Actuation::Failed;
+    if matches!(cx.step.kind, StepKind::Actuate { .. }) {
+        // It stays on the screens until somebody says what became of it, or the next one comes.
+        cx.visit.shown_until = None;
+        signal(cx, Outcome::Hold);
+    }
     let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": "X_DEVICE" });
     cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
     cx.out.count("device_request_failed_total");

@@ -59,6 +59,8 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
         | Action::Confirm(_)
         | Action::Cancel { .. }
         | Action::Override { .. }
+        | Action::OpenAgain(_)
+        | Action::OpenedByHand(_)
         | Action::Reprint(_) => Flow::Reject(Rejection::not_now()),
     }
 }

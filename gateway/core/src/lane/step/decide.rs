@@ -32,7 +32,7 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
         return Ok(Flow::Next);
     }
     if last {
-        super::actuate::print_slip(cx);
+        super::actuate::print_slip(cx, cx.visit.step + 1);
     }
     let again = settled && cx.visit.pass.is_some();
     let next = if again { cx.visit.step } else { cx.visit.step + 1 };
@@ -132,26 +132,29 @@ fn ends_ms(visit: &Visit, pass: &Pass) -> Option<i64> {
 pub fn record_verdict(cx: &mut Cx<'_>) {
     let (outcome, codes) = cx.weigh();
     cx.visit.verdicts += 1;
-    // An earlier override was of an earlier verdict.
-    cx.visit.overridden = None;
+    // An earlier override was of an earlier verdict: both are kept beside this one.
+    cx.visit.keep_earlier();
+    cx.visit.emitted.clear();
     cx.visit.repeated = false;
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);
     let data = event::transaction(cx.visit, &cx.setup.profile);
     cx.out.event("transaction", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
-    super::actuate::signal(cx, outcome);
+    super::actuate::announce(cx, outcome, cx.visit.step + 1);
     cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
 }
 
-/// The extra events that the profile asks for with an outcome.
+/// The extra events that the profile asks for with an outcome; after an override those that the verdict
+/// has not brought already.
 pub fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
     let codes = cx.visit.verdict.as_ref().map(|v| v.codes.clone()).unwrap_or_default();
     let setup = cx.setup;
     for emit in &setup.profile.emits {
         let outcome_fits = emit.outcomes.is_empty() || emit.outcomes.contains(&outcome);
         let code_fits = emit.codes.is_empty() || emit.codes.iter().any(|c| codes.contains(c));
-        if outcome_fits && code_fits {
+        if outcome_fits && code_fits && !cx.visit.emitted.contains(&emit.kind) {
+            cx.visit.emitted.push(emit.kind.clone());
             let data = event::extra(cx.visit, outcome);
             cx.out.event(&emit.kind, Weight::Class(emit.class), setup, Some(cx.visit.id), data);
         }

@@ -133,6 +133,10 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
             }
         }
     }
+    // Measured again after a verdict: what staff have answered, sealed and confirmed stays.
+    if cx.visit.finished.contains(&cx.visit.step) {
+        return Ok(Flow::Next);
+    }
     match &cx.step.kind {
         K::Scan { accepts } => Ok(scan::enter(cx, accepts)),
         K::Temperature { .. } => Ok(temperature::enter(cx)),
@@ -147,8 +151,17 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
     }
 }
 
-/// Goes on with a step that waits.
+/// Goes on with a step that waits. What staff finish is finished for the visit.
 pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    let flow = react(cx, what)?;
+    let by_staff = matches!(what, Stimulus::Action(..)) && cx.step.kind.needs_staff();
+    if by_staff && flow == Flow::Next {
+        cx.visit.finished.push(cx.visit.step);
+    }
+    Ok(flow)
+}
+
+fn react(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
     use crate::profile::StepKind as K;
     assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
     match &cx.step.kind {

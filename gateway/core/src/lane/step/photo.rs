@@ -12,8 +12,14 @@ use std::ops::RangeInclusive;
 const EMPTY: PhotoSlot =
     PhotoSlot { state: PhotoState::Missing, ticket: None, photo: None, reason: None, at_ms: None };
 
-/// Opens the slots that are still empty. The first picture is taken at once.
+/// Opens the slots that are still empty. The first picture is taken at once. What an earlier step has
+/// accepted is not taken again.
 pub fn enter(cx: &mut Cx<'_>, roles: &[Choice]) -> Flow {
+    let accepted =
+        |r: &Choice| cx.visit.photos.get(&r.value).is_some_and(|s| s.state == PhotoState::Accepted);
+    if roles.iter().all(accepted) {
+        return Flow::Next;
+    }
     cx.allow(cx.step.timeout_ms);
     for role in roles {
         let slot = cx.visit.photos.entry(role.value.clone()).or_insert(EMPTY);

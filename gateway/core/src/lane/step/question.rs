@@ -6,8 +6,8 @@ use crate::pass::plate;
 use crate::profile::Input;
 use serde_json::{Map, Value, json};
 
-/// The longest answer in words.
-const MAX_TEXT: usize = 200;
+/// The longest answer in words, in characters; the desk is told of it.
+pub const MAX_TEXT: usize = 200;
 
 /// Waits for the answer.
 pub fn enter(cx: &mut Cx<'_>) -> Flow {
@@ -56,7 +56,9 @@ fn read(value: &str, input: &Input) -> Result<(String, Value), Rejection> {
         },
         Input::Text => match value.trim() {
             "" => bad("请填写", "Write something"),
-            text if text.len() > MAX_TEXT => bad("太长", "Too long"),
+            text if text.chars().count() > MAX_TEXT => {
+                bad(&format!("最多{MAX_TEXT}字"), &format!("At most {MAX_TEXT} characters"))
+            }
             text => Ok((text.to_owned(), json!(text))),
         },
     }

@@ -32,7 +32,10 @@ pub fn on(
     stock: &[String],
 ) -> Result<Flow, RecordsFault> {
     let (officer, first, second, kind, door) = match what {
-        Stimulus::Deadline => return Ok(cx.time_out()),
+        Stimulus::Deadline => {
+            cx.visit.seal_scanned = None;
+            return Ok(cx.time_out());
+        }
         Stimulus::Report(Report::Scan { bytes }) => {
             let number = std::str::from_utf8(bytes).ok().and_then(normal);
             // Whatever else was held before the reader is no seal.
@@ -56,8 +59,8 @@ pub fn on(
             "A seal number has 4 to 20 letters and digits",
         );
     };
-    let scanned = cx.visit.seal_scanned.clone();
-    if number != again || scanned.as_ref().is_some_and(|s| *s != number) {
+    let scanned = cx.visit.seal_scanned.as_ref();
+    if number != again || scanned.is_some_and(|s| *s != number) {
         return reject("seal_differs", "两次封条号不一致，请重新核对", "The two numbers differ: look again");
     }
     if !kinds.iter().any(|c| c.value == *kind) || !doors.iter().any(|c| c.value == *door) {
@@ -73,6 +76,8 @@ pub fn on(
     if cx.records.seal_used(&number)? || cx.visit.seals.iter().any(|s| s.number == number) {
         return reject("seal_used", "该封条号已用过", "This seal number was used before");
     }
+    // The next seal has a number of its own.
+    let scanned = cx.visit.seal_scanned.take();
     let read_method = if scanned.is_some() { "scanned-and-typed" } else { "typed-twice" };
     cx.visit.seals.push(Seal {
         number: number.clone(),

@@ -1,0 +1,167 @@
+//! A barrier that did not open: staff ask it once more, or say that they opened it by hand. A pulse here
+//! has a ticket of its own, so that it belongs to its visit even while another one is in front.
+
+use super::action::{Officer, Rejection};
+use super::event::Weight;
+use super::step::actuate::SIGNAL;
+use super::visit::{Actuation, Visit};
+use super::{Lane, Outbound};
+use crate::codes::Outcome;
+use crate::ids::{DeviceId, VisitId};
+use crate::profile::StepKind;
+use crate::reading::{Command, Report, Request, Ticket};
+use crate::records::Write;
+use crate::time::{MonoMs, Now};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// How long a barrier may take to confirm, where its step has no limit.
+const CONFIRM_MS: u64 = 5_000;
+
+/// A pulse under way, beside the step of the visit in front.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// For whom.
+    pub visit: VisitId,
+    ticket: Ticket,
+    /// When it counts as failed.
+    pub until: MonoMs,
+}
+
+impl Lane {
+    /// The barrier of this lane, for how long it is pulsed and how long it may take to confirm.
+    fn barrier(&self) -> Option<(DeviceId, u32, u64)> {
+        self.setup.profile.steps.iter().find_map(|step| {
+            let StepKind::Actuate { pulse_ms } = step.kind else { return None };
+            let device = self.setup.devices.get(step.device.as_ref()?)?.clone();
+            Some((device, pulse_ms, step.timeout_ms.unwrap_or(CONFIRM_MS)))
+        })
+    }
+
+    /// Whether the barrier is being asked now, by a step or beside it.
+    pub(super) fn is_opening(&self) -> bool {
+        let at_step = self.is_running() && self.step_word() == Some("actuate");
+        at_step || self.state.opening.is_some()
+    }
+
+    /// An officer asks the barrier once more for a visit that it did not open for.
+    pub(super) fn open_again(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        id: VisitId,
+        out: &mut Outbound,
+    ) -> Result<(), Rejection> {
+        let subject = self.unopened(id)?;
+        if self.is_opening() {
+            return Err(Rejection::new(
+                "busy",
+                "道闸正在动作，请稍后再试",
+                "The barrier is moving: try again in a moment",
+            ));
+        }
+        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject });
+        out.event("barrier_again", Weight::Verdict, &self.setup, Some(id), data);
+        self.open_for(now, id, out);
+        Ok(())
+    }
+
+    /// An officer says that the barrier was opened by hand.
+    pub(super) fn opened_by_hand(
+        &mut self,
+        officer: &Officer,
+        id: VisitId,
+        out: &mut Outbound,
+    ) -> Result<(), Rejection> {
+        let subject = self.unopened(id)?;
+        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject });
+        out.event("barrier_by_hand", Weight::Verdict, &self.setup, Some(id), data);
+        self.amend(id, out, |visit| visit.actuation = Actuation::ByHand);
+        if !self.is_running() && self.state.visit.as_ref().is_some_and(|v| v.id == id) {
+            self.archive(out);
+        }
+        Ok(())
+    }
+
+    fn unopened(&self, id: VisitId) -> Result<String, Rejection> {
+        let visit = self.state.visits().find(|v| v.id == id).filter(|v| v.unopened() && v.admitted);
+        visit.map(|v| v.subject.clone()).ok_or_else(|| {
+            Rejection::new(
+                "not_unopened",
+                "该记录的道闸无需再处理",
+                "Nothing is left to do about the barrier for this visit",
+            )
+        })
+    }
+
+    /// Asks the barrier for a visit whose admission is on record, at the front or behind it.
+    pub(super) fn open_for(&mut self, now: &Now, id: VisitId, out: &mut Outbound) {
+        let Some((device, ms, limit_ms)) = self.barrier() else { return };
+        let ticket = Ticket(self.state.next_ticket);
+        self.state.next_ticket += 1;
+        self.amend(id, out, |visit| {
+            visit.actuation = Actuation::Asked;
+            visit.pulses += 1;
+        });
+        self.state.opening = Some(Opening { visit: id, ticket, until: now.mono_ms + limit_ms });
+        out.requests.push(Request { device, ticket, command: Command::Pulse { ms } });
+    }
+
+    /// Whether a report answers a pulse beside the step; it is taken then.
+    pub(super) fn opening_heard(&mut self, now: &Now, report: &Report, out: &mut Outbound) -> bool {
+        let ours = |t: &Ticket| self.state.opening.as_ref().is_some_and(|o| o.ticket == *t);
+        let done = match report {
+            Report::Done { ticket } if ours(ticket) => true,
+            Report::NoData { ticket, .. } if ours(ticket) => false,
+            Report::Done { .. }
+            | Report::NoData { .. }
+            | Report::Scan { .. }
+            | Report::Temperature { .. }
+            | Report::Photo { .. }
+            | Report::Input { .. }
+            | Report::Weight { .. }
+            | Report::Link { .. } => return false,
+        };
+        self.opening_ended(now, done, out);
+        true
+    }
+
+    /// The barrier has confirmed, or its time is over.
+    pub(super) fn opening_ended(&mut self, now: &Now, done: bool, out: &mut Outbound) {
+        let Some(Opening { visit: id, .. }) = self.state.opening.take() else { return };
+        self.amend(id, out, |visit| {
+            visit.actuation = if done { Actuation::Done } else { Actuation::Failed };
+            visit.repeated &= !done;
+        });
+        if !done {
+            let data = json!({ "device": self.barrier().map(|(device, ..)| device), "code": "X_DEVICE" });
+            out.event("device", Weight::Health, &self.setup, Some(id), data);
+            out.count("device_request_failed_total");
+        }
+        // Whoever is in front now has the screens and the lamps.
+        if self.is_running() {
+            return;
+        }
+        if done && let Some(place) = self.state.recent.iter().position(|v| v.id == id) {
+            self.archive_around(place, out);
+        }
+        let show_ms = self.setup.profile.show_verdict_ms;
+        if let Some(visit) = self.state.visit.as_mut().filter(|v| v.id == id) {
+            visit.shown_until = done.then_some(now.mono_ms + show_ms);
+            let outcome = if done { Outcome::Admit } else { Outcome::Hold };
+            if let Some(device) = self.setup.devices.get(SIGNAL) {
+                let command = Command::Signal { outcome, ms: show_ms };
+                out.requests.push(Request { device: device.clone(), ticket: Ticket::NOBODY, command });
+            }
+        }
+    }
+
+    /// Changes a visit at hand; one behind the front is kept anew with what is different.
+    pub(super) fn amend(&mut self, id: VisitId, out: &mut Outbound, with: impl FnOnce(&mut Visit)) {
+        self.state.change(id, with);
+        if let Some(visit) = self.state.recent.iter().find(|v| v.id == id) {
+            let (lane, visit) = (self.setup.lane.clone(), visit.clone());
+            out.writes.push(Write::Archive { lane, visit });
+        }
+    }
+}

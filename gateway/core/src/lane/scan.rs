@@ -1,0 +1,191 @@
+//! A code is read: a new visit, the earlier result shown again, or a word that somebody else is in front.
+
+use super::visit::{Actuation, Stage, Visit};
+use super::{Lane, Outbound, RECENT, step};
+use crate::codes::{Code, Outcome};
+use crate::evidence::Hash;
+use crate::ids::VisitId;
+use crate::lane::event::Weight;
+use crate::pass::{self, Check, Pass, Refused};
+use crate::profile::StepKind;
+use crate::reading::{Command, Request, Ticket};
+use crate::records::{Records, RecordsFault};
+use crate::text::masked;
+use crate::time::{MonoMs, Now, WallMs, rfc3339};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How long both screens say that another code was shown.
+const OTHER_SHOWN_MS: u64 = 5_000;
+
+/// A code that was read lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Read {
+    /// As [`Visit::key`].
+    pub key: String,
+    /// When the reader last saw it.
+    pub seen: MonoMs,
+    /// When its visit began: its result counts from then.
+    pub result: MonoMs,
+    /// The same in UTC milliseconds, for a run that begins with another clock.
+    #[serde(default)]
+    pub at_ms: Option<WallMs>,
+    pub visit: VisitId,
+}
+
+/// A code that was shown while another visit runs, and was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    key: String,
+    seen: MonoMs,
+    /// When it was first shown: one tone for each.
+    pub since: MonoMs,
+    /// How long the screens say so.
+    pub until: MonoMs,
+}
+
+impl Lane {
+    /// A code was read, or typed in its place.
+    pub(super) fn scan(
+        &mut self,
+        now: &Now,
+        bytes: &[u8],
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
+        let with = Check { trust: &self.setup.trust, now_s: now.wall_s(), region: &self.setup.region };
+        let checked = pass::check(bytes, with);
+        // Two codes are the same if their key id and pass id are: never by the text, since one
+        // signature has several valid encodings.
+        let key = match &checked {
+            Ok(pass) => format!("{}:{}", pass.kid, pass.id),
+            Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
+        };
+        // Of a card without a signature that would be the number on it.
+        let key = self.setup.subjects.of(&key);
+        if self.repeated(now, &key, out) {
+            return Ok(());
+        }
+        if self.is_running() {
+            self.turn_away(now, key, out);
+            return Ok(());
+        }
+        self.archive(out);
+        let mut visit = Visit::begin(next_visit, key.clone(), now);
+        visit.facts = self.setup.profile.unmade_facts();
+        match checked {
+            Ok(pass) => {
+                let subject = self.setup.subjects.of(&pass.subject);
+                // Whose turn it is must be seen before anybody is measured, not only with the verdict.
+                let name = self.listed_name(&pass, records)?;
+                visit.take(pass, subject);
+                visit.name = name.or(visit.name.take());
+            }
+            Err(mut refused) => {
+                let unreadable = refused.code == Code::C_UNREADABLE;
+                out.count(if unreadable { "scan_unreadable_total" } else { "pass_refused_total" });
+                if let Some(pass) = refused.pass.take() {
+                    let subject = self.setup.subjects.of(&pass.subject);
+                    visit.take(*pass, subject);
+                }
+                visit.refused = Some(Refused { why: String::new(), ..refused });
+            }
+        }
+        visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
+        visit.facts.insert("visit".into(), json!({ "id": next_visit }));
+        self.state.last_visit = next_visit.0;
+        self.state.reads.push_front(Read {
+            key,
+            seen: now.mono_ms,
+            result: now.mono_ms,
+            at_ms: now.wall_ms,
+            visit: next_visit,
+        });
+        self.state.reads.truncate(RECENT);
+        self.state.visit = Some(visit);
+        self.state.other = None;
+        self.advance(now, records, out)
+    }
+
+    /// The masked name of a person, where this lane looks people up.
+    fn listed_name(&self, pass: &Pass, records: &dyn Records) -> Result<Option<String>, RecordsFault> {
+        let looks = |list: &str| {
+            let steps = self.setup.profile.steps.iter();
+            steps
+                .filter_map(|s| if let StepKind::Verify { lists, .. } = &s.kind { Some(lists) } else { None })
+                .any(|lists| lists.iter().any(|l| l == list))
+        };
+        if !looks("status") {
+            return Ok(None);
+        }
+        let entry = records.entry("status", &pass.subject)?;
+        Ok(entry.as_ref().and_then(|e| e.get("name")).and_then(Value::as_str).map(masked))
+    }
+
+    /// The same code again: one read, or the earlier result shown again. Nothing opens, and nothing turns
+    /// green: whoever shows it now may be somebody else.
+    fn repeated(&mut self, now: &Now, key: &str, out: &mut Outbound) -> bool {
+        let Some(at) = self.state.reads.iter().position(|r| r.key == key) else { return false };
+        let read = self.state.reads[at].clone();
+        let unseen = now.mono_ms.saturating_sub(read.seen);
+        let age = now.mono_ms.saturating_sub(read.result);
+        self.state.reads[at].seen = now.mono_ms;
+        let current = self.state.visit.as_ref().is_some_and(|v| v.id == read.visit);
+        if unseen < self.setup.profile.same_read_ms || (current && self.is_running()) {
+            out.count("scan_same_read_total");
+            return true;
+        }
+        if age > self.setup.profile.same_result_ms {
+            self.state.reads.remove(at);
+            return false;
+        }
+        if self.is_running() {
+            self.turn_away(now, key.to_owned(), out);
+            return true;
+        }
+        if !current {
+            let Some(place) = self.state.recent.iter().position(|v| v.id == read.visit) else {
+                self.state.reads.remove(at);
+                return false;
+            };
+            self.archive_around(place, out);
+        }
+        let Some(visit) = self.state.visit.as_mut().filter(|v| v.verdict.is_some()) else {
+            self.state.reads.remove(at);
+            return false;
+        };
+        visit.repeated = true;
+        if visit.actuation != Actuation::Failed {
+            visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
+        }
+        let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "outcome": visit.outcome(),
+            "first": visit.started_ms.map(rfc3339) });
+        let (id, shown) = (visit.id, visit.outcome());
+        out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
+        // The lamps show what the screen shows; a green one of the first time goes out.
+        if let (Some(device), Some(outcome)) = (self.setup.devices.get(step::actuate::SIGNAL), shown) {
+            let outcome = if outcome == Outcome::Admit { Outcome::Hold } else { outcome };
+            let command = Command::Signal { outcome, ms: self.setup.profile.show_verdict_ms };
+            out.requests.push(Request { device: device.clone(), ticket: Ticket::NOBODY, command });
+        }
+        out.count("scan_repeat_total");
+        true
+    }
+
+    /// Somebody else is in front: the code is not taken, and the screens say so.
+    fn turn_away(&mut self, now: &Now, key: String, out: &mut Outbound) {
+        out.count("scan_while_busy_total");
+        let held =
+            self.state.other.as_ref().filter(|o| {
+                o.key == key && now.mono_ms.saturating_sub(o.seen) < self.setup.profile.same_read_ms
+            });
+        let since = held.map_or(now.mono_ms, |o| o.since);
+        self.state.other = Some(Other { key, seen: now.mono_ms, since, until: now.mono_ms + OTHER_SHOWN_MS });
+    }
+
+    /// Whether a visit is under way.
+    pub fn is_running(&self) -> bool {
+        self.state.visit.as_ref().is_some_and(|v| v.stage == Stage::Running)
+    }
+}

@@ -1,0 +1,220 @@
+//! A visit as the desk shows it: whole, and as a row of the latest ones.
+
+use crate::codes::Code;
+use crate::lane::Lane;
+use crate::lane::visit::{Actuation, Earlier, Overridden, Seal, Stage, Visit};
+use crate::pass::kp1;
+use crate::profile::{Choice, Input, StepKind};
+use crate::screening::State;
+use crate::text::Text;
+use crate::time::rfc3339;
+use serde_json::{Value, json};
+
+/// Everything that the desk shows of a visit.
+pub(super) fn visit_view(lane: &Lane, v: &Visit) -> Value {
+    let choice = |role: &str| role_label(lane, role);
+    json!({
+        "id": v.id,
+        "started": v.started_ms.map(rfc3339),
+        "name": v.name,
+        "by": v.by,
+        "slip": v.slip.word(),
+        "repeated": v.repeated.then(|| json!({ "first": v.started_ms.map(rfc3339), "outcome": v.stands(),
+            "measured": measures(lane) })),
+        "pass": v.pass.as_ref().map(|p| json!({
+            "format": p.format.word(), "kind": p.kind, "verified": v.refused.is_none() && !p.kid.is_empty(),
+            "facts": pass_facts(lane, v),
+        })),
+        "compared": compared(lane, v),
+        "readings": v.readings.iter().enumerate().map(|(i, r)| json!({
+            "mdeg": r.mdeg, "state": if r.state == State::Env || r.state == State::None { "fault" } else { r.state.word() },
+            "at": r.at_ms.map(rfc3339), "device": r.device, "try": i + 1 })).collect::<Vec<_>>(),
+        "answers": v.answers.iter().map(|(q, a)| json!({
+            "question": q, "label": step_title(lane, q), "value": a, "text": answer_text(lane, q, a) })).collect::<Vec<_>>(),
+        "seals": v.seals.iter().map(|s| seal_view(lane, s)).collect::<Vec<_>>(),
+        "photos": v.photos.iter().map(|(role, slot)| json!({
+            "role": role, "label": choice(role), "state": slot.state,
+            "sha256": slot.photo.as_ref().map(|p| &p.sha256),
+            "sharpness": slot.photo.as_ref().map(|p| p.sharpness),
+            "exposure": slot.photo.as_ref().map(|_| slot.reason.as_deref().filter(|r| *r != "blurred").unwrap_or("ok")),
+            "reason": slot.reason.as_deref().map(photo_reason) })).collect::<Vec<_>>(),
+        "verdict": v.verdict.as_ref().map(|verdict| json!({
+            "outcome": verdict.outcome, "codes": codes_text(&verdict.codes),
+            "overridden": v.overridden.as_ref().map(override_view),
+            "final": v.stands() })),
+        "history": history(v),
+        "second_sign": needs_second(v),
+    })
+}
+
+fn override_view(o: &Overridden) -> Value {
+    json!({ "outcome": o.outcome, "officer": o.officer, "second": o.second, "reason": o.reason })
+}
+
+/// The verdicts before the one that counts, and what officers decided beside them.
+fn history(v: &Visit) -> Vec<Value> {
+    let one = |e: &Earlier| {
+        json!({ "outcome": e.verdict.outcome, "codes": codes_text(&e.verdict.codes),
+            "overridden": e.overridden.as_ref().map(override_view) })
+    };
+    v.history.iter().map(one).collect()
+}
+
+/// Whether an override of it needs a supervisor as well.
+fn needs_second(v: &Visit) -> bool {
+    v.verdict.as_ref().is_some_and(|verdict| verdict.codes.iter().any(|c| c.needs_second_sign()))
+}
+
+fn measures(lane: &Lane) -> bool {
+    lane.setup.profile.steps.iter().any(|s| matches!(s.kind, StepKind::Temperature { .. }))
+}
+
+/// A question that is still to be asked hides what the pass says about it: it is read from the vehicle, and
+/// not copied.
+fn is_hidden(lane: &Lane, v: &Visit, name: &str) -> bool {
+    let asks = |s: &crate::profile::Step| s.id == name && matches!(s.kind, StepKind::Question { .. });
+    v.stage == Stage::Running && lane.setup.profile.steps.iter().skip(v.step).any(asks)
+}
+
+/// What staff have read themselves, beside what the pass says of it.
+fn compared(lane: &Lane, v: &Visit) -> Vec<Value> {
+    let pair = |step: &crate::profile::Step| {
+        let StepKind::Question { input } = &step.kind else { return None };
+        let (answer, said) = (v.answers.get(&step.id)?, fact(v, &step.id)?);
+        let same = match input {
+            // Fewer people than the pass names may be on board.
+            Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
+            Input::Choice(_) | Input::Plate | Input::Text => *answer == said,
+        };
+        Some(json!({ "id": step.id, "label": step.title, "pass": said, "lane": answer, "same": same }))
+    };
+    lane.setup.profile.steps.iter().filter_map(pair).collect()
+}
+
+fn codes_text(codes: &[Code]) -> Vec<Value> {
+    codes.iter().map(|c| json!({ "code": c, "text": c.text(), "advice": c.advice() })).collect()
+}
+
+/// What staff compare with the vehicle or the card in their hand.
+fn pass_facts(lane: &Lane, v: &Visit) -> Vec<Value> {
+    const SHOWN: [(&str, &str, &str); 7] = [
+        ("plate", "车牌", "Plate"),
+        ("category", "类别", "Category"),
+        ("from", "出发地", "From"),
+        ("to", "目的地", "To"),
+        ("crew", "人数", "Crew"),
+        ("role", "岗位", "Role"),
+        ("ward", "病区", "Ward"),
+    ];
+    SHOWN
+        .iter()
+        .filter(|(name, ..)| !is_hidden(lane, v, name))
+        .filter_map(|(name, zh, en)| {
+            let value = fact(v, name)?;
+            let text = kp1::category_text(&value);
+            Some(json!({ "label": Text::new(*zh, *en), "value": value, "text": text }))
+        })
+        .collect()
+}
+
+/// What the pass says, as a text; nothing where it says nothing.
+pub(super) fn fact(v: &Visit, name: &str) -> Option<String> {
+    let verified = v.facts.get("pass").and_then(|p| p.get(name));
+    verified.or_else(|| v.pass.as_ref().and_then(|p| p.facts.get(name))).and_then(|f| match f {
+        Value::String(s) if !s.is_empty() => Some(s.clone()),
+        Value::Number(n) if n.as_i64() != Some(0) => Some(n.to_string()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => None,
+    })
+}
+
+/// An answer as the question offered it.
+fn answer_text(lane: &Lane, question: &str, answer: &str) -> Option<Text> {
+    let step = lane.setup.profile.steps.iter().find(|s| s.id == question)?;
+    match &step.kind {
+        StepKind::Question { input: Input::Choice(choices) } => chosen(choices, answer),
+        StepKind::Question { .. }
+        | StepKind::Scan { .. }
+        | StepKind::Temperature { .. }
+        | StepKind::Verify { .. }
+        | StepKind::Decide { .. }
+        | StepKind::Actuate { .. }
+        | StepKind::Seal { .. }
+        | StepKind::Photo { .. }
+        | StepKind::Confirm { .. }
+        | StepKind::Print { .. } => None,
+    }
+}
+
+/// The words of a choice.
+pub(super) fn chosen(choices: &[Choice], value: &str) -> Option<Text> {
+    choices.iter().find(|c| c.value == value).map(Choice::text)
+}
+
+/// A seal with the words for its place and kind.
+fn seal_view(lane: &Lane, seal: &Seal) -> Value {
+    let mut out = json!(seal);
+    for step in &lane.setup.profile.steps {
+        if let StepKind::Seal { doors, kinds, .. } = &step.kind {
+            out["door_text"] = json!(chosen(doors, &seal.door));
+            out["kind_text"] = json!(chosen(kinds, &seal.kind));
+        }
+    }
+    out
+}
+
+fn photo_reason(reason: &str) -> Text {
+    match reason {
+        "dark" => Text::new("太暗，请打开补光灯重拍", "Too dark: switch on the light and take it again"),
+        "bright" => Text::new("过曝，请遮光重拍", "Too bright: shade the lens and take it again"),
+        "blurred" => Text::new("模糊，请拿稳重拍", "Blurred: hold still and take it again"),
+        _ => Text::new("相机无响应，请重试", "The camera did not answer: try again"),
+    }
+}
+
+fn role_label(lane: &Lane, role: &str) -> Text {
+    for step in &lane.setup.profile.steps {
+        if let StepKind::Photo { roles, .. } = &step.kind
+            && let Some(choice) = roles.iter().find(|c| c.value == role)
+        {
+            return choice.text();
+        }
+    }
+    Text::new(role, role)
+}
+
+fn step_title(lane: &Lane, id: &str) -> Text {
+    let step = lane.setup.profile.steps.iter().find(|s| s.id == id);
+    step.map_or_else(|| Text::new(id, id), |s| s.title.clone())
+}
+
+/// A row of the latest visits, with everything that is shown of it when it is chosen.
+pub(super) fn last_visit(lane: &Lane, v: &Visit) -> Value {
+    let notice = match (v.actuation, v.repeated) {
+        (Actuation::Failed, _) => Some(Text::new("道闸未确认开启", "The barrier did not confirm")),
+        (Actuation::ByHand, _) => Some(Text::new("已手动打开道闸", "The barrier was opened by hand")),
+        (_, true) => Some(Code::D_REPEAT.text()),
+        (Actuation::None | Actuation::Asked | Actuation::Done, false) => None,
+    };
+    json!({
+        "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
+        "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.stands(),
+        "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice, "slip": v.slip.word(),
+        "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
+        "who": who(v),
+        "overridden": v.overridden.as_ref().map(override_view),
+        "history": history(v),
+        // What was cancelled is begun anew, and what has no verdict has nothing to override.
+        "overridable": v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done),
+        "detail": visit_view(lane, v),
+    })
+}
+
+/// Whose visit it is: a masked name, or the plate.
+pub(super) fn who(v: &Visit) -> Option<String> {
+    v.name.clone().or_else(|| fact(v, "plate"))
+}
