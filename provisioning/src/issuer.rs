@@ -1,5 +1,6 @@
 //! An issuer of KP1 passes and of words to gateways: an ES256 key and its id.
 
+use crate::authority::pem_der;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::cose::Alg;
@@ -15,6 +16,11 @@ pub enum IssuerError {
     /// The file is not an ES256 key.
     #[error("not an ES256 (P-256) key in PKCS#8: {0}")]
     Key(String),
+    /// Nobody types a passphrase here.
+    #[error(
+        "the key is encrypted with a passphrase; write it out without: openssl pkey -in FILE -outform DER"
+    )]
+    Encrypted,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -34,9 +40,15 @@ impl Issuer {
             .map_err(|_| IssuerError::Random)
     }
 
-    /// Takes a key; its id is the first four bytes of the SHA-256 of the public point, so that two
+    /// Takes a key, as DER or PEM; its id is the first four bytes of the SHA-256 of the public point, so that two
     /// lists agree on it and a pass stays small.
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, IssuerError> {
+    pub fn from_pkcs8(file: &[u8]) -> Result<Self, IssuerError> {
+        let pem = std::str::from_utf8(file).ok().filter(|text| text.contains("-----BEGIN "));
+        if pem.is_some_and(|text| text.contains("ENCRYPTED")) {
+            return Err(IssuerError::Encrypted);
+        }
+        let unpacked = pem.and_then(pem_der);
+        let der = unpacked.as_deref().unwrap_or(file);
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new())
             .map_err(|e| IssuerError::Key(e.to_string()))?;
         let hash = Hash::of(key.public_key().as_ref());
@@ -81,5 +93,24 @@ impl Issuer {
                 .map(|s| s.as_ref().to_vec())
                 .map_err(|_| "the key did not sign".to_owned())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_as_pem_too_and_one_that_is_locked_is_named() {
+        let der = Issuer::generate().unwrap();
+        let pem = |label: &str| {
+            format!("\u{feff}-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(&der))
+        };
+        let read = |file: &[u8]| Issuer::from_pkcs8(file).map(|i| i.kid).map_err(|e| e.to_string());
+        assert_eq!(read(pem("PRIVATE KEY").as_bytes()), read(&der));
+        assert!(read(&der).is_ok());
+        assert!(read(pem("ENCRYPTED PRIVATE KEY").as_bytes()).unwrap_err().contains("passphrase"));
+        let other = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        assert!(read(other).unwrap_err().contains("PKCS#8"));
     }
 }

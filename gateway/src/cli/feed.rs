@@ -11,6 +11,7 @@ use crate::orders::word::Configuration;
 use crate::store::edition::{Canary, Line};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
+use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::text::without_mark;
@@ -18,7 +19,7 @@ use kakou_provisioning::issuer::Issuer;
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -232,10 +233,22 @@ fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
         TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?;
         return to.put(without_mark(&list));
     }
+    let mut keys = HashSet::new();
+    let mut once = |id: &str| {
+        let key = key(name, id);
+        if keys.contains(&*key) {
+            return Err(format!(
+                "`{id}` is there twice, as `{key}`: ids differ in more than case, width and what stands around them"
+            ));
+        }
+        keys.insert(key.into_owned());
+        Ok(())
+    };
     if from.extension().is_some_and(|e| e == "json") {
         let all: BTreeMap<String, Map<String, Value>> =
             files::read_json(from).map_err(|e| format!("{e}; expected is one object of facts by id"))?;
         for (id, facts) in all {
+            once(&id).map_err(|why| format!("{}: {why}", from.display()))?;
             schema::check(name, &facts).map_err(|why| format!("{}: `{id}`: {why}", from.display()))?;
             to.put(format!("{}\n", json!({ "id": id, "facts": facts })).as_bytes())?;
         }
@@ -259,6 +272,7 @@ fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
         if *id <= *last {
             return Err(wrong(format!("`{id}` is not behind `{last}`: sort the lines by id")));
         }
+        once(&id).map_err(wrong)?;
         let (_, facts) =
             facts.ok_or_else(|| wrong(format!("the entry `{id}` needs facts, `{{}}` at least")))?;
         schema::check(name, &facts).map_err(|why| wrong(format!("`{id}`: {why}")))?;
@@ -408,6 +422,7 @@ mod tests {
             ),
             ("b.jsonl", b"{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"\xd5\xc5\"}\n", "b.jsonl:2: not UTF-8"),
             ("b.json", b"\xff\xfe{\0", "UTF-16"),
+            ("b.json", b"{\"A-1\":{},\"a-1\":{}}", "`a-1` is there twice, as `A-1`"),
         ] {
             let said = made("hold", file, text).unwrap_err();
             assert!(said.contains(words), "{said}");
