@@ -8,9 +8,9 @@
 //! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
 
+mod commit;
 mod outside;
 mod records;
-mod sign;
 mod time;
 mod upkeep;
 
@@ -57,8 +57,6 @@ const QUIET: Duration = Duration::from_millis(20);
 const PROBE: Duration = Duration::from_secs(1);
 /// Between two looks at retention.
 const TEND: Duration = Duration::from_secs(10);
-/// A head of the chain is signed at least this often.
-const SIGN_EVERY: u64 = 256;
 
 /// What the engine is asked.
 pub enum Work {
@@ -470,41 +468,6 @@ impl Engine {
         pending.requests.extend(step.requests.iter().cloned().map(|r| (r, since)));
         pending.lanes.extend(step.lanes.iter().cloned());
         pending.steps.push(step);
-        Ok(())
-    }
-
-    fn append(&mut self, events: &[NewEvent], now: &Now) -> Result<(), Trouble> {
-        self.journal.begin().map_err(Trouble::Sqlite)?;
-        for event in events {
-            self.store(event, now).map_err(Trouble::Sqlite)?;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), Trouble> {
-        if !self.journal.is_open() {
-            return Ok(());
-        }
-        if self.marked_at.is_some() {
-            for class in Class::ALL {
-                let (acked, receipted) = self.marks[usize::from(class.number())];
-                if (acked, receipted) != (0, 0) {
-                    self.journal.advance(class, Some(acked), Some(receipted)).map_err(Trouble::Sqlite)?;
-                }
-            }
-        }
-        for sha256 in &self.photo_marks {
-            self.journal.photo_receipted(sha256).map_err(Trouble::Sqlite)?;
-        }
-        // A head is signed in the transaction after its event, off the way to the barrier.
-        let (seq, _) = self.journal.durable_head();
-        let due = self.sign_from.is_some_and(|from| seq >= from) || seq - self.signed_seq >= SIGN_EVERY;
-        if seq > self.signed_seq && due {
-            self.sign().map_err(Trouble::Sqlite)?;
-        }
-        self.journal.commit().map_err(Trouble::Sqlite)?;
-        self.marked_at = None;
-        self.photo_marks.clear();
         Ok(())
     }
 

@@ -403,3 +403,37 @@ fn a_gateway_reaches_its_own_topics_alone() {
     let out = Command::new(programs().join("kakou")).arg("--version").output().unwrap();
     assert!(out.status.success());
 }
+
+#[test]
+fn a_list_that_is_damaged_on_the_disk_comes_again_from_the_broker_with_its_single_entries() {
+    let Some(mut s) = site() else { return };
+    let status = json!({ "ID-1": passes::healthy() });
+    std::fs::write(s.central.folder.join("status.json"), status.to_string()).unwrap();
+    let make = ["make", "--key", "ops.pk8", "--name", "status", "--from", "status.json", "--out", "feeds"];
+    s.central.run("feed", &make);
+    s.central.run("fleet", &["push", "feeds"]);
+    s.gateway.await_events("list", 1);
+    let facts = passes::healthy().to_string();
+    let entry = ["entry", "--key", "ops.pk8", "--name", "status", "--id", "ID-3", "--facts", &facts];
+    let code = s.central.run("feed", &entry);
+    s.scanner.scan(code.trim()).unwrap();
+    s.gateway.await_events("list", 2);
+    s.gateway.stop();
+    let file = s.gateway.data().join("editions/status-1.db");
+    let (page, size) = {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'entry'";
+        let page: u32 = connection.query_row(root, [], |r| r.get(0)).unwrap();
+        let size: u32 = connection.pragma_query_value(None, "page_size", |r| r.get(0)).unwrap();
+        (page, size)
+    };
+    let damaged = std::fs::File::options().write(true).open(&file).unwrap();
+    let at = u64::from((page - 1) * size);
+    std::os::unix::fs::FileExt::write_all_at(&damaged, &vec![0x55; size as usize], at).unwrap();
+    s.gateway.start();
+    s.gateway.await_events("list", 3);
+    assert!(s.gateway.log().contains("it must be built anew"), "{}", s.gateway.log());
+    assert_eq!(s.scan("ID-1")["outcome"], "ADMIT", "{}", s.gateway.log());
+    assert_eq!(s.scan("ID-3")["outcome"], "ADMIT", "{}", s.gateway.log());
+}

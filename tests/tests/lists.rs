@@ -2,11 +2,13 @@
 //! close the lanes of others, and lanes do not wait for lists.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_core::evidence::Hash;
 use kakou_core::pass::id::key;
-use kakou_core::pass::trust::TrustList;
+use kakou_core::pass::trust::{TrustFile, TrustList, Usage};
 use kakou_core::pass::{self, Check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_gateway::feeds::word::{HEAD, Head, Part};
 use kakou_gateway::store::edition::{Order, build};
 use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan};
@@ -33,8 +35,12 @@ struct Site {
 }
 
 fn site(lanes: &[&[&str]]) -> Site {
-    let folder = tempfile::tempdir().unwrap();
-    let mut plan = Plan { http: true, ..Plan::default() };
+    site_with(lanes, tempfile::tempdir().unwrap(), String::new())
+}
+
+/// The same with a line of its own in `[gateway]`.
+fn site_with(lanes: &[&[&str]], folder: tempfile::TempDir, gateway: String) -> Site {
+    let mut plan = Plan { http: true, gateway, ..Plan::default() };
     for (n, lists) in lanes.iter().enumerate() {
         let file = format!("lane-{n}.toml");
         let profile = profiles::lane(&format!("p-{n}"), &["resident-card"], lists, "", true);
@@ -150,6 +156,54 @@ fn a_hold_or_a_revocation_whose_facts_cannot_be_read_lets_nobody_in() {
     let verdict = s.scan(0, &s.card("somebody-else"));
     assert_eq!(verdict["outcome"], "ADMIT", "{verdict}");
     wait::until("the barrier", LIMIT, || (s.barrier_moved() == 1).then_some(()));
+}
+
+/// Signs an edition of `hold` with these lines, as a folder of lists or a stick carries it.
+fn signed_hold(issuer: &Issuer, lists: &Path, version: u64, body: &str) {
+    let sha256 = Hash::of(body.as_bytes()).hex();
+    std::fs::create_dir_all(lists.join("parts")).unwrap();
+    std::fs::write(lists.join("parts").join(&sha256), body).unwrap();
+    let part = Part { base: None, sha256, bytes: body.len() as u64 };
+    let (issued, parts) = (passes::now_s(), vec![part]);
+    let head = Head { feed: "hold".into(), version, issued, parts, at: None, canary: Vec::new() };
+    let word = issuer.word(&serde_json::to_vec(&head).unwrap(), HEAD).unwrap();
+    // There whole or not at all.
+    std::fs::write(lists.join("fresh"), word).unwrap();
+    std::fs::rename(lists.join("fresh"), lists.join("hold.feed")).unwrap();
+}
+
+#[test]
+fn a_signed_list_that_cannot_be_read_is_refused_and_the_one_before_goes_on_holding() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fleet, central) = (folder.path().join("fleet.json"), passes::issuer());
+    let keys = vec![central.entry("central", &[Usage::Feed])];
+    let file = TrustFile { name: "fleet".into(), version: 1, issued: passes::now_s(), keys };
+    std::fs::write(&fleet, serde_json::to_vec(&file).unwrap()).unwrap();
+    let mut s = site_with(&[&["hold"]], folder, format!("fleet_keys = \"{}\"", fleet.display()));
+    let (data, lists) = (s.gateway.data(), s.gateway.lists());
+    std::fs::create_dir_all(&data).unwrap();
+    // As it came with the enrolment.
+    std::fs::rename(lists.join("trust.json"), data.join("trust.json")).unwrap();
+    signed_hold(&central, &lists, 1, "{\"id\":\"P-0001\",\"facts\":{}}\n");
+    s.gateway.start();
+    let verdict = |s: &mut Site| s.scan(0, &s.card("P-0001"))["codes"][0].clone();
+    assert_eq!(verdict(&mut s), "L_HOLD");
+    let deep = format!("{{\"note\":{}1{}}}", "[".repeat(200), "]".repeat(200));
+    let unreadable = ["{\"note\":\"\\ud83d\"}", "{\"until_ms\":1e999}", &deep];
+    for (n, facts) in unreadable.iter().enumerate() {
+        let version = 2 + n as u64;
+        signed_hold(&central, &lists, version, &format!("{{\"id\":\"P-0001\",\"facts\":{facts}}}\n"));
+        wait::until("the refusal", LIMIT, || {
+            let refused = s.status()["counters"]["list_refused_total"].as_u64();
+            refused.filter(|refused| *refused > n as u64)
+        });
+        assert_eq!(verdict(&mut s), "L_HOLD", "{facts}");
+        assert_eq!(s.list("hold")["version"], 1);
+    }
+    assert_eq!(s.barrier_moved(), 0, "the barrier opened");
+    signed_hold(&central, &lists, 9, "{\"id\":\"P-0002\",\"facts\":{}}\n");
+    wait::until("the next list", LIMIT, || (s.list("hold")["version"] == 9).then_some(()));
+    assert_eq!(verdict(&mut s), "OK");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::lane::remote::{Remote, Sender};
 use crate::lane::{Due, Lane, LaneState, Outbound, Setup};
 use crate::reading::{Report, Request};
 use crate::records::{Records, RecordsFault, Write};
-use crate::time::{MonoMs, Now};
+use crate::time::{MonoMs, Now, WallMs};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,6 +124,13 @@ impl Core {
     /// Numbers up to this one were given to visits that nobody remembers: they are not given again.
     pub fn given(&mut self, visits: u64) {
         self.last_visit = self.last_visit.max(visits);
+    }
+
+    /// Forgets ended visits that began before a moment: on a quiet lane nothing else pushes them out.
+    pub fn forget_before(&mut self, wall_ms: WallMs) {
+        for lane in self.lanes.values_mut() {
+            lane.state.recent.retain(|visit| visit.started_ms.is_none_or(|at_ms| at_ms >= wall_ms));
+        }
     }
 
     /// Takes up what was under way.

@@ -278,6 +278,7 @@ impl Engine {
         self.round(time::date)?;
         if let Some(now_ms) = now.wall_ms {
             self.journal.begin()?;
+            self.core.forget_before(now_ms - journal::VISIT_MS);
             let closed = self.journal.close_visits(now_ms).and_then(|_| self.journal.commit());
             if let Err(e) = closed {
                 self.journal.roll_back()?;

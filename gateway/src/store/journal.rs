@@ -35,7 +35,7 @@ const VISITS_AT_ONCE: u64 = 256;
 /// An ended visit that an override could take up again is kept whole for so long.
 const OPEN_MS: i64 = 24 * 3_600_000;
 /// And every visit for so long at most.
-const VISIT_MS: i64 = 14 * 24 * 3_600_000;
+pub const VISIT_MS: i64 = 14 * 24 * 3_600_000;
 /// Ended visits that are closed at once.
 const CLOSED_AT_ONCE: i64 = 64;
 

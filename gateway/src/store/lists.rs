@@ -110,8 +110,16 @@ pub fn profile(connection: &Connection, schema: &str, id: &str) -> rusqlite::Res
 /// The text of a profile in the policy in use.
 pub fn policy(data: &Path, id: &str) -> Option<String> {
     let file = Pointer::read(data).ok()?.0.get("policy")?.clone();
-    let connection = open_edition(&folder(data).join(file), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    profile(&connection, "main", id).ok().flatten()
+    let file = folder(data).join(file);
+    let found = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| profile(&connection, "main", id));
+    let told = |e: &rusqlite::Error| {
+        log::error!(
+            "list policy: {}: {e}; a shipped profile of this name counts until it was built anew",
+            file.display()
+        );
+    };
+    found.inspect_err(told).ok().flatten()
 }
 
 /// Whether the file of a list that is in use was found damaged. A mark of another file is of the past.

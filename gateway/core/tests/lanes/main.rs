@@ -5,6 +5,7 @@ mod again;
 mod barrier;
 mod counts;
 mod evidence_steps;
+mod forgets;
 mod gate;
 mod goes_on;
 mod otherwise;
