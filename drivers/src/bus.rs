@@ -5,6 +5,7 @@
 //! answer never answers another question. A line with one device is handed through as it is.
 
 use crate::codec::{Codec, Ms, Out};
+use crate::modbus_relay::LINE_MS;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use std::collections::VecDeque;
 
@@ -30,8 +31,8 @@ pub struct Bus {
 enum Wait {
     /// A device is to begin.
     Open(usize),
-    /// A lane asks a device.
-    Ask(usize, Ticket, Command),
+    /// A lane asks a device, since then.
+    Ask(usize, Ticket, Command, Ms),
 }
 
 impl Bus {
@@ -68,7 +69,12 @@ impl Bus {
         {
             match wait {
                 Wait::Open(who) => self.with(who, out, |c, out| c.opened(now, out)),
-                Wait::Ask(who, ticket, command) => {
+                // Nobody waits for the barrier any more.
+                Wait::Ask(who, ticket, Command::Pulse { .. }, since) if now > since + LINE_MS => {
+                    out.push((who, Out::Error("a pulse waited too long for the line: it is not sent")));
+                    out.push((who, Out::Report(Report::NoData { ticket, why: NoData::Timeout })));
+                }
+                Wait::Ask(who, ticket, command, _) => {
                     self.with(who, out, |c, out| c.command(now, ticket, &command, out));
                 }
             }
@@ -115,7 +121,7 @@ impl Bus {
                 self.quiet_until = now + QUARANTINE_MS;
             }
         } else if self.waiting.len() < WAITING {
-            self.waiting.push_back(Wait::Ask(who, ticket, command.clone()));
+            self.waiting.push_back(Wait::Ask(who, ticket, command.clone(), now));
         } else {
             out.push((who, Out::Report(Report::NoData { ticket, why: NoData::Timeout })));
         }
@@ -166,7 +172,7 @@ impl Bus {
         self.owner = None;
         let ticket = |wait| match wait {
             Wait::Open(_) => None,
-            Wait::Ask(who, ticket, _) => Some((who, ticket)),
+            Wait::Ask(who, ticket, ..) => Some((who, ticket)),
         };
         let waiting: Vec<_> = self.waiting.drain(..).filter_map(ticket).collect();
         let asked = self.members.iter_mut().enumerate().filter_map(|(who, m)| Some((who, m.lost()?)));
@@ -229,6 +235,20 @@ mod tests {
         bus.wake(again, &mut out);
         bus.bytes(again + 5, &framed(&[2, 5, 2, 0, 0, 7]), &mut out);
         assert!(out.iter().any(|(w, o)| *w == 1 && *o == Out::Report(Report::Done { ticket: Ticket(2) })));
+    }
+
+    #[test]
+    fn a_pulse_that_waited_too_long_for_the_line_is_not_sent() {
+        let (mut bus, mut out) = (bus(), Vec::new());
+        bus.command(20, 0, Ticket(1), &Command::Pulse { ms: 700 }, &mut out);
+        bus.command(20, 1, Ticket(2), &Command::Pulse { ms: 700 }, &mut out);
+        out.clear();
+        // The thread of this line was held up.
+        bus.bytes(20 + LINE_MS, &framed(&[1, 5, 2, 0, 0, 7]), &mut out);
+        bus.wake(30 + LINE_MS, &mut out);
+        assert!(writes(&out).is_empty());
+        let not_sent = Out::Report(Report::NoData { ticket: Ticket(2), why: NoData::Timeout });
+        assert!(out.contains(&(1, not_sent)));
     }
 
     #[test]

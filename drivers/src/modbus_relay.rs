@@ -10,12 +10,14 @@
 //! the very confirmation of a Waveshare board: the looks, whose answer differs from the question, tell which do.
 
 use crate::codec::{Codec, Ms, Out};
-use kakou_core::reading::{Command, NoData, Report, Ticket};
+use kakou_core::reading::{Command, NoData, PULSE_MS, Report, Ticket};
 
 /// A board answers a look within this time.
 pub const ANSWER_MS: Ms = 300;
 /// It confirms a pulse within this time, or the pulse is not confirmed.
 pub const CONFIRM_MS: Ms = 600;
+/// A pulse waits for the line this long at most, so that all is over within [`PULSE_MS`].
+pub const LINE_MS: Ms = 1_500;
 /// A board that was busy is asked again after this time.
 const BUSY_MS: Ms = 100;
 /// Between two looks whether the board is there.
@@ -23,7 +25,8 @@ pub const POLL_MS: Ms = 2_000;
 /// So many unanswered looks, and the board is gone.
 const POLLS_LOST: u32 = 2;
 /// A board that was busy is asked this often in all.
-const TRIES: u32 = 3;
+const TRIES: u64 = 3;
+const _: () = assert!(LINE_MS + TRIES * (CONFIRM_MS + BUSY_MS) <= PULSE_MS);
 /// The exception of a board that was busy (Modbus application protocol 1.1b3, 7).
 const BUSY: u8 = 6;
 /// Those of a board that does not know what it was asked for.
@@ -84,7 +87,7 @@ struct Pulse {
     ticket: Ticket,
     request: Vec<u8>,
     confirms: Vec<u8>,
-    tries: u32,
+    tries: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +120,8 @@ pub struct ModbusRelay {
     channel: u8,
     buffer: Vec<u8>,
     waiting: Option<(Waiting, Ms)>,
-    queue: Option<(Ticket, u32)>,
+    /// A pulse that waits for the line, and until when it may.
+    queue: Option<(Ticket, u32, Ms)>,
     poll_at: Ms,
     unanswered: u32,
     ready: Option<bool>,
@@ -181,8 +185,10 @@ impl ModbusRelay {
 
     /// The line is free: whoever waits has it.
     fn next(&mut self, now: Ms, out: &mut Vec<Out>) {
-        if let Some((ticket, ms)) = self.queue.take() {
-            self.pulse(now, ticket, ms, out);
+        match self.queue.take() {
+            Some((ticket, ms, until)) if now <= until => self.pulse(now, ticket, ms, out),
+            Some((ticket, ..)) => out.push(Out::Report(Report::NoData { ticket, why: NoData::Timeout })),
+            None => {}
         }
     }
 
@@ -277,7 +283,7 @@ impl Codec for ModbusRelay {
             Command::Pulse { ms } if self.waiting.is_some() => {
                 // One request at a time on the line: the board may be answering now, and its answer would
                 // garble the next. The newer request waits its turn.
-                if let Some((old, _)) = self.queue.replace((ticket, *ms)) {
+                if let Some((old, ..)) = self.queue.replace((ticket, *ms, now + LINE_MS)) {
                     out.push(Out::Report(Report::NoData { ticket: old, why: NoData::Timeout }));
                 }
             }
@@ -332,7 +338,7 @@ impl Codec for ModbusRelay {
     fn lost(&mut self) -> Option<Ticket> {
         self.ready = None;
         self.buffer.clear();
-        let queued = self.queue.take().map(|(t, _)| t);
+        let queued = self.queue.take().map(|(t, ..)| t);
         match self.waiting.take() {
             Some((Waiting::Pulse(pulse) | Waiting::Busy(pulse), _)) => Some(pulse.ticket),
             Some((Waiting::Poll, _)) | None => queued,
@@ -490,6 +496,27 @@ mod tests {
             assert_eq!(pulses, asked, "{answer:02x?}");
             assert!(!out.contains(&Out::Report(Report::Done { ticket: Ticket(9) })));
         }
+    }
+
+    #[test]
+    fn a_pulse_is_answered_for_before_its_step_gives_up_however_busy_line_and_board_are() {
+        let busy = framed(&[1, 0x85, BUSY]);
+        let (mut r, mut out) = pulse();
+        r.command(0, Ticket(10), &Command::Pulse { ms: 700 }, &mut out);
+        let ended = |out: &[Out], ticket| {
+            let is = |t: &Ticket| *t == Ticket(ticket);
+            out.iter().any(|o| matches!(o, Out::Report(Report::NoData { ticket, .. }) if is(ticket)))
+        };
+        let mut now = 0;
+        while !ended(&out, 10) {
+            // Busy at the last moment, each time.
+            r.bytes(now + CONFIRM_MS - 1, &busy, &mut out);
+            now = r.deadline().unwrap().max(now + CONFIRM_MS - 1);
+            r.wake(now, &mut out);
+            assert!(now <= PULSE_MS, "{now}");
+        }
+        assert!(ended(&out, 9));
+        const { assert!(kakou_core::profile::PULSE_STEP_MS > PULSE_MS) };
     }
 
     #[test]

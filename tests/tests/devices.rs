@@ -274,6 +274,90 @@ fn picture(file: &Path, text: Option<&str>) {
 }
 
 #[test]
+fn whatever_a_reader_puts_around_a_pass_the_gate_reads_the_pass_and_half_of_it_is_no_visit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut plain = ScannerSim::new(&at("plain"), Faults::default(), 1).unwrap();
+    let (mut gateway, issuer) =
+        gateway(folder.path(), "", &[("scanner", "line-scanner", port(&at("plain"), ""))]);
+    gateway.start();
+    gateway.await_events("device", 1);
+    let pass = |n: usize| passes::pass(&issuer, "resident-card", json!({ "id": format!("P-{n}") }));
+    let mut visits = 0;
+    let mut admits = |gateway: &Gateway, what: &str| {
+        visits += 1;
+        let verdict = gateway.await_events("transaction", visits).pop().unwrap();
+        assert_eq!(verdict["data"]["outcome"], "ADMIT", "{what}: {verdict}");
+    };
+    for (n, (front, end)) in [
+        ("\\000026", "\r"),
+        ("\u{feff}", "\r"),
+        ("\0\0", "\r\n"),
+        ("\u{2}", "\u{3}"),
+        ("", "\n"),
+        ("NOREAD\rNR\r", "\r"),
+        ("", "\t"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        plain.raw(format!("{front}{}{end}", pass(n)).as_bytes()).unwrap();
+        admits(&gateway, &format!("{front:?} {end:?}"));
+    }
+    // Half a pass, and nothing more for longer than a reader takes: dropped, counted, no visit.
+    let errors = |gateway: &Gateway| {
+        let (_, body) = Desk::new(&gateway.url("")).get("/api/v1/status").unwrap();
+        let status: Value = serde_json::from_str(&body).unwrap();
+        status["devices"][0]["errors"].as_u64().unwrap()
+    };
+    let before = errors(&gateway);
+    let whole = pass(8);
+    plain.raw(&whole.as_bytes()[..40]).unwrap();
+    wait::until("half a pass to be dropped", Duration::from_secs(10), || {
+        (errors(&gateway) > before).then_some(())
+    });
+    plain.raw(format!("{whole}\r").as_bytes()).unwrap();
+    admits(&gateway, "behind half a pass");
+    gateway.stop();
+}
+
+#[test]
+fn a_pulse_that_only_the_adapter_sends_back_is_not_confirmed_and_is_sent_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let pulses = Arc::new(Mutex::new(0));
+    let counted = pulses.clone();
+    // The board answers whether it is there, and does not hear that it is to act.
+    let _board = AnswerSim::new(&at("board"), move |heard| {
+        let request = heard.get(..8)?.to_vec();
+        let answer = match request[1] {
+            1 => framed(&[1, 1, 1, 0]),
+            _ => {
+                *counted.lock().unwrap() += 1;
+                Vec::new()
+            }
+        };
+        Some((8, [request, answer].concat()))
+    })
+    .unwrap();
+    let mut scanner = ScannerSim::new(&at("scanner"), Faults::default(), 1).unwrap();
+    let devices = [
+        ("scanner", "line-scanner", port(&at("scanner"), "")),
+        ("barrier", "modbus-relay", port(&at("board"), "")),
+    ];
+    let (mut gateway, issuer) = gateway(folder.path(), "", &devices);
+    gateway.start();
+    gateway.await_events("device", 2);
+    scanner.scan(&card(&issuer)).unwrap();
+    let failed = wait::until("that it is not confirmed", Duration::from_secs(20), || {
+        gateway.events("device").into_iter().find(|e| e["data"]["code"] == "X_DEVICE")
+    });
+    assert_eq!(failed["data"]["device"], "barrier", "{failed}");
+    assert_eq!(*pulses.lock().unwrap(), 1);
+    gateway.stop();
+}
+
+#[test]
 fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -2,7 +2,9 @@
 
 use super::facts::ANSWERS;
 use super::form::{ProfileFile, StepFile, check_fields};
-use super::{Choice, DeviceKind, Emit, Input, Profile, ProfileError, Rule, SLIP_STEP_MS, Step, StepKind};
+use super::{
+    Choice, DeviceKind, Emit, Input, PULSE_STEP_MS, Profile, ProfileError, Rule, SLIP_STEP_MS, Step, StepKind,
+};
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::lane::action::Role;
@@ -231,7 +233,7 @@ fn default_timeout_s(kind: &StepKind) -> Option<u64> {
         StepKind::Temperature { .. } => Some(15),
         StepKind::Question { .. } => Some(180),
         StepKind::Seal { .. } | StepKind::Photo { .. } | StepKind::Confirm { .. } => Some(900),
-        StepKind::Actuate { .. } => Some(5),
+        StepKind::Actuate { .. } => Some(PULSE_STEP_MS / 1_000),
         StepKind::Print { .. } => Some(SLIP_STEP_MS / 1_000),
         StepKind::Scan { .. } | StepKind::Verify { .. } | StepKind::Decide { .. } => None,
     }
@@ -239,7 +241,18 @@ fn default_timeout_s(kind: &StepKind) -> Option<u64> {
 
 /// A step never gives up before its device has answered.
 fn least_ms(kind: &StepKind) -> u64 {
-    if matches!(kind, StepKind::Print { .. }) { SLIP_STEP_MS } else { 0 }
+    match kind {
+        StepKind::Actuate { .. } => PULSE_STEP_MS,
+        StepKind::Print { .. } => SLIP_STEP_MS,
+        StepKind::Scan { .. }
+        | StepKind::Temperature { .. }
+        | StepKind::Verify { .. }
+        | StepKind::Decide { .. }
+        | StepKind::Question { .. }
+        | StepKind::Seal { .. }
+        | StepKind::Photo { .. }
+        | StepKind::Confirm { .. } => 0,
+    }
 }
 
 fn words(kind: &StepKind) -> (Text, Text) {

@@ -76,6 +76,7 @@ pub(super) struct StepFile {
     pub title: Option<Text>,
     pub prompt: Option<Text>,
     pub when: Option<String>,
+    /// Where a device must answer, at least as long as it may take to.
     pub timeout_s: Option<u64>,
     #[serde(default)]
     pub optional: bool,

@@ -23,6 +23,9 @@ pub use file::read;
 /// The least time, in milliseconds, that a step waits for its slip: the printer answers before.
 pub const SLIP_STEP_MS: u64 = crate::reading::SLIP_MS + 2_000;
 
+/// The least time, in milliseconds, that a step waits for the barrier.
+pub const PULSE_STEP_MS: u64 = crate::reading::PULSE_MS + 1_000;
+
 /// Why a profile is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{file}:{line}: {what}")]
