@@ -12,6 +12,8 @@ pub const STX: u8 = 0x02;
 pub const ETX: u8 = 0x03;
 /// What readers send when they were triggered and read nothing.
 const NO_READ: [&str; 5] = ["NR", "NOREAD", "NO READ", "NO_READ", "ERROR"];
+/// What passes begin with: behind one more letter, that letter is the reader's.
+const KNOWN: [&[u8]; 4] = [b"KP1:", b"HC1:", b"http", b"HTTP"];
 /// Digits of an escape for an encoding, behind its backslash.
 const ESCAPE_DIGITS: usize = 6;
 
@@ -85,7 +87,17 @@ fn is_aim(code: &[u8]) -> bool {
 
 /// What somebody at the screen should set for such a code, if it is dressed.
 pub fn hint(code: &[u8]) -> Option<&'static str> {
-    is_aim(code).then_some("it begins with an AIM identifier: set `aim = true` in the port of this reader")
+    let letter = matches!(code, [first, rest @ ..] if first.is_ascii_alphabetic()
+        && KNOWN.iter().any(|known| rest.starts_with(known)));
+    if is_aim(code) {
+        Some("it begins with an AIM identifier: set `aim = true` in the port of this reader")
+    } else if letter {
+        Some(
+            "a letter for the kind of code stands before it: set `code_id = true` in the port of this reader",
+        )
+    } else {
+        None
+    }
 }
 
 /// The number of an escape at the front.
@@ -192,6 +204,7 @@ mod tests {
         assert_eq!(code(&letter, b"QP-0009"), "P-0009");
         assert_eq!(code(&letter, b"9P-0009"), "9P-0009", "that is no letter");
         assert!(hint(b"]Q1P-0009").unwrap().contains("aim = true") && hint(b"P-0009").is_none());
+        assert!(hint(b"QKP1:AB").unwrap().contains("code_id = true") && hint(b"KP1:AB").is_none());
     }
 
     #[test]
