@@ -1,6 +1,7 @@
 // The panel with the one thing that the desk must do now. One renderer per kind of Ask; what was
 // typed survives a redraw in `drafts` until the gateway asks for something else.
 
+import { photoUrl } from "./api.js";
 import { byId, byTestid, fill, h, mayAutofocus } from "./dom.js";
 import { icon } from "./icons.js";
 import { askConfirm, askPhoto, askSeal } from "./desk-evidence.js";
@@ -47,7 +48,7 @@ export function createAsk(act) {
     const ask = desk?.ask ?? null;
     const visit = desk?.visit ?? null;
     const photo = ask?.kind === "photo" ? visit?.photos : null;
-    const key = JSON.stringify([lang(), link, desk?.mode, visit?.id, ask, photo, visit?.verdict, ask?.kind === "temperature" && visit?.readings]);
+    const key = JSON.stringify([lang(), link, desk?.mode, visit?.id, ask, photo, visit?.verdict, visit?.repeated, visit?.history, desk?.barrier, ask?.kind === "temperature" && visit?.readings]);
     if (key === drawn) return;
     drawn = key;
     const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);
@@ -71,7 +72,8 @@ export function createAsk(act) {
     root.dataset.id = ask?.id ?? ask?.role ?? "";
     root.setAttribute("aria-label", t("desk_now"));
     fill(root,
-      visit?.verdict ? verdictBand(visit.verdict, quiet, desk.override_reasons) : null,
+      // An admission whose barrier has not opened is nothing to show large.
+      visit?.verdict ? verdictBand(visit, quiet && desk.barrier?.visit !== visit.id, desk.override_reasons) : null,
       h("div", { class: "ask-head" }, heading(ask, link, quiet && Boolean(visit?.verdict)), h("div", { class: "fault-room" }, fault.element)),
       ask ? h("div", { class: `ask-body ask-${ask.kind}` }, (RENDERERS[ask.kind] ?? RENDERERS.wait)(context)) : null);
     if (focused) byTestid(focused, root)?.focus();
@@ -147,7 +149,7 @@ function typedAnswer({ ask, draft, act, fail, clear }) {
   const number = ask.input === "number";
   const field = h("input", {
     class: "input", type: "text", inputmode: number ? "numeric" : null, autocomplete: "off", spellcheck: "false",
-    autocapitalize: plate ? "characters" : null, maxlength: plate ? 12 : 120, testid: "answer-input", data: { autofocus: "" },
+    autocapitalize: plate ? "characters" : null, maxlength: plate ? 12 : ask.max ?? 20, testid: "answer-input", data: { autofocus: "" },
     value: draft.value ?? "", "aria-label": plate ? t("ask_plate") : t("ask_text"), placeholder: plate ? t("ask_plate_hint") : null,
     on: { input: () => { draft.value = field.value; clear(); } },
   });
@@ -158,11 +160,15 @@ function typedAnswer({ ask, draft, act, fail, clear }) {
     if (number && !inRange(value, ask)) return fail(numberHint("ask_number_bad", ask));
     act({ action: "answer", question: ask.id, value });
   }
-  return h("form", { class: "typed", on: { submit } },
+  const form = h("form", { class: "typed", on: { submit } },
     h("div", { class: "typed-row" }, field,
       h("button", { class: "button primary", type: "submit", testid: "answer-ok", data: { primary: "" }, text: t("ask_ok") })),
     number ? h("p", { class: "hint", text: t("ask_number", { min: ask.min, max: ask.max }) }) : null,
     plate ? plateKeys(field) : null);
+  if (!ask.photo?.sha256) return form;
+  // The plate is read from the photograph, so it stays in sight; what the pass says does not.
+  return h("div", { class: "plate-ask" },
+    h("img", { class: "plate-photo", src: photoUrl(ask.photo.sha256), alt: t("plate_photo"), testid: "plate-photo" }), form);
 }
 
 function inRange(value, ask) {

@@ -4,6 +4,8 @@
 import { photoUrl, searchName } from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
+import { visitDetail } from "./desk-view.js";
+import { timeOfDay } from "./format.js";
 import { faultBox } from "./pinpad.js";
 import { plateKeys } from "./plate.js";
 import { pick, t, text } from "./strings.js";
@@ -81,6 +83,16 @@ export function openSearch(lane, act) {
       results,
     ];
   });
+}
+
+/** A row of the latest visits, with everything that is kept of it and its override. */
+export function openDetail(row, reasons, onOverride) {
+  openDialog("detail", `${t("detail_title")} #${row.id} · ${timeOfDay(row.at)}`, (close) => [
+    h("div", { class: "detail", testid: "detail", data: { visit: row.id } }, visitDetail(row, reasons)),
+    row.overridable ? h("button", {
+      class: "button primary", type: "button", testid: "detail-override", on: { click: () => { close(); onOverride(row); } },
+    }, icon("pen"), h("span", { text: t("bar_override") })) : null,
+  ]);
 }
 
 /** The visit that the dialog was opened for, and not the one that runs when it is answered. */

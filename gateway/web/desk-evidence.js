@@ -1,7 +1,7 @@
 // The Asks that make evidence: seal, photo, confirm.
 
 import { h, mayAutofocus, setText } from "./dom.js";
-import { laneOfPage } from "./api.js";
+import { laneOfPage, photoUrl } from "./api.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
 import { pick, t, text } from "./strings.js";
@@ -11,10 +11,7 @@ export function tidySeal(value) {
   return value.replace(/\s/g, "").toUpperCase();
 }
 
-export function askSeal({ ask, visit, draft, act, fail, clear }) {
-  const sealed = new Set((visit?.seals ?? []).map((seal) => seal.door));
-  draft.door ??= (ask.doors.find((door) => !sealed.has(door.value)) ?? ask.doors[0])?.value;
-  draft.kind ??= ask.kinds[0]?.value;
+export function askSeal({ ask, draft, act, fail, clear }) {
   // A number that the scanner read stands for the first time; the officer types it once more.
   if (ask.scanned) draft.first = ask.scanned;
   const match = h("p", { class: "state seal-match", role: "status", testid: "seal-match" });
@@ -63,6 +60,8 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
       }
       return fail(text(second.value === "" ? "seal_again" : "seal_differ"));
     }
+    // What nobody has chosen is no evidence.
+    if (!draft.door || !draft.kind) return fail(text("seal_need_place"));
     act({ action: "seal", first: tidySeal(first.value), second: tidySeal(second.value), kind: draft.kind, door: draft.door });
   }
 
@@ -71,18 +70,19 @@ export function askSeal({ ask, visit, draft, act, fail, clear }) {
   return h("form", { class: "seal-form", on: { submit: send } },
     h("label", { class: "field" }, h("span", { text: t("seal_first") }), first),
     h("label", { class: "field" }, h("span", { text: t("seal_second") }), second),
-    radios(t("seal_door"), "seal-door", ask.doors, draft, "door"),
-    radios(t("seal_kind"), "seal-kind", ask.kinds, draft, "kind"),
+    radios(t("seal_door"), "seal-door", ask.doors, draft, "door", clear),
+    radios(t("seal_kind"), "seal-kind", ask.kinds, draft, "kind", clear),
     h("div", { class: "seal-end" }, match, submit));
 }
 
-function radios(label, prefix, options, draft, name) {
+function radios(label, prefix, options, draft, name, onChoose) {
   const buttons = options.map((option) => h("button", {
     class: "button", type: "button", role: "radio", testid: `${prefix}-${option.value}`,
     "aria-checked": String(draft[name] === option.value), text: pick(option.text),
     on: { click: (event) => {
       draft[name] = option.value;
       for (const button of buttons) button.setAttribute("aria-checked", String(button === event.currentTarget));
+      onChoose();
     } },
   }));
   return h("div", { class: "radios", role: "radiogroup", "aria-label": label }, h("span", { class: "radios-label", text: label }), buttons);
@@ -95,15 +95,21 @@ const LIVE = new Set(["missing", "taking", "retake"]);
 /** Between two pictures of the preview, in milliseconds. */
 const LIVE_EVERY = 400;
 
-/** What the camera sees now, as long as it is on the page. */
+/** What the camera sees now, as long as it is on the page. It is hidden until the camera has shown something. */
 function liveImage(lane) {
-  const image = h("img", { class: "preview-img", alt: t("photo_live"), testid: "photo-live" });
+  const image = h("img", { class: "preview-img live", alt: t("photo_live"), testid: "photo-live", hidden: true });
   let shown = 0;
   const next = () => setTimeout(() => {
     if (image.isConnected) image.src = `/api/v1/lanes/${encodeURIComponent(lane)}/preview?n=${shown++}`;
   }, shown ? LIVE_EVERY : 0);
-  image.addEventListener("load", next);
-  image.addEventListener("error", () => { if (image.isConnected) setTimeout(next, 2000); });
+  image.addEventListener("load", () => {
+    image.hidden = false;
+    next();
+  });
+  image.addEventListener("error", () => {
+    image.hidden = true;
+    if (image.isConnected) setTimeout(next, 2000);
+  });
   next();
   return image;
 }
@@ -130,7 +136,9 @@ export function askPhoto({ ask, visit, act }) {
 
   return h("div", { class: "photo-form", data: { state: photo.state } },
     h("div", { class: "preview", testid: "photo-preview", data: { state: photo.state } },
-      LIVE.has(photo.state) ? liveImage(laneOfPage()) : photo.sha256 ? photoImage(photo, "preview-img") : icon("photo")),
+      // A picture that was refused stays in sight, so that the officer sees what is wrong with it.
+      photo.sha256 ? photoImage(photo, "preview-img") : icon("photo"),
+      LIVE.has(photo.state) ? liveImage(laneOfPage()) : null),
     h("div", { class: "photo-side" },
       h("p", { class: "state", data: { level: PHOTO_LEVEL[photo.state] ?? "off" } }, icon(PHOTO_LEVEL[photo.state] ?? "off"), t(`photo_${photo.state}`)),
       photo.reason ? h("p", { class: "photo-reason", testid: "photo-reason", text: pick(photo.reason) }) : null,
@@ -149,7 +157,20 @@ function quality(photo) {
   return parts.join(" · ");
 }
 
-export function askConfirm({ ask, draft, act, fail, clear }) {
+/** The close-up of the seal and the number on record, to be compared with each other. */
+function sealBeside(visit) {
+  const seals = visit?.seals ?? [];
+  if (seals.length === 0) return null;
+  const accepted = (visit.photos ?? []).filter((photo) => photo.sha256 && photo.state === "accepted");
+  const photo = accepted.find((one) => one.role === "closeup") ?? accepted[accepted.length - 1];
+  return h("div", { class: "confirm-seal" },
+    photo ? h("img", { class: "confirm-photo", src: photoUrl(photo.sha256), alt: pick(photo.label), testid: "confirm-photo" }) : null,
+    h("small", { text: t("seal_recorded") }),
+    seals.map((seal) => h("p", { class: "confirm-number", testid: "confirm-number" }, seal.number,
+      h("small", { text: `${pick(seal.door_text) || seal.door} · ${pick(seal.kind_text) || seal.kind}` }))));
+}
+
+export function askConfirm({ ask, visit, draft, act, fail, clear }) {
   draft.ticked ??= [];
   const left = h("p", { class: "hint" });
   const submit = h("button", {
@@ -182,7 +203,8 @@ export function askConfirm({ ask, draft, act, fail, clear }) {
   }
 
   refresh();
-  return [
+  const beside = sealBeside(visit);
+  const checks = h("div", { class: "confirm-checks" },
     h("div", { class: "checks" }, ask.checks.map((check, i) => {
       const button = h("button", {
         class: "button check", type: "button", role: "checkbox", "aria-checked": String(draft.ticked.includes(check.id)),
@@ -190,6 +212,6 @@ export function askConfirm({ ask, draft, act, fail, clear }) {
       }, h("kbd", { text: i + 1 }), h("span", { class: "box" }, icon("tick")), h("span", { text: pick(check.text) }));
       return button;
     })),
-    h("div", { class: "confirm-end" }, left, submit),
-  ];
+    h("div", { class: "confirm-end" }, left, submit));
+  return beside ? h("div", { class: "confirm-form" }, beside, checks) : checks;
 }

@@ -5,30 +5,63 @@ import { getOfficers } from "./api.js";
 import { fill, h, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { openDialog } from "./desk-dialogs.js";
+import { outcomeBadge } from "./desk-view.js";
+import { timeOfDay } from "./format.js";
 import { pinInput, pinPad } from "./pinpad.js";
 import { pick, t, text } from "./strings.js";
 
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
 const SECOND_ROLES = ["supervisor"];
 
-/** The visit that an override is about: the current one once it is decided, else the latest decided. */
-export function overrideTarget(desk) {
-  if (desk?.visit) return desk.visit.verdict ? desk.visit : null;
-  return desk?.last_visits?.find((visit) => visit.outcome) ?? null;
+/** The visits that can be overridden, the latest first, each with what the officer must see of it. */
+function overridable(desk) {
+  const front = desk?.visit?.overridable ? [{
+    id: desk.visit.id, who: desk.visit.name ?? desk.visit.pass?.facts?.[0]?.value, at: desk.visit.started,
+    final: desk.visit.verdict.final, why: desk.visit.verdict.codes.map((code) => code.text), second: desk.visit.second_sign,
+  }] : [];
+  return [...front, ...(desk?.last_visits ?? []).filter((row) => row.overridable).map(targetOf)];
 }
 
-export function openOverride(desk, session, act) {
-  const target = overrideTarget(desk);
-  if (!target) return;
-  openDialog("override", `${t("override_title")} · ${t("override_for")} #${target.id} ${target.name ?? ""}`, (close, fault) =>
+/** A row of the latest visits as a target. */
+function targetOf(row) {
+  return { id: row.id, who: row.who, at: row.at, final: row.final, why: row.why, second: row.detail?.second_sign };
+}
+
+/** Without a choice: the latest that was not admitted. An admitted one is never taken unasked. */
+export function overrideTarget(desk) {
+  return overridable(desk).find((visit) => visit.final !== "ADMIT") ?? null;
+}
+
+function targetWords(target) {
+  const why = (target.why ?? []).map(pick).filter(Boolean).join("、");
+  return [`#${target.id}`, target.who, timeOfDay(target.at), "·", t(`outcome_${target.final}`), "·", why].filter(Boolean).join(" ");
+}
+
+/** Opens the override of a row, of the latest that was not admitted, or the choice. */
+export function openOverride(desk, session, act, row = null) {
+  const target = row ? targetOf(row) : overrideTarget(desk);
+  if (!target) return openChoice(desk, session, act);
+  openDialog("override", `${t("override_title")} · ${targetWords(target)}`, (close, fault) =>
     overrideForm({ target, desk, session, act, close, fault }));
 }
 
+function openChoice(desk, session, act) {
+  openDialog("choose", t("override_choose"), () => {
+    const all = overridable(desk);
+    if (all.length === 0) return h("p", { text: t("override_none") });
+    return h("div", { class: "choose" }, all.map((target) => h("button", {
+      class: "button", type: "button", testid: `choose-${target.id}`,
+      on: { click: () => openDialog("override", `${t("override_title")} · ${targetWords(target)}`, (close, fault) =>
+        overrideForm({ target, desk, session, act, close, fault })) },
+    }, outcomeBadge(target.final), h("span", { text: targetWords(target) }))));
+  });
+}
+
 function overrideForm({ target, desk, session, act, close, fault }) {
-  const form = { outcome: null, reason: null, second: null, needSecond: Boolean((target.detail ?? target).second_sign) };
+  const form = { outcome: null, reason: null, second: null, needSecond: Boolean(target.second) };
   const pin = pinInput("override-pin");
   const secondPin = pinInput("override-second-pin");
-  const note = h("textarea", { class: "input", rows: 1, maxlength: 300, testid: "override-note" });
+  const note = h("textarea", { class: "input", rows: 1, maxlength: desk.note_max, testid: "override-note" });
   const noteLabel = h("span", { text: t("override_note") });
   const secondOfficers = h("div", { class: "officers small" });
   const second = h("div", { class: "second", testid: "override-second" },

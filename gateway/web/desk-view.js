@@ -1,10 +1,11 @@
-// The parts of the desk that only show: step strip, current visit, last visits, status line.
+// The parts of the desk that only show: step strip, current visit, last visits, status line with its
+// lamps, the band of a barrier that did not open.
 
 import { photoUrl } from "./api.js";
-import { byId, fill, h } from "./dom.js";
-import { degrees, timeOfDay } from "./format.js";
+import { byId, fill, h, setData, show } from "./dom.js";
+import { age, degrees, timeOfDay } from "./format.js";
 import { icon } from "./icons.js";
-import { pick, t } from "./strings.js";
+import { has, pick, t } from "./strings.js";
 
 const officerNames = new Map();
 
@@ -19,6 +20,10 @@ export function outcomeBadge(outcome) {
   return h("span", { class: "outcome", data: { outcome } }, icon(outcome), h("span", { text: t(`outcome_${outcome}`) }));
 }
 
+export function officerName(id) {
+  return officerNames.get(id) ?? id;
+}
+
 export function drawSteps(steps) {
   const strip = byId("steps");
   strip.setAttribute("aria-label", t("desk_steps"));
@@ -26,7 +31,7 @@ export function drawSteps(steps) {
     class: "step", testid: `step-${step.id}`, data: { state: step.state },
     "aria-current": step.state === "current" ? "step" : null,
   },
-  icon(step.state === "done" ? "tick" : step.state === "skipped" ? "cross" : step.kind),
+  icon({ done: "tick", skipped: "cross", failed: "bad" }[step.state] ?? step.kind),
   h("span", { text: pick(step.title) }),
   h("span", { class: "sr", text: t(`step_${step.state}`) }))));
   const next = strip.querySelector("[aria-current]") ?? strip.querySelector("[data-state=todo]");
@@ -46,9 +51,9 @@ export function drawVisit(visit) {
     facts(visit));
 }
 
-/** A vehicle pass names no person: its first fact, the plate, stands for the name. */
+/** A vehicle pass names no person: the plate stands for the name, once staff have read it themselves. */
 function headline(visit) {
-  return visit.name ?? visit.pass?.facts?.[0]?.value ?? t("desk_nobody");
+  return visit.name ?? visit.pass?.facts?.[0]?.value ?? (visit.pass?.kind === "vehicle-pass" ? `#${visit.id}` : t("desk_nobody"));
 }
 
 function passLines(pass) {
@@ -92,22 +97,87 @@ export function readingValue(reading) {
   }, icon(READING_LEVEL[reading.state] ?? "warn"), `${degrees(reading.mdeg)} ${t(`reading_${reading.state}`)}`);
 }
 
+/** What an officer decided: who, who signed as well, why. */
+function overrideWords(over, reasons) {
+  const second = over.second ? `（${t("override_second_by", { name: officerName(over.second) })}）` : "";
+  const reason = pick(reasons?.find((one) => one.id === over.reason)?.text) || over.reason;
+  return `${t("overridden")}: ${officerName(over.officer)}${second} · ${reason}`;
+}
+
+/** A verdict that another followed: what it was, why, and what an officer made of it. */
+function earlierWords(entry) {
+  const why = (entry.codes ?? []).map((code) => pick(code.text) || code.code).join("、");
+  if (!entry.overridden) return `${t("earlier")} ${t(`outcome_${entry.outcome}`)}: ${why}`;
+  const over = entry.overridden;
+  const second = over.second ? `（${t("override_second_by", { name: officerName(over.second) })}）` : "";
+  return `${t("override_by")} ${officerName(over.officer)}${second}: ${why}`;
+}
+
 /** The verdict of a visit as a band; `large` when nothing else asks for the officer's attention. */
-export function verdictBand(verdict, large, reasons = []) {
+export function verdictBand(visit, large, reasons = []) {
+  const verdict = visit.verdict;
+  if (visit.repeated && (verdict.final ?? verdict.outcome) === "ADMIT") return repeatBand(visit, large);
   const final = verdict.final ?? verdict.outcome;
   const over = verdict.overridden;
+  // While steps are left, an admission by override does not stand yet: what it was changed to is said beside it.
+  const pending = over && over.outcome !== final ? over.outcome : null;
   return h("div", {
     class: large ? "verdict large" : "verdict", testid: "verdict", "aria-live": "assertive",
-    data: { outcome: verdict.outcome, final, overridden: Boolean(over) },
+    data: { outcome: verdict.outcome, final, overridden: Boolean(over), pending },
   },
   h("div", { class: "outcome", data: { outcome: final } }, icon(final), h("span", { text: t(`outcome_${final}`) })),
   h("div", { class: "verdict-why" },
     (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code }, text: pick(code.text) || code.code })),
-    over ? h("p", { testid: "overridden" },
-      `${t("overridden")}: ${officerNames.get(over.officer) ?? over.officer} · ${pick(reasons.find((one) => one.id === over.reason)?.text) || over.reason} · ${t("original")} `, outcomeBadge(verdict.outcome)) : null));
+    over ? h("p", { testid: "overridden" }, outcomeBadge(verdict.outcome), " → ", outcomeBadge(over.outcome), " ", overrideWords(over, reasons)) : null,
+    visit.repeated ? h("p", { testid: "repeat" }, repeatWords(visit)) : null,
+    (visit.history ?? []).map((entry) => h("p", { class: "earlier", testid: "earlier", text: earlierWords(entry) })),
+    mismatches(visit)));
 }
 
-export function drawLast(desk, onReprint) {
+function repeatWords(visit) {
+  const { first, outcome, measured } = visit.repeated;
+  const words = `${t("repeat_title")}：${t("repeat_first", { at: timeOfDay(first), outcome: t(`outcome_${outcome}`) })}`;
+  return measured ? `${words}，${t("repeat_unmeasured")}` : words;
+}
+
+/** A code that has admitted somebody, shown again: whoever shows it now may be somebody else. */
+function repeatBand(visit, large) {
+  return h("div", {
+    class: large ? "verdict repeat large" : "verdict repeat", testid: "repeat", "aria-live": "assertive",
+    data: { visit: visit.id, first: visit.repeated.first },
+  },
+  h("div", { class: "outcome", data: { outcome: "HOLD" } }, icon("redo"), h("span", { text: t("repeat_title") })),
+  h("div", { class: "verdict-why" },
+    h("p", { text: repeatWords(visit) }),
+    h("p", { class: "earlier", text: t("repeat_hint") })));
+}
+
+/** What differs between the pass and the vehicle, the two side by side. */
+function mismatches(visit) {
+  return (visit.compared ?? []).filter((one) => !one.same).map((one) => h("div", { class: "compare", testid: `compare-${one.id}` },
+    h("p", {}, h("small", { text: `${t("compare_pass")} · ${pick(one.label)}` }), h("b", { text: one.pass })),
+    h("p", {}, h("small", { text: `${t("compare_lane")} · ${pick(one.label)}` }), h("b", { text: one.lane }))));
+}
+
+/** A barrier that did not open, until an officer says what became of it. */
+export function drawBarrier(barrier, act) {
+  const root = byId("barrier");
+  const shown = barrier && (barrier.state === "failed" || barrier.tries > 1);
+  show(root, Boolean(shown));
+  setData(root, { testid: shown ? "barrier" : null, state: shown ? barrier.state : null, visit: shown ? barrier.visit : null });
+  if (!shown) return fill(root);
+  const failed = barrier.state === "failed";
+  const who = `${barrier.who ?? ""} #${barrier.visit} ${timeOfDay(barrier.at)}`.trim();
+  fill(root,
+    icon("bad"),
+    h("p", {}, h("b", { text: t(failed ? "barrier_failed" : "barrier_asked") }), ` · ${who}`),
+    failed ? [
+      h("button", { class: "button", type: "button", testid: "barrier-again", text: t("barrier_again"), on: { click: () => act({ action: "again", visit: barrier.visit }) } }),
+      h("button", { class: "button", type: "button", testid: "barrier-by-hand", text: t("barrier_by_hand"), on: { click: () => act({ action: "byhand", visit: barrier.visit }) } }),
+    ] : null);
+}
+
+export function drawLast(desk, onReprint, onPick) {
   const visits = desk?.last_visits ?? [];
   const mayReprint = desk?.actions?.includes("reprint");
   const counters = desk?.counters ?? {};
@@ -116,43 +186,85 @@ export function drawLast(desk, onReprint) {
       ["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => h("span", { testid: `counter-${outcome}`, title: t(`outcome_${outcome}`) },
         icon(outcome), String(counters[outcome] ?? 0))))),
     visits.length === 0 ? h("p", { class: "quiet", text: t("desk_no_last") }) : null,
-    h("ul", {}, visits.map((visit) => lastVisit(visit, mayReprint, onReprint))));
+    h("ul", {}, visits.map((visit) => lastVisit(visit, mayReprint, onReprint, onPick))));
 }
 
-function lastVisit(visit, mayReprint, onReprint) {
+function lastVisit(visit, mayReprint, onReprint, onPick) {
   const final = visit.final ?? visit.outcome;
   return h("li", {
     class: "last-visit", testid: "last-visit", data: { visit: visit.id, outcome: visit.outcome, final, codes: (visit.codes ?? []).join(" ") },
   },
-  outcomeBadge(final),
-  h("span", { class: "last-who" }, h("b", { text: visit.name ?? `#${visit.id}` }), ` ${timeOfDay(visit.at)}`,
-    h("small", { text: lastNote(visit, final) })),
+  h("button", { class: "last-pick", type: "button", testid: `pick-${visit.id}`, on: { click: () => onPick(visit) } },
+    outcomeBadge(final),
+    h("span", { class: "last-who" }, h("b", { text: visit.who ?? `#${visit.id}` }), ` ${timeOfDay(visit.at)}`,
+      h("small", { text: lastNote(visit) }))),
   mayReprint ? h("button", {
     class: "button", type: "button", testid: `reprint-${visit.id}`, "aria-label": `${t("reprint")} #${visit.id}`,
     on: { click: () => onReprint(visit.id) },
   }, icon("print")) : null);
 }
 
-function lastNote(visit, final) {
-  const parts = (visit.why ?? []).map(pick);
-  if (final !== visit.outcome) parts.push(`${t("overridden")} (${t(`outcome_${visit.outcome}`)})`);
+function lastNote(visit) {
+  const why = (visit.why ?? []).map(pick).filter(Boolean);
+  const parts = visit.overridden
+    ? [earlierWords({ outcome: visit.outcome, codes: visit.detail?.verdict?.codes, overridden: visit.overridden })]
+    : why;
+  parts.push(...(visit.history ?? []).map(earlierWords));
   if (visit.notice) parts.push(pick(visit.notice));
   return parts.filter(Boolean).join(" · ");
 }
 
+/** Everything that is kept of a visit, for the dialog of a row. */
+export function visitDetail(row, reasons) {
+  const visit = row.detail;
+  return [
+    h("p", { class: "visit-name", text: headline(visit) }),
+    visit.verdict ? verdictBand({ ...visit, repeated: null }, false, reasons) : outcomeBadge(null),
+    visit.pass ? passLines(visit.pass) : null,
+    facts(visit),
+    row.notice ? h("p", { text: pick(row.notice) }) : null,
+    h("div", { class: "detail-photos" }, (visit.photos ?? []).filter((photo) => photo.sha256).map((photo) => photoImage(photo, "detail-photo"))),
+  ];
+}
+
 /** The line under the header has a fixed height: a banner coming or going moves nothing. */
 export function drawLine({ lost, desk }) {
-  const line = byId("line");
-  const banners = lost ? [banner("lost", "lost", "lost", t("banner_lost"))] : deskBanners(desk);
-  fill(line, banners);
+  fill(byId("line"),
+    h("div", { class: "banners" }, lost ? banner("lost", "lost", "lost", t("banner_lost")) : deskBanners(desk)),
+    lost || !desk ? null : lampRow(desk.lamps ?? []));
+}
+
+/** One lamp for each device, the lists and the clock: seen before anybody comes. */
+function lampRow(lamps) {
+  return h("ul", { class: "lamps", testid: "lamps", "aria-label": t("lamps") }, lamps.map((lamp) => {
+    const words = has(`lamp_${lamp.kind}`) ? t(`lamp_${lamp.kind}`) : pick(lamp.title);
+    const old = lamp.kind === "lists" && lamp.age_s !== null ? ` ${age(lamp.age_s)}` : "";
+    return h("li", { class: "state", testid: `lamp-${lamp.id}`, data: { level: lamp.state, state: lamp.state }, title: `${pick(lamp.title)}: ${t(`lamp_${lamp.state}`)}` },
+      icon(lamp.state), h("span", { text: words + old }), h("span", { class: "sr", text: t(`lamp_${lamp.state}`) }));
+  }));
+}
+
+/** The names of lists or devices in one line. */
+function names(list) {
+  return list.join(t("names_join"));
 }
 
 function deskBanners(desk) {
   if (!desk) return [];
   const out = [];
+  const lamps = desk.lamps ?? [];
+  const dead = (state) => names(lamps.filter((lamp) => lamp.state === state && !["lists", "clock"].includes(lamp.kind)).map((lamp) => pick(lamp.title)));
+  const lists = lamps.find((lamp) => lamp.kind === "lists");
+  const named = (list) => names(list.map((name) => (has(`list_${name}`) ? t(`list_${name}`) : name)));
   if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
+  if (dead("bad")) out.push(banner("devices", "bad", "bad", t("banner_devices", { names: dead("bad") })));
+  if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));
   if (desk.notice) out.push(banner("notice", "warn", "warn", `${desk.notice.text} — ${desk.notice.by}`));
-  if (desk.lists_stale) out.push(banner("stale", "warn", "warn", t("banner_stale")));
+  if (lists?.stale?.length) out.push(banner("stale", "warn", "warn", t("banner_lists_old", { age: age(lists.age_s) })));
+  else if (desk.lists_stale) out.push(banner("stale", "warn", "warn", t("banner_stale")));
+  if (lists?.missing?.length) out.push(banner("missing", "warn", "warn", t("banner_lists_missing", { names: named(lists.missing) })));
+  if (lamps.find((lamp) => lamp.kind === "clock")?.state === "warn") out.push(banner("clock", "warn", "warn", t("banner_clock")));
+  if (dead("warn")) out.push(banner("beside", "warn", "warn", t("banner_beside", { names: dead("warn") })));
   if (desk.upstream === "offline") out.push(banner("offline", "calm", "cloud", t("banner_offline")));
   if (out.length > 0) return out;
   return [h("span", { class: "state", data: { level: "off" } }, icon("ok"),

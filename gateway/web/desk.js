@@ -4,19 +4,21 @@
 // data-testid, beside lang and theme:
 //   desk (body; data-view = loading|signin|work, data-lost, data-mode), officer, signout,
 //   signin-officer-ID, pin, pin-1 … pin-0, pin-back, pin-ok, signin-error,
-//   banner-lost, banner-offline, banner-stale, banner-closed, step-ID (data-state),
+//   banner-lost, banner-offline, banner-stale, banner-missing, banner-clock, banner-devices, banner-beside,
+//   banner-other, banner-closed, lamp-ID (data-state), step-ID (data-state),
+//   barrier (data-state = failed|asked, data-visit), barrier-again, barrier-by-hand,
 //   ask (data-kind, data-id = question id or photo role), prompt, wait, error,
 //   answer-VALUE (choices; numbers up to 9), answer-input, answer-ok (plate, text, larger numbers),
 //   plate-key-X, plate-key-back, approve-yes, approve-no, approve-note,
-//   seal-first, seal-second, seal-door-VALUE, seal-kind-VALUE (the first free door and the first
-//   kind are preselected), seal-match (data-match), seal-ok,
+//   seal-first, seal-second, seal-door-VALUE, seal-kind-VALUE, seal-match (data-match), seal-ok,
 //   photo-capture (state missing), photo-accept and photo-retake (review), photo-retake (retake,
 //   accepted), photo-preview (data-state), photo-ROLE (img), photo-role-ROLE (data-state),
 //   photo-reason, check-ID, confirm-ok,
 //   visit, visit-name, pass, reading-TRY (data-state, data-mdeg),
-//   verdict (data-outcome, data-final, data-overridden), overridden,
+//   verdict (data-outcome, data-final, data-overridden, data-pending), overridden, earlier,
+//   repeat (data-visit, data-first), compare-ID, plate-photo, confirm-photo, confirm-number,
 //   last-visit (each row, newest first; data-visit, data-outcome, data-final, data-codes),
-//   reprint-VISIT, counter-OUTCOME,
+//   pick-VISIT, detail (data-visit), detail-override, choose-VISIT, reprint-VISIT, counter-OUTCOME,
 //   recheck, override-open, enter-open, search-open, cancel-open, dialog-close,
 //   enter-text, enter-ok, enter-plate-keys, enter-error, search-name, search-ok, search-result-ID,
 //   search-none, search-error, cancel-back, cancel-ok, cancel-error,
@@ -26,16 +28,17 @@
 
 import { ApiError, deskStream, getLanes, getOfficers, getSession, laneOfPage, postAction, signOut } from "./api.js";
 import { createAsk } from "./desk-ask.js";
-import { closeDialogs, openCancel, openEnter, openSearch } from "./desk-dialogs.js";
+import { closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./desk-dialogs.js";
 import { listenKeys } from "./desk-keys.js";
-import { openOverride, overrideTarget } from "./desk-override.js";
-import { drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
+import { openOverride } from "./desk-override.js";
+import { drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { startPage } from "./page.js";
 import { createSignIn } from "./signin.js";
 import { openStream } from "./sse.js";
 import { otherLang, pick, setLang, t } from "./strings.js";
+import { playTone, prepareTones } from "./tone.js";
 
 const lane = laneOfPage();
 let session = null;
@@ -45,6 +48,7 @@ let stream = null;
 let busy = false;
 let laneTitle = null;
 let drawn = {};
+let heard = {};
 
 const BAR = [
   { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
@@ -95,7 +99,20 @@ async function showWho() {
 function onDesk(message) {
   desk = message;
   lost = false;
+  sound();
   draw();
+}
+
+/** What happens behind the officer's back is heard, each thing once. */
+function sound() {
+  const now = {
+    UNOPENED: desk.barrier?.state === "failed" ? `${desk.barrier.visit}/${desk.barrier.tries}` : null,
+    REPEAT: desk.visit?.repeated ? `${desk.visit.id}/${desk.visit.repeated.showing}` : null,
+    OTHER: desk.other?.since ?? null,
+  };
+  const fresh = Object.keys(now).find((name) => now[name] !== null && now[name] !== heard[name]);
+  heard = now;
+  if (fresh) playTone(fresh);
 }
 
 /** A refused stream looks like a dead one to the browser, so the session is asked for as well. */
@@ -149,15 +166,17 @@ function draw() {
   show(byId("signout"), view === "work");
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
-  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, desk?.notice?.text, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
   for (const id of ["visit", "last"]) show(byId(id), desk !== null);
   part("steps", desk?.steps, () => drawSteps(desk?.steps ?? []));
+  part("barrier", desk?.barrier, () => drawBarrier(desk?.barrier ?? null, act));
   part("visit", desk?.visit, () => drawVisit(desk?.visit ?? null));
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
-    drawLast(desk, (visit) => act({ action: "reprint", visit })));
-  part("bar", [desk?.actions, overrideTarget(desk)?.id, desk?.ask?.kind], drawBar);
+    drawLast(desk, (visit) => act({ action: "reprint", visit }), (row) =>
+      openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one))));
+  part("bar", [desk?.actions, desk?.ask?.kind], drawBar);
   ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
 }
 
@@ -182,8 +201,7 @@ function drawBar() {
 }
 
 function allowed(item) {
-  if (!desk?.actions?.includes(item.needs)) return false;
-  return item.needs !== "override" || Boolean(overrideTarget(desk));
+  return Boolean(desk?.actions?.includes(item.needs));
 }
 
 function runBar(testid) {
@@ -207,6 +225,7 @@ listenKeys({
 }, (n) => { if (session) ask.digit(n); });
 
 byId("signout").addEventListener("click", leave);
+prepareTones(() => {});
 startPage("title_desk", () => {
   drawn = {};
   signin.draw();

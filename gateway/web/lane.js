@@ -2,10 +2,11 @@
 //
 // Invariants: a verdict is shown only while the gateway can be heard and for no longer than
 // `shown_for_ms`; an outcome this page does not know is never shown as a pass; the idle look is
-// neutral, never green; of the person nothing appears but the masked name.
+// neutral, never green, and so is a code that is shown again; of the person nothing appears but the
+// masked name.
 //
-// data-testid: screen (body; data-look = connecting|lost|closed|idle|working|ADMIT|REFER|HOLD|DENY,
-// data-seq, data-step), verdict (only while one is shown; data-outcome, data-visit,
+// data-testid: screen (body; data-look = connecting|lost|closed|idle|working|other|repeat|ADMIT|REFER|
+// HOLD|DENY, data-seq, data-step, data-ready), verdict (only while one is shown; data-outcome, data-visit,
 // data-overridden) or prompt (otherwise): the same element, the huge words; instruction, name,
 // counter-ADMIT|REFER|HOLD|DENY, sound-hint, lang, theme, banner-lost (the hint under the words
 // while the gateway is lost).
@@ -26,6 +27,7 @@ let screen = null;
 let link = "connecting";
 let shown = { key: null, until: 0 };
 let fallTimer = null;
+let otherSince = null;
 
 const counters = new Map();
 for (const outcome of OUTCOMES) {
@@ -38,16 +40,19 @@ for (const outcome of OUTCOMES) {
 function onScreen(message) {
   screen = message;
   link = "live";
-  const verdict = currentVerdict();
-  const key = verdict ? `${verdict.visit}/${verdict.outcome}/${verdict.showing}` : null;
+  const now = currentVerdict() ?? currentRepeat();
+  const key = now ? `${now.visit}/${now.outcome ?? "repeat"}/${now.showing}` : null;
   if (key && key !== shown.key) {
-    const forMs = Math.min(verdict.shown_for_ms > 0 ? verdict.shown_for_ms : SHOWN_DEFAULT_MS, SHOWN_MAX_MS);
+    const forMs = Math.min(now.shown_for_ms > 0 ? now.shown_for_ms : SHOWN_DEFAULT_MS, SHOWN_MAX_MS);
     shown = { key, until: performance.now() + forMs };
     clearTimeout(fallTimer);
     fallTimer = setTimeout(render, forMs + 10);
     runTimeLeft(forMs);
-    playTone(verdict.outcome);
+    playTone(now.outcome ?? "REPEAT");
   }
+  const since = screen.other?.since ?? null;
+  if (since !== null && since !== otherSince) playTone("OTHER");
+  otherSince = since;
   render();
 }
 
@@ -61,6 +66,11 @@ function currentVerdict() {
   return screen?.mode === "verdict" && OUTCOMES.includes(screen.verdict?.outcome) ? screen.verdict : null;
 }
 
+/** A code that has admitted somebody and is shown again. */
+function currentRepeat() {
+  return screen?.mode === "repeat" ? screen.repeat ?? null : null;
+}
+
 /** What the page shows now: the look, the huge words, the picture and the lines beneath. */
 function scene() {
   if (link !== "live") {
@@ -72,17 +82,28 @@ function scene() {
     const words = text(`say_${verdict.outcome}`);
     return { look: verdict.outcome, words, picture: verdict.outcome, instruction: verdict.instruction, verdict };
   }
-  if (verdict) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: notice() };
+  const repeat = currentRepeat();
+  if (repeat && performance.now() < shown.until) {
+    return { look: "repeat", words: text("lane_repeat"), picture: "redo", instruction: text("lane_repeat_hint"), repeat, name: repeat.name };
+  }
+  if (verdict || repeat) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: notice() };
   switch (screen.mode) {
     case "idle":
-      return { look: "idle", words: prompt("lane_next"), picture: "scan", instruction: notice() };
+      return { look: "idle", words: prompt("lane_next"), picture: screen.ready === false ? "wait" : "scan", instruction: notice() };
     case "working":
-      return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: notice() };
+      if (screen.other) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
+      return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: notice(), name: screen.person };
     case "closed":
       return { look: "closed", words: text("lane_closed"), picture: "closed", instruction: screen.prompt };
     default:
       return { look: "closed", words: text("lane_unclear"), picture: "wait", instruction: null };
   }
+}
+
+/** A masked name stays on one line: a word joiner holds its star. */
+function unbroken(words) {
+  const joined = (text) => text.replaceAll("*", "\u2060*");
+  return { zh: joined(words.zh), en: joined(words.en) };
 }
 
 /** A message of central ops stands where the instruction would, but never beside a verdict. */
@@ -97,7 +118,8 @@ function prompt(fallbackKey) {
 function render() {
   const now = scene();
   const verdict = now.verdict ?? null;
-  setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null });
+  const name = verdict?.name ?? now.name ?? "";
+  setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null, ready: screen?.ready ?? null });
   setIcon(byId("picture"), now.picture);
   putText("title", screen?.title ?? null, true);
   putText("big", now.words, true);
@@ -112,9 +134,9 @@ function render() {
   byId("big").classList.toggle("mid", size > 10 && size <= 14 && lang() === "zh");
   byId("big").classList.toggle("long", size > (lang() === "zh" ? 14 : 16));
   byId("instruction").dataset.testid = now.look === "lost" ? "banner-lost" : "instruction";
-  setText(byId("name"), verdict?.name ?? "");
-  show(byId("name"), Boolean(verdict?.name));
-  show(byId("time-left"), verdict !== null);
+  setText(byId("name"), name);
+  show(byId("name"), name !== "");
+  show(byId("time-left"), verdict !== null || Boolean(now.repeat));
   for (const [outcome, counter] of counters) {
     setText(counter.number, String(screen?.counters?.[outcome] ?? "–"));
     setText(counter.word, pick(text(`outcome_${outcome}`)));

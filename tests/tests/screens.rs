@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_tests::brokers::skip_without;
-use kakou_tests::daemon::{free_port, programs};
+use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
+use kakou_tests::desk::officers;
+use kakou_tests::profiles;
 use kakou_tests::wait;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -42,13 +44,23 @@ fn start_demo(port: u16) -> Process {
     Process(child)
 }
 
-async fn browser() -> Option<Browser> {
+fn no_browser() -> bool {
     let there = Path::new("/usr/bin/chromedriver").exists() && Path::new("/usr/bin/chromium").exists();
-    if skip_without("chromium with chromium-driver", there) {
+    skip_without("chromium with chromium-driver", there)
+}
+
+/// A browser before the demo.
+async fn browser() -> Option<Browser> {
+    if no_browser() {
         return None;
     }
-    let (port, driver_port) = (free_port(), free_port());
-    let demo = start_demo(port);
+    let port = free_port();
+    Some(browse(format!("http://127.0.0.1:{port}"), start_demo(port)).await)
+}
+
+/// A browser before something that runs already.
+async fn browse(base: String, demo: Process) -> Browser {
+    let driver_port = free_port();
     let chromedriver = Command::new("/usr/bin/chromedriver")
         .arg(format!("--port={driver_port}"))
         .stdout(Stdio::null())
@@ -78,8 +90,7 @@ async fn browser() -> Option<Browser> {
         wishes.add_arg(argument).unwrap();
     }
     let driver = WebDriver::new(format!("http://127.0.0.1:{driver_port}"), wishes).await.unwrap();
-    let base = format!("http://127.0.0.1:{port}");
-    Some(Browser { driver, base, demo, _chromedriver: chromedriver, _profile: profile })
+    Browser { driver, base, demo, _chromedriver: chromedriver, _profile: profile }
 }
 
 fn pictures() -> PathBuf {
@@ -143,6 +154,16 @@ impl Browser {
         self.type_into("pin", "2468").await;
         self.click("pin-ok").await;
         self.find("ask").await;
+    }
+    async fn text(&self, selector: &str) -> String {
+        self.find(selector).await.text().await.unwrap_or_default()
+    }
+    async fn gone(&self, selector: &str) {
+        let css = css(selector);
+        wait_for(&format!("{selector} away"), async || {
+            self.driver.find(By::Css(css.as_str())).await.is_err()
+        })
+        .await;
     }
     async fn end(self) {
         let Self { driver, demo, .. } = self;
@@ -236,6 +257,16 @@ async fn truck_with_a_photograph_taken_again() {
     b.present("truck-1", "truck-ok").await;
     b.click("photo-accept").await;
     b.find("ask[data-kind=\"question\"][data-id=\"plate\"]").await;
+    // The plate is read from the photograph: it stays in sight, and what the pass says does not.
+    let photo = b.find("plate-photo").await;
+    wait_for("the photograph of the plate", async || {
+        photo.prop("naturalWidth").await.unwrap().is_some_and(|w| w != "0")
+    })
+    .await;
+    assert!(photo.rect().await.unwrap().width > 400.0, "large enough to read");
+    let page = b.driver.find(By::Css("body")).await.unwrap().text().await.unwrap();
+    assert!(!page.contains("P12345"), "the plate of the pass: {page}");
+    b.picture("truck-plate-region").await;
     b.type_into("answer-input", "辽P12345").await;
     b.picture("truck-plate").await;
     b.click("answer-ok").await;
@@ -243,10 +274,23 @@ async fn truck_with_a_photograph_taken_again() {
     b.find("ask[data-kind=\"seal\"]").await;
     b.type_into("seal-first", "LN0045678").await;
     b.type_into("seal-second", "LN0045678").await;
+    // Nothing is chosen for the officer.
+    b.find("seal-door-rear[aria-checked=\"false\"]").await;
+    b.click("seal-ok").await;
+    assert!(b.text("error").await.contains("请选择位置和类型"));
+    b.click("seal-door-rear").await;
+    b.click("seal-kind-bolt").await;
+    b.find("seal-kind-bolt[aria-checked=\"true\"]").await;
     b.picture("truck-seal").await;
     b.demo("camera", serde_json::json!({ "lane": "truck-1", "look": "dark" })).await;
     b.click("seal-ok").await;
     b.find("photo-reason").await;
+    // The picture that was refused is what the officer sees, and no broken one.
+    let refused = b.find("photo-closeup").await;
+    wait_for("the refused photograph", async || {
+        refused.prop("naturalWidth").await.unwrap().is_some_and(|w| w != "0")
+    })
+    .await;
     b.picture("truck-photo-dark").await;
     b.demo("camera", serde_json::json!({ "lane": "truck-1", "look": "good" })).await;
     b.click("photo-retake").await;
@@ -258,6 +302,12 @@ async fn truck_with_a_photograph_taken_again() {
             drop(accept.click().await);
         }
         b.driver.find(By::Css("[data-testid=\"ask\"][data-kind=\"confirm\"]")).await.is_ok()
+    })
+    .await;
+    assert!(b.text("confirm-number").await.contains("LN0045678"));
+    let photo = b.find("confirm-photo").await;
+    wait_for("the close-up of the seal", async || {
+        photo.prop("naturalWidth").await.unwrap().is_some_and(|w| w != "0")
     })
     .await;
     for check in ["view", "verify", "tug", "twist"] {
@@ -329,4 +379,175 @@ async fn a_double_tap_answers_once_and_nobody_acts_under_another_name() {
     b.click("answer-no").await;
     b.find("ask[data-id=\"symptoms\"]").await;
     b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_shown_again_is_never_green_and_the_desk_says_when_it_was_first_shown() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.picture("idle-desk").await;
+    b.present("school-1", "pupil-green").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.gone("verdict").await;
+    b.present("school-1", "pupil-green").await;
+    let first = b.find("repeat").await;
+    assert!(
+        first.text().await.unwrap().contains("重复扫码")
+            && first.text().await.unwrap().contains("本次未测温")
+    );
+    assert!(b.driver.find(By::Css(css("verdict").as_str())).await.is_err(), "no green on the desk");
+    b.picture("repeat-desk").await;
+    b.open("/lane/school-1").await;
+    b.find("screen[data-look=\"repeat\"]").await;
+    assert!(b.text("prompt").await.contains("已经登记过"));
+    b.picture("repeat-public").await;
+    b.find("screen[data-look=\"idle\"]").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_override_names_the_visit_it_falls_on_and_a_row_can_be_chosen() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.present("school-1", "pupil-late").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.present("school-1", "pupil-green").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.present("school-1", "pupil-green-2").await;
+    b.find("last-visit[data-final=\"ADMIT\"]").await;
+    // Two were admitted since; F4 takes the one that was not.
+    b.click("override-open").await;
+    let title = b.text("override-dialog").await;
+    assert!(title.contains("王*") && title.contains("等候") && title.contains("检测结果超时"), "{title}");
+    b.picture("override-title").await;
+    b.click("dialog-close").await;
+    b.gone("override-dialog").await;
+    let mut id = String::new();
+    wait_for("the row of the one who waits", async || {
+        let row = b.find("last-visit[data-final=\"HOLD\"]").await;
+        id = row.attr("data-visit").await.ok().flatten().unwrap_or_default();
+        !id.is_empty()
+    })
+    .await;
+    b.click(&format!("pick-{id}")).await;
+    assert!(b.text("detail").await.contains("检测结果超时"));
+    b.picture("override-detail").await;
+    b.click("detail-override").await;
+    b.click("override-outcome-DENY").await;
+    b.click("override-reason-paper_seen").await;
+    b.type_into("override-pin", "2468").await;
+    b.click("override-ok").await;
+    b.find("verdict[data-final=\"DENY\"]").await;
+    b.gone("verdict").await;
+    wait_for("the officer in the row", async || {
+        b.text(&format!("pick-{id}")).await.contains("改判 李敏: 检测结果超时")
+    })
+    .await;
+    b.picture("override-row").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_shown_while_another_person_is_measured_is_told_to_wait() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 38_100 })).await;
+    b.present("school-1", "pupil-green").await;
+    b.find("reading-1").await;
+    assert!(b.text("visit-name").await.contains("张*"), "whose visit it is");
+    b.present("school-1", "pupil-green-2").await;
+    b.find("banner-other").await;
+    b.picture("other-desk").await;
+    b.open("/lane/school-1").await;
+    b.find("screen[data-look=\"working\"]").await;
+    assert!(b.text("name").await.contains("张*"));
+    b.picture("measured-public").await;
+    b.present("school-1", "pupil-green-2").await;
+    b.find("screen[data-look=\"other\"]").await;
+    // A word joiner keeps the star beside the character.
+    assert!(b.text("prompt").await.replace('\u{2060}', "").contains("请稍候，正在为 张* 测温"));
+    b.picture("other-public").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_plates_that_differ_stand_side_by_side_and_an_override_stays_in_the_row() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("truck-1", "zhao").await;
+    b.present("truck-1", "truck-ok").await;
+    b.click("photo-accept").await;
+    b.find("plate-photo").await;
+    b.type_into("answer-input", "辽P67890").await;
+    b.click("answer-ok").await;
+    b.click("answer-2").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    let compared = b.text("compare-plate").await;
+    assert!(compared.contains("辽P12345") && compared.contains("辽P67890"), "{compared}");
+    b.picture("truck-compare").await;
+    b.click("override-open").await;
+    b.click("override-outcome-ADMIT").await;
+    b.click("override-reason-paper_seen").await;
+    b.type_into("override-pin", "2468").await;
+    b.click("override-ok").await;
+    // While the visit goes on, the band says what it was changed to.
+    b.find("verdict[data-outcome=\"HOLD\"][data-pending=\"ADMIT\"]").await;
+    b.find("ask[data-kind=\"seal\"]").await;
+    b.picture("truck-pending").await;
+    b.end().await;
+}
+
+/// A gateway whose barrier and scanner are not there.
+fn unplugged(folder: &Path) -> Gateway {
+    let profile = profiles::lane("gate", &["opaque"], &[], "", true)
+        .replace("same_read_s = 0\nsame_result_s = 0\n", "show_verdict_s = 5\n")
+        .replace("kind = \"scan\"\n", "kind = \"scan\"\ndevice = \"scanner\"\n")
+        // Nobody is known without a list; here whoever is typed goes in.
+        .replace("[[step]]\nkind = \"scan\"", "[verdicts]\nC_UNKNOWN = \"ADMIT\"\n[[step]]\nkind = \"scan\"");
+    let plan = Plan { http: true, tables: officers(), ..Plan::default() };
+    let mut gateway = Gateway::prepare(folder, plan.lane("gate", "gate.toml", &["scanner", "barrier"]));
+    std::fs::write(folder.join("gate.toml"), profile).unwrap();
+    gateway.open();
+    gateway
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_without_its_barrier_invites_nobody_and_says_at_once_that_it_did_not_open() {
+    if no_browser() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = tokio::task::block_in_place(|| unplugged(folder.path()));
+    let base = gateway.url("").trim_end_matches('/').to_owned();
+    let b = browse(base, Process(Command::new("true").spawn().unwrap())).await;
+    b.open("/lane/gate").await;
+    b.find("screen[data-look=\"idle\"][data-ready=\"false\"]").await;
+    assert!(b.text("prompt").await.contains("请找工作人员"));
+    b.picture("unready-public").await;
+    b.sign_in("gate", "li").await;
+    b.find("lamp-barrier[data-state=\"bad\"]").await;
+    assert!(b.text("banner-devices").await.contains("道闸"));
+    b.picture("unready-desk").await;
+    b.click("enter-open").await;
+    b.type_into("enter-text", "P-1").await;
+    b.click("enter-ok").await;
+    b.find("barrier[data-state=\"failed\"]").await;
+    b.find("step-actuate[data-state=\"failed\"]").await;
+    b.picture("barrier-failed-desk").await;
+    // It stays until somebody says what became of it.
+    b.click("barrier-again").await;
+    wait_for("the second failure", async || gateway.events("barrier_again").len() == 1).await;
+    b.find("barrier[data-state=\"failed\"]").await;
+    b.open("/lane/gate").await;
+    b.find("screen[data-look=\"working\"]").await;
+    assert!(b.driver.find(By::Css(css("verdict").as_str())).await.is_err(), "no green where nothing opened");
+    b.picture("barrier-failed-public").await;
+    b.open("/desk/gate").await;
+    b.click("barrier-by-hand").await;
+    b.gone("barrier").await;
+    let by_hand = gateway.events("barrier_by_hand");
+    assert_eq!(by_hand[0]["data"]["officer"], "li");
+    b.find("last-visit").await;
+    b.picture("barrier-by-hand-desk").await;
+    b.end().await;
+    gateway.stop();
 }

@@ -16,7 +16,7 @@ use crate::text::Text;
 use crate::time::{Now, WallMs, rfc3339};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use visit::{last_visit, visit_view, who};
+use visit::{is_overridable, last_visit, visit_view, who};
 
 /// Whether and why a lane takes no visits.
 pub type Closed = Option<Code>;
@@ -291,8 +291,7 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     if measuring || hot {
         out.push("recheck");
     }
-    let rests = |v: &Visit| v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done);
-    if lane.state.visits().any(rests) {
+    if lane.state.visits().any(is_overridable) {
         out.push("override");
     }
     if running {

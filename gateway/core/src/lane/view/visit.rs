@@ -20,7 +20,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> Value {
         "by": v.by,
         "slip": v.slip.word(),
         "repeated": v.repeated.then(|| json!({ "first": v.started_ms.map(rfc3339), "outcome": v.stands(),
-            "measured": measures(lane) })),
+            "measured": measures(lane), "showing": v.shown_until })),
         "pass": v.pass.as_ref().map(|p| json!({
             "format": p.format.word(), "kind": p.kind, "verified": v.refused.is_none() && !p.kid.is_empty(),
             "facts": pass_facts(lane, v),
@@ -44,7 +44,14 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> Value {
             "final": v.stands() })),
         "history": history(v),
         "second_sign": needs_second(v),
+        "overridable": is_overridable(v),
     })
+}
+
+/// What runs is finished first, what was cancelled is begun anew, and without a verdict there is nothing to
+/// override.
+pub(super) fn is_overridable(v: &Visit) -> bool {
+    v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done)
 }
 
 fn override_view(o: &Overridden) -> Value {
@@ -208,8 +215,7 @@ pub(super) fn last_visit(lane: &Lane, v: &Visit) -> Value {
         "who": who(v),
         "overridden": v.overridden.as_ref().map(override_view),
         "history": history(v),
-        // What was cancelled is begun anew, and what has no verdict has nothing to override.
-        "overridable": v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done),
+        "overridable": is_overridable(v),
         "detail": visit_view(lane, v),
     })
 }
