@@ -6,12 +6,16 @@
 //! days of backlog do not hide what happens now. Publishes go out in the order in which they were
 //! handed over, so a queue tells which one a packet id belongs to.
 
+mod stream;
+
 use super::pace::{Left, Pace};
+use super::{RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
 use crate::store::outbox;
 use kakou_core::event::Class;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+use stream::{Cursor, PROBE_MOST, Stream, Which};
 
 /// An event that leaves so long after it was stored is late, in milliseconds: it tells what was and
 /// must set off no alarm.
@@ -29,9 +33,6 @@ const LATE_AHEAD: u64 = 2_000;
 const READ_ROWS: usize = 512;
 /// Bytes read from the journal at once.
 const READ_BYTES: usize = 1 << 20;
-/// Acknowledged ranges beyond a gap that are remembered; what is more is sent again.
-const ISLANDS: usize = 64;
-
 /// Events of one stream in one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -60,57 +61,6 @@ struct Sent {
     last: u64,
     count: u64,
     backlog: Option<Left>,
-}
-
-#[derive(Debug, Default)]
-struct Cursor {
-    /// Handed over up to here.
-    given: u64,
-    /// Read from the journal up to here.
-    read: u64,
-    rows: VecDeque<outbox::Row>,
-}
-
-impl Cursor {
-    fn at(seq: u64) -> Self {
-        Self { given: seq, read: seq, rows: VecDeque::new() }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Stream {
-    /// Acknowledged without a gap up to here.
-    acked: u64,
-    /// Acknowledged beyond it: first to last.
-    islands: BTreeMap<u64, u64>,
-    /// Receipted up to here.
-    receipted: u64,
-    /// The last event of the backlog.
-    split: u64,
-    late: Cursor,
-    live: Cursor,
-}
-
-impl Stream {
-    fn acknowledge(&mut self, first: u64, last: u64) {
-        if last > self.acked {
-            self.islands.insert(first, last);
-        }
-        while let Some((&first, &last)) = self.islands.first_key_value() {
-            if first > self.acked + 1 {
-                break;
-            }
-            self.acked = self.acked.max(last);
-            self.islands.pop_first();
-        }
-        while self.islands.len() > ISLANDS {
-            self.islands.pop_last();
-        }
-    }
-    /// The end of the island that holds an event.
-    fn island(&self, seq: u64) -> Option<u64> {
-        self.islands.range(..=seq).next_back().map(|(_, last)| *last).filter(|last| *last >= seq)
-    }
 }
 
 /// The window of one connection, and the state of the streams beyond it.
@@ -240,6 +190,8 @@ impl Flight {
         for stream in &mut self.streams {
             stream.late = Cursor::at(stream.acked);
             stream.live = Cursor::at(stream.split);
+            stream.again = (Cursor::default(), 0);
+            (stream.refused, stream.probe) = (None, None);
         }
     }
 
@@ -253,13 +205,18 @@ impl Flight {
         })
     }
 
-    /// What was acknowledged but not receipted counts as not sent. The connection must end after
-    /// this: packet ids of the old one mean nothing any more.
-    pub fn forget_acknowledgements(&mut self) {
-        for stream in &mut self.streams {
-            stream.acked = stream.receipted;
-            stream.islands.clear();
-        }
+    /// How long receipts of a stream are waited for: twice as long each time that they have stayed away.
+    pub fn patience(&self, class: Class) -> Duration {
+        let gaps = self.streams[usize::from(class.number())].gaps.min(16);
+        RECEIPT_PATIENCE.saturating_mul(1 << gaps).min(RECEIPT_PATIENCE_MAX)
+    }
+
+    /// No receipt has come: the oldest batch that is not receipted is sent again, and no more.
+    pub fn probe(&mut self, class: Class) {
+        let batch = self.batch;
+        let stream = &mut self.streams[usize::from(class.number())];
+        stream.gaps = stream.gaps.saturating_add(1);
+        stream.probe_from(stream.receipted, 1, batch, stream.acked_last());
     }
 
     /// The next message, if the window has room and there is anything to send.
@@ -268,6 +225,9 @@ impl Flight {
             return Ok(None);
         }
         if let Some(batch) = self.put_back.take() {
+            return Ok(Some(batch));
+        }
+        if let Some(batch) = self.again(max, now_ms)? {
             return Ok(Some(batch));
         }
         if self.live_in_a_row < LIVE_TURNS
@@ -283,11 +243,28 @@ impl Flight {
         self.live(heads, max, now_ms)
     }
 
+    /// What must go out once more.
+    fn again(&mut self, max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
+        for class in Class::ALL {
+            let stream = &mut self.streams[usize::from(class.number())];
+            stream.take_up_refused();
+            let (refused, probe) = (stream.again.1, stream.probe.map_or(0, |p| p.end));
+            for (which, end) in [(Which::Probe, probe), (Which::Refused, refused)] {
+                if let Some(mut batch) = self.take(class, end, max, which)? {
+                    batch.late = is_late(batch.oldest_ms, now_ms);
+                    return Ok(Some(batch.message()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn live(&mut self, heads: &[u64; 4], max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
         for _ in 0..=Class::ALL.len() {
             let class = Class::ALL[self.turn];
             if self.left > 0
-                && let Some(mut batch) = self.take(class, heads[usize::from(class.number())], max, false)?
+                && let Some(mut batch) =
+                    self.take(class, heads[usize::from(class.number())], max, Which::Live)?
             {
                 self.left -= 1;
                 // The link is slower than the lanes: what waited too long is no longer news.
@@ -319,7 +296,7 @@ impl Flight {
             let (open, end) = (!ahead && stream.late.given < stream.split, stream.split);
             if self.late_left > 0
                 && open
-                && let Some(mut batch) = self.take(class, end, max, true)?
+                && let Some(mut batch) = self.take(class, end, max, Which::Late)?
             {
                 batch.late = true;
                 self.late_left -= 1;
@@ -332,29 +309,29 @@ impl Flight {
         Ok(None)
     }
 
-    fn take(&mut self, class: Class, end: u64, max: usize, backlog: bool) -> rusqlite::Result<Option<Taken>> {
+    fn take(&mut self, class: Class, end: u64, max: usize, which: Which) -> rusqlite::Result<Option<Taken>> {
+        let backlog = which == Which::Late;
         let limit = if backlog { self.batch.min(LATE_BATCH) } else { self.batch };
         let stream = &mut self.streams[usize::from(class.number())];
-        // What was acknowledged before a loss of the connection is not sent again.
+        // What was acknowledged is not sent again, but for a probe.
         loop {
-            let cursor = if backlog { &mut stream.late } else { &mut stream.live };
-            let next = cursor.given + 1;
+            let next = stream.cursor(which).given + 1;
             if next > end {
                 return Ok(None);
             }
             let known = if next <= stream.acked { Some(stream.acked) } else { stream.island(next) };
-            let cursor = if backlog { &mut stream.late } else { &mut stream.live };
-            let Some(known) = known else { break };
+            let cursor = stream.cursor(which);
+            let Some(known) = known.filter(|_| which != Which::Probe) else { break };
             cursor.given = known;
             cursor.read = cursor.read.max(known);
             while cursor.rows.front().is_some_and(|r| r.stream_seq <= known) {
                 cursor.rows.pop_front();
             }
         }
-        let stop =
-            stream.islands.range(stream_next(stream, backlog)..).next().map_or(end, |(first, _)| first - 1);
-        let stop = stop.min(end);
-        let cursor = if backlog { &mut stream.late } else { &mut stream.live };
+        let next = stream.cursor(which).given + 1;
+        let island = stream.islands.range(next..).next().filter(|_| which != Which::Probe);
+        let stop = island.map_or(end, |(first, _)| first - 1).min(end);
+        let cursor = stream.cursor(which);
         if cursor.rows.is_empty() {
             let rows = outbox::after(&self.reader, class, cursor.read, stop, READ_ROWS, READ_BYTES)?;
             // Shed events are skipped; the stream goes on behind them.
@@ -453,16 +430,22 @@ impl Flight {
         let stream = &mut self.streams[usize::from(class.number())];
         let news = through > stream.receipted;
         stream.receipted = stream.receipted.max(through);
+        // Whoever says anything is there.
+        stream.gaps = 0;
+        if let Some(probe) = stream.probe.filter(|p| stream.receipted >= p.end) {
+            if stream.receipted < probe.whole {
+                let batches = (2 * probe.batches).min(PROBE_MOST);
+                stream.probe_from(stream.receipted, batches, self.batch, probe.whole);
+            } else {
+                stream.probe = None;
+            }
+        }
         if through > stream.acked {
             // The acknowledgement of the broker was lost, the receipt was not.
             stream.acknowledge(stream.acked + 1, through);
         }
         news
     }
-}
-
-fn stream_next(stream: &Stream, backlog: bool) -> u64 {
-    1 + if backlog { stream.late.given } else { stream.live.given }
 }
 
 fn is_late(stored_ms: i64, now_ms: i64) -> bool {

@@ -3,7 +3,8 @@
 //! The journal is the only truth; everything here can be thrown away. After each connection the
 //! events behind the last acknowledgement are read again. An acknowledgement of the broker is not
 //! durability: the journal is purged up to the receipt of the central side, and what was not
-//! receipted for [`RECEIPT_PATIENCE`] is sent again.
+//! receipted for [`RECEIPT_PATIENCE`] is sent again, a little at first: a central side that is slow must not get
+//! more to do by being slow.
 
 pub mod backoff;
 pub mod budget;
@@ -41,8 +42,10 @@ use utoipa::ToSchema;
 
 /// In flight and no acknowledgement for this long: the peer has stopped reading.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
-/// Acknowledged but not receipted for this long: sent again.
+/// Acknowledged but not receipted for this long: the oldest events are sent again. Twice as long each time.
 pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(30);
+/// And no longer than this.
+pub const RECEIPT_PATIENCE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The largest message body.
 pub const MAX_BODY: usize = 200 * 1024;
 
@@ -162,8 +165,6 @@ enum Lost {
     Journal(rusqlite::Error),
     #[error("the broker takes no message of {0} bytes")]
     TooLarge(usize),
-    #[error("no receipts for {} s: events are sent again", RECEIPT_PATIENCE.as_secs())]
-    NoReceipts,
     #[error("unplugged")]
     Unplugged,
     #[error("the certificate is new")]

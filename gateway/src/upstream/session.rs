@@ -2,9 +2,7 @@
 
 use super::flight::{Batch, Flight};
 use super::home_assistant;
-use super::{
-    Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, RECEIPT_PATIENCE, Receipt, send, topic, unplugged,
-};
+use super::{Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, Receipt, send, topic, unplugged};
 use crate::engine::Work;
 use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken, Will};
 use kakou_core::event::Class;
@@ -31,6 +29,8 @@ struct Session {
     progress: Instant,
     /// Since when each stream waits for a receipt.
     receipts: [Instant; 4],
+    /// The status says that receipts stay away.
+    unreceipted: bool,
     /// Live and late topics of each class.
     topics: [[String; 2]; 4],
     health: Option<Arc<str>>,
@@ -66,6 +66,7 @@ pub(super) async fn connection(
         server_max: MAX_BODY,
         progress: Instant::now(),
         receipts: [Instant::now(); 4],
+        unreceipted: false,
         topics,
         health: None,
         unmarked: 0,
@@ -260,7 +261,11 @@ impl Session {
                 if flight.receipted(r.stream, r.through_seq) {
                     self.receipts[usize::from(r.stream.number())] = Instant::now();
                 }
+                let clear = std::mem::take(&mut self.unreceipted);
                 link.state.send_if_modified(|s| {
+                    if clear {
+                        s.detail.clear();
+                    }
                     let at = &mut s.receipted[usize::from(r.stream.number())];
                     *at = (*at).max(r.through_seq);
                     false
@@ -282,10 +287,22 @@ impl Session {
                 *since = Instant::now();
             }
         }
-        if self.up && self.receipts.iter().any(|since| since.elapsed() > RECEIPT_PATIENCE) {
+        for class in Class::ALL.into_iter().filter(|_| self.up) {
+            let (since, patience) = (&mut self.receipts[usize::from(class.number())], flight.patience(class));
+            if since.elapsed() <= patience {
+                continue;
+            }
+            *since = Instant::now();
             link.metrics.count("receipt_gap_total");
-            flight.forget_acknowledgements();
-            return Err(Lost::NoReceipts);
+            flight.probe(class);
+            let why = format!(
+                "no receipts of {} for {} s: the oldest events are sent again; does the central side run?",
+                class.word(),
+                patience.as_secs()
+            );
+            log::warn!("upstream: {why}");
+            link.state.send_modify(|s| s.detail = why);
+            self.unreceipted = true;
         }
         if self.up && self.floor.1.elapsed() > FLOOR_EVERY {
             let heads = *link.streams.borrow();

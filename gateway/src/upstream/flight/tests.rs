@@ -1,3 +1,4 @@
+use super::stream::ISLANDS;
 use super::*;
 use proptest::prelude::*;
 
@@ -170,5 +171,134 @@ proptest! {
         let bodies = shed.iter().filter(|s| !**s).count();
         prop_assert_eq!(acked.len(), bodies);
         prop_assert_eq!(flight.acked_through(Class::Verdict), shed.len() as u64);
+    }
+}
+
+/// Sends everything that goes out now, and has it acknowledged; gives the events.
+fn drain(flight: &mut Flight, heads: &[u64; 4], pkid: &mut u16) -> Vec<u64> {
+    let mut seen = Vec::new();
+    while let Some(batch) = flight.next(heads, 10_000, NOW).unwrap() {
+        seen.extend(numbers(&batch));
+        flight.sent(&batch, Instant::now());
+        *pkid = pkid.wrapping_add(1).max(1);
+        flight.departed(*pkid);
+        flight.acked(*pkid, Instant::now());
+    }
+    seen
+}
+
+#[test]
+fn a_central_side_that_is_slow_gets_one_batch_again_and_is_waited_for_longer_each_time() {
+    let events = vec![(10, false); 1_000];
+    let heads = heads(1_000);
+    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    flight.begin(100, &heads, NOW).unwrap();
+    let mut pkid = 0;
+    assert_eq!(drain(&mut flight, &heads, &mut pkid).len(), 1_000);
+    let mut patience = flight.patience(Class::Verdict);
+    assert_eq!(patience, RECEIPT_PATIENCE);
+    for _ in 0..4 {
+        flight.probe(Class::Verdict);
+        assert_eq!(drain(&mut flight, &heads, &mut pkid), (1..=10).collect::<Vec<u64>>());
+        assert_eq!(flight.patience(Class::Verdict), 2 * patience);
+        patience = flight.patience(Class::Verdict);
+    }
+    (0..40).for_each(|_| flight.probe(Class::Verdict));
+    assert_eq!(flight.patience(Class::Verdict), RECEIPT_PATIENCE_MAX);
+    assert_eq!(flight.acked_through(Class::Verdict), 1_000, "nothing is forgotten");
+    // It was only slow: everything is receipted, and nothing is sent again.
+    flight.receipted(Class::Verdict, 1_000);
+    assert_eq!(drain(&mut flight, &heads, &mut pkid), Vec::<u64>::new());
+    assert_eq!((flight.patience(Class::Verdict), flight.unreceipted()), (RECEIPT_PATIENCE, [false; 4]));
+}
+
+#[test]
+fn what_a_broker_acknowledged_and_lost_comes_again_with_the_receipts_of_the_probe() {
+    let events = vec![(10, false); 2_000];
+    let heads = heads(2_000);
+    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    flight.begin(100, &heads, NOW).unwrap();
+    let mut pkid = 0;
+    drain(&mut flight, &heads, &mut pkid);
+    flight.probe(Class::Verdict);
+    let (mut through, mut answers) = (0, 0);
+    while through < 2_000 {
+        let again = drain(&mut flight, &heads, &mut pkid);
+        assert_eq!(again.first(), Some(&(through + 1)), "behind the receipt");
+        through = *again.last().unwrap();
+        answers += 1;
+        assert!(flight.receipted(Class::Verdict, through));
+    }
+    assert!(answers < 15, "{answers} portions: they grow");
+    assert_eq!(flight.unreceipted(), [false; 4]);
+}
+
+#[test]
+fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
+    const EVENTS: usize = 4_000;
+    let events = vec![(10, false); EVENTS];
+    let heads = heads(EVENTS);
+    // Where the broker's word is the proof, nothing else repairs what is forgotten.
+    let mut flight = Flight::load(journal(&events), 1, 512, false).unwrap();
+    flight.begin(512, &heads, NOW).unwrap();
+    let mut pkid = 0_u16;
+    while flight.acked_through(Class::Verdict) < EVENTS as u64 {
+        let mut way = Vec::new();
+        while let Some(batch) = flight.next(&heads, 10_000, NOW).unwrap() {
+            flight.sent(&batch, Instant::now());
+            pkid += 1;
+            flight.departed(pkid);
+            way.push(pkid);
+        }
+        assert!(!way.is_empty(), "stuck at {}", flight.acked_through(Class::Verdict));
+        // Every other one from the far end, then those between.
+        let (even, odd): (Vec<u16>, Vec<u16>) = way.iter().rev().partition(|p| *p % 2 == 0);
+        even.into_iter().chain(odd).for_each(|p| drop(flight.acked(p, Instant::now())));
+    }
+}
+
+proptest! {
+    /// Thousands of acknowledgements in any order: what is known stays known, nothing is known that was not
+    /// acknowledged, ranges that touch are one, and what found no room is named to be sent again.
+    #[test]
+    fn no_acknowledgement_is_forgotten_and_none_is_made_up(seed in any::<u64>(), events in 1_000_u64..6_000) {
+        let mut order: Vec<u64> = (1..=events).collect();
+        let mut random = seed | 1;
+        for i in (1..order.len()).rev() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(i, usize::try_from(random >> 33).unwrap() % (i + 1));
+        }
+        let mut stream = Stream::default();
+        let mut told = vec![false; usize::try_from(events).unwrap() + 2];
+        let mut rounds = 0;
+        while stream.acked < events {
+            for n in order.drain(..) {
+                let before = (stream.acked, stream.islands.clone());
+                stream.acknowledge(n, n);
+                told[usize::try_from(n).unwrap()] = true;
+                prop_assert!(stream.acked >= before.0);
+                for (a, b) in before.1 {
+                    prop_assert!(b <= stream.acked || stream.island(a).is_some_and(|end| end >= b), "{a} to {b} is forgotten");
+                }
+                prop_assert!(stream.islands.len() <= ISLANDS);
+                let known = n <= stream.acked || stream.island(n).is_some();
+                let named = stream.refused.is_some_and(|(a, b)| (a..=b).contains(&n));
+                prop_assert!(known || named, "{n} is neither known nor sent again");
+            }
+            for n in 1..=stream.acked {
+                prop_assert!(told[usize::try_from(n).unwrap()]);
+            }
+            let mut end = stream.acked;
+            for (a, b) in &stream.islands {
+                prop_assert!(*a > end + 1 && b >= a, "{a} touches {end}");
+                end = *b;
+            }
+            // What was refused is sent again, and acknowledged again.
+            if let Some((a, b)) = stream.refused.take() {
+                order.extend((a..=b).filter(|n| *n > stream.acked && stream.island(*n).is_none()));
+            }
+            rounds += 1;
+            prop_assert!(rounds < 10_000);
+        }
     }
 }
