@@ -25,6 +25,12 @@ CREATE TABLE IF NOT EXISTS conflict (
   stream_seq bigint NOT NULL, received timestamptz NOT NULL DEFAULT now(), body json NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS conflict_once
   ON conflict (site, gateway, epoch, stream, stream_seq, md5(body::text));
+-- Events that could not be taken for what they say: their bytes as they came, and why. Each fills its place in its
+-- stream, so that the others go on. Look here when a gateway has put `events_refused` on record.
+CREATE TABLE IF NOT EXISTS refused (
+  site text NOT NULL, gateway text NOT NULL, epoch bigint NOT NULL, seq bigint NOT NULL, stream smallint NOT NULL,
+  stream_seq bigint NOT NULL, received timestamptz NOT NULL DEFAULT now(), why text NOT NULL, body bytea NOT NULL,
+  PRIMARY KEY (site, gateway, epoch, stream, stream_seq));
 -- The last word of each gateway.
 CREATE TABLE IF NOT EXISTS gateway (
   site text NOT NULL, gateway text NOT NULL, online boolean NOT NULL, since timestamptz NOT NULL,

@@ -291,6 +291,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
                 renewed: renew.clone(),
                 restart: extras.restart,
                 answers,
+                refused: Mutex::default(),
             };
             tasks.spawn(desk.run(ordered, intake.clone()));
             let down = Down {

@@ -62,6 +62,9 @@ const TEND: Duration = Duration::from_secs(10);
 pub enum Work {
     /// An input of the core; the answer to an act comes when it is durable.
     Input(Input, Option<Reply>),
+    /// A command of central ops: the first answer comes when it is on record, the second one when its barrier has
+    /// moved, or has not.
+    Remote(Input, Reply, oneshot::Sender<Result<(), NoData>>),
     /// A device's report, and when its last byte arrived.
     Report(DeviceId, Report, Instant),
     /// Events of others in the gateway, stored as they are; the answer is the last sequence.
@@ -197,6 +200,8 @@ pub struct Engine {
     sign_through: u64,
     requeue: VecDeque<Input>,
     watch: time::Watch,
+    /// Who waits for the barrier, by the id of the command.
+    opening: BTreeMap<String, oneshot::Sender<Result<(), NoData>>>,
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
     heard_uses: u32,
     forgotten_at: Option<Instant>,
@@ -253,6 +258,7 @@ impl Engine {
             sign_through: 0,
             requeue: VecDeque::new(),
             watch: time::Watch::default(),
+            opening: BTreeMap::new(),
             heard_uses: 0,
             forgotten_at: None,
         };
@@ -410,6 +416,15 @@ impl Engine {
                 pending.arrived = None;
                 self.input(input, reply, now, pending)
             }
+            Work::Remote(input, reply, opened) => {
+                pending.arrived = None;
+                if let Input::Remote { sender, .. } = &input {
+                    // Who has given up waiting is not kept.
+                    self.opening.retain(|_, waits| !waits.is_closed());
+                    self.opening.insert(sender.command.clone(), opened);
+                }
+                self.input(input, Some(reply), now, pending)
+            }
             Work::Report(device, report, arrived) => {
                 pending.arrived = Some(arrived);
                 self.input(Input::Device { device, report }, None, now, pending)
@@ -490,7 +505,7 @@ impl Engine {
         }
     }
 
-    fn tell(&self, pending: Pending, now: &Now) {
+    fn tell(&mut self, pending: Pending, now: &Now) {
         for (sender, answer) in pending.replies {
             drop(sender.send(answer));
         }
@@ -504,6 +519,13 @@ impl Engine {
         let redeems = |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. }));
         if pending.steps.iter().any(redeems) {
             self.uses.send_modify(|n| *n += 1);
+        }
+        for opened in pending.steps.iter().flat_map(|step| &step.opened) {
+            if let Some(waits) = self.opening.remove(&opened.command)
+                && waits.send(opened.done).is_err()
+            {
+                self.parts.metrics.count("answer_unread_total");
+            }
         }
         for step in &pending.steps {
             step.counters.iter().for_each(|name| self.parts.metrics.count(name));

@@ -22,6 +22,7 @@ pub mod https;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod minutely;
 pub mod mqtt;
 pub mod orders;
 pub mod overview;

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 struct Seen(Arc<Mutex<BTreeMap<(u64, u64), u32>>>);
 
 impl Sink for Seen {
+    fn aside(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+        panic!("{events:?} are kept aside")
+    }
     fn store(&mut self, events: &[Arrived]) -> std::io::Result<()> {
         let mut seen = self.0.lock().unwrap();
         for e in events {

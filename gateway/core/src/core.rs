@@ -8,7 +8,7 @@ use crate::codes::Outcome;
 use crate::event::{Class, NewEvent};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Rejection};
-use crate::lane::remote::{Remote, Sender};
+use crate::lane::remote::{Opened, Remote, Sender};
 use crate::lane::{Due, Lane, LaneState, Outbound, Setup};
 use crate::reading::{Report, Request};
 use crate::records::{Records, RecordsFault, Write};
@@ -62,6 +62,8 @@ pub struct Step {
     pub writes: Vec<Write>,
     /// Commands to devices, to be sent after the commit.
     pub requests: Vec<Request>,
+    /// What barriers have said to commands.
+    pub opened: Vec<Opened>,
     /// Lanes whose state changed.
     pub lanes: BTreeSet<LaneId>,
     /// Counters to raise.
@@ -79,6 +81,7 @@ impl Step {
         self.events.extend(out.events);
         self.writes.extend(out.writes);
         self.requests.extend(out.requests);
+        self.opened.extend(out.opened);
         self.counters.extend(out.counters);
         self.outcomes.extend(out.outcomes);
         self.notes.extend(out.notes);

@@ -61,6 +61,27 @@ pub struct NewEvent {
     pub data: Value,
 }
 
+/// The longest name in an event, in bytes.
+pub const LONGEST_NAME: usize = 60;
+
+/// Whether a text is a name that an event may have as its type, its lane, its outcome: gateways make no other, and
+/// the central side takes no other into its tables.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= LONGEST_NAME
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:+".contains(&b))
+}
+
+/// The type of a CloudEvent of this kind.
+pub fn type_of(kind: &str) -> String {
+    format!("kakou.{kind}.v1")
+}
+
+/// Whether events may be of this kind.
+pub fn is_kind(kind: &str) -> bool {
+    !kind.is_empty() && is_name(&type_of(kind))
+}
+
 /// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -115,7 +136,7 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
         specversion: "1.0",
         id: format!("{}/{}/{}", author.gateway, place.epoch, place.seq),
         source: format!("/kakou/{}/{}", author.site, author.gateway),
-        r#type: format!("kakou.{}.v1", event.kind),
+        r#type: type_of(&event.kind),
         time: now.wall_ms.map(rfc3339),
         subject,
         datacontenttype: "application/json",
@@ -135,6 +156,15 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
 mod tests {
     use super::*;
     use crate::time::Quality;
+
+    #[test]
+    fn a_kind_is_what_the_central_side_takes_as_a_name() {
+        assert!(is_kind("arrival") && is_kind("a.b-c_d") && is_kind(&"x".repeat(LONGEST_NAME - 9)));
+        let long = "x".repeat(LONGEST_NAME - 8);
+        for bad in ["", "到访", "two words", "a/b", "a\0", long.as_str()] {
+            assert!(!is_kind(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn an_event_is_a_cloud_event() {

@@ -11,6 +11,8 @@ use std::io::{self, Write};
 pub trait Sink: Send + 'static {
     /// Makes new events durable.
     fn store(&mut self, events: &[Arrived]) -> io::Result<()>;
+    /// Makes events durable that are kept aside.
+    fn aside(&mut self, events: &[Arrived]) -> io::Result<()>;
 }
 
 /// Writes events to a stream, one JSON a line.
@@ -23,6 +25,9 @@ impl<W: Write + Send + 'static> Sink for Lines<W> {
             self.0.write_all(b"\n")?;
         }
         self.0.flush()
+    }
+    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+        self.store(events)
     }
 }
 
@@ -83,23 +88,28 @@ impl<S: Sink> Ledger<S> {
         let before = events.len() as u64;
         let mut touched = BTreeSet::new();
         let mut coming = BTreeSet::new();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut aside) = (Vec::new(), Vec::new());
         for event in events {
             let key = (event.from.clone(), event.epoch, event.stream);
             let known = self.streams.get(&key).is_some_and(|p| p.knows(event.stream_seq));
             touched.insert(key.clone());
             if !known && coming.insert((key, event.stream_seq)) {
-                fresh.push(event);
+                if event.refused.is_some() { aside.push(event) } else { fresh.push(event) }
             }
         }
         if !fresh.is_empty() {
             self.sink.store(&fresh)?;
         }
         self.known(&fresh);
+        if !aside.is_empty() {
+            self.sink.aside(&aside)?;
+        }
+        self.known(&aside);
         let new = fresh.len() as u64;
         Ok(Taken {
             new,
-            duplicates: before - new,
+            duplicates: before - new - aside.len() as u64,
+            refused: aside.iter().filter_map(Arrived::refusal).collect(),
             complete: self.complete(touched),
             gaps: self.gaps(),
             ..Taken::default()
@@ -146,10 +156,14 @@ mod tests {
     use super::*;
     use kakou_core::ids::{GatewayId, SiteId};
 
-    struct Memory(Vec<Arrived>);
+    struct Memory(Vec<Arrived>, Vec<Arrived>);
     impl Sink for Memory {
         fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
             self.0.extend_from_slice(events);
+            Ok(())
+        }
+        fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+            self.1.extend_from_slice(events);
             Ok(())
         }
     }
@@ -161,16 +175,29 @@ mod tests {
     fn events(seqs: &[(u64, u64)]) -> Vec<Arrived> {
         let one = |(seq, stream_seq): &(u64, u64)| {
             format!(
-                r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/x","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
+                r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/kakou/s/gw-1","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
             )
         };
         let batch = format!("[{}]", seqs.iter().map(one).collect::<Vec<_>>().join(","));
-        read(&from(), false, batch.as_bytes()).unwrap()
+        read(&from(), false, batch.as_bytes()).unwrap().events
+    }
+
+    #[test]
+    fn a_stream_with_an_event_that_is_refused_goes_on_behind_it_and_the_event_is_kept_aside_once() {
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        let mut all = events(&[(1, 1), (2, 2), (3, 3)]);
+        all[1].refused = Some("a name".into());
+        let taken = ledger.keep(all.clone()).unwrap();
+        assert_eq!((taken.new, taken.duplicates, taken.complete[0].through), (2, 0, 3));
+        assert_eq!((taken.refused.len(), taken.refused[0].1.stream_seq), (1, 2));
+        let taken = ledger.keep(all).unwrap();
+        assert_eq!((taken.new, taken.duplicates, taken.refused.len()), (0, 3, 0), "told once");
+        assert_eq!((ledger.sink.0.len(), ledger.sink.1.len()), (2, 1));
     }
 
     #[test]
     fn duplicates_are_removed_and_receipts_stop_at_a_gap() {
-        let mut ledger = Ledger::new(Memory(Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
         let taken = ledger.keep(events(&[(5, 1), (9, 3), (5, 1)])).unwrap();
         assert_eq!((taken.new, taken.duplicates, taken.gaps), (2, 1, 1));
         assert_eq!(taken.complete[0].through, 1);
@@ -181,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_from_the_gateway_is_counted_as_lost_and_holds_up_nothing() {
-        let mut ledger = Ledger::new(Memory(Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
         ledger.keep(events(&[(1, 1), (5, 5), (9, 9)])).unwrap();
         let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, 6)].into() };
         let taken = ledger.word(&from(), &word).await.unwrap();

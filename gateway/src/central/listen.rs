@@ -4,10 +4,10 @@
 //! together. A message is acknowledged when what it brought is durable.
 
 use super::photos::Desk;
-use super::{About, Arrived, Complete, From, Store, Taken, Word, read};
+use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
 use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
-use crate::upstream::Receipt;
+use crate::upstream::{Receipt, RefusedEvent};
 use kakou_core::event::Class;
 use std::collections::BTreeMap;
 use std::io;
@@ -63,7 +63,7 @@ pub struct Tally {
     pub duplicates: u64,
     /// Events that came under the number of another.
     pub conflicts: u64,
-    /// Messages that were no events.
+    /// Messages that were no events, and events that were kept aside.
     pub refused: u64,
     /// Events held beyond a gap.
     pub gaps: u64,
@@ -267,7 +267,10 @@ impl Keeper<'_> {
             }
             match kind {
                 Kind::Events { late } => match read(&from, late, &message.payload) {
-                    Ok(more) => events.extend(more),
+                    Ok(found) => {
+                        events.extend(found.events);
+                        found.faults.iter().for_each(|e| self.refuse(topic, e));
+                    }
                     Err(e) => self.refuse(topic, e),
                 },
                 Kind::State if message.payload.is_empty() => {}
@@ -312,6 +315,17 @@ impl Keeper<'_> {
     }
 
     fn count(&mut self, taken: Taken) {
+        for (from, Refusal { epoch, stream, stream_seq, why }) in taken.refused {
+            self.refuse(&from.topic(stream.word()), format!("event {stream_seq} is kept aside: {why}"));
+            // Beside the receipt, which a gateway of an earlier version takes as well. One that finds no room is
+            // on record here all the same.
+            let refused = vec![RefusedEvent { seq: stream_seq, why }];
+            let receipt = Receipt { stream, epoch, through_seq: 0, refused };
+            let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and words");
+            if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
+                log::debug!("a gateway is not told that its event was refused: {e}");
+            }
+        }
         for Complete { from, epoch, stream, through } in taken.complete {
             let due = self.due.entry((from, epoch, stream)).or_default();
             *due = through.max(*due);
@@ -325,13 +339,15 @@ impl Keeper<'_> {
     }
 
     fn refuse(&self, topic: &str, why: impl std::fmt::Display) {
+        // A gateway chooses its words, not the lines of this log.
+        let why = why.to_string().replace(char::is_control, " ");
         log::warn!("a message on {topic} is refused: {why}");
         self.tally.send_modify(|t| t.refused += 1);
     }
 
     fn receipts(&mut self) {
         for ((from, epoch, stream), through_seq) in std::mem::take(&mut self.due) {
-            let receipt = Receipt { stream, epoch, through_seq };
+            let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new() };
             let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and a word");
             if self.client.publish(&from.topic("rcpt"), body, Mark::default()).is_ok() {
                 self.tally.send_modify(|t| t.receipts += 1);

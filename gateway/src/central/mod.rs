@@ -3,6 +3,9 @@
 //!
 //! The receipt goes out when the events are stored ([`Store::take`] has returned), and the broker is
 //! acknowledged only after it: a crash in between brings the events again.
+//!
+//! An event that cannot be taken for what it says holds up nobody: it is kept aside as it came, its place in its
+//! stream counts as filled, and the gateway is told why.
 
 pub mod bulk;
 pub mod ledger;
@@ -10,7 +13,7 @@ pub mod listen;
 pub mod photos;
 pub mod postgres;
 
-use kakou_core::event::Class;
+use kakou_core::event::{self, Class};
 use kakou_core::ids::{GatewayId, SiteId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -72,14 +75,22 @@ pub struct Arrived {
     pub late: bool,
     /// The whole event.
     pub json: String,
+    /// Why it is kept aside, if it is.
+    pub refused: Option<String>,
 }
 
+/// What an event must say to have a place.
 #[derive(Deserialize)]
-struct Head {
+struct Place {
     id: String,
-    r#type: String,
     stream: Class,
     streamseq: u64,
+}
+
+#[derive(Deserialize, Default)]
+struct Head {
+    source: String,
+    r#type: String,
     time: Option<String>,
     subject: Option<String>,
     #[serde(default)]
@@ -103,18 +114,31 @@ pub enum BadMessage {
     /// An event of another gateway than its topic says.
     #[error("an event of `{0}` on the topic of `{1}`")]
     Foreign(String, String),
-    /// A field that cannot be kept.
-    #[error("`{0}` has characters that no name of ours has")]
-    Name(String),
 }
 
-/// Reads a message of a gateway: one event, or a batch.
-pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Vec<Arrived>, BadMessage> {
+/// What a message holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Events with a place, those that are kept aside among them.
+    pub events: Vec<Arrived>,
+    /// Why others have none.
+    pub faults: Vec<BadMessage>,
+}
+
+/// Reads a message of a gateway: one event, or a batch. None of them spoils the others.
+pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Found, BadMessage> {
     let batch: Vec<&RawValue> = match payload.first() {
         Some(b'[') => serde_json::from_slice(payload)?,
         Some(_) | None => vec![serde_json::from_slice(payload)?],
     };
-    batch.into_iter().map(|raw| one(from, late, raw)).collect()
+    let mut found = Found::default();
+    for raw in batch {
+        match one(from, late, raw) {
+            Ok(event) => found.events.push(event),
+            Err(fault) => found.faults.push(fault),
+        }
+    }
+    Ok(found)
 }
 
 /// How deep arrays and objects of a JSON text stand in each other.
@@ -135,40 +159,35 @@ pub(crate) fn depth(json: &str) -> usize {
 }
 
 fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
-    let head: Head = serde_json::from_str(raw.get())?;
-    let bad = || BadMessage::Id(head.id.clone());
-    let mut parts = head.id.split('/');
+    let place: Place = serde_json::from_str(raw.get())?;
+    let bad = || BadMessage::Id(place.id.chars().take(event::LONGEST_NAME).collect());
+    let mut parts = place.id.split('/');
     let (Some(whose), Some(epoch), Some(seq), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(bad());
     };
     if whose != from.gateway.as_str() {
-        return Err(BadMessage::Foreign(whose.to_owned(), from.gateway.to_string()));
+        let whose = whose.chars().take(event::LONGEST_NAME).collect();
+        return Err(BadMessage::Foreign(whose, from.gateway.to_string()));
     }
     // Sequences that no database counts, and none at all, are refused as well.
     let number = |text: &str| text.parse().ok().filter(|n| (1..=i64::MAX.cast_unsigned()).contains(n));
     let (epoch, seq) = (number(epoch).ok_or_else(bad)?, number(seq).ok_or_else(bad)?);
-    if !(1..=i64::MAX.cast_unsigned()).contains(&head.streamseq) || depth(raw.get()) > DEPTH {
+    if !(1..=i64::MAX.cast_unsigned()).contains(&place.streamseq) {
         return Err(bad());
     }
-    // PostgreSQL keeps no NUL, and the tables look into these.
-    if head.r#type == CLOCK && raw.get().contains("\\u0000") {
-        return Err(bad());
-    }
-    let lane = head.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned);
-    for name in [Some(&head.r#type), head.time.as_ref(), lane.as_ref(), head.data.outcome.as_ref()] {
-        let good = |c: char| c.is_ascii_alphanumeric() || "._-:+".contains(c);
-        if let Some(name) = name.filter(|n| n.len() > 60 || !n.chars().all(good)) {
-            return Err(BadMessage::Name(name.clone()));
-        }
-    }
+    let (head, refused) = match head(from, raw.get()) {
+        Ok(head) => (head, None),
+        Err(why) => (Head::default(), Some(why)),
+    };
     Ok(Arrived {
         from: from.clone(),
         epoch,
         seq,
-        stream: head.stream,
-        stream_seq: head.streamseq,
+        stream: place.stream,
+        stream_seq: place.streamseq,
+        lane: head.lane(),
         kind: head.r#type,
         // As this side writes times: not every offset that can be read can be stored.
         time: head
@@ -176,11 +195,42 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
             .and_then(|t| kakou_core::time::parse_instant(&t))
             .filter(|ms| *ms >= YEAR_1)
             .map(kakou_core::time::rfc3339),
-        lane,
         outcome: head.data.outcome,
         late,
         json: raw.get().to_owned(),
+        refused,
     })
+}
+
+impl Head {
+    fn lane(&self) -> Option<String> {
+        self.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned)
+    }
+}
+
+/// What the tables look into, or why they cannot.
+fn head(from: &From, json: &str) -> Result<Head, String> {
+    if depth(json) > DEPTH {
+        return Err(format!("arrays and objects in it are deeper than {DEPTH}"));
+    }
+    let head: Head = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    // PostgreSQL keeps no NUL, and the tables look into these.
+    if head.r#type == CLOCK && json.contains("\\u0000") {
+        return Err("an event of the clock with NUL".into());
+    }
+    // Whoever reads the event later has no topic beside it.
+    if head.source != format!("/kakou/{}/{}", from.site, from.gateway) {
+        let said: String = head.source.chars().take(event::LONGEST_NAME).collect();
+        return Err(format!("it says that its source is `{said}`"));
+    }
+    let lane = head.lane();
+    for name in [Some(&head.r#type), head.time.as_ref(), lane.as_ref(), head.data.outcome.as_ref()] {
+        if let Some(name) = name.filter(|name| !event::is_name(name)) {
+            let shown: String = name.chars().take(event::LONGEST_NAME).collect();
+            return Err(format!("`{shown}` is not a name that an event may have"));
+        }
+    }
+    Ok(head)
 }
 
 /// What a gateway says of itself when it comes and when it goes.
@@ -218,6 +268,28 @@ pub struct Complete {
     pub through: u64,
 }
 
+/// That an event was kept aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its stream.
+    pub stream: Class,
+    /// Which of the stream.
+    pub stream_seq: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl Arrived {
+    /// What its gateway is told, if it is kept aside.
+    pub fn refusal(&self) -> Option<(From, Refusal)> {
+        let (stream, stream_seq) = (self.stream, self.stream_seq);
+        let why = self.refused.clone()?;
+        Some((self.from.clone(), Refusal { epoch: self.epoch, stream, stream_seq, why }))
+    }
+}
+
 /// What some messages brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -225,12 +297,26 @@ pub struct Taken {
     pub new: u64,
     /// Events seen before.
     pub duplicates: u64,
-    /// Of these, events whose content is not what was seen before, if the store compares.
+    /// Events that were kept aside, and why: not told before.
+    pub refused: Vec<(From, Refusal)>,
+    /// Of the duplicates, events whose content is not what was seen before, if the store compares.
     pub conflicts: u64,
     /// How far the streams are complete that were touched.
     pub complete: Vec<Complete>,
     /// Events held beyond a gap, if the store counts them.
     pub gaps: u64,
+}
+
+impl Taken {
+    /// What some more messages brought.
+    pub fn add(&mut self, more: Self) {
+        self.new += more.new;
+        self.duplicates += more.duplicates;
+        self.refused.extend(more.refused);
+        self.conflicts += more.conflicts;
+        self.complete.extend(more.complete);
+        self.gaps = more.gaps;
+    }
 }
 
 /// Where events are kept.
@@ -253,24 +339,47 @@ mod tests {
 
     fn event(seq: u64, stream_seq: u64) -> String {
         format!(
-            r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/x","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
+            r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/kakou/s/gw-1","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#
         )
     }
 
     #[test]
     fn messages_of_a_stranger_are_refused() {
-        assert!(matches!(read(&from("gw-2"), false, event(1, 1).as_bytes()), Err(BadMessage::Foreign(..))));
+        let foreign = read(&from("gw-2"), false, event(1, 1).as_bytes()).unwrap();
+        assert!(foreign.events.is_empty() && matches!(foreign.faults[0], BadMessage::Foreign(..)));
+        for bad in ["", "["] {
+            assert!(read(&from("gw-1"), false, bad.as_bytes()).is_err(), "{bad}");
+        }
         for bad in [
-            "",
-            "[",
             "{}",
             "[1]",
             "{\"id\":\"gw-1/1/0\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}",
-            "{\"id\":\"gw-1/1/1\",\"type\":\"t\\u0000\",\"stream\":\"verdict\",\"streamseq\":1}",
+            "{\"id\":\"gw-1/1/1\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":0}",
             "{\"id\":\"gw-1/1\",\"type\":\"t\",\"stream\":\"verdict\",\"streamseq\":1}",
         ] {
-            assert!(read(&from("gw-1"), false, bad.as_bytes()).is_err(), "{bad}");
+            let found = read(&from("gw-1"), false, bad.as_bytes()).unwrap();
+            assert!(found.events.is_empty() && found.faults.len() == 1, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_taken_is_kept_aside_and_spoils_no_other() {
+        let bad = event(2, 2).replace("kakou.t.v1", "kakou.到访.v1");
+        let batch = format!("[{},{bad},{{}},{}]", event(1, 1), event(3, 3));
+        let found = read(&from("gw-1"), false, batch.as_bytes()).unwrap();
+        assert_eq!(found.events.iter().map(|e| e.stream_seq).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(found.faults.len(), 1);
+        let aside: Vec<_> = found.events.iter().filter_map(Arrived::refusal).collect();
+        assert!(
+            aside.len() == 1 && aside[0].1.stream_seq == 2 && aside[0].1.why.contains("到访"),
+            "{aside:?}"
+        );
+        assert_eq!(found.events[1].json, bad, "as it came");
+        assert!(!kakou_core::event::is_kind("到访"), "no profile makes such an event");
+        let foreign = event(1, 1).replace("/kakou/s/gw-1", "/kakou/s/gw-2");
+        assert!(read(&from("gw-1"), false, foreign.as_bytes()).unwrap().events[0].refused.is_some());
+        let numbers = event(1, 1).replace("{}}", "{\"outcome\":7}}");
+        assert!(read(&from("gw-1"), false, numbers.as_bytes()).unwrap().events[0].refused.is_some());
     }
 
     #[test]
@@ -278,12 +387,14 @@ mod tests {
         let with = |data: &str| event(1, 1).replace("{}}", &format!("{data}}}"));
         let deep = |n: usize| with(&format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n)));
         let read = |text: String| read(&from("gw-1"), false, text.as_bytes());
-        assert!(read(deep(40)).is_ok());
-        assert!(read(deep(100_000)).is_err());
-        assert!(read(with(&format!("{{\"a\":\"{}\\\"[\"}}", "[".repeat(100)))).is_ok(), "a text is not deep");
+        let refused =
+            |text: String| read(text).map_or(true, |found| found.events.iter().all(|e| e.refused.is_some()));
+        assert!(!refused(deep(40)));
+        assert!(refused(deep(100)) && refused(deep(100_000)));
+        assert!(!refused(with(&format!("{{\"a\":\"{}\\\"[\"}}", "[".repeat(100)))), "a text is not deep");
         let at = |time: &str| {
             let text = event(1, 1).replace("\"source\"", &format!("\"time\":\"{time}\",\"source\""));
-            read(text).unwrap()[0].time.clone()
+            read(text).unwrap().events[0].time.clone()
         };
         assert_eq!(at("2026-11-28T07:00:00Z").as_deref(), Some("2026-11-28T07:00:00.000Z"));
         let far = at("2026-11-28T07:00:00+20:00");

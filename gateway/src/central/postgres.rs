@@ -3,7 +3,7 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
-use super::{About, Arrived, Complete, From, Store, Taken, Word};
+use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word};
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -34,6 +34,12 @@ FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8
   AS t (site, gateway, epoch, seq, stream, stream_seq, body)
 JOIN event e USING (site, gateway, epoch, stream, stream_seq) WHERE e.body::text <> t.body
 ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, seq";
+
+/// What is kept aside, with its bytes as they came: no table looks into it.
+const ASIDE: &str = "
+INSERT INTO refused (site, gateway, epoch, seq, stream, stream_seq, why, body)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[], $8::bytea[])
+ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, stream, stream_seq";
 
 /// The database.
 pub struct Database {
@@ -86,9 +92,11 @@ impl Database {
     async fn try_take(&mut self, events: &[Arrived]) -> Result<Taken, Trouble> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
-        let new = insert(&tx, events).await?;
-        let duplicates = events.len() as u64 - new;
-        let conflicts = if duplicates > 0 { conflicts(&tx, events).await? } else { 0 };
+        let (aside, good): (Vec<&Arrived>, Vec<&Arrived>) = events.iter().partition(|e| e.refused.is_some());
+        let new = insert(&tx, &good).await?;
+        let refused = if aside.is_empty() { Vec::new() } else { keep_aside(&tx, &aside).await? };
+        let duplicates = events.len() as u64 - new - refused.len() as u64;
+        let conflicts = if duplicates > 0 { conflicts(&tx, &good).await? } else { 0 };
         let mut touched: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
         for e in events {
             touched.entry((e.from.clone(), e.epoch, e.stream)).or_default().insert(e.stream_seq);
@@ -102,7 +110,18 @@ impl Database {
         }
         tx.commit().await?;
         complete.retain(|c| c.through > 0);
-        Ok(Taken { new, duplicates, complete, conflicts, gaps: 0 })
+        Ok(Taken { new, duplicates, refused, complete, conflicts, gaps: 0 })
+    }
+
+    /// The same, tried again while it meets others.
+    async fn try_often(&mut self, events: &[Arrived]) -> Result<Taken, Trouble> {
+        for _ in 1..TRIES {
+            match self.try_take(events).await {
+                Err(Trouble::Again(e)) => log::debug!("{e}: once more"),
+                done => return done,
+            }
+        }
+        self.try_take(events).await
     }
 
     async fn try_word(&mut self, from: &From, word: &Word) -> Result<Taken, Trouble> {
@@ -149,6 +168,8 @@ impl Database {
 enum Trouble {
     /// It met another one: once more.
     Again(io::Error),
+    /// Something in it is nothing that the database can keep.
+    Data(io::Error),
     /// It did not work.
     Final(io::Error),
 }
@@ -158,7 +179,13 @@ impl std::convert::From<tokio_postgres::Error> for Trouble {
         let met = e.code().is_some_and(|c| {
             *c == SqlState::T_R_DEADLOCK_DETECTED || *c == SqlState::T_R_SERIALIZATION_FAILURE
         });
-        if met { Self::Again(other(e)) } else { Self::Final(other(e)) }
+        if met {
+            Self::Again(other(e))
+        } else if is_data(&e) {
+            Self::Data(other(e))
+        } else {
+            Self::Final(other(e))
+        }
     }
 }
 
@@ -168,6 +195,11 @@ impl std::convert::From<io::Error> for Trouble {
     }
 }
 
+/// Whether it is about what was to be stored: a bad value, or too much of it.
+fn is_data(e: &tokio_postgres::Error) -> bool {
+    e.code().is_some_and(|c| ["22", "54"].iter().any(|class| c.code().starts_with(class)))
+}
+
 /// One field of all events, as an array.
 macro_rules! column {
     ($events:expr, $e:ident, $value:expr) => {
@@ -175,8 +207,8 @@ macro_rules! column {
     };
 }
 
-async fn insert(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble> {
-    let mut sorted: Vec<&Arrived> = events.iter().collect();
+async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Trouble> {
+    let mut sorted: Vec<&Arrived> = events.to_vec();
     sorted.sort_by(|a, b| {
         (&a.from, a.epoch, a.stream, a.stream_seq).cmp(&(&b.from, b.epoch, b.stream, b.stream_seq))
     });
@@ -203,8 +235,36 @@ async fn insert(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble
     Ok(rows)
 }
 
+/// Keeps events aside; gives those that are new.
+async fn keep_aside(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
+    let statement = tx.prepare(ASIDE).await?;
+    let why = |e: &Arrived| e.refused.clone().unwrap_or_default().replace(char::is_control, " ");
+    let rows = tx
+        .query(
+            &statement,
+            &[
+                &column!(events, e, e.from.site.as_str()),
+                &column!(events, e, e.from.gateway.as_str()),
+                &column!(events, e, e.epoch.cast_signed()),
+                &column!(events, e, e.seq.cast_signed()),
+                &column!(events, e, stream_number(e.stream)),
+                &column!(events, e, e.stream_seq.cast_signed()),
+                &column!(events, e, why(e)),
+                &column!(events, e, e.json.as_bytes()),
+            ],
+        )
+        .await?;
+    let new: BTreeSet<(String, String, i64, i16, i64)> =
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3), r.get(4))).collect();
+    let key = |e: &Arrived| {
+        let (site, gateway) = (e.from.site.to_string(), e.from.gateway.to_string());
+        (site, gateway, e.epoch.cast_signed(), stream_number(e.stream), e.stream_seq.cast_signed())
+    };
+    Ok(events.iter().filter(|e| new.contains(&key(e))).filter_map(|e| e.refusal()).collect())
+}
+
 /// Keeps events whose number another event has; says how many are new.
-async fn conflicts(tx: &Transaction<'_>, events: &[Arrived]) -> Result<u64, Trouble> {
+async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Trouble> {
     let statement = tx.prepare(CONFLICTS).await?;
     let rows = tx
         .query(
@@ -265,7 +325,9 @@ async fn held(
     let (epoch, number) = (epoch.cast_signed(), stream_number(*stream));
     let (after, last) = (after.cast_signed(), last.cast_signed());
     let sql = "SELECT stream_seq FROM event WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4
-               AND stream_seq > $5 AND stream_seq <= $6 ORDER BY stream_seq";
+                 AND stream_seq > $5 AND stream_seq <= $6
+               UNION SELECT stream_seq FROM refused WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4
+                 AND stream_seq > $5 AND stream_seq <= $6 ORDER BY stream_seq";
     let rows = tx.query(sql, &[&site, &gateway, &epoch, &number, &after, &last]).await?;
     Ok(rows.iter().map(|r| r.get::<_, i64>(0).cast_unsigned()).collect())
 }
@@ -303,14 +365,23 @@ async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Resul
 
 impl Store for Database {
     async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
-        for _ in 1..TRIES {
-            match self.try_take(&events).await {
-                Ok(taken) => return Ok(taken),
-                Err(Trouble::Again(e)) => log::debug!("{e}: once more"),
-                Err(Trouble::Final(e)) => return Err(e),
+        let (mut all, mut waiting) = (Taken::default(), vec![events]);
+        // The first half first: a portion that holds something that cannot be kept is halved until it stands alone.
+        while let Some(mut portion) = waiting.pop() {
+            match self.try_often(&portion).await {
+                Ok(taken) => all.add(taken),
+                Err(Trouble::Data(e)) if portion.len() == 1 && portion[0].refused.is_none() => {
+                    portion[0].refused = Some(e.to_string());
+                    waiting.push(portion);
+                }
+                Err(Trouble::Data(_)) if portion.len() > 1 => {
+                    let rest = portion.split_off(portion.len() / 2);
+                    waiting.extend([rest, portion]);
+                }
+                Err(Trouble::Again(e) | Trouble::Data(e) | Trouble::Final(e)) => return Err(e),
             }
         }
-        self.try_take(&events).await.map_err(|(Trouble::Again(e) | Trouble::Final(e))| e)
+        Ok(all)
     }
 
     async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
@@ -335,9 +406,7 @@ impl Store for Database {
         // A word that the database cannot keep (a character that JSON allows and jsonb does not) is lost
         // without harm: the next one comes in a minute.
         match done {
-            Err(e)
-                if e.code().is_some_and(|c| ["22", "54"].iter().any(|class| c.code().starts_with(class))) =>
-            {
+            Err(e) if is_data(&e) => {
                 log::warn!("{site}/{gateway}: its words about itself cannot be kept: {e}");
                 Ok(())
             }
@@ -346,6 +415,8 @@ impl Store for Database {
     }
 
     async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
-        self.try_word(from, word).await.map_err(|(Trouble::Again(e) | Trouble::Final(e))| e)
+        self.try_word(from, word)
+            .await
+            .map_err(|(Trouble::Again(e) | Trouble::Data(e) | Trouble::Final(e))| e)
     }
 }

@@ -12,7 +12,9 @@ use crate::http::connections;
 use crate::https::Place;
 use crate::store::durable;
 use crate::upstream::tls;
+use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -31,7 +33,8 @@ pub enum Command {
     Listen {
         #[command(flatten)]
         broker: Broker,
-        /// The file that events are appended to, one JSON a line. What is in it counts as received.
+        /// The file that events are appended to, one JSON a line. What is in it counts as received. What cannot be
+        /// taken lies in FILE.refused.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// A folder for photographs.
@@ -121,22 +124,79 @@ impl Address {
 /// Bytes of a secret at least.
 const SECRET: usize = 32;
 
-/// Events in a file, synced before they are receipted.
-struct Log(File);
+/// Events in a file, synced before they are receipted; beside it those that are kept aside.
+struct Log {
+    events: File,
+    aside: File,
+}
+
+/// One JSON a line, whatever lines it came in: between its texts a line break is a blank.
+fn write_line(lines: &mut Vec<u8>, json: &str) {
+    lines.extend(json.bytes().map(|b| if b == b'\n' || b == b'\r' { b' ' } else { b }));
+    lines.push(b'\n');
+}
 
 impl Sink for Log {
     fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
         let mut lines = Vec::new();
-        for event in events {
-            lines.extend_from_slice(event.json.as_bytes());
-            lines.push(b'\n');
+        events.iter().for_each(|event| write_line(&mut lines, &event.json));
+        self.events.write_all(&lines)?;
+        self.events.sync_data()
+    }
+    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for e in events {
+            let aside = Aside {
+                site: e.from.site.clone(),
+                gateway: e.from.gateway.clone(),
+                epoch: e.epoch,
+                seq: e.seq,
+                stream: e.stream,
+                stream_seq: e.stream_seq,
+                why: e.refused.clone().unwrap_or_default(),
+                event: e.json.clone(),
+            };
+            write_line(&mut lines, &json!(aside).to_string());
         }
-        self.0.write_all(&lines)?;
-        self.0.sync_data()
+        self.aside.write_all(&lines)?;
+        self.aside.sync_data()
     }
 }
 
-/// Whose event a stored line is: `source` says `/kakou/SITE/GATEWAY`.
+/// A line of the file of what is kept aside.
+#[derive(Serialize, Deserialize)]
+struct Aside {
+    site: SiteId,
+    gateway: GatewayId,
+    epoch: u64,
+    seq: u64,
+    stream: Class,
+    stream_seq: u64,
+    why: String,
+    /// As it came.
+    event: String,
+}
+
+impl Aside {
+    fn arrived(self) -> Arrived {
+        Arrived {
+            from: From { site: self.site, gateway: self.gateway },
+            epoch: self.epoch,
+            seq: self.seq,
+            stream: self.stream,
+            stream_seq: self.stream_seq,
+            kind: String::new(),
+            time: None,
+            lane: None,
+            outcome: None,
+            late: false,
+            json: self.event,
+            refused: Some(self.why),
+        }
+    }
+}
+
+/// Whose event a stored line is: `source` says `/kakou/SITE/GATEWAY`, and was the same as the topic's when it came.
 fn author(line: &[u8]) -> Option<From> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let mut parts = event["source"].as_str()?.strip_prefix("/kakou/")?.splitn(2, '/');
@@ -144,22 +204,54 @@ fn author(line: &[u8]) -> Option<From> {
     Some(From { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? })
 }
 
-/// Takes up where an earlier run ended; a line that was cut by a crash is removed.
-fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
+fn stored(line: &[u8]) -> Option<Vec<Arrived>> {
+    let found = read(&author(line)?, false, line).ok()?;
+    found.faults.is_empty().then_some(found.events)
+}
+
+fn kept_aside(line: &[u8]) -> Option<Vec<Arrived>> {
+    Some(vec![serde_json::from_slice::<Aside>(line).ok()?.arrived()])
+}
+
+/// Reads the lines of a file. Only a last line without an end, which a crash has cut, is removed; one that cannot be
+/// read stays where it is, and is said.
+fn lines_of(path: &Path, read: fn(&[u8]) -> Option<Vec<Arrived>>) -> io::Result<(File, Vec<Arrived>)> {
     durable::own_file(path)?;
     let file = OpenOptions::new().read(true).append(true).open(path)?;
-    let (mut ledger, mut known, mut good) = (Ledger::new(Log(file)), 0, 0_u64);
+    let (mut all, mut good, mut unreadable) = (Vec::new(), 0_u64, 0_u64);
     let mut lines = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        let Some(events) = author(&line).and_then(|from| read(&from, false, &line).ok()) else { break };
-        ledger.known(&events);
-        known += events.len() as u64;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        match read(&line) {
+            Some(events) => all.extend(events),
+            None => unreadable += 1,
+        }
         good += line.len() as u64;
         line.clear();
     }
-    ledger.sink.0.set_len(good)?;
-    Ok((ledger, known))
+    file.set_len(good)?;
+    if unreadable > 0 {
+        log::error!(
+            "{}: {unreadable} lines are no events of ours; they stay, and do not count",
+            path.display()
+        );
+    }
+    Ok((file, all))
+}
+
+/// Takes up where an earlier run ended.
+fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".refused");
+    let (events, known) = lines_of(path, stored)?;
+    let (aside, refused) = lines_of(Path::new(&name), kept_aside)?;
+    let mut ledger = Ledger::new(Log { events, aside });
+    ledger.known(&known);
+    ledger.known(&refused);
+    Ok((ledger, known.len() as u64))
 }
 
 /// Runs it until Ctrl-C.
@@ -278,4 +370,46 @@ fn print(tallies: &[watch::Receiver<Tally>]) {
         json!({ "events": sum(|t| t.events), "duplicates": sum(|t| t.duplicates),
             "conflicts": sum(|t| t.conflicts), "refused": sum(|t| t.refused), "gaps": sum(|t| t.gaps), "receipts": sum(|t| t.receipts), "photos": sum(|t| t.photos) })
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from() -> From {
+        From { site: SiteId::new("school").unwrap(), gateway: GatewayId::new("gw-1").unwrap() }
+    }
+
+    fn event(seq: u64, source: &str) -> String {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"gw-1/1/{seq}\",\n\"source\":\"{source}\",\"type\":\"kakou.t.v1\",\r\n\"stream\":\"verdict\",\"streamseq\":{seq},\"data\":{{}}}}"
+        )
+    }
+
+    fn taken(path: &Path, events: &[String]) -> crate::central::Taken {
+        let (mut ledger, _) = resume(path).unwrap();
+        let found = events.iter().flat_map(|e| read(&from(), false, e.as_bytes()).unwrap().events);
+        ledger.keep(found.collect()).unwrap()
+    }
+
+    #[test]
+    fn no_event_makes_the_next_start_forget_or_falsify_what_was_receipted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let own = "/kakou/school/gw-1";
+        let all = [event(1, own), event(2, "/kakou/hospital/gw-1"), event(3, "x"), event(4, own)];
+        let first = taken(&path, &all);
+        assert_eq!((first.new, first.refused.len(), first.complete[0].through), (2, 2, 4));
+        let again = taken(&path, &all);
+        assert_eq!((again.new, again.duplicates, again.refused.len()), (0, 4, 0), "all of it is known");
+        // What a crash has cut is removed, and nothing else.
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{}\n{\"id\":\"gw").unwrap();
+        let (ledger, known) = resume(&path).unwrap();
+        drop(ledger);
+        assert_eq!(known, 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("{}\n") && text.lines().count() == 3, "{text}");
+        assert_eq!(taken(&path, &[event(5, own)]).complete[0].through, 5);
+    }
 }

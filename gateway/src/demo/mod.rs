@@ -41,6 +41,10 @@ pub struct Wishes {
 struct Count;
 
 impl Sink for Count {
+    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+        self.store(events)
+    }
+
     fn store(&mut self, _: &[Arrived]) -> io::Result<()> {
         Ok(())
     }

@@ -46,6 +46,7 @@ impl Engine {
             | Work::PeerTold(_)
             | Work::PeerHello(_)
             | Work::Input(..)
+            | Work::Remote(..)
             | Work::Report(..)
             | Work::Stop => Ok(()),
         }
@@ -72,6 +73,7 @@ impl Engine {
                 Ok(())
             }
             Work::Input(..)
+            | Work::Remote(..)
             | Work::Report(..)
             | Work::Acked(..)
             | Work::Receipted(..)

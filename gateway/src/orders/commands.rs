@@ -7,8 +7,10 @@ use crate::engine::Work;
 use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::core::Input;
+use kakou_core::lane::action::Rejection;
 use kakou_core::lane::remote::{Remote, Sender};
 use kakou_core::pass::hex;
+use kakou_core::reading::NoData;
 use kakou_provisioning::identity;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -27,6 +29,8 @@ pub enum Outcome {
 
 /// The answer of a core that is busy writing comes within this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A barrier that does not confirm in this time counts as not opened.
+const CONFIRM: Duration = Duration::from_secs(2);
 /// The new key that waits for its certificate.
 const NEXT_KEY: &str = "keys/next.key";
 
@@ -40,7 +44,7 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
     };
     let done = match &command.what {
         What::Open { lane } => {
-            remote(desk, Input::Remote { lane: lane.clone(), sender, what: Remote::Open }).await
+            open(desk, Input::Remote { lane: lane.clone(), sender, what: Remote::Open }).await
         }
         What::Message { lane, text, minutes } => {
             let what = Remote::Message { text: text.clone(), for_ms: u64::from(*minutes) * 60_000 };
@@ -61,9 +65,34 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
     done.map_or_else(Outcome::Not, Outcome::Done)
 }
 
+/// Asks the barrier, and waits for what it says: who reads "done" far away must not believe what did not happen.
+async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
+    let ((tx, answer), (moved, moves)) = (oneshot::channel(), oneshot::channel());
+    desk.engine.send(Work::Remote(input, tx, moved)).await.map_err(|_| "the engine has ended".to_owned())?;
+    recorded(answer).await?;
+    match tokio::time::timeout(CONFIRM, moves).await {
+        Ok(Ok(Ok(()))) => Ok(Value::Null),
+        Ok(Ok(Err(why))) => Err(match why {
+            NoData::NotPresent => "the barrier did not open: its relay is not there".into(),
+            NoData::Timeout => "the barrier did not confirm: look whether it has opened".into(),
+            NoData::Fault => "the barrier did not open: its relay says that it is broken".into(),
+            NoData::Garbled => "the barrier's answer was garbled: look whether it has opened".into(),
+        }),
+        Ok(Err(_)) | Err(_) => Err(format!(
+            "the barrier has not confirmed within {} s: look whether it has opened",
+            CONFIRM.as_secs()
+        )),
+    }
+}
+
 async fn remote(desk: &Desk, input: Input) -> Result<Value, String> {
     let (tx, answer) = oneshot::channel();
     desk.engine.send(Work::Input(input, Some(tx))).await.map_err(|_| "the engine has ended".to_owned())?;
+    recorded(answer).await
+}
+
+/// The lane has taken it, and it is on record.
+async fn recorded(answer: oneshot::Receiver<Result<(), Rejection>>) -> Result<Value, String> {
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(Ok(()))) => Ok(Value::Null),
         Ok(Ok(Err(why))) => Err(format!("{}: {}", why.code, why.text.en)),

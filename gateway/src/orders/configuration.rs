@@ -23,18 +23,14 @@ impl Desk {
         {
             Ok(configuration) => configuration,
             Err(why) => {
-                self.metrics.count("configuration_refused_total");
-                return log::warn!("a configuration is refused: {why}");
+                let what = json!({ "configuration": true, "why": why });
+                return self.refuse("configuration_refused_total", what);
             }
         };
         if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
             // It uses up none of this gateway's editions.
-            self.metrics.count("configuration_refused_total");
-            return log::warn!(
-                "a configuration is refused: it is for {}/{}",
-                configuration.site,
-                configuration.gateway
-            );
+            let why = format!("it is for {}/{}", configuration.site, configuration.gateway);
+            return self.refuse("configuration_refused_total", json!({ "configuration": true, "why": why }));
         }
         let mut report = remote::report(&self.data);
         if configuration.version <= report.desired {

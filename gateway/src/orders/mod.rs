@@ -2,7 +2,9 @@
 //!
 //! Each is signed by a key on this gateway's list of fleet keys, and the key says what it may ask
 //! for. Each is on record before anything happens. A command is carried out once: it is kept by its
-//! id, its state is told after each connection, and the broker keeps it until it is finished.
+//! id for as long as it counts, its state is told after each connection, and the broker keeps it until it is
+//! finished. While the time of this gateway is not confirmed, commands wait: one of yesterday must not open a barrier
+//! today.
 
 pub mod commands;
 pub mod configuration;
@@ -14,6 +16,7 @@ use crate::clock::{Clock, boot_id};
 use crate::config::remote;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
+use crate::minutely::Minutely;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
@@ -26,15 +29,19 @@ use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use word::{Command, Question};
+use word::{Command, Judged, Question};
 
 /// Orders that may wait; beyond it one is dropped and comes again with the next connection.
 pub const WAITING: usize = 64;
+
+/// Commands that wait for the clock; one that finds no room comes again with the next connection.
+const FOR_CLOCK: usize = 64;
 
 /// Between two looks at the report of the configuration.
 const LOOK: Duration = Duration::from_secs(1);
@@ -96,6 +103,17 @@ pub struct Desk {
     pub restart: Option<mpsc::Sender<()>>,
     /// Where answers go.
     pub answers: mpsc::Sender<Answer>,
+    /// Words that were refused: who sends them need not have signed anything.
+    pub refused: Mutex<Minutely>,
+}
+
+/// What became of a command that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// It needs nothing more.
+    Taken,
+    /// It waits until the time is confirmed.
+    ForClock,
 }
 
 /// The longest foreign text in a record, in bytes: what nobody has signed must not make an event that no broker
@@ -130,6 +148,7 @@ impl Desk {
             self.finish_begun(jobs);
         }
         let (mut told, mut on_stick) = (None, Seen::default());
+        let mut for_clock: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut look = tokio::time::interval(LOOK);
         loop {
             let order = tokio::select! {
@@ -142,6 +161,12 @@ impl Desk {
                         told = Some(report);
                     }
                     self.look_at_stick(&mut on_stick).await;
+                    self.tell_refused().await;
+                    if self.now_s().is_some() {
+                        for (id, word) in std::mem::take(&mut for_clock) {
+                            self.take_command(&id, word, &jobs, &mut for_clock).await;
+                        }
+                    }
                     continue;
                 }
                 order = orders.recv() => match order { Some(order) => order, None => return },
@@ -151,21 +176,46 @@ impl Desk {
                     told = Some(remote::report(&self.data));
                     self.tell_configuration().await;
                 }
-                Order::Command(id, word) => match &jobs {
-                    Ok(jobs) => {
-                        if let Err(e) = self.command(&id, &word, jobs).await {
-                            log::error!("command {id}: {e}");
-                        }
-                    }
-                    Err(e) => {
-                        self.metrics.count("command_unbooked_total");
-                        log::error!("command {id}: orders.db: {e}");
-                    }
-                },
+                Order::Command(id, word) => self.take_command(&id, word, &jobs, &mut for_clock).await,
                 Order::Desired(word) => self.configure(&word, true).await,
                 Order::Question(word) => self.question(&word).await,
             }
         }
+    }
+
+    async fn take_command(
+        &self,
+        id: &str,
+        word: Vec<u8>,
+        jobs: &rusqlite::Result<Jobs>,
+        for_clock: &mut BTreeMap<String, Vec<u8>>,
+    ) {
+        let done = match jobs {
+            Ok(jobs) => self.command(id, &word, jobs).await.map_err(|e| e.to_string()),
+            Err(e) => {
+                self.metrics.count("command_unbooked_total");
+                Err(format!("orders.db: {e}"))
+            }
+        };
+        match done {
+            Ok(Came::Taken) => {}
+            Ok(Came::ForClock) if for_clock.len() < FOR_CLOCK => drop(for_clock.insert(id.to_owned(), word)),
+            Ok(Came::ForClock) => self.metrics.count("order_dropped_total"),
+            Err(e) => log::error!("command {id}: {e}"),
+        }
+    }
+
+    /// A word is refused: counted, and told once a minute.
+    fn refuse(&self, counter: &str, what: Value) {
+        self.metrics.count(counter);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).note(what, 1);
+    }
+
+    async fn tell_refused(&self) {
+        let due = self.refused.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
+        let Some(data) = due else { return };
+        log::warn!("words of the central side are refused: {data}");
+        self.record("command_rejected", data).await;
     }
 
     pub(crate) fn now_s(&self) -> Option<i64> {
@@ -230,13 +280,13 @@ impl Desk {
         Ok(())
     }
 
-    async fn command(&self, id: &str, word: &[u8], jobs: &Jobs) -> rusqlite::Result<()> {
+    async fn command(&self, id: &str, word: &[u8], jobs: &Jobs) -> rusqlite::Result<Came> {
         if word.is_empty() {
-            return Ok(());
+            return Ok(Came::Taken);
         }
         if let Some(job) = jobs.find(id)? {
             self.tell(&job).await;
-            return Ok(());
+            return Ok(Came::Taken);
         }
         let mut job = Job {
             id: id.to_owned(),
@@ -245,29 +295,44 @@ impl Desk {
             detail: Value::Null,
             at_ms: None,
             boot: boot_id(),
+            expires_s: i64::MAX,
         };
-        let (command, issuer) = match self.open_command(id, word) {
-            Ok(opened) => opened,
-            Err(mut why) => {
-                truncate(&mut why);
-                self.metrics.count("command_rejected_total");
-                log::warn!("command {id} is rejected: {why}");
-                self.record("command_rejected", json!({ "command": id, "why": why })).await;
-                // Not kept: nobody may fill the book with what was never signed.
-                (job.state, job.detail, job.at_ms) = (State::Rejected, json!(why), self.clock.now().wall_ms);
-                self.tell(&job).await;
-                return Ok(());
+        let opened = self.open_command(id, word).and_then(|(command, issuer)| {
+            self.clock.signed_at(command.issued.saturating_mul(1000));
+            match command.judge(self.now_s()) {
+                Judged::Rejected(why) => Err(why),
+                judged @ (Judged::Now | Judged::Waits | Judged::TimedOut) => Ok((command, issuer, judged)),
             }
+        });
+        let (command, issuer, judged) = match opened {
+            Ok(opened) => opened,
+            Err(why) => return self.reject(job, why).await,
         };
-        self.clock.signed_at(command.issued * 1000);
         job.what = command.what.word().to_owned();
-        if self.clock.now().wall_s().is_some_and(|now| now > command.expires) {
-            return self.step(jobs, &mut job, State::TimedOut, json!("it came after its time")).await;
+        job.expires_s = command.expires;
+        if judged == Judged::Waits {
+            // Not in the book: it comes from the broker again, and counts or not by the time of then.
+            job.detail = json!("the clock of this gateway is not confirmed: it waits until it is");
+            job.at_ms = self.clock.now().wall_ms;
+            self.tell(&job).await;
+            return Ok(Came::ForClock);
+        }
+        if !jobs.room(self.now_s().unwrap_or(i64::MIN))? {
+            let why = format!(
+                "{} commands that still count are in the book: wait until some have ended",
+                jobs::MOST
+            );
+            return self.reject(job, why).await;
+        }
+        if judged == Judged::TimedOut {
+            self.step(jobs, &mut job, State::TimedOut, json!("it came after its time")).await?;
+            return Ok(Came::Taken);
         }
         self.step(jobs, &mut job, State::Queued, Value::Null).await?;
         let data = json!({ "command": id, "what": job.what, "by": command.by, "issuer": issuer, "reason": command.reason });
         if !self.record("command", data).await {
-            return self.step(jobs, &mut job, State::Failed, json!("it cannot be recorded")).await;
+            self.step(jobs, &mut job, State::Failed, json!("it cannot be recorded")).await?;
+            return Ok(Came::Taken);
         }
         self.step(jobs, &mut job, State::InProgress, Value::Null).await?;
         match commands::carry_out(self, &command, &issuer).await {
@@ -279,7 +344,17 @@ impl Desk {
             commands::Outcome::Later => {}
         }
         self.record("command_done", json!({ "command": id, "what": job.what, "state": job.state })).await;
-        Ok(())
+        Ok(Came::Taken)
+    }
+
+    /// It is answered, and not kept: nobody may fill the book with what was never signed.
+    async fn reject(&self, mut job: Job, mut why: String) -> rusqlite::Result<Came> {
+        truncate(&mut why);
+        self.refuse("command_rejected_total", json!({ "command": job.id, "why": why }));
+        self.tell_refused().await;
+        (job.state, job.detail, job.at_ms) = (State::Rejected, json!(why), self.clock.now().wall_ms);
+        self.tell(&job).await;
+        Ok(Came::Taken)
     }
 
     fn open_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
@@ -312,8 +387,7 @@ impl Desk {
         let (q, issuer) = match question {
             Ok(question) => question,
             Err(why) => {
-                self.metrics.count("question_refused_total");
-                return log::warn!("a question is refused: {why}");
+                return self.refuse("question_refused_total", json!({ "question": true, "why": why }));
             }
         };
         let began = Instant::now();

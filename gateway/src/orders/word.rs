@@ -12,6 +12,45 @@ pub const CONFIGURATION: &str = "kakou-config";
 /// The type of a signed question.
 pub const TRACE: &str = "kakou-trace";
 
+/// For how long a command may count, in seconds: a day.
+pub const COUNTS_S: i64 = 86_400;
+/// How far the clocks of who signs and of a gateway may differ, in seconds.
+const SLACK_S: i64 = 300;
+
+/// Whether a command may be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// Now.
+    Now,
+    /// Not before the time of this gateway is confirmed: it could be one of yesterday.
+    Waits,
+    /// Its time is over.
+    TimedOut,
+    /// Never.
+    Rejected(String),
+}
+
+impl Command {
+    /// Judges its dates, at a time that is confirmed, if there is one.
+    pub fn judge(&self, now_s: Option<i64>) -> Judged {
+        let counts = self.expires.checked_sub(self.issued);
+        if !counts.is_some_and(|counts| (0..=COUNTS_S).contains(&counts)) {
+            return Judged::Rejected(format!(
+                "it may count for {} hours at most after it was issued: give it an earlier `expires`",
+                COUNTS_S / 3600
+            ));
+        }
+        match now_s {
+            None => Judged::Waits,
+            Some(now) if now > self.expires => Judged::TimedOut,
+            Some(now) if self.issued > now.saturating_add(SLACK_S) => {
+                Judged::Rejected("it was issued later than now: is the clock of who signed it right?".into())
+            }
+            Some(_) => Judged::Now,
+        }
+    }
+}
+
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +71,7 @@ pub struct Command {
     pub reason: String,
     /// When it was issued, UTC seconds.
     pub issued: i64,
-    /// Not to be begun after this, UTC seconds.
+    /// Not to be begun after this, UTC seconds; a day after `issued` at most.
     pub expires: i64,
 }
 
@@ -146,4 +185,40 @@ pub struct Question {
     pub to_ms: i64,
     /// Not to be answered after this, UTC seconds.
     pub expires: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(issued: i64, expires: i64) -> Command {
+        let (site, gateway) = (SiteId::new("s").unwrap(), GatewayId::new("g").unwrap());
+        let lane = LaneId::new("l").unwrap();
+        let (by, reason) = ("Wang".into(), "drill".into());
+        Command { id: "c".into(), site, gateway, what: What::Open { lane }, by, reason, issued, expires }
+    }
+
+    #[test]
+    fn no_command_is_carried_out_on_a_clock_that_nobody_confirmed_nor_behind_its_time() {
+        let now = 1_793_000_000;
+        assert_eq!(command(now, now + 600).judge(Some(now)), Judged::Now);
+        assert_eq!(command(now, now + 600).judge(Some(now + 600)), Judged::Now);
+        assert_eq!(command(now, now + 600).judge(Some(now + 601)), Judged::TimedOut);
+        assert_eq!(command(now, now + 600).judge(None), Judged::Waits);
+        assert_eq!(
+            command(now + 200, now + 600).judge(Some(now)),
+            Judged::Now,
+            "a clock that is a little fast"
+        );
+        for (issued, expires) in [
+            (now, now + COUNTS_S + 1),
+            (now, i64::MAX),
+            (i64::MIN, i64::MAX),
+            (now, now - 1),
+            (now + 301, now + 600),
+        ] {
+            let judged = command(issued, expires).judge(Some(now));
+            assert!(matches!(judged, Judged::Rejected(_)), "{issued} to {expires}: {judged:?}");
+        }
+    }
 }

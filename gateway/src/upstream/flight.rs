@@ -11,8 +11,10 @@ mod stream;
 use super::pace::{Left, Pace};
 use super::{RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
 use crate::store::outbox;
-use kakou_core::event::Class;
+use kakou_core::event::{Class, type_of};
+use kakou_core::evidence::Hash;
 use rusqlite::Connection;
+use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use stream::{Cursor, PROBE_MOST, Stream, Which};
@@ -50,8 +52,33 @@ pub struct Batch {
     pub single: bool,
     /// Whether it tells what was, not what is.
     pub late: bool,
+    /// It stands for an event that is larger than the broker takes.
+    pub too_large: Option<TooLarge>,
     /// Whether the backlog's cursor gave it.
     backlog: bool,
+}
+
+/// An event that no message can carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge {
+    /// Its id.
+    pub id: String,
+    /// Its size.
+    pub bytes: usize,
+}
+
+/// The kind of the event that goes out in its place.
+const STANDS_FOR: &str = "event_too_large";
+
+/// What goes out in the place of an event that is too large: the same event, with the hash of what was in it. The
+/// stream goes on, the central side knows that something was there, and the journal still has it.
+fn stand_in(body: &[u8], max: usize) -> (Vec<u8>, TooLarge) {
+    let mut event: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let was = event.insert("type".into(), json!(type_of(STANDS_FOR)));
+    let data = json!({ "type": was, "bytes": body.len(), "most": max, "sha256": Hash::of(body).hex() });
+    event.insert("data".into(), data);
+    let id = event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    (Value::Object(event).to_string().into_bytes(), TooLarge { id, bytes: body.len() })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -353,22 +380,33 @@ impl Flight {
             count: 0,
             oldest_ms: 0,
             late: backlog,
+            too_large: None,
             backlog,
         };
         while let Some(row) = cursor.rows.front() {
             let full =
                 taken.count >= limit || (taken.count > 0 && taken.body.len() + row.body.len() + 2 > max);
-            if full || row.stream_seq > stop {
+            let alone = row.body.len() > max;
+            if full || row.stream_seq > stop || (alone && taken.count > 0) {
                 break;
             }
             if taken.count == 0 {
                 taken.oldest_ms = row.at_ms;
             }
             taken.body.push(if taken.count == 0 { b'[' } else { b',' });
-            taken.body.extend_from_slice(&row.body);
+            if alone {
+                let (body, too_large) = stand_in(&row.body, max);
+                taken.body.extend_from_slice(&body);
+                taken.too_large = Some(too_large);
+            } else {
+                taken.body.extend_from_slice(&row.body);
+            }
             taken.last = row.stream_seq;
             taken.count += 1;
             cursor.rows.pop_front();
+            if alone {
+                break;
+            }
         }
         cursor.given = taken.last;
         Ok(Some(taken))
@@ -461,19 +499,20 @@ struct Taken {
     count: usize,
     oldest_ms: i64,
     late: bool,
+    too_large: Option<TooLarge>,
     backlog: bool,
 }
 
 impl Taken {
     fn message(self) -> Batch {
-        let Self { class, first, last, mut body, count, late, backlog, .. } = self;
+        let Self { class, first, last, mut body, count, late, too_large, backlog, .. } = self;
         let single = count == 1;
         if single {
             body.remove(0);
         } else {
             body.push(b']');
         }
-        Batch { class, first, last, count: count as u64, body, single, late, backlog }
+        Batch { class, first, last, count: count as u64, body, single, late, too_large, backlog }
     }
 }
 

@@ -16,6 +16,7 @@ mod pace;
 pub mod peers;
 pub mod photos;
 mod put;
+mod refusals;
 mod session;
 pub mod sparkplug;
 pub mod tls;
@@ -128,6 +129,18 @@ pub struct Receipt {
     pub epoch: u64,
     /// The last event of the stream.
     pub through_seq: u64,
+    /// Events of the stream that were not taken for what they say, and are kept aside: they count as received.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedEvent>,
+}
+
+/// An event that the central side keeps aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedEvent {
+    /// Which of the stream.
+    pub seq: u64,
+    /// Why.
+    pub why: String,
 }
 
 /// A receipt for a photograph: so many chunks of it are durable at the central side.

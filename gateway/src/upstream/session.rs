@@ -1,7 +1,8 @@
 //! One connection of the link: events out, receipts in, birth and health beside them.
 
-use super::flight::{Batch, Flight};
+use super::flight::{Batch, Flight, TooLarge};
 use super::home_assistant;
+use super::refusals::Refusals;
 use super::{Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, Receipt, send, topic, unplugged};
 use crate::engine::Work;
 use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken, Will};
@@ -31,6 +32,8 @@ struct Session {
     receipts: [Instant; 4],
     /// The status says that receipts stay away.
     unreceipted: bool,
+    /// What the central side has refused.
+    refusals: Refusals,
     /// Live and late topics of each class.
     topics: [[String; 2]; 4],
     health: Option<Arc<str>>,
@@ -67,6 +70,7 @@ pub(super) async fn connection(
         progress: Instant::now(),
         receipts: [Instant::now(); 4],
         unreceipted: false,
+        refusals: Refusals::default(),
         topics,
         health: None,
         unmarked: 0,
@@ -110,7 +114,18 @@ impl Session {
         while let Some(batch) = flight.next(&heads, self.server_max, now_ms).map_err(Lost::Journal)? {
             let Batch { class, body, single, late, .. } = &batch;
             if body.len() > self.server_max {
+                // Not even the word that stands for an event fits.
                 return Err(Lost::TooLarge(body.len()));
+            }
+            if let Some(TooLarge { id, bytes }) = &batch.too_large {
+                link.metrics.count("event_too_large_total");
+                let why = format!(
+                    "event {id} of {bytes} bytes is larger than the broker takes ({}): what went out says so in its \
+                     place, and it stays in the journal. Raise max_packet_size of the broker",
+                    self.server_max
+                );
+                log::error!("upstream: {why}");
+                link.state.send_modify(|s| s.detail = why);
             }
             let name = &self.topics[usize::from(class.number())][usize::from(*late)];
             if flight.idle() {
@@ -253,6 +268,11 @@ impl Session {
             return;
         }
         match serde_json::from_slice::<Receipt>(payload) {
+            Ok(r) if r.epoch == link.epoch && !r.refused.is_empty() => {
+                link.metrics.add("event_refused_total", r.refused.len() as u64);
+                self.refusals.note(r.stream, &r.refused);
+                self.refusals.tell(link);
+            }
             Ok(r)
                 if r.epoch == link.epoch
                     && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
@@ -313,6 +333,7 @@ impl Session {
                 self.birth(link, flight)?;
             }
         }
+        self.refusals.tell(link);
         // Watchers of the state are told at most once a second.
         link.state.send_modify(|_| {});
         Ok(())

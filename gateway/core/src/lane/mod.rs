@@ -73,6 +73,8 @@ pub struct Outbound {
     pub writes: Vec<Write>,
     /// Commands to devices, to be sent after the commit.
     pub requests: Vec<Request>,
+    /// What barriers have said to commands.
+    pub opened: Vec<remote::Opened>,
     /// Counters to raise.
     pub counters: Vec<&'static str>,
     /// Verdicts to count.
@@ -106,6 +108,9 @@ impl Outbound {
 /// What a lane must remember.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneState {
+    /// Commands whose barrier has not answered: a run that begins anew does not wait for it.
+    #[serde(skip)]
+    pub remote: Vec<remote::Waits>,
     /// The visit under way or on the screen.
     pub visit: Option<Visit>,
     /// Ended visits, the latest first. The store keeps them apart, each once, so that the state that
@@ -366,6 +371,9 @@ impl Lane {
             | Report::Done { .. }
             | Report::NoData { .. }
             | Report::Link { .. } => {}
+        }
+        if self.remote_heard(report, out) {
+            return Ok(());
         }
         if let Report::Done { ticket } | Report::NoData { ticket, .. } = report {
             let waits = self.state.visit.as_ref().is_some_and(|v| running && v.ticket == Some(*ticket));

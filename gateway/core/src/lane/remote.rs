@@ -1,12 +1,12 @@
 //! What central ops may do in a lane: open it, and show a message. Both are on record before they
-//! happen, under the name of who sent them.
+//! happen, under the name of who sent them. Whether the barrier moved is told when it has answered.
 
 use super::Lane;
 use super::action::Rejection;
 use super::event::Weight;
 use crate::lane::Outbound;
 use crate::profile::StepKind;
-use crate::reading::{Command, Request, Ticket};
+use crate::reading::{Command, NoData, Report, Request, Ticket};
 use crate::time::{MonoMs, Now};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,6 +41,25 @@ pub struct Sender {
     pub reason: String,
 }
 
+/// A command whose barrier has not answered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    ticket: Ticket,
+    command: String,
+}
+
+/// What the barrier said to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The command's id.
+    pub command: String,
+    /// Whether it moved, or why it did not.
+    pub done: Result<(), NoData>,
+}
+
+/// Commands whose barrier may be silent; of more, the first are no longer waited for.
+const SILENT: usize = 8;
+
 /// A message on the screens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -73,7 +92,13 @@ impl Lane {
                     return Err(Rejection::new("no_barrier", "此通道没有道闸", "This lane has no barrier"));
                 };
                 out.event("remote_open", Weight::Verdict, &self.setup, None, who);
-                out.requests.push(Request { device, ticket: Ticket::NOBODY, command: Command::Pulse { ms } });
+                let ticket = Ticket(self.state.next_ticket);
+                self.state.next_ticket += 1;
+                if self.state.remote.len() >= SILENT {
+                    self.state.remote.remove(0);
+                }
+                self.state.remote.push(Waits { ticket, command: sender.command.clone() });
+                out.requests.push(Request { device, ticket, command: Command::Pulse { ms } });
             }
             Remote::Message { text, for_ms } => {
                 if text.chars().count() > MESSAGE_MAX {
@@ -91,6 +116,23 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Whether a report answers the opening that a command has asked for; it is taken then.
+    pub(super) fn remote_heard(&mut self, report: &Report, out: &mut Outbound) -> bool {
+        let (ticket, done) = match report {
+            Report::Done { ticket } => (*ticket, Ok(())),
+            Report::NoData { ticket, why } => (*ticket, Err(*why)),
+            Report::Scan { .. }
+            | Report::Temperature { .. }
+            | Report::Photo { .. }
+            | Report::Input { .. }
+            | Report::Weight { .. }
+            | Report::Link { .. } => return false,
+        };
+        let Some(place) = self.state.remote.iter().position(|w| w.ticket == ticket) else { return false };
+        out.opened.push(Opened { command: self.state.remote.remove(place).command, done });
+        true
     }
 
     /// The message that is shown now.

@@ -6,7 +6,7 @@ use super::{
     Choice, DeviceKind, Emit, Input, PULSE_STEP_MS, Profile, ProfileError, Rule, SLIP_STEP_MS, Step, StepKind,
 };
 use crate::codes::{Code, Outcome};
-use crate::event::Class;
+use crate::event::{self, Class};
 use crate::lane::action::Role;
 use crate::pass::kp1;
 use crate::rules::Expression;
@@ -115,6 +115,13 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
     for emit in &raw.emit {
         let at = emit.span().start;
         let e = emit.get_ref();
+        if !event::is_kind(&e.kind) {
+            let most = event::LONGEST_NAME - event::type_of("").len();
+            return Err(source.error(
+                at,
+                format!("`{}` is no kind of event: 1 to {most} of a-z A-Z 0-9 . _ - : +", e.kind),
+            ));
+        }
         emits.push(Emit {
             kind: e.kind.clone(),
             class: e.class.unwrap_or(Class::Scan),
@@ -477,6 +484,20 @@ mod tests {
     fn the_shipped_profiles_are_good() {
         for (name, text) in crate::profile::shipped::PROFILES {
             read(name, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_event_whose_kind_the_central_side_would_not_take_is_refused_with_its_line() {
+        let emit = |kind: &str| {
+            format!(
+                "[[emit]]\nkind = \"{kind}\"\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n[[step]]\nkind = \"decide\"\n"
+            )
+        };
+        assert!(read("x.toml", &format!("{HEAD}{}", emit("arrival"))).is_ok());
+        for bad in ["到访", "two words", "", &"x".repeat(60)] {
+            let why = errors(&emit(bad));
+            assert!(why.contains("x.toml:5") && why.contains("is no kind of event"), "{why}");
         }
     }
 

@@ -110,7 +110,7 @@ pub enum Command {
         #[arg(long)]
         reason: String,
         /// The command counts for so long; a gateway that comes back later does not carry it out.
-        #[arg(long, default_value_t = 10, value_name = "MINUTES")]
+        #[arg(long, default_value_t = 10, value_name = "MINUTES", value_parser = clap::value_parser!(i64).range(1..=1440))]
         expires: i64,
         /// Waits so long for its end.
         #[arg(long, default_value_t = 60, value_name = "SECONDS")]

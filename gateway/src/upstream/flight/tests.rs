@@ -174,6 +174,34 @@ proptest! {
     }
 }
 
+#[test]
+fn an_event_that_is_larger_than_the_broker_takes_stops_no_stream_and_is_named_in_its_place() {
+    let c = journal(&[(10, false); 5]);
+    let large = json!({ "id": "gw-1/1/3", "type": "kakou.evidence.v1", "source": "/kakou/s/gw-1", "stream": "verdict",
+        "streamseq": 3, "data": { "text": "x".repeat(5_000) } });
+    c.execute("UPDATE event SET body = ?1 WHERE seq = 3", [large.to_string().into_bytes()]).unwrap();
+    let mut flight = Flight::load(c, 10, 100, false).unwrap();
+    flight.begin(100, &heads(5), NOW).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = flight.next(&heads(5), 1_000, NOW).unwrap() {
+        assert!(batch.body.len() <= 1_000);
+        flight.sent(&batch, Instant::now());
+        batches.push(batch);
+    }
+    let ranges: Vec<_> = batches.iter().map(|b| (b.first, b.last, b.too_large.is_some())).collect();
+    assert_eq!(ranges, [(1, 2, false), (3, 3, true), (4, 5, false)]);
+    let told: Value = serde_json::from_slice(&batches[1].body).unwrap();
+    assert_eq!((told["id"].as_str(), told["streamseq"].as_u64()), (Some("gw-1/1/3"), Some(3)));
+    assert_eq!(told["type"], "kakou.event_too_large.v1");
+    assert_eq!(told["data"]["type"], "kakou.evidence.v1");
+    assert_eq!(told["data"]["sha256"], Hash::of(large.to_string().as_bytes()).hex());
+    for pkid in 1..=3 {
+        flight.departed(pkid);
+        flight.acked(pkid, Instant::now());
+    }
+    assert_eq!(flight.acked_through(Class::Verdict), 5);
+}
+
 /// Sends everything that goes out now, and has it acknowledged; gives the events.
 fn drain(flight: &mut Flight, heads: &[u64; 4], pkid: &mut u16) -> Vec<u64> {
     let mut seen = Vec::new();
@@ -253,7 +281,9 @@ fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
         assert!(!way.is_empty(), "stuck at {}", flight.acked_through(Class::Verdict));
         // Every other one from the far end, then those between.
         let (even, odd): (Vec<u16>, Vec<u16>) = way.iter().rev().partition(|p| *p % 2 == 0);
-        even.into_iter().chain(odd).for_each(|p| drop(flight.acked(p, Instant::now())));
+        for pkid in even.into_iter().chain(odd) {
+            flight.acked(pkid, Instant::now());
+        }
     }
 }
 
