@@ -22,9 +22,11 @@ use std::sync::Arc;
 use toml::Spanned;
 
 mod port;
+pub mod anchors;
 pub mod remote;
 mod upstream;
 
+use anchors::Anchors;
 pub use upstream::{MqttVersion, Upstream, read_broker};
 use upstream::{UpstreamFile, read_upstream};
 
@@ -212,6 +214,8 @@ pub struct Settings {
     pub upstream: Option<Upstream>,
     /// Limits of the store.
     pub retention: Retention,
+    /// What no edition from afar changes.
+    pub anchors: Anchors,
 }
 
 /// Where screens and API listen.
@@ -335,6 +339,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         }
         (None, clock::Source::Ntp | clock::Source::System) => 0,
     };
+    let anchors = Anchors::of(&file, folder);
     let clock = Clock::new(file.clock.source, fixed_ms, file.clock.shift_file.as_ref().map(full));
     let http = file.http.as_ref().map(|h| read_http(h, &full, &wrong)).transpose()?;
     let devices = read_devices(&file.device, &full, &wrong)?;
@@ -373,6 +378,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
             photo_bytes: file.retention.photo_mb << 20,
             photo_days: file.retention.photo_days,
         },
+        anchors,
     })
 }
 

@@ -266,34 +266,38 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         readers: Readers::default(),
         last: Mutex::default(),
     });
+    let (renew, renewed) = watch::channel(0);
+    let (orders, ordered) = mpsc::channel(orders::WAITING);
+    let (answers, answered) = mpsc::channel(orders::WAITING);
+    if let Some(keys) = settings.fleet_keys.clone() {
+        let identity = settings.upstream.as_ref().and_then(|u| u.identity.clone());
+        let desk = Desk {
+            site: settings.site.clone(),
+            gateway: settings.gateway.clone(),
+            data: data.clone(),
+            config: settings.file.clone(),
+            stick: settings.stick,
+            anchors: settings.anchors,
+            keys,
+            clock: settings.clock.clone(),
+            engine: inlet.clone(),
+            metrics: metrics.clone(),
+            overview: overview.clone(),
+            photos: photos.clone(),
+            identity,
+            upstream: settings.upstream.clone(),
+            renewed: renew.clone(),
+            restart: extras.restart,
+            answers,
+            refused: Mutex::default(),
+        };
+        tasks.spawn(desk.run(ordered, intake.clone()));
+    }
     if let Some(upstream) = settings.upstream.clone() {
         if let Some((cert, key)) = &upstream.identity {
             orders::commands::finish_change(&data, (cert, key));
         }
-        let (renew, renewed) = watch::channel(0);
-        let (orders, ordered) = mpsc::channel(orders::WAITING);
-        let (answers, answered) = mpsc::channel(orders::WAITING);
         if let Some(keys) = settings.fleet_keys.clone() {
-            let desk = Desk {
-                site: settings.site.clone(),
-                gateway: settings.gateway.clone(),
-                data: data.clone(),
-                config: settings.file.clone(),
-                stick: settings.stick,
-                keys: keys.clone(),
-                clock: settings.clock.clone(),
-                engine: inlet.clone(),
-                metrics: metrics.clone(),
-                overview: overview.clone(),
-                photos: photos.clone(),
-                identity: upstream.identity.clone(),
-                upstream: upstream.clone(),
-                renewed: renew.clone(),
-                restart: extras.restart,
-                answers,
-                refused: Mutex::default(),
-            };
-            tasks.spawn(desk.run(ordered, intake.clone()));
             let down = Down {
                 settings: upstream.clone(),
                 site: settings.site.clone(),

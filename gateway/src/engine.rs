@@ -9,12 +9,16 @@
 //! lanes stay closed with `X_STORAGE` until a write succeeds again.
 
 mod commit;
+mod openings;
 mod outside;
 mod records;
 mod time;
+mod trouble;
 mod upkeep;
 
+use openings::{Moved, Openings};
 use records::StoreRecords;
+use trouble::Trouble;
 pub use upkeep::free_bytes;
 use upkeep::make_reserve;
 
@@ -35,7 +39,7 @@ use kakou_core::lane::action::Rejection;
 use kakou_core::lane::view;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Command, NoData, Report, Request};
-use kakou_core::records::{RecordsFault, Write};
+use kakou_core::records::Write;
 use kakou_core::time::Now;
 use kakou_drivers::Errand;
 use serde_json::{Value, json};
@@ -64,7 +68,7 @@ pub enum Work {
     Input(Input, Option<Reply>),
     /// A command of central ops: the first answer comes when it is on record, the second one when its barrier has
     /// moved, or has not.
-    Remote(Input, Reply, oneshot::Sender<Result<(), NoData>>),
+    Remote(Input, Reply, Moved),
     /// A device's report, and when its last byte arrived.
     Report(DeviceId, Report, Instant),
     /// Events of others in the gateway, stored as they are; the answer is the last sequence.
@@ -200,8 +204,7 @@ pub struct Engine {
     sign_through: u64,
     requeue: VecDeque<Input>,
     watch: time::Watch,
-    /// Who waits for the barrier, by the id of the command.
-    opening: BTreeMap<String, oneshot::Sender<Result<(), NoData>>>,
+    openings: Openings,
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
     heard_uses: u32,
     forgotten_at: Option<Instant>,
@@ -258,7 +261,7 @@ impl Engine {
             sign_through: 0,
             requeue: VecDeque::new(),
             watch: time::Watch::default(),
-            opening: BTreeMap::new(),
+            openings: Openings::default(),
             heard_uses: 0,
             forgotten_at: None,
         };
@@ -419,9 +422,7 @@ impl Engine {
             Work::Remote(input, reply, opened) => {
                 pending.arrived = None;
                 if let Input::Remote { sender, .. } = &input {
-                    // Who has given up waiting is not kept.
-                    self.opening.retain(|_, waits| !waits.is_closed());
-                    self.opening.insert(sender.command.clone(), opened);
+                    self.openings.wait(&sender.command, opened);
                 }
                 self.input(input, Some(reply), now, pending)
             }
@@ -521,9 +522,7 @@ impl Engine {
             self.uses.send_modify(|n| *n += 1);
         }
         for opened in pending.steps.iter().flat_map(|step| &step.opened) {
-            if let Some(waits) = self.opening.remove(&opened.command)
-                && waits.send(opened.done).is_err()
-            {
+            if self.openings.heard(opened) {
                 self.parts.metrics.count("answer_unread_total");
             }
         }
@@ -575,15 +574,6 @@ impl Engine {
             log::debug!("the log of the journal was not emptied: {e}");
         }
     }
-}
-
-/// Why a batch was lost.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("the journal cannot be written: {0}")]
-    Sqlite(rusqlite::Error),
-    #[error(transparent)]
-    Records(RecordsFault),
 }
 
 /// The photographs of a data folder, for the drivers.

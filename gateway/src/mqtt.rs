@@ -13,6 +13,7 @@ use rumqttc as v5;
 use rumqttc_v4 as v4;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -103,6 +104,8 @@ pub enum Heard {
         receive_max: u16,
         /// Whether the broker has kept a session: what was sent meanwhile comes now.
         session: bool,
+        /// Whether it keeps messages for later subscribers. Where it does not, none is asked for.
+        retains: bool,
     },
     /// The broker has answered a subscription; the text says why it refused.
     Subscribed(Result<(), String>),
@@ -139,6 +142,9 @@ pub enum Lost {
     /// The options do not fit together.
     #[error("the options of the connection do not fit together: {0}")]
     Options(String),
+    /// The broker keeps no messages, and takes no client whose will is to be kept.
+    #[error("the broker keeps no retained messages, and refuses a client that wants its will kept")]
+    NoRetain,
     /// The connection says so.
     #[error("{0}")]
     Connection(String),
@@ -146,7 +152,11 @@ pub enum Lost {
 
 /// The way out; clones share one connection.
 #[derive(Clone)]
-pub struct Client(Way);
+pub struct Client {
+    way: Way,
+    /// Whether the broker keeps messages: the library drops what asks for it in vain.
+    retains: Arc<AtomicBool>,
+}
 
 #[derive(Clone)]
 enum Way {
@@ -186,24 +196,29 @@ pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
     let b = options.broker;
     let heard = HEARD.min(options.incoming.into());
     let tls = tls::client(b)?;
-    let login = match (&b.username, &b.password_file) {
-        (Some(user), Some(file)) => {
-            let password = files::read_text(file).map_err(|e| Lost::Password(file.clone(), e))?;
-            Some((user.clone(), trimmed(&password).to_owned()))
-        }
-        (Some(_), None) | (None, _) => None,
+    let password = |file: &std::path::PathBuf| {
+        let text = files::read_text(file).map_err(|e| Lost::Password(file.clone(), e))?;
+        Ok::<_, Lost>(trimmed(&text).to_owned())
+    };
+    // A name alone is sent as well: a broker may know its clients by it.
+    let login = match &b.username {
+        Some(user) => Some((user.clone(), b.password_file.as_ref().map(password).transpose()?)),
+        None => None,
     };
     match b.version {
         MqttVersion::V5 => open_v5(options, tls, login),
         MqttVersion::V311 => open_v4(options, tls, login),
     }
-    .map(|(client, source)| (client, Events::drive(source, heard)))
+    .map(|(way, source)| {
+        let retains = Arc::new(AtomicBool::new(true));
+        (Client { way, retains: retains.clone() }, Events::drive(source, heard, retains))
+    })
 }
 
 type Tls = Option<Arc<rustls::ClientConfig>>;
-type Login = Option<(String, String)>;
+type Login = Option<(String, Option<String>)>;
 
-fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Source), Lost> {
+fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), Lost> {
     let b = options.broker;
     let mut o = v5::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     o.set_clean_start(options.clean)
@@ -226,18 +241,20 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Sour
     if let Some(Will { topic, body, retain }) = options.will {
         o.set_last_will(v5::LastWill::new(topic, body, v5::QoS::AtLeastOnce, retain, None));
     }
-    if let Some((user, password)) = login {
-        o.set_credentials(user, password);
+    match login {
+        Some((user, Some(password))) => drop(o.set_credentials(user, password)),
+        Some((user, None)) => drop(o.set_username(user)),
+        None => {}
     }
     if let Some(tls) = tls {
         o.set_transport(v5::Transport::tls_with_config(v5::TlsConfiguration::Rustls(tls)));
     }
     let (client, events) =
         v5::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
-    Ok((Client(Way::V5(client)), Source::V5(Box::new(events))))
+    Ok((Way::V5(client), Source::V5(Box::new(events))))
 }
 
-fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Source), Lost> {
+fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), Lost> {
     let b = options.broker;
     let mut o = v4::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     let max = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
@@ -255,8 +272,10 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Sour
     if let Some(Will { topic, body, retain }) = options.will {
         o.set_last_will(v4::LastWill::new(topic, body, v4::QoS::AtLeastOnce, retain));
     }
-    if let Some((user, password)) = login {
-        o.set_credentials(user, password);
+    match login {
+        Some((user, Some(password))) => drop(o.set_credentials(user, password)),
+        Some((user, None)) => drop(o.set_username(user)),
+        None => {}
     }
     if let Some(tls) = tls {
         o.set_transport(v4::Transport::tls_with_config(v4::TlsConfiguration::Rustls(tls)));
@@ -266,7 +285,7 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Client, Sour
     let mut network = v4::NetworkOptions::new();
     network.set_connection_timeout(CONNECT_LIMIT.as_secs());
     events.set_network_options(network);
-    Ok((Client(Way::V4(client)), Source::V4(Box::new(events))))
+    Ok((Way::V4(client), Source::V4(Box::new(events))))
 }
 
 /// The session of an earlier connection, as this side knows it: nothing of ours is under way, because
@@ -319,10 +338,11 @@ fn not_taken_v4(e: &v4::ClientError) -> NotTaken {
 impl Client {
     /// Hands a message to the client.
     pub fn publish(&self, topic: &str, body: Vec<u8>, mark: Mark<'_>) -> Result<(), NotTaken> {
-        match &self.0 {
+        let retain = mark.retain && self.retains.load(Ordering::Relaxed);
+        match &self.way {
             Way::V5(client) => {
                 let qos = if mark.unsure { v5::QoS::AtMostOnce } else { v5::QoS::AtLeastOnce };
-                let mut options = v5::PublishOptions::new(qos).retain(mark.retain);
+                let mut options = v5::PublishOptions::new(qos).retain(retain);
                 if let Some(content_type) = mark.content_type {
                     options = options.properties(v5::PublishProperties {
                         content_type: Some(content_type.to_owned()),
@@ -333,7 +353,7 @@ impl Client {
             }
             Way::V4(client) => {
                 let qos = if mark.unsure { v4::QoS::AtMostOnce } else { v4::QoS::AtLeastOnce };
-                let options = v4::PublishOptions::new(qos).retain(mark.retain);
+                let options = v4::PublishOptions::new(qos).retain(retain);
                 client.try_publish(topic.to_owned(), body, options).map_err(|e| not_taken_v4(&e))
             }
         }
@@ -341,7 +361,7 @@ impl Client {
 
     /// Subscribes to a filter, with acknowledgements.
     pub fn subscribe(&self, filter: &str) -> Result<(), NotTaken> {
-        match &self.0 {
+        match &self.way {
             Way::V5(c) => {
                 c.try_subscribe(filter.to_owned(), v5::QoS::AtLeastOnce).map_err(|e| not_taken_v5(&e))
             }
@@ -353,7 +373,7 @@ impl Client {
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, filter: &str) -> Result<(), NotTaken> {
-        match &self.0 {
+        match &self.way {
             Way::V5(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v5(&e)),
             Way::V4(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v4(&e)),
         }
@@ -361,7 +381,7 @@ impl Client {
 
     /// Acknowledges a message, where acknowledgements are manual.
     pub fn ack(&self, message: &Message) -> Result<(), NotTaken> {
-        match (&self.0, &message.origin) {
+        match (&self.way, &message.origin) {
             (Way::V5(c), Origin::V5(p)) => c.try_ack(p).map_err(|e| not_taken_v5(&e)),
             (Way::V4(c), Origin::V4(p)) => c.try_ack(p).map_err(|e| not_taken_v4(&e)),
             (Way::V5(_), Origin::V4(_)) | (Way::V4(_), Origin::V5(_)) => Err(NotTaken::Ended),
@@ -372,7 +392,7 @@ impl Client {
     pub async fn farewell(self, events: &mut Events) {
         let limit = Duration::from_secs(1);
         let end = async {
-            let asked = match &self.0 {
+            let asked = match &self.way {
                 Way::V5(c) => c.disconnect_with_timeout(limit).await.is_ok(),
                 Way::V4(c) => c.disconnect_with_timeout(limit).await.is_ok(),
             };
@@ -383,11 +403,14 @@ impl Client {
 }
 
 impl Events {
-    fn drive(mut source: Source, most: usize) -> Self {
+    fn drive(mut source: Source, most: usize, retains: Arc<AtomicBool>) -> Self {
         let (tx, heard) = mpsc::channel(most);
         let task = tokio::spawn(async move {
             loop {
                 let next = source.poll().await;
+                if let Ok(Heard::Connected { retains: false, .. }) = &next {
+                    retains.store(false, Ordering::Relaxed);
+                }
                 let end = next.is_err();
                 if tx.send(next).await.is_err() || end {
                     return;
@@ -408,13 +431,20 @@ impl Events {
 impl Source {
     async fn poll(&mut self) -> Result<Heard, Lost> {
         match self {
-            Self::V5(events) => {
-                events.poll().await.map(heard_v5).map_err(|e| Lost::Connection(e.to_string()))
-            }
+            Self::V5(events) => events.poll().await.map(heard_v5).map_err(|e| lost_v5(&e)),
             Self::V4(events) => {
                 events.poll().await.map(heard_v4).map_err(|e| Lost::Connection(e.to_string()))
             }
         }
+    }
+}
+
+fn lost_v5(e: &v5::ConnectionError) -> Lost {
+    use v5::{ConnectReturnCode, ConnectionError};
+    if matches!(e, ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)) {
+        Lost::NoRetain
+    } else {
+        Lost::Connection(e.to_string())
     }
 }
 
@@ -426,6 +456,7 @@ fn heard_v5(event: v5::Event) -> Heard {
                 max_packet: properties.and_then(|p| p.max_packet_size),
                 receive_max: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
                 session: ack.session_present,
+                retains: properties.and_then(|p| p.retain_available) != Some(0),
             }
         }
         v5::Event::Incoming(v5::Packet::SubAck(ack)) => {
@@ -450,9 +481,12 @@ fn heard_v5(event: v5::Event) -> Heard {
 
 fn heard_v4(event: v4::Event) -> Heard {
     match event {
-        v4::Event::Incoming(v4::Packet::ConnAck(ack)) => {
-            Heard::Connected { max_packet: None, receive_max: u16::MAX, session: ack.session_present }
-        }
+        v4::Event::Incoming(v4::Packet::ConnAck(ack)) => Heard::Connected {
+            max_packet: None,
+            receive_max: u16::MAX,
+            session: ack.session_present,
+            retains: true,
+        },
         v4::Event::Incoming(v4::Packet::SubAck(ack)) => {
             let refused = ack.return_codes.contains(&v4::SubscribeReasonCode::Failure);
             Heard::Subscribed(if refused { Err("refused".into()) } else { Ok(()) })

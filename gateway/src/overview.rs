@@ -101,7 +101,7 @@ impl Overview {
             (Some(_), true) => "online",
             (Some(_), false) => "offline",
         };
-        let broker = self.broker.as_ref().map(|b| format!("{}:{}", b.host, b.port));
+        let broker = self.broker.as_ref().map(Upstream::address);
         let mut all = self.common(&link);
         all.insert("site".into(), json!(self.site));
         all.insert("gateway".into(), json!(self.gateway));

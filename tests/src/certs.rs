@@ -47,10 +47,11 @@ impl Authority {
         std::fs::write(file, certificate.pem()).expect("a file");
     }
 
-    /// A certificate for a name and 127.0.0.1: the files of certificate and key.
+    /// A certificate for a name, of a server for this machine's own addresses as well: the files of certificate and key.
     pub fn issue(&self, name: &str, server: bool) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().expect("a key");
-        let names = if server { vec!["127.0.0.1".to_owned(), "localhost".to_owned()] } else { vec![] };
+        let names =
+            if server { ["127.0.0.1", "::1", "localhost"].map(str::to_owned).to_vec() } else { vec![] };
         let mut params = CertificateParams::new(names).expect("good names");
         params.distinguished_name.push(DnType::CommonName, name);
         let purpose =

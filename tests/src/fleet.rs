@@ -177,6 +177,26 @@ impl Central {
         })
     }
 
+    /// Publishes to be kept by the broker, and gives what comes first on a filter after that.
+    pub fn answer(&self, who: &str, filter: &str, topic: &str, body: &[u8]) -> Option<Vec<u8>> {
+        block_on(async {
+            let broker = self.as_(who);
+            let (client, mut events) = mqtt::open(Self::options(&broker, who)).expect("a connection");
+            let kept = Mark { retain: true, ..Mark::default() };
+            let listen = async {
+                loop {
+                    match events.poll().await.expect("a connection") {
+                        Heard::Connected { .. } => client.subscribe(filter).expect("room"),
+                        Heard::Subscribed(_) => client.publish(topic, body.to_vec(), kept).expect("room"),
+                        Heard::Message(m) => return m.payload.to_vec(),
+                        Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), listen).await.ok()
+        })
+    }
+
     /// Whether somebody with this certificate, who subscribes to a filter, hears what `central` or
     /// `ops` or the owner publishes on a topic.
     pub fn hears(&self, who: &str, filter: &str, topic: &str) -> bool {

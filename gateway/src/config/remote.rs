@@ -4,6 +4,7 @@
 //! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good edition, or the
 //! local file, is in use again.
 
+use super::anchors::Anchors;
 use super::{ConfigError, Identity, Settings, identity, read, text_of};
 use crate::orders::word::Configuration;
 use crate::upstream::tls;
@@ -103,17 +104,43 @@ pub fn is_unlinked(data: &Path) -> bool {
 pub fn check(file: &Path, configuration: &Configuration, own: &Identity) -> Result<Settings, Vec<Fault>> {
     let settings = read(&configuration.toml, file).map_err(|e| vec![Fault::of(&e)])?;
     let same = settings.identity() == *own;
-    let keys = settings.fleet_keys.is_some() && settings.upstream.is_some();
+    let keys = settings.fleet_keys.is_some() && (settings.upstream.is_some() || !has_link(file));
     let mut faults = Vec::new();
     if !same {
         let what = "`site`, `id` and `data` cannot be changed from afar".to_owned();
         faults.push(Fault { line: None, what });
     }
     if !keys {
-        let what = "without `fleet_keys` and [upstream] the gateway could not be reached again".to_owned();
+        let what =
+            "without `fleet_keys`, and [upstream] where there is one, the gateway could not be reached again"
+                .to_owned();
         faults.push(Fault { line: None, what });
     }
     if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
+
+#[derive(Deserialize)]
+struct OfLink {
+    upstream: Option<serde::de::IgnoredAny>,
+}
+
+/// Whether the local file has a link; a file that cannot be read may have had one.
+fn has_link(file: &Path) -> bool {
+    let text = text_of(file).ok();
+    text.and_then(|text| toml::from_str::<OfLink>(&text).ok()).is_none_or(|own| own.upstream.is_some())
+}
+
+/// Whether it leaves alone whose words count here: a key that may sign a configuration must not become every key.
+pub fn keeps_anchors(settings: Settings, own: &Anchors) -> Result<Settings, Vec<Fault>> {
+    let changed = own.changed_by(&settings.anchors);
+    if changed.is_empty() {
+        return Ok(settings);
+    }
+    let fault = |name: &str| {
+        let what = format!("{name} cannot be changed from afar: change the file on the box");
+        Fault { line: None, what }
+    };
+    Err(changed.into_iter().map(fault).collect())
 }
 
 /// Whether its screens could be served: a trial must not end with lanes that nobody sees.

@@ -3,6 +3,7 @@
 use super::{ConfigError, Full, Wrong};
 use crate::clock::Clock;
 use serde::Deserialize;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use toml::Spanned;
 
@@ -101,6 +102,10 @@ pub struct Upstream {
 }
 
 impl UpstreamFile {
+    /// The files that say who is trusted, and as whom this gateway is known.
+    pub(super) fn trust(&self) -> [Option<PathBuf>; 4] {
+        [&self.ca, &self.cert, &self.key, &self.password_file].map(Clone::clone)
+    }
     /// Whether the central side is expected to receipt.
     pub(super) fn receipts(&self) -> bool {
         self.purge == "receipt"
@@ -116,7 +121,8 @@ pub(super) fn read_upstream(
 ) -> Result<Upstream, ConfigError> {
     let (at, u) = (u.span().start, u.get_ref());
     let (tls, host, port) = read_broker(&u.broker).ok_or_else(|| {
-        wrong(at, format!("`broker = \"{}\"`: write mqtts://HOST:8883, or mqtt://127.0.0.1:1883", u.broker))
+        let how = "write mqtts://HOST:8883, mqtts://[IPv6 ADDRESS]:8883 or mqtt://127.0.0.1:1883";
+        wrong(at, format!("`broker = \"{}\"`: {how}", u.broker))
     })?;
     let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !tls && !loopback {
@@ -130,6 +136,9 @@ pub(super) fn read_upstream(
     }
     if !(1..=1000).contains(&u.batch) || !(1..=512).contains(&u.inflight) {
         return Err(wrong(at, "`batch` is 1 to 1000, `inflight` is 1 to 512".into()));
+    }
+    if u.password_file.is_some() && u.username.is_none() {
+        return Err(wrong(at, "`password_file` needs `username`".into()));
     }
     let identity = match (&u.cert, &u.key) {
         (Some(cert), Some(key)) => Some((full(cert), full(key))),
@@ -166,10 +175,22 @@ pub fn read_broker(url: &str) -> Option<(bool, String, u16)> {
         _ => return None,
     };
     let (host, port) = rest.rsplit_once(':')?;
+    // An IPv6 address stands in brackets, as in every URL; certificates and sockets know it without.
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok())?,
+        None => host,
+    };
+    (!host.is_empty()).then_some(())?;
     Some((tls, host.to_owned(), port.parse().ok()?))
 }
 
 impl Upstream {
+    /// Host and port, for people.
+    pub fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     /// A broker for tools: no limits of their own, no receipts.
     pub fn tool(
         url: &str,
@@ -196,5 +217,32 @@ impl Upstream {
             backlog_per_s: backlog_per_s(),
             clock: Clock::system(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_found_by_name_and_by_both_kinds_of_address() {
+        let read = read_broker;
+        for (url, tls, host, port) in [
+            ("mqtt://127.0.0.1:1883", false, "127.0.0.1", 1883),
+            ("mqtts://broker.example:8883", true, "broker.example", 8883),
+            ("mqtts://[::1]:8883", true, "::1", 8883),
+            ("mqtt://[fd00::5]:1", false, "fd00::5", 1),
+            ("mqtt://::1:1883", false, "::1", 1883),
+        ] {
+            assert_eq!(read(url), Some((tls, host.to_owned(), port)), "{url}");
+        }
+        for bad in
+            ["mqtt://[::1:1883", "mqtt://[x]:1883", "mqtt://:1883", "mqtt://[]:1", "mqtt://h", "http://h:1"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        let shown = |url| Upstream::tool(url, None, None, MqttVersion::V5).unwrap().address();
+        assert_eq!(shown("mqtts://[::1]:8883"), "[::1]:8883");
+        assert_eq!(shown("mqtts://h:8883"), "h:8883");
     }
 }

@@ -4,6 +4,7 @@ use super::Finding;
 use crate::config::{Settings, Upstream};
 use crate::upstream::tls;
 use kakou_provisioning::certificate::validity;
+use serde_json::Value;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,7 +35,7 @@ pub fn examine(settings: &Settings) -> Vec<Finding> {
     if let Err(e) = tls::client(upstream) {
         out.push(Finding::wrong("TLS", e.to_string(), "enrol the gateway anew, or copy the files again"));
     }
-    out.push(broker(upstream));
+    out.push(broker(upstream, said(settings).as_ref()));
     out
 }
 
@@ -62,8 +63,42 @@ fn certificate(what: &str, file: &Path, now: u64) -> Finding {
     }
 }
 
-fn broker(upstream: &Upstream) -> Finding {
-    let shown = format!("{}:{}", upstream.host, upstream.port);
+/// What the gateway that runs here says of its link.
+fn said(settings: &Settings) -> Option<Value> {
+    let http = settings.http.as_ref().filter(|http| http.tls.is_none())?;
+    let config = ureq::Agent::config_builder().timeout_global(Some(REACH)).build();
+    let url = format!("http://{}/api/v1/status", http.listen);
+    let status: Value = ureq::Agent::from(config).get(&url).call().ok()?.body_mut().read_json().ok()?;
+    let own = status["site"] == settings.site.as_str() && status["gateway"] == settings.gateway.as_str();
+    own.then(|| status["upstream"].clone())
+}
+
+/// A broker that can be reached may still take nothing of this gateway.
+fn reached(shown: &str, said: Option<&Value>) -> Finding {
+    let detail = said.and_then(|s| s["detail"].as_str()).unwrap_or_default();
+    match said.and_then(|s| s["state"].as_str()) {
+        None => {
+            let found = format!("{shown} is reached; whether it takes this gateway, only the gateway knows");
+            Finding::right("broker", found)
+        }
+        Some("online") if detail.is_empty() => {
+            Finding::right("broker", format!("{shown} is reached, and takes what this gateway sends"))
+        }
+        Some("online") => Finding::warning("broker", format!("{shown}: {detail}"), "see what it says"),
+        Some(_) => {
+            let todo = if detail.contains("NotAuthorized") {
+                "add the block of this gateway to the broker's access list (mosquitto.acl.tmpl), and have it read anew"
+            } else {
+                "see to the broker: its log says why; events are kept until then"
+            };
+            let why = if detail.is_empty() { "there is no link yet" } else { detail };
+            Finding::wrong("broker", format!("{shown} is reached, but the gateway says: {why}"), todo)
+        }
+    }
+}
+
+fn broker(upstream: &Upstream, said: Option<&Value>) -> Finding {
+    let shown = upstream.address();
     let addresses = match (upstream.host.as_str(), upstream.port).to_socket_addrs() {
         Ok(addresses) => addresses,
         Err(e) => {
@@ -77,7 +112,7 @@ fn broker(upstream: &Upstream) -> Finding {
     let mut last = String::from("no address");
     for address in addresses {
         match TcpStream::connect_timeout(&address, REACH) {
-            Ok(_) => return Finding::right("broker", format!("{shown} is reached")),
+            Ok(_) => return reached(&shown, said),
             Err(e) => last = e.to_string(),
         }
     }

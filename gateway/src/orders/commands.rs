@@ -146,7 +146,8 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
     let next_cert = desk.data.join("keys/next.pem");
     durable::write_secret(&next_cert, pem.as_bytes()).map_err(|e| e.to_string())?;
     tls::fits(&next_cert, &next_key).map_err(|e| e.to_string())?;
-    tls::of_fleet(&desk.upstream, &next_cert).map_err(|e| e.to_string())?;
+    let upstream = desk.upstream.as_ref().ok_or("this gateway has no link")?;
+    tls::of_fleet(upstream, &next_cert).map_err(|e| e.to_string())?;
     let until = tls::certificates(&next_cert)
         .ok()
         .and_then(|chain| kakou_provisioning::certificate::validity(chain.first()?).ok());

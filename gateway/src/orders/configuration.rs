@@ -64,6 +64,7 @@ impl Desk {
         // Not of the local file: an edition is the way to reach a gateway whose file is wrong.
         let (site, id, data) = (self.site.clone(), self.gateway.clone(), self.data.clone());
         remote::check(&self.config, configuration, &Identity { site, id, data })
+            .and_then(|settings| remote::keeps_anchors(settings, &self.anchors))
             .and_then(remote::can_serve)?;
         remote::offer(&self.data, configuration, linked).map_err(|e| alone(e.to_string()))
     }

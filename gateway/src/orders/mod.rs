@@ -13,6 +13,7 @@ pub mod stick;
 pub mod word;
 
 use crate::clock::{Clock, boot_id};
+use crate::config::anchors::Anchors;
 use crate::config::remote;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
@@ -81,12 +82,14 @@ pub struct Desk {
     pub config: PathBuf,
     /// Where a USB stick appears.
     pub stick: PathBuf,
+    /// What no configuration from afar changes.
+    pub anchors: Anchors,
     /// Who may sign.
     pub keys: Arc<TrustList>,
     /// The clock.
     pub clock: Clock,
-    /// The broker's settings: the roots of the fleet.
-    pub upstream: crate::config::Upstream,
+    /// The broker's settings: the roots of the fleet. None in a box without a link, which hears of its stick alone.
+    pub upstream: Option<crate::config::Upstream>,
     /// Records and lanes.
     pub engine: Inlet,
     /// Counters.
@@ -169,7 +172,8 @@ impl Desk {
                     }
                     continue;
                 }
-                order = orders.recv() => match order { Some(order) => order, None => return },
+                // Without a link nobody gives orders, and the stick is looked at all the same.
+                Some(order) = orders.recv() => order,
             };
             match order {
                 Order::Connected => {
@@ -239,6 +243,10 @@ impl Desk {
     }
 
     pub(crate) async fn answer(&self, rest: &str, body: Vec<u8>, retain: bool) {
+        // Nobody hears it in a box without a link.
+        if self.upstream.is_none() {
+            return;
+        }
         let topic = topic(&self.site, &self.gateway, rest);
         if self.answers.send(Answer { topic, body, retain }).await.is_err() {
             self.metrics.count("answer_dropped_total");

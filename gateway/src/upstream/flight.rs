@@ -183,7 +183,7 @@ impl Flight {
 
     /// Whether the backlog waits for its time to go on.
     pub fn late_waits(&self) -> bool {
-        self.late_rate.is_finite() && self.streams.iter().any(|s| s.late.given < s.split)
+        self.late_rate.is_finite() && self.streams.iter().any(|s| s.late.given < s.split || s.goes_again())
     }
 
     /// Whether the rate lets late events go.
@@ -254,9 +254,6 @@ impl Flight {
         if let Some(batch) = self.put_back.take() {
             return Ok(Some(batch));
         }
-        if let Some(batch) = self.again(max, now_ms)? {
-            return Ok(Some(batch));
-        }
         if self.live_in_a_row < LIVE_TURNS
             && let Some(batch) = self.live(heads, max, now_ms)?
         {
@@ -264,7 +261,7 @@ impl Flight {
             return Ok(Some(batch));
         }
         self.live_in_a_row = 0;
-        if let Some(batch) = self.late(max)? {
+        if let Some(batch) = self.late(max, now_ms)? {
             return Ok(Some(batch));
         }
         self.live(heads, max, now_ms)
@@ -307,7 +304,7 @@ impl Flight {
         Ok(None)
     }
 
-    fn late(&mut self, max: usize) -> rusqlite::Result<Option<Batch>> {
+    fn late(&mut self, max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
         // A broker that takes few messages at once keeps half of its room for what happens now.
         let share = (self.window / 2).max(1);
         let backlog = |s: &Option<Sent>| s.is_some_and(|s| s.backlog.is_some());
@@ -315,6 +312,10 @@ impl Flight {
             + self.under_way.values().filter(|s| backlog(s)).count();
         if busy >= share || !self.pace.room() || !self.late_allowed() {
             return Ok(None);
+        }
+        if let Some(batch) = self.again(max, now_ms)? {
+            self.late_level -= batch.count as f64;
+            return Ok(Some(batch));
         }
         for _ in 0..=Class::ALL.len() {
             let class = Class::ALL[self.late_turn];
@@ -337,7 +338,8 @@ impl Flight {
     }
 
     fn take(&mut self, class: Class, end: u64, max: usize, which: Which) -> rusqlite::Result<Option<Taken>> {
-        let backlog = which == Which::Late;
+        // What is not of now goes beside it, in its turn.
+        let backlog = which != Which::Live;
         let limit = if backlog { self.batch.min(LATE_BATCH) } else { self.batch };
         let stream = &mut self.streams[usize::from(class.number())];
         // What was acknowledged is not sent again, but for a probe.

@@ -131,6 +131,7 @@ pub struct Receipt {
     pub through_seq: u64,
     /// Events of the stream that were not taken for what they say, and are kept aside: they count as received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline)]
     pub refused: Vec<RefusedEvent>,
 }
 
@@ -188,13 +189,15 @@ enum Lost {
 pub async fn run(mut link: Link, cancel: CancellationToken) {
     let Some(mut flight) = load(&link, &cancel).await else { return };
     flight.late_rate(link.settings.backlog_per_s);
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut will_kept) = (Backoff::default(), true);
     while !cancel.is_cancelled() {
         if !plugged(&mut link.plug, &cancel).await {
             return;
         }
-        let Err(why) = session::connection(&mut link, &mut flight, &cancel).await else { return };
+        let Err(why) = session::connection(&mut link, &mut flight, will_kept, &cancel).await else { return };
         flight.rewind();
+        // It is taken without.
+        will_kept &= !matches!(why, Lost::Mqtt(mqtt::Lost::NoRetain));
         link.metrics.count("upstream_lost_total");
         link.word.send_replace("offline");
         link.busy.send_replace(false);

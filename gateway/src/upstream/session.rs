@@ -34,6 +34,9 @@ struct Session {
     unreceipted: bool,
     /// What the central side has refused.
     refusals: Refusals,
+    /// Whether the broker has taken anything, and what is said of a connection that is good.
+    good: bool,
+    said: Option<String>,
     /// Live and late topics of each class.
     topics: [[String; 2]; 4],
     health: Option<Arc<str>>,
@@ -47,6 +50,7 @@ struct Session {
 pub(super) async fn connection(
     link: &mut Link,
     flight: &mut Flight,
+    will_kept: bool,
     cancel: &CancellationToken,
 ) -> Result<(), Lost> {
     let (site, gateway) = (link.site.clone(), link.gateway.clone());
@@ -55,7 +59,7 @@ pub(super) async fn connection(
         broker: &link.settings,
         client_id: format!("{site}-{gateway}-up"),
         clean: true,
-        will: Some(Will { topic: topic(&site, &gateway, "state"), body: offline.into(), retain: true }),
+        will: Some(Will { topic: topic(&site, &gateway, "state"), body: offline.into(), retain: will_kept }),
         inflight: link.settings.inflight,
         incoming: link.settings.inflight,
         capacity: CAPACITY,
@@ -71,6 +75,8 @@ pub(super) async fn connection(
         receipts: [Instant::now(); 4],
         unreceipted: false,
         refusals: Refusals::default(),
+        good: false,
+        said: None,
         topics,
         health: None,
         unmarked: 0,
@@ -125,6 +131,7 @@ impl Session {
                     self.server_max
                 );
                 log::error!("upstream: {why}");
+                self.said = Some(why.clone());
                 link.state.send_modify(|s| s.detail = why);
             }
             let name = &self.topics[usize::from(class.number())][usize::from(*late)];
@@ -161,8 +168,15 @@ impl Session {
 
     fn on(&mut self, heard: Heard, link: &mut Link, flight: &mut Flight) -> Result<(), Lost> {
         match heard {
-            Heard::Connected { max_packet, receive_max, .. } => {
-                self.connected(max_packet, receive_max, link, flight)
+            Heard::Connected { max_packet, receive_max, retains, .. } => {
+                self.connected(max_packet, receive_max, link, flight)?;
+                if !retains {
+                    let why = "the broker keeps no retained messages: who looks later does not see this gateway, and \
+                               orders reach it while it is connected alone. Set retain_available in the broker";
+                    log::warn!("upstream: {why}");
+                    self.said = Some(why.to_owned());
+                }
+                Ok(())
             }
             Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("the receipts", why)),
             Heard::Acked(pkid, answer) => {
@@ -170,6 +184,11 @@ impl Session {
                 if let Err(why) = answer {
                     link.metrics.count("puback_refused_total");
                     return Err(Lost::Refused("events", why));
+                }
+                // The broker takes what comes: whatever was wrong before is over.
+                if !std::mem::replace(&mut self.good, true) {
+                    let said = self.said.clone().unwrap_or_default();
+                    link.state.send_modify(|s| s.detail = said);
                 }
                 if let Some((_, count)) = flight.acked(pkid, Instant::now()) {
                     self.unmarked += count;
@@ -235,7 +254,6 @@ impl Session {
         link.state.send_modify(|s| {
             s.online = true;
             s.since = Instant::now();
-            s.detail.clear();
         });
         Ok(())
     }

@@ -3,8 +3,9 @@
 use crate::store::outbox;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Acknowledged ranges beyond a gap that are remembered; one more is refused, and sent again.
-pub(super) const ISLANDS: usize = 64;
+/// Acknowledged ranges beyond a gap that are remembered: more than the largest window makes, since a gap is a message
+/// under way. One more is refused, and sent again.
+pub(super) const ISLANDS: usize = 512;
 /// A probe is at most so many batches: its answer tells enough to go on.
 pub(super) const PROBE_MOST: usize = 64;
 
@@ -110,6 +111,11 @@ impl Stream {
         let end = if room { last } else { island.map_or(last, |island| last.min(island)) };
         self.again = (Cursor::at(first - 1), end);
         self.refused = (end < last).then_some((end + 1, last));
+    }
+    /// Whether something waits to go out once more.
+    pub(super) fn goes_again(&self) -> bool {
+        let probing = self.probe.is_some_and(|p| self.probing.given < p.end);
+        probing || self.refused.is_some() || self.again.0.given < self.again.1
     }
     pub(super) fn cursor(&mut self, which: Which) -> &mut Cursor {
         match which {
