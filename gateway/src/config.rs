@@ -5,7 +5,6 @@ use crate::clock::{self, Clock};
 use crate::engine::Retention;
 use crate::files;
 use crate::store::lists;
-use crate::store::retention::Delivered;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
 use kakou_core::lane::action::Role;
@@ -21,12 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 
-mod port;
 pub mod anchors;
+mod port;
 pub mod remote;
+mod retention;
 mod upstream;
 
 use anchors::Anchors;
+use retention::RetentionFile;
 pub use upstream::{MqttVersion, Upstream, read_broker};
 use upstream::{UpstreamFile, read_upstream};
 
@@ -128,55 +129,11 @@ struct LaneFile {
     devices: BTreeMap<String, DeviceId>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetentionFile {
-    #[serde(default = "max_mb")]
-    max_mb: u64,
-    #[serde(default = "keep_days")]
-    keep_days: i64,
-    #[serde(default = "reserve_mb")]
-    reserve_mb: u64,
-    #[serde(default = "photo_mb")]
-    photo_mb: u64,
-    #[serde(default = "photo_days")]
-    photo_days: i64,
-}
-
 /// The profile of a lane is one of the feed `policy`.
 const POLICY: &str = "policy:";
 
 /// Where the packages mount a stick of the name KAKOU.
 const STICK: &str = "/run/usb/kakou";
-
-const fn max_mb() -> u64 {
-    2048
-}
-const fn keep_days() -> i64 {
-    14
-}
-const fn reserve_mb() -> u64 {
-    8
-}
-
-const fn photo_mb() -> u64 {
-    4096
-}
-const fn photo_days() -> i64 {
-    30
-}
-
-impl Default for RetentionFile {
-    fn default() -> Self {
-        Self {
-            max_mb: max_mb(),
-            keep_days: keep_days(),
-            reserve_mb: reserve_mb(),
-            photo_mb: photo_mb(),
-            photo_days: photo_days(),
-        }
-    }
-}
 
 /// Everything that the daemon needs to know.
 pub struct Settings {
@@ -370,14 +327,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         devices,
         lanes,
         upstream,
-        retention: Retention {
-            max_bytes: file.retention.max_mb << 20,
-            keep_days: file.retention.keep_days,
-            delivered: if puback { Delivered::Acked } else { Delivered::Receipted },
-            reserve_bytes: file.retention.reserve_mb << 20,
-            photo_bytes: file.retention.photo_mb << 20,
-            photo_days: file.retention.photo_days,
-        },
+        retention: file.retention.read(puback),
         anchors,
     })
 }
