@@ -13,7 +13,7 @@ use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, durable, edition};
+use crate::store::{StoreError, durable};
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
@@ -154,7 +154,6 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     if let Some(enrolled) = enrol::renew::enrolled_ms(&data) {
         settings.clock.signed_at(enrolled);
     }
-    edition::give_keys(&data)?;
     let signed = settings.fleet_keys.is_some();
     let follows_policy = settings.follows_policy();
     let trust = Arc::new(feeds::first_trust(&data, &settings.lists, signed));

@@ -268,3 +268,16 @@ fn nobody_else_on_the_machine_can_read_what_the_daemon_keeps() {
         assert_eq!(open(&file), 0, "{}", file.display());
     }
 }
+
+#[test]
+fn a_list_of_an_earlier_program_holds_as_soon_as_its_ids_have_their_form() {
+    let mut s = site(&[&["hold"]]);
+    let data = s.gateway.data();
+    std::fs::create_dir_all(&data).unwrap();
+    let file = Connection::open(edition(&data, "hold", &["H-1X".to_owned()])).unwrap();
+    file.execute_batch("UPDATE entry SET id = 'h-1x'; PRAGMA user_version = 0").unwrap();
+    drop(file);
+    s.gateway.start();
+    assert_eq!(s.scan(0, &s.card("H-1X"))["codes"][0], "L_HOLD", "{}", s.gateway.log());
+    assert_eq!(s.scan(0, &s.card("H-2X"))["outcome"], "ADMIT", "{}", s.gateway.log());
+}

@@ -182,6 +182,10 @@ impl Feeds {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
         let mut memory = Memory::default();
+        // Until it has its keys, a list of an earlier program answers nobody.
+        if let Err(e) = edition::give_keys(&self.data) {
+            log::error!("lists of an earlier program: {e}");
+        }
         self.look(&mut memory);
         self.looked.send_replace(true);
         log::info!("the folder of lists has been looked at");
