@@ -6,6 +6,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
+use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::fleet::{Central, access_list};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
@@ -215,6 +216,45 @@ fn a_policy_comes_by_the_feed_and_one_that_the_gateway_cannot_follow_is_refused(
     s.central.run("fleet", &["push", "feeds"]);
     wait::until("the refusal", LIMIT, || (counter(&gateway, "list_refused_total") > 0).then_some(()));
     assert_eq!(codes(&gateway, &mut scanner, "ID-4", 4)["outcome"], "DENY");
+}
+
+#[test]
+fn a_policy_that_comes_in_the_middle_of_a_visit_waits_until_it_is_over() {
+    let Some(s) = site() else { return };
+    let asks = "[[step]]\nkind = \"question\"\nid = \"mask\"\n\
+                options = [{ value = \"yes\", zh = \"有\", en = \"Yes\" }, { value = \"no\", zh = \"无\", en = \"No\" }]";
+    let toml = |on_doubt: &str| {
+        let text = profiles::lane("gate", &["opaque"], &["status"], asks, false);
+        text.replace("on_doubt = \"HOLD\"", &format!("on_doubt = \"{on_doubt}\""))
+    };
+    let (mut gateway, mut scanner) = s.gateway("gw-1", "gate.toml", "");
+    s.feed("policy", &json!({ "gate": { "toml": toml("REFER") } }), &[]);
+    s.central.run("fleet", &["push", "feeds"]);
+    gateway.await_events("list", 1);
+    gateway.stop();
+    gateway.replan(|plan| {
+        plan.lanes[0].1 = "policy:gate".into();
+        plan.tables.push_str(&officers());
+    });
+    gateway.start();
+    ready(&gateway);
+    let mode = |gateway: &Gateway| status(gateway).map(|s| s["lanes"][0]["mode"].clone());
+    scanner.scan("ID-1").unwrap();
+    wait::until("the question", LIMIT, || (mode(&gateway)? == "working").then_some(()));
+    s.feed("policy", &json!({ "gate": { "toml": toml("DENY") } }), &[]);
+    s.central.run("fleet", &["push", "feeds"]);
+    gateway.await_events("list", 2);
+    wait::until("the word that it waits", LIMIT, || {
+        gateway.log().contains("no visit is under way").then_some(())
+    });
+    let mut desk = Desk::new(&gateway.url(""));
+    desk.sign_in("li", PIN).unwrap();
+    let answer = json!({ "action": "answer", "question": "mask", "value": "yes" });
+    assert_eq!(desk.act("lane-1", &answer).unwrap().0, 200, "{}", gateway.log());
+    // By the policy under which it began; then the lane takes up the new one.
+    assert_eq!(gateway.await_events("transaction", 1)[0]["data"]["outcome"], "REFER");
+    gateway.await_events("started", 3);
+    assert_eq!(gateway.events("visit_abandoned").len(), 0);
 }
 
 #[test]
