@@ -133,7 +133,7 @@ const CHANNELS: [Channel; 19] = [
         "Used",
         1,
         false,
-        "What the gateways of a site tell each other; the kind is `redemption` (a single-use pass was used), `hello` (a gateway is new: tell it again) or `entry` (the text of a signed entry that was read from a code)",
+        "What the gateways of a site tell each other; the kind is `redemption` (a single-use pass was used), `hello` (a gateway is new: tell it again), `entry` (the text of a signed entry that was read from a code), `ask` (what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (a Page: what a gateway knows, for the one that has asked)",
     ),
 ];
 

@@ -218,6 +218,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         upstream: word_rx,
         photos: photos.clone(),
         retention: settings.retention,
+        others: enrol::others(&data).map_err(|e| StartError::Data(enrol::folder(&data), e))?,
     };
     let (core, outlook) = Engine::open(parts)?;
     let failed = CancellationToken::new();

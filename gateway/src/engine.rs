@@ -23,12 +23,13 @@ pub use upkeep::free_bytes;
 use upkeep::make_reserve;
 
 use crate::clock::Clock;
+use crate::enrol::Others;
 use crate::metrics::Metrics;
 use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Delivered;
 use crate::store::{StoreError, photos::Photos};
-use crate::upstream::peers::Used;
+use crate::upstream::peers::{Page, Used};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::event::{Author, Class, NewEvent};
@@ -83,6 +84,11 @@ pub enum Work {
     Peer(GatewayId, Used, oneshot::Sender<u64>),
     /// The other gateways know of the use of a pass.
     PeerTold(String),
+    /// Another gateway tells what this one has asked for; the answer is whether the page was the next one.
+    PeerPage(GatewayId, Page, oneshot::Sender<bool>),
+    /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event
+    /// says who and why; the answer comes when it is durable.
+    ReleaseUses(NewEvent, oneshot::Sender<u64>),
     /// Another gateway must be told everything again.
     PeerHello(oneshot::Sender<u64>),
     /// Store, answer, end.
@@ -150,6 +156,8 @@ pub struct Parts {
     pub photos: Photos,
     /// Limits.
     pub retention: Retention,
+    /// The other gateways of the site, as enrolment has named them.
+    pub others: Option<Others>,
 }
 
 /// How much is kept.
@@ -177,6 +185,7 @@ struct Pending {
     arrived: Option<Instant>,
     replies: Vec<(Reply, Result<(), Rejection>)>,
     stored: Vec<(oneshot::Sender<u64>, u64)>,
+    pages: Vec<(oneshot::Sender<bool>, bool)>,
     lanes: BTreeSet<LaneId>,
     steps: Vec<Step>,
 }
@@ -208,6 +217,8 @@ pub struct Engine {
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
     heard_uses: u32,
     forgotten_at: Option<Instant>,
+    /// Gateways whose uses of passes are not known yet.
+    waits_for: Vec<GatewayId>,
 }
 
 impl Engine {
@@ -264,6 +275,7 @@ impl Engine {
             openings: Openings::default(),
             heard_uses: 0,
             forgotten_at: None,
+            waits_for: Vec::new(),
         };
         engine.recall_time();
         engine.start(&found);
@@ -291,7 +303,8 @@ impl Engine {
             data,
         };
         let mut pending = Pending::default();
-        let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
+        let done = self.append(&[event], &now).and_then(|()| self.ask_others());
+        let done = done.and_then(|()| self.resume(&now, &mut pending));
         match done.and_then(|()| self.commit()) {
             Ok(()) => self.act(pending, &now),
             Err(e) => self.fail(&e, pending),
@@ -435,6 +448,8 @@ impl Engine {
             | Work::Receipted(..)
             | Work::PhotoReceipted(_)
             | Work::Peer(..)
+            | Work::PeerPage(..)
+            | Work::ReleaseUses(..)
             | Work::PeerTold(_)
             | Work::PeerHello(_) => self.outside(work, now, pending).map_err(Trouble::Sqlite),
             Work::Stop => Ok(()),
@@ -515,6 +530,11 @@ impl Engine {
                 self.parts.metrics.count("answer_unread_total");
             }
         }
+        for (sender, next) in pending.pages {
+            if sender.send(next).is_err() {
+                self.parts.metrics.count("answer_unread_total");
+            }
+        }
         self.streams
             .send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
         let redeems = |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. }));
@@ -545,9 +565,11 @@ impl Engine {
             links: self.core.links(),
             issued: &|list| self.lists.issued_ms(list),
         };
+        let mut desk = view::desk(lane, now, &around);
+        desk["uses_wait_for"] = json!(self.waits_for);
         tx.send_replace(LaneView {
             screen: view::screen(lane, now, &around, seq).to_string().into(),
-            desk: view::desk(lane, now, &around).to_string().into(),
+            desk: desk.to_string().into(),
             status: view::status(lane, now, self.closed),
             running: lane.is_running(),
         });

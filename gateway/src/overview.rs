@@ -8,7 +8,7 @@ use crate::engine::{Outlook, free_bytes};
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::lists::Lists;
-use crate::store::{floors, journal, outbox, retention};
+use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState, tls};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
@@ -152,6 +152,11 @@ impl Overview {
         Value::Object(all)
     }
 
+    /// Gateways of the site that have not told which passes were used. Not for an async thread.
+    pub fn uses_wait_for(&self) -> Option<Vec<GatewayId>> {
+        self.readers.look(&self.data, |journal, _| asked::waits_for(journal).ok())
+    }
+
     fn common(&self, link: &LinkState) -> Map<String, Value> {
         let now = self.clock.now();
         let heads = *self.outlook.streams.borrow();
@@ -160,9 +165,10 @@ impl Overview {
             let waiting = outbox::photos_waiting(journal).ok()?;
             let kept = outbox::photos_kept(journal).ok()?;
             let depths = upstream::depths(journal, &heads, link, now.wall_ms);
-            Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept))
+            let waits_for = asked::waits_for(journal).ok()?;
+            Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept, waits_for))
         });
-        let (outbox, used, lists, waiting, (photos, photo_bytes)) = seen.unwrap_or_default();
+        let (outbox, used, lists, waiting, (photos, photo_bytes), waits_for) = seen.unwrap_or_default();
         let closed = self.outlook.closed.borrow().is_some();
         let oldest = waiting.oldest_ms.zip(now.wall_ms).map(|(then, now)| ((now - then) / 1000).max(0));
         let all = json!({
@@ -174,6 +180,7 @@ impl Overview {
             "lists": lists,
             "loading": *self.loading.borrow(),
             "outbox": outbox,
+            "uses": { "waits_for": waits_for },
             "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
             "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
                 "free_bytes": free_bytes(&self.data), "state": if closed { "full" } else { "ok" } },

@@ -68,6 +68,8 @@ export const signOut = () => call("DELETE", "/session");
 /** `officer` is who the page shows: the pages of a browser share one session. */
 export const postAction = (lane, officer, body) =>
   call("POST", lanePath(lane, "actions"), body, { "Kakou-Officer": officer });
+export const postRelease = (officer, body) =>
+  call("POST", "/uses/release", body, { "Kakou-Officer": officer });
 export const searchName = (lane, name) =>
   call("GET", lanePath(lane, `search?name=${encodeURIComponent(name)}`));
 

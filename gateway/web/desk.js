@@ -14,6 +14,7 @@
 //   photo-capture (state missing), photo-accept and photo-retake (review), photo-retake (retake,
 //   accepted), photo-preview (data-state), photo-ROLE (img), photo-role-ROLE (data-state),
 //   photo-reason, check-ID, confirm-ok,
+//   banner-uses, uses-open, uses-reason, uses-pin, uses-1 … uses-0, uses-back, uses-ok, uses-error,
 //   visit, visit-name, pass, reading-TRY (data-state, data-mdeg),
 //   verdict (data-outcome, data-final, data-overridden, data-pending), overridden, earlier,
 //   repeat (data-visit, data-first), compare-ID, plate-photo, confirm-photo, confirm-number,
@@ -31,6 +32,7 @@ import { createAsk } from "./desk-ask.js";
 import { closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./desk-dialogs.js";
 import { listenKeys } from "./desk-keys.js";
 import { openOverride } from "./desk-override.js";
+import { openRelease } from "./desk-uses.js";
 import { drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { icon } from "./icons.js";
@@ -56,6 +58,7 @@ const BAR = [
   { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", run: () => openEnter(act, mayHavePlates()) },
   { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act) },
   { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act, desk?.visit?.id) },
+  { testid: "uses-open", picture: "pen", words: "bar_uses", rare: () => mayRelease(), run: () => openRelease(session) },
 ];
 
 const signin = createSignIn((signedIn) => {
@@ -166,7 +169,7 @@ function draw() {
   show(byId("signout"), view === "work");
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
-  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
   for (const id of ["visit", "last"]) show(byId(id), desk !== null);
@@ -176,7 +179,7 @@ function draw() {
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
     drawLast(desk, (visit) => act({ action: "reprint", visit }), (row) =>
       openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one))));
-  part("bar", [desk?.actions, desk?.ask?.kind], drawBar);
+  part("bar", [desk?.actions, desk?.ask?.kind, mayRelease()], drawBar);
   ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
 }
 
@@ -190,7 +193,7 @@ function part(name, shown, drawPart) {
 
 function drawBar() {
   const focused = document.activeElement?.closest("#bar") ? document.activeElement.dataset.testid : null;
-  fill(byId("bar"), BAR.map((item) => {
+  fill(byId("bar"), BAR.filter((item) => !item.rare || item.rare()).map((item) => {
     const main = item.needs === "recheck" && desk?.ask?.kind === "temperature";
     return h("button", {
       class: main ? "button primary" : "button", type: "button", testid: item.testid,
@@ -200,7 +203,13 @@ function drawBar() {
   if (focused) byId("bar").querySelector(`[data-testid="${focused}"]`)?.focus();
 }
 
+/** A box that has taken the place of another waits for its neighbours; a supervisor need not. */
+function mayRelease() {
+  return desk?.uses_wait_for?.length > 0 && session?.role === "supervisor";
+}
+
 function allowed(item) {
+  if (item.rare) return item.rare();
   return Boolean(desk?.actions?.includes(item.needs));
 }
 

@@ -68,6 +68,7 @@ const STRINGS = {
   banner_lost: ["网关连接不上。屏上内容已作废，请勿据此放行。正在重连…", "Gateway not reachable. Nothing shown here counts: admit nobody on it. Reconnecting…"],
   banner_offline: ["上级平台离线：照常工作，稍后补传", "Upstream offline: work goes on, will send later"],
   banner_stale: ["名单已过期", "Lists are out of date"],
+  banner_uses: ["一次性通行证暂不放行，等待同站网关：", "Single-use passes are held until these gateways have told their uses:"],
   banner_closed: ["通道关闭", "Lane closed"],
   line_online: ["上级平台在线", "Upstream online"],
   line_off: ["本机独立运行", "Works on its own"],
@@ -102,6 +103,7 @@ const STRINGS = {
   bar_override: ["改判", "Override"],
   bar_enter: ["手工输入", "Type in"],
   bar_search: ["查姓名", "Find name"],
+  bar_uses: ["解除等待", "Release"],
   bar_cancel: ["取消本次", "Cancel"],
   reprint: ["补打", "Reprint"],
 
@@ -151,6 +153,12 @@ const STRINGS = {
   search_label: ["姓名", "Name"],
   search_ok: ["查找", "Search"],
   search_none: ["没有找到", "Nobody found"],
+  uses_title: ["不再等待同站网关？", "Wait for the other gateways no longer?"],
+  uses_text: ["本机为替换设备，尚不知哪些一次性通行证已用过。解除后，用过的证可能再次放行，由主管负责并留痕。", "This box has taken the place of another and does not know yet which single-use passes were used. Once released, a used pass may be admitted again; it is on record under your name."],
+  uses_reason: ["理由", "Reason"],
+  uses_need_reason: ["请填写理由", "Write a reason"],
+  uses_ok: ["解除等待", "Release"],
+
   cancel_title: ["取消本次？", "Cancel this visit?"],
   cancel_text: ["来人已离开，本次记为取消。", "The person has left; the visit is recorded as cancelled."],
   cancel_ok: ["取消本次", "Cancel visit"],

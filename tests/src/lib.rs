@@ -9,6 +9,7 @@ pub mod crowd;
 pub mod daemon;
 pub mod desk;
 pub mod disk;
+pub mod enrolled;
 pub mod figures;
 pub mod fleet;
 pub mod guest;

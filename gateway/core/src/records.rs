@@ -54,6 +54,9 @@ pub trait Records {
     fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault>;
     /// The first use of a single-use pass.
     fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault>;
+    /// Whether this gateway knows which single-use passes were used at its site: one that has taken the place
+    /// of another does not, before the others have told it.
+    fn uses_known(&self) -> Result<bool, RecordsFault>;
     /// Whether a seal number was applied before.
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault>;
 }

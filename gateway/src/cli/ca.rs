@@ -74,6 +74,10 @@ pub enum Command {
         /// An officer compares the six digits before the box gets its certificate (`kakou ca accept`).
         #[arg(long)]
         ask: bool,
+        /// The box takes the place of one that this authority did not enrol. It knows those that it did: a code for a
+        /// name that had a box before replaces that box in any case.
+        #[arg(long)]
+        replaces: bool,
         /// Writes the code as SVG, to print or send.
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
@@ -214,22 +218,39 @@ fn answer(command: Command) -> Result<String, String> {
             put(&file("key"), made.key.unwrap_or_default())?;
             Ok(format!("{} and {}", file("pem").display(), file("key").display()))
         }
-        Command::Code { dir, url, site, gateway, template, values, minutes, ask, svg, text: plain } => {
+        Command::Code {
+            dir,
+            url,
+            site,
+            gateway,
+            template,
+            values,
+            minutes,
+            ask,
+            replaces,
+            svg,
+            text: plain,
+        } => {
             Place::read(&url).map_err(|e| text(&e))?;
             let values = values.into_iter().collect();
-            let wanted = Wanted { site, gateway, template, values, minutes, ask };
-            let code = office(&dir)?.code(&url, wanted).map_err(|e| text(&e))?;
+            let office = office(&dir)?;
+            let replaces = replaces || office.was_enrolled(&site, &gateway).map_err(|e| text(&e))?;
+            let others = office.others(&site, &gateway).map_err(|e| text(&e))?;
+            let wanted = Wanted { site, gateway, template, values, minutes, ask, replaces };
+            let code = office.code(&url, wanted).map_err(|e| text(&e))?;
             let line = code.text();
             let qr = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
             if let Some(file) = svg {
                 std::fs::write(&file, crate::demo::qr_svg(&line))
                     .map_err(|e| format!("{}: {e}", file.display()))?;
             }
+            let beware = if replaces { replacement(&others) } else { String::new() };
             if plain {
+                eprint!("{beware}");
                 return Ok(line);
             }
             Ok(format!(
-                "{}\n{} at {}, good for {minutes} minutes, works once. Hold it before any scanner of the box.",
+                "{}\n{} at {}, good for {minutes} minutes, works once. Hold it before any scanner of the box.\n{beware}",
                 blocks(&qr),
                 code.gateway,
                 code.site
@@ -279,6 +300,21 @@ fn answer(command: Command) -> Result<String, String> {
         }
         Command::Crl { dir } => crl(&office(&dir)?, &dir),
     }
+}
+
+/// What whoever makes a code for the place of another box should know.
+fn replacement(others: &[GatewayId]) -> String {
+    if others.is_empty() {
+        return "It takes the place of a box that had this name, and the site has no other gateway: nobody can tell it \
+                which single-use passes that box took, and it will take them once more.\n"
+            .into();
+    }
+    let names: Vec<&str> = others.iter().map(GatewayId::as_str).collect();
+    format!(
+        "It takes the place of a box that had this name: it holds single-use passes until it has heard from {} which \
+         were used, or until a supervisor releases it at its desk.\n",
+        names.join(", ")
+    )
 }
 
 fn decided(dir: &Path, gateway: &str, yes: bool) -> Result<String, String> {

@@ -1,7 +1,8 @@
 //! What comes from outside the lanes: events of others in the gateway, acknowledgements and receipts,
 //! what other gateways tell.
 
-use super::{Engine, Pending, Work};
+use super::{Engine, Pending, Trouble, Work};
+use crate::store::asked;
 use crate::upstream::peers;
 use kakou_core::event::NewEvent;
 use kakou_core::time::Now;
@@ -36,13 +37,20 @@ impl Engine {
                 self.marked_at.get_or_insert_with(Instant::now);
                 Ok(())
             }
-            work @ (Work::Append(..) | Work::Peer(..) | Work::PeerTold(_) | Work::PeerHello(_))
+            work @ (Work::Append(..)
+            | Work::Peer(..)
+            | Work::PeerPage(..)
+            | Work::ReleaseUses(..)
+            | Work::PeerTold(_)
+            | Work::PeerHello(_))
                 if self.closed.is_none() =>
             {
                 self.outside_now(work, now, pending)
             }
             Work::Append(..)
             | Work::Peer(..)
+            | Work::PeerPage(..)
+            | Work::ReleaseUses(..)
             | Work::PeerTold(_)
             | Work::PeerHello(_)
             | Work::Input(..)
@@ -66,6 +74,20 @@ impl Engine {
                 pending.stored.push((reply, self.journal.head().0));
                 Ok(())
             }
+            Work::PeerPage(from, page, reply) => {
+                let taken = self.journal.peer_page(&from, &page, now)?;
+                if let Some(conflicts) = taken {
+                    self.parts.metrics.add("peer_conflict_total", conflicts);
+                    self.look_who_waits(pending)?;
+                }
+                pending.pages.push((reply, taken.is_some()));
+                Ok(())
+            }
+            Work::ReleaseUses(event, reply) => {
+                asked::release(self.journal.connection())?;
+                self.look_who_waits(pending)?;
+                self.append_all(&[event], Some(reply), now, pending)
+            }
             Work::PeerTold(pass) => peers::told(self.journal.connection(), &pass),
             Work::PeerHello(reply) => {
                 peers::hello(self.journal.connection(), now.wall_ms.unwrap_or(0))?;
@@ -80,6 +102,37 @@ impl Engine {
             | Work::PhotoReceipted(_)
             | Work::Stop => Ok(()),
         }
+    }
+
+    /// The first question to the other gateways of the site, where enrolment has named them.
+    pub(super) fn ask_others(&mut self) -> Result<(), Trouble> {
+        let ask = |engine: &mut Self| -> rusqlite::Result<()> {
+            if let Some(others) = &engine.parts.others {
+                let journal = engine.journal.connection();
+                asked::begin(journal, others.enrolled, &others.gateways, others.replaces)?;
+            }
+            engine.waits_for = asked::waits_for(engine.journal.connection())?;
+            Ok(())
+        };
+        ask(self).map_err(Trouble::Sqlite)?;
+        if !self.waits_for.is_empty() {
+            let names: Vec<&str> = self.waits_for.iter().map(|g| g.as_str()).collect();
+            log::warn!(
+                "single-use passes are held until it is known which were used at {}",
+                names.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    fn look_who_waits(&mut self, pending: &mut Pending) -> rusqlite::Result<()> {
+        let now = asked::waits_for(self.journal.connection())?;
+        if now.is_empty() && !self.waits_for.is_empty() {
+            log::info!("single-use passes are no longer held for other gateways");
+        }
+        self.waits_for = now;
+        pending.lanes.extend(self.views.keys().cloned());
+        Ok(())
     }
 
     fn append_all(

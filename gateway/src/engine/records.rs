@@ -1,5 +1,6 @@
 //! What the core asks of the store, answered from the journal and the lists.
 
+use crate::store::asked;
 use crate::store::journal::Journal;
 use crate::store::lists::{ListFault, Lists};
 use kakou_core::records::{Records, RecordsFault, Redemption};
@@ -34,6 +35,9 @@ impl Records for StoreRecords<'_> {
     }
     fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
         self.journal.redeemed(pass_id).map_err(fault)
+    }
+    fn uses_known(&self) -> Result<bool, RecordsFault> {
+        asked::known(self.journal.connection()).map_err(fault)
     }
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         self.journal.seal_used(number).map_err(fault)

@@ -63,6 +63,7 @@ pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Pa
             photo_days: 30,
             reserve_bytes: 0,
         },
+        others: None,
     }
 }
 

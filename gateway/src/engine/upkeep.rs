@@ -2,7 +2,7 @@
 
 use super::{Engine, Parts, Pending, Trouble};
 use crate::store::journal::{self, Journal};
-use crate::store::{outbox, retention, set_aside, time};
+use crate::store::{asked, outbox, retention, set_aside, time};
 use crate::upstream::peers;
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
@@ -260,6 +260,9 @@ impl Engine {
     /// Keeps the store within its limits, one round at a time.
     pub(super) fn tend(&mut self) {
         let now = self.parts.clock.now();
+        if let Ok(waits_for) = asked::waits_for(self.journal.connection()) {
+            self.waits_for = waits_for;
+        }
         self.show_all(&now);
         if self.closed.is_none()
             && let Err(e) = self.keep_limits(&now)

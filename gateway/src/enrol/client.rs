@@ -1,7 +1,7 @@
 //! The box's side of enrolment and renewal: one attempt, and what it means.
 
 use super::pin;
-use super::word::{Bundle, ENROL, LONGEST, RENEW, Refusal, Refused, Renewal, Renewed};
+use super::word::{Bundle, ENROL, FORM, LONGEST, RENEW, Refusal, Refused, Renewal, Renewed};
 use crate::clock::Clock;
 use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -109,6 +109,7 @@ pub async fn enrol(
         ("content-type", "application/pkcs10".to_owned()),
         ("kakou-scanner", scanner.to_owned()),
         ("kakou-scanner-baud", baud.to_string()),
+        (FORM.0, FORM.1.to_string()),
     ];
     let body = ask(&tls, &place, &headers, STANDARD.encode(csr)).await?;
     let bundle: Bundle = serde_json::from_slice(&body).map_err(|e| NotEnrolled::Answer(e.to_string()))?;

@@ -17,6 +17,7 @@ pub mod word;
 use crate::clock::{Clock, Source};
 use crate::store::durable;
 use client::NotEnrolled;
+use kakou_core::ids::GatewayId;
 use kakou_core::text::Text;
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
@@ -34,6 +35,9 @@ use word::Bundle;
 
 /// Between two attempts: somebody stands before the box.
 const AGAIN: Duration = Duration::from_secs(4);
+
+/// The file that names the other gateways.
+const OTHERS: &str = "others.json";
 
 /// The table of a configuration that makes a box wait for its code.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +67,26 @@ pub struct Origin {
     pub url: String,
     /// When the code was made, UTC seconds: no clock is right before it.
     pub issued: i64,
+}
+
+/// The other gateways of the site, as the enrolment of this box has named them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    /// Which enrolment: when its code was made, UTC seconds.
+    pub enrolled: i64,
+    /// Whether this box takes the place of another one of the same name.
+    pub replaces: bool,
+    /// Who is asked.
+    pub gateways: Vec<GatewayId>,
+}
+
+/// What enrolment has said of them; nothing, where the box was configured by hand or by an earlier version.
+pub fn others(data: &Path) -> std::io::Result<Option<Others>> {
+    match std::fs::read(folder(data).join(OTHERS)) {
+        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(std::io::Error::other),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Reads the table, if the configuration is one of an empty box.
@@ -336,6 +360,12 @@ impl Empty<'_> {
         durable::write(&self.path("ca.pem"), bundle.roots.as_bytes())?;
         durable::write(&self.path("fleet.json"), bundle.fleet_keys.as_bytes())?;
         durable::write(&self.path("origin.json"), &origin)?;
+        if let Some(others) = &bundle.others {
+            let word::Others { replaces, gateways } = others.clone();
+            let others = Others { enrolled: code.issued, replaces, gateways };
+            let json = serde_json::to_vec(&others).expect("names and numbers");
+            durable::write(&self.path(OTHERS), &json)?;
+        }
         if !bundle.trust.is_empty() {
             // A gateway with fleet keys takes unsigned lists from nobody: this one came with them.
             durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;

@@ -5,7 +5,7 @@
 
 use super::readers::RATES;
 use super::template;
-use super::word::{Bundle, ENROL, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
+use super::word::{Bundle, ENROL, FORM, Others, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
 use crate::config::ConfigError;
 use crate::store::durable;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex,
 use kakou_provisioning::code::{Code, digits, is_port, token};
 use kakou_provisioning::identity;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,6 +72,9 @@ pub struct Kept {
     /// What was issued for it, PEM.
     #[serde(default)]
     pub certificate: Option<String>,
+    /// Whether the box takes the place of another one of the same name.
+    #[serde(default)]
+    pub replaces: bool,
 }
 
 /// What is filled into a template, by name.
@@ -92,6 +95,9 @@ pub struct Wanted {
     pub minutes: i64,
     /// Whether an officer compares the digits.
     pub ask: bool,
+    /// Whether it takes the place of a box that this authority does not know of. One that it knows is replaced
+    /// in any case.
+    pub replaces: bool,
 }
 
 /// The authority with its codes.
@@ -172,8 +178,24 @@ impl Office {
         self.make(url, wanted)
     }
 
+    /// Whether a box had this name before.
+    pub fn was_enrolled(&self, site: &SiteId, gateway: &GatewayId) -> Result<bool, OfficeError> {
+        let name = name_of(site, gateway);
+        Ok(self.authority.issued()?.iter().any(|i| i.name == name))
+    }
+
+    /// The other gateways of a site: those with a certificate that was not revoked.
+    pub fn others(&self, site: &SiteId, gateway: &GatewayId) -> Result<Vec<GatewayId>, OfficeError> {
+        let issued = self.authority.issued()?;
+        let counts = issued.iter().filter(|i| i.revoked.is_none());
+        // A server's certificate has a name of its own: no site, or no gateway of one.
+        let named = counts.filter_map(|i| i.name.split_once('.')).filter(|(of, _)| *of == site.as_str());
+        let names: BTreeSet<GatewayId> = named.filter_map(|(_, id)| GatewayId::new(id).ok()).collect();
+        Ok(names.into_iter().filter(|other| other != gateway).collect())
+    }
+
     fn make(&self, url: &str, wanted: Wanted) -> Result<Code, OfficeError> {
-        let Wanted { site, gateway, template, values, minutes, ask } = wanted;
+        let Wanted { site, gateway, template, values, minutes, ask, replaces } = wanted;
         let token = token().ok_or(OfficeError::Random)?;
         let issued = now_s();
         let kept = Kept {
@@ -187,6 +209,7 @@ impl Office {
             digits: None,
             request: None,
             certificate: None,
+            replaces,
         };
         self.keep(&self.path(&token), &kept)?;
         let root = fingerprint(&self.authority.root_der);
@@ -212,7 +235,8 @@ impl Office {
         }
         let wanted = like.into_values().map(|k| {
             let values = k.values.into_iter().chain(values.clone()).collect();
-            Wanted { site: to.clone(), gateway: k.gateway, template: k.template, values, minutes, ask }
+            let (site, replaces) = (to.clone(), false);
+            Wanted { site, gateway: k.gateway, template: k.template, values, minutes, ask, replaces }
         });
         let wanted: Vec<Wanted> = wanted.collect();
         wanted.iter().try_for_each(|w| self.fits(w))?;
@@ -286,7 +310,13 @@ impl Office {
     }
 
     /// Answers a request; none while an officer has not looked.
-    fn enrol(&self, token: &str, csr: &[u8], scanner: (&str, u32)) -> Result<Option<Bundle>, Refusal> {
+    fn enrol(
+        &self,
+        token: &str,
+        csr: &[u8],
+        scanner: (&str, u32),
+        form: u32,
+    ) -> Result<Option<Bundle>, Refusal> {
         let path = self.path(token);
         let json = std::fs::read(&path).map_err(|_| Refusal::Unknown)?;
         let mut kept: Kept = serde_json::from_slice(&json).map_err(|_| Refusal::Fault)?;
@@ -295,16 +325,23 @@ impl Office {
         if !own {
             return Err(Refusal::Used);
         }
-        let fault = |e: OfficeError| {
-            log::error!("enrolment of {}/{}: {e}", kept.site, kept.gateway);
-            Refusal::Fault
-        };
+        let name = name_of(&kept.site, &kept.gateway);
+        let fault = fault_of(&name);
         // A code that belongs to a box already waits for it, however long an answer takes.
         if kept.request.is_none() && now_s() > kept.expires {
             return Err(Refusal::Expired);
         }
-        let name = format!("{}.{}", kept.site, kept.gateway);
         let mut next = kept.clone();
+        if next.certificate.is_none() {
+            next.replaces |= self.was_enrolled(&kept.site, &kept.gateway).map_err(fault)?;
+        }
+        // One that cannot ask the others would take passes that were used at the box before it.
+        if next.replaces && form < FORM.1 {
+            log::warn!(
+                "{name}: a box of an earlier version cannot take the place of another; update its software"
+            );
+            return Err(Refusal::Malformed);
+        }
         match kept.standing {
             Standing::Refused => return Err(Refusal::Refused),
             Standing::Waiting => return Ok(None),
@@ -332,6 +369,8 @@ impl Office {
             log::info!("{name}: its certificate was issued");
         }
         kept = next;
+        let gateways = self.others(&kept.site, &kept.gateway).map_err(fault)?;
+        let others = (form >= FORM.1).then_some(Others { replaces: kept.replaces, gateways });
         let beside =
             |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
         Ok(Some(Bundle {
@@ -342,6 +381,7 @@ impl Office {
             fleet_keys: beside("fleet.json"),
             config,
             trust: beside("trust.json"),
+            others,
         }))
     }
 
@@ -358,6 +398,18 @@ impl Office {
             self.authority.client(&csr, &known.name, DAYS).map_err(|e| not_made(&known.name, &e))?;
         log::info!("{}: its certificate was renewed", known.name);
         Ok(Renewed { certificate })
+    }
+}
+
+/// The name in the certificate of a gateway.
+fn name_of(site: &SiteId, gateway: &GatewayId) -> String {
+    format!("{site}.{gateway}")
+}
+
+fn fault_of(name: &str) -> impl Fn(OfficeError) -> Refusal + Copy + '_ {
+    move |e| {
+        log::error!("enrolment of {name}: {e}");
+        Refusal::Fault
     }
 }
 
@@ -408,7 +460,8 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     let (Some(csr), Ok(baud)) = (csr, text("kakou-scanner-baud").parse()) else {
         return Refusal::Malformed.into_response();
     };
-    let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud));
+    let form = text(FORM.0).parse().unwrap_or(1);
+    let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), form);
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
         Ok(Ok(None)) => (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)]).into_response(),
@@ -428,4 +481,105 @@ async fn renew(State(counter): State<Counter>, Json(renewal): Json<Renewal>) -> 
 async fn roots(State(counter): State<Counter>) -> Response {
     let root = counter.lock().authority.root.clone();
     ([(header::CONTENT_TYPE, "application/x-pem-file")], root).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = r#"
+[gateway]
+site = "{site}"
+id = "{gateway}"
+data = ".."
+[clock]
+source = "system"
+[[device]]
+id = "scanner"
+driver = "line-scanner"
+port = { path = "{scanner}", baud = {baud} }
+[[device]]
+id = "thermometer"
+driver = "gy-mcu90614"
+port = { path = "/dev/ttyUSB1", body_grade = true }
+[[lane]]
+id = "lane-1"
+profile = "pre-triage"
+devices = { scanner = "scanner", thermometer = "thermometer" }
+"#;
+
+    fn office(folder: &Path) -> Office {
+        let authority = Authority::make(folder, "Fleet").unwrap();
+        std::fs::create_dir(folder.join("templates")).unwrap();
+        std::fs::write(folder.join("templates/t.toml"), TEMPLATE).unwrap();
+        Office::new(authority)
+    }
+
+    fn code(office: &Office, gateway: &str, replaces: bool) -> Code {
+        let wanted = Wanted {
+            site: SiteId::new("truck-1").unwrap(),
+            gateway: GatewayId::new(gateway).unwrap(),
+            template: "t".into(),
+            values: Values::new(),
+            minutes: 5,
+            ask: false,
+            replaces,
+        };
+        office.code("https://enrol.example", wanted).unwrap()
+    }
+
+    fn csr() -> Vec<u8> {
+        pem_der(&identity::request("new").unwrap().csr_pem).unwrap()
+    }
+
+    #[test]
+    fn a_code_for_a_name_that_had_a_box_makes_its_place_taker_ask_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let office = office(folder.path());
+        let box_of =
+            |code: &Code, form: u32| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), form);
+        let others = |gateway: &str, replaces: bool| {
+            let code = code(&office, gateway, replaces);
+            box_of(&code, 2).unwrap().unwrap().others.unwrap()
+        };
+        let names = |all: &[&str]| all.iter().map(|n| GatewayId::new(*n).unwrap()).collect::<Vec<_>>();
+        assert_eq!(others("gw-1", false), Others::default(), "the first of its site");
+        assert_eq!(others("gw-2", false), Others { replaces: false, gateways: names(&["gw-1"]) });
+        // Nobody has to remember it: revoked or not, the name had a box.
+        office.authority().revoke("truck-1.gw-1").unwrap();
+        let again = Others { replaces: true, gateways: names(&["gw-2"]) };
+        assert_eq!(others("gw-1", false), again);
+        assert_eq!(others("gw-1", false), again);
+        // Two codes of a name, made before either was used: whoever comes second takes the place of the first.
+        let (first, second) = (code(&office, "gw-4", false), code(&office, "gw-4", false));
+        assert!(!box_of(&first, 2).unwrap().unwrap().others.unwrap().replaces);
+        assert!(box_of(&second, 2).unwrap().unwrap().others.unwrap().replaces);
+        assert!(others("gw-3", true).replaces, "a box that this authority did not enrol");
+    }
+
+    #[test]
+    fn the_same_box_that_asks_again_is_not_taken_for_its_own_successor() {
+        let folder = tempfile::tempdir().unwrap();
+        let office = office(folder.path());
+        let (code, csr) = (code(&office, "gw-1", false), csr());
+        for _ in 0..2 {
+            let bundle = office.enrol(&code.token, &csr, ("/dev/ttyUSB0", 9_600), 2).unwrap().unwrap();
+            assert_eq!(bundle.others, Some(Others::default()));
+        }
+    }
+
+    #[test]
+    fn a_box_of_an_earlier_version_takes_nobodys_place_and_hears_nothing_that_it_does_not_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let office = office(folder.path());
+        let old = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), 1);
+        let bundle = old(&code(&office, "gw-1", false)).unwrap().unwrap();
+        assert!(!serde_json::to_string(&bundle).unwrap().contains("others"));
+        let again = code(&office, "gw-1", false);
+        assert_eq!(old(&again), Err(Refusal::Malformed));
+        assert!(
+            office.enrol(&again.token, &csr(), ("/dev/ttyUSB0", 9_600), 2).is_ok(),
+            "its code is not used up"
+        );
+    }
 }

@@ -13,9 +13,22 @@ pub const ROOTS: &str = "/.well-known/est/cacerts";
 /// The longest answer.
 pub const LONGEST: usize = 1 << 20;
 
-/// Everything that makes a box a gateway.
+/// With its request a box says up to which form it understands a [`Bundle`]: the header, and the form of this version.
+/// Form 1, of boxes that do not say it, has no `others`.
+pub const FORM: (&str, u32) = ("kakou-bundle", 2);
+
+/// The other gateways of the site.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    /// Whether the box takes the place of another one of the same name: it holds single-use passes until the others
+    /// have told it which were used.
+    pub replaces: bool,
+    /// Those that have a certificate that counts.
+    pub gateways: Vec<GatewayId>,
+}
+
+/// Everything that makes a box a gateway. What a later version adds is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Bundle {
     /// The site.
     pub site: SiteId,
@@ -32,6 +45,9 @@ pub struct Bundle {
     /// The keys that passes are verified with, JSON; empty if they come by a feed.
     #[serde(default)]
     pub trust: String,
+    /// Whom to ask for what counts at the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<Others>,
 }
 
 /// A renewal: the new request, proved with the key before.

@@ -4,15 +4,21 @@
 use super::word::{self, ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry};
 use super::{Feeds, NEWS, Wish};
 use crate::store::edition;
+use crate::store::lists::InUse;
 use crate::store::{StoreError, durable};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::trust::TrustList;
+use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Entries that are kept for gateways that come later, at most.
+const KNOWN: usize = 1_000;
 
 /// What an entry is called in the log.
 pub(super) const WHAT: &str = "an entry from a code";
@@ -22,8 +28,8 @@ impl Feeds {
     /// turn.
     pub(super) fn take_heard(&self) {
         for file in files_in(&heard_folder(&self.data)) {
-            match durable::read_small(&file, ENTRY_MAX).map(|text| self.entry(&text)) {
-                Ok(Ok(_)) => {}
+            match durable::read_small(&file, ENTRY_MAX).map(|text| self.entry(&text, false)) {
+                Ok(Ok(())) => {}
                 Ok(Err(e)) => {
                     log::error!("an entry of another gateway waits: {e}");
                     continue;
@@ -36,46 +42,113 @@ impl Feeds {
         }
     }
 
-    /// One entry from a QR code; true if it counts now. An error is one of the store.
-    pub(super) fn entry(&self, text: &[u8]) -> Result<bool, StoreError> {
+    /// One entry from a QR code, read here or at another gateway. An error is one of the store.
+    pub(super) fn entry(&self, text: &[u8], here: bool) -> Result<(), StoreError> {
         let what = WHAT;
         let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
             self.refuse(what, "this gateway has no fleet keys");
-            return Ok(false);
+            return Ok(());
         };
         let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
             Ok(opened) => opened,
             Err(e) => {
                 self.refuse(what, &e.to_string());
-                return Ok(false);
+                return Ok(());
             }
         };
         let entry: Entry = match serde_json::from_slice(&opened.payload) {
             Ok(entry) => entry,
             Err(e) => {
                 self.refuse(what, &e.to_string());
-                return Ok(false);
+                return Ok(());
             }
         };
+        self.clock.signed_at(entry.issued_ms);
+        // What counts here is kept for the site before it counts: a power cut in between must not leave it to this
+        // gateway alone.
+        let kept = self.keep_known(text, &entry);
+        if here && kept.is_some() {
+            self.share(text);
+        }
+        let list = LISTS.contains(&entry.feed.as_str()) && entry.feed != "trust";
+        if list && self.in_use(&entry.feed).is_none() {
+            // It counts as soon as there is a list: that of a box that is new comes a little later.
+            log::info!("an entry of list {} from a code waits for the list", entry.feed);
+            return Ok(());
+        }
+        let taken = self.supplement(&entry, &opened.issuer)?;
+        if let Some(file) = kept.filter(|_| !taken) {
+            forget(&file);
+        }
+        Ok(())
+    }
+
+    /// Puts an entry beside the edition in use; false if it is not newer. An error is one of the store.
+    fn supplement(&self, entry: &Entry, signer: &str) -> Result<bool, StoreError> {
         let issued = entry.issued_ms;
-        self.clock.signed_at(issued);
         match edition::supplement(&self.data, &entry.feed, &entry.id, issued, entry.facts.as_ref()) {
             Ok(true) => {
                 log::info!("one entry of list {} was taken from a code", entry.feed);
                 self.record(json!({ "feed": entry.feed, "supplement": true, "issued": rfc3339(issued),
-                    "signer": opened.issuer }));
+                    "signer": signer }));
                 return Ok(true);
             }
             Ok(false) => log::info!("an entry of list {} from a code is not newer than the list", entry.feed),
-            Err(e @ StoreError::List { .. }) => self.refuse(what, &e.to_string()),
+            Err(e @ StoreError::List { .. }) => self.refuse(WHAT, &e.to_string()),
             Err(e) => return Err(e),
         }
         Ok(false)
     }
 
+    /// Keeps the text of an entry that counts, for gateways of the site that come later, in the place of an
+    /// earlier one about the same id. Its file, unless it is no news.
+    fn keep_known(&self, text: &[u8], entry: &Entry) -> Option<PathBuf> {
+        let folder = known_folder(&self.data);
+        let (mut count, mut replaced) = (0, Vec::new());
+        for (file, known) in words_in(&folder) {
+            match read(&known) {
+                Some(known) if (&known.feed, &known.id) != (&entry.feed, &entry.id) => count += 1,
+                Some(known) if known.issued_ms >= entry.issued_ms => return None,
+                Some(_) | None => replaced.push(file),
+            }
+        }
+        let full = || io::Error::new(io::ErrorKind::StorageFull, format!("{KNOWN} entries are kept already"));
+        let kept = if count >= KNOWN { Err(full()) } else { keep(&folder, text) };
+        match kept {
+            Ok(()) => replaced.iter().for_each(|file| forget(file)),
+            Err(e) => {
+                self.metrics.count("entry_not_kept_total");
+                let folder = folder.display();
+                log::error!(
+                    "{folder}: {e}; a gateway that comes to the site later does not hear of an entry"
+                );
+            }
+        }
+        Some(file_of(&folder, text))
+    }
+
+    /// A list has another edition: entries that are newer count beside it, what is older is part of it.
+    pub(super) fn take_known(&self, list: &InUse) {
+        for (file, text) in words_in(&known_folder(&self.data)) {
+            let Some(entry) = read(&text).filter(|e| e.feed == list.name) else { continue };
+            if entry.issued_ms <= list.issued_ms {
+                forget(&file);
+            } else if let Err(e) = self.supplement(&entry, &self.signer(&text)) {
+                self.refuse(WHAT, &e.to_string());
+            }
+        }
+    }
+
+    /// Who has signed an entry that was verified when it came.
+    fn signer(&self, text: &[u8]) -> String {
+        let word = text.strip_prefix(ENTRY_PREFIX).map(unpack).unwrap_or_default();
+        let opened = self.keys.as_ref().map(|keys| signed::open(&word, ENTRY, keys, word::usage(""), None));
+        opened.and_then(Result::ok).map(|o| o.issuer).unwrap_or_default()
+    }
+
     /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
     /// that each gateway judges it itself. It lies in the folder until the broker has it.
-    pub(super) fn share(&self, text: &[u8]) {
+    fn share(&self, text: &[u8]) {
         if self.wishes.is_closed() {
             return;
         }
@@ -89,6 +162,36 @@ impl Feeds {
 /// Where entries wait that the other gateways of the site are to hear.
 pub fn share_folder(data: &Path) -> PathBuf {
     data.join("share")
+}
+
+/// Where entries lie that count at this gateway, whoever has read them.
+fn known_folder(data: &Path) -> PathBuf {
+    data.join("known")
+}
+
+/// The first entry behind a name, in the order of names: its name and its text.
+pub fn next_known(data: &Path, behind: &str) -> Option<(String, String)> {
+    let name = |file: PathBuf| Some(file.file_name()?.to_str()?.to_owned());
+    let mut names: Vec<String> = files_in(&known_folder(data)).filter_map(name).collect();
+    names.sort_unstable();
+    let later = names.into_iter().filter(|name| name.as_str() > behind);
+    // One that is damaged is of no use to anybody.
+    later
+        .map(|name| (std::fs::read_to_string(known_folder(data).join(&name)), name))
+        .find_map(|(text, name)| Some((name, text.ok().filter(|t| t.as_bytes().starts_with(ENTRY_PREFIX))?)))
+}
+
+fn forget(file: &Path) {
+    if let Err(e) = std::fs::remove_file(file) {
+        log::warn!("{}: {e}", file.display());
+    }
+}
+
+/// What an entry says that was verified when it came.
+fn read(text: &[u8]) -> Option<Entry> {
+    let word: Value = serde_json::from_slice(&unpack(text.strip_prefix(ENTRY_PREFIX)?)).ok()?;
+    let payload = URL_SAFE_NO_PAD.decode(word["payload"].as_str()?).ok()?;
+    serde_json::from_slice(&payload).ok()
 }
 
 /// Where entries wait that other gateways of the site have read.

@@ -21,7 +21,7 @@ use crate::store::edition::{self, Order};
 use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
-pub use entries::{is_signed, keep_heard, share_folder, words_in};
+pub use entries::{is_signed, keep_heard, next_known, share_folder, words_in};
 use fetch::{Fetch, Then};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
@@ -199,9 +199,8 @@ impl Feeds {
                     }
                 }
                 Ok(News::Unfetched(sha256)) => self.unfetched(&sha256, &mut memory),
-                Ok(News::Entry(text)) => match self.entry(&text) {
-                    Ok(true) => self.share(&text),
-                    Ok(false) => {}
+                Ok(News::Entry(text)) => match self.entry(&text, true) {
+                    Ok(()) => {}
                     // A list that is damaged now takes it when it was built anew.
                     Err(e) => {
                         log::error!("{}: {e}; it waits", entries::WHAT);
@@ -510,6 +509,7 @@ impl Feeds {
         log::info!("list {} version {} with {} entries is in use", list.name, list.version, list.entries);
         self.record(json!({ "feed": list.name, "version": list.version, "entries": list.entries,
             "issued": rfc3339(list.issued_ms), "signer": list.signer }));
+        self.take_known(list);
         if list.name == "policy" {
             self.follow_policy();
         }

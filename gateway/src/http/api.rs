@@ -13,8 +13,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::Input;
+use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
-use kakou_core::lane::action::{Action, Officer};
+use kakou_core::lane::action::{Action, Officer, Role};
 use kakou_core::text::masked;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ use utoipa::ToSchema;
 const ACT_LIMIT: Duration = Duration::from_secs(5);
 /// A camera shows something within this time.
 const PREVIEW_LIMIT: Duration = Duration::from_secs(2);
+/// The longest reason, in bytes.
+const REASON_MAX: usize = 500;
 /// Names that a search shows at most; one more says that there are more.
 const SEARCH_LIMIT: usize = 20;
 
@@ -351,6 +354,70 @@ pub async fn act(
 pub async fn codes() -> Json<Value> {
     let row = |c: &Code| json!({ "code": c, "text": c.text(), "advice": c.advice(), "second_sign": c.needs_second_sign() });
     Json(Code::ALL.iter().map(row).collect())
+}
+
+/// Why a supervisor does not wait for other gateways.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    reason: String,
+    pin: String,
+}
+
+/// Waits no longer for what other gateways know of single-use passes: a supervisor takes the risk that one was used.
+#[utoipa::path(post, path = "/api/v1/uses/release", request_body = Release,
+    params(("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
+    responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 409), (status = 503)))]
+pub async fn release_uses(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    json: Result<Json<Release>, JsonRejection>,
+) -> Answer<Json<Value>> {
+    let officer = signed_in(&app, &headers)?;
+    as_shown(&app, &headers, &officer)?;
+    let Release { reason, pin } = body(json)?;
+    let refuse = |status, code, zh: &str, en: &str| Err(ApiError::new(status, code, zh, en));
+    if officer.role != Role::Supervisor {
+        return refuse(StatusCode::FORBIDDEN, "role", "仅限主管", "Only a supervisor may do this");
+    }
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > REASON_MAX {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "reason",
+            "请填写理由（500字节以内）",
+            "Write a reason, at most 500 bytes",
+        );
+    }
+    let hand = Hand { peer: peer.ip(), signed_in: Some(&officer.id) };
+    check_pin(&app, &hand, "release_uses", (officer.id.clone(), pin)).await?;
+    let overview = app.overview.clone();
+    let waits_for =
+        tokio::task::spawn_blocking(move || overview.uses_wait_for()).await.map_err(|_| ApiError::busy())?;
+    let Some(waits_for) = waits_for else { return Err(ApiError::busy()) };
+    if waits_for.is_empty() {
+        return refuse(
+            StatusCode::CONFLICT,
+            "not_now",
+            "无需放行：同站用证记录已齐",
+            "Nothing waits: the uses of this site are known",
+        );
+    }
+    let event = NewEvent {
+        kind: "audit".into(),
+        class: Class::Scan,
+        lane: None,
+        visit: None,
+        audience: vec!["ops".into()],
+        data: json!({ "act": "release_uses", "officer": officer.id, "reason": reason, "waits_for": waits_for }),
+    };
+    let (tx, stored) = oneshot::channel();
+    app.engine.try_send(Work::ReleaseUses(event, tx)).map_err(|_| ApiError::busy())?;
+    match tokio::time::timeout(ACT_LIMIT, stored).await {
+        Ok(Ok(_)) => Ok(Json(json!({ "ok": true }))),
+        Ok(Err(_)) | Err(_) => Err(ApiError::busy()),
+    }
 }
 
 /// A name to look for.

@@ -106,6 +106,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::desk))
         .routes(routes!(api::act))
         .routes(routes!(api::codes))
+        .routes(routes!(api::release_uses))
         .routes(routes!(api::search))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))

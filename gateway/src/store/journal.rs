@@ -8,8 +8,8 @@ mod open;
 
 use super::photos::Photos;
 use super::salvage::{self, Fact, Kept, State};
-use super::{StoreError, at, durable, io_at, outbox, set_aside, time};
-use crate::upstream::peers::{self, Used};
+use super::{StoreError, asked, at, durable, io_at, outbox, set_aside, time};
+use crate::upstream::peers::{self, Page, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
@@ -558,6 +558,20 @@ impl Journal {
         };
         self.append(&event, now)?;
         Ok(true)
+    }
+
+    /// Takes a page of what another gateway tells because it was asked; says how many conflicts it brings. A page
+    /// that is not the next one of that gateway changes nothing, and gives none.
+    pub fn peer_page(&mut self, from: &GatewayId, page: &Page, now: &Now) -> rusqlite::Result<Option<u64>> {
+        let to = page.goes_on(&self.author.gateway);
+        if !asked::answered(&self.connection, from, (&page.after, to))? {
+            return Ok(None);
+        }
+        let mut conflicts = 0;
+        for known in &page.uses {
+            conflicts += u64::from(self.peer(&known.gateway, &known.used(), now)?);
+        }
+        Ok(Some(conflicts))
     }
 
     /// A photograph is durable at the central side.

@@ -3,6 +3,7 @@
 //!
 //! One connection writes the journal: the engine's. Everyone else reads.
 
+pub mod asked;
 pub mod chain;
 pub mod durable;
 pub mod edition;

@@ -15,6 +15,8 @@ pub const USES: u32 = 12_000;
 pub const ENTRIES: u32 = 600;
 /// Calls to tell everything again in a minute, of one gateway.
 pub const HELLOS: u32 = 4;
+/// Questions and answers in a minute, of one gateway: a page of a long answer takes a commit at the other end.
+pub const EXCHANGES: u32 = 3_000;
 /// Gateways of a site that are listened to.
 pub const GATEWAYS: usize = 64;
 
@@ -27,6 +29,8 @@ pub enum Word {
     Entry,
     /// That it must be told everything again.
     Hello,
+    /// A question, or a page of an answer.
+    Exchange,
 }
 
 /// What one gateway has said in this minute.
@@ -35,8 +39,9 @@ struct Said {
     uses: u32,
     entries: u32,
     hellos: u32,
-    /// Beyond its share: uses, entries, calls.
-    beyond: [u32; 3],
+    exchanges: u32,
+    /// Beyond its share: uses, entries, calls, questions and answers.
+    beyond: [u32; 4],
     /// Too large, not of the form, not signed.
     junk: u32,
 }
@@ -76,6 +81,7 @@ impl Budget {
             Word::Use => (&mut said.uses, USES, &mut said.beyond[0]),
             Word::Entry => (&mut said.entries, ENTRIES, &mut said.beyond[1]),
             Word::Hello => (&mut said.hellos, HELLOS, &mut said.beyond[2]),
+            Word::Exchange => (&mut said.exchanges, EXCHANGES, &mut said.beyond[3]),
         };
         let allowed = *count < most;
         let raised = if allowed { count } else { beyond };
@@ -94,11 +100,11 @@ impl Budget {
     pub fn turn(&mut self) -> Minute {
         let mut minute = Minute::default();
         for (gateway, said) in std::mem::take(&mut self.gateways) {
-            let [uses, entries, hellos] = said.beyond;
-            if uses > 0 || entries > 0 || hellos > 0 {
+            let [uses, entries, hellos, exchanges] = said.beyond;
+            if said.beyond != [0; 4] {
                 minute.lines.push(format!(
                     "gateway {gateway} of this site has said more in a minute than any gateway has to say; not \
-                     taken, beyond its budget: {uses} uses, {entries} entries, {hellos} calls. Look at that box"
+                     taken, beyond its budget: {uses} uses, {entries} entries, {hellos} calls, {exchanges} questions and answers. Look at that box"
                 ));
             }
             if said.junk > 0 {

@@ -8,6 +8,7 @@
 
 use super::backoff::Backoff;
 use super::budget::{self, Budget, Word};
+use super::exchange::Exchange;
 use super::peers::{self, Used};
 use super::{bulk, plugged, topic, unplugged};
 use crate::clock::Clock;
@@ -82,7 +83,7 @@ pub struct Down {
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(super) enum Lost {
     #[error(transparent)]
     Mqtt(#[from] mqtt::Lost),
     #[error("the broker refuses `{0}`: {1}")]
@@ -141,7 +142,7 @@ enum Taken {
 
 /// What was said to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     /// That a pass was used.
     Use(String),
     /// An entry, from this file.
@@ -151,15 +152,15 @@ enum Said {
 }
 
 /// What is told of at once: the client has room for more.
-const PORTION: usize = 150;
+pub(super) const PORTION: usize = 150;
 /// Between two portions.
 const NEXT_PORTION: Duration = Duration::from_secs(1);
 
 /// What the other gateways were told and have not acknowledged.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     /// Handed to the client.
-    queue: VecDeque<Said>,
+    pub queue: VecDeque<Said>,
     under_way: HashMap<u16, Said>,
     /// Whether there may be something to tell.
     look: bool,
@@ -204,10 +205,14 @@ impl Down {
         let mut again: Option<tokio::time::Instant> = None;
         // Dropped with the connection: what was not acknowledged on it comes with the next one.
         let mut storing: JoinSet<(Message, bool)> = JoinSet::new();
+        let mut exchange = Exchange::default();
         self.renewed.mark_unchanged();
         loop {
             if answering && std::mem::take(&mut told.look) {
                 self.tell_peers(&client, &mut told).await?;
+            }
+            if answering {
+                self.speak(&client, &mut told, &mut exchange).await?;
             }
             tokio::select! {
                 () = cancel.cancelled() => {
@@ -219,13 +224,20 @@ impl Down {
                         self.subscribe(&client)?;
                         if !session {
                             self.hello(&client, &mut told)?;
+                            exchange.ask_for_entries();
                         }
+                        self.ask_unanswered(&mut exchange).await;
                         answering = true;
                         self.order(Order::Connected);
                         self.tell(News::Connected);
                     }
                     Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("a subscription", why))?,
                     Heard::Message(message) => {
+                        self.exchange(&message, &mut ears.budget, &mut exchange);
+                        // From here on an acknowledgement of what is under way says nothing of whoever has called.
+                        if message.topic.ends_with("/hello") {
+                            told.again();
+                        }
                         // What a gateway of the site tells is acknowledged when it is durable here.
                         match self.message(&message, &mut ears.budget) {
                             Taken::Done => client.ack(&message)?,
@@ -255,6 +267,10 @@ impl Down {
                         told.again();
                     }
                 }
+                Some(done) = exchange.storing.join_next() => {
+                    done.ok().flatten().into_iter().for_each(|next| exchange.ask(next));
+                }
+                () = moment(exchange.again) => self.ask_unanswered(&mut exchange).await,
                 _ = ears.minute.tick() => {
                     let minute = ears.budget.turn();
                     minute.lines.iter().for_each(|line| log::error!("{line}"));
@@ -373,6 +389,7 @@ impl Down {
             "redemption" => Word::Use,
             "entry" => Word::Entry,
             "hello" => Word::Hello,
+            // Questions and answers need no acknowledgement: see [`Down::exchange`].
             _ => return Taken::Done,
         };
         let Ok(from) = GatewayId::new(from) else { return refused("peer_unreadable_total") };
@@ -408,6 +425,7 @@ impl Down {
                 });
             }
             Word::Hello => self.store(tx, Work::PeerHello),
+            Word::Exchange => return Taken::Done,
         }
         Taken::Stored(stored)
     }

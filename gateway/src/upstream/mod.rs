@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod budget;
 mod bulk;
 pub mod down;
+mod exchange;
 mod flight;
 mod home_assistant;
 mod pace;

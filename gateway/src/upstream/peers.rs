@@ -6,13 +6,20 @@
 //! session it does not have says hello, and hears everything again. Only passes with a signer are shared: their
 //! ids are random, so that nobody can spoil one that it has not seen; others may be a person's, or can be guessed.
 //!
+//! A box that is new at its site asks the others for everything that they know of, not of themselves alone: what
+//! the box before it has used is known to nobody else. They answer in small pages, each when it is asked for
+//! ([`super::exchange`]).
+//!
 //! A use is forgotten when its pass has ended. When a pass ends that was used elsewhere is not told: such a use
 //! is kept for [`PEER_KEEP_MS`], and of each gateway [`MOST`].
 
+use super::budget;
+use crate::store::asked;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 /// Uses that are told at once.
 pub const AT_ONCE: usize = 100;
@@ -54,10 +61,156 @@ impl Used {
     }
 }
 
+/// A question for what another gateway knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Whom it asks; nobody is everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<GatewayId>,
+    /// Up to where it was answered: what a page has given as `next`. Empty for the beginning, [`ENTRIES`] for the
+    /// entries alone.
+    #[serde(default)]
+    pub after: String,
+}
+
+/// A page of the answer: uses first, then entries from codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page {
+    /// Who has asked.
+    #[serde(rename = "for")]
+    #[schema(value_type = String)]
+    pub asker: GatewayId,
+    /// Where it begins, as it was asked.
+    pub after: String,
+    /// Uses of passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<KnownUse>,
+    /// Texts of signed entries, as codes hold them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// Where the next page begins; without it, this is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Gateways whose uses the answering one does not know yet itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub waits_for: Vec<GatewayId>,
+}
+
+/// A use that a gateway knows of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KnownUse {
+    /// The pass: signer and id.
+    pub pass: String,
+    /// Where it was used.
+    #[schema(value_type = String)]
+    pub gateway: GatewayId,
+    /// The lane.
+    #[schema(value_type = String)]
+    pub lane: LaneId,
+    /// The visit at that gateway.
+    pub visit: u64,
+    /// When, UTC milliseconds.
+    pub at_ms: Option<i64>,
+}
+
+impl KnownUse {
+    /// As the gateway itself would tell it.
+    pub fn used(&self) -> Used {
+        let Self { pass, lane, visit, at_ms, .. } = self;
+        Used { pass: pass.clone(), lane: lane.clone(), visit: *visit, at_ms: *at_ms }
+    }
+}
+
+/// The place between uses and entries.
+pub const ENTRIES: &str = "e:";
+/// The largest message of this exchange, in bytes.
+pub const PAGE_MAX: usize = budget::LARGEST;
+/// Of it, what surrounds the uses and entries: the places, and the names of who is waited for.
+const AROUND: usize = 1_000;
+/// Names in a page at most. Whoever waits for more is not complete in any case.
+const NAMES: usize = 8;
+
+impl Page {
+    /// Where the asker goes on: none when it knows everything. Whoever waits for others, apart from the asker, does
+    /// not know everything itself, and is asked again from the beginning.
+    pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
+        let incomplete = self.waits_for.iter().any(|g| g != asker);
+        self.next.as_deref().or(incomplete.then_some(""))
+    }
+}
+
+/// A page of what this gateway knows. `entry` gives the name and text of the first entry behind a name.
+pub fn page(
+    connection: &Connection,
+    own: &GatewayId,
+    (asker, after): (GatewayId, String),
+    entry: impl Fn(&str) -> Option<(String, String)>,
+) -> rusqlite::Result<Page> {
+    let mut page = Page { asker, after, uses: vec![], entries: vec![], next: None, waits_for: vec![] };
+    let mut room = PAGE_MAX - AROUND;
+    let mut fits = |bytes: usize| {
+        let fits = bytes < room;
+        room = room.saturating_sub(bytes + 1);
+        fits
+    };
+    let mut behind = match page.after.strip_prefix(ENTRIES) {
+        Some(name) => name.to_owned(),
+        None => {
+            let mut last = page.after.strip_prefix("u:").unwrap_or_default().to_owned();
+            let sql = "SELECT pass_id, lane, visit, at_ms, gateway FROM redemption
+                       WHERE pass_id > ?1 AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?3
+                       ORDER BY pass_id LIMIT ?2";
+            let mut select = connection.prepare_cached(sql)?;
+            let mut rows = select.query(params![last, bound(AT_ONCE), bound(LONGEST_PASS)])?;
+            let mut more = 0;
+            while let Some(r) = rows.next()? {
+                more += 1;
+                let pass: String = r.get(0)?;
+                let gateway = r.get::<_, Option<String>>(4)?;
+                let gateway = gateway.map_or(Ok(own.clone()), GatewayId::new);
+                if let (Ok(lane), Ok(gateway)) = (LaneId::new(r.get::<_, String>(1)?), gateway) {
+                    let visit = r.get::<_, i64>(2)?.cast_unsigned();
+                    let known = KnownUse { pass: pass.clone(), gateway, lane, visit, at_ms: r.get(3)? };
+                    if !fits(serde_json::to_string(&known).map_or(0, |t| t.len())) {
+                        page.next = Some(format!("u:{last}"));
+                        return Ok(page);
+                    }
+                    page.uses.push(known);
+                }
+                last = pass;
+            }
+            if more == AT_ONCE {
+                page.next = Some(format!("u:{last}"));
+                return Ok(page);
+            }
+            String::new()
+        }
+    };
+    while let Some((name, text)) = entry(&behind) {
+        let bytes = serde_json::to_string(&text).map_or(0, |t| t.len());
+        // A code has no room for so much.
+        if bytes >= PAGE_MAX - AROUND {
+            behind = name;
+            continue;
+        }
+        if !fits(bytes) {
+            page.next = Some(format!("{ENTRIES}{behind}"));
+            return Ok(page);
+        }
+        page.entries.push(text);
+        behind = name;
+    }
+    page.waits_for = asked::waits_for(connection)?;
+    page.waits_for.truncate(NAMES);
+    Ok(page)
+}
+
 /// Uses that are older are not told again.
 const AGAIN_MS: i64 = 7 * DAY_MS;
 
-/// Where a gateway tells of uses, and says that it is new: `redemption`, `hello`.
+/// Where a gateway tells of uses, and says that it is new, asks and answers: `redemption`, `hello`, `ask`,
+/// `tell`.
 pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
     format!("kakou/v1/{site}/peer/{gateway}/{kind}")
 }
@@ -145,7 +298,8 @@ pub fn told(connection: &Connection, pass: &str) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE redemption SET told = 1 WHERE pass_id = ?1")?.execute([pass]).map(drop)
 }
 
-/// Takes what another gateway tells. A conflict is given back once, as the data of an event.
+/// Takes the use of a pass at another gateway, or at the box that was here before. A conflict is given back once, as
+/// the data of an event.
 pub fn take(
     connection: &Connection,
     own: &GatewayId,
@@ -177,12 +331,17 @@ pub fn take(
         return Ok(None);
     };
     let holder = gateway.unwrap_or_else(|| own.to_string());
-    if holder == from.as_str() {
+    // A use that is known is told again. Another one at the same gateway is one of the box that was there before.
+    if holder == from.as_str()
+        && (lane.as_str(), visit, at_ms) == (used.lane.as_str(), used.visit.cast_signed(), used.at_ms)
+    {
         return Ok(None);
     }
     // A use whose time nobody knew counts as later than any that has one.
-    let rank = |at_ms: Option<i64>, gateway: &str| (at_ms.unwrap_or(i64::MAX), gateway.to_owned());
-    let earlier = rank(used.at_ms, from.as_str()) < rank(at_ms, &holder);
+    let rank = |at_ms: Option<i64>, gateway: &str, visit: i64| {
+        (at_ms.unwrap_or(i64::MAX), gateway.to_owned(), visit)
+    };
+    let earlier = rank(used.at_ms, from.as_str(), used.visit.cast_signed()) < rank(at_ms, &holder, visit);
     if earlier {
         connection.prepare_cached(put)?.execute(theirs)?;
     }
@@ -206,9 +365,11 @@ mod tests {
         let c = Connection::open_in_memory().unwrap();
         c.execute_batch(
             "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
-             CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));",
+             CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+             CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
         )
         .unwrap();
+        c.execute_batch(asked::SCHEMA).unwrap();
         prepare(&c).unwrap();
         c
     }
@@ -308,5 +469,106 @@ mod tests {
                 prop_assert!((1..=2).contains(&conflicts[n]), "{} alerts", conflicts[n]);
             }
         }
+    }
+
+    fn name(text: &str) -> GatewayId {
+        GatewayId::new(text).unwrap()
+    }
+
+    /// Everything that `from` knows, a page at a time, as `to` asks for it.
+    fn tell_all(
+        from: &Connection,
+        teller: &str,
+        to: &Connection,
+        asker: &str,
+        entries: &[String],
+    ) -> Vec<Page> {
+        let (mut after, mut pages) = (String::new(), Vec::new());
+        let entry = |behind: &str| {
+            let next = entries.iter().enumerate().map(|(n, text)| (format!("{n:05}"), text.clone()));
+            next.into_iter().find(|(name, _)| name.as_str() > behind)
+        };
+        loop {
+            let page = page(from, &name(teller), (name(asker), after), entry).unwrap();
+            let bytes = serde_json::to_vec(&page).unwrap();
+            assert!(bytes.len() <= PAGE_MAX, "{} bytes", bytes.len());
+            let page: Page = serde_json::from_slice(&bytes).unwrap();
+            for known in page.uses.clone() {
+                assert_eq!(take(to, &name(asker), &known.gateway, &known.used(), 0).unwrap(), None);
+            }
+            let next = page.next.clone();
+            pages.push(page);
+            match next {
+                Some(next) => after = next,
+                None => return pages,
+            }
+        }
+    }
+
+    fn used_at(c: &Connection, pass: &str, gateway: Option<&str>, visit: i64) {
+        let sql =
+            "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway) VALUES (?1, 'lane-1', ?2, ?2, ?3)";
+        c.execute(sql, params![pass, visit, gateway]).unwrap();
+    }
+
+    #[test]
+    fn a_gateway_tells_everything_that_it_knows_in_small_pages_and_no_persons_id() {
+        let (two, one) = (store(), store());
+        for n in 0..500 {
+            used_at(&two, &format!("kid=:{n:032}"), (n % 2 == 0).then_some("gw-1"), n);
+        }
+        used_at(&two, ":R-0001", None, 1);
+        let entries: Vec<String> = (0..40).map(|n| format!("KE1:{n}{}", "x".repeat(600))).collect();
+        let pages = tell_all(&two, "gw-2", &one, "gw-1", &entries);
+        let known: i64 = one.query_row("SELECT count(*) FROM redemption", [], |r| r.get(0)).unwrap();
+        let own = "SELECT count(*) FROM redemption WHERE gateway = 'gw-1'";
+        assert_eq!((known, one.query_row(own, [], |r| r.get::<_, i64>(0)).unwrap()), (500, 250));
+        assert_eq!(
+            pages.iter().flat_map(|p| &p.entries).collect::<Vec<_>>(),
+            entries.iter().collect::<Vec<_>>()
+        );
+        assert!(pages.len() > 10);
+        // Once more, nothing is a conflict.
+        tell_all(&two, "gw-2", &one, "gw-1", &[]);
+        // The entries alone.
+        let alone = page(&two, &name("gw-2"), (name("gw-1"), ENTRIES.into()), |_| None).unwrap();
+        assert!(alone.uses.is_empty() && alone.next.is_none());
+    }
+
+    #[test]
+    fn an_entry_as_large_as_a_code_can_hold_fits_a_page() {
+        let text = format!("KE1:{}", "x".repeat(2_953 - 4));
+        let pages = tell_all(&store(), "gw-2", &store(), "gw-1", &[text.clone(), text]);
+        assert_eq!(pages.iter().map(|p| p.entries.len()).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn whoever_waits_itself_is_not_complete_unless_it_waits_for_the_asker_alone() {
+        let two = store();
+        asked::begin(&two, 1, &[name("gw-1"), name("gw-3")], true).unwrap();
+        let ask = |c: &Connection| page(c, &name("gw-2"), (name("gw-1"), String::new()), |_| None).unwrap();
+        assert_eq!(ask(&two).goes_on(&name("gw-1")), Some(""), "it is asked again from the beginning");
+        asked::answered(&two, &name("gw-3"), ("", None)).unwrap();
+        assert_eq!(ask(&two).goes_on(&name("gw-1")), None, "two new boxes do not wait for each other");
+    }
+
+    #[test]
+    fn a_second_use_at_the_box_that_took_the_place_of_another_is_a_conflict() {
+        let (own, lane) = (name("gw-1"), LaneId::new("lane-1").unwrap());
+        let used =
+            |visit: u64, at: i64| Used { pass: "k:1".into(), lane: lane.clone(), visit, at_ms: Some(at) };
+        // At the neighbour: the box before, then its successor.
+        let two = store();
+        assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None);
+        assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None, "told again");
+        let conflict = take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap().expect("a second use");
+        assert_eq!(conflict["uses"][0]["visit"], 7);
+        assert_eq!(take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap(), None, "once");
+        // At the successor, which was released and then hears of the first use.
+        let one = store();
+        used_at(&one, "k:1", None, 900);
+        assert!(take(&one, &own, &own, &used(7, 100), 0).unwrap().is_some());
+        let first: i64 = one.query_row("SELECT at_ms FROM redemption", [], |r| r.get(0)).unwrap();
+        assert_eq!(first, 100);
     }
 }

@@ -284,6 +284,7 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
             photo_bytes: 8 << 30,
             photo_days: 30,
         },
+        others: None,
     };
     let (inlet, work) = tokio::sync::mpsc::channel(QUEUE);
     let (engine, outlook) = Engine::open(parts)?;

@@ -28,6 +28,7 @@ pub struct Memory {
     pub issued: BTreeMap<String, i64>,
     pub redeemed: RefCell<BTreeMap<String, Redemption>>,
     pub seals: RefCell<BTreeSet<String>>,
+    pub uses_unknown: bool,
 }
 
 impl Records for Memory {
@@ -42,6 +43,9 @@ impl Records for Memory {
     }
     fn redeemed(&self, id: &str) -> Result<Option<Redemption>, RecordsFault> {
         Ok(self.redeemed.borrow().get(id).cloned())
+    }
+    fn uses_known(&self) -> Result<bool, RecordsFault> {
+        Ok(!self.uses_unknown)
     }
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         Ok(self.seals.borrow().contains(number))

@@ -347,6 +347,22 @@ fn a_truck_is_sealed_photographed_and_released_once() {
 }
 
 #[test]
+fn a_single_use_pass_is_held_while_the_uses_of_the_site_are_not_known() {
+    let mut g = gate("truck-supplies");
+    g.memory.uses_unknown = true;
+    let step = truck(&mut g, "辽P12345");
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["X_USES".into()]));
+    let step = g.act(g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed");
+    // What is known of it counts: a pass that was used is refused, not held.
+    let mut g = gate("truck-supplies");
+    g.memory.uses_unknown = true;
+    let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(900), at_ms: Some(WALL) };
+    g.memory.redeemed.borrow_mut().insert(":辽P12345".into(), by);
+    assert_eq!(verdict(&truck(&mut g, "辽P12345")), ("DENY".into(), vec!["D_USED".into()]));
+}
+
+#[test]
 fn a_used_pass_is_denied_whoever_holds_it() {
     let mut g = gate("truck-supplies");
     let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(900), at_ms: Some(WALL) };

@@ -2,7 +2,7 @@
 
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, at, durable, io_at, photos};
+use crate::store::{StoreError, asked, at, durable, io_at, photos};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, OpenFlags, params};
@@ -103,6 +103,7 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
         upgrade(&connection, path).map_err(at(path))?;
     }
     peers::prepare(&connection).map_err(at(path))?;
+    connection.execute_batch(asked::SCHEMA).map_err(at(path))?;
     later(&connection).map_err(at(path))?;
     check_tail(&connection).map_err(at(path))?;
     Ok(connection)

@@ -41,8 +41,12 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
 
 /// What may have changed since it was verified: a visit can take long, and a restart lies between.
 fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
-    if single_use(cx) && used_elsewhere(cx)? {
-        cx.find(Code::D_USED);
+    if single_use(cx) {
+        if used_elsewhere(cx)? {
+            cx.find(Code::D_USED);
+        } else if !cx.visit.admitted && !cx.records.uses_known()? {
+            cx.find(Code::X_USES);
+        }
     }
     for number in cx.visit.seals.iter().map(|s| s.number.clone()).collect::<Vec<_>>() {
         if !cx.visit.admitted && cx.records.seal_used(&number)? {

@@ -1,0 +1,35 @@
+// A box that has taken the place of another holds single-use passes until its neighbours have told it which
+// were used. Here a supervisor takes the risk: by PIN, and with a reason that goes on record.
+
+import { postRelease } from "./api.js";
+import { openDialog } from "./desk-dialogs.js";
+import { h } from "./dom.js";
+import { pinInput, pinPad } from "./pinpad.js";
+import { t, text } from "./strings.js";
+
+export function openRelease(session) {
+  openDialog("uses", t("uses_title"), (close, fault) => {
+    const reason = h("textarea", { class: "input", rows: 2, maxlength: 160, testid: "uses-reason" });
+    const pin = pinInput("uses-pin");
+    const submit = async (event) => {
+      event.preventDefault();
+      if (reason.value.trim() === "") return fault.show(text("uses_need_reason"));
+      if (pin.value === "") return fault.show(text("override_need_pin"));
+      try {
+        await postRelease(session.officer, { reason: reason.value.trim(), pin: pin.value });
+        close();
+      } catch (error) {
+        if (!error.words) throw error;
+        // A PIN never stays on the screen after it was refused.
+        pin.value = "";
+        fault.show(error.words);
+      }
+    };
+    return h("form", { class: "override", on: { submit } },
+      h("div", { class: "override-what" }, h("p", { text: t("uses_text") }),
+        h("label", { class: "field" }, h("span", { text: t("uses_reason") }), reason)),
+      h("div", { class: "override-sign" },
+        h("label", { class: "field" }, h("span", { text: t("override_pin") }), pin),
+        pinPad({ prefix: "uses", target: () => pin, okText: t("uses_ok") })));
+  });
+}

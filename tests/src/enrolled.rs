@@ -1,0 +1,277 @@
+//! A fleet as it is set up by the book: the authority and its enrolment server, a broker with mutual TLS and the
+//! access list that ships, and boxes that become gateways by a code at their scanners.
+
+use crate::brokers::Mosquitto;
+use crate::daemon::{free_port, programs};
+use crate::{desk, fleet, wait};
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_gateway::store::journal;
+use serde_json::{Map, Value};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Enough for a slow machine.
+const LIMIT: Duration = Duration::from_secs(60);
+/// A code that nobody has taken is shown again after this.
+const AGAIN: Duration = Duration::from_millis(300);
+
+struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Central ops.
+pub struct Office {
+    /// Everything lies here.
+    pub folder: PathBuf,
+    /// The broker of the fleet.
+    pub broker: Mosquitto,
+    url: String,
+    _server: Beside,
+}
+
+/// The configuration of a box, but for what its code fills in.
+fn template(broker: u16, profile: &Path) -> String {
+    format!(
+        "[gateway]\nsite = \"{{site}}\"\nid = \"{{gateway}}\"\ndata = \"..\"\nfleet_keys = \"fleet.json\"\n\
+         [clock]\nsource = \"system\"\n[http]\nlisten = \"127.0.0.1:{{screen}}\"\n\
+         [upstream]\nbroker = \"mqtts://127.0.0.1:{broker}\"\nca = \"ca.pem\"\ncert = \"device.pem\"\nkey = \"device.key\"\npurge = \"puback\"\n\
+         {}[[device]]\nid = \"scanner\"\ndriver = \"line-scanner\"\nport = {{ path = \"{{scanner}}\", baud = {{baud}} }}\n\
+         [[lane]]\nid = \"lane-1\"\nprofile = \"{}\"\ndevices = {{ scanner = \"scanner\" }}\n",
+        desk::officers(),
+        profile.display()
+    )
+}
+
+impl Office {
+    /// For these gateways (site, gateway), all with a lane of this profile.
+    pub fn open(folder: &Path, gateways: &[(&str, &str)], profile: &str) -> Self {
+        let at = |name: &str| folder.join(name);
+        let enrol = free_port();
+        let url = format!("https://127.0.0.1:{enrol}");
+        let run = |arguments: &[&str]| kakou(folder, arguments).expect("a command of central ops");
+        run(&["ca", "init", "--dir", "ca"]);
+        let usages = ["feed", "trust-update", "operate", "trace"].map(|u| ["--usage", u]).concat();
+        run(&[&["fleet", "key", "--out", "ops.pk8", "--keys", "ca/fleet.json"][..], &usages].concat());
+        run(&["ca", "server", "--dir", "ca", "--name", "broker", "127.0.0.1"]);
+        run(&["ca", "server", "--dir", "ca", "--name", "ops"]);
+        fs::write(at("access"), fleet::access(gateways)).expect("a file");
+        let mut broker = Mosquitto::plain(folder, "fleet");
+        broker.configure(&format!(
+            "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nuse_identity_as_username true\n\
+             allow_anonymous false\ntls_version tlsv1.3\nacl_file {}\nuser root\npersistence false\nmax_queued_messages 100000\n",
+            at("ca/root.pem").display(),
+            at("ca/issued/broker.pem").display(),
+            at("ca/issued/broker.key").display(),
+            at("access").display()
+        ));
+        broker.start();
+        fs::write(at("gate.toml"), profile).expect("a file");
+        fs::write(at("ca/templates/gate.toml"), template(broker.port, &at("gate.toml"))).expect("a file");
+        let listen = format!("127.0.0.1:{enrol}");
+        let serve = ["ca", "serve", "--dir", "ca", "--url", &url, "--listen", &listen];
+        let server = beside(folder, "kakou", &serve, &at("office.log"));
+        wait::until("the enrolment server", LIMIT, || std::net::TcpStream::connect(&listen).ok());
+        Self { folder: folder.to_path_buf(), broker, url, _server: server }
+    }
+
+    /// Runs `kakou …` in the folder; the error is what it says.
+    pub fn kakou(&self, arguments: &[&str]) -> Result<String, String> {
+        kakou(&self.folder, arguments)
+    }
+
+    /// Runs `kakou fleet …` as `ops`.
+    pub fn fleet(&self, command: &str, more: &[&str]) -> Result<String, String> {
+        let url = format!("mqtts://127.0.0.1:{}", self.broker.port);
+        let who = ["--ca", "ca/root.pem", "--cert", "ca/issued/ops.pem", "--key", "ca/issued/ops.key"];
+        self.kakou(&[&["fleet", command, "--broker", &url][..], &who, more].concat())
+    }
+
+    /// A code for a box.
+    pub fn code(&self, (site, gateway): (&str, &str), of: &EmptyBox) -> String {
+        let screen = format!("screen={}", of.screen);
+        let code = ["ca", "code", "--dir", "ca", "--url", &self.url, "--site", site, "--gateway", gateway];
+        let more = ["--template", "gate", "--set", &screen, "--text"];
+        self.kakou(&[&code[..], &more].concat()).expect("a code").trim().to_owned()
+    }
+
+    /// Signs lists and hands them to the broker, which keeps them for whoever comes.
+    pub fn feeds(&self, lists: &[(&str, Value)]) {
+        for (name, entries) in lists {
+            let file = format!("{name}.json");
+            fs::write(self.folder.join(&file), entries.to_string()).expect("a file");
+            let make =
+                ["feed", "make", "--key", "ops.pk8", "--name", name, "--from", &file, "--out", "feeds"];
+            self.kakou(&make).expect("a feed");
+        }
+        self.fleet("push", &["feeds"]).expect("feeds are sent");
+    }
+
+    /// The text of a code that puts somebody on hold.
+    pub fn hold(&self, id: &str) -> String {
+        let entry = [
+            "feed",
+            "entry",
+            "--key",
+            "ops.pk8",
+            "--name",
+            "hold",
+            "--id",
+            id,
+            "--facts",
+            "{\"code\":\"x\"}",
+        ];
+        self.kakou(&entry).expect("an entry").trim().to_owned()
+    }
+}
+
+fn kakou(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+    let out = Command::new(programs().join("kakou"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .map_err(|e| e.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
+}
+
+fn beside(folder: &Path, program: &str, arguments: &[&str], log: &Path) -> Beside {
+    let log = fs::File::options().create(true).append(true).open(log).expect("a log");
+    let mut command = Command::new(programs().join(program));
+    command.current_dir(folder).args(arguments).env_remove("JOURNAL_STREAM");
+    Beside(command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts"))
+}
+
+/// A box as it comes out of the carton, later a gateway.
+pub struct EmptyBox {
+    folder: PathBuf,
+    screen: u16,
+    scanner: ScannerSim,
+    daemon: Option<Beside>,
+    scanned: usize,
+}
+
+impl EmptyBox {
+    /// Unpacked and switched on, in a folder of its own.
+    pub fn unpack(office: &Office, name: &str) -> Self {
+        let folder = office.folder.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let scanner = ScannerSim::new(&folder.join("port"), Faults::default(), 1).expect("a pty");
+        let mut one = Self { folder, screen: free_port(), scanner, daemon: None, scanned: 0 };
+        let text = format!(
+            "[enrol]\ndata = \"data\"\nlisten = \"127.0.0.1:{}\"\nports = [\"{}\"]\n",
+            one.screen,
+            one.folder.join("port").display()
+        );
+        fs::write(one.folder.join("kakou.toml"), text).expect("a file");
+        one.power_on();
+        one
+    }
+
+    /// Holds a code before its scanner until it is a gateway and its lanes hear the scanner.
+    pub fn enrol(&mut self, code: &str) {
+        let mut shown: Option<Instant> = None;
+        let done = wait::try_until(LIMIT, || {
+            // What came before the port was opened is for nobody; the same code again disturbs nothing.
+            if shown.is_none_or(|at| at.elapsed() > AGAIN)
+                && self.log().contains("listening for an enrolment code")
+            {
+                self.scanner.scan(code).expect("a pty");
+                shown = Some(Instant::now());
+            }
+            self.data().join("enrolled/kakou.toml").exists().then_some(())
+        });
+        assert!(done.is_some(), "the box is not enrolled: {}", self.log());
+        self.await_scanner();
+    }
+
+    fn await_scanner(&self) {
+        let ready = wait::try_until(LIMIT, || {
+            self.get("/api/v1/status").filter(|s| s["devices"][0]["state"] == "ready")
+        });
+        assert!(ready.is_some(), "no gateway: {}", self.log());
+    }
+
+    /// Switches it on.
+    pub fn power_on(&mut self) {
+        let log = self.folder.join("log");
+        self.daemon = Some(beside(&self.folder, "kakoud", &["--config", "kakou.toml"], &log));
+        if self.folder.join("data/enrolled/kakou.toml").exists() {
+            self.await_scanner();
+        }
+    }
+
+    /// Pulls the plug: kill -9.
+    pub fn power_off(&mut self) {
+        self.daemon = None;
+    }
+
+    /// What the daemon wrote to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Where its screens are.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.screen)
+    }
+
+    /// A page as JSON.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("{}{path}", self.url());
+        serde_json::from_str(&ureq::get(url).call().ok()?.body_mut().read_to_string().ok()?).ok()
+    }
+
+    /// Events of a kind, in order.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        let Ok(journal) = journal::reader(&self.data()) else { return Vec::new() };
+        let Ok(mut select) = journal.prepare("SELECT body FROM event WHERE shed = 0 ORDER BY seq") else {
+            return Vec::new();
+        };
+        let bodies = select.query_map([], |r| r.get::<_, Vec<u8>>(0)).expect("the schema");
+        let all = bodies.flatten().filter_map(|b| serde_json::from_slice::<Value>(&b).ok());
+        all.filter(|e| e["type"] == format!("kakou.{kind}.v1")).collect()
+    }
+
+    /// Waits for so many events of a kind.
+    pub fn await_events(&self, kind: &str, count: usize) -> Vec<Value> {
+        let found = wait::try_until(LIMIT, || Some(self.events(kind)).filter(|e| e.len() >= count));
+        found.unwrap_or_else(|| panic!("{count} events `{kind}` did not come; log:\n{}", self.log()))
+    }
+
+    /// Reads a code, for which no verdict comes.
+    pub fn show(&mut self, code: &str) {
+        self.scanner.scan(code).expect("a pty");
+    }
+
+    /// Reads a code; outcome and codes of its verdict.
+    pub fn verdict(&mut self, code: &str) -> (String, Vec<String>) {
+        self.show(code);
+        self.scanned += 1;
+        let data = self.await_events("transaction", self.scanned)[self.scanned - 1]["data"].clone();
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        (text(&data["outcome"]), data["codes"].as_array().into_iter().flatten().map(text).collect())
+    }
+
+    /// Asks the journal for a number.
+    pub fn count(&self, sql: &str) -> i64 {
+        let journal = journal::reader(&self.data()).expect("a journal");
+        journal.query_row(sql, [], |r| r.get(0)).expect("the schema")
+    }
+}
+
+/// A list with nobody in it.
+pub fn nobody() -> Value {
+    Value::Object(Map::new())
+}
