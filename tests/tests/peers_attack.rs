@@ -187,7 +187,8 @@ fn junk_entries_of_a_peer_delay_no_command_and_do_not_wash_the_log_away() {
     let text = g.central.run("feed", &make);
     let text = text.lines().find(|l| l.starts_with("KE1:")).unwrap_or_else(|| panic!("{text}"));
     g.central.publish("test.gw-2", ENTRIES, text.as_bytes()).unwrap();
-    // It has no list to supplement here: the feeds say so, since they have looked at it.
-    let looked = || g.gateway.log().contains("no list that the entry could supplement").then_some(());
+    // It has no list to supplement here yet: the feeds say so, since they have looked at it.
+    let looked =
+        || g.gateway.log().contains("an entry of list hold from a code waits for the list").then_some(());
     wait::until("the feeds to look at the entry", Duration::from_secs(30), looked);
 }
