@@ -24,6 +24,7 @@ pub mod logging;
 pub mod metrics;
 pub mod minutely;
 pub mod mqtt;
+pub mod notify;
 pub mod orders;
 pub mod overview;
 pub mod store;

@@ -7,8 +7,7 @@ use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::daemon::Running;
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{config, daemon, http, logging};
-use sd_notify::NotifyState;
+use kakou_gateway::{config, daemon, http, logging, notify};
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -96,10 +95,10 @@ fn enrolled(empty: &Enrol, check: bool) -> ExitCode {
                     end.cancel();
                 }
             });
-            notify(&[NotifyState::Ready, NotifyState::Status("waits for its enrolment code")]);
+            notify::tell(&[notify::READY, "STATUS=waits for its enrolment code"]);
             let alive = tokio::spawn(async {
                 loop {
-                    notify(&[NotifyState::Watchdog]);
+                    notify::tell(&[notify::WATCHDOG]);
                     tokio::time::sleep(Duration::from_secs(5)).await;
                 }
             });
@@ -116,13 +115,6 @@ fn enrolled(empty: &Enrol, check: bool) -> ExitCode {
         }
         run(&file).await
     })
-}
-
-/// Tells systemd, if it has started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(states) {
-        log::debug!("systemd was not told: {e}");
-    }
 }
 
 /// Runs until told to end; starts anew, in the same process, when the central side wants it so.
@@ -154,7 +146,7 @@ async fn run(file: &Path) -> ExitCode {
             Some(address) => log::info!("lanes are open; screens at {address}"),
             None => log::info!("lanes are open; no screens are configured"),
         }
-        notify(&[NotifyState::Ready, NotifyState::Status("lanes are open")]);
+        notify::tell(&[notify::READY, "STATUS=lanes are open"]);
         let failed = running.failed.clone();
         let mut trial = pin!(prove(edition, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
@@ -187,7 +179,7 @@ async fn run(file: &Path) -> ExitCode {
                 }
             }
         };
-        notify(&[if again { NotifyState::Status("starts anew") } else { NotifyState::Stopping }]);
+        notify::tell(&[if again { "STATUS=starts anew" } else { notify::STOPPING }]);
         running.stop().await;
         if !again {
             return ExitCode::SUCCESS;

@@ -3,6 +3,7 @@
 
 use super::Engine;
 use crate::clock::{STEP_MS, Source};
+use crate::notify;
 use crate::store::time;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::{Now, Quality};
@@ -32,9 +33,7 @@ impl Engine {
     pub(super) fn alive(&mut self) {
         if self.watch.alive.is_none_or(|at| at.elapsed() >= ALIVE) {
             self.watch.alive = Some(Instant::now());
-            if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
-                log::debug!("the watchdog was not told: {e}");
-            }
+            notify::tell(&[notify::WATCHDOG]);
         }
     }
 
