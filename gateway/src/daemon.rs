@@ -13,7 +13,7 @@ use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, durable};
+use crate::store::{StoreError, durable, journal};
 use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
@@ -221,6 +221,11 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         others: enrol::others(&data).map_err(|e| StartError::Data(enrol::folder(&data), e))?,
     };
     let (core, outlook) = Engine::open(parts)?;
+    match journal::reader(&data).map(|journal| LinkState::stored(&journal)) {
+        Ok(Ok(stored)) => drop(link_state.send_replace(stored)),
+        Ok(Err(e)) => log::warn!("what the broker has is not known before the link is up: {e}"),
+        Err(e) => log::warn!("what the broker has is not known before the link is up: {e}"),
+    }
     let failed = CancellationToken::new();
     let guard = failed.clone().drop_guard();
     let runtime =
@@ -386,6 +391,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             loopback: bound.ip().is_loopback(),
             tls: http.tls.is_some(),
             rate: http::Rate::default(),
+            acts: http::acts::Acts::default(),
             end: intake.clone(),
         });
         let end = intake.clone();

@@ -298,6 +298,37 @@ fn guesses_stay_few_when_the_owner_signs_in_between_and_are_on_record() {
 }
 
 #[test]
+fn an_act_that_is_asked_again_under_its_id_is_done_once() {
+    let g = gate();
+    let mut desk = Desk::new(&g.gateway.url(""));
+    desk.sign_in("li", PIN).unwrap();
+    let enter = |desk: &Desk, text: &str, id: &str| {
+        desk.act("lane-1", &json!({ "action": "enter", "text": text, "id": id })).unwrap()
+    };
+    // As a desk does whose answer was lost, while the first is still on its way.
+    let at_once: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| enter(&desk, "good-1", "a-1"))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(at_once.iter().all(|answer| *answer == (200, json!({ "ok": true }))), "{at_once:?}");
+    g.gateway.await_events("transaction", 1);
+    assert_eq!(enter(&desk, "good-1", "a-1").0, 200);
+    let (status, answer) = enter(&desk, "good-2", "a-1");
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("other_act")), "{answer}");
+    assert_eq!(enter(&desk, "good-2", "a 1").0, 400);
+    assert_eq!(enter(&desk, "good-2", "a-2").0, 200);
+    let done = g.gateway.await_events("transaction", 2);
+    // A refusal is the same again, too.
+    let cancel = json!({ "action": "cancel", "visit": 9_999, "id": "a-3" });
+    let (first, again) = (desk.act("lane-1", &cancel).unwrap(), desk.act("lane-1", &cancel).unwrap());
+    assert!(first.0 >= 400 && first == again, "{first:?} {again:?}");
+    assert_eq!((done.len(), g.gateway.events("transaction").len()), (2, 2));
+    // An unknown field is refused as before.
+    let odd = json!({ "action": "enter", "text": "good-3", "id": "a-4", "force": true });
+    assert_eq!(desk.act("lane-1", &odd).unwrap().0, 400);
+}
+
+#[test]
 fn what_is_personal_stays_in_no_cache() {
     let g = gate();
     let mut desk = Desk::new(&g.gateway.url(""));
@@ -339,10 +370,8 @@ fn a_gate_without_officers_says_so_where_somebody_signs_in() {
     assert!(status == 401 && answer.contains("no_officers"), "{answer}");
 }
 
-/// A genuine request is answered while many that say nothing are connected, from another address and from the
-/// same one.
-fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
-    let to: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+/// The status of an answer, if there is one.
+fn ask_by_tls(ca: &Path, port: u16, path: &str) -> Option<u16> {
     let mut roots = rustls::RootCertStore::empty();
     for root in tls::certificates(ca).unwrap() {
         roots.add(root).unwrap();
@@ -356,15 +385,19 @@ fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
     let (client, place) =
         (Arc::new(client), Place::read(&format!("https://127.0.0.1:{port}{path}")).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ask = || {
-        let asked = https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new());
-        runtime.block_on(asked).map(|answer| {
-            // A browser that came by TLS once comes by nothing else.
-            let safe = answer.headers().get("strict-transport-security").is_some();
-            assert_eq!(safe, path == "/status");
-            answer.status().as_u16()
-        })
-    };
+    let asked = https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new());
+    let answer = runtime.block_on(asked).ok()?;
+    // A browser that came by TLS once comes by nothing else.
+    let safe = answer.headers().get("strict-transport-security").is_some();
+    assert_eq!(safe, path == "/status");
+    Some(answer.status().as_u16())
+}
+
+/// A genuine request is answered while many that say nothing are connected, from another address and from the
+/// same one.
+fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
+    let to: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+    let ask = || ask_by_tls(ca, port, path);
     // Two bytes of a handshake are as good as none.
     for says in [&b""[..], &b"\x16\x03"[..]] {
         let habit = Habit { to, addresses: 1, says: says.into(), again: Some(Duration::from_secs(5)) };
@@ -388,7 +421,7 @@ fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
         }
         all
     });
-    assert_eq!(ask().unwrap_or_default(), 200, "beside {} of the same address", silent.len());
+    assert_eq!(ask(), Some(200), "beside {} of the same address", silent.len());
 }
 
 #[test]
@@ -436,6 +469,12 @@ fn silent_connections_block_no_photograph_and_no_list() {
     std::fs::write(folder.path().join("secret"), [7; 32]).unwrap();
     std::fs::create_dir(folder.path().join("feeds")).unwrap();
     std::fs::write(folder.path().join("feeds/part"), "a list").unwrap();
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, folder.path().join("feeds").join(name)).unwrap()
+    };
+    link("../secret", "link");
+    link("..", "folder");
+    link("part", "inside");
     let port = free_port();
     let (url, listen) = (format!("https://127.0.0.1:{port}"), format!("127.0.0.1:{port}"));
     let arguments = [
@@ -465,4 +504,7 @@ fn silent_connections_block_no_photograph_and_no_list() {
     let _server = Beside(server.unwrap());
     wait::until("the bulk service", LIMIT, || std::net::TcpStream::connect(&listen).ok());
     answers_in_a_crowd(&authority.ca, port, "/feed/part");
+    for path in ["link", "folder/secret", "inside", "..%2fsecret", "%2e%2e/secret", "", "nowhere"] {
+        assert_eq!(ask_by_tls(&authority.ca, port, &format!("/feed/{path}")), Some(404), "{path}");
+    }
 }

@@ -10,7 +10,7 @@ use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::profiles;
+use kakou_tests::{profiles, wait};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -139,4 +139,39 @@ async fn ten_thousand_events_survive_twenty_kills_of_the_broker() {
     assert_eq!(all.keys().map(|k| k.1).max(), Some(arrived), "the sequence has no gap");
     cancel.cancel();
     central.abort();
+}
+
+#[test]
+fn what_the_broker_has_is_known_from_the_start_of_the_daemon_on() {
+    if skip_without("mosquitto", installed().is_some()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = Mosquitto::plain(folder.path(), "plain");
+    broker.start();
+    let profile = profiles::lane("count", &["opaque"], &[], "", false);
+    std::fs::write(folder.path().join("count.toml"), profile).unwrap();
+    let tables = format!("[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\npurge = \"puback\"\n", broker.port);
+    let plan = Plan { tables, http: true, ..Plan::default() }.lane("lane-1", "count.toml", &["scanner"]);
+    let mut gateway = Gateway::prepare(folder.path(), plan);
+    let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
+    gateway.start();
+    for n in 0..50 {
+        scanner.scan(&format!("ID-{n}")).unwrap();
+    }
+    gateway.await_events("transaction", 50);
+    let sum =
+        |gateway: &Gateway, sql: &str| gateway.journal().query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+    wait::until("the broker's acknowledgements", Duration::from_secs(60), || {
+        let kept = sum(&gateway, "SELECT coalesce(sum(acked), 0) FROM stream");
+        (kept >= sum(&gateway, "SELECT max(seq) FROM event")).then_some(())
+    });
+    // The broker is away when the daemon starts again.
+    broker.kill();
+    gateway.stop();
+    gateway.start();
+    let metrics = ureq::get(gateway.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let waiting = metrics.lines().find_map(|l| l.strip_prefix("kakou_outbox_unpublished ")).unwrap();
+    let waiting: u64 = waiting.parse().unwrap();
+    assert!(waiting < 50, "{waiting} events are said to wait");
 }

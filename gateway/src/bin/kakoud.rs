@@ -171,7 +171,7 @@ async fn run(file: &Path) -> ExitCode {
                 Ok(()) => {
                     wanted.get_or_insert_with(Instant::now);
                     log::info!("the daemon starts anew when no visit is under way");
-                    notify(&[NotifyState::Status("starts anew when no visit is under way")]);
+                    notify::tell(&["STATUS=starts anew when no visit is under way"]);
                 }
                 Err(e) => {
                     wanted = None;

@@ -10,16 +10,19 @@ use crate::store::{StoreError, io_at};
 use axum::extract::{Path as At, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::put;
+use axum::routing::{get, put};
 use futures_util::StreamExt;
 use ring::hmac;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tower_http::services::ServeDir;
+use tower_http::services::ServeFile;
 
 use crate::upstream::photos::MAX_BYTES;
 
@@ -92,9 +95,39 @@ pub fn router(rights: Rights, photos: &Path, feeds: Option<&Path>) -> Result<axu
     let shelf = Shelf { rights, photos: Photos::open(photos)?, incoming, open: Mutex::default() };
     let mut router = axum::Router::new().route("/photo/{sha256}", put(take));
     if let Some(feeds) = feeds {
-        router = router.nest_service("/feed", ServeDir::new(feeds));
+        let folder = Arc::new(feeds.to_path_buf());
+        router = router.route(
+            "/feed/{*path}",
+            get(move |At(path): At<String>, request: Request| give(folder.clone(), path, request)),
+        );
     }
     Ok(router.with_state(Arc::new(shelf)))
+}
+
+/// A file of the feeds, or a part of it. No link is followed: what it names may lie anywhere.
+async fn give(folder: Arc<PathBuf>, path: String, request: Request) -> Response {
+    let opened = tokio::task::spawn_blocking(move || open_below(&folder, &path)).await;
+    let Ok(Ok(file)) = opened else { return StatusCode::NOT_FOUND.into_response() };
+    // By its number it is the file that was opened, whatever lies under its name by now.
+    let answer = ServeFile::new(format!("/proc/self/fd/{}", file.as_raw_fd())).try_call(request).await;
+    drop(file);
+    answer.map_or_else(|_| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
+}
+
+/// Opens a regular file below a folder, through folders alone.
+fn open_below(folder: &Path, path: &str) -> rustix::io::Result<OwnedFd> {
+    let all = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let mut at = rustix::fs::open(folder, all | OFlags::DIRECTORY, Mode::empty())?;
+    let mut names = path.split('/').peekable();
+    while let Some(name) = names.next() {
+        if matches!(name, "" | "." | "..") {
+            return Err(Errno::NOENT);
+        }
+        let folder = if names.peek().is_some() { OFlags::DIRECTORY } else { OFlags::empty() };
+        at = rustix::fs::openat(&at, name, all | OFlags::NOFOLLOW | folder, Mode::empty())?;
+    }
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&at)?.st_mode);
+    if kind == FileType::RegularFile { Ok(at) } else { Err(Errno::NOENT) }
 }
 
 /// One at a time: marks a photograph as coming until dropped.

@@ -1,5 +1,6 @@
 //! The routes under `/api/v1`.
 
+use super::acts::{self, Found};
 use super::auth::{COOKIE, Denied};
 use super::error::ApiError;
 use super::sse::{self, Events};
@@ -15,7 +16,7 @@ use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::Input;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
-use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::lane::action::{Action, Officer, Rejection, Role};
 use kakou_core::text::masked;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -281,6 +282,16 @@ pub enum Act {
     ByHand { visit: u64 },
 }
 
+/// An act as it is asked.
+#[derive(Deserialize, ToSchema)]
+pub struct Asked {
+    /// Asked again under the same id, within ten minutes, it is done once and answered the same. At most 64 visible
+    /// ASCII characters; a new one for each press of a button.
+    id: Option<String>,
+    #[serde(flatten)]
+    act: Act,
+}
+
 /// The pages of a browser share its session: who acts must be who the page shows.
 fn as_shown(app: &App, headers: &HeaderMap, officer: &Officer) -> Answer<()> {
     let shown = headers.get("kakou-officer").and_then(|v| v.to_str().ok());
@@ -299,27 +310,28 @@ fn as_shown(app: &App, headers: &HeaderMap, officer: &Officer) -> Answer<()> {
 /// Carries out an act; the answer comes when it is durable.
 #[utoipa::path(post, path = "/api/v1/lanes/{lane}/actions", params(("lane" = String, Path),
         ("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
-    request_body = Act,
+    request_body = Asked,
     responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)))]
 pub async fn act(
     State(app): State<App>,
     Path(lane): Path<String>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
-    json: Result<Json<Act>, JsonRejection>,
+    json: Result<Json<Asked>, JsonRejection>,
 ) -> Answer<Json<Value>> {
     let officer = signed_in(&app, &headers)?;
     let hand = Hand { peer: peer.ip(), signed_in: Some(&officer.id) };
     as_shown(&app, &headers, &officer)?;
     let lane = lane_of(&app, &lane)?;
-    let mut acts = officer.clone();
-    let action = match body(json)? {
+    let mut signs = officer.clone();
+    let Asked { id, act } = body(json)?;
+    let action = match act {
         Act::Enter { text } => Action::Enter(text),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
         Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
         Act::Approve { approve, note, by: Some(by) } => {
-            acts = check_pin(&app, &hand, "approve", (by.officer, by.pin)).await?;
+            signs = check_pin(&app, &hand, "approve", (by.officer, by.pin)).await?;
             Action::Approve { approve, note, desk: Some(officer.id.clone()) }
         }
         Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
@@ -340,13 +352,69 @@ pub async fn act(
             Action::Override { visit: VisitId(visit), outcome, reason, note, second }
         }
     };
+    let outcome = match id {
+        None => carry_out(&app, Input::Desk { lane, officer: signs, action }).await,
+        Some(id) => once(&app, (lane, signs, id), action).await,
+    };
+    outcome?.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::from)
+}
+
+/// Hands an act to the engine, and waits for what becomes of it.
+async fn carry_out(app: &App, input: Input) -> Answer<Result<(), Rejection>> {
     let (tx, rx) = oneshot::channel();
-    let input = Input::Desk { lane, officer: acts, action };
     app.engine.try_send(Work::Input(input, Some(tx))).map_err(|_| ApiError::busy())?;
-    match tokio::time::timeout(ACT_LIMIT, rx).await {
-        Ok(Ok(answer)) => answer.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::from),
-        Ok(Err(_)) | Err(_) => Err(ApiError::busy()),
+    let answered = tokio::time::timeout(ACT_LIMIT, rx).await;
+    answered.map_err(|_| ApiError::busy())?.map_err(|_| ApiError::busy())
+}
+
+/// The same for an act with an id: it is done once, however often it is asked.
+async fn once(
+    app: &App,
+    (lane, officer, id): (LaneId, Officer, String),
+    action: Action,
+) -> Answer<Result<(), Rejection>> {
+    if !acts::is_id(&id) {
+        return Err(ApiError::bad_body("`id` has 1 to 64 visible ASCII characters"));
     }
+    let key = (lane.clone(), officer.id.clone(), id);
+    let mut outcome = match app.acts.ask(&key, &action) {
+        Found::Again(outcome) => outcome,
+        Found::Other => {
+            return Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "other_act",
+                "此编号已用于另一操作，请重新操作",
+                "Another act has this id: act again",
+            ));
+        }
+        Found::New(told) => {
+            let outcome = told.subscribe();
+            let (tx, rx) = oneshot::channel();
+            let input = Input::Desk { lane, officer, action };
+            if app.engine.try_send(Work::Input(input, Some(tx))).is_err() {
+                app.acts.forget(&key);
+                return Err(ApiError::busy());
+            }
+            // It goes on where whoever asked has gone: they may come again.
+            let app = app.clone();
+            tokio::spawn(async move {
+                match rx.await {
+                    Ok(answer) => {
+                        // What could not be stored was not done.
+                        if matches!(&answer, Err(why) if why.code == "storage") {
+                            app.acts.forget(&key);
+                        }
+                        told.send_replace(Some(answer));
+                    }
+                    Err(_) => app.acts.forget(&key),
+                }
+            });
+            outcome
+        }
+    };
+    let known = tokio::time::timeout(ACT_LIMIT, outcome.wait_for(Option::is_some)).await;
+    let known = known.map_err(|_| ApiError::busy())?.map_err(|_| ApiError::busy())?;
+    known.clone().ok_or_else(ApiError::busy)
 }
 
 /// Every reason code with what it means and what staff do about it.

@@ -1,5 +1,6 @@
 //! Screens and API: loopback, or TLS. Nothing changes without a signed-in officer.
 
+pub mod acts;
 pub mod api;
 pub mod auth;
 pub(crate) mod connections;
@@ -73,6 +74,8 @@ pub struct Shared {
     pub tls: bool,
     /// The limit on the rate.
     pub rate: Rate,
+    /// What was asked of the lanes just now.
+    pub acts: acts::Acts,
     /// Ends all streams.
     pub end: CancellationToken,
 }

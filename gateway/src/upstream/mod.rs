@@ -119,6 +119,18 @@ impl Default for LinkState {
     }
 }
 
+impl LinkState {
+    /// Before the link comes up: how far the streams were at the end of the daemon before.
+    pub fn stored(journal: &Connection) -> rusqlite::Result<Self> {
+        let mut state = Self::default();
+        for class in Class::ALL {
+            let i = usize::from(class.number());
+            (state.acked[i], state.receipted[i]) = outbox::progress(journal, class)?;
+        }
+        Ok(state)
+    }
+}
+
 /// A receipt of the central side: everything of a stream up to `through_seq` is durable there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
