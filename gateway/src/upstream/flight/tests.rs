@@ -288,6 +288,9 @@ fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
 }
 
 proptest! {
+    // Each case is thousands of steps, all of whose ranges are compared.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
     /// Thousands of acknowledgements in any order: what is known stays known, nothing is known that was not
     /// acknowledged, ranges that touch are one, and what found no room is named to be sent again.
     #[test]
