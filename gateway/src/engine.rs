@@ -326,9 +326,17 @@ impl Engine {
             let now = self.parts.clock.now();
             let first = match self.requeue.pop_front() {
                 Some(input) => Some(Work::Input(input, None)),
-                None => match tokio::time::timeout(self.patience(&now), work.recv()).await {
-                    Ok(work) => Some(work.unwrap_or(Work::Stop)),
-                    Err(_) => None,
+                None => tokio::select! {
+                    biased;
+                    waited = tokio::time::timeout(self.patience(&now), work.recv()) => match waited {
+                        Ok(work) => Some(work.unwrap_or(Work::Stop)),
+                        Err(_) => None,
+                    },
+                    // The desks hear at once that the link upstream is gone, or back.
+                    Ok(()) = self.parts.upstream.changed() => {
+                        self.show_all(&now);
+                        continue;
+                    }
                 },
             };
             let quiet = first.is_none();

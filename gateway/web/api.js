@@ -8,13 +8,19 @@ const ROOT = "/api/v1";
 
 export class ApiError extends Error {
   /** `status` 0 means that no answer came; then nobody knows whether the gateway recorded it. */
-  constructor(status, code, words, detail = "") {
+  constructor(status, code, words, { detail = "", retry_after_s, tries_left, officer } = {}) {
     super(`${code} (${status})`);
     this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.words = words;
     this.detail = detail;
+    /** Seconds until another try is looked at; 0 if that is now. */
+    this.waitS = Math.ceil(Number(retry_after_s ?? (status === 429 ? detail : 0))) || 0;
+    /** Wrong PINs that are left before a wait; null if that is not known. */
+    this.triesLeft = Number.isInteger(tries_left) ? tries_left : null;
+    /** Whose PIN was refused. */
+    this.officer = officer ?? null;
   }
 }
 
@@ -52,7 +58,7 @@ function parse(raw) {
 function refusal(status, error) {
   const fallback = text("err_refused");
   const words = { zh: error?.zh || fallback.zh, en: error?.en || fallback.en };
-  return new ApiError(status, error?.code ?? `http_${status}`, words, error?.detail ?? "");
+  return new ApiError(status, error?.code ?? `http_${status}`, words, error ?? {});
 }
 
 function lanePath(lane, rest) {
@@ -61,6 +67,7 @@ function lanePath(lane, rest) {
 
 export const getLanes = () => call("GET", "/lanes");
 export const getStatus = () => call("GET", "/status");
+export const getCodes = () => call("GET", "/codes");
 export const getOfficers = () => call("GET", "/officers");
 export const getSession = () => call("GET", "/session");
 export const signIn = (officer, pin) => call("POST", "/session", { officer, pin });

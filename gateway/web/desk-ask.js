@@ -1,12 +1,12 @@
 // The panel with the one thing that the desk must do now. One renderer per kind of Ask; what was
 // typed survives a redraw in `drafts` until the gateway asks for something else.
 
-import { photoUrl } from "./api.js";
-import { byId, byTestid, fill, h, mayAutofocus } from "./dom.js";
+import { getOfficers, laneOfPage, photoUrl } from "./api.js";
+import { byId, byTestid, fill, h, mayAutofocus, radioGroup, setData } from "./dom.js";
 import { icon } from "./icons.js";
 import { askConfirm, askPhoto, askSeal } from "./desk-evidence.js";
-import { readingValue, verdictBand } from "./desk-view.js";
-import { faultBox } from "./pinpad.js";
+import { officerName, readingValue, verdictBand } from "./desk-view.js";
+import { faultBox, pinInput, pinPad, refusePin } from "./pinpad.js";
 import { plateKeys, tidyPlate } from "./plate.js";
 import { lang, pick, t, text } from "./strings.js";
 
@@ -22,26 +22,64 @@ const RENDERERS = {
 };
 const NUMBER_KEYS_MAX = 9;
 const FAULT_MS = 12_000;
+/** A tap so soon after the question has changed was meant for what stood there before. */
+const DEAD_MS = 500;
+/** What was typed and not sent survives a reload of the page, in this tab alone. */
+const DRAFT_KEY = `kakou.draft.${laneOfPage()}`;
 
-/** @param {function(object): Promise<boolean>} act posts an action; refusals come back to `fail` */
-export function createAsk(act) {
+/**
+ * @param {function(object): Promise<boolean>} act posts an action; refusals come back to `fail`
+ * @param {function(): {officer, role}} whoIs who is signed in
+ */
+export function createAsk(act, whoIs) {
   const root = byId("ask");
   const fault = faultBox("error", FAULT_MS);
   let drawn = "";
   let draft = {};
   let draftKey = "";
   let waitTimer = null;
-  let askedAt = 0;
+  let askedAt = -Infinity;
   let tappedAt = 0;
+  let freshTimer = null;
+  let faced = "";
+  let other = null;
 
-  // The second of two quick taps was meant for what stood there before.
+  const isFresh = () => performance.now() - askedAt < DEAD_MS;
+
+  // The second of two quick taps, and any tap that comes with the question, was meant for what stood there before.
   root.addEventListener("click", (event) => {
-    const stray = event.detail > 1 && askedAt > tappedAt;
+    const stray = (event.detail > 1 && askedAt > tappedAt) || (isFresh() && !typing(event.target));
     tappedAt = performance.now();
     if (!stray) return;
     event.stopPropagation();
     event.preventDefault();
   }, true);
+  for (const name of ["input", "click"]) root.addEventListener(name, keepDraft);
+
+  function typing(target) {
+    return target instanceof Element && target.matches("input, textarea, .plate-key, .pad-key");
+  }
+
+  function keepDraft() {
+    sessionStorage.setItem(DRAFT_KEY, JSON.stringify({ key: draftKey, draft }));
+  }
+
+  function keptDraft(key) {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(DRAFT_KEY));
+      return kept?.key === key && kept.draft ? kept.draft : {};
+    } catch {
+      return {};
+    }
+  }
+
+  /** The question has changed: for a moment it takes no taps, and the page shows that. */
+  function begin() {
+    askedAt = performance.now();
+    setData(root, { fresh: "" });
+    clearTimeout(freshTimer);
+    freshTimer = setTimeout(() => setData(root, { fresh: null }), DEAD_MS);
+  }
 
   /** `link` is live, connecting or lost; without a live link nothing is asked. */
   function update(desk, link) {
@@ -54,10 +92,17 @@ export function createAsk(act) {
     const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);
     // What was typed waits for the gateway to come back: it may ask the same again.
     const isNew = link === "live" && nextKey !== draftKey;
+    const face = JSON.stringify([nextKey, ask?.kind === "photo" && photo?.find((one) => one.role === ask.role)?.state]);
+    if (link === "live" && face !== faced) {
+      faced = face;
+      begin();
+    }
     if (isNew) {
-      draft = {};
+      // Who reads a question that another officer brought up must know whose answer it was.
+      const before = draftKey === "" ? null : JSON.parse(draftKey)[0];
+      other = visit?.by && visit.id === before && visit.by !== whoIs()?.officer ? visit.by : null;
+      draft = keptDraft(nextKey);
       draftKey = nextKey;
-      askedAt = performance.now();
       fault.clear();
     }
     draw({ desk, ask, visit, link, isNew });
@@ -67,7 +112,7 @@ export function createAsk(act) {
     clearInterval(waitTimer);
     const focused = document.activeElement?.closest("#ask") ? document.activeElement.dataset.testid : null;
     const quiet = !ask || ask.kind === "scan" || ask.kind === "wait";
-    const context = { ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every };
+    const context = { ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every, fault, officer: whoIs() };
     root.dataset.kind = ask?.kind ?? "none";
     root.dataset.id = ask?.id ?? ask?.role ?? "";
     root.setAttribute("aria-label", t("desk_now"));
@@ -75,6 +120,7 @@ export function createAsk(act) {
       // An admission whose barrier has not opened is nothing to show large.
       visit?.verdict ? verdictBand(visit, quiet && desk.barrier?.visit !== visit.id, desk.override_reasons) : null,
       h("div", { class: "ask-head" }, heading(ask, link, quiet && Boolean(visit?.verdict)), h("div", { class: "fault-room" }, fault.element)),
+      other && ask ? h("p", { class: "answered-by", testid: "answered-by", text: t("answered_by", { name: officerName(other) }) }) : null,
       ask ? h("div", { class: `ask-body ask-${ask.kind}` }, (RENDERERS[ask.kind] ?? RENDERERS.wait)(context)) : null);
     if (focused) byTestid(focused, root)?.focus();
     else if (isNew && mayAutofocus() && !document.querySelector("dialog[open]")) root.querySelector("[data-autofocus]")?.focus();
@@ -89,6 +135,12 @@ export function createAsk(act) {
     update,
     fail: fault.show,
     clearFault: fault.clear,
+    /** Nothing of what was typed is left to whoever comes next. */
+    forget() {
+      draft = {};
+      draftKey = "";
+      sessionStorage.removeItem(DRAFT_KEY);
+    },
     /** Enter outside a field. */
     primary() {
       root.querySelector("[data-primary]")?.click();
@@ -181,16 +233,57 @@ function numberHint(key, ask) {
   return { zh: filled(words.zh), en: filled(words.en) };
 }
 
-function askApprove({ draft, act }) {
+function askApprove(context) {
+  const { ask, draft, act, officer } = context;
   const note = h("input", {
     class: "input", type: "text", maxlength: 200, autocomplete: "off", testid: "approve-note", value: draft.note ?? "",
     on: { input: () => { draft.note = note.value; } },
   });
+  const noteField = h("label", { class: "field" }, h("span", { text: t("approve_note") }), note);
+  const may = !ask.roles?.length || ask.roles.includes(officer?.role);
+  if (!may) return approveByOther(context, note, noteField);
   const send = (approve) => act({ action: "approve", approve, note: note.value.trim() });
   return [
-    h("label", { class: "field" }, h("span", { text: t("approve_note") }), note),
+    noteField,
     h("div", { class: "approve" },
       h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") })),
       h("button", { class: "button primary", type: "button", testid: "approve-yes", data: { primary: "" }, on: { click: () => send(true) } }, icon("tick"), h("span", { text: t("approve_yes") }))),
   ];
+}
+
+/** Whoever is signed in may not approve: one who may signs here, by name and PIN, and the desk stays whose it is. */
+function approveByOther({ ask, draft, act, fault }, note, noteField) {
+  const pin = pinInput("approve-pin");
+  const names = h("div", {});
+  const roles = ask.roles.map((role) => t(`role_${role}`)).join(t("or"));
+  getOfficers().then((officers) => {
+    const able = officers.filter((one) => ask.roles.includes(one.role));
+    fill(names, able.length === 0 ? h("p", { text: t("approve_nobody") })
+      : radioGroup({ class: "officers small", "aria-label": t("signin_pick") }, able.map((one) => h("button", {
+        class: "button officer-choice", type: "button", role: "radio", "aria-checked": String(draft.by === one.id),
+        testid: `approve-officer-${one.id}`,
+        on: { click: (event) => {
+          draft.by = one.id;
+          draft.byName = one.name;
+          for (const button of names.querySelectorAll("[role=radio]")) button.setAttribute("aria-checked", String(button === event.currentTarget));
+          fault.clear();
+        } },
+      }, h("span", { text: one.name }), h("small", { text: t(`role_${one.role}`) })))));
+  }, (error) => {
+    if (!error.words) throw error;
+    fault.show(error.words);
+  });
+  async function send(approve) {
+    if (!draft.by) return fault.show(text("signin_choose_first"));
+    if (!pin.value) return fault.show(text("signin_no_pin"));
+    const typed = pin.value;
+    pin.value = "";
+    await act({ action: "approve", approve, note: note.value.trim(), by: { officer: draft.by, pin: typed } },
+      (words, error) => refusePin(fault, error, draft.byName));
+  }
+  return h("form", { class: "approve-other", on: { submit: (event) => { event.preventDefault(); send(true); } } },
+    h("div", { class: "approve-who" },
+      h("p", { class: "hint", testid: "approve-other", text: t("approve_wait", { roles }) }), names, noteField,
+      h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") }))),
+    h("div", { class: "approve-sign" }, pin, pinPad({ prefix: "approve", target: () => pin, okText: t("approve_yes") })));
 }

@@ -10,6 +10,11 @@ import { faultBox } from "./pinpad.js";
 import { plateKeys } from "./plate.js";
 import { pick, t, text } from "./strings.js";
 
+/** The gateway sends one more when there are more. */
+const SEARCH_SHOWN = 20;
+/** As much of an id as tells two people of one name apart. */
+const ID_END = 4;
+
 /**
  * Opens a dialog that removes itself when it closes.
  * @param {function(function(), object): (Node|Node[])} build gets `close` and the fault box
@@ -22,7 +27,7 @@ export function openDialog(testid, title, build) {
   fill(dialog,
     h("div", { class: "dialog-head" },
       h("div", { class: "dialog-title" }, h("h2", { text: title }), h("div", { class: "fault-room" }, fault.element)),
-      h("button", { class: "button", type: "button", testid: "dialog-close", "aria-label": t("dialog_close"), on: { click: close } }, icon("cross"), h("kbd", { text: "Esc" }))),
+      h("button", { class: "button", type: "button", testid: "dialog-close", "aria-label": `Esc: ${t("dialog_close")}`, on: { click: close } }, icon("cross"), h("kbd", { text: "Esc" }))),
     build(close, fault));
   byId("dialogs").append(dialog);
   dialog.showModal();
@@ -56,7 +61,7 @@ export function openEnter(act, withPlates) {
 export function openSearch(lane, act) {
   openDialog("search", t("search_title"), (close, fault) => {
     const field = h("input", {
-      class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "search-name", "aria-label": t("search_label"), autofocus: true,
+      class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "search-name", "aria-label": t("search_label"), placeholder: t("search_hint"), autofocus: true,
     });
     const results = h("div", { class: "results", "aria-live": "polite" });
     const submit = async (event) => {
@@ -65,7 +70,9 @@ export function openSearch(lane, act) {
       fault.clear();
       try {
         const found = await searchName(lane, field.value.trim());
-        fill(results, found.length === 0 ? h("p", { class: "quiet", testid: "search-none", text: t("search_none") }) : found.map(result));
+        fill(results, found.length === 0 ? h("p", { class: "quiet", testid: "search-none", text: t("search_none") })
+          : found.slice(0, SEARCH_SHOWN).map(result),
+          found.length > SEARCH_SHOWN ? h("p", { class: "banner warn", testid: "search-more", text: t("search_more", { n: SEARCH_SHOWN }) }) : null);
       } catch (error) {
         if (!error.words) throw error;
         fault.show(error.words);
@@ -76,7 +83,9 @@ export function openSearch(lane, act) {
       on: { click: async () => { if (await act({ action: "enter", text: person.id }, fault.show)) close(); } },
     },
     person.photo ? h("img", { class: "result-photo", src: photoUrl(person.photo), alt: "" }) : null,
-    h("b", { text: person.name }), h("span", { text: typeof person.detail === "string" ? person.detail : pick(person.detail) }));
+    h("b", { text: person.full_name || person.name }),
+    h("span", { text: typeof person.detail === "string" ? person.detail : pick(person.detail) }),
+    h("small", { text: `…${person.id.slice(-ID_END)}` }));
     return [
       h("form", { class: "typed-row", on: { submit } }, field,
         h("button", { class: "button primary", type: "submit", testid: "search-ok", text: t("search_ok") })),

@@ -1,6 +1,6 @@
 // The Asks that make evidence: seal, photo, confirm.
 
-import { h, mayAutofocus, setText } from "./dom.js";
+import { h, mayAutofocus, radioGroup, setText } from "./dom.js";
 import { laneOfPage, photoUrl } from "./api.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
@@ -85,7 +85,7 @@ function radios(label, prefix, options, draft, name, onChoose) {
       onChoose();
     } },
   }));
-  return h("div", { class: "radios", role: "radiogroup", "aria-label": label }, h("span", { class: "radios-label", text: label }), buttons);
+  return radioGroup({ class: "radios", "aria-label": label }, h("span", { class: "radios-label", text: label }), buttons);
 }
 
 const PHOTO_LEVEL = { missing: "off", taking: "off", review: "warn", retake: "bad", accepted: "ok" };

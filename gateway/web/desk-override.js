@@ -2,12 +2,12 @@
 // it, a supervisor's. The dialog keeps the visit it was opened for, even if the lane moves on.
 
 import { getOfficers } from "./api.js";
-import { fill, h, show } from "./dom.js";
+import { fill, h, radioGroup, show } from "./dom.js";
 import { icon } from "./icons.js";
 import { openDialog } from "./desk-dialogs.js";
 import { outcomeBadge } from "./desk-view.js";
 import { timeOfDay } from "./format.js";
-import { pinInput, pinPad } from "./pinpad.js";
+import { pinInput, pinPad, refusePin } from "./pinpad.js";
 import { pick, t, text } from "./strings.js";
 
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
@@ -63,7 +63,8 @@ function overrideForm({ target, desk, session, act, close, fault }) {
   const secondPin = pinInput("override-second-pin");
   const note = h("textarea", { class: "input", rows: 1, maxlength: desk.note_max, testid: "override-note" });
   const noteLabel = h("span", { text: t("override_note") });
-  const secondOfficers = h("div", { class: "officers small" });
+  const secondOfficers = h("div", {});
+  const names = new Map([[session.officer, session.name]]);
   const second = h("div", { class: "second", testid: "override-second" },
     h("div", {}, h("h3", { text: t("override_second") }), secondOfficers),
     h("label", { class: "field" }, h("span", { text: t("override_second_pin") }), secondPin));
@@ -95,7 +96,9 @@ function overrideForm({ target, desk, session, act, close, fault }) {
       const officers = await getOfficers();
       const others = officers.filter((officer) => SECOND_ROLES.includes(officer.role) && officer.id !== session.officer);
       fill(secondOfficers, others.length === 0 ? h("p", { text: t("override_second_none") })
-        : others.map((officer) => radio(`override-second-${officer.id}`, "second", officer.id, officer.name)));
+        : radioGroup({ class: "officers small", "aria-label": t("override_second") },
+          others.map((officer) => radio(`override-second-${officer.id}`, "second", officer.id, officer.name))));
+      for (const officer of officers) names.set(officer.id, officer.name);
     } catch (error) {
       if (!error.words) throw error;
       fault.show(error.words);
@@ -116,11 +119,14 @@ function overrideForm({ target, desk, session, act, close, fault }) {
       askSecond();
       return fault.show(words);
     }
-    // A PIN never stays on the screen after it was refused.
-    pin.value = "";
-    secondPin.value = "";
-    padTarget = pin;
-    fault.show(words);
+    // A PIN never stays on the screen after it was refused; the other one need not be typed again.
+    const whose = error?.officer;
+    const isSecond = Boolean(whose) && whose === form.second;
+    if (!isSecond) pin.value = "";
+    if (whose !== session.officer) secondPin.value = "";
+    padTarget = isSecond ? secondPin : pin;
+    refusePin(fault, error, names.get(whose));
+    padTarget.focus();
   }
 
   async function submit(event) {
@@ -142,10 +148,10 @@ function overrideForm({ target, desk, session, act, close, fault }) {
   return h("form", { class: "override", on: { submit } },
     h("div", { class: "override-what" },
       h("h3", { text: t("override_outcome") }),
-      h("div", { class: "override-outcomes", role: "radiogroup", "aria-label": t("override_outcome") },
+      radioGroup({ class: "override-outcomes", "aria-label": t("override_outcome") },
         OUTCOMES.map((outcome) => radio(`override-outcome-${outcome}`, "outcome", outcome, icon(outcome), h("span", { text: t(`outcome_${outcome}`) })))),
       h("h3", { text: t("override_reason") }),
-      h("div", { class: "override-reasons", role: "radiogroup", "aria-label": t("override_reason") },
+      radioGroup({ class: "override-reasons", "aria-label": t("override_reason") },
         desk.override_reasons.map((reason) => radio(`override-reason-${reason.id}`, "reason", reason.id, pick(reason.text)))),
       second),
     h("div", { class: "override-sign" },

@@ -3,7 +3,7 @@
 
 import { photoUrl } from "./api.js";
 import { byId, fill, h, setData, show } from "./dom.js";
-import { age, degrees, timeOfDay } from "./format.js";
+import { age, degrees, timeOfDay, zoneDiffers, zoneName } from "./format.js";
 import { icon } from "./icons.js";
 import { has, pick, t } from "./strings.js";
 
@@ -45,10 +45,20 @@ export function drawVisit(visit) {
     return;
   }
   fill(root,
-    h("h2", {}, `${t("desk_visit")} `, h("small", { text: `#${visit.id} · ${timeOfDay(visit.started)}` })),
+    h("h2", {}, `${t("desk_visit")} `, h("small", { title: zoneName(), text: `#${visit.id} · ${timeOfDay(visit.started)}` })),
     h("p", { class: "visit-name", testid: "visit-name", text: headline(visit) }),
     visit.pass ? passLines(visit.pass) : null,
+    slipLine(visit.slip),
     facts(visit));
+}
+
+const SLIP_LEVEL = { asked: "off", done: "ok", failed: "bad" };
+
+/** What became of the slip, as far as the printer has said. */
+function slipLine(slip) {
+  if (!(slip in SLIP_LEVEL)) return null;
+  return h("p", { class: "state", testid: "slip", data: { level: SLIP_LEVEL[slip], state: slip } },
+    icon(SLIP_LEVEL[slip]), h("span", { text: t(`slip_${slip}`) }));
 }
 
 /** A vehicle pass names no person: the plate stands for the name, once staff have read it themselves. */
@@ -60,7 +70,7 @@ function passLines(pass) {
   // A plain card number carries no signature that could fail.
   const [key, level] = pass.verified ? ["pass_verified", "ok"] : pass.format === "opaque" ? ["pass_number", "off"] : ["pass_unverified", "bad"];
   return h("p", { class: "state", data: { level }, testid: "pass" },
-    icon(level), h("span", { text: level === "off" ? t(key) : `${t(key)} (${pass.format})` }));
+    icon(level), h("span", { title: pass.format, text: t(key) }));
 }
 
 function facts(visit) {
@@ -127,7 +137,8 @@ export function verdictBand(visit, large, reasons = []) {
   },
   h("div", { class: "outcome", data: { outcome: final } }, icon(final), h("span", { text: t(`outcome_${final}`) })),
   h("div", { class: "verdict-why" },
-    (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code }, text: pick(code.text) || code.code })),
+    (verdict.codes ?? []).map((code) => h("p", { data: { code: code.code } }, pick(code.text) || code.code,
+      pick(code.advice) ? h("small", { class: "advice", testid: `advice-${code.code}`, text: pick(code.advice) }) : null)),
     over ? h("p", { testid: "overridden" }, outcomeBadge(verdict.outcome), " → ", outcomeBadge(over.outcome), " ", overrideWords(over, reasons)) : null,
     visit.repeated ? h("p", { testid: "repeat" }, repeatWords(visit)) : null,
     (visit.history ?? []).map((entry) => h("p", { class: "earlier", testid: "earlier", text: earlierWords(entry) })),
@@ -182,7 +193,7 @@ export function drawLast(desk, onReprint, onPick) {
   const mayReprint = desk?.actions?.includes("reprint");
   const counters = desk?.counters ?? {};
   fill(byId("last"),
-    h("h2", {}, `${t("desk_last")} `, h("span", { class: "tally" },
+    h("h2", {}, `${t("desk_last")} `, zoneDiffers() ? h("small", { text: zoneName() }) : null, h("span", { class: "tally" },
       ["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => h("span", { testid: `counter-${outcome}`, title: t(`outcome_${outcome}`) },
         icon(outcome), String(counters[outcome] ?? 0))))),
     visits.length === 0 ? h("p", { class: "quiet", text: t("desk_no_last") }) : null,
@@ -196,7 +207,7 @@ function lastVisit(visit, mayReprint, onReprint, onPick) {
   },
   h("button", { class: "last-pick", type: "button", testid: `pick-${visit.id}`, on: { click: () => onPick(visit) } },
     outcomeBadge(final),
-    h("span", { class: "last-who" }, h("b", { text: visit.who ?? `#${visit.id}` }), ` ${timeOfDay(visit.at)}`,
+    h("span", { class: "last-who" }, h("b", { text: visit.who ?? `#${visit.id}` }), h("span", { title: zoneName(), text: ` ${timeOfDay(visit.at)}` }),
       h("small", { text: lastNote(visit) }))),
   mayReprint ? h("button", {
     class: "button", type: "button", testid: `reprint-${visit.id}`, "aria-label": `${t("reprint")} #${visit.id}`,
@@ -211,6 +222,7 @@ function lastNote(visit) {
     : why;
   parts.push(...(visit.history ?? []).map(earlierWords));
   if (visit.notice) parts.push(pick(visit.notice));
+  if (visit.slip === "failed" || visit.slip === "asked") parts.push(t(`slip_${visit.slip}`));
   return parts.filter(Boolean).join(" · ");
 }
 

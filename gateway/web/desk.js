@@ -25,18 +25,24 @@
 //   search-none, search-error, cancel-back, cancel-ok, cancel-error,
 //   override-outcome-OUTCOME, override-reason-ID, override-note, override-pin, override-second,
 //   override-second-OFFICER, override-second-pin, override-1 … override-0, override-back,
-//   override-ok, override-error.
+//   override-ok, override-error,
+//   home, help-open, help-CODE, sending, no-lane, answered-by, advice-CODE,
+//   approve-officer-OFFICER, approve-pin, approve-1 … approve-0, approve-back,
+//   lock, lock-open, lock-pin, lock-1 … lock-0, lock-back, lock-ok, lock-error, lock-other, slip.
 
 import { ApiError, deskStream, getLanes, getOfficers, getSession, laneOfPage, postAction, signOut } from "./api.js";
 import { createAsk } from "./desk-ask.js";
 import { closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./desk-dialogs.js";
+import { openHelp } from "./desk-help.js";
 import { listenKeys } from "./desk-keys.js";
+import { createLock } from "./desk-lock.js";
 import { openOverride } from "./desk-override.js";
 import { openRelease } from "./desk-uses.js";
 import { drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
+import { setZone } from "./format.js";
 import { icon } from "./icons.js";
-import { startPage } from "./page.js";
+import { startPage, titlePage } from "./page.js";
 import { createSignIn } from "./signin.js";
 import { openStream } from "./sse.js";
 import { otherLang, pick, setLang, t } from "./strings.js";
@@ -49,8 +55,15 @@ let lost = false;
 let stream = null;
 let busy = false;
 let laneTitle = null;
+let laneUnknown = false;
 let drawn = {};
 let heard = {};
+let pressed = null;
+
+/** All desks of this browser share its session: each tells the others when somebody comes or goes. */
+const SESSION_KEY = "kakou.session";
+/** After this long without an answer the page says that it waits for one. */
+const SLOW_MS = 700;
 
 const BAR = [
   { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
@@ -63,15 +76,36 @@ const BAR = [
 
 const signin = createSignIn((signedIn) => {
   session = signedIn;
+  lock.begin();
+  tellOthers();
   startWork();
 });
-const ask = createAsk(act);
+const ask = createAsk(act, () => session);
+const lock = createLock({
+  session: () => session,
+  onUnlocked(signedIn) {
+    session = signedIn;
+    tellOthers();
+    draw();
+  },
+  onOther: leave,
+  onChange: () => draw(),
+});
+
+function tellOthers() {
+  localStorage.setItem(SESSION_KEY, `${session?.officer ?? ""} ${Date.now()}`);
+}
 
 /** Posts one action. `onRefused(words, error)` shows a refusal where the officer acted. */
 async function act(body, onRefused = ask.fail) {
-  if (busy || lost) return false;
+  if (busy || lost || lock.refuses()) return false;
   busy = true;
   byId("work").setAttribute("aria-busy", "true");
+  // The button shows at once that it was pressed, and the page that it still waits.
+  const button = pressed;
+  pressed = null;
+  button?.setAttribute("data-sent", "");
+  const slow = setTimeout(() => setText(byId("sending"), t("sending")), SLOW_MS);
   try {
     await postAction(lane, session.officer, body);
     ask.clearFault();
@@ -84,6 +118,9 @@ async function act(body, onRefused = ask.fail) {
     return false;
   } finally {
     busy = false;
+    clearTimeout(slow);
+    setText(byId("sending"), "");
+    button?.removeAttribute("data-sent");
     byId("work").removeAttribute("aria-busy");
   }
 }
@@ -101,6 +138,7 @@ async function showWho() {
 
 function onDesk(message) {
   desk = message;
+  setZone(message.utc_offset_minutes);
   lost = false;
   sound();
   draw();
@@ -159,19 +197,27 @@ async function leave() {
     if (!(error instanceof ApiError)) throw error;
     if (error.status !== 401) return ask.fail(error.words);
   }
+  session = null;
+  tellOthers();
+  ask.forget();
   showSignIn();
 }
 
 function draw() {
-  const view = session ? "work" : byId("signin").hidden ? "loading" : "signin";
-  setData(document.body, { view, lost, mode: desk?.mode });
+  const view = laneUnknown ? "nolane" : session ? "work" : byId("signin").hidden ? "loading" : "signin";
+  setData(document.body, { view, lost, mode: desk?.mode, locked: view === "work" && lock.locked() });
   show(byId("work"), view === "work");
   show(byId("signout"), view === "work");
+  show(byId("help"), view === "work");
+  show(byId("nolane"), view === "nolane");
+  if (view === "nolane") return drawNoLane();
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
   part("line", [lost, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
+  byId("side").setAttribute("aria-label", t("desk_side"));
+  lock.draw(lost);
   for (const id of ["visit", "last"]) show(byId(id), desk !== null);
   part("steps", desk?.steps, () => drawSteps(desk?.steps ?? []));
   part("barrier", desk?.barrier, () => drawBarrier(desk?.barrier ?? null, act));
@@ -181,6 +227,11 @@ function draw() {
       openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one))));
   part("bar", [desk?.actions, desk?.ask?.kind, mayRelease()], drawBar);
   ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
+}
+
+function drawNoLane() {
+  fill(byId("nolane"), h("h2", { text: t("no_lane", { lane }) }), h("p", { text: t("no_lane_do") }),
+    h("a", { class: "button primary", href: "/", testid: "no-lane-home", text: t("home") }));
 }
 
 /** Draws one part of the page, only when what it shows or the language has changed. */
@@ -197,7 +248,7 @@ function drawBar() {
     const main = item.needs === "recheck" && desk?.ask?.kind === "temperature";
     return h("button", {
       class: main ? "button primary" : "button", type: "button", testid: item.testid,
-      disabled: !allowed(item), on: { click: item.run },
+      disabled: !allowed(item), on: { click: () => runItem(item) },
     }, icon(item.picture), h("span", { text: t(item.words) }), item.key ? h("kbd", { text: item.key }) : null);
   }));
   if (focused) byId("bar").querySelector(`[data-testid="${focused}"]`)?.focus();
@@ -213,9 +264,13 @@ function allowed(item) {
   return Boolean(desk?.actions?.includes(item.needs));
 }
 
+function runItem(item) {
+  if (!lock.refuses()) item.run();
+}
+
 function runBar(testid) {
   const item = BAR.find((one) => one.testid === testid);
-  if (session && allowed(item)) item.run();
+  if (session && allowed(item)) runItem(item);
 }
 
 function mayHavePlates() {
@@ -223,6 +278,7 @@ function mayHavePlates() {
 }
 
 listenKeys({
+  F1: showHelp,
   F2: () => runBar("recheck"),
   F4: () => runBar("override-open"),
   Escape: () => runBar("cancel-open"),
@@ -233,20 +289,42 @@ listenKeys({
   l: () => setLang(otherLang()),
 }, (n) => { if (session) ask.digit(n); });
 
+function showHelp() {
+  if (session) openHelp(desk?.visit?.verdict?.codes ?? []);
+}
+
 byId("signout").addEventListener("click", leave);
 prepareTones(() => {});
+byId("help").addEventListener("click", showHelp);
+addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? null; }, true);
+addEventListener("storage", (event) => {
+  if (event.key !== SESSION_KEY || laneUnknown) return;
+  if (session) showWho();
+  else if (!event.newValue.startsWith(" ")) begin();
+});
 startPage("title_desk", () => {
   drawn = {};
+  fill(byId("help"), "? ", h("kbd", { text: "F1" }));
+  byId("help").setAttribute("aria-label", `? F1 ${t("help_title")}`);
   signin.draw();
   draw();
 });
 
+titlePage(() => `${pick(desk?.title ?? laneTitle)} ${lane}`.trim());
+
 getLanes().then((lanes) => {
   laneTitle = lanes.find((one) => one.id === lane)?.title ?? null;
+  laneUnknown = laneTitle === null;
+  titlePage(() => `${pick(desk?.title ?? laneTitle)} ${lane}`.trim());
+  if (laneUnknown) {
+    stream?.close();
+    signin.close();
+  }
   draw();
 }, () => {});
 
-(async function begin() {
+async function begin() {
+  if (laneUnknown) return;
   try {
     session = await getSession();
     startWork();
@@ -257,4 +335,6 @@ getLanes().then((lanes) => {
     draw();
     setTimeout(begin, 2000);
   }
-})();
+}
+
+begin();

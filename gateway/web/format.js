@@ -29,18 +29,48 @@ export function bytes(count) {
   return `${value.toFixed(unit === 0 || value >= 100 ? 0 : 1)} ${units[unit]}`;
 }
 
-/** An RFC 3339 instant as the local time of day. */
-export function timeOfDay(instant) {
-  const at = instant ? new Date(instant) : null;
-  if (!at || Number.isNaN(at.getTime())) return "—";
-  return [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+let zoneMinutes = null;
+
+/**
+ * Times are told as the clocks of the site show them, wherever the browser thinks it is. Without an offset from UTC,
+ * as on the page of many sites, the browser's own zone is meant.
+ */
+export function setZone(minutes) {
+  zoneMinutes = Number.isFinite(minutes) ? minutes : null;
 }
 
-/** An RFC 3339 instant as local date and time. */
-export function dateTime(instant) {
+/** UTC+8, UTC-3:30: the zone in which times are told. */
+export function zoneName() {
+  const minutes = zoneMinutes ?? -new Date().getTimezoneOffset();
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest ? `:${two(rest)}` : ""}`;
+}
+
+/** Whether the browser's own clock shows another time than the site's. */
+export function zoneDiffers() {
+  return zoneMinutes !== null && zoneMinutes !== -new Date().getTimezoneOffset();
+}
+
+/** The parts of an instant in that zone; null when it is none. */
+function parts(instant) {
   const at = instant ? new Date(instant) : null;
-  if (!at || Number.isNaN(at.getTime())) return "—";
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${timeOfDay(instant)}`;
+  if (!at || Number.isNaN(at.getTime())) return null;
+  const there = new Date(at.getTime() + (zoneMinutes ?? -at.getTimezoneOffset()) * 60_000);
+  return {
+    date: `${there.getUTCFullYear()}-${two(there.getUTCMonth() + 1)}-${two(there.getUTCDate())}`,
+    time: [there.getUTCHours(), there.getUTCMinutes(), there.getUTCSeconds()].map(two).join(":"),
+  };
+}
+
+/** An RFC 3339 instant as the time of day. */
+export function timeOfDay(instant) {
+  return parts(instant)?.time ?? "—";
+}
+
+/** An RFC 3339 instant as date and time. */
+export function dateTime(instant) {
+  const there = parts(instant);
+  return there ? `${there.date} ${there.time}` : "—";
 }
 
 function two(number) {

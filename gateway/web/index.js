@@ -1,6 +1,6 @@
 // The first page: choose the lane screen or the desk of a lane, the status page or the demo.
 //
-// data-testid: index (body), lane-ID, link-lane-ID, link-desk-ID, link-status, link-demo (only in
+// data-testid: index (body), lane-ID, link-lane-ID, link-setup-ID, link-desk-ID, link-status, link-demo (only in
 // a demo), lang, theme, error.
 
 import { getDemo, getLanes } from "./api.js";
@@ -18,7 +18,8 @@ function render() {
   if (!lanes) return;
   fill(byId("lanes"), lanes.length === 0 ? h("li", { text: t("index_none") }) : lanes.map((lane) =>
     h("li", { class: "index-lane", testid: `lane-${lane.id}` },
-      h("h2", {}, pick(lane.title), " ", h("small", { text: lane.id })),
+      h("div", {}, h("h2", {}, pick(lane.title), " ", h("small", { text: lane.id })),
+        h("a", { class: "index-setup", href: `/lane/${encodeURIComponent(lane.id)}?setup`, testid: `link-setup-${lane.id}`, text: t("index_setup") })),
       link(`/lane/${encodeURIComponent(lane.id)}`, `link-lane-${lane.id}`, "scan", t("index_lane"), ""),
       link(`/desk/${encodeURIComponent(lane.id)}`, `link-desk-${lane.id}`, "pen", t("index_desk"), "primary"))));
 }

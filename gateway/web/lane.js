@@ -3,20 +3,21 @@
 // Invariants: a verdict is shown only while the gateway can be heard and for no longer than
 // `shown_for_ms`; an outcome this page does not know is never shown as a pass; the idle look is
 // neutral, never green, and so is a code that is shown again; of the person nothing appears but the
-// masked name.
+// masked name. Passers-by find no buttons: staff set language and light by the address
+// (?lang=en&theme=dark), or open it with ?setup, which shows the buttons and one that tries the sounds.
 //
 // data-testid: screen (body; data-look = connecting|lost|closed|idle|working|other|repeat|ADMIT|REFER|
 // HOLD|DENY, data-seq, data-step, data-ready), verdict (only while one is shown; data-outcome, data-visit,
 // data-overridden) or prompt (otherwise): the same element, the huge words; instruction, name,
-// counter-ADMIT|REFER|HOLD|DENY, sound-hint, lang, theme, banner-lost (the hint under the words
-// while the gateway is lost).
+// counter-ADMIT|REFER|HOLD|DENY, sound-hint, banner-lost (the hint under the words while the gateway is
+// lost); with ?setup also lang, theme, sound-test, home.
 
-import { laneOfPage, screenStream } from "./api.js";
-import { byId, h, setData, setText, show } from "./dom.js";
+import { getLanes, laneOfPage, screenStream } from "./api.js";
+import { byId, h, setData, setPhrase, setText, show } from "./dom.js";
 import { icon, setIcon } from "./icons.js";
-import { startPage } from "./page.js";
+import { startPage, titlePage } from "./page.js";
 import { openStream } from "./sse.js";
-import { lang, langTag, otherLang, pick, pickOther, text } from "./strings.js";
+import { lang, langTag, otherLang, pick, pickOther, t, text } from "./strings.js";
 import { playTone, prepareTones } from "./tone.js";
 
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
@@ -28,6 +29,10 @@ let link = "connecting";
 let shown = { key: null, until: 0 };
 let fallTimer = null;
 let otherSince = null;
+
+const SETUP = new URLSearchParams(location.search).has("setup");
+/** Between two tones of the trial. */
+const TRIAL_MS = 1_200;
 
 const counters = new Map();
 for (const outcome of OUTCOMES) {
@@ -60,6 +65,12 @@ function onLost() {
   link = "lost";
   screen = null;
   render();
+  // A refused stream looks like a dead one: does the gateway know this lane?
+  getLanes().then((lanes) => {
+    if (lanes.some((one) => one.id === laneOfPage())) return;
+    link = "unknown";
+    render();
+  }, () => {});
 }
 
 function currentVerdict() {
@@ -73,6 +84,9 @@ function currentRepeat() {
 
 /** What the page shows now: the look, the huge words, the picture and the lines beneath. */
 function scene() {
+  if (link === "unknown") {
+    return { look: "lost", words: filled("no_lane", laneOfPage()), picture: "closed", instruction: text("no_lane_public") };
+  }
   if (link !== "live") {
     const words = text(link === "lost" ? "lane_lost" : "lane_connecting");
     return { look: link, words, picture: "lost", instruction: link === "lost" ? text("lane_lost_hint") : null };
@@ -106,6 +120,11 @@ function unbroken(words) {
   return { zh: joined(words.zh), en: joined(words.en) };
 }
 
+function filled(key, lane) {
+  const words = text(key);
+  return { zh: words.zh.replace("{lane}", lane), en: words.en.replace("{lane}", lane) };
+}
+
 /** A message of central ops stands where the instruction would, but never beside a verdict. */
 function notice() {
   return screen?.notice ? { zh: screen.notice, en: screen.notice } : null;
@@ -122,6 +141,7 @@ function render() {
   setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null, ready: screen?.ready ?? null });
   setIcon(byId("picture"), now.picture);
   putText("title", screen?.title ?? null, true);
+  titlePage(() => `${pick(screen?.title)} ${laneOfPage()}`.trim());
   putText("big", now.words, true);
   putText("instruction", now.instruction, false);
   setData(byId("big"), {
@@ -158,8 +178,8 @@ function fit() {
 function putText(id, words, keep) {
   const chosen = byId(id);
   const other = byId(`${id}-other`);
-  setText(chosen, pick(words));
-  setText(other, pickOther(words));
+  setPhrase(chosen, pick(words));
+  setPhrase(other, pickOther(words));
   chosen.lang = langTag(lang());
   other.lang = langTag(otherLang());
   if (keep) return;
@@ -173,6 +193,18 @@ function runTimeLeft(forMs) {
   bar.animate([{ transform: "scaleX(1)" }, { transform: "scaleX(0)" }], { duration: forMs, fill: "forwards" });
 }
 
+/** For whoever sets the screen up: the way home, and all four tones. */
+function drawSetup() {
+  if (!SETUP || byId("tools").querySelector("[data-testid=sound-test]")) return;
+  byId("tools").prepend(
+    h("a", { class: "tool home", href: "/", testid: "home", "data-t": "home", text: t("home") }),
+    h("button", { class: "tool", type: "button", testid: "sound-test", "data-t": "sound_test", text: t("sound_test"), on: { click: trySounds } }));
+}
+
+function trySounds() {
+  OUTCOMES.forEach((outcome, i) => setTimeout(playTone, i * TRIAL_MS, outcome));
+}
+
 function fillSoundHint() {
   const hint = byId("sound-hint");
   if (!hint.firstChild) hint.append(icon("sound"), h("span"));
@@ -180,6 +212,7 @@ function fillSoundHint() {
 }
 
 addEventListener("resize", fit);
-startPage("title_lane", render);
+drawSetup();
+startPage("title_lane", render, SETUP);
 prepareTones((ready) => show(byId("sound-hint"), !ready));
 openStream(screenStream(laneOfPage()), { screen: onScreen }, onLost);

@@ -3,7 +3,7 @@
 
 import { h, setText, show } from "./dom.js";
 import { icon } from "./icons.js";
-import { t } from "./strings.js";
+import { t, text } from "./strings.js";
 
 const PIN_MAX = 12;
 
@@ -47,9 +47,13 @@ export function faultBox(testid = "error", clearAfterMs = 0) {
   let timer = null;
   const first = h("span", { lang: "zh-CN" });
   const second = h("small", { lang: "en" });
-  const element = h("div", { class: "fault", role: "alert", testid, hidden: true }, first, second);
+  // Seconds that run down are seen; said aloud each second they would drown everything else.
+  const left = h("b", { class: "fault-left", "aria-hidden": "true" });
+  const element = h("div", { class: "fault", role: "alert", testid, hidden: true }, first, left, second);
+  let counter = null;
 
   function put(words) {
+    stop();
     setText(first, words.zh);
     setText(second, words.en);
     show(element, true);
@@ -58,10 +62,56 @@ export function faultBox(testid = "error", clearAfterMs = 0) {
   }
 
   function clear() {
+    stop();
     show(element, false);
     setText(first, "");
     setText(second, "");
   }
 
-  return { element, show: put, clear };
+  function stop() {
+    clearInterval(counter);
+    counter = null;
+    setText(left, "");
+  }
+
+  /** Says so and counts down; `onEnd` runs when the time is over, `onTick` with what is left. */
+  function countDown(words, seconds, { onTick = () => {}, onEnd = () => {} } = {}) {
+    put(words);
+    clearTimeout(timer);
+    const until = performance.now() + seconds * 1000;
+    const tick = () => {
+      const now = Math.ceil((until - performance.now()) / 1000);
+      if (now <= 0) {
+        clear();
+        onEnd();
+        return;
+      }
+      setText(left, ` ${now} ${t("unit_s")}`);
+      onTick(now);
+    };
+    counter = setInterval(tick, 250);
+    tick();
+  }
+
+  return { element, show: put, clear, countDown };
+}
+
+/** The words for a refused PIN: whose, and how many tries are left. `name` is that of its officer. */
+export function pinWords(error, name = "") {
+  if (error.code !== "wrong_pin") return error.words;
+  const more = error.triesLeft === null ? null : text("pin_tries_left");
+  const of = name ? text("pin_of") : null;
+  const put = (lang) => [
+    of ? of[lang].replace("{name}", name) : error.words[lang], more ? more[lang].replace("{n}", error.triesLeft) : "",
+  ].filter(Boolean).join(lang === "zh" ? "，" : ", ");
+  return { zh: put("zh"), en: put("en") };
+}
+
+/** Shows why a PIN was not taken; a wait counts down and ends by itself. */
+export function refusePin(fault, error, name = "", more = {}) {
+  if (error.waitS > 0) {
+    const whose = name ? `${name}: ` : "";
+    const words = text("pin_wait");
+    fault.countDown({ zh: `${whose}${words.zh}`, en: `${whose}${words.en}` }, error.waitS, more);
+  } else fault.show(pinWords(error, name));
 }

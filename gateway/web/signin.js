@@ -1,8 +1,9 @@
 // The sign-in of the desk: pick a name, type a PIN. The PIN field is emptied after each try.
 
 import { ApiError, getOfficers, signIn } from "./api.js";
-import { byId, fill, h, mayAutofocus, setText } from "./dom.js";
-import { faultBox, pinInput, pinPad } from "./pinpad.js";
+import { byId, fill, h, mayAutofocus, radioGroup, setText } from "./dom.js";
+import { faultBox, pinInput, pinPad, refusePin } from "./pinpad.js";
+import { icon } from "./icons.js";
 import { t, text } from "./strings.js";
 
 /** @param {function({officer, name, role})} onSignedIn */
@@ -12,7 +13,7 @@ export function createSignIn(onSignedIn) {
   let officers = null;
   let chosen = null;
   let busy = false;
-  let waitTimer = null;
+  let waiting = false;
   let pin = pinInput("pin");
 
   async function load() {
@@ -38,32 +39,41 @@ export function createSignIn(onSignedIn) {
     fill(root,
       h("div", { class: "signin-who" },
         h("h2", { text: `${t("signin_title")} · ${t("signin_pick")}` }),
-        h("div", { class: "officers", role: "radiogroup", "aria-label": t("signin_pick") }, (officers ?? []).map(officerButton)),
+        officers?.length === 0 ? nobody()
+          : radioGroup({ class: "officers", "aria-label": t("signin_pick") }, (officers ?? []).map(officerButton)),
         fault.element),
       form);
+  }
+
+  /** Without officers nobody can ever sign in here: that is for whoever set the box up. */
+  function nobody() {
+    return h("div", { class: "banner warn nobody", testid: "signin-nobody" }, icon("warn"),
+      h("div", {}, h("b", { text: t("signin_nobody") }), h("p", { text: t("signin_nobody_do") }),
+        h("p", {}, h("code", { text: "kakou officer pin" }))));
   }
 
   function officerButton(officer) {
     return h("button", {
       class: "button officer-choice", type: "button", role: "radio", "aria-checked": String(chosen === officer.id),
       testid: `signin-officer-${officer.id}`, data: { role: officer.role },
-      on: { click: () => choose(officer.id) },
-    }, h("span", { text: officer.name }), h("small", { text: t(`role_${officer.role}`) }));
+      on: { click: (event) => choose(officer.id, event.detail > 0) },
+    }, h("span", { text: officer.name, lang: /\p{Script=Han}/u.test(officer.name) ? "zh-CN" : "en" }), h("small", { text: t(`role_${officer.role}`) }));
   }
 
-  function choose(id) {
+  /** Whoever goes through the names by keys stays among them. */
+  function choose(id, byPointer) {
     if (id !== chosen) stopWaiting();
     chosen = id;
     for (const button of root.querySelectorAll("[role=radio]")) {
       button.setAttribute("aria-checked", String(button.dataset.testid === `signin-officer-${id}`));
     }
     fault.clear();
-    if (mayAutofocus()) pin.focus();
+    if (byPointer && mayAutofocus()) pin.focus();
   }
 
   async function submit(event) {
     event?.preventDefault();
-    if (busy || waitTimer) return;
+    if (busy || waiting) return;
     if (!chosen) return fault.show(text("signin_choose_first"));
     if (!pin.value) return fault.show(text("signin_no_pin"));
     busy = true;
@@ -84,31 +94,23 @@ export function createSignIn(onSignedIn) {
 
   function refuse(error) {
     if (!(error instanceof ApiError)) throw error;
-    fault.show(error.words);
-    const seconds = error.status === 429 ? Math.ceil(Number(error.detail)) : 0;
-    if (seconds > 0) countDown(error.words, seconds);
-    else if (mayAutofocus()) pin.focus();
-  }
-
-  function countDown(words, seconds) {
-    let left = seconds;
-    const ok = () => root.querySelector("[data-testid=pin-ok]");
-    waitTimer = setInterval(() => {
-      left -= 1;
-      if (left > 0) return setText(ok(), `${left} ${t("unit_s")}`);
-      clearInterval(waitTimer);
-      waitTimer = null;
-      fault.clear();
-      setText(ok(), t("signin_ok"));
-    }, 1000);
-    fault.show({ zh: `${words.zh} (${seconds} s)`, en: `${words.en} (${seconds} s)` });
-    setText(ok(), `${left} ${t("unit_s")}`);
+    const ok = root.querySelector("[data-testid=pin-ok]");
+    if (error.waitS > 0) {
+      waiting = true;
+      refusePin(fault, error, "", {
+        onTick: (left) => setText(root.querySelector("[data-testid=pin-ok]"), `${left} ${t("unit_s")}`),
+        onEnd: stopWaiting,
+      });
+    } else {
+      refusePin(fault, error);
+      setText(ok, t("signin_ok"));
+      if (mayAutofocus()) pin.focus();
+    }
   }
 
   /** Waiting is the officer's, not the desk's. */
   function stopWaiting() {
-    clearInterval(waitTimer);
-    waitTimer = null;
+    waiting = false;
     setText(root.querySelector("[data-testid=pin-ok]"), t("signin_ok"));
   }
 
@@ -123,9 +125,10 @@ export function createSignIn(onSignedIn) {
   });
 
   return {
-    open() {
+    /** `officer` is chosen already: who was here before. */
+    open(officer = null) {
       root.hidden = false;
-      chosen = null;
+      chosen = officer;
       pin.value = "";
       draw();
       load();

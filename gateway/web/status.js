@@ -8,10 +8,11 @@
 
 import { getStatus, statusStream } from "./api.js";
 import { byId, fill, h, setText, show } from "./dom.js";
-import { age, bytes, dateTime } from "./format.js";
+import { age, bytes, dateTime, setZone, zoneName } from "./format.js";
 import { icon } from "./icons.js";
 import { startPage } from "./page.js";
 import { openStream } from "./sse.js";
+import { className, counterName, detailWords, listName, stepName } from "./status-words.js";
 import { has, pick, t } from "./strings.js";
 
 const LEVELS = {
@@ -27,6 +28,7 @@ let lost = false;
 
 function onStatus(message) {
   status = message;
+  setZone(message.utc_offset_minutes);
   lost = false;
   render();
 }
@@ -41,18 +43,21 @@ function render() {
   show(byId("lost"), lost);
   if (!status) return;
   setText(byId("site"), `${status.site} · ${status.gateway}`);
+  const focused = [...byId("tables").querySelectorAll(".scroll")].indexOf(document.activeElement);
   const scrolled = [...byId("tables").querySelectorAll(".scroll")].map((part) => part.scrollLeft);
   fill(byId("tables"), gateway(), lanes(), devices(), lists(), outbox(), counters());
   byId("tables").querySelectorAll(".scroll").forEach((part, i) => { part.scrollLeft = scrolled[i] ?? 0; });
+  // Whoever scrolls by keys stays where they are while the figures change.
+  if (focused >= 0) byId("tables").querySelectorAll(".scroll")[focused]?.focus({ preventScroll: true });
 }
 
 function gateway() {
   const { clock, upstream, store } = status;
   return table("st_gateway", ["col_name", "col_state", "col_detail"], [
     row("status-gateway", {}, [t("st_version"), status.version, `${t("st_uptime")} ${age(status.uptime_s)} · ${t("st_epoch")} ${status.epoch}`]),
-    row("status-clock", { state: clock.quality }, [t("st_clock"), state(clock.quality), dateTime(clock.wall)]),
+    row("status-clock", { state: clock.quality }, [t("st_clock"), state(clock.quality), `${dateTime(clock.wall)} ${zoneName()}`]),
     row("status-upstream", { state: upstream.state }, [t("st_upstream"), state(upstream.state),
-      [upstream.broker, `${t("st_since")} ${age(upstream.since_s)}`, upstream.detail].filter(Boolean).join(" · ")]),
+      [upstream.broker, `${t("st_since")} ${age(upstream.since_s)}`, detailWords(upstream.detail)].filter(Boolean).join(" · ")]),
     row("status-store", { state: store.state }, [t("st_store"), state(store.state),
       `${store.events} ${t("st_events")} · ${store.photos} ${t("st_photos")} · ${bytes(store.used_bytes)} ${t("st_used")} · ${bytes(store.free_bytes)} ${t("st_free")}`]),
   ]);
@@ -62,7 +67,7 @@ function lanes() {
   return table("st_lanes", ["col_lane", "col_state", "col_step", ...["ADMIT", "REFER", "HOLD", "DENY"].map((o) => `outcome_${o}`)],
     status.lanes.map((lane) => row(`status-lane-${lane.id}`, { mode: lane.mode }, [
       h("span", {}, pick(lane.title), " ", h("small", { text: lane.id })),
-      state(lane.mode, `mode_${lane.mode}`), lane.step ?? "—",
+      state(lane.mode, `mode_${lane.mode}`), lane.step ? stepName(lane.step) : "—",
       ...["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => String(lane.counters?.[outcome] ?? 0)),
     ])));
 }
@@ -70,7 +75,7 @@ function lanes() {
 function devices() {
   return table("st_devices", ["col_name", "col_state", "col_detail", "col_lane", "col_since", "col_seen", "col_latency", "col_errors", "col_driver", "col_firmware", "col_port"],
     status.devices.map((device) => row(`status-device-${device.id}`, { state: device.state }, [
-      device.id, state(device.state), device.detail || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s),
+      device.id, state(device.state), detailWords(device.detail) || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s),
       device.latency_ms === null ? "—" : `${device.latency_ms.toFixed(1)} ms`, String(device.errors),
       device.driver, device.firmware || "—", device.port,
     ])));
@@ -80,7 +85,7 @@ function lists() {
   return table("st_lists", ["col_name", "col_state", "col_age", "col_version", "col_entries"],
     status.lists.map((list) => {
       const is = list.damaged ? "damaged" : list.age_s === null ? "missing" : list.stale ? "stale" : "fresh";
-      return row(`status-list-${list.name}`, { state: is }, [list.name, state(is), age(list.age_s), String(list.version),
+      return row(`status-list-${list.name}`, { state: is }, [named(listName(list.name), list.name), state(is), age(list.age_s), String(list.version),
         list.single ? `${list.entries} (${list.single} ${t("st_single")})` : String(list.entries)]);
     }));
 }
@@ -90,13 +95,18 @@ function outbox() {
     status.outbox.map((one) => {
       const is = one.unpublished + one.unreceipted > 0 ? "waiting" : "empty";
       return row(`status-outbox-${one.class}`, { state: is, unpublished: one.unpublished, unreceipted: one.unreceipted },
-        [one.class, state(is), String(one.unpublished), String(one.unreceipted), age(one.oldest_age_s)]);
+        [named(className(one.class), one.class), state(is), String(one.unpublished), String(one.unreceipted), age(one.oldest_age_s)]);
     }));
 }
 
 function counters() {
   return table("st_counters", ["col_name", "col_count"],
-    Object.entries(status.counters).map(([name, count]) => row(`status-counter-${name}`, {}, [name, String(count)])));
+    Object.entries(status.counters).map(([name, count]) => row(`status-counter-${name}`, {}, [named(counterName(name), name), String(count)])));
+}
+
+/** The word for people, and beneath it the one for logs and metrics. */
+function named(words, id) {
+  return words === id ? id : h("span", {}, words, " ", h("small", { class: "id", text: id }));
 }
 
 function state(name, key = `state_${name}`) {
@@ -111,7 +121,7 @@ function row(testid, data, cells) {
 function table(titleKey, columns, rows) {
   return h("section", {}, h("h2", { text: t(titleKey) }),
     rows.length === 0 ? h("p", { text: t("st_none") })
-      : h("div", { class: "scroll" }, h("table", {},
+      : h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t(titleKey) }, h("table", {},
         h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", text: t(column) })))),
         h("tbody", {}, rows))));
 }

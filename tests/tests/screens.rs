@@ -3,6 +3,9 @@
 //! `target/screens`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "screens/staff.rs"]
+mod staff;
+
 use kakou_tests::brokers::skip_without;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::desk::officers;

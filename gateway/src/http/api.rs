@@ -146,7 +146,8 @@ async fn check_pin(
                         "from": peer.to_canonical(), "signed_in": hand.signed_in }),
                 );
             }
-            ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN").tries(left, wait_s)
+            ApiError::new(StatusCode::UNAUTHORIZED, "wrong_pin", "密码不对", "Wrong PIN")
+                .pin(id, left, wait_s)
         }
         Denied::Wait(s) => ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -154,7 +155,7 @@ async fn check_pin(
             &format!("错误次数过多，请等待{s}秒"),
             &format!("Too many wrong PINs: wait {s} seconds"),
         )
-        .tries(0, s)
+        .pin(id, 0, s)
         .with(s.to_string()),
     })
 }

@@ -3,9 +3,11 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kakou_core::ids::OfficerId;
 use kakou_core::lane::action::Rejection;
 use kakou_core::text::Text;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// What a route answers when it does not do what was asked.
 #[derive(Debug)]
@@ -14,23 +16,32 @@ pub struct ApiError {
     code: &'static str,
     text: Text,
     detail: String,
-    // Tries that are left before a wait, and seconds to wait.
-    tries: Option<(u32, u64)>,
+    pin: Option<Box<RefusedPin>>,
+}
+
+/// Why a PIN was not taken.
+#[derive(Debug, Serialize)]
+struct RefusedPin {
+    // Whose it was: an act may need two.
+    officer: OfficerId,
+    // How many tries are left before a wait, and how long that is.
+    tries_left: u32,
+    retry_after_s: u64,
 }
 
 impl ApiError {
     /// With both texts.
     pub fn new(status: StatusCode, code: &'static str, zh: &str, en: &str) -> Self {
-        Self { status, code, text: Text::new(zh, en), detail: String::new(), tries: None }
+        Self { status, code, text: Text::new(zh, en), detail: String::new(), pin: None }
     }
     /// With a detail for whoever looks into it.
     pub fn with(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
     }
-    /// With the tries that are left before a wait, and the seconds to wait.
-    pub fn tries(mut self, left: u32, wait_s: u64) -> Self {
-        self.tries = Some((left, wait_s));
+    /// With whose PIN was refused, the tries that are left before a wait, and the seconds to wait.
+    pub fn pin(mut self, officer: OfficerId, tries_left: u32, retry_after_s: u64) -> Self {
+        self.pin = Some(Box::new(RefusedPin { officer, tries_left, retry_after_s }));
         self
     }
     /// Nobody can sign in.
@@ -74,7 +85,7 @@ impl From<Rejection> for ApiError {
             "storage" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
-        Self { status, code: why.code, text: why.text, detail: String::new(), tries: None }
+        Self { status, code: why.code, text: why.text, detail: String::new(), pin: None }
     }
 }
 
@@ -83,11 +94,12 @@ impl IntoResponse for ApiError {
         let mut error =
             json!({ "code": self.code, "zh": self.text.zh, "en": self.text.en, "detail": self.detail });
         let mut headers = HeaderMap::new();
-        if let Some((left, wait_s)) = self.tries {
-            error["tries_left"] = json!(left);
-            error["retry_after_s"] = json!(wait_s);
-            if wait_s > 0 {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+        if let Some(pin) = &self.pin {
+            if let (Value::Object(error), Value::Object(pin)) = (&mut error, json!(pin)) {
+                error.extend(pin);
+            }
+            if pin.retry_after_s > 0 {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(pin.retry_after_s));
             }
         }
         (self.status, headers, Json(json!({ "error": error }))).into_response()

@@ -12,10 +12,10 @@ macro_rules! assets {
 }
 
 assets! {
-    "api.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-keys.js"
-    "desk-override.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "format.js" "icons.js"
+    "api.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-help.js" "desk-keys.js"
+    "desk-lock.js" "desk-override.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "format.js" "icons.js"
     "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "page.js" "pinpad.js" "plate.js"
-    "signin.js" "sse.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
+    "signin.js" "sse.js" "status-words.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
 }
 
 macro_rules! fleet_assets {

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { photoUrl } from "./fleet-api.js";
 import { has, t, word } from "./fleet-strings.js";
 import { age, bytes, dateTime } from "./format.js";
+import { className, detailWords, listName } from "./status-words.js";
 import { icon } from "./icons.js";
 
 const UNKNOWN = "—";
@@ -64,13 +65,13 @@ function plain(name, value) {
   if (typeof value === "boolean") return t(value ? "yes" : "no");
   if (typeof value === "string") return INSTANT.test(value) ? dateTime(value) : value;
   if (typeof value === "number") return name.endsWith("_s") ? age(value) : String(value);
-  return JSON.stringify(value);
+  return Object.entries(value).map(([key, one]) => `${className(key)} ${plain(key, one)}`).join(" · ");
 }
 
 function drawLists(lists) {
   return grid(["col_name", "col_state", "col_version", "col_age", "col_entries", "d_signed"], lists.map((list) => [
-    list.name, state(!known(list.age_s) ? "missing" : list.stale ? "stale" : "fresh"), shown(list.version), age(list.age_s), shown(list.entries),
-    list.signed === false ? level("warn", t("d_unsigned")) : list.signed === true ? t("yes") : UNKNOWN,
+    twice(listName(list.name), listName(list.name) === list.name ? "" : list.name), state(!known(list.age_s) ? "missing" : list.stale ? "stale" : "fresh"), shown(list.version), age(list.age_s), list.single > 0 ? `${shown(list.entries)} + ${list.single}` : shown(list.entries),
+    list.signed === false && list.name === "trust" ? level("warn", t("d_trust_unsigned")) : list.signed === false ? level("warn", t("d_unsigned")) : list.signed === true ? t("yes") : UNKNOWN,
   ]), [2, 3, 4]);
 }
 
@@ -82,7 +83,7 @@ function drawOutbox({ outbox, photos }) {
 
 function drawDevices(devices) {
   return grid(["col_name", "col_state", "col_since", "col_seen", "col_latency", "col_errors"], devices.map((one) => [
-    twice(one.id, [one.driver, one.firmware].filter(Boolean).join(" · ")), twice(state(one.state), one.detail),
+    twice(one.id, [one.driver, one.firmware].filter(Boolean).join(" · ")), twice(state(one.state), detailWords(one.detail)),
     age(one.since_s), age(one.last_seen_s), known(one.latency_ms) ? `${Number(one.latency_ms).toFixed(1)} ms` : UNKNOWN, shown(one.errors),
   ]), [2, 3, 4, 5]);
 }

@@ -118,6 +118,7 @@ const STRINGS = {
   d_photos: ["待传照片", "Photos waiting"],
   d_signed: ["签名", "Signed"],
   d_unsigned: ["未签名", "Not signed"],
+  d_trust_unsigned: ["登记时带来；以签名名单下发后才显示已签名", "Came with enrolment; signed once it is sent as a feed"],
   d_late: ["补传", "sent late"],
   d_photo_failed: ["照片取不到。", "The photograph cannot be loaded."],
   d_seal_alt: ["封条照片，通道 {lane}，{at}", "Seal, lane {lane}, {at}"],
@@ -149,6 +150,8 @@ const STRINGS = {
   sf_started: ["启动时间", "Started"],
   sf_uptime_s: ["运行时间", "Uptime"],
   sf_epoch: ["纪元", "Epoch"],
+  sf_heads: ["最新编号", "Latest numbers"],
+  sf_floor: ["最早保留的编号", "First numbers kept"],
 
   trace: ["追溯", "Trace"],
   tr_title: ["追溯人员或通道", "Trace a person or a lane"],

@@ -1,0 +1,110 @@
+// A desk that nobody has touched for a while locks: it goes on showing the lane's state, but no person's data, and
+// takes no act until the officer's PIN, or somebody else's, is typed. All desks of one browser lock together, and a
+// reload opens nothing.
+//
+// `?lock=N` in the address sets the minutes, 0 for never; the browser keeps the choice.
+
+import { ApiError, getOfficers, signIn } from "./api.js";
+import { byId, fill, h, mayAutofocus, show } from "./dom.js";
+import { openDialog } from "./desk-dialogs.js";
+import { icon } from "./icons.js";
+import { pinInput, pinPad, refusePin } from "./pinpad.js";
+import { t } from "./strings.js";
+
+const MINUTES_KEY = "kakou.lock_min";
+const TOUCHED_KEY = "kakou.touched";
+const LOCKED_KEY = "kakou.locked";
+const MINUTES = 15;
+const LOOK_EVERY_MS = 1_000;
+/** A touch is told to the other desks of the browser at most this often. */
+const TELL_EVERY_MS = 1_000;
+
+function minutes() {
+  const asked = new URLSearchParams(location.search).get("lock");
+  if (asked !== null && Number(asked) >= 0) localStorage.setItem(MINUTES_KEY, String(Number(asked)));
+  const kept = localStorage.getItem(MINUTES_KEY);
+  return kept === null || !(Number(kept) >= 0) ? MINUTES : Number(kept);
+}
+
+export function createLock({ session, onUnlocked, onOther, onChange }) {
+  const idleMs = minutes() * 60_000;
+  let told = 0;
+
+  function locked() {
+    return session() !== null && localStorage.getItem(LOCKED_KEY) === session().officer;
+  }
+
+  function touched() {
+    if (locked() || Date.now() - told < TELL_EVERY_MS) return;
+    told = Date.now();
+    localStorage.setItem(TOUCHED_KEY, String(told));
+  }
+
+  function look() {
+    if (idleMs === 0 || !session() || locked()) return;
+    const last = Number(localStorage.getItem(TOUCHED_KEY));
+    // A clock that was set back must not keep the desk open.
+    if (last > 0 && last <= Date.now() && Date.now() - last < idleMs) return;
+    if (last === 0 || last > Date.now()) return touched();
+    localStorage.setItem(LOCKED_KEY, session().officer);
+    onChange();
+  }
+
+  function unlock() {
+    localStorage.removeItem(LOCKED_KEY);
+    told = 0;
+    touched();
+  }
+
+  function ask() {
+    openDialog("lock", `${t("lock_title")} · ${session().name}`, (close, fault) => {
+      const pin = pinInput("lock-pin");
+      const officer = session().officer;
+      const submit = async (event) => {
+        event.preventDefault();
+        if (pin.value === "") return;
+        const typed = pin.value;
+        pin.value = "";
+        try {
+          const signedIn = await signIn(officer, typed);
+          close();
+          unlock();
+          onUnlocked(signedIn);
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          refusePin(fault, error);
+        }
+      };
+      if (mayAutofocus()) setTimeout(() => pin.focus());
+      return h("form", { class: "signin-pin", on: { submit } }, pin,
+        pinPad({ prefix: "lock", target: () => pin, okText: t("lock_open") }),
+        h("button", {
+          class: "button", type: "button", testid: "lock-other", text: t("lock_other"),
+          on: { click: () => { close(); onOther(); } },
+        }));
+    });
+  }
+
+  for (const name of ["pointerdown", "keydown"]) addEventListener(name, touched, { capture: true, passive: true });
+  addEventListener("storage", (event) => { if (event.key === LOCKED_KEY) onChange(); });
+  setInterval(look, LOOK_EVERY_MS);
+
+  return {
+    locked,
+    /** Whether an act must wait for the PIN, which is then asked for. */
+    refuses() {
+      if (!locked()) return false;
+      ask();
+      return true;
+    },
+    /** A new session begins open. */
+    begin: unlock,
+    draw(lost) {
+      const bar = byId("lock");
+      show(bar, locked() && !lost);
+      if (bar.hidden) return;
+      fill(bar, icon("seal"), h("span", { text: t("lock_is", { name: session().name }) }),
+        h("button", { class: "button primary", type: "button", testid: "lock-open", text: t("lock_open"), on: { click: ask } }));
+    },
+  };
+}

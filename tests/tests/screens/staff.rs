@@ -1,0 +1,573 @@
+//! What staff need beside the main path: who may sign what, words and times, the way home, screens of every size, keys.
+
+use super::*;
+use kakou_tests::daemon::{Gateway, Plan};
+use kakou_tests::desk::{Desk, PIN};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+impl Browser {
+    /// The window as a device of this size would have it.
+    async fn size(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.driver.cdp().send_raw("Emulation.setDeviceMetricsOverride", metrics).await.unwrap();
+    }
+    /// What a script returns.
+    async fn js(&self, script: &str) -> Value {
+        self.driver.execute(script, vec![]).await.unwrap().json().clone()
+    }
+    /// Waits until a script returns true.
+    async fn until(&self, name: &str, script: &str) {
+        wait_for(name, async || {
+            self.driver.execute(script, vec![]).await.is_ok_and(|r| r.json() == &json!(true))
+        })
+        .await;
+    }
+    /// The words of an element, also of one that is drawn anew all the time.
+    async fn words(&self, selector: &str) -> String {
+        self.find(selector).await;
+        let words = self.js(&format!("return document.querySelector('{}')?.innerText", css(selector))).await;
+        words.as_str().unwrap_or_default().to_owned()
+    }
+    async fn key(&self, key: Key) {
+        self.driver.action_chain().send_keys(key).perform().await.unwrap();
+    }
+    /// A truck lane as far as the question of the approval.
+    async fn truck_to_approval(&self) {
+        self.present("truck-1", "truck-new").await;
+        self.click("photo-accept").await;
+        self.find("ask[data-id=\"plate\"]").await;
+        self.type_into("answer-input", "辽P67890").await;
+        self.click("answer-ok").await;
+        self.click("answer-2").await;
+        self.find("ask[data-kind=\"approve\"]").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_by_name_and_pin_leaves_the_guard_signed_in() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("truck-1", "li").await;
+    b.truck_to_approval().await;
+    assert!(b.words("approve-other").await.contains("等运管或主管"));
+    b.picture("approve-other").await;
+    b.click("approve-officer-zhao").await;
+    b.type_into("approve-pin", "1111").await;
+    b.click("approve-ok").await;
+    wait_for("whose PIN it was", async || b.words("error").await.contains("赵运管的密码不对")).await;
+    assert_eq!(
+        b.js("return document.querySelector('[data-testid=approve-pin]').value").await,
+        "",
+        "no PIN stays"
+    );
+    b.type_into("approve-pin", PIN).await;
+    b.click("approve-ok").await;
+    b.find("ask[data-kind=\"seal\"]").await;
+    assert!(b.words("officer").await.contains("李敏"), "the guard is still signed in");
+    assert!(b.words("answered-by").await.contains("赵运管"));
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_pin_of_two_says_whose_it_was_and_wipes_that_one_alone() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.present("school-1", "pupil-red").await;
+    b.find("verdict[data-outcome=\"DENY\"]").await;
+    b.click("override-open").await;
+    b.click("override-outcome-ADMIT").await;
+    b.click("override-reason-paper_seen").await;
+    b.type_into("override-pin", PIN).await;
+    b.click("override-second-wang").await;
+    b.type_into("override-second-pin", "9999").await;
+    b.click("override-ok").await;
+    wait_for("whose PIN it was", async || b.words("override-error").await.contains("王主管的密码不对")).await;
+    b.picture("override-wrong-pin").await;
+    let left = "return [...document.querySelectorAll('[data-testid=override-pin], [data-testid=override-second-pin]')].map((f) => f.value.length)";
+    let mut left = b.js(left).await.as_array().unwrap().clone();
+    left.sort_by_key(Value::as_u64);
+    assert_eq!(left, [0, 4], "only the one that was refused is typed again");
+    b.type_into("override-second-pin", "1357").await;
+    b.click("override-ok").await;
+    b.find("verdict[data-final=\"ADMIT\"]").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_too_many_wrong_pins_the_seconds_run_down_to_the_end() {
+    let Some(b) = browser().await else { return };
+    b.open("/desk/school-1").await;
+    b.click("signin-officer-li").await;
+    wait_for("the wait", async || {
+        b.type_into("pin", "0000").await;
+        b.click("pin-ok").await;
+        wait_for("an answer", async || !b.words("signin-error").await.is_empty()).await;
+        b.words("signin-error").await.contains("请等待")
+    })
+    .await;
+    let left = "return Number(document.querySelector('.fault-left').textContent.replace(/\\D/g, ''))";
+    let first = b.js(left).await.as_u64().unwrap();
+    assert!((1..=10).contains(&first), "{first}");
+    b.picture("signin-wait").await;
+    b.until("fewer seconds", &format!("{left} < {first}")).await;
+    b.until("the end", "return document.querySelector('[data-testid=signin-error]').hidden").await;
+    b.type_into("pin", PIN).await;
+    b.click("pin-ok").await;
+    b.find("ask").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_are_those_of_the_site_wherever_the_browser_thinks_it_is() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    for zone in ["America/New_York", "UTC"] {
+        b.driver
+            .cdp()
+            .send_raw("Emulation.setTimezoneOverride", json!({ "timezoneId": zone }))
+            .await
+            .unwrap();
+        b.open("/status").await;
+        let clock = b.words("status-clock").await;
+        assert!(clock.contains("UTC+8"), "{clock}");
+        let told = "const row = document.querySelector('[data-testid=status-clock]').innerText.match(/(\\d{4})-(\\d\\d)-(\\d\\d) (\\d\\d):(\\d\\d):(\\d\\d)/).slice(1).map(Number);
+            return Math.abs(Date.UTC(row[0], row[1] - 1, row[2], row[3], row[4], row[5]) - 8 * 3600000 - Date.now()) < 60000";
+        assert_eq!(b.js(told).await, true, "{clock}");
+    }
+    b.open("/desk/school-1").await;
+    b.present("school-1", "pupil-green").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    let told = "const [hours, minutes] = document.querySelector('#visit small').textContent.match(/(\\d\\d):(\\d\\d):\\d\\d/).slice(1).map(Number);
+        const site = new Date(Date.now() + 8 * 3600000);
+        const apart = Math.abs(hours * 60 + minutes - site.getUTCHours() * 60 - site.getUTCMinutes());
+        return Math.min(apart, 1440 - apart) <= 2";
+    assert_eq!(b.js(told).await, true);
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tap_that_comes_with_a_new_question_answers_nothing_and_the_desk_says_who_did() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("triage-1", "chen").await;
+    b.present("triage-1", "patient-green").await;
+    b.find("ask[data-kind=\"question\"][data-id=\"mask\"]").await;
+    // The tap comes at the very moment at which the next question does.
+    let tap = "window.tapped = 0; new MutationObserver(() => {
+        const ask = document.querySelector('#ask');
+        if (ask.dataset.id === 'travel' && !window.tapped) {
+            window.tapped = 1;
+            document.querySelector('[data-testid=answer-yes]').dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1 }));
+        }
+    }).observe(document.querySelector('#ask'), { attributes: true, childList: true, subtree: true })";
+    b.js(tap).await;
+    let base = b.base.clone();
+    let act = tokio::task::spawn_blocking(move || {
+        let mut other = Desk::new(&base);
+        other.sign_in("zhao", PIN).unwrap();
+        other.act("triage-1", &json!({ "action": "answer", "question": "mask", "value": "yes" })).unwrap().0
+    });
+    assert_eq!(act.await.unwrap(), 200);
+    b.until(
+        "the tap",
+        "return window.tapped === 1 && document.querySelector('#ask').dataset.fresh === undefined",
+    )
+    .await;
+    b.find("ask[data-id=\"travel\"]").await;
+    assert!(b.words("answered-by").await.contains("赵运管"), "it was not this officer's answer");
+    b.picture("answered-by").await;
+    b.click("answer-no").await;
+    b.find("ask[data-id=\"symptoms\"]").await;
+    assert!(
+        b.driver.find(By::Css("[data-testid=answered-by]")).await.is_err(),
+        "the last answer was one's own"
+    );
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tap_shows_at_once_and_a_gateway_that_does_not_answer_is_said() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("triage-1", "chen").await;
+    b.present("triage-1", "patient-green").await;
+    b.find("ask[data-kind=\"question\"][data-id=\"mask\"]").await;
+    b.until(
+        "a question that takes taps",
+        "return document.querySelector('#ask').dataset.fresh === undefined",
+    )
+    .await;
+    let demo = Pid::from_child(&b.demo.0);
+    kill_process(demo, Signal::STOP).unwrap();
+    b.click("answer-yes").await;
+    b.find("answer-yes[data-sent]").await;
+    b.until("the word", "return document.querySelector('[data-testid=sending]').textContent !== ''").await;
+    b.picture("sending").await;
+    kill_process(demo, Signal::CONT).unwrap();
+    b.find("ask[data-id=\"travel\"]").await;
+    b.until(
+        "the end of the word",
+        "return document.querySelector('[data-testid=sending]').textContent === ''",
+    )
+    .await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_typed_survives_a_reload_and_not_a_sign_out() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("truck-1", "zhao").await;
+    b.present("truck-1", "truck-ok").await;
+    b.click("photo-accept").await;
+    b.find("ask[data-id=\"plate\"]").await;
+    b.type_into("answer-input", "辽P123").await;
+    b.driver.refresh().await.unwrap();
+    let typed = "return document.querySelector('[data-testid=answer-input]')?.value === '辽P123'";
+    b.until("what was typed", typed).await;
+    b.click("signout").await;
+    b.find("signin-officer-zhao").await;
+    assert_eq!(b.js("return sessionStorage.length").await, 0);
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_desk_locks_in_every_tab_and_a_sign_out_shows_in_every_tab() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    let first = b.driver.window().await.unwrap();
+    let second = b.driver.new_tab().await.unwrap();
+    b.driver.switch_to_window(second.clone()).await.unwrap();
+    // 0.02 minutes.
+    b.open("/desk/triage-1?lock=0.02").await;
+    b.find("lock-open").await;
+    b.picture("locked").await;
+    b.present("triage-1", "patient-green").await;
+    b.find("ask[data-id=\"mask\"]").await;
+    assert_eq!(b.js("return getComputedStyle(document.querySelector('#visit')).visibility").await, "hidden");
+    b.click("answer-yes").await;
+    b.find("lock-pin").await;
+    b.find("ask[data-id=\"mask\"]").await;
+    b.driver.refresh().await.unwrap();
+    b.find("lock-open").await;
+    b.js("localStorage.setItem('kakou.lock_min', '15')").await;
+    b.driver.refresh().await.unwrap();
+    b.open("/desk/triage-1").await;
+    b.click("lock-open").await;
+    b.type_into("lock-pin", PIN).await;
+    b.click("lock-ok").await;
+    b.find("desk[data-locked=\"false\"]").await;
+    b.click("answer-yes").await;
+    b.find("ask[data-id=\"travel\"]").await;
+
+    b.click("signout").await;
+    b.find("desk[data-view=\"signin\"]").await;
+    b.driver.switch_to_window(first).await.unwrap();
+    b.find("desk[data-view=\"signin\"]").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_desk_names_its_lane_knows_the_way_home_and_says_when_there_is_no_such_lane() {
+    let Some(b) = browser().await else { return };
+    b.open("/desk/truck-1").await;
+    b.find("signin-officer-li").await;
+    b.until(
+        "the title",
+        "return document.title.includes('紧急物资车辆') && document.title.includes('truck-1')",
+    )
+    .await;
+    b.click("home").await;
+    b.find("link-desk-triage-1").await;
+    b.open("/desk/truck-9").await;
+    assert!(b.words("no-lane").await.contains("没有通道 truck-9"));
+    b.picture("no-lane").await;
+    b.open("/lane/truck-9").await;
+    b.until("the words", "return document.querySelector('#big').textContent.includes('没有通道')").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passers_by_find_no_buttons_and_no_torn_words_on_the_public_screen() {
+    let Some(b) = browser().await else { return };
+    b.size(1024, 600).await;
+    b.open("/lane/school-1?theme=dark").await;
+    b.find("screen[data-look=\"idle\"]").await;
+    assert_eq!(b.js("return document.querySelectorAll('button, a').length").await, 0);
+    assert_eq!(b.js("return document.documentElement.dataset.theme").await, "dark");
+    // 健康码 stands on one line.
+    let torn = "const range = document.createRange(); const big = document.querySelector('#big');
+        const node = [...big.childNodes].find((n) => n.textContent.includes('健康码'));
+        const at = node.textContent.indexOf('健康码'); range.setStart(node, at); range.setEnd(node, at + 3);
+        return range.getClientRects().length";
+    assert_eq!(b.js(torn).await, 1);
+    b.picture("public-dark").await;
+    b.open("/lane/school-1?setup").await;
+    b.click("sound-test").await;
+    b.find("lang").await;
+    b.picture("public-setup").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_desk_says_what_to_do_and_f1_has_every_reason() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.present("school-1", "pupil-late").await;
+    assert!(b.words("advice-H_TEST_EXPIRED").await.contains("纸质证明"));
+    b.key(Key::F1).await;
+    b.find("help-H_TEST_EXPIRED[data-here]").await;
+    b.find("help-S_TAMPER").await;
+    b.picture("help").await;
+    b.click("dialog-close").await;
+    b.click("help-open").await;
+    b.find("help-X_STORAGE").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_finds_a_pupil_by_pinyin_and_reads_the_whole_name() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.click("search-open").await;
+    b.type_into("search-name", "zhxm").await;
+    b.click("search-ok").await;
+    let found = b.words("search-result-P-0001").await;
+    assert!(found.contains("张小明") && found.contains("0001"), "{found}");
+    b.picture("search-pinyin").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_link_upstream_is_on_the_desk_at_once() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.until("the link", "return document.querySelector('#line').textContent.includes('在线')").await;
+    // Nothing else happens in the lane that would show it by the way.
+    b.demo("network", json!({ "up": false })).await;
+    // Before the next round of upkeep would bring it.
+    let banner = b.driver.query(By::Css("[data-testid=banner-offline]"));
+    banner.wait(Duration::from_secs(6), Duration::from_millis(30)).first().await.unwrap();
+    b.end().await;
+}
+
+/// Each button's name holds the word that is seen; there is one main part; what scrolls can be scrolled by keys; no
+/// radio group takes more than one Tab stop.
+const RULES: &str = r#"
+    const seen = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('[inert]');
+    const faults = [];
+    for (const e of document.querySelectorAll('button[aria-label], a[aria-label]')) {
+        const word = e.innerText.trim().toLowerCase().replace(/\s+/g, ' ');
+        if (seen(e) && word && !e.getAttribute('aria-label').toLowerCase().includes(word)) faults.push('name: ' + e.outerHTML.slice(0, 120));
+    }
+    const mains = [...document.querySelectorAll('main')].filter(seen).length;
+    if (mains !== 1) faults.push('mains: ' + mains);
+    for (const e of document.querySelectorAll('body *')) {
+        const style = getComputedStyle(e);
+        const scrolls = (/auto|scroll/.test(style.overflowY) && e.scrollHeight > e.clientHeight + 1)
+            || (/auto|scroll/.test(style.overflowX) && e.scrollWidth > e.clientWidth + 1);
+        const stops = 'a[href], button:not([disabled]):not([tabindex="-1"]), input, select, textarea, summary, [tabindex="0"]';
+        if (scrolls && seen(e) && !e.matches(stops) && !e.querySelector(stops)) faults.push('scroll: ' + e.id + ' ' + e.className);
+    }
+    for (const group of document.querySelectorAll('[role=radiogroup]')) {
+        const stops = [...group.querySelectorAll('[role=radio]')].filter((r) => r.tabIndex === 0).length;
+        if (seen(group) && group.querySelector('[role=radio]') && stops !== 1) faults.push('radios: ' + stops);
+    }
+    for (const text of document.body.querySelectorAll('p, h1, h2, span, b, small')) {
+        const region = text.closest('main, header, nav, footer, dialog, aside, [role=region], [role=status], [role=alert]');
+        if (seen(text) && text.textContent.trim() && !region) faults.push('region: ' + text.outerHTML.slice(0, 120));
+    }
+    return faults;
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_keeps_names_landmarks_scrolling_and_tab_stops_in_order() {
+    let Some(b) = browser().await else { return };
+    let keeps = async |what: &str| {
+        for (width, height) in [(1024, 600), (1920, 1080), (390, 844)] {
+            b.size(width, height).await;
+            assert_eq!(b.js(RULES).await, json!([]), "{what} at {width}x{height}");
+            b.picture(&format!("rules-{what}-{width}")).await;
+        }
+    };
+    for (path, there) in [
+        ("/", "lane-school-1"),
+        ("/status", "status-clock"),
+        ("/demo", "card-pupil-green"),
+        ("/lane/school-1", "prompt"),
+    ] {
+        b.open(path).await;
+        b.find(there).await;
+        keeps(path.trim_matches('/').split('/').next().unwrap()).await;
+    }
+    b.open("/desk/truck-1").await;
+    b.find("signin-officer-li").await;
+    keeps("signin").await;
+    b.sign_in("truck-1", "li").await;
+    keeps("desk").await;
+    b.truck_to_approval().await;
+    b.find("approve-officer-zhao").await;
+    keeps("approve").await;
+    b.click("help-open").await;
+    b.find("help-H_RED").await;
+    keeps("help").await;
+    b.click("dialog-close").await;
+    b.click("lang").await;
+    keeps("approve-en").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_radio_group_is_one_tab_stop_and_the_arrows_choose() {
+    let Some(b) = browser().await else { return };
+    b.open("/desk/school-1").await;
+    b.find("signin-officer-li").await;
+    b.js("document.querySelector('[role=radio]').focus()").await;
+    b.key(Key::Down).await;
+    b.key(Key::Right).await;
+    let chosen = "return [...document.querySelectorAll('[role=radio]')].findIndex((r) => r.getAttribute('aria-checked') === 'true')";
+    assert_eq!(b.js(chosen).await, 2);
+    b.key(Key::Up).await;
+    assert_eq!(b.js(chosen).await, 1);
+    b.key(Key::Tab).await;
+    assert_eq!(
+        b.js("return document.activeElement.dataset.testid").await,
+        "pin",
+        "one Tab leads out of the names"
+    );
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_seal_form_keeps_its_button_in_view_and_a_magnified_desk_can_be_read() {
+    let Some(b) = browser().await else { return };
+    b.size(1024, 600).await;
+    b.sign_in("truck-1", "zhao").await;
+    b.present("truck-1", "truck-ok").await;
+    b.click("photo-accept").await;
+    b.find("ask[data-id=\"plate\"]").await;
+    b.type_into("answer-input", "辽P54321").await;
+    b.click("answer-ok").await;
+    b.click("answer-2").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.click("override-open").await;
+    b.click("override-outcome-ADMIT").await;
+    b.click("override-reason-paper_seen").await;
+    b.type_into("override-pin", PIN).await;
+    b.click("override-ok").await;
+    // The verdict stands above the form.
+    b.find("ask[data-kind=\"seal\"]").await;
+    b.find("verdict").await;
+    b.until("a form that takes taps", "return document.querySelector('#ask').dataset.fresh === undefined")
+        .await;
+    let hit = "const box = document.querySelector('[data-testid=seal-ok]').getBoundingClientRect();
+        const at = document.elementFromPoint(box.left + box.width / 2, box.bottom - 3);
+        return at?.closest('[data-testid=seal-ok]') !== null";
+    assert_eq!(b.js(hit).await, true, "the button can be pressed without scrolling");
+    b.picture("seal-1024").await;
+    // 1024x600 at 200 %.
+    b.size(512, 300).await;
+    let read = "const words = document.querySelector('[data-testid=prompt] span'); words.scrollIntoView({ block: 'center' });
+        const box = words.getBoundingClientRect();
+        return [[box.left + 2, box.top + 2], [box.right - 2, box.bottom - 2]].every(([x, y]) => document.elementFromPoint(x, y)?.closest('[data-testid=prompt]'))";
+    assert_eq!(b.js(read).await, true, "the whole prompt can be read");
+    b.picture("seal-magnified").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_screen_shows_the_desk_larger() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.find("search-open").await;
+    let height = "return document.querySelector('[data-testid=search-open]').getBoundingClientRect().height";
+    b.size(1024, 600).await;
+    let small = b.js(height).await.as_f64().unwrap();
+    b.size(1920, 1080).await;
+    let large = b.js(height).await.as_f64().unwrap();
+    assert!(large > small * 1.3, "{small} {large}");
+    assert_eq!(b.js("return document.documentElement.scrollHeight <= innerHeight").await, true);
+    b.end().await;
+}
+
+/// A gateway whose officers are these, with one lane.
+fn gateway_of(folder: &Path, officers: &[(String, String)]) -> Gateway {
+    let hash = kakou_gateway::http::auth::hash_pin(PIN).unwrap();
+    let tables = officers.iter().map(|(id, name)| {
+        format!("[[officer]]\nid = \"{id}\"\nname = \"{name}\"\nrole = \"guard\"\npin = '{hash}'\n\n")
+    });
+    let plan = Plan { tables: tables.collect(), http: true, ..Plan::default() };
+    let mut gateway = Gateway::prepare(
+        folder,
+        plan.lane("school-1", "school-gate", &["scanner", "thermometer", "barrier"]),
+    );
+    gateway.start();
+    gateway
+}
+
+async fn browser_at(gateway: &Gateway) -> Option<Browser> {
+    if no_browser() {
+        return None;
+    }
+    Some(browse(gateway.url(""), Process(Command::new("true").spawn().unwrap())).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sign_in_holds_thirty_officers_with_long_names_on_every_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["Aleksandra Konstantinopoulou-Papadopoulou", "李敏", "Wolfeschlegelsteinhausenbergerdorff"];
+    let officers: Vec<_> = (0..30).map(|n| (format!("o{n}"), names[n % 3].to_owned())).collect();
+    let gateway = gateway_of(folder.path(), &officers);
+    let Some(b) = browser_at(&gateway).await else { return };
+    for (width, height) in [(1024, 600), (1920, 1080), (390, 844)] {
+        b.size(width, height).await;
+        b.open("/desk/school-1").await;
+        b.find("signin-officer-o29").await;
+        b.picture(&format!("signin-30-{width}")).await;
+        let over = "return [...document.querySelectorAll('.officer-choice')].filter((button) => {
+            const box = button.getBoundingClientRect();
+            return [...button.children].some((child) => {
+                const range = document.createRange(); range.selectNodeContents(child);
+                return [...range.getClientRects()].some((r) => r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1 || r.bottom > box.bottom + 1);
+            });
+        }).length";
+        assert_eq!(b.js(over).await, 0, "{width}x{height}");
+        let seen = "const box = document.querySelector('[data-testid=pin-ok]').getBoundingClientRect(); return box.top >= 0 && box.bottom <= innerHeight";
+        assert_eq!(b.js(seen).await, true, "the keys are in view at {width}x{height}");
+    }
+    b.click("signin-officer-o29").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_without_officers_says_so_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = gateway_of(folder.path(), &[]);
+    let Some(b) = browser_at(&gateway).await else { return };
+    b.open("/desk/school-1").await;
+    let words = b.words("signin-nobody").await;
+    assert!(words.contains("没有值守人员") && words.contains("kakou officer pin"), "{words}");
+    b.picture("signin-nobody").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_page_names_lists_classes_and_counters_in_both_languages() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = gateway_of(folder.path(), &[("li".into(), "李敏".into())]);
+    let Some(b) = browser_at(&gateway).await else { return };
+    b.open("/desk/school-1").await;
+    b.click("signin-officer-li").await;
+    b.type_into("pin", "0000").await;
+    b.click("pin-ok").await;
+    b.open("/status").await;
+    for (row, zh) in [
+        ("status-list-revocation", "撤销"),
+        ("status-outbox-verdict", "结论与证据"),
+        ("status-counter-pin_wrong_total", "错误密码"),
+    ] {
+        assert!(b.words(row).await.contains(zh), "{row}");
+    }
+    b.picture("status-words").await;
+    b.click("lang").await;
+    wait_for("English", async || b.words("status-counter-pin_wrong_total").await.contains("Wrong PINs"))
+        .await;
+    b.end().await;
+}
