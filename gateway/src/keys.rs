@@ -3,6 +3,7 @@
 use crate::store::durable;
 use kakou_core::evidence::{GatewayKey, SubjectKey};
 use kakou_core::pass::hex;
+use kakou_provisioning::envelope::{KEY, ReaderKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
 use std::fs;
@@ -54,6 +55,30 @@ pub fn subject_key(data: &Path) -> Result<SubjectKey, KeyError> {
         return Err(KeyError::Bad(path, "shorter than 32 bytes".into()));
     }
     Ok(SubjectKey::new(&secret))
+}
+
+/// Opens the envelopes that are for this box.
+pub fn reader_key(data: &Path) -> Result<ReaderKey, KeyError> {
+    let path = data.join("keys/reader.key");
+    let bytes = read_or_make(&path, || {
+        let mut secret = vec![0; KEY];
+        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+        Ok(secret)
+    })?;
+    ReaderKey::from_bytes(&bytes).map_err(|e| KeyError::Bad(path, e.to_string()))
+}
+
+/// Takes the key of the site, which turns ids of persons into keys. One that was there before stays beside it.
+pub fn take_site_key(data: &Path, secret: &[u8]) -> Result<(), KeyError> {
+    let path = data.join("keys/site.key");
+    let io = |e| KeyError::Io(path.clone(), e);
+    match fs::read(&path) {
+        Ok(before) if before == secret => return Ok(()),
+        Ok(before) => durable::write_secret(&durable::old(&path), &before).map_err(io)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io(e)),
+    }
+    durable::write_secret(&path, secret).map_err(io)
 }
 
 fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -> Result<Vec<u8>, KeyError> {

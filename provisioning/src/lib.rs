@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod certificate;
 pub mod code;
+pub mod envelope;
 pub mod identity;
 pub mod issuer;
 pub mod sheet;

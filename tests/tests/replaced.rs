@@ -156,3 +156,29 @@ fn a_supervisor_releases_a_box_whose_neighbours_do_not_answer() {
     assert_eq!(one.verdict(&s.pass()), said("ADMIT", "OK"));
     drop(s.folder);
 }
+
+#[test]
+fn a_person_has_one_key_at_every_gate_of_a_site_and_after_a_swap() {
+    let Some(s) = site() else { return };
+    let (mut one, mut two) = (s.gateway("one", "gw-1"), s.gateway("two", "gw-2"));
+    let subject = |one: &EmptyBox| one.events("transaction").last().unwrap()["data"]["subject"].clone();
+    for gate in [&mut one, &mut two] {
+        assert_eq!(gate.verdict("R-0001"), said("ADMIT", "OK"));
+    }
+    let first = subject(&one);
+    assert_eq!(first, subject(&two));
+    s.take_away(one, "gw-1");
+    let mut one = s.gateway("one-again", "gw-1");
+    one.verdict("R-0001");
+    assert_eq!(first, subject(&one));
+    let who = ["--sign-key", "ops.pk8", "--site", "truck-1", "--by", "test", "--purpose", "test", "--json"];
+    let of =
+        ["--person", "R-0001", "--site-key", "ca/subjects/truck-1.key", "--from", "2020-01-01T00:00:00Z"];
+    let told = s.office.fleet("trace", &[&who[..], &of].concat()).unwrap();
+    let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    let mut gates: Vec<&str> =
+        told["rows"].as_array().unwrap().iter().filter_map(|row| row["gateway"].as_str()).collect();
+    gates.sort_unstable();
+    assert_eq!(gates, ["gw-1", "gw-2"], "{told}");
+    drop(s.folder);
+}

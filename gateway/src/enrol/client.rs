@@ -1,7 +1,7 @@
 //! The box's side of enrolment and renewal: one attempt, and what it means.
 
 use super::pin;
-use super::word::{Bundle, ENROL, FORM, LONGEST, RENEW, Refusal, Refused, Renewal, Renewed};
+use super::word::{Bundle, ENROL, FORM, LONGEST, READER, RENEW, Refusal, Refused, Renewal, Renewed};
 use crate::clock::Clock;
 use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::Code;
+use kakou_provisioning::envelope::Reader;
 use kakou_provisioning::identity;
 use rustls::ClientConfig;
 use serde::Serialize;
@@ -99,6 +100,7 @@ pub async fn enrol(
     code: &Code,
     csr_pem: &str,
     (scanner, baud): (&str, u32),
+    reader: Reader,
     clock: &Clock,
 ) -> Result<Bundle, NotEnrolled> {
     let tls = pin::client(code.root, clock).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
@@ -110,6 +112,7 @@ pub async fn enrol(
         ("kakou-scanner", scanner.to_owned()),
         ("kakou-scanner-baud", baud.to_string()),
         (FORM.0, FORM.1.to_string()),
+        (READER, reader.into()),
     ];
     let body = ask(&tls, &place, &headers, STANDARD.encode(csr)).await?;
     let bundle: Bundle = serde_json::from_slice(&body).map_err(|e| NotEnrolled::Answer(e.to_string()))?;

@@ -15,6 +15,7 @@ pub mod template;
 pub mod word;
 
 use crate::clock::{Clock, Source};
+use crate::keys;
 use crate::store::durable;
 use client::NotEnrolled;
 use kakou_core::ids::GatewayId;
@@ -303,6 +304,7 @@ impl Empty<'_> {
         let code = Code::read(&pending.code).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
         let clock = clock_for(&code);
         let csr = self.request().map_err(odd)?;
+        let reader = keys::reader_key(&self.enrol.data).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
         let shown = digits(&code.root, &pem_der(&csr).unwrap_or_default());
         let name = format!("{}/{}", code.site, code.gateway);
         let asking = Text::new("正在联系登记服务器", "Asking the enrolment server");
@@ -317,7 +319,8 @@ impl Empty<'_> {
         log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
         let mut reached = false;
         loop {
-            match client::enrol(&code, &csr, (&pending.scanner, pending.baud), &clock).await {
+            match client::enrol(&code, &csr, (&pending.scanner, pending.baud), reader.reader(), &clock).await
+            {
                 Ok(bundle) => {
                     if let Err(e) = self.store(&code, &bundle) {
                         log::error!("enrolment: what came cannot be kept: {e}");
@@ -369,6 +372,14 @@ impl Empty<'_> {
         if !bundle.trust.is_empty() {
             // A gateway with fleet keys takes unsigned lists from nobody: this one came with them.
             durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;
+        }
+        if let Some(sealed) = &bundle.site_key {
+            let name = format!("{}.{}", bundle.site, bundle.gateway);
+            let opened = keys::reader_key(&self.enrol.data)
+                .map_err(std::io::Error::other)?
+                .open(sealed, word::SITE_KEY, name.as_bytes())
+                .map_err(std::io::Error::other)?;
+            keys::take_site_key(&self.enrol.data, &opened).map_err(std::io::Error::other)?;
         }
         // The central side knows the journals of whoever had this name before: this box's are later.
         let epoch = self.enrol.data.join("epoch");

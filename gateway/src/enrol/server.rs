@@ -5,7 +5,9 @@
 
 use super::readers::RATES;
 use super::template;
-use super::word::{Bundle, ENROL, FORM, Others, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed};
+use super::word::{
+    Bundle, ENROL, FORM, Others, READER, RENEW, ROOTS, Refusal, Refused, Renewal, Renewed, SITE_KEY,
+};
 use crate::config::ConfigError;
 use crate::store::durable;
 use axum::extract::State;
@@ -17,7 +19,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex, pem_der};
 use kakou_provisioning::code::{Code, digits, is_port, token};
+use kakou_provisioning::envelope::{self, Reader, Sealed};
 use kakou_provisioning::identity;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -178,6 +182,28 @@ impl Office {
         self.make(url, wanted)
     }
 
+    /// The key that turns ids of persons into subject keys at a site, for one box of it. The first box makes it.
+    fn site_key(&self, site: &SiteId, name: &str, reader: &Reader) -> Result<Sealed, OfficeError> {
+        let path = self.authority.folder().join("subjects").join(format!("{site}.key"));
+        let io = |e| OfficeError::Io(path.clone(), e);
+        let secret = match std::fs::read(&path) {
+            Ok(secret) if secret.len() == 32 => secret,
+            Ok(_) => return Err(io(std::io::Error::other("a key has 32 bytes: restore it from a backup"))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let mut secret = vec![0; 32];
+                SystemRandom::new().fill(&mut secret).map_err(|_| OfficeError::Random)?;
+                let folder = path.parent().unwrap_or(Path::new("."));
+                durable::make_folder(folder)
+                    .and_then(|()| durable::write_secret(&path, &secret))
+                    .map_err(io)?;
+                secret
+            }
+            Err(e) => return Err(io(e)),
+        };
+        envelope::seal(reader, SITE_KEY, name.as_bytes(), &secret)
+            .map_err(|e| OfficeError::Io(path.clone(), std::io::Error::other(e)))
+    }
+
     /// Whether a box had this name before.
     pub fn was_enrolled(&self, site: &SiteId, gateway: &GatewayId) -> Result<bool, OfficeError> {
         let name = name_of(site, gateway);
@@ -315,7 +341,7 @@ impl Office {
         token: &str,
         csr: &[u8],
         scanner: (&str, u32),
-        form: u32,
+        (form, reader): (u32, Option<Reader>),
     ) -> Result<Option<Bundle>, Refusal> {
         let path = self.path(token);
         let json = std::fs::read(&path).map_err(|_| Refusal::Unknown)?;
@@ -371,6 +397,9 @@ impl Office {
         kept = next;
         let gateways = self.others(&kept.site, &kept.gateway).map_err(fault)?;
         let others = (form >= FORM.1).then_some(Others { replaces: kept.replaces, gateways });
+        // A box of an earlier version has no key for envelopes, and makes a key of its own.
+        let site_key =
+            reader.map(|reader| self.site_key(&kept.site, &name, &reader)).transpose().map_err(fault)?;
         let beside =
             |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
         Ok(Some(Bundle {
@@ -382,6 +411,7 @@ impl Office {
             config,
             trust: beside("trust.json"),
             others,
+            site_key,
         }))
     }
 
@@ -461,7 +491,14 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
         return Refusal::Malformed.into_response();
     };
     let form = text(FORM.0).parse().unwrap_or(1);
-    let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), form);
+    let reader = match text(READER) {
+        "" => None,
+        text => match Reader::try_from(text.to_owned()) {
+            Ok(reader) => Some(reader),
+            Err(_) => return Refusal::Malformed.into_response(),
+        },
+    };
+    let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), (form, reader));
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
         Ok(Ok(None)) => (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)]).into_response(),
@@ -486,6 +523,7 @@ async fn roots(State(counter): State<Counter>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kakou_provisioning::envelope::ReaderKey;
 
     const TEMPLATE: &str = r#"
 [gateway]
@@ -537,7 +575,7 @@ devices = { scanner = "scanner", thermometer = "thermometer" }
         let folder = tempfile::tempdir().unwrap();
         let office = office(folder.path());
         let box_of =
-            |code: &Code, form: u32| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), form);
+            |code: &Code, form: u32| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (form, None));
         let others = |gateway: &str, replaces: bool| {
             let code = code(&office, gateway, replaces);
             box_of(&code, 2).unwrap().unwrap().others.unwrap()
@@ -558,12 +596,35 @@ devices = { scanner = "scanner", thermometer = "thermometer" }
     }
 
     #[test]
+    fn the_boxes_of_a_site_get_one_subject_key_each_in_an_envelope_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let office = office(folder.path());
+        let key = |n: u8| ReaderKey::from_bytes(&[n; envelope::KEY]).unwrap();
+        let site_key = |gateway: &str, n: u8| {
+            let (code, reader) = (code(&office, gateway, false), key(n).reader());
+            let given = office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, Some(reader)));
+            given.unwrap().unwrap().site_key.unwrap()
+        };
+        let (first, second, again) = (site_key("gw-1", 1), site_key("gw-2", 2), site_key("gw-1", 3));
+        let opened = key(1).open(&first, SITE_KEY, b"truck-1.gw-1").unwrap();
+        assert_eq!(opened.len(), 32);
+        assert_eq!(key(2).open(&second, SITE_KEY, b"truck-1.gw-2"), Ok(opened.clone()));
+        assert_eq!(key(3).open(&again, SITE_KEY, b"truck-1.gw-1"), Ok(opened), "a box in its place as well");
+        assert!(key(1).open(&second, SITE_KEY, b"truck-1.gw-2").is_err(), "not for its neighbour");
+        let other =
+            office.site_key(&SiteId::new("clinic").unwrap(), "clinic.gw-1", &key(1).reader()).unwrap();
+        let other = key(1).open(&other, SITE_KEY, b"clinic.gw-1").unwrap();
+        assert_ne!(Ok(other), key(1).open(&first, SITE_KEY, b"truck-1.gw-1"), "another site, another key");
+    }
+
+    #[test]
     fn the_same_box_that_asks_again_is_not_taken_for_its_own_successor() {
         let folder = tempfile::tempdir().unwrap();
         let office = office(folder.path());
         let (code, csr) = (code(&office, "gw-1", false), csr());
         for _ in 0..2 {
-            let bundle = office.enrol(&code.token, &csr, ("/dev/ttyUSB0", 9_600), 2).unwrap().unwrap();
+            let bundle =
+                office.enrol(&code.token, &csr, ("/dev/ttyUSB0", 9_600), (2, None)).unwrap().unwrap();
             assert_eq!(bundle.others, Some(Others::default()));
         }
     }
@@ -572,13 +633,13 @@ devices = { scanner = "scanner", thermometer = "thermometer" }
     fn a_box_of_an_earlier_version_takes_nobodys_place_and_hears_nothing_that_it_does_not_know() {
         let folder = tempfile::tempdir().unwrap();
         let office = office(folder.path());
-        let old = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), 1);
+        let old = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (1, None));
         let bundle = old(&code(&office, "gw-1", false)).unwrap().unwrap();
         assert!(!serde_json::to_string(&bundle).unwrap().contains("others"));
         let again = code(&office, "gw-1", false);
         assert_eq!(old(&again), Err(Refusal::Malformed));
         assert!(
-            office.enrol(&again.token, &csr(), ("/dev/ttyUSB0", 9_600), 2).is_ok(),
+            office.enrol(&again.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, None)).is_ok(),
             "its code is not used up"
         );
     }

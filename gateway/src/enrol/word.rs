@@ -2,6 +2,7 @@
 
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::text::Text;
+use kakou_provisioning::envelope::Sealed;
 use serde::{Deserialize, Serialize};
 
 /// A request for the first certificate: PKCS#10 in base64, with the token of the code as bearer.
@@ -16,6 +17,11 @@ pub const LONGEST: usize = 1 << 20;
 /// With its request a box says up to which form it understands a [`Bundle`]: the header, and the form of this version.
 /// Form 1, of boxes that do not say it, has no `others`.
 pub const FORM: (&str, u32) = ("kakou-bundle", 2);
+
+/// With its request a box gives the public key for which its envelopes are sealed: the header.
+pub const READER: &str = "kakou-reader";
+/// What the envelope of the site's key is for; its context is the name in the certificate.
+pub const SITE_KEY: &str = "site-key";
 
 /// The other gateways of the site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +54,9 @@ pub struct Bundle {
     /// Whom to ask for what counts at the site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub others: Option<Others>,
+    /// The key that turns ids of persons into subject keys at this site, for this box alone ([`SITE_KEY`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_key: Option<Sealed>,
 }
 
 /// A renewal: the new request, proved with the key before.
