@@ -121,7 +121,8 @@ impl World {
             Fault::SmallWindow => self.broker("max_inflight_messages 2\n"),
             Fault::SmallPackets => self.broker("max_packet_size 3000\n"),
             Fault::Refusal => {
-                let list = self.gateway.data().join("refuse");
+                // Not in the folder of the gateway, which nobody else may read: the broker runs as a user of its own.
+                let list = self.folder.join("refuse");
                 std::fs::write(&list, "topic read #\ntopic write kakou/v1/+/+/rcpt\n")?;
                 self.broker(&format!("acl_file {}\n", list.display()));
             }
