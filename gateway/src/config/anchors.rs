@@ -16,6 +16,8 @@ pub struct Anchors {
     clock: (Source, Option<String>, Option<PathBuf>),
     /// Roots, certificate, key, password: none, where there is no link.
     upstream: Option<[Option<PathBuf>; 4]>,
+    /// What the service manager has given to this unit: whoever looks after the box has put it there.
+    credentials: Option<PathBuf>,
     /// What recordings of devices are written to.
     records: BTreeSet<PathBuf>,
     /// The folder of the file.
@@ -36,6 +38,7 @@ impl Anchors {
                 full(&file.clock.shift_file),
             ),
             upstream: file.upstream.as_ref().map(|u| u.get_ref().trust().map(|p| full(&p))),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             records: file.device.iter().filter_map(|d| full(&d.get_ref().port.record)).collect(),
             folder: folder.to_path_buf(),
         }
@@ -59,16 +62,71 @@ impl Anchors {
         changed
     }
 
-    /// A link may be added, with files that lie beside the local file: somebody has put them there.
+    /// A link may be added, with files that lie beside the local file: somebody has put them there. A password may
+    /// come from the credentials of the unit for the same reason.
     fn same_upstream(&self, edition: &Self) -> bool {
-        let beside = |path: &PathBuf| {
-            let inside = path.strip_prefix(&self.folder).ok();
+        let within = |folder: &Path, path: &Path| {
+            let inside = path.strip_prefix(folder).ok();
             inside.is_some_and(|rest| rest.components().all(|c| matches!(c, std::path::Component::Normal(_))))
         };
+        let given = |path: &Path| self.credentials.as_ref().is_some_and(|folder| within(folder, path));
         match (&self.upstream, &edition.upstream) {
             (_, None) => true,
-            (Some(own), Some(theirs)) => own == theirs,
-            (None, Some(theirs)) => theirs.iter().flatten().all(beside),
+            (Some([roots, certificate, key, password]), Some([theirs @ .., their_password])) => {
+                *theirs == [roots, certificate, key].map(Clone::clone)
+                    && (password == their_password || their_password.as_deref().is_some_and(given))
+            }
+            (None, Some(theirs)) => {
+                theirs.iter().flatten().all(|path| within(&self.folder, path) || given(path))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anchors(upstream: Option<[&str; 4]>, credentials: Option<&str>) -> Anchors {
+        let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+        Anchors {
+            fleet_keys: None,
+            lists: None,
+            stick: None,
+            clock: (Source::System, None, None),
+            upstream: upstream.map(|files| files.map(path)),
+            credentials: credentials.map(PathBuf::from),
+            records: BTreeSet::new(),
+            folder: "/var/lib/kakou/enrolled".into(),
+        }
+    }
+
+    #[test]
+    fn a_password_comes_from_the_credentials_of_the_unit_and_from_nowhere_else() {
+        let given = "/run/credentials/kakoud.service";
+        let files = ["/e/ca.pem", "/e/device.pem", "/e/device.key"];
+        let with = |password| {
+            let [roots, certificate, key] = files;
+            anchors(Some([roots, certificate, key, password]), Some(given))
+        };
+        let own = with("");
+        assert!(own.changed_by(&with("/run/credentials/kakoud.service/broker-password")).is_empty());
+        for other in [
+            "/var/lib/kakou/keys/gateway.pk8",
+            "/run/credentials/kakoud.service/../../../var/lib/kakou/keys/site.key",
+            "/run/credentials/other.service/secret",
+        ] {
+            assert_eq!(own.changed_by(&with(other)).len(), 1, "{other}");
+        }
+        let unit_without = anchors(Some([files[0], files[1], files[2], ""]), None);
+        assert_eq!(unit_without.changed_by(&with("/run/credentials/kakoud.service/x")).len(), 1);
+        let other_roots = anchors(Some(["/e/other.pem", files[1], files[2], ""]), Some(given));
+        assert_eq!(own.changed_by(&other_roots).len(), 1);
+        // Where there was no link, its files lie beside the local one.
+        let none = anchors(None, Some(given));
+        assert!(
+            none.changed_by(&anchors(Some(["/var/lib/kakou/enrolled/ca.pem", "", "", ""]), None)).is_empty()
+        );
+        assert_eq!(none.changed_by(&anchors(Some(["/etc/passwd", "", "", ""]), None)).len(), 1);
     }
 }
