@@ -17,6 +17,7 @@ pub fn try_until<T>(limit: Duration, mut what: impl FnMut() -> Option<T>) -> Opt
         if Instant::now() >= end {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(2));
+        // Slower than a gateway's limit of requests: what is awaited is often asked for over HTTP.
+        std::thread::sleep(Duration::from_millis(15));
     }
 }

@@ -369,7 +369,9 @@ fn a_full_disk_holds_the_lanes_loudly_and_room_opens_them_again() {
         assert_eq!(g.status()["lanes"][0]["mode"], "closed");
         assert!(g.gateway.log().contains("the lanes are closed"));
         drop(file);
-        assert!(g.gateway.log().contains("the reserve was given up"));
+        wait::until("the end of the reserve", Duration::from_secs(20), || {
+            g.gateway.log().contains("the reserve was given up").then_some(())
+        });
         std::fs::remove_file(&filling).unwrap();
         let open =
             wait::try_until(Duration::from_secs(40), || (g.status()["store"]["state"] == "ok").then_some(()));
