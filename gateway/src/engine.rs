@@ -324,22 +324,22 @@ impl Engine {
         let mut probed = Instant::now();
         loop {
             let now = self.parts.clock.now();
-            let first = match self.requeue.pop_front() {
-                Some(input) => Some(Work::Input(input, None)),
+            let (first, quiet) = match self.requeue.pop_front() {
+                Some(input) => (Some(Work::Input(input, None)), false),
                 None => tokio::select! {
                     biased;
                     waited = tokio::time::timeout(self.patience(&now), work.recv()) => match waited {
-                        Ok(work) => Some(work.unwrap_or(Work::Stop)),
-                        Err(_) => None,
+                        Ok(work) => (Some(work.unwrap_or(Work::Stop)), false),
+                        Err(_) => (None, true),
                     },
-                    // The desks hear at once that the link upstream is gone, or back.
+                    // The desks hear at once that the link upstream is gone, or back. However often that is,
+                    // what this loop owes the clock, the watchdog and the store is done each time.
                     Ok(()) = self.parts.upstream.changed() => {
                         self.show_all(&now);
-                        continue;
+                        (None, false)
                     }
                 },
             };
-            let quiet = first.is_none();
             // A key that was taken back counts for nobody who comes after that, however much waits here.
             if self.parts.trust.has_changed().unwrap_or(false) {
                 let trust = self.parts.trust.borrow_and_update().clone();
