@@ -212,7 +212,7 @@ pub async fn run(mut link: Link, cancel: CancellationToken) {
         // It is taken without.
         will_kept &= !matches!(why, Lost::Mqtt(mqtt::Lost::NoRetain));
         link.metrics.count("upstream_lost_total");
-        link.word.send_replace("offline");
+        link.word.send_if_modified(|word| std::mem::replace(word, "offline") != "offline");
         link.busy.send_replace(false);
         let up = link.state.borrow().online.then(|| link.state.borrow().since.elapsed());
         let why = why.to_string();

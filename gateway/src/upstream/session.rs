@@ -250,7 +250,7 @@ impl Session {
         self.up = true;
         self.progress = Instant::now();
         self.receipts = [Instant::now(); 4];
-        link.word.send_replace("online");
+        link.word.send_if_modified(|word| std::mem::replace(word, "online") != "online");
         link.state.send_modify(|s| {
             s.online = true;
             s.since = Instant::now();
