@@ -1,7 +1,8 @@
 //! `kakou ca`
 
 use super::fail;
-use crate::enrol::server::{self, Office, Standing, Wanted};
+use crate::enrol::office::{Office, Standing, Wanted};
+use crate::enrol::server;
 use crate::http::connections::{self, BodyTime};
 use crate::https::Place;
 use crate::store::durable;
