@@ -56,10 +56,10 @@ impl Lane {
     ) -> Result<(), RecordsFault> {
         let with = Check { trust: &self.setup.trust, now_s: now.wall_s(), region: &self.setup.region };
         let checked = pass::check(bytes, with);
-        // Two codes are the same if their key id and pass id are: never by the text, since one
+        // Two codes are the same if their signer and pass id are: never by the text, since one
         // signature has several valid encodings.
         let key = match &checked {
-            Ok(pass) => format!("{}:{}", pass.kid, pass.id),
+            Ok(pass) => pass.identity(),
             Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
         };
         // Of a card without a signature that would be the number on it.

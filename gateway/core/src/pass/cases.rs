@@ -319,18 +319,84 @@ fn a_kp1_pass_names_its_key_under_the_signature_or_not_at_all() {
     assert!(refused.why.contains("protected"), "{}", refused.why);
 }
 
+/// A health certificate whose key id stands in the unprotected header.
+fn relabelled(i: &Issuer, kid: &[u8], entry: (&str, Entry<'_>)) -> String {
+    let payload = cose::write(99, |e| {
+        e.map(3)?;
+        in_time(e)?;
+        e.i64(-260)?.map(1)?.u8(1)?;
+        entries(e, &[(entry.0, &[entry.1])])
+    });
+    format!("HC1:{}", base45::encode(&unprotected(i, kid, &payload)))
+}
+
+/// The entry of a renewed certificate: the same key under another id.
+fn renewed(entry: &KeyEntry, kid: &[u8]) -> KeyEntry {
+    KeyEntry { kid: STANDARD.encode(kid), ..entry.clone() }
+}
+
 #[test]
-fn a_list_that_names_one_key_under_two_ids_is_refused_with_both() {
-    let i = issuer(b"k1");
-    let (a, mut b) = (i.entry(&HEALTH), i.entry(&HEALTH));
-    b.kid = STANDARD.encode(b"k2");
-    for b in [b.clone(), with_key(b, &p256_spki(i.key.public_key().as_ref()))] {
-        let file = json!({ "name": "trust", "version": 1, "issued": 0, "keys": [a, b] });
-        let refused = TrustList::from_json(file.to_string().as_bytes()).unwrap_err().to_string();
-        assert!(refused.contains(&a.kid) && refused.contains(&b.kid), "{refused}");
+fn a_list_that_names_one_key_under_two_ids_is_taken_and_both_are_one_signer() {
+    let (i, other) = (issuer(b"k1"), issuer(b"k3"));
+    let a = i.entry(&HEALTH);
+    let again = renewed(&a, b"k2");
+    for b in [again.clone(), with_key(again, &p256_spki(i.key.public_key().as_ref()))] {
+        let file =
+            json!({ "name": "trust", "version": 1, "issued": 0, "keys": [a, b, other.entry(&HEALTH)] });
+        let trust = TrustList::from_json(file.to_string().as_bytes()).unwrap();
+        let signer =
+            |i: &Issuer, kid: &[u8]| get(&relabelled(i, kid, ("t", NEGATIVE)), &trust).map(|p| p.signer);
+        let one = signer(&i, b"k1").unwrap();
+        assert_eq!(signer(&i, b"k2").unwrap(), one);
+        assert_ne!(signer(&other, b"k3").unwrap(), one);
+        assert_eq!(signer(&other, b"k2").unwrap_err().code, Code::C_BADSIG);
+        assert_eq!(trust.kids(&one).collect::<Vec<_>>(), [hex(b"k1"), hex(b"k2")]);
     }
+    let alone = list(vec![renewed(&a, b"k9")]);
+    let named = get(&relabelled(&i, b"k9", ("t", NEGATIVE)), &alone).unwrap();
+    let both = list(vec![a.clone(), renewed(&a, b"k9")]);
+    assert_eq!(named.signer, get(&relabelled(&i, b"k1", ("t", NEGATIVE)), &both).unwrap().signer);
     let twice = list(vec![a.clone(), KeyEntry { region: Some("辽宁".into()), ..a }]);
-    assert_eq!(twice.len(), 2, "one key for two regions has one id");
+    assert_eq!(twice.len(), 2, "one key for two regions");
+}
+
+#[test]
+fn a_key_id_outside_the_signature_chooses_no_right() {
+    let i = issuer(b"k1");
+    let all = i.entry(&HEALTH);
+    let narrow = [
+        (i.entry(&[Usage::HcertTest]), ("v", JAB), Code::C_WRONG_SITE),
+        (KeyEntry { region: Some("far".into()), ..all.clone() }, ("t", NEGATIVE), Code::C_WRONG_SITE),
+    ];
+    for (narrow, entry, why) in narrow {
+        let trust = list(vec![narrow, renewed(&all, b"k2")]);
+        for kid in [&b"k1"[..], b"k2"] {
+            let refused = get(&relabelled(&i, kid, entry), &trust).unwrap_err();
+            assert_eq!(refused.code, why, "whoever carries it may write any of the ids of its key");
+        }
+    }
+    // What both give counts, and a key is valid as long as one of its certificates is.
+    let over = KeyEntry { exp: Some(NOW - 1), usages: vec![Usage::HcertTest.into()], ..all.clone() };
+    let trust = list(vec![over.clone(), renewed(&all, b"k2")]);
+    for kid in [&b"k1"[..], b"k2"] {
+        assert!(get(&relabelled(&i, kid, ("t", NEGATIVE)), &trust).is_ok());
+    }
+    let trust = list(vec![over.clone(), renewed(&over, b"k2")]);
+    assert_eq!(get(&relabelled(&i, b"k1", ("t", NEGATIVE)), &trust).unwrap_err().code, Code::C_EXPIRED);
+}
+
+#[test]
+fn a_key_id_under_the_signature_gives_what_its_entry_gives() {
+    let i = issuer(b"k1");
+    let cards = i.entry(&[Usage::ResidentCard]);
+    let pass = |kid: &[u8], trust: &TrustList| {
+        code(&kp1::issue(&draft(), Alg::ES256, kid, |b| i.sign(b)).unwrap(), trust).map(drop)
+    };
+    let trust = list(vec![cards.clone(), renewed(&i.entry(&[Usage::VehiclePass]), b"k2")]);
+    assert_eq!((pass(b"k1", &trust), pass(b"k2", &trust)), (Ok(()), Err(Code::C_WRONG_SITE)));
+    let over = KeyEntry { exp: Some(NOW - 1), ..cards.clone() };
+    let trust = list(vec![over, renewed(&cards, b"k2")]);
+    assert_eq!((pass(b"k1", &trust), pass(b"k2", &trust)), (Err(Code::C_EXPIRED), Ok(())));
 }
 
 #[test]

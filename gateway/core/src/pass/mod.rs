@@ -22,7 +22,8 @@ use cose::Sign1;
 use cwt::Cwt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use trust::{Signer, TrustList, Usage};
+use std::collections::BTreeSet;
+use trust::{Signer, SignerKey, TrustList, Usage};
 
 /// The longest text that is looked at: a QR code of version 40 holds 4296 alphanumeric characters.
 pub const MAX_TEXT: usize = 4296;
@@ -69,8 +70,11 @@ pub struct Pass {
     pub format: Format,
     /// Its kind as profiles write it: `resident-card`, `vehicle-pass`, `hcert-test`, `opaque` …
     pub kind: String,
-    /// The signing key's id, hexadecimal; empty for an opaque id.
+    /// The key id that it names, hexadecimal; empty for an opaque id.
     pub kid: String,
+    /// Who signed it, told by the public key; empty for an opaque id, and in a visit of an earlier version.
+    #[serde(default)]
+    pub signer: String,
     /// The pass id: the token id or the certificate identifier; never anything of the signature.
     pub id: String,
     /// Whom or what it is about: a resident's id, a plate, the opaque id itself.
@@ -81,6 +85,21 @@ pub struct Pass {
     pub exp: Option<i64>,
     /// What rules may ask.
     pub facts: Map<String, Json>,
+}
+
+impl Pass {
+    /// What makes it this pass and no other: who signed it and its id. The key id that it names is no part of
+    /// that, since one key may have several and not all stand under the signature.
+    pub fn identity(&self) -> String {
+        let signer = if self.signer.is_empty() { &self.kid } else { &self.signer };
+        format!("{signer}:{}", self.id)
+    }
+
+    /// The ids of its key: the one that it names and all others under which the list has that key.
+    pub fn kids(&self, trust: &TrustList) -> BTreeSet<String> {
+        let named = (!self.kid.is_empty()).then(|| self.kid.clone());
+        named.into_iter().chain(trust.kids(&self.signer)).collect()
+    }
 }
 
 /// A code that did not become a pass.
@@ -153,7 +172,7 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     };
     let message = Sign1::read(&message).map_err(|e| unreadable(e.to_string()))?;
     if format == Format::Kp1 && !message.kid.is_empty() && !message.kid_protected {
-        // Single use and revocation go by the key id: nobody may choose it afterwards.
+        // What a key may sign goes by its id: nobody may choose it afterwards.
         return Err(unreadable(
             "the key id of a KP1 pass stands in the protected header, here it does not".into(),
         ));
@@ -167,8 +186,17 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
         Signer::Found(keys) => keys,
     };
     let token = read_token(format, message.payload).map_err(|why| refused(Code::C_UNREADABLE, &kid, why))?;
-    let keys: Vec<_> = keys.into_iter().filter(|k| k.may(token.usage)).collect();
-    if keys.is_empty() {
+    let signer = keys.first().map(|key| key.id().to_owned()).unwrap_or_default();
+    // A key id under the signature is the word of the signer: its entries count, and no others. One outside of it
+    // may be any id of the key, at the choice of whoever carries the pass: it gets what every one of them gives,
+    // so that no choice gives more than another. Only its time may come from any of them: of a certificate that
+    // was renewed the earlier one runs out, while the key goes on.
+    let mut ids = if message.kid_protected { vec![keys] } else { with.trust.entries(&signer) };
+    let mut every_id = |gives: &dyn Fn(&SignerKey) -> bool| {
+        ids.iter_mut().for_each(|entries| entries.retain(gives));
+        ids.iter().all(|entries| !entries.is_empty())
+    };
+    if !every_id(&|key| key.may(token.usage)) {
         return Err(refused(Code::C_WRONG_SITE, &kid, "the key may not sign this kind of pass".into()));
     }
     let cwt = token.cwt;
@@ -176,6 +204,7 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
         format,
         kind: token.kind.to_owned(),
         kid: hex(&kid),
+        signer,
         id: token.id,
         subject: token.subject,
         name: token.name,
@@ -184,12 +213,11 @@ pub fn check(text: &[u8], with: Check<'_>) -> Result<Pass, Refused> {
     };
     let known =
         |code, why: &str| Refused { pass: Some(Box::new(pass.clone())), ..refused(code, &kid, why.into()) };
-    let keys: Vec<_> = keys.into_iter().filter(|k| k.covers(with.region)).collect();
-    if keys.is_empty() {
+    if !every_id(&|key| key.covers(with.region)) {
         return Err(known(Code::C_WRONG_SITE, "the key does not count in this region"));
     }
     let Some(now_s) = with.now_s else { return Err(known(Code::X_CLOCK, "the time is not known")) };
-    if !keys.iter().any(|k| k.valid_at(now_s)) {
+    if !ids.iter().flatten().any(|key| key.valid_at(now_s)) {
         return Err(known(Code::C_EXPIRED, "the key is not valid now"));
     }
     if let Some(why) = cwt.fault_at(now_s) {
@@ -234,6 +262,7 @@ fn opaque(text: &[u8]) -> Option<Pass> {
         format: Format::Opaque,
         kind: "opaque".into(),
         kid: String::new(),
+        signer: String::new(),
         id: subject.clone(),
         subject,
         name: None,

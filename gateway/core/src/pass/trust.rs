@@ -2,15 +2,19 @@
 //!
 //! A key that signs residents' cards does not sign vehicle permits: each key carries a usage
 //! mask. Keys come from the list alone; nothing inside a code can name, fetch or alter one.
+//!
+//! Who signed is told by the public key, never by its id: national lists hold renewed certificates over one
+//! key, and each certificate gives it another id. All of them are one signer for uses and revocations.
 
 use super::cose::{Alg, Sign1};
-use super::public_key;
+use super::{hex, public_key};
+use crate::evidence::Hash;
 use crate::text::{json_fault, without_mark};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a key may sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +74,7 @@ impl From<Usage> for UsageName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyEntry {
-    /// Key id, base64. Several keys may share one.
+    /// Key id, base64. Several keys may share one, and one key may have several.
     pub kid: String,
     /// The one algorithm of this key.
     pub alg: Alg,
@@ -163,6 +167,8 @@ pub struct TrustList {
     /// When it was issued, UTC seconds.
     pub issued: i64,
     keys: BTreeMap<Vec<u8>, Vec<Key>>,
+    /// The key ids of each signer.
+    kids: BTreeMap<String, BTreeSet<Vec<u8>>>,
     count: usize,
 }
 
@@ -180,6 +186,7 @@ pub enum Signer {
 /// The key behind a good signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerKey {
+    id: String,
     usages: Vec<Usage>,
     issuer: String,
     region: Option<String>,
@@ -188,6 +195,10 @@ pub struct SignerKey {
 }
 
 impl SignerKey {
+    /// Whose key it is: the same under each of its ids and in each edition of the list.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
     /// Whether it may sign this.
     pub fn may(&self, usage: Usage) -> bool {
         self.usages.contains(&usage)
@@ -233,7 +244,6 @@ impl TrustList {
             return Err(TrustError::Name(file.name.clone(), name));
         }
         let mut list = Self { version: file.version, issued: file.issued, ..Self::default() };
-        let mut names: BTreeMap<Vec<u8>, (usize, &str)> = BTreeMap::new();
         for (index, entry) in file.keys.iter().enumerate() {
             let bad = |why: String| TrustError::Key { index, line: None, why };
             let kid = STANDARD.decode(&entry.kid).map_err(|_| bad("kid is not base64".into()))?;
@@ -245,26 +255,17 @@ impl TrustList {
             if entry.usages.is_empty() {
                 return Err(bad("a key without usages can sign nothing".into()));
             }
-            // Single use and revocation go by the key id: a key with two would sign two passes at once.
-            match names.get(&public) {
-                Some((first, other)) if *other != entry.kid => {
-                    return Err(bad(format!(
-                        "it is the same public key as key {}, under the kid `{}` and not `{other}`: a key has one kid",
-                        first + 1,
-                        entry.kid,
-                    )));
-                }
-                Some(_) => {}
-                None => drop(names.insert(public.clone(), (index, &entry.kid))),
-            }
             let usages = entry.usages.iter().filter_map(|u| match u {
                 UsageName::Known(usage) => Some(*usage),
                 UsageName::Unknown(_) => None,
             });
+            let id = signer_id(entry.alg, &public);
+            list.kids.entry(id.clone()).or_default().insert(kid.clone());
             list.keys.entry(kid).or_default().push(Key {
                 alg: entry.alg,
                 public,
                 signer: SignerKey {
+                    id,
                     usages: usages.collect(),
                     issuer: entry.issuer.clone(),
                     region: entry.region.clone(),
@@ -298,6 +299,26 @@ impl TrustList {
         let found: Vec<SignerKey> = keys.iter().filter(good).map(|key| key.signer.clone()).collect();
         if found.is_empty() { Signer::Mismatch } else { Signer::Found(found) }
     }
+
+    /// The ids under which the key of a signer stands here, hexadecimal.
+    pub fn kids(&self, signer: &str) -> impl Iterator<Item = String> {
+        self.kids.get(signer).into_iter().flatten().map(|kid| hex(kid))
+    }
+
+    /// The entries of a signer, for each of its key ids.
+    pub fn entries(&self, signer: &str) -> Vec<Vec<SignerKey>> {
+        let of_signer = |kid: &Vec<u8>| {
+            let keys = self.keys.get(kid).into_iter().flatten().map(|key| &key.signer);
+            keys.filter(|key| key.id == signer).cloned().collect()
+        };
+        self.kids.get(signer).into_iter().flatten().map(of_signer).collect()
+    }
+}
+
+/// The name of a public key: the first half of a hash of its one form.
+fn signer_id(alg: Alg, public: &[u8]) -> String {
+    let named = [format!("{alg:?}:").as_bytes(), public].concat();
+    hex(&Hash::of(&named).0[..16])
 }
 
 impl Key {

@@ -35,6 +35,7 @@ fn a_full_name_is_masked_when_a_pass_is_taken_and_a_code_is_kept_as_a_key() {
         format: Format::Kp1,
         kind: "staff-badge".into(),
         kid: "k".into(),
+        signer: "s".into(),
         id: "i".into(),
         subject: "P-1".into(),
         name: Some("欧阳震华".into()),

@@ -2,10 +2,12 @@
 
 use super::gate::*;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use kakou_core::ids::VisitId;
 use kakou_core::pass::base45;
 use kakou_core::pass::cose::{Alg, Sign1};
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, TrustList, Usage};
+use kakou_core::records::Redemption;
 use minicbor::Encoder;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -40,9 +42,19 @@ fn sign(key: &EcdsaKeyPair, bytes: &[u8]) -> Vec<u8> {
     key.sign(&SystemRandom::new(), bytes).unwrap().as_ref().to_vec()
 }
 
-/// A lane that trusts two keys under the ids `k1` and `k2`.
+/// A lane that trusts two keys under the ids `k1` and `k2`; one key under both, if they are the same.
 fn lane(keys: [&EcdsaKeyPair; 2]) -> Gate {
-    let entry = |kid: &[u8], key: &EcdsaKeyPair| KeyEntry {
+    lane_with(PROFILE, keys)
+}
+
+fn lane_with(profile: &str, keys: [&EcdsaKeyPair; 2]) -> Gate {
+    let mut gate = gate_of("signed", profile, &["scanner"]);
+    trust(&mut gate, &[(b"k1", keys[0]), (b"k2", keys[1])]);
+    gate
+}
+
+fn trust(gate: &mut Gate, keys: &[(&[u8], &EcdsaKeyPair)]) {
+    let entry = |(kid, key): &(&[u8], &EcdsaKeyPair)| KeyEntry {
         kid: STANDARD.encode(kid),
         alg: Alg::ES256,
         key: STANDARD.encode(key.public_key()),
@@ -52,11 +64,61 @@ fn lane(keys: [&EcdsaKeyPair; 2]) -> Gate {
         nbf: None,
         exp: None,
     };
-    let keys = vec![entry(b"k1", keys[0]), entry(b"k2", keys[1])];
+    let keys = keys.iter().map(entry).collect();
     let file = TrustFile { name: "trust".into(), version: 1, issued: NOW_S, keys };
-    let mut gate = gate_of("signed", PROFILE, &["scanner"]);
     gate.core.set_trust(&Arc::new(TrustList::from_file(&file, "trust").unwrap()));
-    gate
+}
+
+/// A pass for one passage, under the key id that it names.
+fn permit(key: &EcdsaKeyPair, kid: &[u8]) -> String {
+    let facts = json!({ "plate": "辽P12345", "category": "transit", "from": "a", "to": "b", "uses": 1 });
+    let draft = Draft {
+        kind: Usage::VehiclePass,
+        cti: vec![7; 8],
+        nbf: NOW_S,
+        exp: NOW_S + 3600,
+        facts: facts.as_object().unwrap().clone(),
+    };
+    kp1::issue(&draft, Alg::ES256, kid, |b| Ok(sign(key, b))).unwrap()
+}
+
+/// A health certificate `URN:UVCI:01:XX:A` whose key id whoever carries it may exchange.
+struct Certificate {
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Certificate {
+    const PROTECTED: [u8; 3] = [0xa1, 1, 0x26];
+
+    fn of(key: &EcdsaKeyPair) -> Self {
+        let mut e = Encoder::new(Vec::new());
+        e.map(2).unwrap().u8(4).unwrap().i64(NOW_S + 3600).unwrap().i64(-260).unwrap();
+        e.map(1).unwrap().u8(1).unwrap();
+        e.map(1).unwrap().str("t").unwrap().array(1).unwrap().map(2).unwrap();
+        e.str("tr").unwrap().str("260415000").unwrap().str("ci").unwrap().str("urn:uvci:01:xx:a ").unwrap();
+        let payload = e.into_writer();
+        let mut e = Encoder::new(Vec::new());
+        e.array(4).unwrap().str("Signature1").unwrap().bytes(&Self::PROTECTED).unwrap().bytes(&[]).unwrap();
+        e.bytes(&payload).unwrap();
+        let signature = sign(key, &e.into_writer());
+        Self { payload, signature }
+    }
+
+    fn under(&self, kid: &[u8]) -> String {
+        let copy = message(&Self::PROTECTED, Some(kid), &self.payload, &self.signature);
+        format!("HC1:{}", base45::encode(&copy))
+    }
+}
+
+fn scan(g: &mut Gate, text: &str) -> (String, String) {
+    g.wait(1000);
+    let (outcome, codes) = verdict(&g.scan(text));
+    (outcome, codes[0].clone())
+}
+
+fn said(outcome: &str, code: &str) -> (String, String) {
+    (outcome.into(), code.into())
 }
 
 /// A message with one of its headers for whoever wants to change it.
@@ -75,59 +137,73 @@ fn message(protected: &[u8], kid: Option<&[u8]>, payload: &[u8], signature: &[u8
 fn a_single_use_pass_is_admitted_once_whatever_key_id_its_copies_name() {
     let (ours, other) = (key(), key());
     let mut g = lane([&ours, &other]);
-    let facts = json!({ "plate": "辽P12345", "category": "transit", "from": "a", "to": "b", "uses": 1 });
-    let draft = Draft {
-        kind: Usage::VehiclePass,
-        cti: vec![7; 8],
-        nbf: NOW_S,
-        exp: NOW_S + 3600,
-        facts: facts.as_object().unwrap().clone(),
-    };
-    let text = kp1::issue(&draft, Alg::ES256, b"k1", |b| Ok(sign(&ours, b))).unwrap();
-    assert_eq!(verdict(&g.scan(&text)).0, "ADMIT");
-    g.wait(1000);
+    let text = permit(&ours, b"k1");
+    assert_eq!(scan(&mut g, &text).0, "ADMIT");
     let bytes = base45::decode(&text.as_bytes()[4..]).unwrap();
     let signed = Sign1::read(&bytes).unwrap();
     // alg and kid, as every pass of ours has them.
     let protected = [0xa2, 1, 0x26, 4, 0x42, b'k', b'1'];
     let copy = message(&protected, Some(b"k2"), signed.payload, signed.signature);
-    let (outcome, codes) = verdict(&g.scan(&format!("KP1:{}", base45::encode(&copy))));
-    assert_eq!((outcome.as_str(), codes[0].as_str()), ("DENY", "D_USED"));
+    let copy = format!("KP1:{}", base45::encode(&copy));
+    assert_eq!(scan(&mut g, &copy), said("DENY", "D_USED"));
+}
+
+#[test]
+fn a_single_use_pass_is_admitted_once_though_its_key_stands_in_the_list_under_two_ids() {
+    let ours = key();
+    for (first, second) in [(b"k1", b"k2"), (b"k2", b"k1")] {
+        let mut g = lane([&ours, &ours]);
+        assert_eq!(scan(&mut g, &permit(&ours, first)).0, "ADMIT");
+        assert_eq!(scan(&mut g, &permit(&ours, second)), said("DENY", "D_USED"));
+        // The next edition of the list names the key under another id alone.
+        trust(&mut g, &[(b"k3", &ours)]);
+        assert_eq!(scan(&mut g, &permit(&ours, b"k3")), said("DENY", "D_USED"));
+    }
+}
+
+#[test]
+fn a_use_that_was_recorded_under_any_key_id_of_the_signer_counts() {
+    let ours = key();
+    let mut g = lane([&ours, &ours]);
+    let used = Redemption { lane: g.lane.clone(), visit: VisitId(1), at_ms: None };
+    // As gateways of an earlier version record and tell it: key id and pass id.
+    g.memory.redeemed.borrow_mut().insert("6b31:BwcHBwcHBwc".into(), used);
+    assert_eq!(scan(&mut g, &permit(&ours, b"k2")), said("DENY", "D_USED"));
+}
+
+#[test]
+fn a_copy_under_another_id_of_the_same_key_is_the_same_code() {
+    let ours = key();
+    let mut g = lane_with(&PROFILE.replace("same_read_s = 0", "same_read_s = 9"), [&ours, &ours]);
+    let certificate = Certificate::of(&ours);
+    assert_eq!(scan(&mut g, &certificate.under(b"k1")).0, "ADMIT");
+    g.wait(1000);
+    let step = g.scan(&certificate.under(b"k2"));
+    assert!(step.events.is_empty(), "one code, read again: {:?}", step.events);
 }
 
 #[test]
 fn a_revoked_certificate_is_refused_under_every_key_id_and_in_either_case() {
     let (ours, other) = (key(), key());
     let mut g = lane([&ours, &other]);
-    let mut e = Encoder::new(Vec::new());
-    e.map(2)
-        .unwrap()
-        .u8(4)
-        .unwrap()
-        .i64(NOW_S + 3600)
-        .unwrap()
-        .i64(-260)
-        .unwrap()
-        .map(1)
-        .unwrap()
-        .u8(1)
-        .unwrap();
-    e.map(1).unwrap().str("t").unwrap().array(1).unwrap().map(2).unwrap();
-    e.str("tr").unwrap().str("260415000").unwrap().str("ci").unwrap().str("urn:uvci:01:xx:a ").unwrap();
-    let (protected, payload) = ([0xa1, 1, 0x26], e.into_writer());
-    let mut e = Encoder::new(Vec::new());
-    e.array(4).unwrap().str("Signature1").unwrap().bytes(&protected).unwrap().bytes(&[]).unwrap();
-    e.bytes(&payload).unwrap();
-    let signature = sign(&ours, &e.into_writer());
-    let scan = |g: &mut Gate, kid: &[u8]| {
-        g.wait(1000);
-        let copy = message(&protected, Some(kid), &payload, &signature);
-        let (outcome, codes) = verdict(&g.scan(&format!("HC1:{}", base45::encode(&copy))));
-        (outcome, codes[0].clone())
-    };
-    assert_eq!(scan(&mut g, b"k1").0, "ADMIT");
+    let certificate = Certificate::of(&ours);
+    assert_eq!(scan(&mut g, &certificate.under(b"k1")).0, "ADMIT");
     put(&mut g.memory, "revocation", "6B31:URN:UVCI:01:XX:A", json!({}));
-    assert_eq!(scan(&mut g, b"k1"), ("DENY".into(), "C_REVOKED".into()));
-    assert_eq!(scan(&mut g, b"k2"), ("DENY".into(), "C_BADSIG".into()));
-    assert_eq!(scan(&mut g, b"k3"), ("HOLD".into(), "C_UNKNOWN".into()));
+    assert_eq!(scan(&mut g, &certificate.under(b"k1")), said("DENY", "C_REVOKED"));
+    assert_eq!(scan(&mut g, &certificate.under(b"k2")), said("DENY", "C_BADSIG"));
+    assert_eq!(scan(&mut g, &certificate.under(b"k3")), said("HOLD", "C_UNKNOWN"));
+}
+
+#[test]
+fn a_revocation_under_one_id_of_a_key_stops_the_pass_under_each() {
+    let ours = key();
+    for named in ["6b31:URN:UVCI:01:XX:A", "6b32:URN:UVCI:01:XX:A"] {
+        let mut g = lane([&ours, &ours]);
+        let certificate = Certificate::of(&ours);
+        assert_eq!(scan(&mut g, &certificate.under(b"k1")).0, "ADMIT");
+        put(&mut g.memory, "revocation", named, json!({}));
+        for kid in [b"k1", b"k2"] {
+            assert_eq!(scan(&mut g, &certificate.under(kid)), said("DENY", "C_REVOKED"), "{named}");
+        }
+    }
 }

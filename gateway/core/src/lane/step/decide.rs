@@ -108,17 +108,28 @@ fn single_use(cx: &Cx<'_>) -> bool {
 
 fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
     let Some(pass) = &cx.visit.pass else { return Ok(false) };
-    let used = cx.records.redeemed(&redemption_key(cx.visit, pass))?;
-    Ok(used.is_some() && !cx.visit.admitted)
+    if cx.visit.admitted {
+        return Ok(false);
+    }
+    if cx.records.redeemed(&redemption_key(cx.visit, pass))?.is_some() {
+        return Ok(true);
+    }
+    // An earlier version of this program recorded uses by key id, and gateways of it still tell them so.
+    for kid in pass.kids(&cx.setup.trust) {
+        if cx.records.redeemed(&format!("{kid}:{}", pass.id))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A pass of a list has no id of its own: for the same plate, another window is another pass.
 fn redemption_key(visit: &Visit, pass: &Pass) -> String {
-    let (kid, id) = (&pass.kid, &pass.id);
+    let id = &pass.id;
     let window = ["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64()));
     match window {
-        [None, None] => format!("{kid}:{id}"),
-        _ if !kid.is_empty() => format!("{kid}:{id}"),
+        [None, None] => pass.identity(),
+        _ if !pass.kid.is_empty() => pass.identity(),
         ends => {
             let [from, to] = ends.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
             format!(":{id}@{from}-{to}")

@@ -116,10 +116,16 @@ fn entry(cx: &mut Cx<'_>, list: &str, id: &str) -> Result<Option<Map<String, Val
     ask(cx, answer)
 }
 
-/// Whether a signed pass was taken back.
+/// Whether a signed pass was taken back, under whatever id of its key: the issuer names the one that it knows,
+/// the pass may name another.
 pub(super) fn revoked(cx: &mut Cx<'_>, pass: &Pass) -> Result<bool, RecordsFault> {
-    let answer = cx.records.revoked(&pass.kid, &pass.id);
-    ask(cx, answer)
+    for kid in pass.kids(&cx.setup.trust) {
+        let answer = cx.records.revoked(&kid, &pass.id);
+        if ask(cx, answer)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn held(cx: &mut Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {
