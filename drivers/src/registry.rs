@@ -23,7 +23,7 @@ use crate::modbus_ir::{self, ModbusIr};
 use crate::modbus_relay::{self, ModbusRelay};
 use crate::newland::Newland;
 use crate::scale::Scale;
-use crate::scan_text::Dress;
+use crate::scan_text::{Dress, MAX_BEFORE};
 use crate::ssi::Ssi;
 use crate::thermometer::{Module, Thermometer};
 use crate::wedge::Wedge;
@@ -53,6 +53,9 @@ pub struct Options {
     /// Whether it puts a letter for the kind of code there.
     #[serde(default)]
     pub code_id: bool,
+    /// Other texts for the kind of code that it puts there.
+    #[serde(default)]
+    pub before: Vec<String>,
     /// What it sends when it has read nothing; the usual words if absent.
     #[serde(default)]
     pub no_read: Option<Vec<String>>,
@@ -104,6 +107,7 @@ impl Options {
             pause_ms: None,
             aim: false,
             code_id: false,
+            before: Vec::new(),
             no_read: None,
             trigger: Trigger::default(),
             address: address(),
@@ -178,9 +182,9 @@ const SIGNAL: &[DeviceKind] = &[DeviceKind::Signal];
 /// What every serial port can say beside its path.
 const OF_SERIAL: &[&str] = &["baud", "usb", "record"];
 /// What the port of a reader of text can say.
-const OF_TEXT: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "no_read"];
+const OF_TEXT: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "before", "no_read"];
 /// The same where reading can wait for a word.
-const OF_ENGINE: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "no_read", "trigger"];
+const OF_ENGINE: &[&str] = &["terminator", "pause_ms", "aim", "code_id", "before", "no_read", "trigger"];
 const OF_GPIO: &[&str] = &["lines", "active_low"];
 
 const fn driver(
@@ -221,7 +225,7 @@ pub const DRIVERS: [Driver; 25] = [
     driver(
         "zebra-ssi",
         &[DeviceKind::Scanner, DeviceKind::Signal],
-        &["aim", "code_id", "no_read"],
+        &["aim", "code_id", "before", "no_read"],
         Make::Serial(|o| codec(Ssi::new(lines(o)?.dress))),
     ),
     driver("keyboard-wedge", SCANNER, OF_TEXT, Make::Blocking(|o, _| device(Wedge::new(&o.path, lines(o)?)))),
@@ -327,7 +331,14 @@ fn lines(o: &Options) -> Result<Lines, String> {
         return Err(format!("`no_read` is a list of up to {MAX_WORDS} words, none of them empty"));
     }
     let no_read = no_read.iter().map(|word| word.trim().to_owned()).collect();
-    let dress = Dress { aim: o.aim, code_id: o.code_id, no_read };
+    let good =
+        |text: &String| (1..=MAX_BEFORE).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if o.before.len() > MAX_WORDS || !o.before.iter().all(good) {
+        return Err(format!(
+            "`before` is a list of up to {MAX_WORDS} texts of 1 to {MAX_BEFORE} plain characters, as the reader puts them before codes"
+        ));
+    }
+    let dress = Dress { aim: o.aim, code_id: o.code_id, before: o.before.clone(), no_read };
     Ok(Lines { terminator: o.terminator, pause_ms: o.pause_ms, dress })
 }
 

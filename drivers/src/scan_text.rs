@@ -1,10 +1,11 @@
 //! The text of a code, whatever the reader made of it.
 //!
-//! Readers put things around a code: NULs while a line wakes, STX and ETX, an AIM identifier (`]Q1`), a letter for the
+//! Readers put things around a code: NULs while a line wakes, STX and ETX, an AIM identifier (`]Q1`), letters for the
 //! kind of code, escapes for its encodings (`\000026`), words for "nothing read". What cannot be part of a code is
 //! always taken off; what can be is taken off where the port is set to it.
 
 use encoding_rs::{BIG5, EUC_KR, Encoding, GB18030, SHIFT_JIS, WINDOWS_1252};
+use kakou_core::pass::plate;
 
 /// Text begins here, for readers that are set so.
 pub const STX: u8 = 0x02;
@@ -12,8 +13,10 @@ pub const STX: u8 = 0x02;
 pub const ETX: u8 = 0x03;
 /// What readers send when they were triggered and read nothing.
 const NO_READ: [&str; 5] = ["NR", "NOREAD", "NO READ", "NO_READ", "ERROR"];
-/// What passes begin with: behind one more letter, that letter is the reader's.
-const KNOWN: [&[u8]; 4] = [b"KP1:", b"HC1:", b"http", b"HTTP"];
+/// What codes of known kinds begin with: passes, enrolment codes, entries of lists, addresses.
+const KNOWN: [&[u8]; 6] = [b"KP1:", b"HC1:", b"KQ1|", b"KE1:", b"http", b"HTTP"];
+/// So many characters the identifier of a reader has at most: Zebra says `P01` for a QR code, Datalogic `QR` or `$Q`.
+pub const MAX_BEFORE: usize = 3;
 /// Digits of an escape for an encoding, behind its backslash.
 const ESCAPE_DIGITS: usize = 6;
 
@@ -24,13 +27,15 @@ pub struct Dress {
     pub aim: bool,
     /// A letter for the kind of code.
     pub code_id: bool,
+    /// Other texts for it, such as `P01`.
+    pub before: Vec<String>,
     /// Words for "nothing read".
     pub no_read: Vec<String>,
 }
 
 impl Default for Dress {
     fn default() -> Self {
-        Self { aim: false, code_id: false, no_read: NO_READ.map(str::to_owned).to_vec() }
+        Self { aim: false, code_id: false, before: Vec::new(), no_read: NO_READ.map(str::to_owned).to_vec() }
     }
 }
 
@@ -54,6 +59,11 @@ impl Dress {
         }
         if self.code_id && code.first().is_some_and(u8::is_ascii_alphabetic) {
             code = &code[1..];
+        }
+        let longest =
+            self.before.iter().filter(|text| code.starts_with(text.as_bytes())).max_by_key(|t| t.len());
+        if let Some(text) = longest {
+            code = &code[text.len()..];
         }
         let text = unescaped(code);
         if text.is_empty() {
@@ -85,18 +95,54 @@ fn is_aim(code: &[u8]) -> bool {
     matches!(code, [b']', kind, how, ..] if kind.is_ascii_alphabetic() && how.is_ascii_alphanumeric())
 }
 
-/// What somebody at the screen should set for such a code, if it is dressed.
-pub fn hint(code: &[u8]) -> Option<&'static str> {
-    let letter = matches!(code, [first, rest @ ..] if first.is_ascii_alphabetic()
-        && KNOWN.iter().any(|known| rest.starts_with(known)));
-    if is_aim(code) {
-        Some("it begins with an AIM identifier: set `aim = true` in the port of this reader")
-    } else if letter {
-        Some(
-            "a letter for the kind of code stands before it: set `code_id = true` in the port of this reader",
-        )
-    } else {
-        None
+/// What a reader puts before its codes, where a code proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// An AIM identifier.
+    Aim,
+    /// One letter for the kind of code.
+    Letter(char),
+    /// Something else for it.
+    Text(String),
+}
+
+/// What stands before a code that is known: one of a known kind, or `card`, the text of a card that somebody holds
+/// before the reader. Of an unknown code nobody can say whether its first letter is its own.
+pub fn before(code: &[u8], card: Option<&[u8]>) -> Option<Before> {
+    if is_aim(code) && card != Some(code) {
+        return Some(Before::Aim);
+    }
+    let known = |text: &[u8]| match card {
+        Some(card) => text == card,
+        None => KNOWN.iter().any(|known| text.starts_with(known)) || is_plate(text),
+    };
+    if known(code) {
+        return None;
+    }
+    let at = (1..=MAX_BEFORE).find(|at| code.get(*at..).is_some_and(known))?;
+    match code.get(..at)? {
+        [letter] if letter.is_ascii_alphabetic() => Some(Before::Letter(char::from(*letter))),
+        text if text.iter().all(u8::is_ascii_graphic) => {
+            Some(Before::Text(String::from_utf8_lossy(text).into_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is a plate beyond doubt: no identifier has a Chinese character.
+fn is_plate(text: &[u8]) -> bool {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    text.starts_with(|c: char| !c.is_ascii()) && plate::normal(text).is_some()
+}
+
+impl Before {
+    /// The setting of the port that takes it off.
+    pub fn setting(&self) -> String {
+        match self {
+            Self::Aim => "aim = true".into(),
+            Self::Letter(_) => "code_id = true".into(),
+            Self::Text(text) => format!("before = [{text:?}]"),
+        }
     }
 }
 
@@ -203,8 +249,48 @@ mod tests {
         let letter = Dress { code_id: true, ..Dress::default() };
         assert_eq!(code(&letter, b"QP-0009"), "P-0009");
         assert_eq!(code(&letter, b"9P-0009"), "9P-0009", "that is no letter");
-        assert!(hint(b"]Q1P-0009").unwrap().contains("aim = true") && hint(b"P-0009").is_none());
-        assert!(hint(b"QKP1:AB").unwrap().contains("code_id = true") && hint(b"KP1:AB").is_none());
+        let text = Dress { before: vec!["P0".into(), "P01".into(), "$Q".into()], ..Dress::default() };
+        assert_eq!(code(&text, b"P01P-0009"), "P-0009", "the longest that is there");
+        assert_eq!(code(&text, b"\x02$QP-0009\x03"), "P-0009");
+        assert_eq!(code(&text, b"P-0009"), "P-0009");
+    }
+
+    #[test]
+    fn what_a_reader_puts_before_codes_is_recognised_by_codes_that_are_known_and_by_no_others() {
+        let letter = |c| Some(Before::Letter(c));
+        let text = |t: &str| Some(Before::Text(t.into()));
+        for (code, is) in [
+            ("]Q1P-0009", Some(Before::Aim)),
+            ("QKP1:AB", letter('Q')),
+            ("sHC1:6BF", letter('s')),
+            ("QKQ1|https://a.example|t", letter('Q')),
+            ("QRKE1:AB", text("QR")),
+            ("P01KP1:AB", text("P01")),
+            ("$QKP1:AB", text("$Q")),
+            ("Q辽P12345", letter('Q')),
+            ("KP1:AB", None),
+            ("辽P12345", None),
+            ("WJ京12345", None),
+            ("QP-0009", None),
+            ("QRP-0009", None),
+            ("PASSKP1:AB", None),
+            ("P-0009", None),
+        ] {
+            assert_eq!(before(code.as_bytes(), None), is, "{code}");
+        }
+        for (code, is) in [
+            ("]Q1P-0009", Some(Before::Aim)),
+            ("QP-0009", letter('Q')),
+            ("P01P-0009", text("P01")),
+            ("9P-0009", text("9")),
+            ("P-0009", None),
+            ("QP-0008", None),
+            ("QKP1:AB", None),
+        ] {
+            assert_eq!(before(code.as_bytes(), Some(b"P-0009")), is, "{code}");
+        }
+        let settings = [Before::Aim, Before::Letter('Q'), Before::Text("P01".into())].map(|b| b.setting());
+        assert_eq!(settings, ["aim = true", "code_id = true", "before = [\"P01\"]"]);
     }
 
     #[test]

@@ -156,6 +156,13 @@ fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again
     std::fs::write(&tape, "10 < 5d5131502d303030390d\n").unwrap();
     let dressed = kakou(&["devices", "replay", &shown(&tape), "--driver", "line-scanner"]);
     assert!(said(&dressed).contains("set `aim = true`"), "{}", said(&dressed));
+    std::fs::write(&tape, "10 < 51502d303030390d\n").unwrap();
+    let of = |card: &[&str]| {
+        said(&kakou(&[&["devices", "replay", &shown(&tape), "--driver", "line-scanner"], card].concat()))
+    };
+    assert!(!of(&[]).contains("code_id"), "QP-0009 may be an id: {}", of(&[]));
+    assert!(of(&["--card", "P-0009"]).contains("set `code_id = true`"), "{}", of(&["--card", "P-0009"]));
+    assert!(of(&["--card", "QP-0009"]).contains("nothing is to be set"), "{}", of(&["--card", "QP-0009"]));
     let bad = kakou(&["devices", "replay", &shown(&tape), "--driver", "nonsense"]);
     assert!(!bad.status.success() && String::from_utf8_lossy(&bad.stderr).contains("is no driver"));
 }

@@ -21,6 +21,7 @@ use crate::store::durable;
 use client::NotEnrolled;
 use kakou_core::ids::GatewayId;
 use kakou_core::text::Text;
+use kakou_drivers::scan_text::{self, Before};
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
@@ -236,8 +237,7 @@ impl Empty<'_> {
 
     /// A line of a scanner: an enrolment code is kept before anything is done with it.
     fn take(&self, read: &Read, under_way: Option<&Pending>) -> std::io::Result<Option<Pending>> {
-        let refuse = |zh: &str, en: &str| {
-            let text = Text::new(zh, en);
+        let say = |text: Text| {
             self.show(|s| match under_way {
                 // It disturbs no attempt, and whoever scanned it hears of it.
                 Some(_) => Stage { not_taken: Some(text), ..s },
@@ -245,9 +245,26 @@ impl Empty<'_> {
             });
             Ok(None)
         };
+        let refuse = |zh: &str, en: &str| say(Text::new(zh, en));
         let code = match Code::read(&read.line) {
             Ok(code) => code,
             Err(BadCode::Other) => {
+                // Such a reader would make other ids of all codes at the gate: it is put right now.
+                if let Some(before) = scan_text::before(read.line.as_bytes(), None) {
+                    let mark: String = match before {
+                        Before::Aim => read.line.chars().take(3).collect(),
+                        Before::Letter(letter) => letter.into(),
+                        Before::Text(text) => text,
+                    };
+                    return say(Text::new(
+                        format!(
+                            "扫码器在码前加了 {mark}：请按其说明书关闭“条码标识”（Code ID、AIM ID），再扫一次"
+                        ),
+                        format!(
+                            "The reader puts {mark} before the code. Switch that off (code ID, AIM ID, by its sheet) and scan again."
+                        ),
+                    ));
+                }
                 return refuse(
                     "这不是登记码：请扫中心发放的登记码",
                     "This is no enrolment code. Scan the one that central ops gave you.",
@@ -432,5 +449,22 @@ mod tests {
         own.forget().unwrap();
         assert_eq!(scan("AAAAAAAAAAAAAAAA"), first);
         assert_ne!(scan("BBBBBBBBBBBBBBBB"), first, "a code of its own, a key of its own");
+    }
+
+    #[test]
+    fn a_reader_that_puts_something_before_the_code_is_named_for_it() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder(data.path())).unwrap();
+        let enrol = Enrol { data: data.path().to_path_buf(), listen: None, ports: Vec::new() };
+        let (stage, shown) = watch::channel(Stage::scan());
+        let own = Empty { enrol: &enrol, stage };
+        for (before, named) in [("Q", true), ("]Q1", true), ("P01", true), ("", false)] {
+            let code = if named { "KQ1|https://enrol.example.org|A" } else { "P-0009" };
+            let read = Read { port: "/dev/ttyUSB0".into(), baud: 9_600, line: format!("{before}{code}") };
+            assert!(own.take(&read, None).unwrap().is_none());
+            let Text { zh, en } = shown.borrow().text.clone();
+            assert_eq!(en.contains("reader puts"), named, "{en}");
+            assert!(!named || zh.contains(before) && en.contains(before), "{zh} {en}");
+        }
     }
 }

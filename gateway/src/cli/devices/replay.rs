@@ -17,6 +17,9 @@ pub struct Arguments {
     /// The driver that hears it.
     #[arg(long)]
     driver: String,
+    /// What the card said that was held before it.
+    #[arg(long, value_name = "TEXT")]
+    card: Option<String>,
 }
 
 /// Runs it.
@@ -50,21 +53,21 @@ pub fn run(a: &Arguments) -> ExitCode {
                 break;
             }
         }
-        tell(entry.at, &mut out);
+        tell(entry.at, &mut out, a.card.as_deref());
         codec.bytes(entry.at, &entry.bytes, &mut out);
-        tell(entry.at, &mut out);
+        tell(entry.at, &mut out, a.card.as_deref());
     }
     if let Some(due) = codec.deadline() {
         codec.wake(due, &mut out);
-        tell(due, &mut out);
+        tell(due, &mut out, a.card.as_deref());
     }
     ExitCode::SUCCESS
 }
 
-fn tell(at: u64, out: &mut Vec<Out>) {
+fn tell(at: u64, out: &mut Vec<Out>, card: Option<&str>) {
     for what in out.drain(..) {
         match what {
-            Out::Report(report) => println!("{at:8} ms  {}", shown(&report)),
+            Out::Report(report) => println!("{at:8} ms  {}", shown(&report, card)),
             Out::Error(why) => println!("{at:8} ms  error: {why}"),
             Out::Write(_) | Out::Flush | Out::Seen | Out::Firmware(_) => {}
         }

@@ -8,7 +8,8 @@ use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::profile::DeviceKind;
 use kakou_core::reading::{Command, Report, Ticket};
 use kakou_drivers::registry::{self, Options};
-use kakou_drivers::{Errand, Gateway, SavePhoto, scan_text};
+use kakou_drivers::scan_text::{self, Before};
+use kakou_drivers::{Errand, Gateway, SavePhoto};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Speed of a serial port.
     #[arg(long, default_value_t = 9600)]
     baud: u32,
+    /// What the card says that you hold before it: whatever else comes is then the reader's own.
+    #[arg(long, value_name = "TEXT")]
+    card: Option<String>,
     /// Ends after this time; without it, with Ctrl-C.
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
@@ -34,22 +38,23 @@ pub struct Arguments {
 /// Prints what comes.
 struct Printer {
     begun: Instant,
+    card: Option<String>,
 }
 
 impl Gateway for Printer {
     fn report(&self, _: &DeviceId, report: Report, _: Instant) -> bool {
-        println!("{:8.3} s  {}", self.begun.elapsed().as_secs_f64(), shown(&report));
+        println!("{:8.3} s  {}", self.begun.elapsed().as_secs_f64(), shown(&report, self.card.as_deref()));
         true
     }
     fn pulsed(&self, _: Duration) {}
 }
 
 /// A report for people. Whoever holds a code before the scanner sees what is in it: this is their own screen.
-pub fn shown(report: &Report) -> String {
+pub fn shown(report: &Report, card: Option<&str>) -> String {
     match report {
         Report::Scan { bytes } => {
             let text = String::from_utf8_lossy(bytes);
-            let hint = scan_text::hint(bytes).map_or_else(String::new, |h| format!("\n            {h}"));
+            let hint = hint(bytes, card).map_or_else(String::new, |h| format!("\n            {h}"));
             format!(
                 "code of {} bytes: {}\n            {}{hint}",
                 bytes.len(),
@@ -75,6 +80,29 @@ pub fn shown(report: &Report) -> String {
         Report::Link { ready: true } => "the device is there".into(),
         Report::Link { ready: false } => "the device is gone or does not answer".into(),
     }
+}
+
+/// What is to be set for the reader, as far as this code proves it.
+fn hint(code: &[u8], card: Option<&str>) -> Option<String> {
+    if let Some(before) = scan_text::before(code, card.map(str::as_bytes)) {
+        let what = match &before {
+            Before::Aim => "an AIM identifier".into(),
+            Before::Letter(letter) => format!("`{letter}`, its letter for the kind of code,"),
+            Before::Text(text) => format!("`{text}`"),
+        };
+        let setting = before.setting();
+        return Some(format!(
+            "the reader puts {what} before the code: set `{setting}` in its port, or switch that off in the reader"
+        ));
+    }
+    let card = card?;
+    if code == card.as_bytes() {
+        return Some("that is the card, and nothing around it: nothing is to be set".into());
+    }
+    Some(match code.strip_prefix(card.as_bytes()) {
+        Some(_) => "the reader puts something behind the code: switch that off in the reader".into(),
+        None => "that is not the card of `--card`".into(),
+    })
 }
 
 /// What kind of pass a code is. No key is known here: only its form is told.
@@ -109,7 +137,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     let (waiting, commands, known) = devices::prepare(vec![entry]);
     let save: SavePhoto = Arc::new(|bytes| Ok(kakou_core::evidence::Hash::of(bytes).hex()));
     let cancel = CancellationToken::new();
-    let gateway: Arc<dyn Gateway> = Arc::new(Printer { begun: Instant::now() });
+    let gateway: Arc<dyn Gateway> = Arc::new(Printer { begun: Instant::now(), card: a.card.clone() });
     runtime.block_on(async {
         let with = Surroundings { gateway, save, cancel: cancel.clone() };
         let mut tasks = devices::start(waiting, &with, runtime.handle());
