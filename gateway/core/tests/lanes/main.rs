@@ -8,6 +8,7 @@ mod evidence_steps;
 mod forgets;
 mod gate;
 mod goes_on;
+mod lists;
 mod otherwise;
 mod policy;
 mod rules;
