@@ -9,3 +9,4 @@ pub mod envelope;
 pub mod identity;
 pub mod issuer;
 pub mod sheet;
+pub mod subjects;
