@@ -8,6 +8,8 @@ CREATE TABLE IF NOT EXISTS event (
   received timestamptz NOT NULL DEFAULT now(),
   body json NOT NULL,                   -- the bytes as the gateway's chain of hashes covers them
   PRIMARY KEY (site, gateway, epoch, stream, stream_seq));
+-- The number of the secret that made the subject key in `body`: one person has another key under each.
+ALTER TABLE event ADD COLUMN IF NOT EXISTS subject_key integer;
 CREATE INDEX IF NOT EXISTS event_at ON event (at) WHERE stream = 0;
 CREATE INDEX IF NOT EXISTS event_received ON event USING brin (received);
 -- Up to where a stream is complete: what its receipts say.

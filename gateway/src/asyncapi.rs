@@ -166,7 +166,10 @@ fn event() -> Value {
             "stream": { "enum": ["verdict", "scan", "sample", "health"] },
             "streamseq": { "type": "integer", "minimum": 1, "description": "Order in the stream, without gaps" },
             "boot": text, "monoms": number, "clocksynced": { "type": "boolean" },
-            "clockquality": { "enum": ["synced", "unsynced", "floor"] }, "data": { "type": "object" } } })
+            "clockquality": { "enum": ["synced", "unsynced", "floor"] },
+            "data": { "type": "object", "properties": {
+                "subject": { "type": "string", "description": "Who it is about, as a key: the same for the same person at all gateways with one secret" },
+                "subject_key": { "type": ["integer", "null"], "minimum": 1, "description": "The number of the secret that made the subject key; under another one the same person has another key" } } } } })
 }
 
 fn by_class() -> Value {

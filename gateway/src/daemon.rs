@@ -18,9 +18,9 @@ use crate::upstream::down::Down;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
 use crate::upstream::{self, Link, LinkState};
-use crate::{devices, engine::photo_saver};
+use crate::{devices, engine::photo_saver, subjects};
 use kakou_core::event::Author;
-use kakou_core::evidence::{GatewayKey, Hash, SubjectKey};
+use kakou_core::evidence::{GatewayKey, Hash, SubjectKeys};
 use kakou_core::ids::DeviceId;
 use kakou_core::lane::Setup;
 use kakou_core::profile::{self, Profile, StepKind};
@@ -115,7 +115,7 @@ fn setups(
     region: String,
     gateway: String,
     utc_offset_ms: i64,
-    subjects: Arc<SubjectKey>,
+    subjects: watch::Receiver<Arc<SubjectKeys>>,
     key: Arc<GatewayKey>,
 ) -> Setups {
     Box::new(move |trust| {
@@ -131,7 +131,7 @@ fn setups(
                 profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
                 utc_offset_ms,
                 trust: trust.clone(),
-                subjects: subjects.clone(),
+                subjects: subjects.borrow().clone(),
                 key: key.clone(),
             })
             .collect()
@@ -148,7 +148,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     durable::own_folder(&data).map_err(|e| StartError::Data(data.clone(), e))?;
     let metrics = Arc::new(Metrics::default());
     let key = Arc::new(keys::gateway_key(&data)?);
-    let subjects = Arc::new(keys::subject_key(&data)?);
+    let (subjects, subjects_rx) = watch::channel(Arc::new(subjects::for_lanes(&subjects::load(&data)?)));
     let photos = Photos::open(&data)?;
     photos.tidy()?;
     if let Some(enrolled) = enrol::renew::enrolled_ms(&data) {
@@ -207,10 +207,11 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             settings.region,
             settings.gateway.to_string(),
             settings.utc_offset_ms,
-            subjects,
+            subjects_rx.clone(),
             key.clone(),
         ),
         trust: trust_rx.clone(),
+        subjects: subjects_rx.clone(),
         clock: settings.clock.clone(),
         key,
         devices: commands,
@@ -263,6 +264,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         lane_devices,
         devices: known,
         trust: trust_rx,
+        subjects: subjects_rx,
         stale_after_h,
         loading: loaded,
         broker: settings.upstream.clone(),
@@ -293,6 +295,8 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             upstream: settings.upstream.clone(),
             renewed: renew.clone(),
             restart: extras.restart,
+            subjects,
+            keep_days: settings.retention.keep_days,
             answers,
             refused: Mutex::default(),
         };

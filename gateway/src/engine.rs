@@ -33,7 +33,7 @@ use crate::upstream::peers::{Page, Used};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::event::{Author, Class, NewEvent};
-use kakou_core::evidence::GatewayKey;
+use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
@@ -142,6 +142,8 @@ pub struct Parts {
     pub setups: Setups,
     /// The keys, as the feeds change them.
     pub trust: watch::Receiver<Arc<TrustList>>,
+    /// What makes subject keys, as rotations change it.
+    pub subjects: watch::Receiver<Arc<SubjectKeys>>,
     /// The clock.
     pub clock: Clock,
     /// Signs heads.
@@ -344,6 +346,10 @@ impl Engine {
             if self.parts.trust.has_changed().unwrap_or(false) {
                 let trust = self.parts.trust.borrow_and_update().clone();
                 self.core.set_trust(&trust);
+            }
+            if self.parts.subjects.has_changed().unwrap_or(false) {
+                let subjects = self.parts.subjects.borrow_and_update().clone();
+                self.core.set_subjects(&subjects);
             }
             let mut pending = Pending::default();
             let (done, stop) = self.batch(first, &mut work, &mut pending);

@@ -1,7 +1,8 @@
-//! The keys of the gateway: made at the first start, readable by the daemon alone.
+//! The keys of the gateway: made at the first start, readable by the daemon alone. Those of its site are in
+//! [`crate::subjects`].
 
 use crate::store::durable;
-use kakou_core::evidence::{GatewayKey, SubjectKey};
+use kakou_core::evidence::GatewayKey;
 use kakou_core::pass::hex;
 use kakou_provisioning::envelope::{KEY, ReaderKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -43,42 +44,18 @@ pub fn gateway_key(data: &Path) -> Result<GatewayKey, KeyError> {
     Ok(key)
 }
 
-/// Turns ids of persons into keys.
-pub fn subject_key(data: &Path) -> Result<SubjectKey, KeyError> {
-    let path = data.join("keys/site.key");
-    let secret = read_or_make(&path, || {
-        let mut secret = vec![0; 32];
-        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
-        Ok(secret)
-    })?;
-    if secret.len() < 32 {
-        return Err(KeyError::Bad(path, "shorter than 32 bytes".into()));
-    }
-    Ok(SubjectKey::new(&secret))
-}
-
 /// Opens the envelopes that are for this box.
 pub fn reader_key(data: &Path) -> Result<ReaderKey, KeyError> {
     let path = data.join("keys/reader.key");
-    let bytes = read_or_make(&path, || {
-        let mut secret = vec![0; KEY];
-        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
-        Ok(secret)
-    })?;
+    let bytes = read_or_make(&path, || random(KEY))?;
     ReaderKey::from_bytes(&bytes).map_err(|e| KeyError::Bad(path, e.to_string()))
 }
 
-/// Takes the key of the site, which turns ids of persons into keys. One that was there before stays beside it.
-pub fn take_site_key(data: &Path, secret: &[u8]) -> Result<(), KeyError> {
-    let path = data.join("keys/site.key");
-    let io = |e| KeyError::Io(path.clone(), e);
-    match fs::read(&path) {
-        Ok(before) if before == secret => return Ok(()),
-        Ok(before) => durable::write_secret(&durable::old(&path), &before).map_err(io)?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(io(e)),
-    }
-    durable::write_secret(&path, secret).map_err(io)
+/// So many random bytes.
+pub fn random(bytes: usize) -> Result<Vec<u8>, KeyError> {
+    let mut secret = vec![0; bytes];
+    SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::Random)?;
+    Ok(secret)
 }
 
 fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>, KeyError>) -> Result<Vec<u8>, KeyError> {

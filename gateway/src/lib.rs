@@ -28,6 +28,7 @@ pub mod notify;
 pub mod orders;
 pub mod overview;
 pub mod store;
+pub mod subjects;
 pub mod upstream;
 
 /// One allocator for the daemon, the command and whatever measures them.

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::store::lists::Lists;
 use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState, tls};
+use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
@@ -54,6 +55,8 @@ pub struct Overview {
     pub devices: Vec<Known>,
     /// The keys in use.
     pub trust: watch::Receiver<Arc<TrustList>>,
+    /// What makes subject keys.
+    pub subjects: watch::Receiver<Arc<SubjectKeys>>,
     /// Hours after which a list is stale, where a lane looks into it.
     pub stale_after_h: BTreeMap<String, i64>,
     /// The feed that is on its way.
@@ -181,6 +184,7 @@ impl Overview {
             "loading": *self.loading.borrow(),
             "outbox": outbox,
             "uses": { "waits_for": waits_for },
+            "subject_key": self.subjects.borrow().number(),
             "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
             "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
                 "free_bytes": free_bytes(&self.data), "state": if closed { "full" } else { "ok" } },

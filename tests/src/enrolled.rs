@@ -57,7 +57,8 @@ impl Office {
         let url = format!("https://127.0.0.1:{enrol}");
         let run = |arguments: &[&str]| kakou(folder, arguments).expect("a command of central ops");
         run(&["ca", "init", "--dir", "ca"]);
-        let usages = ["feed", "trust-update", "operate", "trace"].map(|u| ["--usage", u]).concat();
+        let usages =
+            ["feed", "trust-update", "operate", "maintain", "trace"].map(|u| ["--usage", u]).concat();
         run(&[&["fleet", "key", "--out", "ops.pk8", "--keys", "ca/fleet.json"][..], &usages].concat());
         run(&["ca", "server", "--dir", "ca", "--name", "broker", "127.0.0.1"]);
         run(&["ca", "server", "--dir", "ca", "--name", "ops"]);

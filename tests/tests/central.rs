@@ -72,3 +72,29 @@ async fn an_event_that_no_database_keeps_holds_up_nobody_and_is_kept_aside_as_it
     assert_eq!(row.get::<_, Vec<u8>>(0), half.into_bytes());
     assert!(row.get::<_, String>(1).contains("surrogate"), "{}", row.get::<_, String>(1));
 }
+
+#[tokio::test]
+async fn the_number_of_a_subject_key_is_a_column_also_in_tables_of_an_earlier_version() {
+    if skip_without("postgresql", installed().is_some()) {
+        return;
+    }
+    let server = Postgres::start().unwrap();
+    drop(Database::open(&server.url()).await.unwrap());
+    let look = server.look().await.unwrap();
+    look.execute("ALTER TABLE event DROP COLUMN IF EXISTS subject_key", &[]).await.unwrap();
+    let mut store = Database::open(&server.url()).await.unwrap();
+    let from = From { site: "test".parse().unwrap(), gateway: "gw-1".parse().unwrap() };
+    let with = |seq: u64, data: &str| {
+        let text = String::from_utf8(event(seq, "ADMIT")).unwrap();
+        central::read(&from, false, text.replace("\"ADMIT\"", data).as_bytes()).unwrap().events
+    };
+    let all = [
+        with(1, "\"ADMIT\",\"subject_key\":2"),
+        with(2, "\"ADMIT\",\"subject_key\":null"),
+        with(3, "\"ADMIT\""),
+    ];
+    assert_eq!(store.take(all.concat()).await.unwrap().new, 3);
+    let rows = look.query("SELECT subject_key FROM event ORDER BY seq", &[]).await.unwrap();
+    let numbers: Vec<Option<i32>> = rows.iter().map(|r| r.get(0)).collect();
+    assert_eq!(numbers, [Some(2), None, None]);
+}

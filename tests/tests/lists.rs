@@ -269,7 +269,7 @@ fn nobody_else_on_the_machine_can_read_what_the_daemon_keeps() {
     let editions = std::fs::read_dir(data.join("editions")).unwrap().flatten().map(|f| f.path());
     let lists: Vec<_> = editions.filter(|f| f.to_string_lossy().contains(".db")).collect();
     assert!(!lists.is_empty());
-    let files = ["journal.db", "journal.db-wal", "journal.db-shm", "keys/gateway.pk8", "keys/site.key"];
+    let files = ["journal.db", "journal.db-wal", "journal.db-shm", "keys/gateway.pk8", "keys/subjects.json"];
     for file in files.iter().map(|name| data.join(name)).chain(lists) {
         assert_eq!(open(&file), 0, "{}", file.display());
     }

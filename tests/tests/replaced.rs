@@ -172,8 +172,7 @@ fn a_person_has_one_key_at_every_gate_of_a_site_and_after_a_swap() {
     one.verdict("R-0001");
     assert_eq!(first, subject(&one));
     let who = ["--sign-key", "ops.pk8", "--site", "truck-1", "--by", "test", "--purpose", "test", "--json"];
-    let of =
-        ["--person", "R-0001", "--site-key", "ca/subjects/truck-1.key", "--from", "2020-01-01T00:00:00Z"];
+    let of = ["--person", "R-0001", "--readers", "ca/readers", "--from", "2020-01-01T00:00:00Z"];
     let told = s.office.fleet("trace", &[&who[..], &of].concat()).unwrap();
     let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     let mut gates: Vec<&str> =

@@ -174,6 +174,13 @@ impl Core {
         }
     }
 
+    /// Replaces the secrets of every lane that make subject keys.
+    pub fn set_subjects(&mut self, subjects: &std::sync::Arc<crate::evidence::SubjectKeys>) {
+        for lane in self.lanes.values_mut() {
+            lane.setup.subjects = subjects.clone();
+        }
+    }
+
     /// When the core must be woken, and why.
     pub fn next_deadline(&self) -> Option<(MonoMs, Due)> {
         self.lanes.values().filter_map(Lane::deadline).min()

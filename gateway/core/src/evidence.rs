@@ -147,6 +147,38 @@ impl SubjectKey {
     }
 }
 
+/// The secrets of a site by their numbers: one is in use, and under those before it somebody is still known again.
+pub struct SubjectKeys {
+    number: u32,
+    in_use: SubjectKey,
+    before: Vec<SubjectKey>,
+}
+
+impl SubjectKeys {
+    /// With the one in use.
+    pub fn new(number: u32, secret: &[u8]) -> Self {
+        Self { number, in_use: SubjectKey::new(secret), before: Vec::new() }
+    }
+    /// With those before it.
+    #[must_use]
+    pub fn with_before<'a>(mut self, secrets: impl Iterator<Item = &'a [u8]>) -> Self {
+        self.before.extend(secrets.map(SubjectKey::new));
+        self
+    }
+    /// The number of the one in use.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+    /// The key of an id, as events carry it from now on.
+    pub fn of(&self, id: &str) -> String {
+        self.in_use.of(id)
+    }
+    /// The keys under which an id may have been recorded; that of [`Self::of`] first.
+    pub fn all(&self, id: &str) -> Vec<String> {
+        [&self.in_use].into_iter().chain(&self.before).map(|key| key.of(id)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -71,6 +71,8 @@ pub struct Arrived {
     pub lane: Option<String>,
     /// Of a verdict: its outcome.
     pub outcome: Option<String>,
+    /// The number of the secret that made its subject key, if it has one.
+    pub subject_key: Option<i32>,
     /// Whether it tells what was, not what is.
     pub late: bool,
     /// The whole event.
@@ -100,6 +102,7 @@ struct Head {
 #[derive(Deserialize, Default)]
 struct Data {
     outcome: Option<String>,
+    subject_key: Option<i32>,
 }
 
 /// Why a message is not taken.
@@ -196,6 +199,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
             .filter(|ms| *ms >= YEAR_1)
             .map(kakou_core::time::rfc3339),
         outcome: head.data.outcome,
+        subject_key: head.data.subject_key,
         late,
         json: raw.get().to_owned(),
         refused,

@@ -20,11 +20,12 @@ const TRIES: u32 = 5;
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7236012)";
 
 const INSERT: &str = "
-INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, late, body)
-SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, late, body::json
+INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
+SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, subject_key, late,
+  body::json
 FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[], $8::text[],
-  $9::text[], $10::text[], $11::bool[], $12::text[])
-  AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, late, body)
+  $9::text[], $10::text[], $11::int4[], $12::bool[], $13::text[])
+  AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
 ON CONFLICT DO NOTHING";
 /// What is stored keeps its place; what came after it under its number is kept beside it.
 const CONFLICTS: &str = "
@@ -227,6 +228,7 @@ async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Troubl
                 &column!(sorted, e, e.time.as_deref()),
                 &column!(sorted, e, e.lane.as_deref()),
                 &column!(sorted, e, e.outcome.as_deref()),
+                &column!(sorted, e, e.subject_key),
                 &column!(sorted, e, e.late),
                 &column!(sorted, e, e.json.as_str()),
             ],

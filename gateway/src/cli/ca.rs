@@ -3,6 +3,7 @@
 use super::fail;
 use crate::enrol::office::{Office, Standing, Wanted};
 use crate::enrol::server;
+use crate::enrol::subjects::readers;
 use crate::http::connections::{self, BodyTime};
 use crate::https::Place;
 use crate::store::durable;
@@ -159,6 +160,11 @@ pub enum Command {
         /// SITE.GATEWAY, or the name of a server.
         name: String,
     },
+    /// Keys of persons: rotates them, and puts sites into groups.
+    Subjects {
+        #[command(subcommand)]
+        what: super::subjects::Command,
+    },
     /// Writes the revocation list, for the broker's `crlfile`. Again each week: it counts for 30 days, and
     /// then the broker refuses everybody.
     Crl {
@@ -297,8 +303,11 @@ fn answer(command: Command) -> Result<String, String> {
             {
                 count += more;
             }
+            // Nothing is sealed any more for a box that may be in other hands.
+            readers(&dir).forget(&name).map_err(|e| e.to_string())?;
             Ok(format!("{count} certificates of {name} are revoked\n{}", crl(&office, &dir)?))
         }
+        Command::Subjects { what } => super::subjects::answer(what),
         Command::Crl { dir } => crl(&office(&dir)?, &dir),
     }
 }

@@ -189,6 +189,7 @@ impl Aside {
             time: None,
             lane: None,
             outcome: None,
+            subject_key: None,
             late: false,
             json: self.event,
             refused: Some(self.why),

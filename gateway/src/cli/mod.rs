@@ -13,6 +13,7 @@ mod pass;
 mod profile;
 mod reset;
 mod status;
+mod subjects;
 mod table;
 mod verify;
 

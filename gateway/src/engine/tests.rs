@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Source;
 use crate::keys;
 use crate::store::edition::{self, Order};
+use crate::subjects;
 use kakou_core::ids::SiteId;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
@@ -23,7 +24,8 @@ struct Bench {
 
 pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Parts {
     let key = Arc::new(keys::gateway_key(data).unwrap());
-    let subjects = Arc::new(keys::subject_key(data).unwrap());
+    let subjects = Arc::new(subjects::for_lanes(&subjects::load(data).unwrap()));
+    let known = subjects.clone();
     let scanner = DeviceId::new("scanner").unwrap();
     let signs = key.clone();
     let setups: Setups = Box::new(move |trust| {
@@ -49,6 +51,7 @@ pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Pa
         },
         setups,
         trust: watch::channel(Arc::new(trust)).1,
+        subjects: watch::channel(known).1,
         clock: Clock::new(Source::System, 0, None),
         key,
         devices: BTreeMap::new(),

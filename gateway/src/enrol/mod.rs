@@ -12,6 +12,7 @@ pub mod readers;
 pub mod renew;
 pub mod screen;
 pub mod server;
+pub mod subjects;
 pub mod template;
 pub mod word;
 
@@ -25,6 +26,7 @@ use kakou_drivers::scan_text::{self, Before};
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
+use kakou_provisioning::subjects::Key;
 use readers::Read;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -397,7 +399,10 @@ impl Empty<'_> {
                 .map_err(std::io::Error::other)?
                 .open(sealed, word::SITE_KEY, name.as_bytes())
                 .map_err(std::io::Error::other)?;
-            keys::take_site_key(&self.enrol.data, &opened).map_err(std::io::Error::other)?;
+            let number = bundle.site_key_number.unwrap_or(crate::subjects::FIRST);
+            let key = Key::new(number, opened).map_err(std::io::Error::other)?;
+            crate::subjects::enrolled(&self.enrol.data, key, code.issued.saturating_mul(1000))
+                .map_err(std::io::Error::other)?;
         }
         // The central side knows the journals of whoever had this name before: this box's are later.
         let epoch = self.enrol.data.join("epoch");

@@ -4,6 +4,7 @@
 //! first request that comes with it; that request may be repeated, because an answer can be lost.
 
 use super::readers::RATES;
+use super::subjects::{self, NoKey, Subjects};
 use super::template;
 use super::word::{Bundle, FORM, Others, Refusal, Renewal, Renewed, SITE_KEY};
 use crate::config::ConfigError;
@@ -14,7 +15,7 @@ use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex,
 use kakou_provisioning::code::{Code, digits, token};
 use kakou_provisioning::envelope::{self, Reader, Sealed};
 use kakou_provisioning::identity;
-use ring::rand::{SecureRandom, SystemRandom};
+use kakou_provisioning::subjects::SubjectsError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -105,6 +106,9 @@ pub enum OfficeError {
     /// The authority.
     #[error(transparent)]
     Authority(#[from] kakou_provisioning::authority::AuthorityError),
+    /// The subject keys.
+    #[error(transparent)]
+    Subjects(#[from] NoKey),
     /// A file.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
@@ -172,26 +176,18 @@ impl Office {
         self.make(url, wanted)
     }
 
-    /// The key that turns ids of persons into subject keys at a site, for one box of it. The first box makes it.
-    fn site_key(&self, site: &SiteId, name: &str, reader: &Reader) -> Result<Sealed, OfficeError> {
-        let path = self.authority.folder().join("subjects").join(format!("{site}.key"));
-        let io = |e| OfficeError::Io(path.clone(), e);
-        let secret = match std::fs::read(&path) {
-            Ok(secret) if secret.len() == 32 => secret,
-            Ok(_) => return Err(io(std::io::Error::other("a key has 32 bytes: restore it from a backup"))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let mut secret = vec![0; 32];
-                SystemRandom::new().fill(&mut secret).map_err(|_| OfficeError::Random)?;
-                let folder = path.parent().unwrap_or(Path::new("."));
-                durable::make_folder(folder)
-                    .and_then(|()| durable::write_secret(&path, &secret))
-                    .map_err(io)?;
-                secret
-            }
-            Err(e) => return Err(io(e)),
-        };
-        envelope::seal(reader, SITE_KEY, name.as_bytes(), &secret)
-            .map_err(|e| OfficeError::Io(path.clone(), std::io::Error::other(e)))
+    /// Its subject keys.
+    pub fn subjects(&self) -> Subjects<'_> {
+        Subjects(&self.authority)
+    }
+
+    /// The key that turns ids of persons into subject keys at a site, for one box of it, and its number. What is for
+    /// that box later is sealed for the same reader.
+    fn site_key(&self, site: &SiteId, name: &str, reader: Reader) -> Result<(Sealed, u32), NoKey> {
+        let key = self.subjects().of_site(site)?;
+        let sealed = envelope::seal(&reader, SITE_KEY, name.as_bytes(), key.secret());
+        subjects::readers(self.authority.folder()).keep(name, reader)?;
+        Ok((sealed.map_err(SubjectsError::from)?, key.number))
     }
 
     /// Whether a box had this name before.
@@ -388,8 +384,8 @@ impl Office {
         let gateways = self.others(&kept.site, &kept.gateway).map_err(fault)?;
         let others = (form >= FORM.1).then_some(Others { replaces: kept.replaces, gateways });
         // A box of an earlier version has no key for envelopes, and makes a key of its own.
-        let site_key =
-            reader.map(|reader| self.site_key(&kept.site, &name, &reader)).transpose().map_err(fault)?;
+        let key = reader.map(|reader| self.site_key(&kept.site, &name, reader)).transpose();
+        let (site_key, site_key_number) = key.map_err(|e| fault(e.into()))?.unzip();
         let beside =
             |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
         Ok(Some(Bundle {
@@ -402,6 +398,7 @@ impl Office {
             trust: beside("trust.json"),
             others,
             site_key,
+            site_key_number,
         }))
     }
 

@@ -57,6 +57,9 @@ pub struct Bundle {
     /// The key that turns ids of persons into subject keys at this site, for this box alone ([`SITE_KEY`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_key: Option<Sealed>,
+    /// The number of that key; of an earlier server it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_key_number: Option<u32>,
 }
 
 /// A renewal: the new request, proved with the key before.

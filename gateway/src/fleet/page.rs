@@ -3,6 +3,7 @@
 
 use super::send::{self, Word};
 use super::watch::{Watched, now_ms};
+use crate::enrol::subjects::Readers;
 use crate::http::pages;
 use crate::orders::word::Question;
 use crate::store::photos::Photos;
@@ -18,6 +19,7 @@ use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -33,6 +35,8 @@ pub struct Page {
     pub photos: Option<Photos>,
     /// Signs questions, if this page may ask them.
     pub issuer: Option<Arc<Issuer>>,
+    /// The public keys of the boxes, if this page may ask for persons.
+    pub readers: Option<Readers>,
     /// To the broker.
     pub out: mpsc::Sender<Word>,
 }
@@ -96,6 +100,8 @@ async fn photo(State(page): State<Page>, Path(sha256): Path<String>) -> Response
 #[serde(deny_unknown_fields)]
 struct Ask {
     subject: Option<String>,
+    #[serde(default)]
+    person: Option<String>,
     lane: Option<String>,
     from: String,
     to: String,
@@ -122,9 +128,23 @@ async fn ask(
     let lane = ask.lane.clone().filter(|l| !l.is_empty()).map(LaneId::new).transpose();
     let lane = lane.map_err(|_| bad("通道名称不对", "This is not the name of a lane"))?;
     let subject = ask.subject.clone().filter(|s| !s.is_empty());
-    if subject.is_some() == lane.is_some() {
-        return Err(bad("请填写人员键或通道之一", "Give either a subject key or a lane"));
+    let person = ask.person.as_deref().filter(|p| !p.is_empty());
+    if [subject.is_some(), person.is_some(), lane.is_some()].iter().filter(|given| **given).count() != 1 {
+        return Err(bad(
+            "请填写人员编号、人员键值或通道之一",
+            "Give one of: the id of a person, a subject key, a lane",
+        ));
     }
+    let person = match (person, page.readers.clone()) {
+        (None, _) => None,
+        (Some(person), Some(readers)) => Some((person, readers)),
+        (Some(_), None) => {
+            return Err(bad(
+                "此页面没有各网关的公钥，不能按人员编号查询",
+                "This page has no public keys of boxes to ask for a person with: start it with --readers",
+            ));
+        }
+    };
     if ask.purpose.trim().is_empty() {
         return Err(bad("请填写查询目的", "Say what for"));
     }
@@ -132,20 +152,28 @@ async fn ask(
     SystemRandom::new().fill(&mut bytes).map_err(|_| bad("系统错误", "No random numbers"))?;
     let id = kakou_core::pass::hex(&bytes);
     let sites = page.fleet.lock().sites();
-    page.fleet.lock().ask(&id, sites.clone(), now_ms());
+    let mut words = Vec::new();
     for site in sites.iter().filter_map(|s| SiteId::new(s.clone()).ok()) {
-        let question = Question {
+        let mut question = Question {
             id: id.clone(),
             site,
             by: "fleet page".into(),
             purpose: ask.purpose.trim().to_owned(),
             subject: subject.clone(),
+            person: BTreeMap::new(),
             lane: lane.clone(),
             from_ms,
             to_ms,
             expires: now_ms() / 1000 + QUESTION_S,
         };
-        let word = send::question(&issuer, &question).map_err(|e| bad("不能签名", &e))?;
+        // Boxes without a key there refuse, and are named as such.
+        if let Some((person, readers)) = &person {
+            send::ask_for(&mut question, person, readers).map_err(|e| bad("不能加密人员编号", &e))?;
+        }
+        words.push(send::question(&issuer, &question).map_err(|e| bad("不能签名", &e))?);
+    }
+    page.fleet.lock().ask(&id, sites, now_ms());
+    for word in words {
         if page.out.send(word).await.is_err() {
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "暂时不可用", "Not available now"));
         }

@@ -1,9 +1,11 @@
 //! Words to gateways: signed here, with the key of who sends them.
 
+use crate::enrol::subjects::Readers;
 use crate::feeds::word::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
 use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
-use crate::orders::word::{COMMAND, CONFIGURATION, Command, Configuration, Question, TRACE};
+use crate::orders::word::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
 use crate::upstream::topic;
+use kakou_provisioning::envelope::seal;
 use kakou_provisioning::issuer::Issuer;
 use serde::Serialize;
 use std::fs::File;
@@ -40,6 +42,17 @@ pub fn command(issuer: &Issuer, command: &Command) -> Result<Word, String> {
 pub fn configuration(issuer: &Issuer, configuration: &Configuration) -> Result<Word, String> {
     let topic = topic(&configuration.site, &configuration.gateway, "cfg/desired");
     Ok(Word { topic, body: sealed(issuer, configuration, CONFIGURATION)?, retain: true })
+}
+
+/// Puts a person's id into a question, for each gateway of its site whose key the authority vouches for.
+pub fn ask_for(question: &mut Question, person: &str, readers: &Readers) -> Result<(), String> {
+    for (gateway, reader) in readers.of_site(&question.site).map_err(|e| e.to_string())? {
+        let context = question.context(&gateway);
+        let sealed =
+            seal(&reader, PERSON, context.as_bytes(), person.as_bytes()).map_err(|e| e.to_string())?;
+        question.person.insert(gateway, sealed);
+    }
+    Ok(())
 }
 
 /// A question to the gateways of a site.

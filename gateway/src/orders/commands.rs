@@ -5,15 +5,18 @@ use super::word::{Command, What};
 use crate::config::remote::could_start;
 use crate::engine::Work;
 use crate::store::durable;
+use crate::subjects;
 use crate::upstream::tls;
 use kakou_core::core::Input;
 use kakou_core::lane::action::Rejection;
 use kakou_core::lane::remote::{Remote, Sender};
 use kakou_core::pass::hex;
 use kakou_core::reading::NoData;
+use kakou_provisioning::envelope::Sealed;
 use kakou_provisioning::identity;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -54,6 +57,7 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
         What::Diagnostics => diagnostics(desk).await,
         What::CertificateRequest => certificate_request(desk),
         What::Certificate { pem } => certificate(desk, pem),
+        What::SubjectKey { number, sealed } => subject_key(desk, *number, sealed).await,
         What::Reload => match (could_start(&desk.config), &desk.restart) {
             // The lanes stay open with what they have.
             (Err(e), _) => Err(format!("it would not start with this configuration: {e}")),
@@ -157,6 +161,25 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
     Ok(
         json!({ "ends": until.map(|(_, ends)| ends), "sha256": hex(&kakou_core::evidence::Hash::of(pem.as_bytes()).0) }),
     )
+}
+
+/// Takes the next key of the site. It is durable, and in use for whoever comes from now on, when this returns.
+async fn subject_key(desk: &Desk, number: u32, sealed: &Sealed) -> Result<Value, String> {
+    let (data, name) = (desk.data.clone(), format!("{}.{}", desk.site, desk.gateway));
+    let (sealed, now_ms) = (sealed.clone(), desk.clock.now().wall_ms.unwrap_or(0));
+    let taken = tokio::task::spawn_blocking(move || {
+        subjects::take(&data, &name, (number, &sealed), now_ms).map_err(|e| e.to_string())
+    });
+    match taken.await.map_err(|e| e.to_string()).flatten() {
+        Ok((keys, new)) => {
+            desk.subjects.send_replace(Arc::new(subjects::for_lanes(&keys)));
+            Ok(json!({ "number": number, "new": new }))
+        }
+        Err(why) => {
+            desk.metrics.count("subject_key_refused_total");
+            Err(why)
+        }
+    }
 }
 
 /// Ends a change of certificate that a power cut has left half-way: the new key without the new

@@ -9,6 +9,7 @@
 pub mod commands;
 pub mod configuration;
 pub mod jobs;
+pub mod questions;
 pub mod stick;
 pub mod word;
 
@@ -21,10 +22,10 @@ use crate::minutely::Minutely;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
-use crate::store::{journal, trace};
 use crate::upstream::topic;
 use jobs::{Job, Jobs, State};
 use kakou_core::event::{Class, NewEvent};
+use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
@@ -36,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use word::{Command, Judged, Question};
+use word::{Command, Judged};
 
 /// Orders that may wait; beyond it one is dropped and comes again with the next connection.
 pub const WAITING: usize = 64;
@@ -46,6 +47,9 @@ const FOR_CLOCK: usize = 64;
 
 /// Between two looks at the report of the configuration.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two looks at keys whose time is over.
+const FORGET: Duration = Duration::from_secs(3600);
 
 /// What comes from the central side.
 pub enum Order {
@@ -104,6 +108,10 @@ pub struct Desk {
     pub renewed: watch::Sender<u64>,
     /// Starts the daemon anew inside its process.
     pub restart: Option<mpsc::Sender<()>>,
+    /// What makes subject keys, for the lanes.
+    pub subjects: watch::Sender<Arc<SubjectKeys>>,
+    /// Days that delivered events are kept, and with them the keys that they were made with.
+    pub keep_days: i64,
     /// Where answers go.
     pub answers: mpsc::Sender<Answer>,
     /// Words that were refused: who sends them need not have signed anything.
@@ -150,7 +158,7 @@ impl Desk {
         if let Ok(jobs) = &jobs {
             self.finish_begun(jobs);
         }
-        let (mut told, mut on_stick) = (None, Seen::default());
+        let (mut told, mut on_stick, mut forgot) = (None, Seen::default(), None::<Instant>);
         let mut for_clock: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -165,6 +173,10 @@ impl Desk {
                     }
                     self.look_at_stick(&mut on_stick).await;
                     self.tell_refused().await;
+                    if forgot.is_none_or(|at| at.elapsed() > FORGET) && self.now_s().is_some() {
+                        forgot = Some(Instant::now());
+                        self.forget_subjects().await;
+                    }
                     if self.now_s().is_some() {
                         for (id, word) in std::mem::take(&mut for_clock) {
                             self.take_command(&id, word, &jobs, &mut for_clock).await;
@@ -378,55 +390,6 @@ impl Desk {
             return Err(format!("it is for {}/{}", command.site, command.gateway));
         }
         Ok((command, opened.issuer))
-    }
-
-    /// Answers from the local store, what was not sent yet included.
-    async fn question(&self, word: &[u8]) {
-        let opened = signed::open(word, word::TRACE, &self.keys, Usage::Trace, self.now_s());
-        let question = opened.map_err(|e| e.to_string()).and_then(|o| {
-            let q: Question = serde_json::from_slice(&o.payload).map_err(|e| e.to_string())?;
-            let late = self.clock.now().wall_s().is_some_and(|now| now > q.expires);
-            match (q.site == self.site, late) {
-                (false, _) => Err(format!("it is for site {}", q.site)),
-                (_, true) => Err("its time is over".into()),
-                (true, false) => Ok((q, o.issuer)),
-            }
-        });
-        let (q, issuer) = match question {
-            Ok(question) => question,
-            Err(why) => {
-                return self.refuse("question_refused_total", json!({ "question": true, "why": why }));
-            }
-        };
-        let began = Instant::now();
-        let data = self.data.clone();
-        let (subject, lane) = (q.subject.clone(), q.lane.clone());
-        let found = tokio::task::spawn_blocking(move || {
-            let of = match (&subject, &lane) {
-                (Some(key), _) => trace::Of::Subject(key),
-                (None, Some(lane)) => trace::Of::Lane(lane.as_str()),
-                (None, None) => return Err("it asks for neither a subject nor a lane".to_owned()),
-            };
-            let reader = journal::reader(&data).map_err(|e| e.to_string())?;
-            trace::find(&reader, of, q.from_ms, q.to_ms).map_err(|e| e.to_string())
-        });
-        let found = found.await.unwrap_or_else(|e| Err(e.to_string()));
-        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let body = match &found {
-            Ok((rows, truncated)) => {
-                json!({ "id": q.id, "rows": rows, "truncated": truncated, "took_us": took_us })
-            }
-            Err(why) => json!({ "id": q.id, "rows": [], "truncated": false, "refused": why }),
-        };
-        // Who asked for what is on record before anything is told.
-        let asked = json!({ "trace": q.id, "by": q.by, "issuer": issuer, "purpose": q.purpose, "subject": q.subject,
-            "lane": q.lane, "from_ms": q.from_ms, "to_ms": q.to_ms,
-            "rows": found.as_ref().map_or(0, |(rows, _)| rows.len()) });
-        if !self.record("trace_query", asked).await {
-            self.metrics.count("question_refused_total");
-            return log::error!("a question cannot be recorded, so it is not answered");
-        }
-        self.answer(&format!("trace/{}", q.id), body.to_string().into_bytes(), false).await;
     }
 }
 

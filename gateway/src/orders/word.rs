@@ -2,7 +2,9 @@
 
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::Usage;
+use kakou_provisioning::envelope::Sealed;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// The type of a signed command.
@@ -11,6 +13,9 @@ pub const COMMAND: &str = "kakou-command";
 pub const CONFIGURATION: &str = "kakou-config";
 /// The type of a signed question.
 pub const TRACE: &str = "kakou-trace";
+
+/// What the envelope of a person's id is for.
+pub const PERSON: &str = "person";
 
 /// For how long a command may count, in seconds: a day.
 pub const COUNTS_S: i64 = 86_400;
@@ -110,6 +115,14 @@ pub enum What {
         /// The chain, PEM.
         pem: String,
     },
+    /// Takes the next key of the site, with which ids of persons become subject keys.
+    SubjectKey {
+        /// Its number: greater than that of the one in use.
+        number: u32,
+        /// The key, in an envelope for this box alone.
+        #[schema(value_type = Object)]
+        sealed: Sealed,
+    },
     /// Reads configuration and profiles anew.
     Reload,
     /// Starts the box anew.
@@ -126,6 +139,7 @@ impl What {
             Self::Diagnostics => "diagnostics",
             Self::CertificateRequest => "certificate-request",
             Self::Certificate { .. } => "certificate",
+            Self::SubjectKey { .. } => "subject-key",
             Self::Reload => "reload",
             Self::Reboot => "reboot",
         }
@@ -137,6 +151,7 @@ impl What {
             Self::Diagnostics
             | Self::CertificateRequest
             | Self::Certificate { .. }
+            | Self::SubjectKey { .. }
             | Self::Reload
             | Self::Reboot => Usage::Maintain,
         }
@@ -175,6 +190,11 @@ pub struct Question {
     /// Whose visits: a subject key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Whose visits: the id of a person, for each gateway that is asked in an envelope for it alone ([`PERSON`]).
+    /// It answers under every key that it has had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object)]
+    pub person: BTreeMap<GatewayId, Sealed>,
     /// The visits of this lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -185,6 +205,13 @@ pub struct Question {
     pub to_ms: i64,
     /// Not to be answered after this, UTC seconds.
     pub expires: i64,
+}
+
+impl Question {
+    /// What the envelope for one gateway belongs to: an answer to another question it does not give.
+    pub fn context(&self, gateway: &GatewayId) -> String {
+        format!("{} {}.{gateway}", self.id, self.site)
+    }
 }
 
 #[cfg(test)]

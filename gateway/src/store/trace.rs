@@ -2,7 +2,7 @@
 
 use super::time;
 use kakou_core::time::rfc3339;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -28,6 +28,9 @@ pub struct Row {
     pub codes: Vec<String>,
     /// The subject's key.
     pub subject: String,
+    /// The number of the secret that made it; an event of an earlier version does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_key: Option<u32>,
     /// Whether the broker has not acknowledged it yet.
     pub unsent: bool,
 }
@@ -35,8 +38,8 @@ pub struct Row {
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// The visits of a subject.
-    Subject(&'a str),
+    /// The visits of a subject, under any of its keys.
+    Subjects(&'a [String]),
     /// The visits of a lane.
     Lane(&'a str),
 }
@@ -48,38 +51,49 @@ pub fn find(
     from_ms: i64,
     to_ms: i64,
 ) -> rusqlite::Result<(Vec<Row>, bool)> {
-    let (table, column, key) = match of {
-        Of::Subject(key) => ("subject", "key", key),
-        Of::Lane(lane) => ("place", "lane", lane),
+    let (table, column, keys) = match of {
+        Of::Subjects(keys) => ("subject", "key", keys.iter().map(String::as_str).collect()),
+        Of::Lane(lane) => ("place", "lane", vec![lane]),
     };
     let sql = format!(
-        "SELECT e.seq, e.body, e.stream_seq > coalesce((SELECT acked FROM stream WHERE class = e.class), 0)
+        "SELECT e.seq, e.body, e.stream_seq > coalesce((SELECT acked FROM stream WHERE class = e.class), 0), t.at_ms
          FROM {table} t JOIN event e ON e.seq = t.seq
          WHERE t.{column} = ?1 AND t.at_ms BETWEEN ?2 AND ?3 AND e.shed = 0 ORDER BY t.at_ms DESC, t.seq DESC LIMIT ?4"
     );
     let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
     let mut rows = Vec::new();
     let mut select = connection.prepare_cached(&sql)?;
-    let mut found = select.query(params![key, from_ms, to_ms, limit])?;
-    while let Some(r) = found.next()? {
-        let body: Vec<u8> = r.get(1)?;
-        let event: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        let data = &event["data"];
-        rows.push(Row {
-            seq: r.get(0)?,
-            at: event["time"].as_str().map(str::to_owned),
-            corrected: corrected(connection, &event)?,
-            lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
-            outcome: text(&data["outcome"]),
-            codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
-            subject: text(&data["subject"]),
-            unsent: r.get(2)?,
-        });
+    for key in keys {
+        let mut found = select.query(params![key, from_ms, to_ms, limit])?;
+        while let Some(r) = found.next()? {
+            let body: Vec<u8> = r.get(1)?;
+            let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+            let data = &event["data"];
+            let row = Row {
+                seq: r.get(0)?,
+                at: event["time"].as_str().map(str::to_owned),
+                corrected: corrected(connection, &event)?,
+                lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
+                outcome: text(&data["outcome"]),
+                codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
+                subject: text(&data["subject"]),
+                subject_key: data["subject_key"].as_u64().and_then(|n| u32::try_from(n).ok()),
+                unsent: r.get(2)?,
+            };
+            rows.push((r.get::<_, i64>(3)?, row));
+        }
     }
+    rows.sort_by_key(|(at_ms, row)| std::cmp::Reverse((*at_ms, row.seq)));
+    let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     let more = rows.len() > MOST;
     rows.truncate(MOST);
     Ok((rows, more))
+}
+
+/// The time of the first event that is left.
+pub fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection.query_row("SELECT at_ms FROM event ORDER BY seq LIMIT 1", [], |r| r.get(0)).optional()
 }
 
 /// The time of an event whose clock nobody had confirmed, as it is known now.
@@ -122,7 +136,8 @@ mod tests {
         let now = Now { mono_ms, wall_ms: Some(1_000_000), quality: Quality::Unsynced };
         journal.begin().unwrap();
         journal.append(&event, &now).unwrap();
-        let of = [Of::Lane("lane-1"), Of::Subject("who")];
+        let who = ["who".to_owned(), "as of another key".to_owned()];
+        let of = [Of::Lane("lane-1"), Of::Subjects(&who)];
         let found = |journal: &Journal, at: i64| {
             of.map(|of| find(journal.connection(), of, at - 1_000, at + 1_000).unwrap().0.len())
         };

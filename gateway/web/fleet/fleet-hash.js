@@ -3,7 +3,7 @@
 //   q=TEXT  site=SITE  show=all|online|offline|unknown|alarms  alarm=NAME,NAME
 //   sort=COLUMN  dir=asc|desc  gw=SITE/GATEWAY  trace=new|ID
 //
-// The subject of a trace and its purpose never come here: addresses stay in histories.
+// Whom a trace is about and its purpose never come here: addresses stay in histories.
 
 const DEFAULTS = { q: "", site: "", show: "all", alarm: "", sort: "worst", dir: "desc", gw: "", trace: "" };
 

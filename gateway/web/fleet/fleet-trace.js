@@ -1,7 +1,7 @@
 // The trace dialog: where a person was, or who passed a lane. The central server asks all gateways;
 // the dialog shows the progress and the merged results while they come.
 //
-// data-testid: trace-dialog, trace-by-subject, trace-by-lane, trace-key, trace-from, trace-to,
+// data-testid: trace-dialog, trace-by-person, trace-by-subject, trace-by-lane, trace-key, trace-from, trace-to,
 // trace-purpose, trace-start, trace-error, trace-close, and those of fleet-trace-result.js.
 
 import { byId, h, setText, show } from "./dom.js";
@@ -101,22 +101,22 @@ export function createTrace() {
   return { set, relabel };
 }
 
-function complaint({ subject, lane, from, to, purpose }) {
-  if (!subject && !lane) return "tr_need_key";
+function complaint({ person, subject, lane, from, to, purpose }) {
+  if (!person && !subject && !lane) return "tr_need_key";
   if (!from || !to) return "tr_need_time";
   if (from >= to) return "tr_need_order";
   return purpose ? null : "tr_need_purpose";
 }
 
 function createForm(onAsk) {
-  const by = { subject: radio("subject", true), lane: radio("lane", false) };
+  const by = { person: radio("person", true), subject: radio("subject", false), lane: radio("lane", false) };
   const key = h("input", { class: "input", type: "text", autocomplete: "off", spellcheck: "false", maxlength: 200, testid: "trace-key" });
   const keyName = h("span");
   const from = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-from" });
   const to = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-to" });
   const purpose = h("input", { class: "input", type: "text", autocomplete: "off", maxlength: 500, "aria-required": "true", testid: "trace-purpose" });
   const ask = h("button", { class: "button primary", type: "submit", testid: "trace-start", data: { ft: "tr_ask" } });
-  const choice = h("fieldset", { class: "by", on: { change: relabel } }, h("legend", { data: { ft: "tr_by" } }), by.subject, by.lane);
+  const choice = h("fieldset", { class: "by", on: { change: relabel } }, h("legend", { data: { ft: "tr_by" } }), ...Object.values(by));
   const element = h("form", { class: "trace-form", novalidate: true, on: { submit } },
     choice, field(keyName, key), field(named("tr_from"), from), field(named("tr_to"), to), field(named("tr_purpose"), purpose, "purpose"), ask);
   const places = { tr_need_time: from, tr_need_order: to, tr_need_purpose: purpose };
@@ -125,6 +125,7 @@ function createForm(onAsk) {
     event.preventDefault();
     const typed = key.value.trim();
     onAsk({
+      person: chosen() === "person" && typed ? typed : null,
       subject: chosen() === "subject" && typed ? typed : null,
       lane: chosen() === "lane" && typed ? typed : null,
       from: instant(from.value), to: instant(to.value), purpose: purpose.value.trim(),
@@ -132,7 +133,7 @@ function createForm(onAsk) {
   }
 
   function chosen() {
-    return by.lane.firstElementChild.checked ? "lane" : "subject";
+    return Object.keys(by).find((name) => by[name].firstElementChild.checked);
   }
 
   function relabel() {

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use kakou_core::event::{Author, Class, NewEvent};
-use kakou_core::evidence::GatewayKey;
+use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustFile, TrustList};
 use kakou_core::pass::{Check, check};
@@ -270,6 +270,7 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         author,
         setups: Box::new(|_| Vec::new()),
         trust: watch::channel(Arc::default()).1,
+        subjects: watch::channel(Arc::new(SubjectKeys::new(1, b"bench"))).1,
         clock: Clock::system(),
         key: Arc::new(key),
         devices: BTreeMap::new(),

@@ -90,7 +90,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             let found = if of_lane {
                 trace::find(&reader, Of::Lane(&lane), from, from + 3_600_000)?
             } else {
-                trace::find(&reader, Of::Subject(&subject), START_MS, end_ms)?
+                trace::find(&reader, Of::Subjects(&[subject]), START_MS, end_ms)?
             };
             times.push(from_clock.elapsed());
             rows += found.0.len();

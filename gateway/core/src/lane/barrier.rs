@@ -52,7 +52,7 @@ impl Lane {
         id: VisitId,
         out: &mut Outbound,
     ) -> Result<(), Rejection> {
-        let subject = self.unopened(id)?;
+        let (subject, number) = self.unopened(id)?;
         if self.is_opening() {
             return Err(Rejection::new(
                 "busy",
@@ -60,7 +60,8 @@ impl Lane {
                 "The barrier is moving: try again in a moment",
             ));
         }
-        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject });
+        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject,
+            "subject_key": number });
         out.event("barrier_again", Weight::Verdict, &self.setup, Some(id), data);
         self.open_for(now, id, out);
         Ok(())
@@ -73,8 +74,9 @@ impl Lane {
         id: VisitId,
         out: &mut Outbound,
     ) -> Result<(), Rejection> {
-        let subject = self.unopened(id)?;
-        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject });
+        let (subject, number) = self.unopened(id)?;
+        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject,
+            "subject_key": number });
         out.event("barrier_by_hand", Weight::Verdict, &self.setup, Some(id), data);
         self.amend(id, out, |visit| visit.actuation = Actuation::ByHand);
         if !self.is_running() && self.state.visit.as_ref().is_some_and(|v| v.id == id) {
@@ -83,9 +85,9 @@ impl Lane {
         Ok(())
     }
 
-    fn unopened(&self, id: VisitId) -> Result<String, Rejection> {
+    fn unopened(&self, id: VisitId) -> Result<(String, Option<u32>), Rejection> {
         let visit = self.state.visits().find(|v| v.id == id).filter(|v| v.unopened() && v.admitted);
-        visit.map(|v| v.subject.clone()).ok_or_else(|| {
+        visit.map(|v| (v.subject.clone(), v.subject_key)).ok_or_else(|| {
             Rejection::new(
                 "not_unopened",
                 "该记录的道闸无需再处理",

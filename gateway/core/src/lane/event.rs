@@ -1,6 +1,6 @@
 //! The bodies of lane events.
 //!
-//! A subject is a key, never an id or a name. Readings are as they were taken.
+//! A subject is a key, never an id or a name; `subject_key` is the number of the secret that made it. Readings are as they were taken.
 
 use super::Setup;
 use super::visit::{PhotoState, Visit};
@@ -45,8 +45,11 @@ impl Weight {
 /// A pass as events name it. A token id is random; an opaque id or a certificate identifier stands
 /// for a person and is replaced by the subject key.
 pub fn pass_ref(visit: &Visit, pass: &Pass) -> Value {
-    let id = if pass.format == Format::Kp1 { &pass.id } else { &visit.subject };
-    json!({ "format": pass.format, "kind": pass.kind, "kid": pass.kid, "id": id })
+    if pass.format == Format::Kp1 {
+        return json!({ "format": pass.format, "kind": pass.kind, "kid": pass.kid, "id": pass.id });
+    }
+    json!({ "format": pass.format, "kind": pass.kind, "kid": pass.kid, "id": visit.subject,
+        "subject_key": visit.subject_key })
 }
 
 /// The photographs that belong to a visit: role and hash.
@@ -68,6 +71,7 @@ pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
         "codes": verdict.map(|v| &v.codes),
         "overridden": visit.overridden.as_ref().map(|o| o.outcome),
         "subject": visit.subject,
+        "subject_key": visit.subject_key,
         "pass": pass,
         "refused": refused,
         "readings": visit.readings,
@@ -84,6 +88,7 @@ pub fn extra(visit: &Visit, outcome: Outcome) -> Value {
         "outcome": outcome,
         "codes": visit.verdict.as_ref().map(|v| &v.codes),
         "subject": visit.subject,
+        "subject_key": visit.subject_key,
         "readings": visit.readings,
         "answers": visit.answers,
     })

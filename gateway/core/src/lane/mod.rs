@@ -18,7 +18,7 @@ pub mod visit;
 
 use crate::codes::Outcome;
 use crate::event::NewEvent;
-use crate::evidence::{GatewayKey, SubjectKey};
+use crate::evidence::{GatewayKey, SubjectKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::trust::TrustList;
 use crate::profile::{DeviceKind, Profile};
@@ -59,7 +59,7 @@ pub struct Setup {
     /// The keys.
     pub trust: Arc<TrustList>,
     /// Makes subject keys.
-    pub subjects: Arc<SubjectKey>,
+    pub subjects: Arc<SubjectKeys>,
     /// Signs evidence.
     pub key: Arc<GatewayKey>,
 }
@@ -285,8 +285,8 @@ impl Lane {
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
         visit.deadline = None;
-        let mut data =
-            json!({ "officer": officer, "reason": reason, "subject": visit.subject, "step": step });
+        let mut data = json!({ "officer": officer, "reason": reason, "subject": visit.subject,
+            "subject_key": visit.subject_key, "step": step });
         if !visit.seals.is_empty() {
             data["seals"] = json!(visit.seals);
             data["photos"] = json!(event::accepted(visit));

@@ -189,6 +189,7 @@ impl Lane {
             "from": visit.outcome(), "to": what.outcome, "codes": visit.verdict.as_ref().map(|v| &v.codes),
             "officer": officer.id, "role": officer.role, "second": second.map(|s| &s.id),
             "reason": what.reason, "note": what.note, "subject": visit.subject,
+            "subject_key": visit.subject_key,
         });
         if visit.overridden.is_some() {
             visit.keep_earlier();

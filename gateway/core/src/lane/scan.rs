@@ -62,32 +62,31 @@ impl Lane {
             Ok(pass) => pass.identity(),
             Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
         };
-        // Of a card without a signature that would be the number on it.
-        let key = self.setup.subjects.of(&key);
-        if self.repeated(now, &key, out) {
+        // Of a card without a signature that would be the number on it. It was read under the secret of then.
+        let keys = self.setup.subjects.all(&key);
+        if self.repeated(now, &keys, out) {
             return Ok(());
         }
         if self.is_running() {
-            self.turn_away(now, key, out);
+            self.turn_away(now, &keys, out);
             return Ok(());
         }
+        let key = keys[0].clone();
         self.archive(out);
         let mut visit = Visit::begin(next_visit, key.clone(), now);
         visit.facts = self.setup.profile.unmade_facts();
         match checked {
             Ok(pass) => {
-                let subject = self.setup.subjects.of(&pass.subject);
                 // Whose turn it is must be seen before anybody is measured, not only with the verdict.
                 let name = self.listed_name(&pass, records)?;
-                visit.take(pass, subject);
+                visit.take(pass, &self.setup.subjects);
                 visit.name = name.or(visit.name.take());
             }
             Err(mut refused) => {
                 let unreadable = refused.code == Code::C_UNREADABLE;
                 out.count(if unreadable { "scan_unreadable_total" } else { "pass_refused_total" });
                 if let Some(pass) = refused.pass.take() {
-                    let subject = self.setup.subjects.of(&pass.subject);
-                    visit.take(*pass, subject);
+                    visit.take(*pass, &self.setup.subjects);
                 }
                 visit.refused = Some(Refused { why: String::new(), ..refused });
             }
@@ -130,8 +129,8 @@ impl Lane {
 
     /// The same code again: one read, or the earlier result shown again. Nothing opens, and nothing turns
     /// green: whoever shows it now may be somebody else.
-    fn repeated(&mut self, now: &Now, key: &str, out: &mut Outbound) -> bool {
-        let Some(at) = self.state.reads.iter().position(|r| r.key == key) else { return false };
+    fn repeated(&mut self, now: &Now, keys: &[String], out: &mut Outbound) -> bool {
+        let Some(at) = self.state.reads.iter().position(|r| keys.contains(&r.key)) else { return false };
         let read = self.state.reads[at].clone();
         let unseen = now.mono_ms.saturating_sub(read.seen);
         let age = now.mono_ms.saturating_sub(read.result);
@@ -146,7 +145,7 @@ impl Lane {
             return false;
         }
         if self.is_running() {
-            self.turn_away(now, key.to_owned(), out);
+            self.turn_away(now, keys, out);
             return true;
         }
         if !current {
@@ -164,8 +163,8 @@ impl Lane {
         if visit.actuation != Actuation::Failed {
             visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
         }
-        let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "outcome": visit.outcome(),
-            "first": visit.started_ms.map(rfc3339) });
+        let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "subject_key": visit.subject_key,
+            "outcome": visit.outcome(), "first": visit.started_ms.map(rfc3339) });
         let (id, shown) = (visit.id, visit.outcome());
         out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
         // The lamps show what the screen shows; a green one of the first time goes out.
@@ -179,13 +178,13 @@ impl Lane {
     }
 
     /// Somebody else is in front: the code is not taken, and the screens say so.
-    fn turn_away(&mut self, now: &Now, key: String, out: &mut Outbound) {
+    fn turn_away(&mut self, now: &Now, keys: &[String], out: &mut Outbound) {
         out.count("scan_while_busy_total");
-        let held =
-            self.state.other.as_ref().filter(|o| {
-                o.key == key && now.mono_ms.saturating_sub(o.seen) < self.setup.profile.same_read_ms
-            });
+        let held = self.state.other.as_ref().filter(|o| {
+            keys.contains(&o.key) && now.mono_ms.saturating_sub(o.seen) < self.setup.profile.same_read_ms
+        });
         let since = held.map_or(now.mono_ms, |o| o.since);
+        let key = keys[0].clone();
         self.state.other = Some(Other { key, seen: now.mono_ms, since, until: now.mono_ms + OTHER_SHOWN_MS });
     }
 

@@ -1,6 +1,7 @@
 //! A visit: everything that is known of one pass of one subject through one lane.
 
 use crate::codes::{Code, Finding, Outcome};
+use crate::evidence::SubjectKeys;
 use crate::ids::{DeviceId, OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
 use crate::reading::{Photo, Temperature, Ticket};
@@ -201,6 +202,9 @@ pub struct Visit {
     pub refused: Option<Refused>,
     /// The subject's key, not its id.
     pub subject: String,
+    /// The number of the secret that made it; a visit of an earlier version does not say.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub subject_key: Option<u32>,
     /// Masked name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub name: Option<String>,
@@ -314,6 +318,7 @@ impl Visit {
             pass: None,
             refused: None,
             subject: String::new(),
+            subject_key: None,
             name: None,
             findings: Vec::new(),
             forgiven: Vec::new(),
@@ -345,11 +350,12 @@ impl Visit {
         }
     }
 
-    /// Takes the pass. Of a full name the masked one is all that is needed, and all that is kept.
-    pub fn take(&mut self, mut pass: Pass, subject: String) {
+    /// Takes the pass, under the subject key of its holder. Of a full name the masked one is all that is needed, and all that is kept.
+    pub fn take(&mut self, mut pass: Pass, subjects: &SubjectKeys) {
         self.name = pass.name.take().map(|name| masked(&name)).filter(|name| !name.is_empty());
         pass.facts.remove("name");
-        self.subject = subject;
+        self.subject = subjects.of(&pass.subject);
+        self.subject_key = Some(subjects.number());
         self.pass = Some(pass);
     }
 

@@ -3,9 +3,11 @@
 use crate::gate::*;
 use crate::truck;
 use kakou_core::codes::Outcome;
-use kakou_core::core::Input;
+use kakou_core::core::{Input, Step};
+use kakou_core::evidence::SubjectKeys;
 use kakou_core::lane::action::{Action, Role};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[test]
 fn a_code_shown_again_is_never_green_and_both_screens_say_when_it_was_first_shown() {
@@ -50,6 +52,45 @@ fn a_repetition_counts_from_the_first_reading_up_to_and_including_a_minute() {
         };
         assert_eq!(got, again, "{ms} ms after the first reading");
     }
+}
+
+#[test]
+fn a_person_is_known_again_after_a_rotation_and_each_event_names_the_key_that_it_was_made_with() {
+    let rotate = |g: &mut Gate| {
+        let before = [&b"site secret"[..]].into_iter();
+        g.core.set_subjects(&Arc::new(SubjectKeys::new(2, b"the next one").with_before(before)));
+    };
+    let told = |step: &Step, kind: &str| {
+        let event = step.events.iter().find(|e| e.kind == kind).expect(kind);
+        (event.data["subject"].as_str().unwrap().to_owned(), event.data["subject_key"].clone())
+    };
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    rotate(&mut g);
+    // Shown again while it is under way: one reading, nobody else.
+    g.scan("green");
+    assert_eq!(g.desk()["other"], Value::Null);
+    let step = g.warm(&step, 36_600);
+    let (first, number) = told(&step, "transaction");
+    assert_eq!(number, 1, "a visit keeps the key under which it began");
+    g.confirm(&step);
+    g.wait(4_000);
+    let step = g.scan("green");
+    assert_eq!((kinds(&step), told(&step, "repeat")), (vec!["repeat"], (first.clone(), json!(1))));
+    g.wait(60_001);
+    let step = g.scan("green");
+    let (next, number) = told(&g.warm(&step, 36_600), "transaction");
+    assert_eq!(number, 2);
+    assert_ne!(next, first);
+    // A lane that starts anew with the keys of then takes up what it has read.
+    let mut g = gate("school-gate");
+    g.admit("green");
+    let state = g.core.lane(&g.lane).unwrap().state.clone();
+    g.core = crate::restarted("school-gate", [(g.lane.clone(), state)].into());
+    rotate(&mut g);
+    g.core.resume(&g.now, &g.memory).unwrap();
+    g.wait(4_000);
+    assert_eq!(kinds(&g.scan("green")), ["repeat"]);
 }
 
 #[test]

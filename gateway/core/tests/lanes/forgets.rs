@@ -1,6 +1,7 @@
 //! What a lane does not keep of those who passed.
 
 use crate::gate::*;
+use kakou_core::evidence::SubjectKeys;
 use kakou_core::pass::{Format, Pass};
 use kakou_core::reading::{Command, Report};
 use serde_json::json;
@@ -42,7 +43,7 @@ fn a_full_name_is_masked_when_a_pass_is_taken_and_a_code_is_kept_as_a_key() {
         exp: None,
         facts,
     };
-    visit.take(pass, "key of P-1".into());
+    visit.take(pass, &SubjectKeys::new(1, b"site secret"));
     let kept = serde_json::to_string(&visit).unwrap();
     assert!(!kept.contains("震华"), "{kept}");
     assert_eq!(visit.name.as_deref(), Some("欧*"));

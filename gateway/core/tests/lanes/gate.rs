@@ -2,7 +2,7 @@
 
 use kakou_core::codes::Outcome;
 use kakou_core::core::{Core, Input, Step};
-use kakou_core::evidence::{GatewayKey, SubjectKey};
+use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::{Action, Officer, Role};
@@ -104,7 +104,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,
         trust: Arc::new(TrustList::default()),
-        subjects: Arc::new(SubjectKey::new(b"site secret")),
+        subjects: Arc::new(SubjectKeys::new(1, b"site secret")),
         key: key.clone(),
     };
     let mut memory = Memory::default();

@@ -469,7 +469,7 @@ fn a_lane_goes_on_where_it_was_after_a_restart() {
     assert_eq!(seal(&mut g, "LN0045678", "LN0045678").reply, Some(Ok(())));
 }
 
-fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane::LaneState>) -> Core {
+pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane::LaneState>) -> Core {
     let donor = gate(profile);
     let lane = donor.core.lane(&donor.lane).unwrap();
     let (name, text) = shipped::find(profile).unwrap();

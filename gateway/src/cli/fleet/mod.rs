@@ -1,25 +1,24 @@
 //! `kakou fleet`
 
 mod show;
+mod subject_keys;
 mod trace;
 
 use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
 use crate::config::remote::Report;
+use crate::enrol::subjects::Readers;
 use crate::files;
 use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::http::connections::{self, BodyTime};
 use crate::mqtt::{self, Heard};
-use crate::orders::word::{Command as Order, Configuration, Question, What};
+use crate::orders::word::{Command as Order, Configuration, What};
 use crate::store::photos::Photos;
-use kakou_core::evidence::SubjectKey;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
-use kakou_core::pass::id;
 use kakou_core::pass::trust::{TrustFile, Usage};
-use kakou_core::time::parse_instant;
 use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
@@ -65,6 +64,9 @@ pub enum Command {
         /// A key that may ask questions (`trace`); without it the page asks none.
         #[arg(long = "sign-key", value_name = "FILE")]
         sign_key: Option<PathBuf>,
+        /// The folder `readers` of the authority: with it the page asks for persons by id.
+        #[arg(long, value_name = "FOLDER")]
+        readers: Option<PathBuf>,
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
@@ -138,46 +140,9 @@ pub enum Command {
         wait: u64,
     },
     /// Asks all gateways of a site who was where; merges what they answer, backlog included.
-    Trace {
-        #[command(flatten)]
-        broker: Broker,
-        /// The key of who asks.
-        #[arg(long = "sign-key", value_name = "FILE")]
-        sign_key: PathBuf,
-        /// The site.
-        #[arg(long)]
-        site: SiteId,
-        /// Your name: it stands in the gateways' records.
-        #[arg(long)]
-        by: String,
-        /// What for: it stands in the gateways' records.
-        #[arg(long)]
-        purpose: String,
-        /// The visits of a subject key, as events carry it.
-        #[arg(long, value_name = "KEY")]
-        subject: Option<String>,
-        /// The visits of a person, by id; needs --site-key.
-        #[arg(long, value_name = "ID", requires = "site_key")]
-        person: Option<String>,
-        /// The site's key, which turns ids into subject keys.
-        #[arg(long, value_name = "FILE")]
-        site_key: Option<PathBuf>,
-        /// The visits of a lane.
-        #[arg(long)]
-        lane: Option<LaneId>,
-        /// From when, e.g. 2022-05-24T00:00:00Z.
-        #[arg(long, value_name = "TIME")]
-        from: String,
-        /// Until when; now by default.
-        #[arg(long, value_name = "TIME")]
-        to: Option<String>,
-        /// Waits so long for the last gateway.
-        #[arg(long, default_value_t = 3000, value_name = "MILLISECONDS")]
-        wait: u64,
-        /// One JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Trace(trace::Arguments),
+    /// Sends boxes the next key of their site, as `kakou ca subjects` has sealed it for each of them.
+    SubjectKeys(subject_keys::Arguments),
 }
 
 /// What a gateway can be told to do.
@@ -243,8 +208,9 @@ pub fn run(command: Command) -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Key { out, keys, usage, holder } => key(&out, &keys, &usage, &holder),
-            Command::Serve { broker, listen, photos, sign_key, site } => {
-                serve(&broker, listen, photos.as_deref(), sign_key.as_deref(), site).await
+            Command::Serve { broker, listen, photos, sign_key, readers, site } => {
+                serve(&broker, listen, photos.as_deref(), (sign_key.as_deref(), readers.as_deref()), site)
+                    .await
             }
             Command::Watch { broker, site, once, json } => show::show(&broker, site, once, json).await,
             Command::Push { broker, folder, name } => push(&broker, &folder, &name).await,
@@ -270,41 +236,8 @@ pub fn run(command: Command) -> ExitCode {
                 let configuration = Configuration { site, gateway, version, toml };
                 configure(&broker, &issuer(&sign_key)?, configuration, Duration::from_secs(wait)).await
             }
-            Command::Trace {
-                broker,
-                sign_key,
-                site,
-                by,
-                purpose,
-                subject,
-                person,
-                site_key,
-                lane,
-                from,
-                to,
-                wait,
-                json,
-            } => {
-                let subject = match (subject, person, site_key) {
-                    (Some(key), None, _) => Some(key),
-                    (None, Some(person), Some(file)) => {
-                        let secret = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-                        Some(SubjectKey::new(&secret).of(&id::normal(&person)))
-                    }
-                    (None, None, _) => None,
-                    _ => return Err("give one of --subject and --person".into()),
-                };
-                if subject.is_some() == lane.is_some() {
-                    return Err("say who (--subject or --person) or where (--lane)".into());
-                }
-                let time =
-                    |text: &str| parse_instant(text).ok_or(format!("`{text}`: write 2022-05-24T00:00:00Z"));
-                let (from_ms, to_ms) = (time(&from)?, to.as_deref().map_or(Ok(now_ms()), time)?);
-                let id = random_id()?;
-                let expires = now_ms() / 1000 + 60;
-                let question = Question { id, site, by, purpose, subject, lane, from_ms, to_ms, expires };
-                trace::trace(&broker, &issuer(&sign_key)?, question, Duration::from_millis(wait), json).await
-            }
+            Command::Trace(arguments) => trace::trace(arguments).await,
+            Command::SubjectKeys(arguments) => subject_keys::send(arguments).await,
         }
     });
     match done {
@@ -379,7 +312,7 @@ async fn serve(
     broker: &Broker,
     listen: SocketAddr,
     photos: Option<&Path>,
-    sign_key: Option<&Path>,
+    (sign_key, readers): (Option<&Path>, Option<&Path>),
     site: String,
 ) -> Result<(), String> {
     if !listen.ip().is_loopback() {
@@ -394,7 +327,7 @@ async fn serve(
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     println!("the fleet page is at http://{address}/");
-    let routes = page::router(Page { fleet, photos, issuer, out });
+    let routes = page::router(Page { fleet, photos, issuer, readers: readers.map(Readers::at), out });
     let end = cancel.clone();
     tokio::spawn(async move {
         drop(tokio::signal::ctrl_c().await);
@@ -467,7 +400,7 @@ async fn listen<T>(
         will: None,
         inflight: 100,
         incoming: 100,
-        capacity: 64,
+        capacity: 64 + words.len(),
         manual_acks: false,
     })
     .map_err(|e| e.to_string())?;

@@ -1,21 +1,114 @@
 //! `kakou fleet trace`
 
-use super::{Broker, watched};
+use super::{Broker, issuer, random_id, watched};
+use crate::enrol::subjects::Readers;
 use crate::fleet::send;
 use crate::fleet::watch::now_ms;
 use crate::orders::word::Question;
-use kakou_provisioning::issuer::Issuer;
+use kakou_core::evidence::SubjectKey;
+use kakou_core::ids::{LaneId, SiteId};
+use kakou_core::pass::id;
+use kakou_core::time::parse_instant;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// Who asks, whom, and for whom.
+#[derive(clap::Args)]
+#[command(
+    after_help = "For a person, each gateway gets the id in an envelope that it alone can open, and looks under every key that it\nhas had. --readers is a copy of the folder `readers` of the authority: the public keys of the boxes, and nothing\nsecret. Copy it from the authority, from nowhere else: an id that is sealed for another key is told to whoever\nhas that key.\nA subject key (--subject) is of one number of the site's key: after a rotation the same person has another one."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    broker: Broker,
+    /// The key of who asks.
+    #[arg(long = "sign-key", value_name = "FILE")]
+    sign_key: PathBuf,
+    /// The site.
+    #[arg(long)]
+    site: SiteId,
+    /// Your name: it stands in the gateways' records.
+    #[arg(long)]
+    by: String,
+    /// What for: it stands in the gateways' records.
+    #[arg(long)]
+    purpose: String,
+    /// The visits of a subject key, as events carry it.
+    #[arg(long, value_name = "KEY")]
+    subject: Option<String>,
+    /// The visits of a person, by id; needs --readers.
+    #[arg(long, value_name = "ID")]
+    person: Option<String>,
+    /// The public keys of the boxes: the folder `readers` of the authority.
+    #[arg(long, value_name = "FOLDER", requires = "person")]
+    readers: Option<PathBuf>,
+    /// In place of --readers, for boxes of an earlier version alone: the `keys/site.key` of such a box.
+    #[arg(long, value_name = "FILE", requires = "person", conflicts_with = "readers")]
+    site_key: Option<PathBuf>,
+    /// The visits of a lane.
+    #[arg(long)]
+    lane: Option<LaneId>,
+    /// From when, e.g. 2022-05-24T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    from: String,
+    /// Until when; now by default.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// Waits so long for the last gateway.
+    #[arg(long, default_value_t = 3000, value_name = "MILLISECONDS")]
+    wait: u64,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The question, with a person's id for the gateways alone.
+fn question(a: &Arguments) -> Result<Question, String> {
+    if [a.subject.is_some(), a.person.is_some(), a.lane.is_some()].iter().filter(|given| **given).count() != 1
+    {
+        return Err("say who (--subject or --person) or where (--lane): one of them".into());
+    }
+    let time = |text: &str| parse_instant(text).ok_or(format!("`{text}`: write 2022-05-24T00:00:00Z"));
+    let mut question = Question {
+        id: random_id()?,
+        site: a.site.clone(),
+        by: a.by.clone(),
+        purpose: a.purpose.clone(),
+        subject: a.subject.clone(),
+        person: BTreeMap::new(),
+        lane: a.lane.clone(),
+        from_ms: time(&a.from)?,
+        to_ms: a.to.as_deref().map_or(Ok(now_ms()), time)?,
+        expires: now_ms() / 1000 + 60,
+    };
+    match (&a.person, &a.readers, &a.site_key) {
+        (Some(person), Some(folder), _) => {
+            send::ask_for(&mut question, person, &Readers::at(folder))?;
+            if question.person.is_empty() {
+                return Err(format!(
+                    "{} has no key of a gateway of {}: copy the folder `readers` of the authority anew",
+                    folder.display(),
+                    a.site
+                ));
+            }
+        }
+        (Some(person), None, Some(file)) => {
+            let secret = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+            question.subject = Some(SubjectKey::new(&secret).of(&id::normal(person)));
+        }
+        (Some(_), None, None) => {
+            return Err("--person needs --readers: the folder `readers` of the authority".into());
+        }
+        (None, ..) => {}
+    }
+    Ok(question)
+}
+
 /// Asks all gateways of a site and merges what they answer.
-pub(super) async fn trace(
-    broker: &Broker,
-    issuer: &Issuer,
-    question: Question,
-    wait: Duration,
-    as_json: bool,
-) -> Result<(), String> {
+pub(super) async fn trace(a: Arguments) -> Result<(), String> {
+    let (broker, question, as_json) = (&a.broker, question(&a)?, a.json);
+    let (issuer, wait) = (issuer(&a.sign_key)?, Duration::from_millis(a.wait));
     let (fleet, out, cancel) = watched(broker, question.site.as_str(), "trace")?;
     // Who is there to answer, the broker knows.
     let known = async {
@@ -32,7 +125,7 @@ pub(super) async fn trace(
     }
     let began = now_ms();
     fleet.lock().ask(&question.id, [question.site.to_string()].into(), began);
-    out.send(send::question(issuer, &question)?).await.map_err(|_| "the broker was lost")?;
+    out.send(send::question(&issuer, &question)?).await.map_err(|_| "the broker was lost")?;
     let until = Instant::now() + wait;
     let answers = loop {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -67,5 +160,15 @@ pub(super) async fn trace(
     if missing > 0 && !as_json {
         eprintln!("no answer from: {}", json!(answers["missing"]));
     }
-    if answers["done"] == true { Ok(()) } else { Err("the answer is not complete".into()) }
+    let refused = answers["refused"].as_array().map_or(&[][..], Vec::as_slice);
+    if !as_json {
+        for one in refused {
+            eprintln!("no rows of {}: {}", one["gateway"].as_str().unwrap_or("?"), one["why"]);
+        }
+    }
+    if answers["done"] == true && refused.is_empty() {
+        Ok(())
+    } else {
+        Err("the answer is not complete".into())
+    }
 }

@@ -89,8 +89,10 @@ fn the_boxes_of_a_site_get_one_subject_key_each_in_an_envelope_of_its_own() {
     assert_eq!(key(2).open(&second, SITE_KEY, b"truck-1.gw-2"), Ok(opened.clone()));
     assert_eq!(key(3).open(&again, SITE_KEY, b"truck-1.gw-1"), Ok(opened), "a box in its place as well");
     assert!(key(1).open(&second, SITE_KEY, b"truck-1.gw-2").is_err(), "not for its neighbour");
-    let other = office.site_key(&SiteId::new("clinic").unwrap(), "clinic.gw-1", &key(1).reader()).unwrap();
+    let (other, number) =
+        office.site_key(&SiteId::new("clinic").unwrap(), "clinic.gw-1", key(1).reader()).unwrap();
     let other = key(1).open(&other, SITE_KEY, b"clinic.gw-1").unwrap();
+    assert_eq!(number, 1);
     assert_ne!(Ok(other), key(1).open(&first, SITE_KEY, b"truck-1.gw-1"), "another site, another key");
 }
 

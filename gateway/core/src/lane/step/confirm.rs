@@ -27,7 +27,8 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, checks: &[Choice], approve: bool
         }
         Action::Approve { approve: yes, note, desk } if approve => {
             let mut data = json!({ "step": cx.step.id, "approved": yes, "officer": officer.id,
-                "role": officer.role, "note": note.trim(), "subject": cx.visit.subject });
+                "role": officer.role, "note": note.trim(), "subject": cx.visit.subject,
+                "subject_key": cx.visit.subject_key });
             if let Some(desk) = desk {
                 data["desk"] = json!(desk);
             }
