@@ -245,7 +245,7 @@ function askApprove(context) {
   const send = (approve) => act({ action: "approve", approve, note: note.value.trim() });
   return [
     noteField,
-    h("div", { class: "approve" },
+    h("div", { class: "approve step-end" },
       h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") })),
       h("button", { class: "button primary", type: "button", testid: "approve-yes", data: { primary: "" }, on: { click: () => send(true) } }, icon("tick"), h("span", { text: t("approve_yes") }))),
   ];

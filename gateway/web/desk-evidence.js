@@ -72,7 +72,7 @@ export function askSeal({ ask, draft, act, fail, clear }) {
     h("label", { class: "field" }, h("span", { text: t("seal_second") }), second),
     radios(t("seal_door"), "seal-door", ask.doors, draft, "door", clear),
     radios(t("seal_kind"), "seal-kind", ask.kinds, draft, "kind", clear),
-    h("div", { class: "seal-end" }, match, submit));
+    h("div", { class: "seal-end step-end" }, match, submit));
 }
 
 function radios(label, prefix, options, draft, name, onChoose) {
@@ -212,6 +212,6 @@ export function askConfirm({ ask, visit, draft, act, fail, clear }) {
       }, h("kbd", { text: i + 1 }), h("span", { class: "box" }, icon("tick")), h("span", { text: pick(check.text) }));
       return button;
     })),
-    h("div", { class: "confirm-end" }, left, submit));
+    h("div", { class: "confirm-end step-end" }, left, submit));
   return beside ? h("div", { class: "confirm-form" }, beside, checks) : checks;
 }

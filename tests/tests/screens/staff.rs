@@ -472,6 +472,62 @@ async fn the_seal_form_keeps_its_button_in_view_and_a_magnified_desk_can_be_read
     b.end().await;
 }
 
+/// Behind an override a verdict with its reasons, advice and both plates stands above each question.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_an_override_the_main_button_of_every_step_is_in_view_on_a_small_screen() {
+    let Some(b) = browser().await else { return };
+    b.size(1024, 600).await;
+    b.sign_in("truck-1", "zhao").await;
+    b.click("lang").await;
+    b.present("truck-1", "truck-new").await;
+    b.click("photo-accept").await;
+    b.find("ask[data-id=\"plate\"]").await;
+    b.type_into("answer-input", "辽P54321").await;
+    b.click("answer-ok").await;
+    b.click("answer-2").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.click("override-open").await;
+    b.click("override-outcome-ADMIT").await;
+    b.click("override-reason-paper_seen").await;
+    b.type_into("override-pin", PIN).await;
+    b.click("override-ok").await;
+    for step in ["approve", "seal", "photo", "confirm"] {
+        let now = format!(
+            "const ask = document.querySelector('#ask');
+             return ask.dataset.kind === '{step}' && ask.dataset.fresh === undefined && ask.querySelector('[data-primary]') !== null"
+        );
+        b.until(step, &now).await;
+        b.find("verdict").await;
+        b.picture(&format!("override-{step}-1024")).await;
+        let hit = "return [...document.querySelectorAll('#ask [data-primary]')].every((button) => {
+            const box = button.getBoundingClientRect();
+            const at = document.elementFromPoint(box.left + box.width / 2, box.bottom - 3);
+            return at?.closest('[data-primary]') === button; })";
+        assert_eq!(b.js(hit).await, true, "{step}: see target/screens/override-{step}-1024.png");
+        match step {
+            "approve" => b.click("approve-yes").await,
+            "seal" => {
+                b.type_into("seal-first", "LN0045678").await;
+                b.type_into("seal-second", "LN0045678").await;
+                b.click("seal-door-rear").await;
+                b.click("seal-kind-bolt").await;
+                b.click("seal-ok").await;
+            }
+            "photo" => {
+                wait_for("the checks", async || {
+                    if let Ok(accept) = b.driver.find(By::Css("[data-testid=\"photo-accept\"]")).await {
+                        drop(accept.click().await);
+                    }
+                    b.driver.find(By::Css("[data-testid=\"ask\"][data-kind=\"confirm\"]")).await.is_ok()
+                })
+                .await;
+            }
+            _ => {}
+        }
+    }
+    b.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_screen_shows_the_desk_larger() {
     let Some(b) = browser().await else { return };
