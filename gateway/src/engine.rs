@@ -12,12 +12,15 @@ mod commit;
 mod openings;
 mod outside;
 mod records;
+mod screens;
 mod time;
 mod trouble;
 mod upkeep;
 
 use openings::{Moved, Openings};
 use records::StoreRecords;
+pub use screens::LaneView;
+use screens::Screens;
 use trouble::Trouble;
 pub use upkeep::free_bytes;
 use upkeep::make_reserve;
@@ -37,13 +40,12 @@ use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
-use kakou_core::lane::view;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Command, NoData, Report, Request};
 use kakou_core::records::Write;
 use kakou_core::time::Now;
 use kakou_drivers::Errand;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,19 +99,6 @@ pub enum Work {
 
 /// The way in.
 pub type Inlet = mpsc::Sender<Work>;
-
-/// What screens show of a lane.
-#[derive(Debug, Clone, Default)]
-pub struct LaneView {
-    /// For the public.
-    pub screen: Arc<str>,
-    /// For the desk.
-    pub desk: Arc<str>,
-    /// For the status page.
-    pub status: Value,
-    /// Whether a visit is under way.
-    pub running: bool,
-}
 
 /// What the rest of the gateway can watch.
 #[derive(Clone)]
@@ -199,7 +188,7 @@ pub struct Engine {
     lists: Lists,
     core: Core,
     closed: Option<Code>,
-    views: BTreeMap<LaneId, watch::Sender<LaneView>>,
+    screens: BTreeMap<LaneId, Screens>,
     streams: watch::Sender<[u64; 4]>,
     uses: watch::Sender<u64>,
     closed_view: watch::Sender<Option<Code>>,
@@ -246,11 +235,11 @@ impl Engine {
         let (streams, streams_rx) = watch::channel(journal.streams());
         let (uses, uses_rx) = watch::channel(0);
         let (closed_view, closed_rx) = watch::channel(None);
-        let mut views = BTreeMap::new();
+        let mut screens = BTreeMap::new();
         let mut lanes = BTreeMap::new();
         for lane in core.lanes() {
             let (tx, rx) = watch::channel(LaneView::default());
-            views.insert(lane.setup.lane.clone(), tx);
+            screens.insert(lane.setup.lane.clone(), Screens::new(tx));
             lanes.insert(lane.setup.lane.clone(), rx);
         }
         let outlook =
@@ -261,7 +250,7 @@ impl Engine {
             lists,
             core,
             closed: None,
-            views,
+            screens,
             streams,
             uses,
             closed_view,
@@ -423,7 +412,7 @@ impl Engine {
                 now = self.parts.clock.now();
             }
         }
-        for _ in 0..self.views.len() {
+        for _ in 0..self.screens.len() {
             let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
             if result.is_ok() && due {
                 result = self.take(Work::Input(Input::Tick, None), &now, pending);
@@ -566,31 +555,6 @@ impl Engine {
             step.notes.iter().for_each(|note| log::warn!("{note}"));
         }
         for id in &pending.lanes {
-            self.show(id, now);
-        }
-    }
-
-    fn show(&self, id: &LaneId, now: &Now) {
-        let (Some(lane), Some(tx)) = (self.core.lane(id), self.views.get(id)) else { return };
-        let seq = self.journal.head().0;
-        let around = view::Around {
-            closed: self.closed,
-            upstream: *self.parts.upstream.borrow(),
-            links: self.core.links(),
-            issued: &|list| self.lists.issued_ms(list),
-        };
-        let mut desk = view::desk(lane, now, &around);
-        desk["uses_wait_for"] = json!(self.waits_for);
-        tx.send_replace(LaneView {
-            screen: view::screen(lane, now, &around, seq).to_string().into(),
-            desk: desk.to_string().into(),
-            status: view::status(lane, now, self.closed),
-            running: lane.is_running(),
-        });
-    }
-
-    fn show_all(&self, now: &Now) {
-        for id in self.views.keys() {
             self.show(id, now);
         }
     }

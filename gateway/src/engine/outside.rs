@@ -131,7 +131,7 @@ impl Engine {
             log::info!("single-use passes are no longer held for other gateways");
         }
         self.waits_for = now;
-        pending.lanes.extend(self.views.keys().cloned());
+        pending.lanes.extend(self.screens.keys().cloned());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::profile;
 use kakou_provisioning::issuer::Issuer;
+use serde_json::Value;
 use std::path::Path;
 
 const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\

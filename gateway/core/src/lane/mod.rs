@@ -169,8 +169,9 @@ impl LaneState {
     }
     /// Changes a visit at hand, whether it is at the front or has left the screen.
     fn change(&mut self, id: VisitId, with: impl FnOnce(&mut Visit)) {
-        let recent = self.recent.iter_mut().map(Arc::make_mut);
-        if let Some(visit) = self.visit.iter_mut().chain(recent).find(|v| v.id == id) {
+        // Of those before, the one that is meant alone is copied.
+        let recent = self.recent.iter_mut().find(|v| v.id == id).map(Arc::make_mut);
+        if let Some(visit) = self.visit.as_mut().filter(|v| v.id == id).or(recent) {
             with(visit);
         }
     }

@@ -16,7 +16,9 @@ use crate::text::Text;
 use crate::time::{Now, WallMs, rfc3339};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use visit::{is_overridable, last_visit, visit_view, who};
+use std::sync::Arc;
+pub use visit::last_visit;
+use visit::{is_overridable, visit_view, who};
 
 /// Whether and why a lane takes no visits.
 pub type Closed = Option<Code>;
@@ -212,7 +214,7 @@ pub fn status(lane: &Lane, now: &Now, closed: Closed) -> Value {
     })
 }
 
-/// The desk screen.
+/// The desk screen, but for its rows of the latest visits.
 pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
     let closed = around.closed;
     let visit = lane.state.visit.as_ref();
@@ -230,7 +232,6 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
         "override_reasons": OVERRIDE_REASONS.iter().map(|(id, zh, en, note)|
             json!({ "id": id, "text": Text::new(*zh, *en), "needs_note": note })).collect::<Vec<_>>(),
         "note_max": NOTE_MAX,
-        "last_visits": lane.state.recent.iter().take(RECENT).map(|v| last_visit(lane, v)).collect::<Vec<_>>(),
         "counters": counters(lane),
         "lists_stale": stale,
         "barrier": barrier(lane),
@@ -241,6 +242,11 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
         "upstream": around.upstream,
         "utc_offset_minutes": lane.setup.utc_offset_ms / 60_000,
     })
+}
+
+/// The latest visits, the last one first.
+pub fn last_visits(lane: &Lane) -> impl Iterator<Item = &Arc<Visit>> {
+    lane.state.recent.iter().take(RECENT)
 }
 
 fn steps(lane: &Lane) -> Vec<Value> {

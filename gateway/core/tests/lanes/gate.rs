@@ -235,7 +235,10 @@ impl Gate {
     /// What staff see.
     pub fn desk(&self) -> Value {
         let lane = self.core.lane(&self.lane).unwrap();
-        view::desk(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()))
+        let mut desk =
+            view::desk(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()));
+        desk["last_visits"] = view::last_visits(lane).map(|v| view::last_visit(lane, v)).collect();
+        desk
     }
     /// The day's counters: ADMIT, REFER, HOLD, DENY.
     pub fn counters(&self) -> [u64; 4] {

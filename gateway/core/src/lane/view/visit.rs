@@ -199,8 +199,9 @@ fn step_title(lane: &Lane, id: &str) -> Text {
     step.map_or_else(|| Text::new(id, id), |s| s.title.clone())
 }
 
-/// A row of the latest visits, with everything that is shown of it when it is chosen.
-pub(super) fn last_visit(lane: &Lane, v: &Visit) -> Value {
+/// A row of the latest visits, with everything that is shown of it when it is chosen. It says the same as long as
+/// the visit and the profile stay the same.
+pub fn last_visit(lane: &Lane, v: &Visit) -> Value {
     let notice = match (v.actuation, v.repeated) {
         (Actuation::Failed, _) => Some(Text::new("道闸未确认开启", "The barrier did not confirm")),
         (Actuation::ByHand, _) => Some(Text::new("已手动打开道闸", "The barrier was opened by hand")),
