@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Delivered;
-use crate::store::{StoreError, photos::Photos};
+use crate::store::{StoreError, photos::Photos, set_aside};
 use crate::upstream::peers::{Page, Used};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
@@ -297,7 +297,10 @@ impl Engine {
         let done = self.append(&[event], &now).and_then(|()| self.ask_others());
         let done = done.and_then(|()| self.resume(&now, &mut pending));
         match done.and_then(|()| self.commit()) {
-            Ok(()) => self.act(pending, &now),
+            Ok(()) => {
+                set_aside::taken_over(&self.parts.data);
+                self.act(pending, &now);
+            }
             Err(e) => self.fail(&e, pending),
         }
         self.show_all(&now);

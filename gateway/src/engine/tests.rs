@@ -182,7 +182,7 @@ fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn nothing_but_the_lists_tells_who_was_here() {
+fn nothing_but_the_lists_tells_who_was_here_and_for_a_day_whom_an_override_can_let_in() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let issuer = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
@@ -215,20 +215,25 @@ fn nothing_but_the_lists_tells_who_was_here() {
         rows.map(Result::unwrap).collect()
     };
     assert_eq!(outcomes, ["ADMIT", "ADMIT", "DENY", "ADMIT", "ADMIT", "HOLD"]);
-    for told in [
-        "欧阳震华",
-        "司徒美堂",
-        "诸葛孔明",
-        "慕容云海",
-        "ID-RESIDENT",
-        "ID-OPAQUE",
-        "ID-COMPANION",
-        "ID-PATIENT",
-    ] {
+    let told = |told: &str| {
         let mut found = files_with(data, told);
         found.retain(|path| !path.starts_with(data.join("editions")));
-        assert_eq!(found, Vec::<PathBuf>::new(), "{told}");
+        found
+    };
+    let ids = ["ID-RESIDENT", "ID-OPAQUE", "ID-COMPANION", "ID-PATIENT"];
+    for text in ["欧阳震华", "司徒美堂", "诸葛孔明", "慕容云海"].into_iter().chain(ids) {
+        assert_eq!(told(text), Vec::<PathBuf>::new(), "{text}");
     }
+    // The one that was refused can be taken up again by an override, and is known for so long.
+    assert_eq!(told("ID-EXPIRED"), [journal::path(data)]);
+    let (mut journal, ..) =
+        Journal::open(data, parts(data, &Arc::default(), TrustList::default()).author).unwrap();
+    journal.begin().unwrap();
+    journal.close_visits(Clock::system().now().wall_ms.unwrap() + 2 * 86_400_000).unwrap();
+    journal.commit().unwrap();
+    journal.empty_log().unwrap();
+    drop(journal);
+    assert_eq!(told("ID-EXPIRED"), Vec::<PathBuf>::new(), "a day later");
 }
 
 /// The visits that verdicts are about, in order.
@@ -275,4 +280,50 @@ fn a_visit_number_is_not_given_twice_when_the_journal_is_damaged() {
     let after = visits(folder.path());
     assert_eq!((before.len(), after.len()), (1, 1));
     assert_ne!(before, after);
+}
+
+/// Set for the process in which the engine runs, so that it has a service manager of its own.
+const CHILD: &str = "KAKOU_TEST_WATCHDOG";
+
+#[test]
+fn the_watchdog_is_told_while_the_link_changes_on_and_on() {
+    const NAME: &str = "engine::tests::the_watchdog_is_told_while_the_link_changes_on_and_on";
+    let folder = tempfile::tempdir().unwrap();
+    if std::env::var_os(CHILD).is_some() {
+        let (link, upstream) = watch::channel("off");
+        let mut parts = parts(folder.path(), &Arc::default(), TrustList::default());
+        parts.upstream = upstream;
+        let (engine, _) = Engine::open(parts).unwrap();
+        std::thread::spawn(move || {
+            loop {
+                for word in ["on", "off"] {
+                    link.send_replace(word);
+                }
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (_inlet, work) = mpsc::channel(QUEUE);
+        return runtime.block_on(engine.run(work));
+    }
+    let place = folder.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&place).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([NAME, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .env("NOTIFY_SOCKET", &place)
+        .spawn()
+        .unwrap();
+    // The second word comes seconds after the first: the loop goes on.
+    let heard: Vec<_> = (0..2)
+        .map(|_| {
+            let mut word = [0; 64];
+            manager.recv(&mut word).map(|n| String::from_utf8_lossy(&word[..n]).into_owned())
+        })
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for word in heard {
+        assert_eq!(word.unwrap(), "WATCHDOG=1");
+    }
 }

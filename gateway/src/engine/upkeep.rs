@@ -115,6 +115,7 @@ impl Engine {
                 {
                     let rolled_back = self.journal.roll_back();
                     self.give_up(rolled_back);
+                    self.sign_anew();
                 }
             }
             match self.relieve(full) {
@@ -273,13 +274,15 @@ impl Engine {
 
     fn keep_limits(&mut self, now: &Now) -> rusqlite::Result<()> {
         let r = self.parts.retention;
-        let before = |days: i64| now.wall_ms.map_or(0, |ms| ms - days * 86_400_000);
+        // A time that nobody has confirmed makes nothing old: what it took would not come back.
+        let confirmed_ms = now.wall_ms.filter(|_| now.synced());
+        let before = |days: i64| confirmed_ms.map_or(0, |ms| ms - days * 86_400_000);
         let over = retention::bytes(self.journal.connection())?.0 > r.max_bytes;
         let until = if over { i64::MAX } else { before(r.keep_days) };
         let purged = self.purge(until)?;
         self.parts.metrics.add("journal_purged_total", purged);
         self.round(time::date)?;
-        if let Some(now_ms) = now.wall_ms {
+        if let Some(now_ms) = confirmed_ms {
             self.journal.begin()?;
             self.core.forget_before(now_ms - journal::VISIT_MS);
             let closed = self.journal.close_visits(now_ms).and_then(|_| self.journal.commit());
@@ -293,6 +296,8 @@ impl Engine {
             self.parts.metrics.add("journal_shed_total", shed);
         }
         self.forget_uses(now)?;
+        let faults = self.journal.tend_kept()?;
+        self.parts.metrics.add("kept_log_fault_total", faults);
         self.shelf = self.shelf.wrapping_add(1);
         self.take_unnamed(self.shelf)?;
         self.take_photos(retention::RECEIPTED, before(r.photo_days))?;
@@ -349,30 +354,4 @@ pub fn free_bytes(folder: &std::path::Path) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::parts;
-    use super::*;
-    use kakou_core::pass::trust::TrustList;
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
-    #[test]
-    fn a_full_disk_is_relieved_by_a_few_folders_at_a_time_and_by_all_of_them_in_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let parts = parts(folder.path(), &Arc::default(), TrustList::default());
-        let (mut engine, _) = Engine::open(parts).unwrap();
-        let long_ago = SystemTime::now() - 2 * UNNAMED;
-        for shelf in 0..=u8::MAX {
-            let path = engine.parts.photos.path(&format!("{shelf:02x}{}", "0".repeat(62))).unwrap();
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::File::create(path).unwrap().set_modified(long_ago).unwrap();
-        }
-        let (mut all, mut rounds) = (0, 0);
-        while all < 256 {
-            let taken = engine.relieve(false).unwrap();
-            assert!((1..=SHELVES as u64).contains(&taken), "{taken} in one round");
-            (all, rounds) = (all + taken, rounds + 1);
-        }
-        assert_eq!(rounds, 256 / SHELVES);
-    }
-}
+mod tests;

@@ -345,4 +345,20 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("10"), "{found:?}");
     }
+
+    #[test]
+    fn a_journal_that_an_earlier_version_has_purged_verifies() {
+        let mut s = store();
+        s.write(5);
+        s.purge(5);
+        // Which knew nothing of the heads of streams.
+        s.after("DROP TABLE stream_head");
+        let author = Author {
+            site: SiteId::new("test").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "boot".into(),
+        };
+        drop(Journal::open(s.data(), author).unwrap());
+        assert_eq!(s.problems(), Vec::<String>::new());
+    }
 }

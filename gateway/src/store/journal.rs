@@ -1,13 +1,14 @@
 //! The journal: opening it whatever state it is in, and writing to it.
 //!
 //! A file that cannot be read is set aside with its sidecar files, counted and reported, never
-//! deleted; a fresh journal begins a new epoch, with what must not be forgotten ([`super::salvage`]). Every write happens inside a transaction that the
-//! engine begins and commits: events, outbox and lane states together.
+//! deleted; a fresh journal begins a new epoch, with what must not be forgotten ([`super::salvage`]). Every write
+//! happens inside a transaction that the engine begins and commits: events, outbox and lane states together.
 
 mod open;
 
+use super::kept_log::KeptLog;
 use super::photos::Photos;
-use super::salvage::{self, Fact, Kept, State};
+use super::salvage::{self, Fact};
 use super::{StoreError, asked, at, durable, io_at, outbox, set_aside, time};
 use crate::upstream::peers::{self, Page, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
@@ -17,6 +18,7 @@ use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::time::Now;
+pub(super) use open::TRANSACTION;
 pub use open::reader;
 use open::{index, prepare_log, try_open};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -30,6 +32,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const WAL_FRAMES: u64 = 1_000;
 /// Frames at which it is folded back whether the moment is quiet or not: 32 MiB.
 pub const WAL_FRAMES_MAX: u64 = 8_000;
+/// Frames of a commit beside those of its rows.
+const COMMIT_FRAMES: u64 = 4;
 /// Numbers of visits that are set aside at once: one write for so many.
 const VISITS_AT_ONCE: u64 = 256;
 /// An ended visit that an override could take up again is kept whole for so long.
@@ -51,7 +55,7 @@ pub enum Found {
     Good,
     /// There was none.
     Fresh,
-    /// Unreadable: now under this name.
+    /// Unreadable: now in this folder, and not taken over by a start before.
     SetAside(PathBuf),
 }
 
@@ -82,7 +86,9 @@ pub struct Journal {
     open: bool,
     durable: (u64, Hash),
     frames: u64,
-    kept: Kept,
+    /// Rows that the connection had written when a transaction was durable last.
+    rows: u64,
+    kept: KeptLog,
     /// What of `kept` waited before the transaction.
     kept_before: usize,
     /// Numbers up to this one may have been given to visits.
@@ -120,30 +126,15 @@ fn is_open(visit: &Visit) -> bool {
 
 /// What is kept beside a journal, brought together with what the journal says, or can still say where it was set
 /// aside; both have it all afterwards.
-fn recall(data: &Path, journal: &Connection, aside: Option<&Path>) -> Result<(Kept, State), StoreError> {
-    let (kept, beside, good) = Kept::open(data)?;
-    let mut own = State::default();
-    own.read(journal);
-    let mut all = beside.clone();
-    if let Some(folder) = aside {
-        salvage::salvage(&folder.join("journal.db"), &mut all);
+fn recall(data: &Path, journal: &Connection) -> rusqlite::Result<KeptLog> {
+    journal.execute_batch("BEGIN IMMEDIATE")?;
+    for folder in set_aside::waiting(data) {
+        let saved = salvage::salvage(&folder.join("journal.db"), journal)?;
+        log::warn!("{saved} uses of passes, seals and numbers come from {}", folder.display());
     }
-    // What the journal has forgotten by right does not come back.
-    all.forget();
-    own.facts().for_each(|fact| all.take(fact));
-    if all != own {
-        log::warn!(
-            "{} uses of passes and {} seals come from beside the journal",
-            all.passes.len() - own.passes.len(),
-            all.seals.len() - own.seals.len()
-        );
-        journal.execute_batch("BEGIN").and_then(|()| all.write(journal)).map_err(at(data))?;
-        journal.execute_batch("COMMIT").map_err(at(data))?;
-    }
-    if all != beside || !good {
-        kept.rewrite(&all)?;
-    }
-    Ok((kept, all))
+    let kept = KeptLog::open(data, journal)?;
+    journal.execute_batch("COMMIT")?;
+    Ok(kept)
 }
 
 /// Makes the names in a folder durable.
@@ -156,17 +147,17 @@ impl Journal {
     pub fn open(data: &Path, author: Author) -> Result<(Self, Found, Lanes), StoreError> {
         let path = path(data);
         let there = path.exists();
-        let mut aside = set_aside::condemned(data, &path)?;
-        let mut opened = Self::read_all(data, author.clone(), aside.as_deref());
+        set_aside::condemned(data, &path)?;
+        let mut opened = Self::read_all(data, author.clone());
         if let Err(e) = &opened
             && unreadable(e)
         {
             log::error!("{e}");
-            aside = Some(set_aside::set_aside(data, &path)?);
-            opened = Self::read_all(data, author, aside.as_deref());
+            set_aside::set_aside(data, &path)?;
+            opened = Self::read_all(data, author);
         }
         let (journal, lanes, epoch_is_new) = opened?;
-        let found = match aside {
+        let found = match set_aside::waiting(data).pop() {
             Some(folder) => Found::SetAside(folder),
             None if there && !epoch_is_new => Found::Good,
             None => Found::Fresh,
@@ -175,15 +166,11 @@ impl Journal {
     }
 
     /// Opens it and reads everything that a start needs, so that damage shows here; whether its epoch is new.
-    fn read_all(
-        data: &Path,
-        author: Author,
-        aside: Option<&Path>,
-    ) -> Result<(Self, Lanes, bool), StoreError> {
+    fn read_all(data: &Path, author: Author) -> Result<(Self, Lanes, bool), StoreError> {
         let path = path(data);
         let connection = try_open(&path)?;
         prepare_log(&connection, &path).map_err(at(&path))?;
-        let (kept, known_kept) = recall(data, &connection, aside)?;
+        let kept = recall(data, &connection).map_err(at(&path))?;
         let sql = "SELECT value FROM meta WHERE key = 'epoch'";
         let known: Option<i64> = connection.query_row(sql, [], |r| r.get(0)).optional().map_err(at(&path))?;
         let epoch = match known {
@@ -207,12 +194,14 @@ impl Journal {
             open: false,
             durable: (0, Hash::default()),
             frames: 0,
+            rows: 0,
             kept,
             kept_before: 0,
             visits: 0,
-            skip_visits: known.is_none() && known_kept.visits > 0,
+            skip_visits: false,
         };
         journal.load_heads().map_err(at(&path))?;
+        journal.skip_visits = known.is_none() && journal.visits > 0;
         journal.close_visits_of_before().map_err(at(&path))?;
         let lanes = journal.lanes()?;
         Ok((journal, lanes, known.is_none()))
@@ -236,10 +225,7 @@ impl Journal {
             let head = outbox::head(&self.connection, class)?;
             self.streams[usize::from(class.number())] = head.max(acked).max(receipted);
         }
-        let sql = "SELECT value FROM meta WHERE key = ?1";
-        let visits: Option<i64> =
-            self.connection.query_row(sql, [salvage::VISITS], |r| r.get(0)).optional()?;
-        self.visits = visits.unwrap_or(0).cast_unsigned();
+        self.visits = salvage::visits(&self.connection)?.unwrap_or(0);
         self.durable = self.head();
         Ok(())
     }
@@ -329,26 +315,35 @@ impl Journal {
         if self.open {
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             self.open = false;
-            // A commit writes the last pages of some tables, and a page for every few events.
-            self.frames += 6 + (self.seq - self.durable.0) / 4;
+            // A row may cost a page of its own, and each commit some of those above them.
+            let rows = self.connection.total_changes();
+            self.frames += COMMIT_FRAMES + (rows - self.rows);
+            self.rows = rows;
             self.durable = self.head();
             self.kept.commit();
         }
         Ok(())
     }
-    /// Commits and rows since the log was folded back: an upper estimate of its frames.
+    /// Commits and rows since the log was folded back: what its frames are at most, but for large bodies.
     pub fn log_frames(&self) -> u64 {
         self.frames
     }
     /// Folds the log back into the file. Readers are not disturbed.
     pub fn fold(&mut self) -> rusqlite::Result<()> {
+        self.kept.sync();
         self.frames = 0;
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
     /// Folds the log back and empties it, where nobody reads in it: what was written over is gone then.
     pub fn empty_log(&mut self) -> rusqlite::Result<()> {
+        self.kept.sync();
         self.frames = 0;
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+    /// Keeps the file beside the journal durable, and as short as it may be. Gives how often something was wrong with
+    /// it.
+    pub fn tend_kept(&mut self) -> rusqlite::Result<u64> {
+        if self.open { Ok(0) } else { self.kept.tend(&self.connection) }
     }
     /// Forgets everything since [`Journal::begin`].
     pub fn roll_back(&mut self) -> rusqlite::Result<()> {

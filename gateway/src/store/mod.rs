@@ -10,6 +10,7 @@ pub mod edition;
 pub mod floors;
 pub mod journal;
 pub mod kept;
+mod kept_log;
 pub mod lists;
 pub mod outbox;
 pub mod photos;

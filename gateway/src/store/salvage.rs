@@ -1,30 +1,19 @@
 //! What must outlive a damaged journal: which passes and seals were used up, the time that has passed for
 //! certain, the numbers that visits were given.
 //!
-//! It stands in the journal, and a second time in a file beside it: a line for each, with a checksum, added and
-//! synced when the transaction is durable and before anybody acts upon it. When a journal is set aside, the new
-//! one begins with what this file says, and with what can still be read of the damaged one. A line that is
-//! damaged costs that line alone.
+//! It stands in the journal, and a second time in a file beside it ([`super::kept_log`]). A new journal begins
+//! with what that file says, and with what can still be read of one that was set aside. All of it comes row by
+//! row, however much it is, and in any order: of two uses of a pass the earlier one counts.
 
-use super::{StoreError, durable, io_at};
 use crate::upstream::peers;
-use kakou_core::evidence::Hash;
+use kakou_core::pass::id;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::Path;
 
 /// The key of the visit numbers in `meta`.
 pub const VISITS: &str = "visits";
-/// Characters of a checksum.
-const SUM: usize = 16;
-/// Lines beside those that count, at which the file is written anew at a start.
-const SLACK: usize = 4_096;
-/// Facts that wait for a disk that takes nothing; what is beyond it comes with the next start.
-const WAITING: usize = 4_096;
 
 /// The use of a pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,91 +49,88 @@ pub enum Fact {
     Visits(u64),
 }
 
-/// All of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
-    /// Uses by pass.
-    pub passes: BTreeMap<String, Use>,
-    /// Visits by seal number.
-    pub seals: BTreeMap<String, i64>,
-    /// The last confirmed time that was kept.
-    pub time_ms: Option<i64>,
-    /// Numbers of visits that may have been given.
-    pub visits: u64,
+/// Where the uses of passes stand in a journal, of whatever version.
+pub fn uses(journal: &Connection) -> String {
+    let knows = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = 'until_ms'";
+    let knows = journal.prepare(knows).and_then(|mut s| s.exists([])).unwrap_or(false);
+    let until = if knows { "until_ms" } else { "NULL" };
+    format!("SELECT pass_id, lane, visit, at_ms, gateway, {until} FROM redemption")
 }
 
-impl State {
-    /// Takes one of it.
-    pub fn take(&mut self, fact: Fact) {
-        match fact {
-            Fact::Pass(used) => drop(self.passes.insert(used.pass.clone(), used)),
-            Fact::Seal(number, visit) => drop(self.seals.insert(number, visit)),
-            // The last one: one that was too high is taken back.
-            Fact::Time(at_ms) => self.time_ms = Some(at_ms),
-            Fact::Visits(visits) => self.visits = self.visits.max(visits),
-        }
-    }
+/// Where the seals stand.
+pub const SEALS: &str = "SELECT number, visit FROM seal";
 
-    /// Lets go of uses that were kept for long enough, by the last confirmed time.
-    pub fn forget(&mut self) {
-        let Some(now_ms) = self.time_ms else { return };
-        self.passes.retain(|_, used| used.until_ms.is_none_or(|until_ms| until_ms >= now_ms));
-    }
+/// A row of [`uses`].
+pub fn use_in(r: &Row<'_>) -> rusqlite::Result<Fact> {
+    used(r).map(Fact::Pass)
+}
 
-    /// Each of it.
-    pub fn facts(&self) -> impl Iterator<Item = Fact> {
-        let passes = self.passes.values().cloned().map(Fact::Pass);
-        let seals = self.seals.iter().map(|(number, visit)| Fact::Seal(number.clone(), *visit));
-        let visits = (self.visits > 0).then_some(Fact::Visits(self.visits));
-        passes.chain(seals).chain(self.time_ms.map(Fact::Time)).chain(visits)
-    }
+/// A row of [`SEALS`].
+pub fn seal_in(r: &Row<'_>) -> rusqlite::Result<Fact> {
+    Ok(Fact::Seal(r.get(0)?, r.get(1)?))
+}
 
-    /// Takes what can be read of a journal: from each table row by row, from both ends, since a damaged page
-    /// ends the reading from one side.
-    pub fn read(&mut self, journal: &Connection) {
-        let (mut passes, mut seals) = (Vec::new(), Vec::new());
-        let knows = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = 'until_ms'";
-        let knows = journal.prepare(knows).and_then(|mut s| s.exists([])).unwrap_or(false);
-        let until = if knows { "until_ms" } else { "NULL" };
-        let uses = format!("SELECT pass_id, lane, visit, at_ms, gateway, {until} FROM redemption");
-        rows(journal, &uses, "pass_id", |r| {
-            passes.push(used(r)?);
-            Ok(())
-        });
-        rows(journal, "SELECT number, visit FROM seal", "number", |r| {
-            seals.push(Fact::Seal(r.get(0)?, r.get(1)?));
-            Ok(())
-        });
-        passes.into_iter().map(Fact::Pass).chain(seals).for_each(|fact| self.take(fact));
-        let number = |key: &str| -> rusqlite::Result<Option<i64>> {
-            journal.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()
-        };
-        if let Ok(Some(at_ms)) = number(super::time::FLOOR) {
-            self.take(Fact::Time(at_ms));
-        }
-        if let Ok(Some(visits)) = number(VISITS) {
-            self.take(Fact::Visits(visits.cast_unsigned()));
-        }
-    }
-
-    /// Writes it into a new journal. The other gateways of the site hear of own uses again.
-    pub fn write(&self, journal: &Connection) -> rusqlite::Result<()> {
-        let sql = "INSERT OR IGNORE INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NOT NULL, ?6)";
-        let mut put = journal.prepare(sql)?;
-        for u in self.passes.values() {
+/// Puts one of it into a journal, where that does not have it or has a later one; whether it did. The other
+/// gateways of the site hear of own uses again.
+pub fn put(journal: &Connection, fact: &Fact) -> rusqlite::Result<bool> {
+    match fact {
+        Fact::Pass(u) => {
+            let pass = normal(&u.pass);
+            let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NOT NULL, ?6)
+                       ON CONFLICT (pass_id) DO UPDATE SET lane = ?2, visit = ?3, at_ms = ?4, gateway = ?5,
+                         told = ?5 IS NOT NULL, until_ms = max(until_ms, ?6)
+                         WHERE ?4 < coalesce(at_ms, ?7)";
             let until_ms = u.until_ms.or_else(|| peers::own_until(None, u.at_ms));
-            put.execute(params![u.pass, u.lane, u.visit, u.at_ms, u.gateway, until_ms])?;
+            let row = params![pass, u.lane, u.visit, u.at_ms, u.gateway, until_ms, i64::MAX];
+            Ok(journal.prepare_cached(sql)?.execute(row)? > 0)
         }
-        let mut put = journal.prepare("INSERT OR IGNORE INTO seal (number, visit) VALUES (?1, ?2)")?;
-        for (number, visit) in &self.seals {
-            put.execute(params![number, visit])?;
+        Fact::Seal(number, visit) => {
+            let sql = "INSERT OR IGNORE INTO seal (number, visit) VALUES (?1, ?2)";
+            Ok(journal.prepare_cached(sql)?.execute(params![number, visit])? > 0)
         }
-        if let Some(at_ms) = self.time_ms {
-            super::time::keep_floor(journal, at_ms)?;
+        // The journal's own counts: it may have been taken back.
+        Fact::Time(at_ms) => match super::time::floor(journal)? {
+            None => super::time::keep_floor(journal, *at_ms).map(|()| true),
+            Some(_) => Ok(false),
+        },
+        Fact::Visits(visits) => {
+            let more = self::visits(journal)?.is_none_or(|known| known < *visits);
+            if more {
+                keep_visits(journal, *visits)?;
+            }
+            Ok(more)
         }
-        keep_visits(journal, self.visits)
     }
+}
+
+/// What the use of a pass without a signer goes by: its id, and its window where it has one. An earlier version kept
+/// ids as they were typed.
+fn normal(pass: &str) -> Cow<'_, str> {
+    let Some(typed) = pass.strip_prefix(':') else { return Cow::Borrowed(pass) };
+    let (typed, window) = typed.split_at(typed.rfind('@').unwrap_or(typed.len()));
+    Cow::Owned(format!(":{}{window}", id::normal(typed)))
+}
+
+/// Brings what passes go by into its one form, where an earlier version has kept it otherwise.
+pub fn normalise(journal: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT pass_id FROM redemption WHERE pass_id >= ':' AND pass_id < ';'";
+    let all: Vec<String> =
+        journal.prepare(sql)?.query_map([], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for (pass, normal) in all.iter().map(|pass| (pass, normal(pass))).filter(|(pass, normal)| *pass != normal)
+    {
+        // Where both are there, the one is used as well as the other.
+        let sql = "UPDATE OR IGNORE redemption SET pass_id = ?2 WHERE pass_id = ?1";
+        journal.prepare_cached(sql)?.execute([pass.as_str(), &normal])?;
+    }
+    Ok(())
+}
+
+/// How many numbers of visits may have been given.
+pub fn visits(journal: &Connection) -> rusqlite::Result<Option<u64>> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let visits: Option<i64> = journal.prepare_cached(sql)?.query_row([VISITS], |r| r.get(0)).optional()?;
+    Ok(visits.map(i64::cast_unsigned))
 }
 
 /// Keeps how many numbers of visits may have been given.
@@ -170,156 +156,63 @@ pub fn use_of(journal: &Connection, pass: &str) -> rusqlite::Result<Option<Use>>
     journal.prepare_cached(sql)?.query_row([pass], used).optional()
 }
 
-fn rows(journal: &Connection, sql: &str, key: &str, mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) {
+/// What can be read of a journal that was set aside is put into a new one: from each table row by row, from both
+/// ends, since a damaged page ends the reading from one side. Gives how much that was.
+pub fn salvage(file: &Path, journal: &Connection) -> rusqlite::Result<u64> {
+    let damaged = match Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Ok(damaged) => damaged,
+        Err(e) => {
+            log::warn!("{}: {e}", file.display());
+            return Ok(0);
+        }
+    };
+    let mut saved = 0;
+    let mut save = |fact: &Fact| put(journal, fact).map(|new| saved += u64::from(new));
+    rows(&damaged, &uses(&damaged), "pass_id", use_in, &mut save)?;
+    rows(&damaged, SEALS, "number", seal_in, &mut save)?;
+    if let Ok(Some(at_ms)) = super::time::floor(&damaged) {
+        save(&Fact::Time(at_ms))?;
+    }
+    if let Ok(Some(visits)) = visits(&damaged) {
+        save(&Fact::Visits(visits))?;
+    }
+    Ok(saved)
+}
+
+/// What is wrong with the damaged journal ends one reading; what is wrong with the new one ends it all.
+fn rows(
+    damaged: &Connection,
+    sql: &str,
+    key: &str,
+    read: fn(&Row<'_>) -> rusqlite::Result<Fact>,
+    save: &mut dyn FnMut(&Fact) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     for order in ["ASC", "DESC"] {
-        let mut read = || -> rusqlite::Result<()> {
-            let mut select = journal.prepare(&format!("{sql} ORDER BY {key} {order}"))?;
-            let mut rows = select.query([])?;
-            while let Some(r) = rows.next()? {
-                take(r)?;
+        let mut select = match damaged.prepare(&format!("{sql} ORDER BY {key} {order}")) {
+            Ok(select) => select,
+            Err(e) => {
+                log::warn!("of the damaged journal `{sql}` cannot be read: {e}");
+                return Ok(());
             }
-            Ok(())
         };
-        match read() {
-            Ok(()) => return,
-            Err(e) => log::warn!("of the damaged journal not all of `{sql}` can be read: {e}"),
-        }
-    }
-}
-
-/// What can be read of a journal that was set aside.
-pub fn salvage(file: &Path, state: &mut State) {
-    match Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY) {
-        Ok(damaged) => state.read(&damaged),
-        Err(e) => log::warn!("{}: {e}", file.display()),
-    }
-}
-
-/// The file.
-pub struct Kept {
-    path: PathBuf,
-    waiting: Vec<Fact>,
-}
-
-fn line(fact: &Fact) -> String {
-    let json = serde_json::to_string(fact).expect("strings and numbers");
-    format!("{} {json}\n", &Hash::of(json.as_bytes()).hex()[..SUM])
-}
-
-fn parse(line: &[u8]) -> Option<Fact> {
-    let (sum, json) = (line.get(..SUM)?, line.get(SUM + 1..)?);
-    (Hash::of(json).hex().as_bytes().get(..SUM)? == sum).then(|| serde_json::from_slice(json).ok()).flatten()
-}
-
-impl Kept {
-    /// Reads the file of a data folder; says as well whether it is as it should be.
-    pub fn open(data: &Path) -> Result<(Self, State, bool), StoreError> {
-        let path = data.join("kept.log");
-        let (mut state, mut lines, mut good) = (State::default(), 0, true);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                    lines += 1;
-                    match parse(line) {
-                        Some(fact) => state.take(fact),
-                        None => good = false,
-                    }
-                }
-                good &= bytes.is_empty() || bytes.ends_with(b"\n");
+        let mut facts = match select.query_map([], read) {
+            Ok(facts) => facts,
+            Err(e) => {
+                log::warn!("of the damaged journal `{sql}` cannot be read: {e}");
+                continue;
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(io_at(&path)(e)),
-        }
-        good &= lines <= state.facts().count() + SLACK;
-        Ok((Self { path, waiting: Vec::new() }, state, good))
-    }
-
-    /// Writes the file anew.
-    pub fn rewrite(&self, state: &State) -> Result<(), StoreError> {
-        let text: String = state.facts().map(|fact| line(&fact)).collect();
-        durable::write_secret(&self.path, text.as_bytes()).map_err(io_at(&self.path))
-    }
-
-    /// Something is written in the transaction that is open.
-    pub fn note(&mut self, fact: Fact) {
-        if self.waiting.len() < WAITING {
-            self.waiting.push(fact);
+        };
+        let ended = loop {
+            match facts.next() {
+                Some(Ok(fact)) => save(&fact)?,
+                Some(Err(e)) => break Some(e),
+                None => break None,
+            }
+        };
+        match ended {
+            None => return Ok(()),
+            Some(e) => log::warn!("of the damaged journal not all of `{sql}` can be read: {e}"),
         }
     }
-
-    /// The transaction is durable. What cannot be written here stays in the journal, and comes with the next
-    /// transaction.
-    pub fn commit(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        match self.append() {
-            Ok(()) => self.waiting.clear(),
-            Err(e) => log::warn!("{}: {e}; it is tried again", self.path.display()),
-        }
-    }
-
-    fn append(&self) -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-        let before = file.metadata()?.len();
-        let text: String = self.waiting.iter().map(line).collect();
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).inspect_err(|_| cut(&file, before))
-    }
-
-    /// The transaction did not happen.
-    pub fn roll_back(&mut self, kept: usize) {
-        self.waiting.truncate(kept);
-    }
-
-    /// How much waits.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-}
-
-/// Half a line would spoil the next.
-fn cut(file: &File, size: u64) {
-    if let Err(e) = file.set_len(size) {
-        log::warn!("half a line stays: {e}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_damaged_line_costs_that_line_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut kept, ..) = Kept::open(folder.path()).unwrap();
-        for n in 0..50 {
-            kept.note(Fact::Seal(format!("LN{n}"), n));
-            kept.commit();
-        }
-        let path = folder.path().join("kept.log");
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = bytes.windows(5).position(|w| w == b"LN20\"").unwrap();
-        bytes[at] = b'X';
-        bytes.truncate(bytes.len() - 3);
-        std::fs::write(&path, &bytes).unwrap();
-        let (kept, state, good) = Kept::open(folder.path()).unwrap();
-        assert!(!good);
-        assert_eq!(state.seals.len(), 48, "the one that was changed and the one that was cut");
-        kept.rewrite(&state).unwrap();
-        let (_, again, good) = Kept::open(folder.path()).unwrap();
-        assert_eq!((again, good), (state, true));
-    }
-
-    #[test]
-    fn what_was_rolled_back_is_not_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut kept, ..) = Kept::open(folder.path()).unwrap();
-        kept.note(Fact::Time(5));
-        let before = kept.waiting();
-        kept.note(Fact::Seal("LN1".into(), 1));
-        kept.roll_back(before);
-        kept.commit();
-        let (_, state, _) = Kept::open(folder.path()).unwrap();
-        assert_eq!((state.time_ms, state.seals.len()), (Some(5), 0));
-    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! A damaged journal is set aside, with its sidecar files, and never deleted.
+//! A damaged journal is set aside, with its sidecar files, and never deleted. Its folder is marked until a start has
+//! gone well with what could still be read of it: one that fails half-way is not the end of it.
 
 use super::journal::sync_folder;
 use super::{StoreError, durable, io_at};
@@ -8,6 +9,8 @@ use std::time::SystemTime;
 
 /// The name of the mark of a corrupt journal.
 const CONDEMNED: &str = "journal.corrupt";
+/// The name of the mark in a folder whose journal nobody has taken over yet.
+const WAITS: &str = "waits";
 
 /// Marks a journal that was found corrupt while in use: the next start sets it aside.
 pub fn condemn(data: &Path) {
@@ -17,14 +20,33 @@ pub fn condemn(data: &Path) {
 }
 
 /// Sets a journal aside that was marked so.
-pub(super) fn condemned(data: &Path, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(super) fn condemned(data: &Path, path: &Path) -> Result<(), StoreError> {
     let condemned = data.join(CONDEMNED);
-    if !condemned.exists() {
-        return Ok(None);
+    if condemned.exists() {
+        set_aside(data, path)?;
+        std::fs::remove_file(&condemned).map_err(io_at(&condemned))?;
     }
-    let aside = set_aside(data, path)?;
-    std::fs::remove_file(&condemned).map_err(io_at(&condemned))?;
-    Ok(Some(aside))
+    Ok(())
+}
+
+/// The folders whose journals no start has taken over yet.
+pub(super) fn waiting(data: &Path) -> Vec<PathBuf> {
+    let folders = (1..).map(|n| aside(data, n)).take_while(|folder| folder.exists());
+    folders.filter(|folder| folder.join(WAITS).exists()).collect()
+}
+
+/// A start went well: what was set aside is history.
+pub fn taken_over(data: &Path) {
+    for folder in waiting(data) {
+        if let Err(e) =
+            std::fs::remove_file(folder.join(WAITS)).and_then(|()| File::open(&folder)?.sync_all())
+        {
+            log::warn!(
+                "{}: {e}; the next start takes it for a journal that was set aside just now",
+                folder.display()
+            );
+        }
+    }
 }
 
 fn aside(data: &Path, n: u32) -> PathBuf {
@@ -36,9 +58,16 @@ pub fn last_set_aside(data: &Path) -> Option<SystemTime> {
     (1..).map_while(|n| std::fs::metadata(aside(data, n)).ok()?.modified().ok()).max()
 }
 
-pub(super) fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let folder = (1..).map(|n| aside(data, n)).find(|p| !p.exists()).expect("the natural numbers do not end");
+/// Sets a journal aside.
+pub(super) fn set_aside(data: &Path, path: &Path) -> Result<(), StoreError> {
+    let mut n = 1;
+    while aside(data, n).exists() {
+        n += 1;
+    }
+    let folder = aside(data, n);
     durable::make_folder(&folder).map_err(io_at(&folder))?;
+    File::create(folder.join(WAITS)).and_then(|f| f.sync_all()).map_err(io_at(&folder))?;
+    sync_folder(&folder)?;
     for suffix in ["", "-wal", "-shm"] {
         let from = PathBuf::from(format!("{}{suffix}", path.display()));
         if from.exists() {
@@ -46,6 +75,5 @@ pub(super) fn set_aside(data: &Path, path: &Path) -> Result<PathBuf, StoreError>
             std::fs::rename(&from, &to).map_err(io_at(&from))?;
         }
     }
-    sync_folder(data)?;
-    Ok(folder)
+    sync_folder(data)
 }

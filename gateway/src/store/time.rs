@@ -4,6 +4,7 @@
 //! the clock, the difference between wall and monotonic time of that boot is kept beside it, so that
 //! an event of an unconfirmed clock can be dated afterwards: its monotonic time plus the difference.
 
+use super::journal::TRANSACTION;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
@@ -32,10 +33,52 @@ pub fn offset(connection: &Connection, boot: &str) -> rusqlite::Result<Option<i6
 
 /// Events of an unconfirmed clock that are dated at once.
 const DATED_AT_ONCE: i64 = 500;
+/// Where a journal of before is looked through for them: events from here on were.
+const LOOKED_BACK: &str = "looked_back";
+/// Events that are looked through at once.
+const LOOKED_AT_ONCE: i64 = 2_000;
+
+/// What stands in the journal now does not say which of its verdicts are undated: they are looked for, from the
+/// youngest back.
+pub fn look_back(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta (key, value) SELECT ?1, max(seq) + 1 FROM event HAVING max(seq) IS NOT NULL";
+    connection.execute(sql, [LOOKED_BACK]).map(drop)
+}
+
+/// Notes undated verdicts of a journal of before: a round.
+fn look(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    let from: Option<i64> =
+        connection.prepare_cached(sql)?.query_row([LOOKED_BACK], |r| r.get(0)).optional()?;
+    let Some(before) = from else { return Ok(()) };
+    let sql = "SELECT seq, body FROM event WHERE seq < ?1 AND seq >= ?1 - ?2 AND shed = 0
+               AND instr(body, CAST('\"clocksynced\":false' AS BLOB)) > 0";
+    let mut select = connection.prepare(sql)?;
+    let mut rows = select.query([before, LOOKED_AT_ONCE])?;
+    while let Some(r) = rows.next()? {
+        let event: Value = serde_json::from_slice(&r.get::<_, Vec<u8>>(1)?).unwrap_or_default();
+        let verdict = event["type"].as_str().is_some_and(|kind| kind.contains(TRANSACTION));
+        let boot = event["boot"].as_str().filter(|_| verdict && event["clocksynced"] == false);
+        if let (Some(boot), Some(mono_ms)) = (boot, event["monoms"].as_i64()) {
+            let sql = "INSERT OR REPLACE INTO undated (seq, boot, mono_ms) VALUES (?1, ?2, ?3)";
+            connection.prepare_cached(sql)?.execute(params![r.get::<_, i64>(0)?, boot, mono_ms])?;
+        }
+    }
+    let (sql, next) = ("SELECT 1 FROM event WHERE seq < ?1", before - LOOKED_AT_ONCE);
+    if connection.prepare_cached(sql)?.exists([next])? {
+        connection
+            .prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?
+            .execute(params![LOOKED_BACK, next])?;
+    } else {
+        connection.execute("DELETE FROM meta WHERE key = ?1", [LOOKED_BACK])?;
+    }
+    Ok(())
+}
 
 /// Dates verdicts of an unconfirmed clock whose boot's time is known by now: in the indexes, and beside the body,
 /// which stays as it was written. Gives how many.
 pub fn date(connection: &Connection) -> rusqlite::Result<u64> {
+    look(connection)?;
     // From the few boots whose time is known.
     let sql = "SELECT u.seq, m.value + u.mono_ms, e.at_ms, e.body FROM meta m
                CROSS JOIN undated u ON u.boot = substr(m.key, 13) CROSS JOIN event e ON e.seq = u.seq

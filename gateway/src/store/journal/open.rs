@@ -2,7 +2,7 @@
 
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, asked, at, durable, io_at, photos};
+use crate::store::{StoreError, asked, at, durable, io_at, photos, salvage, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, OpenFlags, params};
@@ -39,11 +39,15 @@ CREATE TABLE conflict (pass_id TEXT NOT NULL, gateway TEXT NOT NULL, PRIMARY KEY
 CREATE TABLE place (lane TEXT NOT NULL, at_ms INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (lane, at_ms, seq)) WITHOUT ROWID;
 ";
 
-/// Tables that came later, without a format of their own: an earlier version leaves them alone.
-const SCHEMA_LATER: &str = "
-CREATE TABLE IF NOT EXISTS stream_head (class INTEGER PRIMARY KEY, head INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS undated (seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS undated_boot ON undated (boot);
+/// Tables that came later, without a format of their own: an earlier version leaves them alone. What it has purged of a
+/// stream, somebody has.
+const STREAM_HEADS: &str = "
+CREATE TABLE stream_head (class INTEGER PRIMARY KEY, head INTEGER NOT NULL);
+INSERT INTO stream_head (class, head) SELECT class, max(acked, receipted) FROM stream;
+";
+const UNDATED: &str = "
+CREATE TABLE undated (seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL);
+CREATE INDEX undated_boot ON undated (boot);
 ";
 
 /// When a visit was kept, and whether it can still go on.
@@ -54,7 +58,7 @@ CREATE INDEX recent_at ON recent (at_ms);
 ";
 
 /// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
-const TRANSACTION: &str = "transaction";
+pub(in crate::store) const TRANSACTION: &str = "transaction";
 
 /// The log gets this size at once: a commit that only overwrites needs no change of the inode, and
 /// its fdatasync costs a fraction.
@@ -110,7 +114,18 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn later(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(SCHEMA_LATER)?;
+    let knows = |table: &str| {
+        connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])
+    };
+    if !knows("stream_head")? {
+        connection.execute_batch(&format!("BEGIN; {STREAM_HEADS} COMMIT;"))?;
+    }
+    if !knows("undated")? {
+        connection.execute_batch(&format!("BEGIN; {UNDATED}"))?;
+        time::look_back(connection)?;
+        connection.execute_batch("COMMIT")?;
+    }
+    salvage::normalise(connection)?;
     let sql = "SELECT 1 FROM pragma_table_info('recent') WHERE name = 'at_ms'";
     if !connection.prepare(sql)?.exists([])? {
         connection.execute_batch(&format!("BEGIN; {RECENT_COLUMNS} COMMIT;"))?;

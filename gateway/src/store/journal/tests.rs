@@ -210,3 +210,97 @@ fn visits_that_an_earlier_version_has_kept_are_cleaned_when_the_journal_is_opene
         assert!(kept.iter().all(|v| !v.contains(told)), "{told}: {kept:?}");
     }
 }
+
+#[test]
+fn what_can_still_be_read_of_a_damaged_journal_is_not_good_again_where_nothing_is_kept_beside_it() {
+    let saved = |pages: &dyn Fn(u64) -> bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        used(data);
+        std::fs::remove_file(data.join("kept.log")).unwrap();
+        damage(data, pages);
+        let (journal, found) = open(data);
+        assert!(matches!(found, Found::SetAside(_)), "{found:?}");
+        let passes = (0..PASSES).filter(|n| journal.redeemed(&format!("kid:pass-{n:04}")).unwrap().is_some());
+        let seals = (0..PASSES).filter(|n| journal.seal_used(&format!("LN{n:07}")).unwrap());
+        passes.count() + seals.count()
+    };
+    let all = 2 * usize::try_from(PASSES).unwrap();
+    let known: Vec<usize> = (1..5).map(|rest| saved(&|page| page % 5 == rest)).collect();
+    assert!(known.iter().all(|some| *some > all / 4), "{known:?} of {all} are known");
+    assert!(known.iter().any(|some| *some < all), "the damage has cost nothing: {known:?}");
+    assert_eq!(saved(&|page| page > 0), 0, "nothing is left to be read");
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_keeps_no_journal_from_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    used(data);
+    let copy = data.join("kept.log");
+    std::fs::remove_file(&copy).unwrap();
+    // What the kernel gives for it is an error, as from a bad sector.
+    std::fs::create_dir(&copy).unwrap();
+    let (journal, found) = open(data);
+    assert_eq!(found, Found::Good);
+    drop(journal);
+    // And it is there again.
+    damage(data, |_| true);
+    let (journal, found) = open(data);
+    assert!(matches!(found, Found::SetAside(_)), "{found:?}");
+    assert!(journal.redeemed("kid:pass-0399").unwrap().is_some());
+    assert!(journal.seal_used("LN0000399").unwrap());
+    assert_eq!(time::floor(journal.connection()).unwrap(), Some(FLOOR_MS + 350));
+}
+
+#[test]
+fn a_pass_used_before_ids_had_one_form_stays_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    drop(open(data));
+    let file = Connection::open(path(data)).unwrap();
+    let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES (?1, 'lane-1', 1, 5)";
+    for typed in [":t-0042@1-2", ":t-0043", "kid:t-0044"] {
+        file.execute(sql, [typed]).unwrap();
+    }
+    drop(file);
+    for damaged in [false, true] {
+        if damaged {
+            std::fs::write(path(data), [0x55; 8192]).unwrap();
+        }
+        let (journal, _) = open(data);
+        for (asked, used) in
+            [(":T-0042@1-2", true), (":T-0043", true), ("kid:t-0044", true), ("kid:T-0044", false)]
+        {
+            assert_eq!(journal.redeemed(asked).unwrap().is_some(), used, "{asked}, damaged: {damaged}");
+        }
+    }
+}
+
+#[test]
+fn verdicts_of_before_are_dated_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let lane = Some(LaneId::new("lane-1").unwrap());
+    journal.begin().unwrap();
+    for (mono_ms, quality) in [(5_000, Quality::Unsynced), (6_000, Quality::Synced)] {
+        let now = Now { mono_ms, wall_ms: Some(1_000), quality };
+        let verdict = NewEvent { lane: lane.clone(), ..event("transaction", Class::Verdict) };
+        journal.append(&verdict, &now).unwrap();
+    }
+    journal.commit().unwrap();
+    drop(journal);
+    let file = Connection::open(path(folder.path())).unwrap();
+    file.execute_batch("DROP TABLE undated").unwrap();
+    drop(file);
+    let (mut journal, _) = open(folder.path());
+    time::keep_offset(journal.connection(), "boot", FLOOR_MS).unwrap();
+    for _ in 0..3 {
+        journal.begin().unwrap();
+        time::date(journal.connection()).unwrap();
+        journal.commit().unwrap();
+    }
+    let mut select = journal.connection().prepare("SELECT at_ms FROM place ORDER BY seq").unwrap();
+    let times = select.query_map([], |r| r.get(0)).unwrap();
+    assert_eq!(times.map(Result::unwrap).collect::<Vec<i64>>(), [FLOOR_MS + 5_000, 1_000]);
+}
