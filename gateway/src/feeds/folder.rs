@@ -35,6 +35,7 @@ struct Unsigned {
 impl Feeds {
     /// Looks into the folder, and at the stick.
     pub(super) fn look(&self, memory: &mut Memory) {
+        self.give_keys(memory);
         self.ask_for_damaged(memory);
         for name in LISTS {
             if self.end.is_cancelled() {
@@ -57,6 +58,20 @@ impl Feeds {
                 }
             }
         }
+    }
+
+    /// Until it has its keys, a list of an earlier program answers nobody: what fails is tried again each time.
+    fn give_keys(&self, memory: &mut Memory) {
+        if memory.unkeyed.as_ref().is_some_and(Vec::is_empty) {
+            return;
+        }
+        let unkeyed = edition::give_keys(&self.data).unwrap_or_else(|e| vec![e.to_string()]);
+        if memory.unkeyed.as_ref() != Some(&unkeyed) {
+            for why in &unkeyed {
+                log::error!("{why}; until then it answers nobody, and it is tried again");
+            }
+        }
+        memory.unkeyed = Some(unkeyed);
     }
 
     fn signed_file(&self, place: &Path, name: &str) {

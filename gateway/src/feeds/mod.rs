@@ -30,6 +30,7 @@ use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
@@ -164,6 +165,8 @@ struct Memory {
     heard: Option<Instant>,
     /// When a damaged list was asked for last.
     asked: BTreeMap<&'static str, Instant>,
+    /// The lists of an earlier program that have no keys yet, and why; nothing before they were looked at.
+    unkeyed: Option<Vec<String>>,
 }
 
 /// A head whose body waits to be fetched.
@@ -182,10 +185,6 @@ impl Feeds {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
         let mut memory = Memory::default();
-        // Until it has its keys, a list of an earlier program answers nobody.
-        if let Err(e) = edition::give_keys(&self.data) {
-            log::error!("lists of an earlier program: {e}");
-        }
         self.look(&mut memory);
         self.looked.send_replace(true);
         log::info!("the folder of lists has been looked at");
@@ -519,8 +518,16 @@ impl Feeds {
     /// that which follows when this one is given up.
     fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
         let (file, text) = &self.config;
-        let policy = |id: &str| lists::profile(edition, "main", id).ok().flatten();
-        let fits = |text: &str| config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string());
+        let unreadable = RefCell::new(None);
+        let policy = |id: &str| {
+            let found = lists::profile(edition, "main", id)
+                .inspect_err(|e| *unreadable.borrow_mut() = Some(e.to_string()));
+            found.ok().flatten()
+        };
+        let fits = |text: &str| {
+            let read = config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string());
+            unreadable.take().map_or(read, Err)
+        };
         fits(text)?;
         match config::remote::behind(file, &self.data) {
             Some(behind) if behind != *text => fits(&behind),

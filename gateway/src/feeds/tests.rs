@@ -48,6 +48,31 @@ fn a_list_that_somebody_saved_with_a_byte_order_mark_is_taken_and_a_broken_one_i
 }
 
 #[test]
+fn an_edition_that_could_not_be_keyed_is_keyed_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (feeds, ..) = feeds(data);
+    let path = data.join("hold");
+    std::fs::write(&path, r#"{ "name": "hold", "version": 1, "issued": 1, "entries": { "P-1": {} } }"#)
+        .unwrap();
+    feeds.plain_file("hold", &path).unwrap();
+    // As an earlier program has left it, while somebody keeps it from being changed.
+    let edition = lists::folder(data).join("hold-1.db");
+    let other = Connection::open(&edition).unwrap();
+    other.execute_batch("UPDATE entry SET id = 'p-1'; PRAGMA user_version = 0; BEGIN IMMEDIATE").unwrap();
+    let mut memory = Memory::default();
+    feeds.look(&mut memory);
+    let held = || {
+        let lists = Lists::open(data).unwrap();
+        lists.listed("hold", "P-1").ok()
+    };
+    assert_eq!(held(), None, "it answers nobody");
+    other.execute_batch("ROLLBACK").unwrap();
+    feeds.look(&mut memory);
+    assert_eq!(held(), Some(true));
+}
+
+#[test]
 fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
     let data = tempfile::tempdir().unwrap();
     let (feeds, mut wished, _work) = feeds(data.path());

@@ -450,21 +450,26 @@ fn check(connection: &Connection, order: &Order<'_>) -> Result<(), Failed> {
 }
 
 /// Editions of earlier programs have their ids as the feed wrote them: they get their keys, once. One that cannot be
-/// changed is not used; see [`super::lists::Lists`].
-pub fn give_keys(data: &Path) -> Result<(), StoreError> {
+/// changed is not used until it can; see [`super::lists::Lists`]. Says what is wrong with those.
+pub fn give_keys(data: &Path) -> Result<Vec<String>, StoreError> {
+    let mut unkeyed = Vec::new();
     for (name, file) in &Pointer::read(data)?.0 {
+        // It waits to be built anew.
+        if floors::marked(data, name).is_some_and(|marked| marked == *file) {
+            continue;
+        }
         let path = folder(data).join(file);
         if let Err(e) = give_keys_to(name, &path) {
             if is_damage(&e) {
                 floors::mark(data, name, file);
             }
-            log::error!(
+            unkeyed.push(format!(
                 "list {name}: {}: its ids cannot be brought to their normal form: {e}",
                 path.display()
-            );
+            ));
         }
     }
-    Ok(())
+    Ok(unkeyed)
 }
 
 fn give_keys_to(name: &str, path: &Path) -> rusqlite::Result<()> {
@@ -486,8 +491,17 @@ fn give_keys_to(name: &str, path: &Path) -> rusqlite::Result<()> {
             }
         }
         let mut update = tx.prepare(&format!("UPDATE OR IGNORE {table} SET id = ?1 WHERE id = ?2"))?;
+        let mut rest = tx.prepare(&format!("DELETE FROM {table} WHERE id = ?1"))?;
         for id in others {
-            update.execute(params![key(name, &id), id])?;
+            if table == "supplement" {
+                // Of two spellings the newer counts.
+                let sql = "DELETE FROM supplement WHERE id = ?1
+                           AND issued_ms < (SELECT issued_ms FROM supplement WHERE id = ?2)";
+                tx.prepare_cached(sql)?.execute(params![key(name, &id), id])?;
+            }
+            if update.execute(params![key(name, &id), id])? == 0 {
+                rest.execute([&id])?;
+            }
         }
     }
     tx.pragma_update(None, "user_version", KEYED)?;

@@ -20,6 +20,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Between two looks at a list that could not be taken over: each costs the lanes a little.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A list in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,12 +103,15 @@ pub(super) fn open_edition(file: &Path, flags: OpenFlags) -> rusqlite::Result<Co
     Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
-/// The text of a profile in an edition of the list `policy`, which is attached under a name.
+/// The text of a profile in an edition of the list `policy`, which is attached under a name. An entry that cannot be
+/// read is an error, and not the same as none.
 pub fn profile(connection: &Connection, schema: &str, id: &str) -> rusqlite::Result<Option<String>> {
     let sql = format!("SELECT facts FROM {schema}.entry WHERE id = ?1");
     let json: Option<Vec<u8>> = connection.query_row(&sql, [id], |r| r.get(0)).optional()?;
-    let facts = json.and_then(|json| facts(&json).ok());
-    Ok(facts.and_then(|f| Some(f.get("toml")?.as_str()?.to_owned())))
+    let Some(json) = json else { return Ok(None) };
+    let text = facts(&json).ok().and_then(|f| Some(f.get("toml")?.as_str()?.to_owned()));
+    let unreadable = || format!("the entry of the profile `{id}` has no text as `toml` that can be read");
+    text.map(Some).ok_or_else(|| rusqlite::Error::ToSqlConversionFailure(unreadable().into()))
 }
 
 /// The text of a profile in the policy in use.
@@ -138,8 +145,10 @@ type Attached = (PathBuf, u64);
 #[derive(Default)]
 struct Seen {
     stamp: Stamp,
-    /// Something failed that may pass: it is looked at again.
+    /// Something failed that may pass: it is looked at again, after a while.
     again: bool,
+    /// When they were looked at.
+    looked: Option<Instant>,
     files: BTreeMap<&'static str, Attached>,
     in_use: BTreeMap<&'static str, InUse>,
     /// What is there and does not answer, and why.
@@ -170,7 +179,8 @@ impl Lists {
         let stamp = std::fs::metadata(Pointer::path(&self.data)).ok().map(|m| (m.ino(), m.mtime_nsec()));
         {
             let seen = self.seen.borrow();
-            if stamp == seen.stamp && !seen.again {
+            let due = seen.again && seen.looked.is_none_or(|at| at.elapsed() >= AGAIN);
+            if stamp == seen.stamp && !due {
                 return Ok(());
             }
         }
@@ -185,7 +195,7 @@ impl Lists {
             }
         };
         self.connection.flush_prepared_statement_cache();
-        let mut seen = Seen { stamp, ..Seen::default() };
+        let mut seen = Seen { stamp, looked: Some(Instant::now()), ..Seen::default() };
         let before = self.seen.take();
         for name in LISTS {
             let file = pointer.0.get(name);
@@ -260,7 +270,7 @@ impl Lists {
         self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
         let keyed: i64 = self.connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
         if keyed != KEYED {
-            // A hold in it would hold nobody. It gets its keys at the next start.
+            // A hold in it would hold nobody. The feeds give it its keys.
             let why = "its ids are not in the form in which they are asked for";
             return Err(rusqlite::Error::InvalidParameterName(why.into()));
         }
@@ -393,6 +403,10 @@ impl Lists {
         let begins = "AND json_extract(CAST(facts AS TEXT), '$.name') >= ?1
                       AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111)";
         for (among, only) in [(begins, false), ("AND ?1 IS NOT NULL", true)] {
+            // The second one reads all names.
+            if ids.len() >= limit {
+                break;
+            }
             // What a supplement says of somebody counts; an entry without facts was taken away.
             let sql = format!(
                 "SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.entry

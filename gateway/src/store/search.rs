@@ -1,7 +1,8 @@
 //! How a name that an officer types is found: in any spelling of Unicode, in either case, by any part of
 //! it, and by pinyin: whole, or the first letters of each character.
 
-use pinyin::ToPinyinMulti;
+use pinyin::{Pinyin, ToPinyinMulti};
+use std::collections::BTreeSet;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -47,17 +48,27 @@ impl Typed {
 
 /// Whether the letters are the beginning of each reading of the characters, one after the other, as far as they go.
 fn reads(typed: &[char], name: &[char]) -> bool {
-    let Some((first, rest)) = name.split_first() else { return typed.is_empty() };
-    if typed.is_empty() {
-        return true;
+    // How many letters may have been read, after each character.
+    let mut read = BTreeSet::from([0]);
+    for c in name {
+        if read.is_empty() || read.contains(&typed.len()) {
+            break;
+        }
+        let behind = |from: &usize| -> Vec<usize> {
+            let left = &typed[*from..];
+            let Some(readings) = c.to_pinyin_multi() else {
+                return if left[0] == *c { vec![from + 1] } else { vec![] };
+            };
+            let same = |reading: Pinyin| {
+                let letters = reading.plain().chars().zip(left);
+                letters.take_while(|(read, typed)| same_letter(*read, **typed)).count()
+            };
+            let longest = readings.into_iter().map(same).max().unwrap_or(0);
+            (from + 1..=from + longest).collect()
+        };
+        read = read.iter().flat_map(behind).collect();
     }
-    let Some(readings) = first.to_pinyin_multi() else {
-        return typed[0] == *first && reads(&typed[1..], rest);
-    };
-    readings.into_iter().any(|reading| {
-        let same = reading.plain().chars().zip(typed).take_while(|(read, typed)| same_letter(*read, **typed));
-        (1..=same.count()).any(|n| reads(&typed[n..], rest))
-    })
+    read.contains(&typed.len())
 }
 
 /// A keyboard has no ü: `lv` and `lu` are typed for it.
@@ -149,6 +160,37 @@ mod tests {
             got.sort();
             assert_eq!(got, ids, "{typed}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_compared_however_many_ways_there_are_to_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "阿".repeat(60);
+        let lists = school(folder.path(), &[("1", &long)]);
+        assert_eq!(found(&lists, &"a".repeat(40)), ["1"]);
+        // 安 may be read by one letter, or by two: from each, the rest in as many ways again.
+        let anan = "安".repeat(60);
+        let lists = school(folder.path(), &[("1", &anan)]);
+        assert_eq!(found(&lists, &"an".repeat(30)), ["1"]);
+        assert!(found(&lists, &format!("{}x", "aan".repeat(40))).is_empty());
+    }
+
+    #[test]
+    fn a_search_that_is_answered_by_its_beginning_reads_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<(String, String)> =
+            (0..30).map(|n| (format!("{n:02}"), format!("孙{n:02}"))).collect();
+        let mut names: Vec<(&str, &str)> =
+            names.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
+        names.push(("zz", "李"));
+        let lists = school(folder.path(), &names);
+        // A name that no reader understands, to see who reads it.
+        let file = rusqlite::Connection::open(crate::store::lists::folder(folder.path()).join("status-1.db"))
+            .unwrap();
+        let bad = b"{\"name\":\"\xff\"}".to_vec();
+        file.execute("UPDATE entry SET facts = ?1 WHERE id = 'ZZ'", [bad]).unwrap();
+        assert_eq!(lists.search("孙", 30).unwrap().len(), 30);
+        assert!(lists.search("孙", 31).is_err());
     }
 
     #[test]
