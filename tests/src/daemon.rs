@@ -76,6 +76,8 @@ pub struct Plan {
     pub lanes: Vec<(String, String, Vec<Device>)>,
     /// Whether screens are served.
     pub http: bool,
+    /// The files that the daemon may have open; as many as the test if none.
+    pub files: Option<u64>,
 }
 
 impl Plan {
@@ -194,7 +196,16 @@ impl Gateway {
         let before = self.log().matches("lanes are open").count();
         let log =
             File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
-        let child = Command::new(programs().join("kakoud"))
+        let program = programs().join("kakoud");
+        let mut command = match self.plan.files {
+            None => Command::new(program),
+            Some(files) => {
+                let mut limited = Command::new("prlimit");
+                limited.arg(format!("--nofile={files}:{files}")).arg(program);
+                limited
+            }
+        };
+        let child = command
             .arg("--config")
             .arg(self.folder.join("kakou.toml"))
             .env_remove("JOURNAL_STREAM")

@@ -2,6 +2,9 @@
 //! thousand; guesses at PINs; a look at a desk whose officer has gone. The real daemon under its unit's limit of open files, the servers as they ship.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "attacks/desk.rs"]
+mod desk;
+
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::https::{self, Place};
@@ -54,13 +57,18 @@ fn relay(gateway: &Gateway, pulses: &Arc<AtomicUsize>) -> RelaySim {
 }
 
 fn gate() -> Gate {
+    gate_of(None)
+}
+
+/// The same under a limit of files from its start on.
+fn gate_of(files: Option<u64>) -> Gate {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
         folder.path().join("fast.toml"),
         profiles::lane("fast", &["resident-card"], &["status"], "", true),
     )
     .unwrap();
-    let plan = Plan { http: true, tables: officers(), ..Plan::default() };
+    let plan = Plan { http: true, tables: officers(), files, ..Plan::default() };
     let plan = plan.lane("lane-1", "fast.toml", &["scanner", "barrier"]);
     let mut gateway = Gateway::prepare(folder.path(), plan);
     let issuer = passes::issuer();
@@ -71,9 +79,11 @@ fn gate() -> Gate {
     let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
     gateway.start();
     gateway.await_events("device", 2);
-    let limit = Rlimit { current: Some(4_096), maximum: Some(4_096) };
-    let pid = Pid::from_raw(gateway.pid().cast_signed());
-    prlimit(pid, Resource::Nofile, limit).unwrap();
+    if files.is_none() {
+        let limit = Rlimit { current: Some(4_096), maximum: Some(4_096) };
+        let pid = Pid::from_raw(gateway.pid().cast_signed());
+        prlimit(pid, Resource::Nofile, limit).unwrap();
+    }
     Gate { gateway, scanner, relay, pulses, issuer, people: 0, _folder: folder }
 }
 
@@ -155,6 +165,82 @@ fn five_thousand_idle_connections_leave_lanes_desks_and_what_is_plugged_anew_alo
     assert!(g.open_files() < 1_000, "{} files are open", g.open_files());
     assert!(!g.gateway.log().contains("panicked"));
     drop(crowd);
+}
+
+/// What one at this address is answered, and the connection.
+async fn says(from: Ipv4Addr, to: SocketAddr, request: &str) -> Option<(String, tokio::net::TcpStream)> {
+    let mut stream = connect(from, to).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut buffer = [0; 4096];
+    let n = timeout(Duration::from_secs(10), stream.read(&mut buffer)).await.ok()?.ok()?;
+    let answer = String::from_utf8_lossy(&buffer[..n]).into_owned();
+    answer.starts_with("HTTP/1.1 200").then_some((answer, stream))
+}
+
+#[test]
+fn public_streams_without_end_keep_no_desk_out() {
+    let mut g = gate();
+    let to = g.address();
+    let screen = "GET /api/v1/lanes/lane-1/screen HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let habit =
+        Habit { to, addresses: 8, says: screen.as_bytes().into(), again: Some(Duration::from_secs(1)) };
+    let crowd = Crowd::come(400, &habit);
+    wait::until("the crowd", LIMIT, || (crowd.said() >= 400).then_some(()));
+    let body = json!({ "officer": "li", "pin": PIN }).to_string();
+    let sign_in = format!(
+        "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // A desk beside the crowd, and one behind the same address as a part of it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for from in [Ipv4Addr::new(127, 0, 2, 1), Ipv4Addr::new(127, 0, 1, 1)] {
+        let mut stream = wait::until("a desk", LIMIT, || {
+            runtime.block_on(async {
+                let (answer, _) = says(from, to, &sign_in).await?;
+                let (_, rest) = answer.split_once("set-cookie: ")?;
+                let cookie = rest.split(';').next()?;
+                let desk = format!(
+                    "GET /api/v1/lanes/lane-1/desk HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n"
+                );
+                Some(says(from, to, &desk).await?.1)
+            })
+        });
+        // It stays, while those of the crowd come again and again.
+        let before = crowd.said();
+        let beats = runtime.block_on(async {
+            let mut heard = Vec::new();
+            while heard.windows(4).filter(|w| w == b"beat").count() < 3 {
+                let mut buffer = [0; 4096];
+                let n = timeout(Duration::from_secs(30), stream.read(&mut buffer)).await.unwrap().unwrap();
+                if n == 0 {
+                    return false;
+                }
+                heard.extend_from_slice(&buffer[..n]);
+            }
+            true
+        });
+        assert!(beats, "the desk of {from} was sent away");
+        assert!(crowd.said() > before, "nobody came");
+    }
+    g.opens("beside a crowd that listens");
+    let status = Desk::new(&g.gateway.url("")).get("/metrics").unwrap().1;
+    assert!(status.contains("http_connection_displaced"), "it is counted:\n{status}");
+    assert!(g.gateway.log().contains("more connections than there are seats"), "{}", g.gateway.log());
+}
+
+#[test]
+fn a_daemon_with_few_files_keeps_enough_of_them_for_its_devices_whoever_comes() {
+    let mut g = gate_of(Some(400));
+    let habit =
+        Habit { to: g.address(), addresses: 200, says: Arc::from([]), again: Some(Duration::from_secs(5)) };
+    let crowd = Crowd::come(1_000, &habit);
+    wait::until("the crowd", LIMIT, || (crowd.said() >= 1_000).then_some(()));
+    g.opens("with few files");
+    g.replug();
+    g.opens("with a barrier that was plugged anew");
+    // Its own, 32 connections, and as many on their way out.
+    assert!(g.open_files() < 200, "{} files are open", g.open_files());
+    assert!(!g.gateway.log().contains("no connection can be accepted"), "{}", g.gateway.log());
 }
 
 /// Says something piece by piece, a second apart, and then nothing; gives how the connection ends, if it does.
@@ -265,111 +351,6 @@ async fn the_desk_of_an_officer_who_signed_out_goes_dark() {
     assert!(!String::from_utf8_lossy(&rest).contains("ADMIT"), "it told of what came afterwards");
 }
 
-#[test]
-fn guesses_stay_few_when_the_owner_signs_in_between_and_are_on_record() {
-    let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
-    let wrong = |desk: &mut Desk| desk.sign_in("wang", "0000").unwrap();
-    for left in [4, 3] {
-        let (status, answer) = wrong(&mut desk);
-        assert_eq!((status, &answer["error"]["tries_left"]), (401, &json!(left)), "{answer}");
-        assert_eq!(desk.sign_in("wang", PIN).unwrap().0, 200);
-    }
-    // The second signature is a guess as well.
-    assert_eq!(desk.sign_in("li", PIN).unwrap().0, 200);
-    let act = json!({ "action": "override", "visit": 1, "outcome": "ADMIT", "reason": "paper_seen", "pin": PIN,
-        "second": { "officer": "wang", "pin": "0000" } });
-    let (status, answer) = desk.act("lane-1", &act).unwrap();
-    assert_eq!((status, &answer["error"]["tries_left"]), (401, &json!(2)), "{answer}");
-    for left in [1, 0] {
-        assert_eq!(wrong(&mut desk).1["error"]["tries_left"], left);
-    }
-    let (status, answer) = desk.sign_in("wang", PIN).unwrap();
-    assert_eq!((status, &answer["error"]["tries_left"]), (429, &json!(0)));
-    let wait = answer["error"]["retry_after_s"].as_u64().unwrap();
-    assert!((1..=10).contains(&wait), "{answer}");
-    let records = g.gateway.await_events("audit", 8);
-    let guesses: Vec<_> = records.iter().filter(|e| e["data"]["act"] == "wrong_pin").collect();
-    assert_eq!(guesses.len(), 5);
-    assert!(guesses.iter().all(|e| e["data"]["officer"] == "wang" && e["data"]["from"] == "127.0.0.1"));
-    let of = |n: usize| (&guesses[n]["data"]["as"], &guesses[n]["data"]["signed_in"]);
-    assert_eq!(of(0), (&json!("sign_in"), &json!(null)));
-    assert_eq!(of(2), (&json!("second"), &json!("li")));
-}
-
-#[test]
-fn an_act_that_is_asked_again_under_its_id_is_done_once() {
-    let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
-    desk.sign_in("li", PIN).unwrap();
-    let enter = |desk: &Desk, text: &str, id: &str| {
-        desk.act("lane-1", &json!({ "action": "enter", "text": text, "id": id })).unwrap()
-    };
-    // As a desk does whose answer was lost, while the first is still on its way.
-    let at_once: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| enter(&desk, "good-1", "a-1"))).collect();
-        all.into_iter().map(|one| one.join().unwrap()).collect()
-    });
-    assert!(at_once.iter().all(|answer| *answer == (200, json!({ "ok": true }))), "{at_once:?}");
-    g.gateway.await_events("transaction", 1);
-    assert_eq!(enter(&desk, "good-1", "a-1").0, 200);
-    let (status, answer) = enter(&desk, "good-2", "a-1");
-    assert_eq!((status, &answer["error"]["code"]), (409, &json!("other_act")), "{answer}");
-    assert_eq!(enter(&desk, "good-2", "a 1").0, 400);
-    assert_eq!(enter(&desk, "good-2", "a-2").0, 200);
-    let done = g.gateway.await_events("transaction", 2);
-    // A refusal is the same again, too.
-    let cancel = json!({ "action": "cancel", "visit": 9_999, "id": "a-3" });
-    let (first, again) = (desk.act("lane-1", &cancel).unwrap(), desk.act("lane-1", &cancel).unwrap());
-    assert!(first.0 >= 400 && first == again, "{first:?} {again:?}");
-    assert_eq!((done.len(), g.gateway.events("transaction").len()), (2, 2));
-    // An unknown field is refused as before.
-    let odd = json!({ "action": "enter", "text": "good-3", "id": "a-4", "force": true });
-    assert_eq!(desk.act("lane-1", &odd).unwrap().0, 400);
-}
-
-#[test]
-fn what_is_personal_stays_in_no_cache() {
-    let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
-    let photo = format!("/api/v1/photos/{}", "ab".repeat(32));
-    for path in [
-        "/api/v1/session",
-        "/api/v1/officers",
-        "/api/v1/status",
-        "/api/v1/lanes/lane-1/search?name=x",
-        &photo,
-    ] {
-        for _ in 0..2 {
-            let [cache, safe] = desk.head(path, ["cache-control", "strict-transport-security"]).unwrap();
-            assert_eq!((cache.as_str(), safe.as_str()), ("no-store", ""), "{path}");
-            desk.sign_in("li", PIN).unwrap();
-        }
-    }
-    // What is the same for everybody is asked for anew, and need not come again.
-    assert_eq!(desk.head("/assets/strings.js", ["cache-control"]).unwrap(), ["no-cache"]);
-}
-
-#[test]
-fn a_gate_without_officers_says_so_where_somebody_signs_in() {
-    let folder = tempfile::tempdir().unwrap();
-    let gate = profiles::lane("gate", &["opaque"], &[], "", false);
-    std::fs::write(folder.path().join("gate.toml"), gate).unwrap();
-    let plan = Plan { http: true, ..Plan::default() }.lane("lane-1", "gate.toml", &["scanner"]);
-    let mut gateway = Gateway::prepare(folder.path(), plan);
-    let mut check = Command::new(programs().join("kakoud"));
-    let check = check.arg("--check").arg("--config").arg(gateway.config()).output().unwrap();
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(check.status.success() && said.contains("[[officer]]"), "{said}");
-    gateway.start();
-    let mut desk = Desk::new(&gateway.url(""));
-    let (status, answer) = desk.sign_in("li", PIN).unwrap();
-    assert_eq!((status, &answer["error"]["code"]), (401, &json!("no_officers")), "{answer}");
-    assert!(answer["error"]["en"].as_str().unwrap().contains("[[officer]]"));
-    let (status, answer) = desk.get("/api/v1/session").unwrap();
-    assert!(status == 401 && answer.contains("no_officers"), "{answer}");
-}
-
 /// The status of an answer, if there is one.
 fn ask_by_tls(ca: &Path, port: u16, path: &str) -> Option<u16> {
     let mut roots = rustls::RootCertStore::empty();
@@ -402,7 +383,7 @@ fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
     for says in [&b""[..], &b"\x16\x03"[..]] {
         let habit = Habit { to, addresses: 1, says: says.into(), again: Some(Duration::from_secs(5)) };
         let crowd = Crowd::come(500, &habit);
-        wait::try_until(Duration::from_secs(20), || (crowd.said() >= 500).then_some(()));
+        wait::until("the crowd", LIMIT, || (crowd.said() >= 500).then_some(()));
         for n in 1..=3 {
             assert_eq!(
                 ask().unwrap_or_default(),
@@ -417,7 +398,9 @@ fn answers_in_a_crowd(ca: &Path, port: u16, path: &str) {
     let silent = runtime.block_on(async {
         let mut all = Vec::new();
         for _ in 0..500 {
-            all.push(timeout(Duration::from_secs(5), connect(Ipv4Addr::LOCALHOST, to)).await);
+            all.push(
+                timeout(Duration::from_secs(5), connect(Ipv4Addr::LOCALHOST, to)).await.unwrap().unwrap(),
+            );
         }
         all
     });

@@ -5,6 +5,7 @@ use crate::enrol::office::{Office, Standing, Wanted};
 use crate::enrol::server;
 use crate::enrol::subjects::readers;
 use crate::http::connections::{self, BodyTime};
+use crate::http::seats::House;
 use crate::https::Place;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -18,6 +19,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -387,7 +389,9 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
             drop(tokio::signal::ctrl_c().await);
             end.cancel();
         });
-        connections::serve(listener, Some(config), server::router(office), BodyTime::SHORT, cancel).await;
+        let rules = (House::FLEET, BodyTime::SHORT);
+        connections::serve(listener, Some(config), server::router(office), rules, Arc::default(), cancel)
+            .await;
         Ok(())
     })
 }

@@ -9,6 +9,7 @@ use crate::central::photos::Desk;
 use crate::central::postgres::Database;
 use crate::central::{Arrived, From, read};
 use crate::http::connections;
+use crate::http::seats::House;
 use crate::https::Place;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -21,6 +22,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -281,7 +283,8 @@ pub fn run(command: Command) -> ExitCode {
                 let cancel = CancellationToken::new();
                 let mut tasks = JoinSet::new();
                 let end = cancel.clone();
-                tasks.spawn(connections::serve(listener, Some(tls), router, bulk::BODY, end));
+                let rules = (House::FLEET, bulk::BODY);
+                tasks.spawn(connections::serve(listener, Some(tls), router, rules, Arc::default(), end));
                 until_told(cancel, tasks).await;
                 Ok(())
             };

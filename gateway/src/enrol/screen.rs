@@ -3,10 +3,12 @@
 use super::Stage;
 use crate::http::connections::{self, BodyTime};
 use crate::http::pages;
+use crate::http::seats::House;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,7 @@ pub async fn serve(address: SocketAddr, stage: watch::Receiver<Stage>, cancel: C
         .route("/assets/{name}", get(pages::asset))
         .fallback(pages::enrol)
         .with_state(stage);
-    connections::serve(listener, None, router, BodyTime::SHORT, cancel).await;
+    connections::serve(listener, None, router, (House::BOX, BodyTime::SHORT), Arc::default(), cancel).await;
 }
 
 async fn state(State(stage): State<watch::Receiver<Stage>>) -> Json<Stage> {

@@ -55,6 +55,13 @@ impl Acts {
         self.ask_at(key, action, Instant::now())
     }
 
+    /// What became of an act that was asked before; none if it was not, or if another act has this id.
+    pub fn again(&self, key: &Key, action: &Action) -> Option<watch::Receiver<Outcome>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.iter().find(|a| a.key == *key && a.at.elapsed() < KEPT)?;
+        (before.action == *action).then(|| before.outcome.clone())
+    }
+
     fn ask_at(&self, key: &Key, action: &Action, now: Instant) -> Found {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|a| now.saturating_duration_since(a.at) < KEPT);

@@ -1,7 +1,7 @@
 //! The routes under `/api/v1`.
 
 use super::acts::{self, Found};
-use super::auth::{COOKIE, Denied};
+use super::auth::{COOKIE, Denied, Place};
 use super::error::ApiError;
 use super::sse::{self, Events};
 use super::{App, Peer};
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 
 /// How long an act may wait for the disk.
@@ -128,8 +128,8 @@ async fn check_pin(
     (id, pin): (OfficerId, String),
 ) -> Answer<Officer> {
     let (shared, peer) = (app.clone(), hand.peer);
-    let who = id.clone();
-    let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin, peer)).await;
+    let (who, place) = (id.clone(), Place::of(peer, hand.signed_in));
+    let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin, &place)).await;
     let denied = match checked.map_err(|_| ApiError::busy())? {
         Ok(officer) => return Ok(officer),
         Err(denied) => denied,
@@ -326,13 +326,18 @@ pub async fn act(
     let lane = lane_of(&app, &lane)?;
     let mut signs = officer.clone();
     let Asked { id, act } = body(json)?;
+    if id.as_deref().is_some_and(|id| !acts::is_id(id)) {
+        return Err(ApiError::bad_body("`id` has 1 to 64 visible ASCII characters"));
+    }
+    let mut pins = Vec::new();
     let action = match act {
         Act::Enter { text } => Action::Enter(text),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
         Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
         Act::Approve { approve, note, by: Some(by) } => {
-            signs = check_pin(&app, &hand, "approve", (by.officer, by.pin)).await?;
+            signs = named(&app, &by.officer);
+            pins.push(("approve", by.officer, by.pin));
             Action::Approve { approve, note, desk: Some(officer.id.clone()) }
         }
         Act::Seal { first, second, kind, door } => Action::Seal { first, second, kind, door },
@@ -345,19 +350,36 @@ pub async fn act(
         Act::Again { visit } => Action::OpenAgain(VisitId(visit)),
         Act::ByHand { visit } => Action::OpenedByHand(VisitId(visit)),
         Act::Override { visit, outcome, reason, note, pin, second } => {
-            check_pin(&app, &hand, "override", (officer.id.clone(), pin)).await?;
-            let second = match second {
-                Some(s) => Some(check_pin(&app, &hand, "second", (s.officer, s.pin)).await?),
-                None => None,
-            };
+            pins.push(("override", officer.id.clone(), pin));
+            let second = second.map(|s| {
+                let who = named(&app, &s.officer);
+                pins.push(("second", s.officer, s.pin));
+                who
+            });
             Action::Override { visit: VisitId(visit), outcome, reason, note, second }
         }
     };
-    let outcome = match id {
-        None => carry_out(&app, Input::Desk { lane, officer: signs, action }).await,
-        Some(id) => once(&app, (lane, signs, id), action).await,
+    let key = id.map(|id| (lane.clone(), signs.id.clone(), id));
+    // What was signed and is asked again is not signed again: its answer must not wait for a guesser.
+    let outcome = match key.as_ref().and_then(|key| app.acts.again(key, &action)) {
+        Some(outcome) => known(outcome).await,
+        None => {
+            for (given_as, id, pin) in pins {
+                check_pin(&app, &hand, given_as, (id, pin)).await?;
+            }
+            match key {
+                None => carry_out(&app, Input::Desk { lane, officer: signs, action }).await,
+                Some(key) => once(&app, key, signs, action).await,
+            }
+        }
     };
     outcome?.map(|()| Json(json!({ "ok": true }))).map_err(ApiError::from)
+}
+
+/// Who is named beside a PIN that is still to be looked at; whoever is not known has no PIN that is right.
+fn named(app: &App, id: &OfficerId) -> Officer {
+    let role = app.officers.find(id).map_or(Role::Guard, |o| o.role);
+    Officer { id: id.clone(), role }
 }
 
 /// Hands an act to the engine, and waits for what becomes of it.
@@ -369,16 +391,8 @@ async fn carry_out(app: &App, input: Input) -> Answer<Result<(), Rejection>> {
 }
 
 /// The same for an act with an id: it is done once, however often it is asked.
-async fn once(
-    app: &App,
-    (lane, officer, id): (LaneId, Officer, String),
-    action: Action,
-) -> Answer<Result<(), Rejection>> {
-    if !acts::is_id(&id) {
-        return Err(ApiError::bad_body("`id` has 1 to 64 visible ASCII characters"));
-    }
-    let key = (lane.clone(), officer.id.clone(), id);
-    let mut outcome = match app.acts.ask(&key, &action) {
+async fn once(app: &App, key: acts::Key, officer: Officer, action: Action) -> Answer<Result<(), Rejection>> {
+    let outcome = match app.acts.ask(&key, &action) {
         Found::Again(outcome) => outcome,
         Found::Other => {
             return Err(ApiError::new(
@@ -391,7 +405,7 @@ async fn once(
         Found::New(told) => {
             let outcome = told.subscribe();
             let (tx, rx) = oneshot::channel();
-            let input = Input::Desk { lane, officer, action };
+            let input = Input::Desk { lane: key.0.clone(), officer, action };
             if app.engine.try_send(Work::Input(input, Some(tx))).is_err() {
                 app.acts.forget(&key);
                 return Err(ApiError::busy());
@@ -413,6 +427,11 @@ async fn once(
             outcome
         }
     };
+    known(outcome).await
+}
+
+/// Waits for what becomes of an act that was handed on.
+async fn known(mut outcome: watch::Receiver<acts::Outcome>) -> Answer<Result<(), Rejection>> {
     let known = tokio::time::timeout(ACT_LIMIT, outcome.wait_for(Option::is_some)).await;
     let known = known.map_err(|_| ApiError::busy())?.map_err(|_| ApiError::busy())?;
     known.clone().ok_or_else(ApiError::busy)
@@ -525,7 +544,7 @@ pub async fn search(
     };
     let rows = found.iter().map(|(id, facts)| {
         let name = text(facts, "name");
-        json!({ "id": id, "name": masked(&name), "full_name": name, "detail": text(facts, "group"), "photo": null })
+        json!({ "id": id, "name": masked(&name), "full_name": name, "detail": text(facts, "group") })
     });
     Ok(Json(rows.collect()))
 }

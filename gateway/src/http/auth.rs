@@ -1,4 +1,7 @@
 //! Officers sign in with a PIN; wrong ones cost time, more with each, whoever tries and from wherever.
+//!
+//! What strangers try keeps nobody from signing who is at work: what comes from a browser at which somebody is signed
+//! in is counted apart, by that session's officer.
 
 use super::guard::network;
 use crate::config::OfficerEntry;
@@ -39,8 +42,8 @@ struct Price {
 /// For the PIN of one officer.
 const OF_OFFICER: Price =
     Price { free: 5, forget: Duration::from_secs(900), longest: Duration::from_secs(900) };
-/// For all that comes from one address: the desk that several officers share must not be closed soon.
-const OF_ADDRESS: Price =
+/// For all that comes from one place: the desk that several officers share must not be closed soon.
+const OF_PLACE: Price =
     Price { free: 20, forget: Duration::from_secs(300), longest: Duration::from_secs(300) };
 
 struct Session {
@@ -95,23 +98,50 @@ impl Tries {
     }
 }
 
+/// Where a PIN is typed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// At a browser at which this officer is signed in.
+    Desk(OfficerId),
+    /// Anywhere at this address, where nobody is.
+    Address(IpAddr),
+}
+
+impl Place {
+    /// A network of version 6 is one place.
+    pub fn of(peer: IpAddr, signed_in: Option<&OfficerId>) -> Self {
+        signed_in.map_or_else(|| Self::Address(network(peer)), |id| Self::Desk(id.clone()))
+    }
+
+    fn desk(&self) -> Option<&OfficerId> {
+        match self {
+            Self::Desk(id) => Some(id),
+            Self::Address(_) => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Book {
-    officers: BTreeMap<OfficerId, Tries>,
-    addresses: BTreeMap<IpAddr, Tries>,
+    /// Of each officer: what all strangers tried, and what was tried at the desks of each officer.
+    officers: BTreeMap<(OfficerId, Option<OfficerId>), Tries>,
+    places: BTreeMap<Place, Tries>,
 }
 
 impl Book {
-    /// Makes room for an address, by what is worth least.
+    /// Makes room for an address, by what is worth least. Desks are as few as officers, and stay.
     fn room(&mut self, now: Instant) {
-        if self.addresses.len() < ADDRESSES {
+        let addresses =
+            |places: &BTreeMap<Place, Tries>| places.keys().filter(|p| p.desk().is_none()).count();
+        if addresses(&self.places) < ADDRESSES {
             return;
         }
-        self.addresses.values_mut().for_each(|t| t.forget(&OF_ADDRESS, now));
-        self.addresses.retain(|_, t| t.wrong > 0);
-        if self.addresses.len() >= ADDRESSES {
-            let least = self.addresses.iter().min_by_key(|(_, t)| (t.wrong, t.last)).map(|(a, _)| *a);
-            least.and_then(|address| self.addresses.remove(&address));
+        self.places.values_mut().for_each(|t| t.forget(&OF_PLACE, now));
+        self.places.retain(|_, t| t.wrong > 0);
+        if addresses(&self.places) >= ADDRESSES {
+            let all = self.places.iter().filter(|(p, _)| p.desk().is_none());
+            let least = all.min_by_key(|(_, t)| (t.wrong, t.last)).map(|(p, _)| p.clone());
+            least.and_then(|place| self.places.remove(&place));
         }
     }
 }
@@ -168,20 +198,21 @@ impl Officers {
     }
 
     /// Checks a PIN; takes some 10 ms of a processor, so not on an async thread.
-    pub fn check(&self, id: &OfficerId, pin: &str, peer: IpAddr) -> Result<Officer, Denied> {
-        self.check_at(id, pin, network(peer), Instant::now())
+    pub fn check(&self, id: &OfficerId, pin: &str, place: &Place) -> Result<Officer, Denied> {
+        self.check_at(id, pin, place, Instant::now())
     }
 
-    fn check_at(&self, id: &OfficerId, pin: &str, peer: IpAddr, now: Instant) -> Result<Officer, Denied> {
+    fn check_at(&self, id: &OfficerId, pin: &str, place: &Place, now: Instant) -> Result<Officer, Denied> {
         let entry = self.find(id);
-        let before = self.count_try(entry.map(|e| &e.id), peer, now)?;
+        let before = self.count_try(entry.map(|e| &e.id), place, now)?;
         let good = entry.filter(|e| {
             PasswordHash::new(&e.pin)
                 .is_ok_and(|hash| hasher().verify_password(pin.as_bytes(), &hash).is_ok())
         });
         let mut book = self.book.lock().expect("no panic inside");
-        let Book { officers, addresses } = &mut *book;
-        let tries = [(officers.get_mut(id), &OF_OFFICER), (addresses.get_mut(&peer), &OF_ADDRESS)];
+        let Book { officers, places } = &mut *book;
+        let of_officer = officers.get_mut(&(id.clone(), place.desk().cloned()));
+        let tries = [(of_officer, &OF_OFFICER), (places.get_mut(place), &OF_PLACE)];
         let mut denied = (u32::MAX, 0);
         for ((tries, price), before) in tries.into_iter().zip(before) {
             let Some(tries) = tries else { continue };
@@ -196,36 +227,44 @@ impl Officers {
     }
 
     /// A try counts as wrong until it turns out right: many at the same time are no way round the wait. Gives what
-    /// was before it, of the officer and of the address.
+    /// was before it, of the officer and of the place.
     fn count_try(
         &self,
         officer: Option<&OfficerId>,
-        peer: IpAddr,
+        place: &Place,
         now: Instant,
     ) -> Result<[Tries; 2], Denied> {
         let mut book = self.book.lock().expect("no panic inside");
-        if !book.addresses.contains_key(&peer) {
+        if !book.places.contains_key(place) {
             book.room(now);
         }
-        let Book { officers, addresses } = &mut *book;
+        let Book { officers, places } = &mut *book;
         let mut nobody = Tries::none(now);
-        let of_officer = officer.map(|id| officers.entry(id.clone()).or_insert(Tries::none(now)));
+        let of_officer =
+            officer.map(|id| officers.entry((id.clone(), place.desk().cloned())).or_insert(Tries::none(now)));
         let of_officer = of_officer.unwrap_or(&mut nobody);
-        let of_address = addresses.entry(peer).or_insert(Tries::none(now));
+        let of_place = places.entry(place.clone()).or_insert(Tries::none(now));
         of_officer.forget(&OF_OFFICER, now);
-        of_address.forget(&OF_ADDRESS, now);
-        let wait_s = of_officer.wait_s(&OF_OFFICER, now).max(of_address.wait_s(&OF_ADDRESS, now));
+        of_place.forget(&OF_PLACE, now);
+        let wait_s = of_officer.wait_s(&OF_OFFICER, now).max(of_place.wait_s(&OF_PLACE, now));
         if wait_s > 0 {
             return Err(Denied::Wait(wait_s));
         }
-        let before = [*of_officer, *of_address];
+        let before = [*of_officer, *of_place];
         of_officer.count(now);
-        of_address.count(now);
+        of_place.count(now);
         Ok(before)
     }
 
-    /// Begins a session in place of the one that this browser had; the result goes into the cookie.
+    /// Begins a session in place of the one that this browser had; the result goes into the cookie. Whoever is
+    /// signed in there already goes on as before: their other pages notice nothing.
     pub fn begin(&self, officer: &OfficerId, headers: &HeaderMap) -> Result<String, String> {
+        if let Some((same, _)) = self.who(headers)
+            && same.id == *officer
+            && let Some(token) = token(headers)
+        {
+            return Ok(token.to_owned());
+        }
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).map_err(|_| "no random numbers".to_owned())?;
         self.end(headers);
@@ -248,6 +287,12 @@ impl Officers {
     pub fn end(&self, headers: &HeaderMap) -> Option<OfficerId> {
         let token = token(headers)?;
         self.sessions.lock().expect("no panic inside").remove(token).map(|s| s.officer.clone())
+    }
+
+    /// Whether somebody is signed in; to look is no use of the session.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let sessions = self.sessions.lock().expect("no panic inside");
+        token(headers).and_then(|t| sessions.get(t)).is_some_and(|s| s.used.elapsed() < self.idle)
     }
 
     /// Who is signed in.
@@ -291,7 +336,7 @@ mod tests {
     use super::*;
     use kakou_core::lane::action::Role;
 
-    const DESK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const DESK: Place = Place::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn some() -> (OfficerId, Officers) {
         let pin = hash_pin("2468").unwrap();
@@ -313,21 +358,21 @@ mod tests {
     fn many_tries_at_once_are_no_way_round_the_wait() {
         let (id, officers) = some();
         let tries: Vec<_> = std::thread::scope(|scope| {
-            let all: Vec<_> = (0..24).map(|_| scope.spawn(|| officers.check(&id, "1111", DESK))).collect();
+            let all: Vec<_> = (0..24).map(|_| scope.spawn(|| officers.check(&id, "1111", &DESK))).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
         let looked_at = tries.iter().filter(|t| matches!(t, Err(Denied::WrongPin { .. }))).count();
         assert_eq!(looked_at, usize::try_from(OF_OFFICER.free).unwrap());
-        assert!(matches!(officers.check(&id, "2468", DESK), Err(Denied::Wait(_))));
+        assert!(matches!(officers.check(&id, "2468", &DESK), Err(Denied::Wait(_))));
         let other = OfficerId::new("nobody").unwrap();
-        assert!(matches!(officers.check(&other, "1111", DESK), Err(Denied::WrongPin { .. })));
+        assert!(matches!(officers.check(&other, "1111", &DESK), Err(Denied::WrongPin { .. })));
     }
 
     #[test]
     fn the_right_pin_gives_a_guesser_no_new_tries_and_the_owner_no_wait() {
         let (id, officers) = some();
         let begun = Instant::now();
-        let check = |pin: &str, s: u64| officers.check_at(&id, pin, DESK, begun + Duration::from_secs(s));
+        let check = |pin: &str, s: u64| officers.check_at(&id, pin, &DESK, begun + Duration::from_secs(s));
         for left in [4, 3, 2, 1] {
             assert_eq!(check("1111", 0), Err(Denied::WrongPin { left, wait_s: 0 }));
             assert!(check("2468", 0).is_ok() && check("2468", 1).is_ok());
@@ -350,18 +395,19 @@ mod tests {
         let (_, officers) = some();
         let now = Instant::now();
         let all: Vec<_> = officers.entries().iter().map(|o| o.id.clone()).collect();
-        let bad = network("192.0.2.1".parse().unwrap());
+        let bad = Place::of("192.0.2.1".parse().unwrap(), None);
         let wrong =
-            |id: &OfficerId| matches!(officers.check_at(id, "1", bad, now), Err(Denied::WrongPin { .. }));
+            |id: &OfficerId| matches!(officers.check_at(id, "1", &bad, now), Err(Denied::WrongPin { .. }));
         let looked_at: usize = all.iter().map(|id| (0..4).filter(|_| wrong(id)).count()).sum();
-        assert_eq!(looked_at, usize::try_from(OF_ADDRESS.free).unwrap());
-        assert!(matches!(officers.check_at(&all[5], "2468", bad, now), Err(Denied::Wait(10))));
-        assert!(officers.check_at(&all[5], "2468", DESK, now).is_ok());
+        assert_eq!(looked_at, usize::try_from(OF_PLACE.free).unwrap());
+        assert!(matches!(officers.check_at(&all[5], "2468", &bad, now), Err(Denied::Wait(10))));
+        assert!(officers.check_at(&all[5], "2468", &DESK, now).is_ok());
         // Many addresses do not make the book large.
         for n in 0..1_000_u32 {
-            drop(officers.check_at(&OfficerId::new("nobody").unwrap(), "1", IpAddr::V4(n.into()), now));
+            let place = Place::Address(IpAddr::V4(n.into()));
+            drop(officers.check_at(&OfficerId::new("nobody").unwrap(), "1", &place, now));
         }
-        assert!(officers.book.lock().unwrap().addresses.len() <= ADDRESSES);
+        assert!(officers.book.lock().unwrap().places.len() <= ADDRESSES);
     }
 
     #[test]
@@ -380,6 +426,50 @@ mod tests {
         assert!(officers.who(&of_wang).is_some());
     }
 
+    #[test]
+    fn guesses_of_a_stranger_do_not_keep_an_officer_from_signing_at_their_own_desk() {
+        let (li, officers) = some();
+        let begun = Instant::now();
+        let wang = OfficerId::new("wang").unwrap();
+        let own = Place::Desk(li.clone());
+        // Whenever the wait of each officer ends, a stranger is there first, for hours.
+        for s in 0..240 {
+            let now = begun + Duration::from_secs(60 * s);
+            for id in [&li, &wang] {
+                assert!(officers.check_at(id, "1111", &DESK, now).is_err());
+            }
+            if s % 60 != 59 {
+                continue;
+            }
+            let locked = officers.check_at(&li, "2468", &DESK, now);
+            assert!(matches!(locked, Err(Denied::Wait(_))), "who is not signed in cannot come in");
+            assert!(officers.check_at(&li, "2468", &own, now).is_ok(), "they unlock and sign");
+            assert!(officers.check_at(&wang, "2468", &own, now).is_ok(), "and a second one signs there");
+        }
+        // Whoever guesses at a desk that stands open waits as well, whosever PIN it is.
+        let now = begun + Duration::from_secs(86_400);
+        let all: Vec<_> = officers.entries().iter().map(|o| o.id.clone()).collect();
+        let wrong =
+            |id: &OfficerId| matches!(officers.check_at(id, "1", &own, now), Err(Denied::WrongPin { .. }));
+        let of_one = (0..10).filter(|_| wrong(&wang)).count();
+        assert_eq!(of_one, usize::try_from(OF_OFFICER.free).unwrap());
+        let of_all: usize = all.iter().map(|id| (0..5).filter(|_| wrong(id)).count()).sum();
+        assert_eq!(of_one + of_all, usize::try_from(OF_PLACE.free).unwrap());
+        assert!(officers.check_at(&wang, "2468", &Place::Desk(wang.clone()), now).is_ok());
+    }
+
+    #[test]
+    fn who_signs_in_again_at_the_same_browser_keeps_the_session_and_its_streams() {
+        let (li, officers) = some();
+        let one = officers.begin(&li, &HeaderMap::new()).unwrap();
+        assert_eq!(officers.begin(&li, &with(&one)).unwrap(), one);
+        let wang = OfficerId::new("wang").unwrap();
+        assert_ne!(officers.begin(&wang, &with(&one)).unwrap(), one);
+        assert!(officers.who(&with(&one)).is_none());
+        // One that has ended is not taken up again.
+        assert_ne!(officers.begin(&li, &with(&one)).unwrap(), one);
+    }
+
     #[tokio::test]
     async fn the_end_of_a_session_is_told_when_it_is_signed_out_replaced_or_not_used() {
         let (li, mut officers) = some();
@@ -390,7 +480,8 @@ mod tests {
         let (end, _) = tokio::join!(told(&officers, &one), async { officers.end(&one) });
         assert!(end);
         let one = with(&officers.begin(&li, &HeaderMap::new()).unwrap());
-        let (end, _) = tokio::join!(told(&officers, &one), async { officers.begin(&li, &one) });
+        let wang = OfficerId::new("wang").unwrap();
+        let (end, _) = tokio::join!(told(&officers, &one), async { officers.begin(&wang, &one) });
         assert!(end);
         officers.idle = Duration::from_millis(40);
         let one = with(&officers.begin(&li, &HeaderMap::new()).unwrap());

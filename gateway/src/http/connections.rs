@@ -1,13 +1,14 @@
 //! Accepts connections and serves them, with TLS or without: screens, enrolment and bulk alike.
 //!
-//! Whoever only connects, or begins and does not go on, takes nothing from others. Connections are
-//! few, in all and from one address; where there is no room, the one that has waited longest
-//! without ever asking for anything gives way. Heads and bodies come within a time, or the
-//! connection ends; so does one whose other end takes nothing any more. Only the answer itself may
-//! last: a stream of events goes on for as long as somebody listens.
+//! Whoever only connects, or begins and does not go on, takes nothing from others: seats are few and given anew
+//! ([`super::seats`]), heads and bodies come within a time, or the connection ends; so does one whose other end takes
+//! nothing any more. Only the answer itself may last: a stream of events goes on for as long as somebody listens and
+//! nobody else needs the seat.
 
 use super::Peer;
-use super::guard::network;
+use super::seats::{Crowd, House, Seat, Seats};
+use crate::metrics::Metrics;
+use crate::minutely::Minutely;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::Request;
@@ -17,11 +18,10 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
-use rustix::process::{Resource, getrlimit};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,14 +33,6 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at the same time.
-const CONNECTIONS: usize = 256;
-/// Of these, from one address.
-const SHARE: usize = 32;
-/// Of these, from one network of version 6, in which a machine has as many addresses as it likes.
-const NETWORK: usize = 128;
-/// Files that stay free for devices, journal and lists, whatever comes.
-const FILES: u64 = 512;
 /// How long a head may take, and how long a connection waits for the first or the next one.
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a TLS handshake may take from its first byte.
@@ -73,10 +65,12 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     router: axum::Router,
-    body: BodyTime,
+    (house, body): (House, BodyTime),
+    metrics: Arc<Metrics>,
     cancel: CancellationToken,
 ) {
-    let seats = Seats::new(room());
+    let seats = Seats::new(house.with_files());
+    let mut crowded = Crowded { metrics, told: Minutely::default() };
     let shop = Arc::new(Shop { tls: tls.map(TlsAcceptor::from), router, body, cancel: cancel.clone() });
     let mut connections = JoinSet::new();
     let mut troubled = false;
@@ -90,9 +84,11 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 troubled = false;
                 // One that finds no seat is closed at once.
-                if let Some(seat) = seats.take(peer.ip()) {
+                let (seat, crowd) = seats.take(peer.ip());
+                if let Some(seat) = seat {
                     connections.spawn(connection(stream, peer, seat, shop.clone()));
                 }
+                crowded.tell(crowd, peer.ip());
             }
             Err(e) => {
                 if !std::mem::replace(&mut troubled, true) {
@@ -108,12 +104,22 @@ pub async fn serve(
     drop(timeout(END, rest).await);
 }
 
-/// Connections that leave enough files to the rest of the process.
-fn room() -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // As many again may be on their way out.
-    let free = usize::try_from(files.saturating_sub(FILES) / 2).unwrap_or(usize::MAX);
-    free.clamp(SHARE, CONNECTIONS)
+/// What the crowd cost somebody: counted, and a line of the log a minute.
+struct Crowded {
+    metrics: Arc<Metrics>,
+    told: Minutely,
+}
+
+impl Crowded {
+    fn tell(&mut self, crowd: Option<Crowd>, from: IpAddr) {
+        if let Some(crowd) = crowd {
+            self.metrics.count(crowd.counter());
+            self.told.note(json!({ "what": crowd.counter(), "from": from.to_canonical() }), 1);
+        }
+        if let Some(told) = self.told.due(std::time::Instant::now()) {
+            log::warn!("more connections than there are seats: {told}");
+        }
+    }
 }
 
 /// What all connections of a server share.
@@ -157,6 +163,7 @@ where
         seat.asked();
         let mut request = request.map(|body| in_time(body, shop.body));
         request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+        request.extensions_mut().insert(seat.sitting());
         routes.call(request)
     });
     let serving = http1::Builder::new()
@@ -217,167 +224,5 @@ impl hyper::body::Body for InTime {
     }
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Room for connections.
-#[derive(Clone)]
-struct Seats(Arc<Mutex<Taken>>);
-
-struct Taken {
-    most: usize,
-    next: u64,
-    // Connections that are not gone yet, those among them that were sent away as well.
-    there: usize,
-    // By age.
-    by: BTreeMap<u64, Guest>,
-}
-
-struct Guest {
-    peer: IpAddr,
-    asked: bool,
-    gone: CancellationToken,
-}
-
-/// The seat of one connection, free again when dropped.
-struct Seat {
-    seats: Seats,
-    number: u64,
-    /// Another one takes it.
-    gone: CancellationToken,
-}
-
-impl Seats {
-    fn new(most: usize) -> Self {
-        Self(Arc::new(Mutex::new(Taken { most, next: 0, there: 0, by: BTreeMap::new() })))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A seat for a connection from this address, if need be that of one which never asked for anything.
-    fn take(&self, peer: IpAddr) -> Option<Seat> {
-        let peer = peer.to_canonical();
-        let mut taken = self.lock();
-        if taken.there >= 2 * taken.most {
-            return None;
-        }
-        if let Some(full) = taken.full_for(peer) {
-            let leaves = taken.longest_waiting(&full)?;
-            taken.by.remove(&leaves)?.gone.cancel();
-        }
-        let (number, gone) = (taken.next, CancellationToken::new());
-        taken.next += 1;
-        taken.there += 1;
-        taken.by.insert(number, Guest { peer, asked: false, gone: gone.clone() });
-        Some(Seat { seats: self.clone(), number, gone })
-    }
-}
-
-/// Whose seats are all taken.
-enum Full {
-    Address(IpAddr),
-    Network(IpAddr),
-    House,
-}
-
-impl Taken {
-    fn full_for(&self, peer: IpAddr) -> Option<Full> {
-        let of = |good: &dyn Fn(&Guest) -> bool| self.by.values().filter(|g| good(g)).count();
-        if of(&|g| g.peer == peer) >= SHARE {
-            return Some(Full::Address(peer));
-        }
-        if of(&|g| network(g.peer) == network(peer)) >= NETWORK {
-            return Some(Full::Network(network(peer)));
-        }
-        (self.by.len() >= self.most).then_some(Full::House)
-    }
-
-    /// Who leaves: of all, one of the address that has most who wait.
-    fn longest_waiting(&self, full: &Full) -> Option<u64> {
-        let waiting = || self.by.iter().filter(|(_, g)| !g.asked);
-        let first = |good: &dyn Fn(IpAddr) -> bool| waiting().find(|(_, g)| good(g.peer)).map(|(n, _)| *n);
-        match full {
-            Full::Address(peer) => first(&|p| p == *peer),
-            Full::Network(of) => first(&|p| network(p) == *of),
-            Full::House => {
-                let mut crowds: BTreeMap<IpAddr, usize> = BTreeMap::new();
-                waiting().for_each(|(_, g)| *crowds.entry(g.peer).or_default() += 1);
-                let most = crowds.into_iter().max_by_key(|(_, count)| *count)?.0;
-                first(&|p| p == most)
-            }
-        }
-    }
-}
-
-impl Seat {
-    /// Whoever asks for something keeps the seat.
-    fn asked(&self) {
-        if let Some(guest) = self.seats.lock().by.get_mut(&self.number) {
-            guest.asked = true;
-        }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.lock();
-        taken.there -= 1;
-        taken.by.remove(&self.number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn one_address_takes_its_share_and_its_own_oldest_silent_one_gives_way() {
-        let seats = Seats::new(CONNECTIONS);
-        let one = at("192.0.2.1");
-        let asking = seats.take(one).unwrap();
-        asking.asked();
-        let silent: Vec<_> = (1..SHARE).map(|_| seats.take(one).unwrap()).collect();
-        let other = seats.take(at("192.0.2.2")).unwrap();
-        let next = seats.take(one).unwrap();
-        assert!(silent[0].gone.is_cancelled() && !silent[1].gone.is_cancelled());
-        assert!(!asking.gone.is_cancelled() && !other.gone.is_cancelled() && !next.gone.is_cancelled());
-        // Where all have asked, nobody is sent away: the next one is.
-        silent.iter().chain([&next]).for_each(Seat::asked);
-        assert!(seats.take(one).is_none() && seats.take(at("::ffff:192.0.2.1")).is_none());
-        assert!(seats.take(at("192.0.2.3")).is_some());
-        drop(next);
-        assert!(seats.take(one).is_some(), "a seat is free again when its connection has ended");
-    }
-
-    #[test]
-    fn a_full_house_takes_from_the_largest_crowd() {
-        let seats = Seats::new(CONNECTIONS);
-        let few: Vec<_> = (0..20).map(|n| seats.take(at(&format!("192.0.2.{n}"))).unwrap()).collect();
-        let crowds = (0..236).map(|n| seats.take(at(&format!("198.51.100.{}", n % 8))).unwrap());
-        let crowds: Vec<_> = crowds.collect();
-        assert_eq!(seats.lock().by.len(), CONNECTIONS);
-        let next = seats.take(at("203.0.113.1")).unwrap();
-        assert!(!next.gone.is_cancelled() && few.iter().all(|s| !s.gone.is_cancelled()));
-        assert_eq!(crowds.iter().filter(|s| s.gone.is_cancelled()).count(), 1);
-        // Those that were sent away count until they are gone, so that files stay free.
-        let more: Vec<_> =
-            (0..1_000).map_while(|n| seats.take(at(&format!("203.0.113.{}", n % 200)))).collect();
-        assert_eq!(few.len() + crowds.len() + 1 + more.len(), 2 * CONNECTIONS);
-    }
-
-    #[test]
-    fn a_network_of_version_6_has_a_share_and_each_of_its_addresses_too() {
-        let seats = Seats::new(CONNECTIONS);
-        let all: Vec<_> =
-            (0..=NETWORK).map(|n| seats.take(at(&format!("2001:db8::{n:x}"))).unwrap()).collect();
-        assert_eq!(all.iter().filter(|s| s.gone.is_cancelled()).count(), 1);
-        let of_one: Vec<_> = (0..=SHARE).map(|_| seats.take(at("2001:db8:0:1::1")).unwrap()).collect();
-        assert_eq!(of_one.iter().filter(|s| s.gone.is_cancelled()).count(), 1);
     }
 }

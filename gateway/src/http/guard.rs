@@ -1,6 +1,7 @@
 //! What every request passes: same origin, a limit on the rate, headers that keep pages to themselves.
 
 use super::error::ApiError;
+use super::seats::Sitting;
 use super::{App, MAX_BODY, Peer};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -115,6 +116,9 @@ pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Resp
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "请求过多", "Too many requests")
             .into_response()
     } else {
+        if let Some(sitting) = request.extensions().get::<Sitting>() {
+            sitting.signed_in(app.officers.knows(request.headers()));
+        }
         next.run(request).await
     };
     if response.status().is_client_error() {

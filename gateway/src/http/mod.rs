@@ -7,6 +7,7 @@ pub(crate) mod connections;
 pub mod error;
 mod guard;
 pub(crate) mod pages;
+pub(crate) mod seats;
 mod sse;
 
 use crate::config::{Http, Settings};
@@ -23,6 +24,7 @@ pub(crate) use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use rustix::net::sockopt;
+use seats::House;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
@@ -192,7 +194,9 @@ pub async fn serve(
         None => None,
         Some((cert, key)) => Some(tls::server(cert, key).map_err(|e| e.to_string())?),
     };
-    connections::serve(listener, config, router(app), BodyTime::SHORT, cancel).await;
+    let metrics = app.overview.metrics.clone();
+    let rules = (House::BOX, BodyTime::SHORT);
+    connections::serve(listener, config, router(app), rules, metrics, cancel).await;
     Ok(())
 }
 

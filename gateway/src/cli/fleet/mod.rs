@@ -14,6 +14,7 @@ use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::http::connections::{self, BodyTime};
+use crate::http::seats::House;
 use crate::mqtt::{self, Heard};
 use crate::orders::word::{Command as Order, Configuration, What};
 use crate::store::photos::Photos;
@@ -333,7 +334,8 @@ async fn serve(
         drop(tokio::signal::ctrl_c().await);
         end.cancel();
     });
-    connections::serve(listener, None, routes, BodyTime::SHORT, cancel).await;
+    // All who look come from the proxy's address.
+    connections::serve(listener, None, routes, (House::FLEET, BodyTime::SHORT), Arc::default(), cancel).await;
     Ok(())
 }
 
