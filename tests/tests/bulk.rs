@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_gateway::https::{self, Place};
+use kakou_gateway::upstream::tls;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
@@ -12,6 +14,7 @@ use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -66,15 +69,21 @@ fn site() -> Option<Site> {
         "events",
     ];
     site.spawn(&[&listen[..], &address].concat());
+    site.serve_bulk();
     let at = format!("127.0.0.1:{bulk}");
-    let serve =
-        ["bulk", "--listen", &at, "--cert", "bulk.pem", "--key", "bulk.key", "--feeds", "feeds/parts"];
-    site.spawn(&[&serve[..], &address].concat());
     wait::until("the bulk service", LIMIT, || std::net::TcpStream::connect(&at).ok());
     Some(site)
 }
 
 impl Site {
+    fn serve_bulk(&mut self) {
+        let (at, url) = (format!("127.0.0.1:{}", self.bulk), format!("https://127.0.0.1:{}", self.bulk));
+        let files =
+            ["bulk", "--listen", &at, "--cert", "bulk.pem", "--key", "bulk.key", "--feeds", "feeds/parts"];
+        let address = ["--bulk-url", &url, "--bulk-secret", "secret", "--photos", "central"];
+        self.spawn(&[&files[..], &address].concat());
+    }
+
     fn spawn(&mut self, arguments: &[&str]) {
         let child = Command::new(programs().join("kakou"))
             .current_dir(self.folder.path())
@@ -187,6 +196,70 @@ fn photographs_and_feeds_go_by_https_and_by_the_broker_where_that_does_not_work(
     s.central.run("fleet", &["push", "feeds"]);
     gateway.await_events("list", 2);
     assert_eq!(counter(&gateway, "feed_unfetched_total"), 1, "{}", gateway.log());
+}
+
+/// A client that knows the roots of a fleet.
+fn client(ca: &Path) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in tls::certificates(ca).unwrap() {
+        roots.add(root).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(client)
+}
+
+#[test]
+fn three_hundred_gateways_fetch_a_list_at_once_and_none_by_the_broker() {
+    let Some(s) = site() else { return };
+    s.feed("status", &json!({ "ID-1": passes::healthy() }), &[]);
+    let part = std::fs::read_dir(s.folder.path().join("feeds/parts")).unwrap().next().unwrap().unwrap();
+    let bytes = part.metadata().unwrap().len();
+    let name = part.file_name().into_string().unwrap();
+    let client = client(&s.folder.path().join("ca.pem"));
+    let place = Place::read(&format!("https://127.0.0.1:{}/feed/{name}", s.bulk)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // All behind one address, and each stays until all have been answered.
+    let lengths = runtime.block_on(async {
+        let mut asks = tokio::task::JoinSet::new();
+        for _ in 0..300 {
+            let (client, place) = (client.clone(), place.clone());
+            asks.spawn(async move {
+                https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new()).await
+            });
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = asks.join_next().await {
+            answers.push(answer.unwrap());
+        }
+        let mut lengths = Vec::new();
+        for answer in answers {
+            lengths.push(https::whole(&place, answer.unwrap(), 1 << 20).await.unwrap().len() as u64);
+        }
+        lengths
+    });
+    assert_eq!(lengths, vec![bytes; 300]);
+}
+
+#[test]
+fn a_list_is_asked_for_again_by_https_where_the_service_has_no_room_just_then() {
+    let Some(mut s) = site() else { return };
+    let (gateway, _scanner) = s.gateway("gw-1", "gate.toml", "");
+    let url = format!("https://127.0.0.1:{}/feed", s.bulk);
+    s.feed("status", &json!({ "ID-1": passes::healthy() }), &["--url", &url]);
+    // Whoever is sent away at the door sees what one sees where nobody is.
+    s.beside.pop();
+    s.central.run("fleet", &["push", "feeds"]);
+    wait::until("the next attempt", LIMIT, || gateway.log().contains("asked for again").then_some(()));
+    let at = format!("127.0.0.1:{}", s.bulk);
+    s.serve_bulk();
+    wait::until("the bulk service", LIMIT, || std::net::TcpStream::connect(&at).ok());
+    gateway.await_events("list", 1);
+    assert_eq!(counter(&gateway, "feed_unfetched_total"), 0, "{}", gateway.log());
 }
 
 #[test]

@@ -49,6 +49,8 @@ const LOOK: Duration = Duration::from_secs(2);
 pub const NEWS: usize = 256;
 /// Without a chunk for this long, the group is asked for again.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for HTTPS, whose attempts and pauses take longer and which says itself when it gives up.
+const PATIENCE_HTTPS: Duration = Duration::from_secs(600);
 /// A trust list that is larger is none.
 const TRUST_MAX: u64 = 64 << 20;
 /// The niceness of the thread: building an edition is work that can wait.
@@ -381,7 +383,11 @@ impl Feeds {
     /// A chunk may have been lost on its way, or the body is nowhere: those that wait have their turn, then it
     /// is asked for again, from where it is.
     fn ask_again(&self, memory: &mut Memory) {
-        if memory.heard.is_some_and(|at| at.elapsed() < PATIENCE) {
+        let patience = match &memory.fetch {
+            Some((_, Way::Https)) => PATIENCE_HTTPS,
+            Some((_, Way::Broker(_))) | None => PATIENCE,
+        };
+        if memory.heard.is_some_and(|at| at.elapsed() < patience) {
             return;
         }
         memory.heard = Some(Instant::now());

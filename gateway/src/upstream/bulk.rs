@@ -1,5 +1,9 @@
 //! A feed's body by HTTPS, from where an earlier attempt ended.
+//!
+//! The head of a feed reaches every gateway of a fleet at the same moment, so that the service may have no room
+//! just then: an attempt that fails is made again after a pause of its own. The broker is the last way.
 
+use super::backoff::Backoff;
 use super::tls;
 use crate::config::Upstream;
 use crate::feeds::word::CHUNK;
@@ -7,12 +11,16 @@ use crate::feeds::{Get, News};
 use crate::https::{self, HttpsError, Place};
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
+use rustls::ClientConfig;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 use tokio_util::bytes::{Bytes, BytesMut};
 
 /// Nothing for this long ends the attempt.
 const SILENCE: Duration = Duration::from_secs(20);
+/// Attempts in a row that bring nothing; with their pauses they last up to half a minute.
+const TRIES: u32 = 8;
 
 /// Why it was given up.
 #[derive(Debug, thiserror::Error)]
@@ -23,21 +31,53 @@ pub(super) enum NotFetched {
     Https(#[from] HttpsError),
 }
 
+/// Whether the next attempt may go better: a service that says that it does not have the body has no better answer.
+fn may_pass(why: &HttpsError) -> bool {
+    match why {
+        HttpsError::Address(_) => false,
+        HttpsError::Status(_, status, _) => {
+            status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+        }
+        HttpsError::Connect(..) | HttpsError::Silent(_) | HttpsError::Http(..) | HttpsError::Body(..) => true,
+    }
+}
+
 /// Fetches a body; its chunks go to the feeds as those of the broker do.
 pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>) -> Result<(), NotFetched> {
     let tls = tls::fleet(settings)?;
     let place = Place::read(&get.url)?;
-    let first = u64::from(get.from) * CHUNK as u64;
+    let (mut from, mut tried, mut pauses) = (get.from, 0, Backoff::default());
+    loop {
+        let before = from;
+        let Err(why) = once(&tls, &place, &get.sha256, &mut from, news).await else { return Ok(()) };
+        tried = if from > before { 1 } else { tried + 1 };
+        if tried >= TRIES || !may_pass(&why) {
+            return Err(why.into());
+        }
+        log::info!("a feed is asked for again by HTTPS: {why}");
+        tokio::time::sleep(pauses.pause(None)).await;
+    }
+}
+
+/// One attempt; `n` is the next chunk that is wanted.
+async fn once(
+    tls: &Arc<ClientConfig>,
+    place: &Place,
+    sha256: &str,
+    n: &mut u32,
+    news: &SyncSender<News>,
+) -> Result<(), HttpsError> {
+    let first = u64::from(*n) * CHUNK as u64;
     let headers = [("range", format!("bytes={first}-"))];
-    let answer = https::ask(&tls, &place, Method::GET, &headers, Bytes::new()).await?;
+    let answer = https::ask(tls, place, Method::GET, &headers, Bytes::new()).await?;
     let status = answer.status();
     if !status.is_success() {
-        return Err(HttpsError::Status(place.shown(), status, "the feed is not there".into()).into());
+        return Err(HttpsError::Status(place.shown(), status, "the feed is not there".into()));
     }
     // A server that knows no ranges sends all of it.
     let mut skip = if status == StatusCode::PARTIAL_CONTENT { 0 } else { first };
     let mut body = answer.into_body();
-    let (mut n, mut held) = (get.from, BytesMut::new());
+    let mut held = BytesMut::new();
     let cut = |e: String| HttpsError::Body(place.shown(), e);
     loop {
         let frame = tokio::time::timeout(SILENCE, body.frame());
@@ -48,12 +88,12 @@ pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>)
         held.extend_from_slice(&data[over..]);
         while held.len() >= CHUNK {
             let chunk = held.split_to(CHUNK).to_vec();
-            hand_on(news, News::Chunk(get.sha256.clone(), n, chunk)).await;
-            n += 1;
+            hand_on(news, News::Chunk(sha256.to_owned(), *n, chunk)).await;
+            *n += 1;
         }
     }
     if !held.is_empty() {
-        hand_on(news, News::Chunk(get.sha256.clone(), n, held.to_vec())).await;
+        hand_on(news, News::Chunk(sha256.to_owned(), *n, held.to_vec())).await;
     }
     Ok(())
 }

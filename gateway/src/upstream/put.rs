@@ -5,6 +5,7 @@
 //! `Content-Range: bytes */SIZE` asks how much is there (308 with `Range`). A store that knows no
 //! such question gets the whole again.
 
+use super::backoff::Backoff;
 use super::photos::{Bucket, CHUNK};
 use crate::https::{self, HttpsError, Place};
 use futures_util::stream;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio_util::bytes::Bytes;
 
 /// Attempts at one photograph.
-const TRIES: u32 = 3;
+const TRIES: u32 = 6;
 /// A transfer as a whole.
 const LIMIT: Duration = Duration::from_secs(600);
 /// The longest answer.
@@ -37,8 +38,7 @@ pub struct Flow {
 /// Puts the bytes there.
 pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) -> Result<(), HttpsError> {
     let place = Place::read(url)?;
-    let mut from = 0;
-    let mut tried = 0;
+    let (mut from, mut tried, mut pauses) = (0, 0, Backoff::default());
     loop {
         tried += 1;
         let sent =
@@ -48,7 +48,11 @@ pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) 
             Ok(Err(e @ (HttpsError::Status(..) | HttpsError::Address(_)))) => return Err(e),
             Ok(Err(e)) if tried >= TRIES => return Err(e),
             Err(_) if tried >= TRIES => return Err(HttpsError::Silent(place.shown())),
-            Ok(Err(_)) | Err(_) => from = there(tls, &place, bytes.len()).await.unwrap_or(0),
+            Ok(Err(_)) | Err(_) => {
+                // All boxes of a fleet may come at once.
+                tokio::time::sleep(pauses.pause(None)).await;
+                from = there(tls, &place, bytes.len()).await.unwrap_or(0);
+            }
         }
     }
 }
