@@ -57,7 +57,7 @@ export function createAsk(act, whoIs) {
   for (const name of ["input", "click"]) root.addEventListener(name, keepDraft);
 
   function typing(target) {
-    return target instanceof Element && target.matches("input, textarea, .plate-key, .pad-key");
+    return target instanceof Element && target.matches("input, textarea, .plate-key, .pad-key, .letter-key");
   }
 
   function keepDraft() {
@@ -86,7 +86,7 @@ export function createAsk(act, whoIs) {
     const ask = desk?.ask ?? null;
     const visit = desk?.visit ?? null;
     const photo = ask?.kind === "photo" ? visit?.photos : null;
-    const key = JSON.stringify([lang(), link, desk?.mode, visit?.id, ask, photo, visit?.verdict, visit?.repeated, visit?.history, desk?.barrier, ask?.kind === "temperature" && visit?.readings]);
+    const key = JSON.stringify([lang(), whoIs()?.officer, link, desk?.mode, visit?.id, ask, photo, visit?.verdict, visit?.repeated, visit?.history, desk?.barrier, ask?.kind === "temperature" && visit?.readings]);
     if (key === drawn) return;
     drawn = key;
     const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);

@@ -1,12 +1,13 @@
 // The small dialogs of the desk: type a code, find a name, cancel the visit. Each is a native
 // <dialog>, so Esc closes it and the rest of the page is inert meanwhile.
 
-import { photoUrl, searchName } from "./api.js";
+import { searchName } from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { visitDetail } from "./desk-view.js";
 import { timeOfDay } from "./format.js";
 import { faultBox } from "./pinpad.js";
+import { letterKeys } from "./letters.js";
 import { plateKeys } from "./plate.js";
 import { pick, t, text } from "./strings.js";
 
@@ -54,11 +55,13 @@ export function openEnter(act, withPlates) {
     return h("form", { class: "typed", on: { submit } },
       h("div", { class: "typed-row" }, field,
         h("button", { class: "button primary", type: "submit", testid: "enter-ok", text: t("ask_ok") })),
+      letterKeys("enter", () => field),
       withPlates ? h("details", {}, h("summary", { class: "button", testid: "enter-plate-keys", text: t("enter_plate_keys") }), plateKeys(field)) : null);
   });
 }
 
-export function openSearch(lane, act) {
+/** `refuses` says whether the desk takes no act; a name is found for nobody then either. */
+export function openSearch(lane, act, refuses) {
   openDialog("search", t("search_title"), (close, fault) => {
     const field = h("input", {
       class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "search-name", "aria-label": t("search_label"), placeholder: t("search_hint"), autofocus: true,
@@ -66,6 +69,7 @@ export function openSearch(lane, act) {
     const results = h("div", { class: "results", "aria-live": "polite" });
     const submit = async (event) => {
       event.preventDefault();
+      if (refuses()) return;
       if (field.value.trim() === "") return fault.show(text("ask_empty"));
       fault.clear();
       try {
@@ -82,13 +86,13 @@ export function openSearch(lane, act) {
       class: "button result", type: "button", testid: `search-result-${person.id}`,
       on: { click: async () => { if (await act({ action: "enter", text: person.id }, fault.show)) close(); } },
     },
-    person.photo ? h("img", { class: "result-photo", src: photoUrl(person.photo), alt: "" }) : null,
     h("b", { text: person.full_name || person.name }),
     h("span", { text: typeof person.detail === "string" ? person.detail : pick(person.detail) }),
     h("small", { text: `…${person.id.slice(-ID_END)}` }));
     return [
       h("form", { class: "typed-row", on: { submit } }, field,
         h("button", { class: "button primary", type: "submit", testid: "search-ok", text: t("search_ok") })),
+      letterKeys("search", () => field),
       results,
     ];
   });

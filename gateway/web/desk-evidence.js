@@ -4,6 +4,7 @@ import { h, mayAutofocus, radioGroup, setText } from "./dom.js";
 import { laneOfPage, photoUrl } from "./api.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
+import { letterKeys } from "./letters.js";
 import { pick, t, text } from "./strings.js";
 
 /** A seal number as it is compared: capital letters, no spaces. */
@@ -29,6 +30,9 @@ export function askSeal({ ask, draft, act, fail, clear }) {
     });
     return field;
   }
+
+  let typedInto = ask.scanned ? second : first;
+  for (const field of [first, second]) field.addEventListener("focus", () => { typedInto = field; });
 
   function matches() {
     return tidySeal(first.value) !== "" && tidySeal(first.value) === tidySeal(second.value);
@@ -72,7 +76,8 @@ export function askSeal({ ask, draft, act, fail, clear }) {
     h("label", { class: "field" }, h("span", { text: t("seal_second") }), second),
     radios(t("seal_door"), "seal-door", ask.doors, draft, "door", clear),
     radios(t("seal_kind"), "seal-kind", ask.kinds, draft, "kind", clear),
-    h("div", { class: "seal-end step-end" }, match, submit));
+    h("div", { class: "seal-end step-end" }, match, submit),
+    h("div", { class: "seal-keys" }, letterKeys("seal", () => typedInto, false)));
 }
 
 function radios(label, prefix, options, draft, name, onChoose) {

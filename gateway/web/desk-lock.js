@@ -21,38 +21,42 @@ const TELL_EVERY_MS = 1_000;
 
 function minutes() {
   const asked = new URLSearchParams(location.search).get("lock");
-  if (asked !== null && Number(asked) >= 0) localStorage.setItem(MINUTES_KEY, String(Number(asked)));
+  if (asked !== null && asked.trim() !== "" && Number(asked) >= 0) localStorage.setItem(MINUTES_KEY, String(Number(asked)));
   const kept = localStorage.getItem(MINUTES_KEY);
   return kept === null || !(Number(kept) >= 0) ? MINUTES : Number(kept);
 }
 
 export function createLock({ session, onUnlocked, onOther, onChange }) {
   const idleMs = minutes() * 60_000;
-  let told = 0;
+  let told = -Infinity;
+  // Since when nobody has touched any desk of the browser, by a clock that nobody sets. It stands still while the
+  // machine sleeps, and the other one may be set back: the desk is open as long as both say so.
+  let touchedAt = performance.now();
 
   function locked() {
     return session() !== null && localStorage.getItem(LOCKED_KEY) === session().officer;
   }
 
   function touched() {
-    if (locked() || Date.now() - told < TELL_EVERY_MS) return;
-    told = Date.now();
-    localStorage.setItem(TOUCHED_KEY, String(told));
+    if (locked()) return;
+    touchedAt = performance.now();
+    if (touchedAt - told < TELL_EVERY_MS) return;
+    told = touchedAt;
+    localStorage.setItem(TOUCHED_KEY, String(Date.now()));
   }
 
   function look() {
     if (idleMs === 0 || !session() || locked()) return;
-    const last = Number(localStorage.getItem(TOUCHED_KEY));
-    // A clock that was set back must not keep the desk open.
-    if (last > 0 && last <= Date.now() && Date.now() - last < idleMs) return;
-    if (last === 0 || last > Date.now()) return touched();
+    const last = localStorage.getItem(TOUCHED_KEY);
+    if (last === null) return touched();
+    if (performance.now() - touchedAt < idleMs && Date.now() - Number(last) < idleMs) return;
     localStorage.setItem(LOCKED_KEY, session().officer);
     onChange();
   }
 
   function unlock() {
     localStorage.removeItem(LOCKED_KEY);
-    told = 0;
+    told = -Infinity;
     touched();
   }
 
@@ -86,7 +90,10 @@ export function createLock({ session, onUnlocked, onOther, onChange }) {
   }
 
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, touched, { capture: true, passive: true });
-  addEventListener("storage", (event) => { if (event.key === LOCKED_KEY) onChange(); });
+  addEventListener("storage", (event) => {
+    if (event.key === TOUCHED_KEY) touchedAt = performance.now();
+    if (event.key === LOCKED_KEY) onChange();
+  });
   setInterval(look, LOOK_EVERY_MS);
 
   return {

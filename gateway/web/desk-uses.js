@@ -7,12 +7,13 @@ import { h } from "./dom.js";
 import { pinInput, pinPad } from "./pinpad.js";
 import { t, text } from "./strings.js";
 
-export function openRelease(session) {
+export function openRelease(session, refuses) {
   openDialog("uses", t("uses_title"), (close, fault) => {
     const reason = h("textarea", { class: "input", rows: 2, maxlength: 160, testid: "uses-reason" });
     const pin = pinInput("uses-pin");
     const submit = async (event) => {
       event.preventDefault();
+      if (refuses()) return;
       if (reason.value.trim() === "") return fault.show(text("uses_need_reason"));
       if (pin.value === "") return fault.show(text("override_need_pin"));
       try {

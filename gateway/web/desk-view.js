@@ -181,7 +181,7 @@ export function drawBarrier(barrier, act) {
   const who = `${barrier.who ?? ""} #${barrier.visit} ${timeOfDay(barrier.at)}`.trim();
   fill(root,
     icon("bad"),
-    h("p", {}, h("b", { text: t(failed ? "barrier_failed" : "barrier_asked") }), ` · ${who}`),
+    h("p", {}, h("b", { text: t(failed ? "barrier_failed" : "barrier_asked") }), h("span", { class: "barrier-who", text: ` · ${who}` })),
     failed ? [
       h("button", { class: "button", type: "button", testid: "barrier-again", text: t("barrier_again"), on: { click: () => act({ action: "again", visit: barrier.visit }) } }),
       h("button", { class: "button", type: "button", testid: "barrier-by-hand", text: t("barrier_by_hand"), on: { click: () => act({ action: "byhand", visit: barrier.visit }) } }),

@@ -26,6 +26,7 @@
 //   override-outcome-OUTCOME, override-reason-ID, override-note, override-pin, override-second,
 //   override-second-OFFICER, override-second-pin, override-1 … override-0, override-back,
 //   override-ok, override-error,
+//   enter-keys, enter-key-X, search-keys, search-key-X, seal-keys, seal-key-X (and -back),
 //   home, help-open, help-CODE, sending, no-lane, answered-by, advice-CODE,
 //   approve-officer-OFFICER, approve-pin, approve-1 … approve-0, approve-back,
 //   lock, lock-open, lock-pin, lock-1 … lock-0, lock-back, lock-ok, lock-error, lock-other, slip.
@@ -36,9 +37,11 @@ import { closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./d
 import { openHelp } from "./desk-help.js";
 import { listenKeys } from "./desk-keys.js";
 import { createLock } from "./desk-lock.js";
+import { createPresses } from "./desk-presses.js";
 import { openOverride } from "./desk-override.js";
 import { openRelease } from "./desk-uses.js";
 import { drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
+import { stayAwake } from "./awake.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { setZone } from "./format.js";
 import { icon } from "./icons.js";
@@ -69,9 +72,9 @@ const BAR = [
   { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
   { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(desk, session, act) },
   { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", run: () => openEnter(act, mayHavePlates()) },
-  { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act) },
+  { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act, lock.refuses) },
   { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act, desk?.visit?.id) },
-  { testid: "uses-open", picture: "pen", words: "bar_uses", rare: () => mayRelease(), run: () => openRelease(session) },
+  { testid: "uses-open", picture: "pen", words: "bar_uses", rare: () => mayRelease(), run: () => openRelease(session, lock.refuses) },
 ];
 
 const signin = createSignIn((signedIn) => {
@@ -81,6 +84,7 @@ const signin = createSignIn((signedIn) => {
   startWork();
 });
 const ask = createAsk(act, () => session);
+const presses = createPresses();
 const lock = createLock({
   session: () => session,
   onUnlocked(signedIn) {
@@ -107,11 +111,13 @@ async function act(body, onRefused = ask.fail) {
   button?.setAttribute("data-sent", "");
   const slow = setTimeout(() => setText(byId("sending"), t("sending")), SLOW_MS);
   try {
-    await postAction(lane, session.officer, body);
+    await postAction(lane, session.officer, presses.press(body, desk?.visit?.id));
+    presses.known();
     ask.clearFault();
     return true;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+    if (error.status !== 0 && error.status !== 503) presses.known();
     if (error.status === 401 && error.code !== "wrong_pin") showSignIn();
     else onRefused(error.words, error);
     if (error.code === "other_officer") await showWho();
@@ -125,11 +131,13 @@ async function act(body, onRefused = ask.fail) {
   }
 }
 
-/** Somebody else has signed in on another page of this browser. */
+/** Somebody else has signed in on another page of this browser: what was shown to the one before has ended. */
 async function showWho() {
   try {
+    const before = session?.officer;
     session = await getSession();
-    draw();
+    if (session.officer !== before) startWork();
+    else draw();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) showSignIn();
@@ -162,11 +170,7 @@ async function onLost() {
   desk = null;
   closeDialogs();
   draw();
-  try {
-    await getSession();
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 401) showSignIn();
-  }
+  if (session) await showWho();
 }
 
 function startWork() {
@@ -205,7 +209,10 @@ async function leave() {
 
 function draw() {
   const view = laneUnknown ? "nolane" : session ? "work" : byId("signin").hidden ? "loading" : "signin";
-  setData(document.body, { view, lost, mode: desk?.mode, locked: view === "work" && lock.locked() });
+  const locked = view === "work" && lock.locked();
+  // What is open shows persons, and would let the next one go on where the officer was.
+  if (locked && document.body.dataset.locked !== "true") closeDialogs();
+  setData(document.body, { view, lost, mode: desk?.mode, locked });
   show(byId("work"), view === "work");
   show(byId("signout"), view === "work");
   show(byId("help"), view === "work");
@@ -295,6 +302,7 @@ function showHelp() {
 
 byId("signout").addEventListener("click", leave);
 prepareTones(() => {});
+stayAwake();
 byId("help").addEventListener("click", showHelp);
 addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? null; }, true);
 addEventListener("storage", (event) => {

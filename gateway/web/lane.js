@@ -13,6 +13,7 @@
 // lost); with ?setup also lang, theme, sound-test, home.
 
 import { getLanes, laneOfPage, screenStream } from "./api.js";
+import { stayAwake } from "./awake.js";
 import { byId, h, setData, setPhrase, setText, show } from "./dom.js";
 import { icon, setIcon } from "./icons.js";
 import { startPage, titlePage } from "./page.js";
@@ -214,5 +215,6 @@ function fillSoundHint() {
 addEventListener("resize", fit);
 drawSetup();
 startPage("title_lane", render, SETUP);
+stayAwake();
 prepareTones((ready) => show(byId("sound-hint"), !ready));
 openStream(screenStream(laneOfPage()), { screen: onScreen }, onLost);

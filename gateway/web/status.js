@@ -1,7 +1,7 @@
 // The state of the gateway as tables. Every state is a shape, a colour and a word.
 //
 // data-testid: status (body; data-lost), banner-lost, lang, theme, home, and one row each:
-// status-gateway, status-clock, status-upstream, status-store (data-state), status-lane-ID
+// status-gateway, status-clock, status-upstream, status-store (data-state), status-uses (where it waits), status-lane-ID
 // (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing|damaged),
 // status-outbox-CLASS (data-state = empty|waiting, data-unpublished, data-unreceipted),
 // status-counter-NAME.
@@ -60,6 +60,9 @@ function gateway() {
       [upstream.broker, `${t("st_since")} ${age(upstream.since_s)}`, detailWords(upstream.detail)].filter(Boolean).join(" · ")]),
     row("status-store", { state: store.state }, [t("st_store"), state(store.state),
       `${store.events} ${t("st_events")} · ${store.photos} ${t("st_photos")} · ${bytes(store.used_bytes)} ${t("st_used")} · ${bytes(store.free_bytes)} ${t("st_free")}`]),
+    // Meanwhile every single-use pass is held.
+    status.uses?.waits_for?.length > 0 ? row("status-uses", { state: "waiting" }, [t("st_uses"), state("waiting", "state_waits_for"),
+      `${status.uses.waits_for.join(", ")} · ${t("st_uses_held")}`]) : null,
   ]);
 }
 

@@ -146,8 +146,10 @@ fn a_supervisor_releases_a_box_whose_neighbours_do_not_answer() {
     assert_eq!(release("li", "gw-2 is broken"), 403, "a guard may not");
     assert_eq!(release("wang", " "), 400, "not without a reason");
     assert_eq!(waits_for(&one), ["gw-2"]);
+    let status = || s.office.kakou(&["status", "--url", &one.url()]).unwrap();
+    assert!(status().contains("HELD until gw-2 has told"), "{}", status());
     assert_eq!(release("wang", "gw-2 is broken"), 200);
-    assert!(waits_for(&one).is_empty());
+    assert!(waits_for(&one).is_empty() && !status().contains("HELD"));
     let audit =
         one.events("audit").into_iter().map(|e| e["data"].clone()).find(|d| d["act"] == "release_uses");
     let audit = audit.expect("it is on record");

@@ -69,6 +69,13 @@ fn page(s: &Value) -> String {
         text(&s["upstream"]["state"]),
         text(&s["upstream"]["detail"]),
     );
+    let waits_for: Vec<String> = s["uses"]["waits_for"].as_array().into_iter().flatten().map(text).collect();
+    if !waits_for.is_empty() {
+        out.push_str(&format!(
+            "Uses: single-use passes are HELD until {} has told which were used; a supervisor releases at the desk\n",
+            waits_for.join(", ")
+        ));
+    }
     out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
     out.push_str(&rows(
         "Devices: id, driver, state, errors, detail",

@@ -12,9 +12,9 @@ macro_rules! assets {
 }
 
 assets! {
-    "api.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-help.js" "desk-keys.js"
-    "desk-lock.js" "desk-override.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "format.js" "icons.js"
-    "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "page.js" "pinpad.js" "plate.js"
+    "api.js" "awake.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-help.js" "desk-keys.js"
+    "desk-lock.js" "desk-override.js" "desk-presses.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "format.js" "icons.js"
+    "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "letters.js" "page.js" "pinpad.js" "plate.js"
     "signin.js" "sse.js" "status-words.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
 }
 
@@ -80,6 +80,9 @@ pub async fn asset(Path(name): Path<String>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     fn files(folder: &str) -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let all = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
@@ -87,6 +90,49 @@ mod tests {
             all.filter(|f| f.path().is_file()).map(|f| f.file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    /// Every text in quotes that names a counter, in the sources below a folder.
+    fn counters(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                counters(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let is_name = |t: &&str| {
+                    t.len() > "_total".len() && t.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+                };
+                let names = source.split('"').filter(|t| t.ends_with("_total")).filter(is_name);
+                found.extend(names.map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_counter_has_a_name_in_both_languages() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut counted = BTreeSet::new();
+        for sources in ["src", "core/src"] {
+            counters(&here.join(sources), &mut counted);
+        }
+        assert!(counted.len() > 60 && counted.contains("scan_repeat_total"), "{counted:?}");
+        let words = std::fs::read_to_string(here.join("web/status-words.js")).unwrap();
+        let named: BTreeSet<String> = words
+            .lines()
+            .filter_map(|line| {
+                let (name, rest) = line.trim().split_once(": [\"")?;
+                let (zh, en) = rest.strip_suffix("\"],")?.split_once("\", \"")?;
+                (!zh.is_ascii() && en.is_ascii()).then(|| name.to_owned())
+            })
+            .filter(|name| name.ends_with("_total"))
+            .collect();
+        assert_eq!(counted.difference(&named).collect::<Vec<_>>(), Vec::<&String>::new(), "without words");
+        assert_eq!(
+            named.difference(&counted).collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "nothing counts it"
+        );
     }
 
     #[test]
