@@ -94,6 +94,18 @@ impl Office {
         self.kakou(&[&["fleet", command, "--broker", &url][..], &who, more].concat())
     }
 
+    /// Serves the fleet page as `ops`, until what it gives is dropped; its address.
+    pub fn page(&self, more: &[&str]) -> (String, impl Drop + use<>) {
+        let (url, listen) =
+            (format!("mqtts://127.0.0.1:{}", self.broker.port), format!("127.0.0.1:{}", free_port()));
+        let who = ["--ca", "ca/root.pem", "--cert", "ca/issued/ops.pem", "--key", "ca/issued/ops.key"];
+        let serve = ["fleet", "serve", "--broker", &url, "--listen", &listen];
+        let page =
+            beside(&self.folder, "kakou", &[&serve[..], &who, more].concat(), &self.folder.join("page.log"));
+        wait::until("the fleet page", LIMIT, || std::net::TcpStream::connect(&listen).ok());
+        (format!("http://{listen}"), page)
+    }
+
     /// A code for a box.
     pub fn code(&self, (site, gateway): (&str, &str), of: &EmptyBox) -> String {
         let screen = format!("screen={}", of.screen);

@@ -203,3 +203,41 @@ fn the_gates_of_a_group_of_sites_have_one_key_and_a_box_that_comes_later_has_it_
     let list = f.office.kakou(&["ca", "subjects", "list", "--dir", "ca"]).unwrap();
     assert_eq!(list.trim(), "group north: key 2; truck-1, truck-2");
 }
+
+#[test]
+fn the_fleet_page_asks_for_a_person_with_the_public_keys_of_the_boxes_alone() {
+    let Some(f) = fleet() else { return };
+    let (mut one, mut far) = (f.gateway("truck-1", "gw-1"), f.gateway("truck-2", "gw-1"));
+    for gate in [&mut one, &mut far] {
+        gate.verdict(PERSON);
+    }
+    let body = json!({ "person": PERSON, "subject": null, "lane": null, "from": "2020-01-01T00:00:00Z",
+        "to": "2100-01-01T00:00:00Z", "purpose": "contact" });
+    let ask = |page: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let sent = agent.post(format!("{page}/api/v1/trace")).header("content-type", "application/json");
+        let mut answer = sent.send(body.to_string()).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let get = |address: String| -> Option<Value> {
+        serde_json::from_str(&ureq::get(address).call().ok()?.body_mut().read_to_string().ok()?).ok()
+    };
+    let (page, _without) = f.office.page(&["--sign-key", "ops.pk8"]);
+    let (status, told) = ask(&page);
+    assert!(status == 400 && told["en"].as_str().unwrap().contains("--readers"), "{told}");
+    let (page, _with) = f.office.page(&["--sign-key", "ops.pk8", "--readers", "ca/readers"]);
+    let both = |v: &Value| {
+        v["gateways"].as_array().is_some_and(|all| all.iter().filter(|g| g["online"] == true).count() == 2)
+    };
+    wait::until("the gateways", LIMIT, || get(format!("{page}/api/v1/fleet")).filter(both));
+    let (status, asked) = ask(&page);
+    assert_eq!(status, 200, "{asked}");
+    let answers = format!("{page}/api/v1/trace/{}", asked["id"].as_str().unwrap());
+    let found = wait::until("the answers", LIMIT, || get(answers.clone()).filter(|a| a["answered"] == 2));
+    let mut rows: Vec<String> =
+        found["rows"].as_array().unwrap().iter().map(|r| r["site"].to_string()).collect();
+    rows.sort();
+    assert_eq!(rows, ["\"truck-1\"", "\"truck-2\""], "{found}");
+    assert_eq!(found["refused"], json!([]));
+}

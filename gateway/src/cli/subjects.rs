@@ -102,7 +102,8 @@ fn written(out: &Path, all: &ForBoxes) -> Result<String, String> {
     if !all.without.is_empty() {
         write!(
             text,
-            "\nnot for {}: they were enrolled by an earlier version and gave no key to seal for. Enrol them anew.",
+            "\nnot for {}: they were enrolled by an earlier version and gave no key to seal for; they do with their next renewal, \
+             or enrol them anew",
             all.without.join(", ")
         )
         .map_err(|e| e.to_string())?;

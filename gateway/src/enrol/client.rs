@@ -128,12 +128,13 @@ pub async fn renew(
     url: &str,
     (certificate, key_pem): (String, &str),
     csr_pem: &str,
+    reader: Reader,
 ) -> Result<String, NotEnrolled> {
     let place = Place::read(url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(RENEW);
     let csr = pem_der(csr_pem).ok_or_else(|| NotEnrolled::Answer("no request".into()))?;
     let proof = identity::prove(key_pem, &csr).ok_or(NotEnrolled::Refused(Refusal::Certificate))?;
     let renewal = Renewal { certificate, csr: STANDARD.encode(csr), proof: STANDARD.encode(proof) };
-    let headers = [("content-type", "application/json".to_owned())];
+    let headers = [("content-type", "application/json".to_owned()), (READER, reader.into())];
     let body = ask(tls, &place, &headers, json(&renewal)).await?;
     let renewed: Renewed = serde_json::from_slice(&body).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
     Ok(renewed.certificate)

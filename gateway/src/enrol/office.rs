@@ -403,7 +403,7 @@ impl Office {
     }
 
     /// Answers a box whose certificate ends: another one for the same name.
-    pub(super) fn renew(&self, renewal: &Renewal) -> Result<Renewed, Refusal> {
+    pub(super) fn renew(&self, renewal: &Renewal, reader: Option<Reader>) -> Result<Renewed, Refusal> {
         let old = pem_der(&renewal.certificate).ok_or(Refusal::Malformed)?;
         let csr = STANDARD.decode(&renewal.csr).map_err(|_| Refusal::Malformed)?;
         let proof = STANDARD.decode(&renewal.proof).map_err(|_| Refusal::Malformed)?;
@@ -415,7 +415,22 @@ impl Office {
         let certificate =
             self.authority.client(&csr, &known.name, DAYS).map_err(|e| not_made(&known.name, &e))?;
         log::info!("{}: its certificate was renewed", known.name);
+        if let Some(reader) = reader {
+            self.take_reader(&known.name, reader).map_err(|e| fault_of(&known.name)(e.into()))?;
+        }
         Ok(Renewed { certificate })
+    }
+
+    /// A box that an earlier version enrolled gives its reader later, and has a first key of its own: the next one of
+    /// its site is for it as well. Nothing takes the place of a reader that came with a code.
+    fn take_reader(&self, name: &str, reader: Reader) -> Result<(), NoKey> {
+        let readers = subjects::readers(self.authority.folder());
+        let site = name.split_once('.').and_then(|(site, _)| SiteId::new(site).ok());
+        let Some(site) = site.filter(|_| readers.of(name).is_ok_and(|known| known.is_none())) else {
+            return Ok(());
+        };
+        self.subjects().of_site(&site)?;
+        readers.keep(name, reader)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Origin, client, folder};
 use crate::clock::Clock;
+use crate::keys;
 use crate::orders::commands::finish_change;
 use crate::store::durable;
 use crate::upstream::backoff::Backoff;
@@ -82,7 +83,8 @@ impl Renewal {
             |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
         let next = identity::request("renewal").map_err(|e| e.to_string())?;
         let roots = tls::roots(&self.settings).map_err(|e| e.to_string())?;
-        let pem = client::renew(&roots, &origin.url, (text(cert)?, &text(key)?), &next.csr_pem)
+        let reader = keys::reader_key(&self.data).map_err(|e| e.to_string())?.reader();
+        let pem = client::renew(&roots, &origin.url, (text(cert)?, &text(key)?), &next.csr_pem, reader)
             .await
             .map_err(|e| e.to_string())?;
         let keys = self.data.join("keys");

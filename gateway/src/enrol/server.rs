@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_provisioning::code::is_port;
-use kakou_provisioning::envelope::Reader;
+use kakou_provisioning::envelope::{EnvelopeError, Reader};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A box asks again after so many seconds while an officer has not looked.
@@ -57,13 +57,7 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
         return Refusal::Malformed.into_response();
     };
     let form = text(FORM.0).parse().unwrap_or(1);
-    let reader = match text(READER) {
-        "" => None,
-        text => match Reader::try_from(text.to_owned()) {
-            Ok(reader) => Some(reader),
-            Err(_) => return Refusal::Malformed.into_response(),
-        },
-    };
+    let Ok(reader) = reader(&headers) else { return Refusal::Malformed.into_response() };
     let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), (form, reader));
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
@@ -73,8 +67,15 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     }
 }
 
-async fn renew(State(counter): State<Counter>, Json(renewal): Json<Renewal>) -> Response {
-    match tokio::task::spawn_blocking(move || counter.lock().renew(&renewal)).await {
+/// The key for which what is for the box is sealed, if it gives one.
+fn reader(headers: &HeaderMap) -> Result<Option<Reader>, EnvelopeError> {
+    let given = headers.get(READER).map(|text| text.to_str().map_err(|_| EnvelopeError::Key));
+    given.transpose()?.map(|text| Reader::try_from(text.to_owned())).transpose()
+}
+
+async fn renew(State(counter): State<Counter>, headers: HeaderMap, Json(renewal): Json<Renewal>) -> Response {
+    let Ok(reader) = reader(&headers) else { return Refusal::Malformed.into_response() };
+    match tokio::task::spawn_blocking(move || counter.lock().renew(&renewal, reader)).await {
         Ok(Ok(renewed)) => Json(renewed).into_response(),
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => Refusal::Fault.into_response(),

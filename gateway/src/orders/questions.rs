@@ -33,8 +33,8 @@ fn sought(data: &Path, q: &Question, gateway: &kakou_core::ids::GatewayId) -> Re
         (Some(key), true, None) => Ok(Some(Sought { subjects: vec![key.clone()], number: None })),
         (None, false, None) => {
             let sealed = q.person.get(gateway).ok_or(
-                "it holds no envelope for this gateway: ask with its file in `readers` of the authority, or enrol the \
-                 box anew where there is none",
+                "it holds no envelope for this gateway: ask with its file in `readers` of the authority, which a \
+                 box of an earlier version gives with its next renewal",
             )?;
             let reader = keys::reader_key(data).map_err(|e| e.to_string())?;
             let opened =

@@ -74,7 +74,7 @@ pub(super) async fn send(a: Arguments) -> Result<(), String> {
         );
     }
     for name in &all.without {
-        println!("{name}: it gave no key to seal for; enrol it anew");
+        println!("{name}: it gave no key to seal for; it does with its next renewal, or enrol it anew");
     }
     let missing = failed + open.len() + all.without.len();
     if missing > 0 {

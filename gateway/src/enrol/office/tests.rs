@@ -121,3 +121,33 @@ fn a_box_of_an_earlier_version_takes_nobodys_place_and_hears_nothing_that_it_doe
         "its code is not used up"
     );
 }
+
+#[test]
+fn a_box_that_an_earlier_version_enrolled_gets_the_next_key_after_it_has_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let (request, key) =
+        (identity::request("new").unwrap(), ReaderKey::from_bytes(&[4; envelope::KEY]).unwrap());
+    let old = code(&office, "gw-1", false);
+    let csr_of = |pem: &str| pem_der(pem).unwrap();
+    let given =
+        office.enrol(&old.token, &csr_of(&request.csr_pem), ("/dev/ttyUSB0", 9_600), (2, None)).unwrap();
+    let site = SiteId::new("truck-1").unwrap();
+    let next = csr();
+    let renewal = Renewal {
+        certificate: given.unwrap().certificate,
+        proof: STANDARD.encode(identity::prove(&request.key_pem, &next).unwrap()),
+        csr: STANDARD.encode(&next),
+    };
+    office.renew(&renewal, Some(key.reader())).unwrap();
+    let all = office.subjects().rotate(&site, 1).unwrap();
+    let number = 2;
+    assert_eq!((all.boxes.len(), all.boxes[0].number), (1, number), "it calls its own key number 1");
+    assert!(
+        kakou_provisioning::subjects::Key::open(&key, "truck-1.gw-1", number, &all.boxes[0].sealed).is_ok()
+    );
+    // A reader that is known stays: whoever has taken a certificate along moves no key.
+    let other = ReaderKey::from_bytes(&[5; envelope::KEY]).unwrap();
+    office.renew(&renewal, Some(other.reader())).unwrap();
+    assert_eq!(office.subjects().sealed(&site).unwrap().boxes[0].sealed.kid, key.reader().kid());
+}
