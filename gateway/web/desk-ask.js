@@ -24,6 +24,8 @@ const NUMBER_KEYS_MAX = 9;
 const FAULT_MS = 12_000;
 /** A tap so soon after the question has changed was meant for what stood there before. */
 const DEAD_MS = 500;
+/** How long a refusal waits for its second tap. */
+const ARMED_MS = 5_000;
 /** What was typed and not sent survives a reload of the page, in this tab alone. */
 const DRAFT_KEY = `kakou.draft.${laneOfPage()}`;
 
@@ -246,9 +248,33 @@ function askApprove(context) {
   return [
     noteField,
     h("div", { class: "approve step-end" },
-      h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") })),
+      refuseButton(() => send(false)),
       h("button", { class: "button primary", type: "button", testid: "approve-yes", data: { primary: "" }, on: { click: () => send(true) } }, icon("tick"), h("span", { text: t("approve_yes") }))),
   ];
+}
+
+/** Only a supervisor mends a refusal: it takes a second tap, and not that of a double one. */
+function refuseButton(send) {
+  const words = h("span", { text: t("approve_no") });
+  let armedAt = null;
+  function disarm() {
+    armedAt = null;
+    words.textContent = t("approve_no");
+    setData(button, { armed: null });
+  }
+  function press() {
+    if (armedAt === null) {
+      armedAt = performance.now();
+      words.textContent = t("approve_no_sure");
+      setData(button, { armed: "" });
+      setTimeout(disarm, ARMED_MS);
+    } else if (performance.now() - armedAt >= DEAD_MS) {
+      disarm();
+      send();
+    }
+  }
+  const button = h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: press } }, icon("cross"), words);
+  return button;
 }
 
 /** Whoever is signed in may not approve: one who may signs here, by name and PIN, and the desk stays whose it is. */
@@ -284,6 +310,6 @@ function approveByOther({ ask, draft, act, fault }, note, noteField) {
   return h("form", { class: "approve-other", on: { submit: (event) => { event.preventDefault(); send(true); } } },
     h("div", { class: "approve-who" },
       h("p", { class: "hint", testid: "approve-other", text: t("approve_wait", { roles }) }), names, noteField,
-      h("button", { class: "button danger", type: "button", testid: "approve-no", on: { click: () => send(false) } }, icon("cross"), h("span", { text: t("approve_no") }))),
+      refuseButton(() => send(false))),
     h("div", { class: "approve-sign" }, pin, pinPad({ prefix: "approve", target: () => pin, okText: t("approve_yes") })));
 }

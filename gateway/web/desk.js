@@ -9,7 +9,7 @@
 //   barrier (data-state = failed|asked, data-visit), barrier-again, barrier-by-hand,
 //   ask (data-kind, data-id = question id or photo role), prompt, wait, error,
 //   answer-VALUE (choices; numbers up to 9), answer-input, answer-ok (plate, text, larger numbers),
-//   plate-key-X, plate-key-back, approve-yes, approve-no, approve-note,
+//   plate-key-X, plate-key-back, approve-yes, approve-no (data-armed), approve-note,
 //   seal-first, seal-second, seal-door-VALUE, seal-kind-VALUE, seal-match (data-match), seal-ok,
 //   photo-capture (state missing), photo-accept and photo-retake (review), photo-retake (retake,
 //   accepted), photo-preview (data-state), photo-ROLE (img), photo-role-ROLE (data-state),

@@ -119,6 +119,7 @@ const STRINGS = {
   ask_text: ["填写", "Answer"],
   approve_yes: ["批准", "Approve"],
   approve_no: ["不批准", "Refuse"],
+  approve_no_sure: ["确认不批准", "Refuse: sure?"],
   approve_note: ["备注（可不填）", "Note (optional)"],
   seal_first: ["封条号（第一遍）", "Seal number (first time)"],
   seal_second: ["封条号（第二遍）", "Seal number (again)"],

@@ -132,7 +132,7 @@ fn words_that_nobody_signed_are_one_record_a_minute_with_a_count() {
         g.command("ops.pk8", &["diagnostics"]).status.success().then_some(())
     });
     let first = g.gateway.await_events("command_rejected", 1);
-    assert_eq!((first.len(), &first[0]["data"]["count"]), (1, &serde_json::json!(1)), "the first at once");
+    assert_eq!(first[0]["data"]["count"], 1, "the first at once");
     // The others are one record when the minute is over.
     wait::until("the second record", Duration::from_secs(120), || {
         (g.gateway.events("command_rejected").len() > 1).then_some(())

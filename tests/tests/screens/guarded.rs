@@ -91,6 +91,27 @@ async fn a_desk_that_locks_closes_what_is_open_and_finds_no_name() {
     let seen = "return ['plate-photo', 'answer-input', 'visit'].filter((id) =>
         document.querySelector(`[data-testid=${id}]`)?.checkVisibility({ visibilityProperty: true }))";
     assert_eq!(b.js(seen).await, json!([]));
+    // On a low screen as well one sees that it is locked, and has all keys.
+    let in_view = |id: &str| {
+        format!(
+            "const box = document.querySelector('[data-testid={id}]').getBoundingClientRect();
+            return box.top >= 0 && box.bottom <= innerHeight"
+        )
+    };
+    let sizes = [(1024, 600), (844, 390), (512, 300), (390, 844)];
+    for (width, height) in sizes {
+        b.size(width, height).await;
+        b.picture(&format!("locked-{width}")).await;
+        assert_eq!(b.js(&in_view("lock-open")).await, true, "{width}x{height}");
+    }
+    b.size(844, 390).await;
+    b.click("lock-open").await;
+    b.find("lock-pin").await;
+    for (width, height) in sizes {
+        b.size(width, height).await;
+        b.picture(&format!("unlock-{width}")).await;
+        assert_eq!(b.js(&in_view("lock-ok")).await, true, "{width}x{height}");
+    }
     b.end().await;
 }
 
@@ -255,5 +276,32 @@ async fn a_box_that_waits_for_its_neighbours_says_so_on_the_status_page() {
     }
     b.click("lang").await;
     b.until("English", "return document.querySelector('[data-testid=status-uses]').textContent.includes('Waits for its neighbours')").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_takes_a_second_tap_that_is_meant() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("truck-1", "zhao").await;
+    b.truck_to_approval().await;
+    b.until(
+        "a question that takes taps",
+        "return document.querySelector('#ask').dataset.fresh === undefined",
+    )
+    .await;
+    let acts = "window.acts = 0; const real = window.fetch; window.fetch = (url, options) => {
+        if (String(url).endsWith('/actions')) window.acts += 1;
+        return real(url, options); };
+        const no = document.querySelector('[data-testid=approve-no]'); no.click(); no.click(); return window.acts";
+    assert_eq!(b.js(acts).await, 0, "a double tap refuses nothing");
+    assert!(b.words("approve-no[data-armed]").await.contains("确认"));
+    b.picture("approve-armed").await;
+    // Pressed until it counts, as somebody does who means it.
+    wait_for("the refusal", async || {
+        b.js("document.querySelector('[data-testid=approve-no]')?.click()").await;
+        b.js("return window.acts").await == 1
+    })
+    .await;
+    b.find("verdict").await;
     b.end().await;
 }

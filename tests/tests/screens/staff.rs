@@ -574,7 +574,7 @@ async fn the_sign_in_holds_thirty_officers_with_long_names_on_every_screen() {
     let officers: Vec<_> = (0..30).map(|n| (format!("o{n}"), names[n % 3].to_owned())).collect();
     let gateway = gateway_of(folder.path(), &officers);
     let Some(b) = browser_at(&gateway).await else { return };
-    for (width, height) in [(1024, 600), (1920, 1080), (390, 844)] {
+    for (width, height) in [(1024, 600), (1920, 1080), (390, 844), (844, 390)] {
         b.size(width, height).await;
         b.open("/desk/school-1").await;
         b.find("signin-officer-o29").await;
