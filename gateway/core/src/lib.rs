@@ -7,6 +7,7 @@
 
 pub mod codes;
 pub mod core;
+pub mod entry;
 pub mod event;
 pub mod evidence;
 pub mod ids;

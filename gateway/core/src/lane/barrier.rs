@@ -3,7 +3,7 @@
 
 use super::action::{Officer, Rejection};
 use super::event::Weight;
-use super::step::actuate::SIGNAL;
+use super::step::actuate::{SIGNAL, UNOPENED_MS};
 use super::visit::{Actuation, Visit};
 use super::{Lane, Outbound};
 use crate::codes::Outcome;
@@ -149,7 +149,7 @@ impl Lane {
         }
         let show_ms = self.setup.profile.show_verdict_ms;
         if let Some(visit) = self.state.visit.as_mut().filter(|v| v.id == id) {
-            visit.shown_until = done.then_some(now.mono_ms + show_ms);
+            visit.shown_until = Some(now.mono_ms + if done { show_ms } else { UNOPENED_MS });
             let outcome = if done { Outcome::Admit } else { Outcome::Hold };
             if let Some(device) = self.setup.devices.get(SIGNAL) {
                 let command = Command::Signal { outcome, ms: show_ms };

@@ -239,7 +239,8 @@ impl Lane {
                 self.advance(now, records, &mut out)?;
             }
         }
-        if self.state.visit.as_ref().is_some_and(|v| v.stage != Stage::Running && v.shown_until.is_none()) {
+        let front = self.state.visit.as_ref().filter(|v| v.stage != Stage::Running);
+        if front.is_some_and(|v| v.shown_until.is_none() || v.unopened()) {
             self.archive(&mut out);
         }
         Ok(out)

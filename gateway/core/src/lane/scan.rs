@@ -7,7 +7,6 @@ use crate::evidence::Hash;
 use crate::ids::VisitId;
 use crate::lane::event::Weight;
 use crate::pass::{self, Check, Pass, Refused};
-use crate::profile::StepKind;
 use crate::reading::{Command, Request, Ticket};
 use crate::records::{Records, RecordsFault};
 use crate::text::masked;
@@ -109,13 +108,7 @@ impl Lane {
 
     /// The masked name of a person, where this lane looks people up.
     fn listed_name(&self, pass: &Pass, records: &dyn Records) -> Result<Option<String>, RecordsFault> {
-        let looks = |list: &str| {
-            let steps = self.setup.profile.steps.iter();
-            steps
-                .filter_map(|s| if let StepKind::Verify { lists, .. } = &s.kind { Some(lists) } else { None })
-                .any(|lists| lists.iter().any(|l| l == list))
-        };
-        if !looks("status") {
+        if !self.setup.profile.looks_into("status") {
             return Ok(None);
         }
         let entry = match records.entry("status", &pass.subject) {

@@ -7,6 +7,7 @@ use kakou_core::core::{Input, Step};
 use kakou_core::ids::VisitId;
 use kakou_core::lane::action::{Action, Role};
 use kakou_core::reading::Report;
+use kakou_core::records::Write;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -73,6 +74,27 @@ fn a_barrier_that_did_not_open_is_said_at_once_and_stays_until_staff_say_what_be
     let step = g.act_as("li", Role::Guard, Action::OpenedByHand(visit));
     assert_eq!(step.reply.unwrap().unwrap_err().code, "not_unopened");
     assert!(step.events.is_empty());
+}
+
+#[test]
+fn a_failed_barrier_keeps_nobody_s_id_over_night() {
+    let mut g = gate("school-gate");
+    let (visit, step) = admitted(&mut g, "green");
+    g.stuck(&step);
+    g.wait(3_599_999);
+    assert!(g.input(Input::Tick).writes.is_empty());
+    assert_eq!(g.screen()["mode"], "working");
+    g.wait(1);
+    // The visit leaves the state of the lane, and is kept where visits have an end.
+    let step = g.input(Input::Tick);
+    assert!(matches!(step.writes.as_slice(), [Write::Archive { visit: kept, .. }] if kept.id == visit));
+    assert!(g.core.lane(&g.lane).unwrap().state.visit.is_none());
+    assert_eq!(g.screen()["mode"], "idle", "nobody stands there any more");
+    assert_eq!(g.desk()["barrier"]["visit"], json!(visit), "staff still say what became of it");
+    // Asked again without success, it ends in time as well.
+    let step = again(&mut g, visit);
+    g.stuck(&step);
+    assert_eq!(g.desk()["barrier"]["state"], "failed");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod again;
 mod barrier;
 mod counts;
+mod desk;
 mod evidence_steps;
 mod forgets;
 mod gate;
@@ -11,6 +12,7 @@ mod goes_on;
 mod lists;
 mod otherwise;
 mod policy;
+mod remote;
 mod rules;
 mod signed;
 mod words;

@@ -207,3 +207,55 @@ fn a_revocation_under_one_id_of_a_key_stops_the_pass_under_each() {
         }
     }
 }
+
+/// Staff do something between the check of the pass and the verdict.
+const SLOW: &str = r#"
+id = "slow"
+title = { zh = "慢", en = "Slow" }
+direction = "out"
+on_doubt = "HOLD"
+[[step]]
+kind = "scan"
+accepts = ["vehicle-pass"]
+[[step]]
+kind = "verify"
+lists = ["revocation"]
+[[step]]
+kind = "question"
+id = "sealed"
+input = "text"
+timeout_s = 86400
+[[step]]
+kind = "decide"
+"#;
+
+#[test]
+fn a_pass_that_ends_while_the_truck_is_sealed_is_not_admitted() {
+    let ours = key();
+    for (seconds, wanted) in [(3_600, said("ADMIT", "OK")), (3_601, said("DENY", "C_EXPIRED"))] {
+        let mut g = lane_with(SLOW, [&ours, &ours]);
+        assert!(g.scan(&permit(&ours, b"k1")).events.is_empty());
+        g.wait(seconds * 1_000);
+        let (outcome, codes) = verdict(&g.answer("sealed", "yes"));
+        assert_eq!((outcome, codes[0].clone()), wanted);
+    }
+}
+
+#[test]
+fn a_pass_that_is_revoked_while_the_truck_is_sealed_is_not_admitted() {
+    let ours = key();
+    let mut g = lane_with(SLOW, [&ours, &ours]);
+    g.scan(&permit(&ours, b"k1"));
+    put(&mut g.memory, "revocation", "6b31:BwcHBwcHBwc", json!({}));
+    assert_eq!(verdict(&g.answer("sealed", "yes")).1[0], "C_REVOKED");
+}
+
+#[test]
+fn a_lane_without_lists_goes_on_when_revocation_is_damaged() {
+    let ours = key();
+    for (lists, wanted) in [("", "ADMIT"), ("lists = [\"revocation\"]", "HOLD")] {
+        let mut g = lane_with(&PROFILE.replace("lists = [\"revocation\"]", lists), [&ours, &ours]);
+        g.memory.faulty.insert("revocation");
+        assert_eq!(scan(&mut g, &permit(&ours, b"k1")).0, wanted, "{lists}");
+    }
+}

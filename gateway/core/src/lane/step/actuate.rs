@@ -15,6 +15,10 @@ use serde_json::json;
 /// The role of a lane's lamps.
 pub const SIGNAL: &str = "signal";
 
+/// How long a visit that the barrier did not open for stays at the front, in milliseconds, if nobody says what became
+/// of it: it holds the number of a card, and nobody stands there any more.
+pub const UNOPENED_MS: u64 = 3_600_000;
+
 /// Asks the board for a pulse.
 pub fn pulse(cx: &mut Cx<'_>, pulse_ms: u32) -> Flow {
     // Nothing opens without a recorded admission.
@@ -154,7 +158,7 @@ fn fail(cx: &mut Cx<'_>) -> Flow {
     *asked(cx) = Actuation::Failed;
     if matches!(cx.step.kind, StepKind::Actuate { .. }) {
         // It stays on the screens until somebody says what became of it, or the next one comes.
-        cx.visit.shown_until = None;
+        cx.visit.shown_until = Some(cx.now.mono_ms + UNOPENED_MS);
         signal(cx, Outcome::Hold);
     }
     let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": "X_DEVICE" });

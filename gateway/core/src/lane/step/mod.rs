@@ -117,24 +117,25 @@ impl Cx<'_> {
 pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
     use crate::profile::StepKind as K;
     cx.visit.deadline = None;
+    let index = cx.visit.step;
+    // Left out in an earlier round, it may be done in this one.
+    cx.visit.skipped.retain(|skipped| *skipped != index);
     if let Some(when) = &cx.step.when {
         match when.ask(&cx.visit.facts) {
             Ok(true) => {}
             Ok(false) => {
-                let index = cx.visit.step;
                 cx.visit.skipped.push(index);
                 return Ok(Flow::Next);
             }
             Err(_) => {
                 cx.out.count("rule_failed_total");
                 cx.out.notes.push(format!("condition `{}` could not be evaluated", when.source()));
-                let step = cx.visit.step;
-                return Ok(cx.stop(Code::X_RULE, step + 1));
+                return Ok(cx.stop(Code::X_RULE, index + 1));
             }
         }
     }
     // Measured again after a verdict: what staff have answered, sealed and confirmed stays.
-    if cx.visit.finished.contains(&cx.visit.step) {
+    if cx.visit.finished.contains(&index) {
         return Ok(Flow::Next);
     }
     match &cx.step.kind {
