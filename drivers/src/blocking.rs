@@ -6,7 +6,7 @@
 use crate::health::{Monitor, State};
 use crate::hotplug::Bell;
 use crate::serial::{RETRY_MAX, RETRY_MIN};
-use crate::{Errand, Gateway};
+use crate::{Errand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use rustix::process::setpriority_process;
@@ -217,6 +217,11 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, be
 fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<Errand>) -> Result<(), Trouble> {
     loop {
         let errand = match inbox.recv_timeout(work.pace()) {
+            Ok(errand) if errand.is_late() => {
+                hands.monitor.error(TOO_LATE);
+                hands.no_data(errand.ticket, NoData::Timeout);
+                None
+            }
             Ok(errand) => Some(errand),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -230,5 +235,67 @@ fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<Errand>) -> Re
                 return Err(Trouble::Fault(FAILED.into()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_core::codes::Outcome;
+    use std::sync::Mutex;
+
+    /// Keeps what it is given.
+    struct Taken(Arc<Mutex<Vec<Ticket>>>);
+
+    impl Blocking for Taken {
+        fn open(&mut self) -> Result<String, Trouble> {
+            Ok(String::new())
+        }
+        fn pace(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn turn(&mut self, errand: Option<Errand>, _: &Hands) -> Result<(), Trouble> {
+            self.0.lock().unwrap().extend(errand.map(|e| e.ticket));
+            Ok(())
+        }
+        fn close(&mut self) -> Vec<Ticket> {
+            Vec::new()
+        }
+    }
+
+    impl Gateway for Mutex<Vec<Report>> {
+        fn report(&self, _: &DeviceId, report: Report, _: Instant) -> bool {
+            self.lock().unwrap().push(report);
+            true
+        }
+        fn pulsed(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn what_opens_prints_or_shows_green_is_not_done_when_its_device_took_long_to_open() {
+        let (errands, inbox) = sync_channel(WAITING);
+        let device = DeviceId::new("barrier").unwrap();
+        let late = Instant::now().checked_sub(Duration::from_millis(crate::HELD_MS + 1)).unwrap();
+        let green = Command::Signal { outcome: Outcome::Admit, ms: 8_000 };
+        let red = Command::Signal { outcome: Outcome::Deny, ms: 8_000 };
+        let asked = [
+            (Command::Pulse { ms: 700 }, late),
+            (Command::Print { lines: Vec::new() }, late),
+            (green.clone(), late),
+            (red, late),
+            (Command::Read { on: false }, late),
+            (Command::Pulse { ms: 700 }, Instant::now()),
+            (green, Instant::now()),
+        ];
+        for (ticket, (command, sent)) in (1..).map(Ticket).zip(asked) {
+            errands.send(Errand { device: device.clone(), ticket, command, since: sent, sent }).unwrap();
+        }
+        drop(errands);
+        let (told, kept) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let hands = Hands::new(device, told.clone(), Monitor::new().0);
+        serve(&mut Taken(kept.clone()), &hands, &inbox).unwrap();
+        assert_eq!(*kept.lock().unwrap(), [4, 5, 6, 7].map(Ticket));
+        let not_done = [1, 2, 3].map(|n| Report::NoData { ticket: Ticket(n), why: NoData::Timeout });
+        assert_eq!(*told.lock().unwrap(), not_done);
     }
 }

@@ -42,6 +42,7 @@ pub mod ssi;
 pub mod thermometer;
 pub mod wedge;
 
+use kakou_core::codes::Outcome;
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, Report, Ticket};
 use std::sync::Arc;
@@ -58,6 +59,27 @@ pub struct Errand {
     pub command: Command,
     /// When the last byte arrived that led to it.
     pub since: Instant,
+    /// When it was sent, which is when whoever waits for its answer began to wait.
+    pub sent: Instant,
+}
+
+/// A command that opens, prints or shows green waits so long at most, in milliseconds, before its driver has it: behind
+/// a port that is slow to open it would be carried out when everybody has given it up, and maybe for somebody else.
+pub const HELD_MS: u64 = 1_000;
+
+/// What is said of one that waited longer.
+pub(crate) const TOO_LATE: &str = "a command waited too long for its port: it is not carried out";
+
+impl Errand {
+    /// Whether it waited too long to be carried out.
+    pub fn is_late(&self) -> bool {
+        let fleeting = match &self.command {
+            Command::Pulse { .. } | Command::Print { .. } => true,
+            Command::Signal { outcome, .. } => *outcome == Outcome::Admit,
+            Command::Measure | Command::Stop | Command::Capture { .. } | Command::Read { .. } => false,
+        };
+        fleeting && self.sent.elapsed() > Duration::from_millis(HELD_MS)
+    }
 }
 
 /// The gateway, as drivers see it. Nothing here blocks.

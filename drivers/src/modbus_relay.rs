@@ -9,7 +9,9 @@
 //! twice. Only a board that answers that it was busy has not. Some RS-485 adapters send back what they get, which is
 //! the very confirmation of a Waveshare board: the looks, whose answer differs from the question, tell which do.
 
+use crate::HELD_MS;
 use crate::codec::{Codec, Ms, Out};
+use kakou_core::profile::PULSE_STEP_MS;
 use kakou_core::reading::{Command, NoData, PULSE_MS, Report, Ticket};
 
 /// A board answers a look within this time.
@@ -27,6 +29,7 @@ const POLLS_LOST: u32 = 2;
 /// A board that was busy is asked this often in all.
 const TRIES: u64 = 3;
 const _: () = assert!(LINE_MS + TRIES * (CONFIRM_MS + BUSY_MS) <= PULSE_MS);
+const _: () = assert!(HELD_MS + LINE_MS + TRIES * (CONFIRM_MS + BUSY_MS) < PULSE_STEP_MS);
 /// The exception of a board that was busy (Modbus application protocol 1.1b3, 7).
 const BUSY: u8 = 6;
 /// Those of a board that does not know what it was asked for.

@@ -11,7 +11,7 @@ use crate::hotplug::Bell;
 use crate::ports::{Kernel, Usb};
 use crate::record::{Recorder, Way};
 use crate::registry::Options;
-use crate::{Errand, Gateway};
+use crate::{Errand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report};
 use std::sync::Arc;
@@ -207,7 +207,14 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
             },
             command = port.commands.recv() => match command {
                 None => break End::Stop,
-                Some(Errand { device, ticket, command, since }) => {
+                Some(errand) if errand.is_late() => {
+                    if let Some(member) = port.members.iter().find(|m| m.device == errand.device) {
+                        member.monitor.error(TOO_LATE);
+                        let (ticket, why) = (errand.ticket, NoData::Timeout);
+                        report(port, member, Report::NoData { ticket, why }, errand.since.into());
+                    }
+                }
+                Some(Errand { device, ticket, command, since, .. }) => {
                     (hand.arrived, hand.pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
                     if let Some(who) = port.members.iter().position(|m| m.device == device) {
                         port.bus.command(now(), who, ticket, &command, &mut hand.out);
@@ -279,4 +286,80 @@ async fn carry_out(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modbus_relay::{Dialect, ModbusRelay};
+    use crate::sim::relay::RelaySim;
+    use kakou_core::reading::Ticket;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Hands reports to whoever waits for them.
+    struct Reports(mpsc::UnboundedSender<Report>);
+
+    impl Gateway for Reports {
+        fn report(&self, _: &DeviceId, report: Report, _: std::time::Instant) -> bool {
+            self.0.send(report).is_ok()
+        }
+        fn pulsed(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn a_pulse_that_waited_while_its_port_was_opened_is_not_sent() {
+        let folder = std::env::temp_dir().join(format!("kakou-late-pulse-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let pulses = Arc::new(AtomicUsize::new(0));
+        let count = pulses.clone();
+        let board = RelaySim::new(&folder.join("relay"), move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .unwrap();
+        let device = DeviceId::new("barrier").unwrap();
+        let (commands, inbox) = mpsc::channel(8);
+        let (told, mut reports) = mpsc::unbounded_channel();
+        let (_ringer, bell) = crate::hotplug::Ringer::new();
+        let options = serde_json::json!({ "path": board.path() });
+        let port = Port {
+            options: serde_json::from_value(options).unwrap(),
+            members: vec![Member { device: device.clone(), monitor: Monitor::new().0 }],
+            bus: Bus::new(vec![Box::new(ModbusRelay::new(Dialect::Waveshare, 1, 0))]),
+            commands: inbox,
+            gateway: Arc::new(Reports(told)),
+            bell,
+        };
+        let asked = |ticket, ago_ms| {
+            let now = std::time::Instant::now();
+            let sent = now.checked_sub(Duration::from_millis(ago_ms)).unwrap();
+            let (device, command) = (device.clone(), Command::Pulse { ms: 700 });
+            Errand { device, ticket: Ticket(ticket), command, since: sent, sent }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let cancel = CancellationToken::new();
+            commands.send(asked(1, crate::HELD_MS + 1)).await.unwrap();
+            let running = tokio::spawn(run(port, cancel.clone()));
+            let mut answered = async |ticket| loop {
+                let next = tokio::time::timeout(Duration::from_secs(20), reports.recv()).await;
+                let report = next.expect("an answer in time").unwrap();
+                if report == (Report::Done { ticket: Ticket(ticket) }) {
+                    return Ok(());
+                }
+                if let Report::NoData { ticket: asked, why } = report
+                    && asked == Ticket(ticket)
+                {
+                    return Err(why);
+                }
+            };
+            assert_eq!(answered(1).await, Err(NoData::Timeout));
+            commands.send(asked(2, 0)).await.unwrap();
+            assert_eq!(answered(2).await, Ok(()), "the next one is carried out");
+            assert_eq!(pulses.load(Ordering::SeqCst), 1);
+            cancel.cancel();
+            running.await.unwrap();
+        });
+        drop(board);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -517,7 +517,7 @@ impl Engine {
     fn ask(&mut self, pending: &mut Pending) {
         for (request, since) in pending.requests.drain(..) {
             let Request { device, ticket, command } = request.clone();
-            let errand = Errand { device, ticket, command, since };
+            let errand = Errand { device, ticket, command, since, sent: Instant::now() };
             let sent = self.parts.devices.get(&request.device).is_some_and(|tx| tx.try_send(errand).is_ok());
             if !sent && !matches!(request.command, Command::Stop) {
                 self.parts.metrics.count("device_request_dropped_total");

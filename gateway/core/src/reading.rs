@@ -20,8 +20,9 @@ impl Ticket {
 /// waits longer: a slip that is said to have failed must not come out all the same.
 pub const SLIP_MS: u64 = 8_000;
 
-/// A barrier's board answers for a pulse within this time, in milliseconds, or the pulse is not confirmed; what waited
-/// longer for its line is not sent at all: nothing opens that nobody waits for any more.
+/// A barrier's board answers for a pulse within this time, in milliseconds from when its driver had it, or the pulse is
+/// not confirmed. What waited too long for its port or its line is not sent at all: nothing opens that nobody waits for
+/// any more.
 pub const PULSE_MS: u64 = 4_000;
 
 /// Why there is no reading.

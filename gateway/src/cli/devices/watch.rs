@@ -154,7 +154,8 @@ pub fn run(a: &Arguments) -> ExitCode {
         if let Some(command) = first {
             // It is opened first.
             tokio::time::sleep(Duration::from_millis(800)).await;
-            let errand = Errand { device: id.clone(), ticket: Ticket(1), command, since: Instant::now() };
+            let now = Instant::now();
+            let errand = Errand { device: id.clone(), ticket: Ticket(1), command, since: now, sent: now };
             drop(commands[&id].send(errand).await);
         }
         let end = async {
