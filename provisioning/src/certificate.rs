@@ -70,7 +70,7 @@ pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {
     usages.dedup();
     Ok(KeyEntry {
         kid: STANDARD.encode(&Hash::of(der).0[..8]),
-        alg,
+        alg: alg.into(),
         key: STANDARD.encode(spki.subject_public_key.raw_bytes()),
         usages: usages.into_iter().map(Into::into).collect(),
         issuer: certificate.tbs_certificate.subject.to_string(),

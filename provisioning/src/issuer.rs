@@ -60,7 +60,7 @@ impl Issuer {
     pub fn entry(&self, name: &str, usages: &[Usage]) -> KeyEntry {
         KeyEntry {
             kid: STANDARD.encode(self.kid),
-            alg: Alg::ES256,
+            alg: Alg::ES256.into(),
             key: STANDARD.encode(self.key.public_key().as_ref()),
             usages: usages.iter().copied().map(Into::into).collect(),
             issuer: name.to_owned(),

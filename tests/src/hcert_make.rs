@@ -63,7 +63,7 @@ pub fn test_certificate(now_s: i64) -> (String, KeyEntry) {
     zlib.write_all(&message).expect("memory");
     let entry = KeyEntry {
         kid: STANDARD.encode(kid),
-        alg: Alg::ES256,
+        alg: Alg::ES256.into(),
         key: STANDARD.encode(key.public_key()),
         usages: vec![Usage::HcertTest.into()],
         issuer: "bench".into(),

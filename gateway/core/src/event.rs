@@ -82,6 +82,41 @@ pub fn is_kind(kind: &str) -> bool {
     !kind.is_empty() && is_name(&type_of(kind))
 }
 
+/// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
+/// takes one for what it is not.
+pub const OWN: [&str; 30] = [
+    "approval",
+    "audit",
+    "barrier_again",
+    "barrier_by_hand",
+    "clock",
+    "command",
+    "command_done",
+    "command_rejected",
+    "configuration",
+    "device",
+    "events_refused",
+    "evidence",
+    "input",
+    "list",
+    "override",
+    "pass_used",
+    "peer_conflict",
+    "photos_shed",
+    "remote_message",
+    "remote_open",
+    "repeat",
+    "seal_applied",
+    "snapshot",
+    "started",
+    "storage",
+    "temperature",
+    "trace_query",
+    "transaction",
+    "visit_abandoned",
+    "weight",
+];
+
 /// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {

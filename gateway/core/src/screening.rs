@@ -1,9 +1,10 @@
 //! From temperature frames to one result.
 //!
 //! Frames outside the band of living skin, and those of a sensor in surroundings that no sensor for skin is made for,
-//! are not averaged away: they end what came before. A
-//! result is the median of the last [`Screening::frames`] frames once they lie close together. Nothing is corrected, clamped or replaced. The result is a screening result, never a
-//! diagnosis. Limits: `devices` notes on ISO/TR 13154 and IEC 80601-2-59.
+//! are not averaged away: they end what came before. A result is the median of the last [`Screening::frames`] frames
+//! once they lie close together, and the [`Correction`] of the profile, if it has one, added to it. The frames stay as
+//! they were taken; nothing is clamped or replaced. The result is a screening result, never a diagnosis. Limits:
+//! ISO/TR 13154 and IEC 80601-2-59.
 
 use crate::reading::Temperature;
 use serde::{Deserialize, Serialize};
@@ -214,6 +215,8 @@ mod tests {
     fn a_result_needs_enough_steady_frames_of_skin() {
         assert_eq!(S.settle(&frames(&[36_500; 4])), None);
         assert_eq!(S.settle(&frames(&[36_500, 36_500, 36_500, 36_500, 36_801])), None);
+        let just_so_far_apart = S.settle(&frames(&[36_500, 36_500, 36_500, 36_500, 36_800]));
+        assert_eq!(just_so_far_apart, Some((36_500, State::Normal)));
         assert_eq!(S.settle(&frames(&[20_000; 9])), None, "a wall is not a person");
         assert_eq!(
             S.settle(&frames(&[36_900, 36_500, 36_510, 36_520, 36_490, 36_530])),

@@ -134,7 +134,7 @@ mod tests {
     fn list(key: &Ed25519KeyPair, usages: &[Usage], exp: Option<i64>) -> TrustList {
         let entry = KeyEntry {
             kid: STANDARD.encode(b"ops"),
-            alg: Alg::EdDSA,
+            alg: Alg::EdDSA.into(),
             key: STANDARD.encode(key.public_key().as_ref()),
             usages: usages.iter().copied().map(Into::into).collect(),
             issuer: "central ops".into(),

@@ -230,7 +230,16 @@ fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
     let io = |e: std::io::Error| format!("{}: {e}", from.display());
     if name == "trust" {
         let list = std::fs::read(from).map_err(io)?;
-        TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?;
+        let read = TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?;
+        // Gateways would leave them out.
+        if read.left_out() > 0 {
+            let allowed = "allowed: ES256, EdDSA, PS256";
+            return Err(format!(
+                "{}: {} keys have an unknown algorithm; {allowed}",
+                from.display(),
+                read.left_out()
+            ));
+        }
         return to.put(without_mark(&list));
     }
     let mut keys = HashSet::new();

@@ -19,7 +19,19 @@ pub fn first_trust(data: &Path, folder: &Path, signed: bool) -> TrustList {
 
 fn read_trust(path: &Path) -> Option<TrustList> {
     let list = TrustList::from_json(&std::fs::read(path).ok()?);
-    list.inspect_err(|e| log::error!("{}: {e}; it is not in use", path.display())).ok()
+    let list = list.inspect_err(|e| log::error!("{}: {e}; it is not in use", path.display())).ok();
+    list.inspect(tell_left_out)
+}
+
+fn tell_left_out(list: &TrustList) {
+    if list.left_out() > 0 {
+        log::warn!(
+            "trust list version {}: {} keys have an algorithm that this program does not know: what they sign is \
+             not known here; install a newer version",
+            list.version,
+            list.left_out()
+        );
+    }
 }
 
 impl Feeds {
@@ -56,8 +68,9 @@ impl Feeds {
             return self.refuse("trust", &e.to_string());
         }
         log::info!("trust list version {} with {} keys is in use", list.version, list.len());
-        let record =
-            json!({ "feed": "trust", "version": list.version, "entries": list.len(), "signer": signer });
+        tell_left_out(&list);
+        let record = json!({ "feed": "trust", "version": list.version, "entries": list.len(),
+            "left_out": list.left_out(), "signer": signer });
         self.trust.send_replace(Arc::new(list));
         self.record(record);
     }

@@ -17,7 +17,7 @@ pub mod view;
 pub mod visit;
 
 use crate::codes::Outcome;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, OWN};
 use crate::evidence::{GatewayKey, SubjectKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::trust::TrustList;
@@ -86,6 +86,8 @@ pub struct Outbound {
 impl Outbound {
     /// Adds an event.
     pub fn event(&mut self, kind: &str, weight: Weight, setup: &Setup, visit: Option<VisitId>, data: Value) {
+        let extra = matches!(weight, Weight::Class(_));
+        debug_assert!(extra != OWN.contains(&kind), "`{kind}` is an own kind of event, and in its list");
         self.events.push(NewEvent {
             kind: kind.to_owned(),
             class: weight.class(),

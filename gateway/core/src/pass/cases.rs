@@ -227,14 +227,14 @@ fn a_key_is_taken_in_each_of_its_usual_forms() {
     let text = kp1::issue(&draft(), Alg::EdDSA, b"k1", |b| Ok(ed.sign(b).as_ref().to_vec())).unwrap();
     let der =
         [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], ed.public_key().as_ref()].concat();
-    let entry = with_key(KeyEntry { alg: Alg::EdDSA, ..i.entry(&[Usage::ResidentCard]) }, &der);
+    let entry = with_key(KeyEntry { alg: Alg::EdDSA.into(), ..i.entry(&[Usage::ResidentCard]) }, &der);
     assert!(code(&text, &list(vec![entry])).is_ok());
     // RSA: the whole certificate, the public key in it, and the bare modulus and exponent in that.
     let whole = STANDARD.decode(RSA_CERTIFICATE).unwrap();
     let at = whole.windows(4).position(|w| w == [0x30, 0x82, 0x01, 0x22]).unwrap();
     let spki = &whole[at..at + 4 + 0x122];
     for der in [&whole[..], spki, &spki[24..]] {
-        let entry = KeyEntry { alg: Alg::PS256, ..issuer(b"rsa").entry(&[Usage::HcertTest]) };
+        let entry = KeyEntry { alg: Alg::PS256.into(), ..issuer(b"rsa").entry(&[Usage::HcertTest]) };
         assert!(code(RSA_CODE, &list(vec![with_key(entry, der)])).is_ok(), "{} bytes", der.len());
     }
 }
@@ -256,7 +256,7 @@ fn a_list_with_a_key_that_could_never_verify_is_refused_with_line_and_reason() {
     .concat();
     // 1024 bits.
     let short = [&[0x30, 0x81, 0x89, 2, 0x81, 0x81, 0][..], &[0xc1; 128], &[2, 3, 1, 0, 1]].concat();
-    let ps256 = KeyEntry { alg: Alg::PS256, ..good.clone() };
+    let ps256 = KeyEntry { alg: Alg::PS256.into(), ..good.clone() };
     for (entry, why) in [
         (with_key(good.clone(), &STANDARD.decode(RSA_CERTIFICATE).unwrap()), "RSA"),
         (with_key(good.clone(), &p384), "P-256"),
@@ -291,6 +291,21 @@ fn an_unknown_usage_costs_a_key_that_usage_alone() {
     assert_eq!(code(&i.card(), &trust), Err(Code::C_WRONG_SITE), "known, but not for this");
     let read: trust::TrustFile = serde_json::from_value(file.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), file, "who edits a list keeps words of newer programs");
+}
+
+#[test]
+fn an_unknown_algorithm_costs_its_key_alone() {
+    let (i, newer) = (issuer(b"k1"), issuer(b"k2"));
+    let keys = json!([newer.entry(&[Usage::ResidentCard]), i.entry(&[Usage::ResidentCard])]);
+    let mut file = json!({ "name": "trust", "version": 1, "issued": 0, "keys": keys });
+    file["keys"][0]["alg"] = json!("ES384");
+    file["keys"][0]["key"] = json!("of a form that nobody knows yet");
+    let trust = TrustList::from_json(file.to_string().as_bytes()).unwrap();
+    assert_eq!((trust.len(), trust.left_out()), (1, 1));
+    assert!(code(&i.card(), &trust).is_ok());
+    assert_eq!(code(&newer.card(), &trust), Err(Code::C_UNKNOWN), "not known here, and not called invalid");
+    let read: trust::TrustFile = serde_json::from_value(file.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), file, "who edits a list keeps keys of newer programs");
 }
 
 /// A message whose key id stands in the unprotected header.

@@ -320,3 +320,29 @@ fn encode(draft: &Draft) -> Result<Vec<u8>, Kp1Error> {
         None => Ok(payload),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_vehicle_pass_is_for_once_or_for_any_number_of_times() {
+        for (uses, good) in [(0, true), (1, true), (2, false), (9, false)] {
+            let facts =
+                json!({ "plate": "辽P12345", "category": "transit", "from": "a", "to": "b", "uses": uses });
+            let facts = facts.as_object().unwrap().clone();
+            let draft = Draft { kind: VehiclePass, cti: vec![7; 8], nbf: 0, exp: 9, facts };
+            assert_eq!(encode(&draft).and_then(|p| claims(&p)).is_ok(), good, "{uses}");
+        }
+    }
+
+    #[test]
+    fn every_category_of_vehicles_has_words_of_its_own_in_both_languages() {
+        let words: Vec<Words> = CATEGORIES.iter().filter_map(|c| category_text(c)).collect();
+        assert_eq!(words.len(), CATEGORIES.len());
+        let (zh, en): (BTreeSet<_>, BTreeSet<_>) = words.iter().map(|w| (&w.zh, &w.en)).unzip();
+        assert_eq!((zh.len(), en.len()), (CATEGORIES.len(), CATEGORIES.len()));
+        assert!(category_text("hearse").is_none());
+    }
+}

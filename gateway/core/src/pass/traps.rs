@@ -27,7 +27,7 @@ impl Issuer {
     pub(super) fn entry(&self, usages: &[Usage]) -> KeyEntry {
         KeyEntry {
             kid: STANDARD.encode(&self.kid),
-            alg: Alg::ES256,
+            alg: Alg::ES256.into(),
             key: STANDARD.encode(self.key.public_key()),
             usages: usages.iter().copied().map(Into::into).collect(),
             issuer: String::new(),
@@ -115,7 +115,7 @@ fn ed25519_passes_are_accepted() {
     let key = Ed25519KeyPair::from_pkcs8(doc.as_ref()).unwrap();
     let text = kp1::issue(&draft(), Alg::EdDSA, b"e", |b| Ok(key.sign(b).as_ref().to_vec())).unwrap();
     let mut entry = issuer(b"e").entry(&[Usage::ResidentCard]);
-    (entry.alg, entry.key) = (Alg::EdDSA, STANDARD.encode(key.public_key()));
+    (entry.alg, entry.key) = (Alg::EdDSA.into(), STANDARD.encode(key.public_key()));
     assert!(code(&text, &list(vec![entry])).is_ok());
 }
 

@@ -70,6 +70,22 @@ impl From<Usage> for UsageName {
     }
 }
 
+/// An algorithm as a list names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AlgName {
+    /// One that this program knows.
+    Known(Alg),
+    /// A word of a newer program: its key is kept, and counts for nothing here.
+    Unknown(String),
+}
+
+impl From<Alg> for AlgName {
+    fn from(alg: Alg) -> Self {
+        Self::Known(alg)
+    }
+}
+
 /// One key as the list file holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,7 +93,7 @@ pub struct KeyEntry {
     /// Key id, base64. Several keys may share one, and one key may have several.
     pub kid: String,
     /// The one algorithm of this key.
-    pub alg: Alg,
+    pub alg: AlgName,
     /// Public key, base64: ES256 the uncompressed point (65 bytes), EdDSA 32 bytes, PS256 the
     /// DER `RSAPublicKey`; or of any of them the DER `SubjectPublicKeyInfo` or certificate.
     pub key: String,
@@ -170,6 +186,7 @@ pub struct TrustList {
     /// The key ids of each signer.
     kids: BTreeMap<String, BTreeSet<Vec<u8>>>,
     count: usize,
+    left_out: usize,
 }
 
 /// What the list says of a signature.
@@ -246,12 +263,17 @@ impl TrustList {
         let mut list = Self { version: file.version, issued: file.issued, ..Self::default() };
         for (index, entry) in file.keys.iter().enumerate() {
             let bad = |why: String| TrustError::Key { index, line: None, why };
+            // One key of a newer kind must not keep the others, and what the list takes back, from counting.
+            let AlgName::Known(alg) = entry.alg else {
+                list.left_out += 1;
+                continue;
+            };
             let kid = STANDARD.decode(&entry.kid).map_err(|_| bad("kid is not base64".into()))?;
             let key = STANDARD.decode(&entry.key).map_err(|_| bad("key is not base64".into()))?;
             if kid.is_empty() {
                 return Err(bad("a key needs an id".into()));
             }
-            let public = public_key::read(entry.alg, &key).map_err(bad)?;
+            let public = public_key::read(alg, &key).map_err(bad)?;
             if entry.usages.is_empty() {
                 return Err(bad("a key without usages can sign nothing".into()));
             }
@@ -259,10 +281,10 @@ impl TrustList {
                 UsageName::Known(usage) => Some(*usage),
                 UsageName::Unknown(_) => None,
             });
-            let id = signer_id(entry.alg, &public);
+            let id = signer_id(alg, &public);
             list.kids.entry(id.clone()).or_default().insert(kid.clone());
             list.keys.entry(kid).or_default().push(Key {
-                alg: entry.alg,
+                alg,
                 public,
                 signer: SignerKey {
                     id,
@@ -281,6 +303,10 @@ impl TrustList {
     /// How many keys it holds.
     pub fn len(&self) -> usize {
         self.count
+    }
+    /// How many keys of the list count for nothing, since this program does not know their algorithms.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {

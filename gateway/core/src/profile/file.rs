@@ -16,6 +16,9 @@ use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
+/// Ten years: for a list that never becomes too old.
+const STALE_MOST_H: i64 = 87_600;
+
 /// What is filled in on a slip.
 const PLACEHOLDERS: [&str; 4] = ["name", "outcome", "visit", "time"];
 
@@ -122,6 +125,11 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
                 format!("`{}` is no kind of event: 1 to {most} of a-z A-Z 0-9 . _ - : +", e.kind),
             ));
         }
+        if event::OWN.contains(&e.kind.as_str()) {
+            let what =
+                format!("`{}` is a kind of event that the gateway itself makes: choose another name", e.kind);
+            return Err(source.error(at, what));
+        }
         emits.push(Emit {
             kind: e.kind.clone(),
             class: e.class.unwrap_or(Class::Scan),
@@ -132,6 +140,11 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
     if [raw.same_read_s, raw.same_result_s, raw.show_verdict_s].iter().any(|s| *s > 86_400) {
         return Err(source.error(0, "times in seconds are at most 86400"));
     }
+    let stale_after_h = *raw.stale_after_h.get_ref();
+    if !(1..=STALE_MOST_H).contains(&stale_after_h) {
+        let what = format!("`stale_after_h` is {stale_after_h}; allowed: 1 to {STALE_MOST_H}");
+        return Err(source.error(raw.stale_after_h.span().start, what));
+    }
     let steps = read_steps(&source, &raw.step)?;
     Ok(Profile {
         id: raw.id,
@@ -139,7 +152,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         direction: raw.direction.into_inner(),
         audience: raw.audience,
         on_doubt: source.outcome(raw.on_doubt.span().start, raw.on_doubt.get_ref())?,
-        stale_after_h: raw.stale_after_h,
+        stale_after_h,
         same_read_ms: raw.same_read_s * 1000,
         same_result_ms: raw.same_result_s * 1000,
         show_verdict_ms: raw.show_verdict_s * 1000,
@@ -337,6 +350,12 @@ fn read_kind(
             }
             between("high_mdeg", screening.high_mdeg.into(), 36_000, 40_000)?;
             between("low_mdeg", screening.low_mdeg.into(), 30_000, 36_000)?;
+            if screening.low_mdeg >= screening.high_mdeg {
+                let (low, high) = (screening.low_mdeg, screening.high_mdeg);
+                let what = format!("nobody is normal from {low} (`low_mdeg`) to below {high} (`high_mdeg`)");
+                return Err(source.error(at, what));
+            }
+            between("spread_mdeg", screening.spread_mdeg.into(), 0, 2_000)?;
             between("frames", screening.frames as i64, 1, 50)?;
             let tries = file.tries.unwrap_or(3);
             between("tries", tries as i64, 1, 5)?;
@@ -416,12 +435,14 @@ fn read_kind(
         "photo" => {
             let roles = file.photos.clone().unwrap_or_default();
             between("photos", roles.len() as i64, 1, 9)?;
-            StepKind::Photo {
-                roles,
-                min_sharpness: file.min_sharpness.unwrap_or(60),
-                min_luma: file.min_luma.unwrap_or(35),
-                max_luma: file.max_luma.unwrap_or(225),
+            let (min_luma, max_luma) = (file.min_luma.unwrap_or(35), file.max_luma.unwrap_or(225));
+            if min_luma > max_luma {
+                let what = format!(
+                    "no picture is at least {min_luma} (`min_luma`) and at most {max_luma} (`max_luma`) bright"
+                );
+                return Err(source.error(at, what));
             }
+            StepKind::Photo { roles, min_sharpness: file.min_sharpness.unwrap_or(60), min_luma, max_luma }
         }
         "confirm" => {
             let (checks, approve) = (file.checks.clone().unwrap_or_default(), file.approve.unwrap_or(false));
@@ -499,6 +520,10 @@ mod tests {
             let why = errors(&emit(bad));
             assert!(why.contains("x.toml:5") && why.contains("is no kind of event"), "{why}");
         }
+        for own in event::OWN {
+            let why = errors(&emit(own));
+            assert!(why.contains("x.toml:5") && why.contains("the gateway itself makes"), "{why}");
+        }
     }
 
     #[test]
@@ -515,6 +540,13 @@ mod tests {
             "[[step]]\nkind = \"sacn\"\n".into(),
             "[[step]]\nkind = \"scan\"\naccepts = [\"card\"]\n".into(),
             format!("{scan}[[step]]\nkind = \"temperature\"\nhigh_mdeg = 38\n"),
+            format!("{scan}[[step]]\nkind = \"temperature\"\nhigh_mdeg = 36000\nlow_mdeg = 36000\n"),
+            format!("{scan}[[step]]\nkind = \"temperature\"\nspread_mdeg = -1\n"),
+            format!(
+                "{scan}[[step]]\nkind = \"photo\"\nphotos = [{choice}]\nmin_luma = 200\nmax_luma = 100\n"
+            ),
+            format!("stale_after_h = 0\n{scan}"),
+            format!("stale_after_h = 3000000000000\n{scan}"),
             format!("{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HOT\", when = \"true\" }}]\n"),
             format!(
                 "{scan}[[step]]\nkind = \"decide\"\nrules = [{{ code = \"T_HIGH\", when = \"temp.state == 'high'\" }}]\n"

@@ -20,7 +20,7 @@ pub(super) struct ProfileFile {
     pub audience: Vec<String>,
     pub on_doubt: Spanned<String>,
     #[serde(default = "day_h")]
-    pub stale_after_h: i64,
+    pub stale_after_h: Spanned<i64>,
     #[serde(default = "same_read_s")]
     pub same_read_s: u64,
     #[serde(default = "same_result_s")]
@@ -36,8 +36,8 @@ pub(super) struct ProfileFile {
     pub step: Vec<Spanned<StepFile>>,
 }
 
-const fn day_h() -> i64 {
-    24
+fn day_h() -> Spanned<i64> {
+    Spanned::new(0..0, 24)
 }
 const fn same_read_s() -> u64 {
     3

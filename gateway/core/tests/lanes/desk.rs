@@ -227,6 +227,17 @@ fn a_thermometer_that_says_nothing_ends_in_a_verdict_and_in_no_endless_wait() {
 }
 
 #[test]
+fn a_thermometer_that_comes_after_it_was_asked_is_asked_again_in_the_time_that_is_left() {
+    let mut g = gate("school-gate");
+    let first = g.scan("green");
+    g.wait(10_000);
+    let step = g.device("thermometer", Report::Link { ready: true });
+    assert_ne!(ticket(&step, &Command::Measure), ticket(&first, &Command::Measure));
+    assert_eq!(g.core.next_deadline().map(|(at, _)| at), Some(g.now.mono_ms + 5_000));
+    assert_eq!(verdict(&g.warm(&step, 36_600)).0, "ADMIT");
+}
+
+#[test]
 fn an_answer_in_words_is_counted_in_characters() {
     let mut g = gate_of("cold.toml", COLD, &["scanner", "thermometer"]);
     let step = g.scan("green");

@@ -56,7 +56,7 @@ fn lane_with(profile: &str, keys: [&EcdsaKeyPair; 2]) -> Gate {
 fn trust(gate: &mut Gate, keys: &[(&[u8], &EcdsaKeyPair)]) {
     let entry = |(kid, key): &(&[u8], &EcdsaKeyPair)| KeyEntry {
         kid: STANDARD.encode(kid),
-        alg: Alg::ES256,
+        alg: Alg::ES256.into(),
         key: STANDARD.encode(key.public_key()),
         usages: vec![Usage::HcertTest.into(), Usage::VehiclePass.into()],
         issuer: String::new(),

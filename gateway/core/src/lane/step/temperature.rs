@@ -78,7 +78,8 @@ pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, limits: &Limits<'_>) -> Flow {
             };
             taken(cx, None, state, &Limits { tries: 1, ..*limits })
         }
-        // The device is back: it is asked again, within the time that was left.
+        // It was asked before it was there, or the word that it had gone was lost: it is asked again, within the time
+        // that is left.
         Stimulus::Report(Report::Link { ready: true }) if !waiting => {
             cx.visit.measuring.ticket = cx.request(Command::Measure);
             Flow::Wait
