@@ -4,6 +4,8 @@
 //! with one line for each certificate that was ever issued. Keys are ECDSA on P-256; profiles follow
 //! RFC 5280.
 
+pub use kakou_core::pass::hex;
+use kakou_core::pass::unhex;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -318,15 +320,6 @@ pub fn pem_der(text: &str) -> Option<Vec<u8>> {
         .take_while(|l| !l.starts_with("-----END"))
         .collect();
     base64::engine::general_purpose::STANDARD.decode(body).ok().filter(|der| !der.is_empty())
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

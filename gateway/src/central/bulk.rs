@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use futures_util::StreamExt;
+use kakou_core::pass::{hex, unhex};
 use ring::hmac;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -62,15 +63,6 @@ impl Rights {
 
 fn word(sha256: &str, bytes: usize, until: i64) -> String {
     format!("PUT /photo/{sha256} {bytes} {until}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
-    digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 #[derive(Deserialize)]

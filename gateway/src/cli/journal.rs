@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::store::{chain, journal, photos::Photos};
+use kakou_core::pass::unhex;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,18 +23,13 @@ pub enum Command {
     },
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
-}
-
 fn verify(data: &Path, key: Option<&str>) -> Result<chain::Verified, String> {
     let public = match key {
         Some(key) => key.to_owned(),
         None => std::fs::read_to_string(data.join("gateway.pub"))
             .map_err(|e| format!("{}: {e}", data.display()))?,
     };
-    let public = unhex(&public).ok_or("the public key is not hexadecimal")?;
+    let public = unhex(public.trim()).ok_or("the public key is not hexadecimal")?;
     let reader = journal::reader(data).map_err(|e| e.to_string())?;
     let photos = Photos::open(data).map_err(|e| e.to_string())?;
     chain::verify(&reader, &photos, &public).map_err(|e| e.to_string())

@@ -137,6 +137,14 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Bytes out of hexadecimal, of whole pairs of digits in either case.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    bytes.collect::<Option<_>>().filter(|_| rest.is_empty())
+}
+
 struct Token {
     cwt: Cwt,
     usage: Usage,
@@ -275,3 +283,18 @@ fn opaque(text: &[u8]) -> Option<Pass> {
 mod cases;
 #[cfg(test)]
 mod traps;
+#[cfg(test)]
+mod tests {
+    use super::{hex, unhex};
+
+    #[test]
+    fn hexadecimal_is_pairs_of_digits_and_nothing_else() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unhex(&hex(&all)), Some(all.clone()));
+        assert_eq!(unhex(&hex(&all).to_uppercase()), Some(all));
+        assert_eq!(unhex(""), Some(Vec::new()));
+        for bad in ["0", "abc", "+f", "0x", " 0", "g0", "０0", "00\n"] {
+            assert_eq!(unhex(bad), None, "{bad:?}");
+        }
+    }
+}
