@@ -1,6 +1,7 @@
 //! What a configuration rests on: whose words count, what time it is, where lists and sticks are. Whoever may change
 //! these is everybody who may say anything to this gateway, so that no edition changes them: a key for `configure`
-//! is worth lanes, devices and officers, and nothing else.
+//! is worth lanes, devices, officers, limits of what is kept, where the screens listen and another broker behind the same
+//! roots, and nothing else.
 
 use super::File;
 use crate::clock::Source;

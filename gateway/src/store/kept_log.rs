@@ -254,6 +254,7 @@ impl KeptLog {
             Ok(())
         })?;
         said.ended = ended;
+        self.most += 2 * usize::try_from(said.new).unwrap_or(0);
         self.lines = count;
         self.bad = bad;
         Ok(said)

@@ -33,7 +33,7 @@ const SLACK_MS: i64 = 7 * DAY_MS;
 const KEEP_MS: i64 = 400 * DAY_MS;
 /// How long a use is kept that another gateway tells.
 const PEER_KEEP_MS: i64 = 100 * DAY_MS;
-/// Uses that are forgotten in one transaction, of each gateway.
+/// Uses that are forgotten in one transaction, of all gateways together.
 const ROUND: i64 = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
@@ -241,14 +241,16 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
         connection.prepare_cached("SELECT gateway, count(*) FROM redemption GROUP BY gateway")?;
     let all: Vec<(Option<String>, i64)> =
         select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
-    let mut forgotten = 0;
+    let (mut forgotten, mut room) = (0, ROUND);
     for (gateway, count) in all {
         let ended = "SELECT pass_id FROM redemption WHERE gateway IS ?1 AND until_ms < ?2 LIMIT ?3";
-        let mut gone = passes(connection, ended, params![gateway, now_ms, ROUND])?;
-        let beyond = (count - MOST).min(ROUND);
+        let mut gone = passes(connection, ended, params![gateway, now_ms, room])?;
+        room -= bound(gone.len());
+        let beyond = (count - bound(gone.len()) - MOST).min(room);
         if gateway.is_some() && beyond > 0 {
             let first = "SELECT pass_id FROM redemption WHERE gateway IS ?1 ORDER BY until_ms LIMIT ?2";
             gone.extend(passes(connection, first, params![gateway, beyond])?);
+            room -= beyond;
         }
         for pass in &gone {
             forgotten += connection

@@ -192,3 +192,26 @@ fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
         assert_eq!(metrics.plain().get("journal_set_aside_total").copied().unwrap_or(0), count, "{said}");
     }
 }
+
+#[test]
+fn a_round_of_forgetting_is_bounded_whoever_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), |_| {});
+    let (now, lane) = (engine.parts.clock.now(), LaneId::new("lane-1").unwrap());
+    engine.journal.begin().unwrap();
+    for gateway in 0..5 {
+        let from = GatewayId::new(format!("gw-{gateway}")).unwrap();
+        for pass in 0..1_000 {
+            let pass = format!("kid:{gateway}-{pass}");
+            let used = Used { pass, lane: lane.clone(), visit: 1, at_ms: now.wall_ms };
+            engine.journal.peer(&from, &used, &now).unwrap();
+        }
+    }
+    engine.journal.commit().unwrap();
+    let later = now.wall_ms.unwrap() + 1_000 * DAY_MS;
+    let rounds = std::iter::from_fn(|| {
+        let forgotten = peers::forget(engine.journal.connection(), later).unwrap();
+        (forgotten > 0).then_some(forgotten)
+    });
+    assert_eq!(rounds.collect::<Vec<u64>>(), [2_000, 2_000, 1_000]);
+}
