@@ -99,6 +99,47 @@ const COUNTERS = {
   use_forgotten_total: ["提前清除的用证记录", "Uses forgotten early"],
 };
 
+/** What drivers say, word for word. */
+const SAID = {
+  "a card whose number is not right": "证件号码不正确",
+  "a code longer than announced": "码比预告的长",
+  "a code without its end": "码没有结束符",
+  "a frame that ends in another": "数据帧不完整",
+  "a frame without temperatures: is its radiometric mode on?": "画面没有温度：请打开测温模式",
+  "a line that is no weighing": "不是称重数据",
+  "a line without end": "数据没有结束符",
+  "a packet without its end": "数据包不完整",
+  "a part of a code that is spread over several: it is refused": "这是分成几个的二维码之一，不能识别：请出示完整的一个码",
+  "a pulse waited too long for the line: it is not sent": "开闸指令等待过久，没有发出",
+  "a pulse was not confirmed: it is not sent again": "开闸没有得到确认，不再重发",
+  "a reader of codes failed on a frame": "识别画面时出错",
+  "a segment is missing": "缺少一段数据",
+  "a segment without its beginning": "数据段缺少开头",
+  "an answer was lost": "应答丢失",
+  "an answer without its end": "应答不完整",
+  "an unknown kind of segment": "未知的数据段",
+  "bad checksum": "校验错误",
+  "bytes on the line that nobody asked for": "线路上有多余的数据",
+  "bytes that are no answer": "读不懂的应答",
+  "code too long": "码太长",
+  "garbled answer": "应答有误",
+  "late or unasked answer": "应答迟到",
+  "no answer": "没有应答",
+  "no answer to a setting": "设置没有得到应答",
+  "the board refused the pulse: see its `dialect` and `channel`": "继电器板拒绝开闸：请检查 dialect 和 channel",
+  "the board was busy, asked again": "继电器板忙，已重试",
+  "the gateway is too busy: a report was dropped": "网关太忙，丢弃了一次数据",
+  "the reader refused a setting": "扫码器拒绝了设置",
+  "the reader says that it read nothing": "扫码器没有读到码",
+};
+
+/** What central operations can ask of a gateway. */
+const COMMANDS = {
+  open: ["开闸", "Open"], message: ["显示消息", "Message"], snapshot: ["拍照", "Snapshot"], diagnostics: ["诊断", "Diagnostics"],
+  "subject-key": ["更换人员键值密钥", "Subject key"], reload: ["重新载入", "Reload"], reboot: ["重启", "Reboot"], configure: ["更改配置", "Configure"],
+  "certificate-request": ["申请证书", "Certificate request"], certificate: ["更换证书", "Certificate"], trace: ["追溯", "Trace"],
+};
+
 /** What drivers and links say of themselves; a pattern keeps what is particular to the case. */
 const DETAILS = [
   [/^not plugged in$/, "未插上"],
@@ -107,7 +148,6 @@ const DETAILS = [
   [/^another device is at this port: (.*)$/, "此端口上是另一台设备：$1"],
   [/^(\d+) ports have this device: .*$/, "有 $1 个端口接了同样的设备：请给每台写序列号或 udev 名称"],
   [/^no sensor answers at I2C address (.*)$/, "I2C 地址 $1 没有传感器应答"],
-  [/^the gateway is too busy: a report was dropped$/, "网关太忙，丢弃了一次数据"],
   [/^(?:no answer|did not answer|timeout)(.*)$/i, "没有应答$1"],
   [/No such file or directory.*$/, "没有这个端口"],
   [/Permission denied.*$/, "没有权限"],
@@ -124,9 +164,11 @@ export const listName = (name) => named(LISTS, name);
 export const className = (name) => named(CLASSES, name);
 export const stepName = (name) => named(STEPS, name);
 export const counterName = (name) => named(COUNTERS, name);
+export const commandName = (name) => named(COMMANDS, name);
 
 export function detailWords(detail) {
   if (!detail || lang() !== "zh") return detail;
+  if (SAID[detail]) return SAID[detail];
   for (const [pattern, words] of DETAILS) {
     if (pattern.test(detail)) return detail.replace(pattern, words);
   }

@@ -59,6 +59,7 @@ pub fn router(page: Page) -> Router {
         .route("/api/v1/fleet", get(fleet))
         .route("/api/v1/fleet/{site}/{gateway}", get(gateway))
         .route("/api/v1/photo/{sha256}", get(photo))
+        .route("/api/v1/codes", get(crate::http::api::codes))
         .route("/api/v1/trace", post(ask))
         .route("/api/v1/trace/{id}", get(answers))
         .fallback(|| async { not_found() })

@@ -135,6 +135,35 @@ mod tests {
         );
     }
 
+    /// What drivers say word for word, in the sources below a folder.
+    fn said(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                said(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                for call in ["Out::Error(", "monitor.error("] {
+                    let rest = source.split(call).skip(1);
+                    let texts =
+                        rest.filter_map(|r| Some(r.trim_start().strip_prefix('"')?.split_once('"')?.0));
+                    found.extend(texts.map(str::to_owned));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_word_of_a_driver_has_chinese_words() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut all = BTreeSet::new();
+        said(&here.join("../drivers/src"), &mut all);
+        assert!(all.len() > 20 && all.contains("bad checksum"), "{all:?}");
+        let words = std::fs::read_to_string(here.join("web/status-words.js")).unwrap();
+        all.retain(|text| !words.contains(&format!("  \"{text}\": \"")));
+        assert!(all.is_empty(), "without words: {all:?}");
+    }
+
     #[test]
     fn every_file_of_the_screens_is_embedded() {
         let names = |assets: &[(&'static str, &str)]| assets.iter().map(|(n, _)| *n).collect::<Vec<_>>();

@@ -62,6 +62,10 @@ export function wordsOf(error) {
   return error instanceof FleetError ? error.words : text("err_bad_answer");
 }
 
+export async function getCodes() {
+  return call("GET", "/codes");
+}
+
 export async function getFleet() {
   const fleet = await call("GET", "/fleet");
   if (!Array.isArray(fleet.gateways)) throw badAnswer(200);

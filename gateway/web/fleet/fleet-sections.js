@@ -2,11 +2,12 @@
 // part that is absent is said to be absent.
 
 import { h } from "./dom.js";
-import { photoUrl } from "./fleet-api.js";
+import { getCodes, photoUrl } from "./fleet-api.js";
 import { has, t, word } from "./fleet-strings.js";
 import { age, bytes, dateTime } from "./format.js";
-import { className, detailWords, listName } from "./status-words.js";
+import { className, commandName, counterName, detailWords, listName } from "./status-words.js";
 import { icon } from "./icons.js";
+import { pick } from "./strings.js";
 
 const UNKNOWN = "—";
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
@@ -26,7 +27,7 @@ export const SECTIONS = [
   { id: "verdicts", title: "d_verdicts", needs: (got) => got.verdicts, draw: (got) => part(got.verdicts, drawVerdicts) },
   { id: "seal", title: "d_seal", needs: (got) => got.seal_photo, draw: (got) => drawSeal(got.seal_photo) },
   { id: "commands", title: "d_commands", needs: (got) => got.commands, draw: (got) => part(got.commands, drawCommands) },
-  { id: "counters", title: "d_counters", needs: (got) => got.health?.counters, draw: (got) => pairs(Object.entries(got.health?.counters ?? {}).map(([name, count]) => [name, String(count)])) },
+  { id: "counters", title: "d_counters", needs: (got) => got.health?.counters, draw: (got) => pairs(Object.entries(got.health?.counters ?? {}).map(([name, count]) => [named(counterName(name), name), String(count)])) },
 ];
 
 function part(rows, draw) {
@@ -70,7 +71,7 @@ function plain(name, value) {
 
 function drawLists(lists) {
   return grid(["col_name", "col_state", "col_version", "col_age", "col_entries", "d_signed"], lists.map((list) => [
-    twice(listName(list.name), listName(list.name) === list.name ? "" : list.name), state(!known(list.age_s) ? "missing" : list.stale ? "stale" : "fresh"), shown(list.version), age(list.age_s), list.single > 0 ? `${shown(list.entries)} + ${list.single}` : shown(list.entries),
+    named(listName(list.name), list.name), state(!known(list.age_s) ? "missing" : list.stale ? "stale" : "fresh"), shown(list.version), age(list.age_s), list.single > 0 ? `${shown(list.entries)} + ${list.single}` : shown(list.entries),
     list.signed === false && list.name === "trust" ? level("warn", t("d_trust_unsigned")) : list.signed === false ? level("warn", t("d_unsigned")) : list.signed === true ? t("yes") : UNKNOWN,
   ]), [2, 3, 4]);
 }
@@ -121,7 +122,7 @@ function drawSeal(photo) {
 
 function drawCommands(commands) {
   return grid(["dc_time", "dc_command", "col_state"], commands.map((one) => [
-    dateTime(one.at), twice(one.what, one.id), twice(state(one.state, "command_"), one.detail),
+    dateTime(one.at), twice(commandName(one.what), one.id), twice(state(one.state, "command_"), detailWords(one.detail)),
   ]));
 }
 
@@ -131,8 +132,28 @@ export function outcome(name) {
   return h("span", { class: "outcome", data: { outcome: own ? name : "none" } }, own ? icon(name) : null, own ? t(`outcome_${name}`) : shown(name));
 }
 
+/** Reasons in words. The codes stay beneath them: people speak of them on the telephone. */
 export function codes(list) {
-  return h("span", { class: "codes", text: (list ?? []).join(" ") || UNKNOWN });
+  const raw = (list ?? []).join(" ");
+  const words = h("div", {});
+  reasons().then((known) => { words.textContent = (list ?? []).map((code) => pick(known.get(code))).filter(Boolean).join("、"); });
+  return raw ? h("span", { class: "codes" }, words, h("small", { class: "id", text: raw })) : h("span", { class: "codes", text: UNKNOWN });
+}
+
+let asked = null;
+
+/** The words of each reason, asked for once; without an answer the codes alone are shown. */
+function reasons() {
+  asked ??= getCodes().then((all) => new Map(all.map((one) => [one.code, one.text])), () => {
+    asked = null;
+    return new Map();
+  });
+  return asked;
+}
+
+/** The word for people, and beneath it the one for logs and metrics. */
+function named(words, id) {
+  return words === id ? id : [h("div", {}, words), h("small", { class: "id", text: id })];
 }
 
 function state(name, prefix = "state_") {
@@ -158,7 +179,7 @@ function shown(value) {
 
 function pairs(list) {
   if (list.length === 0) return quiet(t("none"));
-  return h("dl", { class: "pairs" }, list.map(([name, value]) => [h("dt", { text: name }), h("dd", {}, value)]));
+  return h("dl", { class: "pairs" }, list.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
 /** A table; `right` names the columns of numbers. */
