@@ -21,6 +21,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 pub mod anchors;
+pub mod placeholder;
 mod port;
 pub mod remote;
 mod retention;

@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         return enrolled(&empty, arguments.check);
     }
     if arguments.check {
-        return match config::load(&arguments.config) {
+        let filled_in =
+            |settings: config::Settings| config::placeholder::filled_in(&settings).map(|()| settings);
+        return match config::load(&arguments.config).and_then(filled_in) {
             Ok(settings) => {
                 println!("{}: in order", arguments.config.display());
                 if let Some(why) = http::nobody_signs_in(&settings) {

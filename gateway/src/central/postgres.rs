@@ -70,6 +70,8 @@ impl Database {
         let mut database = Self { url: url.to_owned(), client: None };
         let client = database.client().await?;
         let tx = client.transaction().await.map_err(other)?;
+        // That a table is there already is no news.
+        tx.batch_execute("SET LOCAL client_min_messages = warning").await.map_err(other)?;
         tx.batch_execute(LOCK).await.map_err(other)?;
         tx.batch_execute(SCHEMA).await.map_err(other)?;
         tx.commit().await.map_err(other)?;

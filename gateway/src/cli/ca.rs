@@ -1,7 +1,7 @@
 //! `kakou ca`
 
 use super::fail;
-use crate::enrol::office::{Office, Standing, Wanted};
+use crate::enrol::office::{Office, Standing, Wanted, id_of};
 use crate::enrol::server;
 use crate::enrol::subjects::readers;
 use crate::http::connections::{self, BodyTime};
@@ -154,6 +154,15 @@ pub enum Command {
         /// GATEWAY, SITE/GATEWAY, or the six digits of its screen.
         gateway: String,
     },
+    /// Takes back a code that no box has used, by its id.
+    Cancel {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        dir: PathBuf,
+        /// The id of the code, as `kakou ca list` shows it.
+        #[arg(value_name = "CODE-ID")]
+        id: String,
+    },
     /// Revokes every certificate of a name (SITE.GATEWAY) and writes the revocation list anew.
     Revoke {
         /// The folder of the authority.
@@ -287,6 +296,10 @@ fn answer(command: Command) -> Result<String, String> {
         Command::List { dir } => list(&dir),
         Command::Accept { dir, gateway } => decided(&dir, &gateway, true),
         Command::Refuse { dir, gateway } => decided(&dir, &gateway, false),
+        Command::Cancel { dir, id } => {
+            let kept = office(&dir)?.cancel(&id).map_err(|e| text(&e))?;
+            Ok(format!("the code {id} for {}/{} counts no more", kept.site, kept.gateway))
+        }
         Command::Revoke { dir, name } => {
             let office = office(&dir)?;
             let authority = office.authority();
@@ -345,23 +358,34 @@ fn list(dir: &Path) -> Result<String, String> {
     let office = office(dir)?;
     let mut out = String::new();
     let day = |s: i64| rfc3339(s * 1000)[..10].to_owned();
-    for (_, k) in office.codes() {
+    let now = crate::clock::Clock::system().now().wall_s().unwrap_or(0);
+    let mut codes = office.codes();
+    codes.sort_by(|(a, x), (b, y)| {
+        (&x.site, &x.gateway, x.issued, a).cmp(&(&y.site, &y.gateway, y.issued, b))
+    });
+    for (path, k) in codes {
         let standing = match k.standing {
+            Standing::Open if now > k.expires => "has run out".to_owned(),
             Standing::Open => "open".to_owned(),
             Standing::Waiting => format!("WAITS for `kakou ca accept {}`", k.gateway),
             Standing::Accepted => "accepted".to_owned(),
             Standing::Refused => "refused".to_owned(),
             Standing::Done => "done".to_owned(),
+            Standing::Cancelled => "cancelled".to_owned(),
         };
+        let minutes = |s: i64| s.max(0) / 60;
+        let made = k.issued.map_or_else(String::new, |at| format!(", made {} min ago", minutes(now - at)));
+        let until = rfc3339(k.expires * 1000);
+        let id = id_of(&path);
         let shown = k.digits.unwrap_or_else(|| "-".into());
-        writeln!(out, "code         {}/{}: {standing}, digits {shown}", k.site, k.gateway)
+        writeln!(out, "code {id}  {}/{}: {standing}{made}, until {until}, digits {shown}", k.site, k.gateway)
             .map_err(|e| e.to_string())?;
     }
     for one in office.authority().issued().map_err(|e| e.to_string())? {
         let state = one
             .revoked
             .map_or_else(|| format!("until {}", day(one.ends)), |at| format!("REVOKED {}", day(at)));
-        writeln!(out, "certificate  {}: {state}, serial {}", one.name, one.serial)
+        writeln!(out, "certificate    {}: {state}, serial {}", one.name, one.serial)
             .map_err(|e| e.to_string())?;
     }
     Ok(out.trim_end().to_owned())
@@ -456,3 +480,51 @@ id = "lane-1"
 profile = "policy:school-gate"
 devices = { scanner = "scanner", thermometer = "thermometer", barrier = "barrier" }
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_template_makes_no_code_until_its_places_are_filled_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("ca");
+        let init =
+            Command::Init { dir: dir.clone(), name: "Fleet".into(), broker: "mqtts://b.example:8883".into() };
+        answer(init).unwrap();
+        std::fs::write(dir.join("fleet.json"), r#"{"name":"fleet","version":1,"issued":0,"keys":[]}"#)
+            .unwrap();
+        let code = || {
+            let (site, gateway) = (SiteId::new("s").unwrap(), GatewayId::new("g").unwrap());
+            answer(Command::Code {
+                dir: dir.clone(),
+                url: "https://enrol.example:8443".into(),
+                site,
+                gateway,
+                template: "default".into(),
+                values: Vec::new(),
+                minutes: 120,
+                ask: false,
+                replaces: false,
+                svg: None,
+                text: true,
+            })
+        };
+        let file = dir.join("templates/default.toml");
+        for (place, port) in [("WHERE-IT-IS-PLUGGED-IN", "one"), ("WHERE-THE-RELAY-IS", "two")] {
+            let why = code().unwrap_err();
+            assert!(why.contains("default.toml:") && why.contains(place), "{why}");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, text.replace(place, port)).unwrap();
+        }
+        code().unwrap();
+        code().unwrap();
+        let listed = list(&dir).unwrap();
+        let lines: Vec<&str> = listed.lines().filter(|l| l.starts_with("code ")).collect();
+        let ids: Vec<&str> = lines.iter().filter_map(|l| l.split_whitespace().nth(1)).collect();
+        assert!(ids.len() == 2 && ids[0] != ids[1], "{listed}");
+        assert!(lines.iter().all(|l| l.contains("open, made 0 min ago, until 20")), "{listed}");
+        answer(Command::Cancel { dir: dir.clone(), id: ids[0].into() }).unwrap();
+        assert!(list(&dir).unwrap().contains(&format!("code {}  s/g: cancelled", ids[0])));
+    }
+}

@@ -57,6 +57,13 @@ pub fn examine(file: Option<&Path>) -> Vec<Finding> {
                 "configuration",
                 format!("{}: {lanes} lanes, {devices} devices", file.display()),
             ));
+            if let Err(e) = config::placeholder::filled_in(&settings) {
+                out.push(Finding::wrong(
+                    "configuration",
+                    e.to_string(),
+                    "fill this line in; until then its device is missing",
+                ));
+            }
             if let Some(why) = crate::http::nobody_signs_in(&settings) {
                 out.push(Finding::warning("officers", why, "add an [[officer]] to the configuration"));
             }
@@ -95,6 +102,25 @@ fn lists_of(settings: &Settings) -> Vec<(String, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_of_a_template_that_nobody_filled_in_is_wrong_and_says_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kakou.toml");
+        let text = "[gateway]\nsite = \"s\"\nid = \"g\"\ndata = \"d\"\n[clock]\nsource = \"system\"\n\
+                    [[device]]\nid = \"scanner\"\ndriver = \"line-scanner\"\nport = { path = \"/dev/WHERE-IT-IS\" }\n\
+                    [[device]]\nid = \"thermometer\"\ndriver = \"gy-mcu90614\"\nport = { path = \"t\", body_grade = true }\n\
+                    [[lane]]\nid = \"l\"\nprofile = \"pre-triage\"\ndevices = { scanner = \"scanner\", thermometer = \"thermometer\" }\n";
+        std::fs::write(&file, text).unwrap();
+        let findings = examine(Some(&file));
+        let found = findings.iter().find(|f| f.found.contains("WHERE-IT-IS")).unwrap();
+        assert_eq!(
+            (found.severity, found.found.contains("kakou.toml:10")),
+            (Severity::Wrong, true),
+            "{}",
+            found.found
+        );
+    }
 
     #[test]
     fn a_wrong_configuration_is_the_worst_and_says_its_line() {

@@ -7,7 +7,7 @@ use super::readers::RATES;
 use super::subjects::{self, NoKey, Subjects};
 use super::template;
 use super::word::{Bundle, FORM, Others, Refusal, Renewal, Renewed, SITE_KEY};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, placeholder};
 use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
@@ -37,6 +37,8 @@ pub enum Standing {
     Refused,
     /// The box has its certificate.
     Done,
+    /// Whoever made it has taken it back.
+    Cancelled,
 }
 
 /// A code, as the authority keeps it.
@@ -52,6 +54,9 @@ pub struct Kept {
     /// What the template names and the fleet does not know by itself.
     #[serde(default)]
     pub values: Values,
+    /// When it was made, UTC seconds; a code of an earlier version does not say.
+    #[serde(default)]
+    pub issued: Option<i64>,
     /// Until when it counts, UTC seconds.
     pub expires: i64,
     /// Whether an officer compares the digits.
@@ -121,6 +126,12 @@ pub enum OfficeError {
     /// No such code.
     #[error("no box of `{0}` waits")]
     Nobody(String),
+    /// No code has this id.
+    #[error("no code has the id `{0}`; `kakou ca list` shows those that can be cancelled")]
+    NoCode(String),
+    /// It has done its work.
+    #[error("the code {0} made {1} a gateway: `kakou ca revoke {1}` takes its certificate back")]
+    Done(String, String),
     /// More than one fits.
     #[error(
         "several boxes fit `{0}`: name the one by SITE/GATEWAY, or by the six digits that its screen shows"
@@ -170,6 +181,25 @@ impl Office {
         files.filter(|f| f.extension().is_some_and(|e| e == "json")).filter_map(read).collect()
     }
 
+    /// Takes a code back, by its id: nobody enrols with it any more.
+    pub fn cancel(&self, id: &str) -> Result<Kept, OfficeError> {
+        let mut named = self.codes();
+        named.retain(|(path, _)| id_of(path) == id);
+        let (path, mut kept) = named.pop().ok_or_else(|| OfficeError::NoCode(id.to_owned()))?;
+        match kept.standing {
+            Standing::Done => Err(OfficeError::Done(id.to_owned(), name_of(&kept.site, &kept.gateway))),
+            Standing::Open
+            | Standing::Waiting
+            | Standing::Accepted
+            | Standing::Refused
+            | Standing::Cancelled => {
+                kept.standing = Standing::Cancelled;
+                self.keep(&path, &kept)?;
+                Ok(kept)
+            }
+        }
+    }
+
     /// Makes a code. The template must fit before anybody drives to the gate with it.
     pub fn code(&self, url: &str, wanted: Wanted) -> Result<Code, OfficeError> {
         self.fits(&wanted)?;
@@ -215,6 +245,7 @@ impl Office {
             gateway: gateway.clone(),
             template,
             values,
+            issued: Some(issued),
             expires: issued + minutes * 60,
             ask,
             standing: Standing::Open,
@@ -267,7 +298,7 @@ impl Office {
             ConfigError::Wrong { .. } | ConfigError::Read(..) | ConfigError::Profile(_) => e,
         };
         crate::config::read(&text, &beside)
-            .map(drop)
+            .and_then(|settings| placeholder::filled_in(&settings))
             .map_err(|e| OfficeError::Template(w.template.clone().into(), in_template(e).to_string()))
     }
 
@@ -355,7 +386,7 @@ impl Office {
             return Err(Refusal::Malformed);
         }
         match kept.standing {
-            Standing::Refused => return Err(Refusal::Refused),
+            Standing::Refused | Standing::Cancelled => return Err(Refusal::Refused),
             Standing::Waiting => return Ok(None),
             Standing::Open => {
                 next.request = Some(request);
@@ -432,6 +463,11 @@ impl Office {
         self.subjects().of_site(&site)?;
         readers.keep(name, reader)
     }
+}
+
+/// By what people name a code: the beginning of the hash of its token, which tells nothing of the token.
+pub fn id_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().chars().take(8).collect()
 }
 
 /// The name in the certificate of a gateway.

@@ -151,3 +151,50 @@ fn a_box_that_an_earlier_version_enrolled_gets_the_next_key_after_it_has_renewed
     office.renew(&renewal, Some(other.reader())).unwrap();
     assert_eq!(office.subjects().sealed(&site).unwrap().boxes[0].sealed.kid, key.reader().kid());
 }
+
+#[test]
+fn a_code_that_was_cancelled_makes_no_gateway_and_another_of_the_same_box_still_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let (first, second) = (code(&office, "gw-1", false), code(&office, "gw-1", false));
+    let id = id_of(&office.path(&first.token));
+    assert_ne!(id, id_of(&office.path(&second.token)));
+    assert_eq!(office.cancel(&id).unwrap().standing, Standing::Cancelled);
+    let enrol = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, None));
+    assert!(matches!(enrol(&first), Err(Refusal::Refused)));
+    assert!(enrol(&second).unwrap().is_some());
+    let done = office.cancel(&id_of(&office.path(&second.token))).unwrap_err().to_string();
+    assert!(done.contains("kakou ca revoke truck-1.gw-1"), "{done}");
+    assert!(office.cancel("00000000").unwrap_err().to_string().contains("kakou ca list"));
+}
+
+#[test]
+fn no_code_is_made_for_a_template_with_a_place_that_nobody_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    code(&office, "gw-1", false);
+    let token = code(&office, "gw-2", false).token;
+    office.enrol(&token, &csr(), ("/dev/ttyUSB0", 9_600), (2, None)).unwrap();
+    let file = folder.path().join("templates/t.toml");
+    std::fs::write(&file, TEMPLATE.replace("/dev/ttyUSB1", "/dev/serial/by-path/WHERE-IT-IS-PLUGGED-IN"))
+        .unwrap();
+    let (from, to) = (SiteId::new("truck-1").unwrap(), SiteId::new("truck-2").unwrap());
+    let wanted = Wanted {
+        site: from.clone(),
+        gateway: GatewayId::new("gw-3").unwrap(),
+        template: "t".into(),
+        values: Values::new(),
+        minutes: 5,
+        ask: false,
+        replaces: false,
+    };
+    let before = office.codes().len();
+    let made = office.code("https://enrol.example", wanted).map(drop);
+    let cloned =
+        office.clone_site("https://enrol.example", (&from, &to), &Values::new(), (5, false)).map(drop);
+    for refused in [made, cloned] {
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains("t.toml:15") && why.contains("WHERE-IT-IS-PLUGGED-IN"), "{why}");
+    }
+    assert_eq!(office.codes().len(), before);
+}
