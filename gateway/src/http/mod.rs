@@ -4,6 +4,7 @@ pub mod acts;
 pub mod api;
 pub mod auth;
 pub(crate) mod connections;
+mod demo;
 pub mod error;
 mod guard;
 pub(crate) mod pages;
@@ -115,11 +116,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::search))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
-        .routes(routes!(api::demo))
-        .routes(routes!(api::demo_present))
-        .routes(routes!(api::demo_temperature))
-        .routes(routes!(api::demo_network))
-        .routes(routes!(api::demo_camera))
+        .routes(routes!(demo::demo))
+        .routes(routes!(demo::demo_present))
+        .routes(routes!(demo::demo_temperature))
+        .routes(routes!(demo::demo_network))
+        .routes(routes!(demo::demo_camera))
 }
 
 /// The OpenAPI document.
