@@ -5,6 +5,7 @@
 //! happens inside a transaction that the engine begins and commits: events, outbox and lane states together.
 
 mod open;
+mod visits;
 
 use super::kept_log::KeptLog;
 use super::photos::Photos;
@@ -14,19 +15,20 @@ use crate::upstream::peers::{self, Page, Used};
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
+use kakou_core::lane::LaneState;
 use kakou_core::lane::visit::{Stage, Visit};
-use kakou_core::lane::{LaneState, RECENT};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::time::Now;
 pub(super) use open::TRANSACTION;
 pub use open::reader;
 use open::{index, prepare_log, try_open};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use visits::OPEN_MS;
+pub use visits::VISIT_MS;
 
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
 pub const WAL_FRAMES: u64 = 1_000;
@@ -36,13 +38,6 @@ pub const WAL_FRAMES_MAX: u64 = 8_000;
 const COMMIT_FRAMES: u64 = 4;
 /// Numbers of visits that are set aside at once: one write for so many.
 const VISITS_AT_ONCE: u64 = 256;
-/// An ended visit that an override could take up again is kept whole for so long.
-const OPEN_MS: i64 = 24 * 3_600_000;
-/// And every visit for so long at most.
-pub const VISIT_MS: i64 = 14 * 24 * 3_600_000;
-/// Ended visits that are closed at once.
-const CLOSED_AT_ONCE: i64 = 64;
-
 /// The journal file in a data folder.
 pub fn path(data: &Path) -> PathBuf {
     data.join("journal.db")
@@ -254,19 +249,6 @@ impl Journal {
         Ok(out)
     }
 
-    /// The latest ended visits of a lane.
-    fn recent(&self, lane: &LaneId, state: &LaneState) -> Result<VecDeque<Arc<Visit>>, StoreError> {
-        let sql = "SELECT visit FROM recent WHERE lane = ?1 ORDER BY id DESC LIMIT ?2";
-        let limit = i64::try_from(RECENT).unwrap_or(i64::MAX);
-        let rows = || -> rusqlite::Result<Vec<Vec<u8>>> {
-            self.connection.prepare(sql)?.query_map(params![lane.as_str(), limit], |r| r.get(0))?.collect()
-        };
-        let visits = rows().map_err(at(&self.path))?;
-        let front = state.visit.as_ref().map(|v| v.id);
-        let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
-        Ok(all.filter(|v| Some(v.id) != front).map(Arc::new).collect())
-    }
-
     /// Numbers up to this one may have been given to visits that nobody remembers.
     pub fn forgotten_visits(&self) -> rusqlite::Result<Option<u64>> {
         if !self.skip_visits {
@@ -438,48 +420,6 @@ impl Journal {
         time::keep_floor(&self.connection, wall_ms)?;
         self.kept.note(Fact::Time(wall_ms));
         Ok(())
-    }
-
-    /// Forgets visits that are old, and who it was in those that nobody can take up any more. Runs inside the
-    /// caller's transaction.
-    pub fn close_visits(&mut self, now_ms: i64) -> rusqlite::Result<u64> {
-        let sql = "DELETE FROM recent WHERE at_ms < ?1";
-        let gone = self.connection.prepare_cached(sql)?.execute([now_ms - VISIT_MS])?;
-        Ok(gone as u64 + self.close_where("at_ms < ?1", Some(now_ms - OPEN_MS))?)
-    }
-
-    /// Closes some of the visits that are open.
-    fn close_where(&self, which: &str, at_ms: Option<i64>) -> rusqlite::Result<u64> {
-        let sql = format!("SELECT id, visit FROM recent WHERE open = 1 AND {which} LIMIT ?2");
-        let old: Vec<(i64, Vec<u8>)> = self
-            .connection
-            .prepare_cached(&sql)?
-            .query_map(params![at_ms, CLOSED_AT_ONCE], |r| Ok((r.get(0)?, r.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        for (id, visit) in &old {
-            match serde_json::from_slice::<Visit>(visit) {
-                Ok(visit) => {
-                    let state = serde_json::to_vec(&visit.closed()).expect("a visit has only string keys");
-                    let sql =
-                        "UPDATE recent SET visit = ?2, open = 0, at_ms = coalesce(at_ms, ?3) WHERE id = ?1";
-                    let at_ms = visit.started_ms.unwrap_or(0);
-                    self.connection.prepare_cached(sql)?.execute(params![id, state, at_ms])?;
-                }
-                // Nobody can read it: it is nothing but a risk.
-                Err(_) => {
-                    let sql = "DELETE FROM recent WHERE id = ?1";
-                    self.connection.prepare_cached(sql)?.execute([id])?;
-                }
-            }
-        }
-        Ok(old.len() as u64)
-    }
-
-    /// Visits that an earlier version has kept do not say when, and hold full names: they are closed at once.
-    fn close_visits_of_before(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN")?;
-        while self.close_where("at_ms IS ?1", None)? > 0 {}
-        self.connection.execute_batch("COMMIT")
     }
 
     /// Keeps the state of a lane.

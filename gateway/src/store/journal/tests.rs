@@ -3,6 +3,7 @@ use crate::store::time;
 use kakou_core::ids::SiteId;
 use kakou_core::time::Quality;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 const PASSES: u64 = 400;
 const FLOOR_MS: i64 = 1_795_000_000_000;
