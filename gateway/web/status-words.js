@@ -57,6 +57,7 @@ const COUNTERS = {
   journal_purged_total: ["已清理的记录", "Records removed after delivery"],
   journal_set_aside_total: ["封存的日志", "Journals set aside"],
   journal_shed_total: ["因空间不足舍弃的记录", "Records shed for room"],
+  kept_log_fault_total: ["备忘日志写入失败", "Faults of the log beside the journal"],
   list_damaged_total: ["损坏的名单", "Lists damaged"],
   list_refused_total: ["拒绝的名单", "Lists refused"],
   list_unreadable_total: ["无法读取的名单", "Lists unreadable"],
