@@ -19,6 +19,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
+use x509_cert::der::Decode;
+use x509_cert::der::asn1::AnyRef;
 
 /// Days of a root.
 const ROOT_DAYS: i64 = 20 * 365;
@@ -39,6 +41,9 @@ pub enum AuthorityError {
     /// The request is not good, or the encoder failed.
     #[error("the certificate cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// Bytes that nobody has signed.
+    #[error("the request is not one structure in DER to its last byte: {0}")]
+    Request(#[from] x509_cert::der::Error),
     /// A line of the register.
     #[error("{0}, line {1}: {2}")]
     Register(PathBuf, usize, serde_json::Error),
@@ -101,6 +106,13 @@ fn write_secret(path: &Path, text: &str) -> Result<(), AuthorityError> {
     file.and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all())).map_err(at(path))
 }
 
+/// Reads the request of a gateway, signed by its key. What stands behind its end nobody has signed: a request that goes
+/// on there is none.
+pub fn request(csr_der: &[u8]) -> Result<CertificateSigningRequestParams, AuthorityError> {
+    AnyRef::from_der(csr_der)?;
+    Ok(CertificateSigningRequestParams::from_der(&csr_der.into())?)
+}
+
 /// Valid from an hour ago: clocks differ.
 fn valid(params: &mut CertificateParams, days: i64) {
     let now = OffsetDateTime::now_utc();
@@ -149,7 +161,7 @@ impl Authority {
     /// Signs the request of a gateway. What it asks for beside its key is not looked at: the name is
     /// the one that the authority knows it by.
     pub fn client(&self, csr_der: &[u8], name: &str, days: i64) -> Result<String, AuthorityError> {
-        let request = CertificateSigningRequestParams::from_der(&csr_der.into())?;
+        let request = request(csr_der)?;
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -350,6 +362,20 @@ mod tests {
         assert!(matches!(authority.revoke("school.gw-1"), Err(AuthorityError::Nobody(_))));
         assert!(authority.was_revoked("school.gw-1").unwrap() && !authority.was_revoked("broker").unwrap());
         assert!(authority.client(b"no request", "x", 1).is_err());
+    }
+
+    #[test]
+    fn a_request_with_bytes_behind_its_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::make(folder.path(), "Fleet").unwrap();
+        let csr = pem_der(&identity::request("new").unwrap().csr_pem).unwrap();
+        for behind in [&b"\0"[..], b"0123", &csr] {
+            let longer = [&csr, behind].concat();
+            assert!(authority.client(&longer, "school.gw-1", 90).is_err(), "{} bytes", behind.len());
+        }
+        assert!(authority.client(&csr[..csr.len() - 1], "school.gw-1", 90).is_err());
+        assert!(authority.issued().unwrap().is_empty());
+        assert!(authority.client(&csr, "school.gw-1", 90).is_ok());
     }
 
     #[test]

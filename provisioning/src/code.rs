@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::ids::{GatewayId, SiteId};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
 
 /// How it begins.
 pub const PREFIX: &str = "KQ1|";
@@ -57,9 +58,39 @@ pub fn token() -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Six digits that both screens show: whoever stood between them would make them differ.
-pub fn digits(root: &[u8; 32], csr_der: &[u8]) -> String {
-    let word = [b"kakou enrolment ".as_slice(), root, csr_der].concat();
+/// A number that the server draws for each request that an officer looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nonce([u8; 16]);
+
+impl Nonce {
+    /// A fresh one.
+    pub fn draw() -> Option<Self> {
+        let mut bytes = [0; 16];
+        SystemRandom::new().fill(&mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
+impl From<Nonce> for String {
+    fn from(nonce: Nonce) -> Self {
+        URL_SAFE_NO_PAD.encode(nonce.0)
+    }
+}
+
+impl TryFrom<String> for Nonce {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|b| b.try_into().ok());
+        bytes.map(Self).ok_or("a nonce is 16 bytes in base64url")
+    }
+}
+
+/// Six digits that both screens show: whoever stood between them would make them differ. The nonce is the server's
+/// answer to that very request. Nobody knows the digits before it, so nobody can look for a request of their own that
+/// gives the same ones.
+pub fn digits(root: &[u8; 32], csr_der: &[u8], nonce: &Nonce) -> String {
+    let word = [b"kakou enrolment ".as_slice(), root, &nonce.0, csr_der].concat();
     let hash = digest(&SHA256, &word);
     let number = hash.as_ref()[..4].iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)) % 1_000_000;
     format!("{:03} {:03}", number / 1000, number % 1000)
@@ -142,11 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_show_the_same_digits_and_another_request_shows_others() {
-        let shown = digits(&[7; 32], b"request");
+    fn both_sides_show_the_same_digits_and_another_request_or_answer_shows_others() {
+        let nonce = Nonce::draw().unwrap();
+        let shown = digits(&[7; 32], b"request", &nonce);
         assert_eq!((shown.len(), shown.as_bytes()[3]), (7, b' '));
-        assert_eq!(shown, digits(&[7; 32], b"request"));
-        assert_ne!(shown, digits(&[7; 32], b"another"));
-        assert_ne!(shown, digits(&[8; 32], b"request"));
+        let told: Nonce = serde_json::from_str(&serde_json::to_string(&nonce).unwrap()).unwrap();
+        assert_eq!(shown, digits(&[7; 32], b"request", &told));
+        assert_ne!(shown, digits(&[7; 32], b"another", &nonce));
+        assert_ne!(shown, digits(&[8; 32], b"request", &nonce));
+        let others = (0..4).map(|_| digits(&[7; 32], b"request", &Nonce::draw().unwrap()));
+        assert!(others.into_iter().any(|other| other != shown), "they are drawn with the answer");
+        for bad in ["", "AAAA", "no base64!", &"A".repeat(4_000)] {
+            assert!(Nonce::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The box's side of enrolment and renewal: one attempt, and what it means.
 
 use super::pin;
-use super::word::{Bundle, ENROL, FORM, LONGEST, READER, RENEW, Refusal, Refused, Renewal, Renewed};
+use super::word::{Bundle, ENROL, FORM, LONGEST, READER, RENEW, Refusal, Refused, Renewal, Renewed, Wait};
 use crate::clock::Clock;
 use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
 use kakou_provisioning::authority::pem_der;
-use kakou_provisioning::code::Code;
+use kakou_provisioning::code::{Code, Nonce};
 use kakou_provisioning::envelope::Reader;
 use kakou_provisioning::identity;
 use rustls::ClientConfig;
@@ -23,9 +23,15 @@ pub enum NotEnrolled {
     /// The server says no, and will say so again.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// An officer must compare the digits first.
+    /// An officer must compare the digits first; they are made of this.
     #[error("central ops have not accepted the box yet")]
-    Waiting,
+    Waiting(Nonce),
+    /// An officer must compare digits, and the server is of an earlier version: it sends nothing to make them of.
+    #[error(
+        "the enrolment server is of an earlier version: its digits cannot be compared. Update `kakou ca serve`, \
+         and accept this box then"
+    )]
+    NothingToCompare,
     /// The server is not the one of the code.
     #[error("the server is not the one that the code names: {0}")]
     WrongServer(String),
@@ -44,7 +50,11 @@ impl NotEnrolled {
     /// Whether it is worth trying again with the same code.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Waiting | Self::Unreachable(_) | Self::Dates(_) | Self::Answer(_) => true,
+            Self::Waiting(_)
+            | Self::NothingToCompare
+            | Self::Unreachable(_)
+            | Self::Dates(_)
+            | Self::Answer(_) => true,
             Self::Refused(refusal) => *refusal == Refusal::Fault,
             Self::WrongServer(_) => false,
         }
@@ -54,7 +64,11 @@ impl NotEnrolled {
     pub fn text(&self) -> Text {
         match self {
             Self::Refused(refusal) => refusal.text(),
-            Self::Waiting => Text::new("等待中心核对数字", "Central ops compare the digits."),
+            Self::Waiting(_) => Text::new("等待中心核对数字", "Central ops compare the digits."),
+            Self::NothingToCompare => Text::new(
+                "登记服务器版本过旧，无法核对数字：请中心更新后再同意，将自动重试",
+                "The enrolment server is too old to compare digits. Have it updated before they accept. The box tries again.",
+            ),
             Self::WrongServer(_) => Text::new(
                 "服务器身份与登记码不符：停止使用，联系中心",
                 "The server is not the one of the code. Stop, and call central ops.",
@@ -160,7 +174,10 @@ async fn ask(
         .to_bytes();
     match status {
         StatusCode::OK => Ok(bytes),
-        StatusCode::ACCEPTED => Err(NotEnrolled::Waiting),
+        StatusCode::ACCEPTED => Err(match serde_json::from_slice::<Wait>(&bytes) {
+            Ok(wait) => NotEnrolled::Waiting(wait.nonce),
+            Err(_) => NotEnrolled::NothingToCompare,
+        }),
         _ => match serde_json::from_slice::<Refused>(&bytes) {
             Ok(refused) => Err(refused.refused.into()),
             Err(_) => Err(NotEnrolled::Answer(status.to_string())),

@@ -120,7 +120,7 @@ pub struct Stage {
     pub step: &'static str,
     /// What to do, or what is wrong.
     pub text: Text,
-    /// Six digits to compare.
+    /// Six digits to compare, once the server has answered: nobody knows them before.
     pub digits: Option<String>,
     /// Which gateway it becomes.
     pub name: Option<String>,
@@ -325,18 +325,17 @@ impl Empty<'_> {
         let clock = clock_for(&code);
         let csr = self.request().map_err(odd)?;
         let reader = keys::reader_key(&self.enrol.data).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
-        let shown = digits(&code.root, &pem_der(&csr).unwrap_or_default());
         let name = format!("{}/{}", code.site, code.gateway);
         let asking = Text::new("正在联系登记服务器", "Asking the enrolment server");
         self.show(|_| Stage {
             step: "asking",
             text: asking,
-            digits: Some(shown.clone()),
+            digits: None,
             name: Some(name.clone()),
             detail: String::new(),
             not_taken: None,
         });
-        log::info!("enrolment as {name} at {}; the screen there must show {shown}", code.url);
+        log::info!("enrolment as {name} at {}", code.url);
         let mut reached = false;
         loop {
             match client::enrol(&code, &csr, (&pending.scanner, pending.baud), reader.reader(), &clock).await
@@ -357,9 +356,19 @@ impl Empty<'_> {
                     log::info!("enrolled as {name}");
                     return Ok(());
                 }
-                Err(why @ NotEnrolled::Waiting) => {
+                Err(why @ NotEnrolled::Waiting(nonce)) => {
                     reached = true;
-                    self.show(|s| Stage { step: "compare", text: why.text(), ..s });
+                    let digits = digits(&code.root, &pem_der(&csr).unwrap_or_default(), &nonce);
+                    if self.stage.borrow().digits.as_ref() != Some(&digits) {
+                        log::info!("enrolment as {name}: central ops must see {digits}");
+                    }
+                    self.show(|s| Stage {
+                        step: "compare",
+                        text: why.text(),
+                        digits: Some(digits),
+                        detail: String::new(),
+                        ..s
+                    });
                     tokio::time::sleep(Duration::from_secs(server::AGAIN_S)).await;
                 }
                 // Another server in the place of one that was there, as a hotel's network puts it, has been told
@@ -422,6 +431,48 @@ impl Empty<'_> {
 mod tests {
     use super::*;
     use kakou_core::ids::{GatewayId, SiteId};
+
+    #[tokio::test]
+    async fn digits_cannot_be_known_before_the_server_was_asked() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder(data.path())).unwrap();
+        let enrol = Enrol { data: data.path().to_path_buf(), listen: None, ports: Vec::new() };
+        let issued = Clock::system().now().wall_s().unwrap();
+        let (stage, mut shown) = watch::channel(Stage::scan());
+        let own = Empty { enrol: &enrol, stage };
+        // A port that nobody listens at.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let code = Code {
+            url: format!("https://{silent}"),
+            token: "AAAAAAAAAAAAAAAA".into(),
+            root: [7; 32],
+            site: SiteId::new("school").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            issued,
+            expires: issued + 600,
+        };
+        let pending = Pending { code: code.text(), scanner: "/dev/ttyUSB0".into(), baud: 9_600 };
+        let seen = async {
+            let mut known = Vec::new();
+            while shown.changed().await.is_ok() {
+                let now = shown.borrow_and_update().clone();
+                known.extend(now.digits);
+                if now.step == "kept" {
+                    break;
+                }
+            }
+            known
+        };
+        let known = tokio::select! {
+            end = own.attempt(Some(pending)) => panic!("{end:?}"),
+            known = seen => known,
+        };
+        assert_eq!(
+            known,
+            Vec::<String>::new(),
+            "whoever reads the screen has time to look for the same ones"
+        );
+    }
 
     #[test]
     fn the_same_code_again_is_the_same_request() {

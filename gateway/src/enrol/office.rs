@@ -6,13 +6,13 @@
 use super::readers::RATES;
 use super::subjects::{self, NoKey, Subjects};
 use super::template;
-use super::word::{Bundle, FORM, Others, Refusal, Renewal, Renewed, SITE_KEY};
+use super::word::{Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait};
 use crate::config::{ConfigError, placeholder};
 use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
-use kakou_provisioning::authority::{Authority, AuthorityError, fingerprint, hex, pem_der};
-use kakou_provisioning::code::{Code, digits, token};
+use kakou_provisioning::authority::{self, Authority, AuthorityError, fingerprint, hex, pem_der};
+use kakou_provisioning::code::{Code, Nonce, digits, token};
 use kakou_provisioning::envelope::{self, Reader, Sealed};
 use kakou_provisioning::identity;
 use kakou_provisioning::subjects::SubjectsError;
@@ -66,6 +66,9 @@ pub struct Kept {
     /// The digits of the box that came with it.
     #[serde(default)]
     pub digits: Option<String>,
+    /// What was drawn for them when it came.
+    #[serde(default)]
+    pub nonce: Option<Nonce>,
     /// The hash of its request.
     #[serde(default)]
     pub request: Option<String>,
@@ -98,6 +101,15 @@ pub struct Wanted {
     /// Whether it takes the place of a box that this authority does not know of. One that it knows is replaced
     /// in any case.
     pub replaces: bool,
+}
+
+/// What a box hears.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is a gateway.
+    Bundle(Box<Bundle>),
+    /// An officer has to compare the digits first.
+    Wait(Wait),
 }
 
 /// The authority with its codes.
@@ -250,6 +262,7 @@ impl Office {
             ask,
             standing: Standing::Open,
             digits: None,
+            nonce: None,
             request: None,
             certificate: None,
             replaces,
@@ -352,17 +365,21 @@ impl Office {
         Ok(kept)
     }
 
-    /// Answers a request; none while an officer has not looked.
+    /// Answers a request.
     pub(super) fn enrol(
         &self,
         token: &str,
         csr: &[u8],
         scanner: (&str, u32),
         (form, reader): (u32, Option<Reader>),
-    ) -> Result<Option<Bundle>, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let path = self.path(token);
         let json = std::fs::read(&path).map_err(|_| Refusal::Unknown)?;
         let mut kept: Kept = serde_json::from_slice(&json).map_err(|_| Refusal::Fault)?;
+        // A code belongs to the first request; one that is none must not have it.
+        if let Err(why) = authority::request(csr) {
+            return Err(not_made(&name_of(&kept.site, &kept.gateway), &why));
+        }
         let request = hex(&fingerprint(csr));
         let own = kept.request.as_ref().is_none_or(|r| *r == request);
         if !own {
@@ -379,7 +396,7 @@ impl Office {
             next.replaces |= self.was_enrolled(&kept.site, &kept.gateway).map_err(fault)?;
         }
         // One that cannot ask the others would take passes that were used at the box before it.
-        if next.replaces && form < FORM.1 {
+        if next.replaces && form < FORM_OTHERS {
             log::warn!(
                 "{name}: a box of an earlier version cannot take the place of another; update its software"
             );
@@ -387,20 +404,36 @@ impl Office {
         }
         match kept.standing {
             Standing::Refused | Standing::Cancelled => return Err(Refusal::Refused),
-            Standing::Waiting => return Ok(None),
-            Standing::Open => {
-                next.request = Some(request);
-                next.digits = Some(digits(&fingerprint(&self.authority.root_der), csr));
-                let shown = next.digits.clone().unwrap_or_default();
-                log::info!("{name}: a box comes with its code; its screen must show {shown}");
-                if kept.ask {
+            Standing::Open | Standing::Waiting | Standing::Accepted if kept.ask => {
+                if form < FORM_NONCE {
+                    log::warn!(
+                        "{name}: a box of an earlier version shows digits that others could know before it came: \
+                         update its software, or make a code without --ask"
+                    );
+                    return Err(Refusal::Malformed);
+                }
+                let Some(nonce) = kept.nonce else {
+                    // Also for a box that waits, or was accepted, since a version without one.
+                    let nonce = Nonce::draw().ok_or(OfficeError::Random).map_err(fault)?;
+                    let shown = digits(&fingerprint(&self.authority.root_der), csr, &nonce);
+                    log::warn!(
+                        "{name}: a box comes with its code; its screen must show {shown}. If it does: `kakou ca accept {}`",
+                        kept.gateway
+                    );
+                    (next.request, next.nonce, next.digits) = (Some(request), Some(nonce), Some(shown));
                     next.standing = Standing::Waiting;
                     self.keep(&path, &next).map_err(fault)?;
-                    log::warn!("{name}: `kakou ca accept {}` if it does", kept.gateway);
-                    return Ok(None);
+                    return Ok(Answer::Wait(Wait { nonce }));
+                };
+                if kept.standing == Standing::Waiting {
+                    return Ok(Answer::Wait(Wait { nonce }));
                 }
             }
-            Standing::Accepted | Standing::Done => {}
+            Standing::Open => {
+                next.request = Some(request);
+                log::info!("{name}: a box comes with its code");
+            }
+            Standing::Waiting | Standing::Accepted | Standing::Done => {}
         }
         let own = (&kept.site, &kept.gateway);
         let config = self.config(&kept.template, own, &kept.values, scanner).map_err(fault)?;
@@ -413,13 +446,13 @@ impl Office {
         }
         kept = next;
         let gateways = self.others(&kept.site, &kept.gateway).map_err(fault)?;
-        let others = (form >= FORM.1).then_some(Others { replaces: kept.replaces, gateways });
+        let others = (form >= FORM_OTHERS).then_some(Others { replaces: kept.replaces, gateways });
         // A box of an earlier version has no key for envelopes, and makes a key of its own.
         let key = reader.map(|reader| self.site_key(&kept.site, &name, reader)).transpose();
         let (site_key, site_key_number) = key.map_err(|e| fault(e.into()))?.unzip();
         let beside =
             |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
-        Ok(Some(Bundle {
+        Ok(Answer::Bundle(Box::new(Bundle {
             site: kept.site,
             gateway: kept.gateway,
             certificate: kept.certificate.unwrap_or_default(),
@@ -430,7 +463,7 @@ impl Office {
             others,
             site_key,
             site_key_number,
-        }))
+        })))
     }
 
     /// Answers a box whose certificate ends: another one for the same name.
@@ -485,7 +518,14 @@ fn fault_of(name: &str) -> impl Fn(OfficeError) -> Refusal + Copy + '_ {
 /// Whose fault it is that a certificate was not made: the box tries again after one of this server.
 fn not_made(name: &str, why: &AuthorityError) -> Refusal {
     log::error!("{name}: {why}");
-    if matches!(why, AuthorityError::Certificate(_)) { Refusal::Malformed } else { Refusal::Fault }
+    match why {
+        AuthorityError::Certificate(_) | AuthorityError::Request(_) => Refusal::Malformed,
+        AuthorityError::Io(..)
+        | AuthorityError::There(_)
+        | AuthorityError::Register(..)
+        | AuthorityError::Nobody(_)
+        | AuthorityError::Random => Refusal::Fault,
+    }
 }
 
 #[cfg(test)]

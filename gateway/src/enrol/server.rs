@@ -1,6 +1,6 @@
 //! The enrolment server: the routes of the [`Office`].
 
-use super::office::Office;
+use super::office::{Answer, Office};
 use super::word::{ENROL, FORM, READER, RENEW, ROOTS, Refusal, Refused, Renewal};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -60,8 +60,10 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     let Ok(reader) = reader(&headers) else { return Refusal::Malformed.into_response() };
     let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), (form, reader));
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(Some(bundle))) => Json(bundle).into_response(),
-        Ok(Ok(None)) => (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)]).into_response(),
+        Ok(Ok(Answer::Bundle(bundle))) => Json(bundle).into_response(),
+        Ok(Ok(Answer::Wait(wait))) => {
+            (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)], Json(wait)).into_response()
+        }
         Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => Refusal::Fault.into_response(),
     }

@@ -2,6 +2,7 @@
 
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::text::Text;
+use kakou_provisioning::code::Nonce;
 use kakou_provisioning::envelope::Sealed;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,14 @@ pub const ROOTS: &str = "/.well-known/est/cacerts";
 /// The longest answer.
 pub const LONGEST: usize = 1 << 20;
 
-/// With its request a box says up to which form it understands a [`Bundle`]: the header, and the form of this version.
-/// Form 1, of boxes that do not say it, has no `others`.
-pub const FORM: (&str, u32) = ("kakou-bundle", 2);
+/// With its request a box says which form of this conversation it understands: the header, and the form of this version.
+/// Boxes that do not say it know form 1.
+pub const FORM: (&str, u32) = ("kakou-bundle", 3);
+/// From this form on a [`Bundle`] has `others`.
+pub const FORM_OTHERS: u32 = 2;
+/// From this form on a box makes its digits of the nonce in a [`Wait`]. Those of a box before it are known before any
+/// server was asked, and prove nothing.
+pub const FORM_NONCE: u32 = 3;
 
 /// With its request a box gives the public key for which its envelopes are sealed: the header.
 pub const READER: &str = "kakou-reader";
@@ -60,6 +66,13 @@ pub struct Bundle {
     /// The number of that key; of an earlier server it is the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site_key_number: Option<u32>,
+}
+
+/// The answer while an officer has not looked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What the digits of both screens are made of, beside the root and the request.
+    pub nonce: Nonce,
 }
 
 /// A renewal: the new request, proved with the key before.

@@ -32,16 +32,36 @@ fn office(folder: &Path) -> Office {
 }
 
 fn code(office: &Office, gateway: &str, replaces: bool) -> Code {
+    code_with(office, gateway, replaces, false)
+}
+
+fn code_with(office: &Office, gateway: &str, replaces: bool, ask: bool) -> Code {
     let wanted = Wanted {
         site: SiteId::new("truck-1").unwrap(),
         gateway: GatewayId::new(gateway).unwrap(),
         template: "t".into(),
         values: Values::new(),
         minutes: 5,
-        ask: false,
+        ask,
         replaces,
     };
     office.code("https://enrol.example", wanted).unwrap()
+}
+
+const PORT: (&str, u32) = ("/dev/ttyUSB0", 9_600);
+
+fn bundle(answer: Result<Answer, Refusal>) -> Bundle {
+    match answer {
+        Ok(Answer::Bundle(bundle)) => *bundle,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn wait(answer: Result<Answer, Refusal>) -> Nonce {
+    match answer {
+        Ok(Answer::Wait(wait)) => wait.nonce,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn csr() -> Vec<u8> {
@@ -56,7 +76,7 @@ fn a_code_for_a_name_that_had_a_box_makes_its_place_taker_ask_the_others() {
         |code: &Code, form: u32| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (form, None));
     let others = |gateway: &str, replaces: bool| {
         let code = code(&office, gateway, replaces);
-        box_of(&code, 2).unwrap().unwrap().others.unwrap()
+        bundle(box_of(&code, 2)).others.unwrap()
     };
     let names = |all: &[&str]| all.iter().map(|n| GatewayId::new(*n).unwrap()).collect::<Vec<_>>();
     assert_eq!(others("gw-1", false), Others::default(), "the first of its site");
@@ -68,8 +88,8 @@ fn a_code_for_a_name_that_had_a_box_makes_its_place_taker_ask_the_others() {
     assert_eq!(others("gw-1", false), again);
     // Two codes of a name, made before either was used: whoever comes second takes the place of the first.
     let (first, second) = (code(&office, "gw-4", false), code(&office, "gw-4", false));
-    assert!(!box_of(&first, 2).unwrap().unwrap().others.unwrap().replaces);
-    assert!(box_of(&second, 2).unwrap().unwrap().others.unwrap().replaces);
+    assert!(!bundle(box_of(&first, 2)).others.unwrap().replaces);
+    assert!(bundle(box_of(&second, 2)).others.unwrap().replaces);
     assert!(others("gw-3", true).replaces, "a box that this authority did not enrol");
 }
 
@@ -81,7 +101,7 @@ fn the_boxes_of_a_site_get_one_subject_key_each_in_an_envelope_of_its_own() {
     let site_key = |gateway: &str, n: u8| {
         let (code, reader) = (code(&office, gateway, false), key(n).reader());
         let given = office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, Some(reader)));
-        given.unwrap().unwrap().site_key.unwrap()
+        bundle(given).site_key.unwrap()
     };
     let (first, second, again) = (site_key("gw-1", 1), site_key("gw-2", 2), site_key("gw-1", 3));
     let opened = key(1).open(&first, SITE_KEY, b"truck-1.gw-1").unwrap();
@@ -102,7 +122,7 @@ fn the_same_box_that_asks_again_is_not_taken_for_its_own_successor() {
     let office = office(folder.path());
     let (code, csr) = (code(&office, "gw-1", false), csr());
     for _ in 0..2 {
-        let bundle = office.enrol(&code.token, &csr, ("/dev/ttyUSB0", 9_600), (2, None)).unwrap().unwrap();
+        let bundle = bundle(office.enrol(&code.token, &csr, ("/dev/ttyUSB0", 9_600), (2, None)));
         assert_eq!(bundle.others, Some(Others::default()));
     }
 }
@@ -112,7 +132,7 @@ fn a_box_of_an_earlier_version_takes_nobodys_place_and_hears_nothing_that_it_doe
     let folder = tempfile::tempdir().unwrap();
     let office = office(folder.path());
     let old = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (1, None));
-    let bundle = old(&code(&office, "gw-1", false)).unwrap().unwrap();
+    let bundle = bundle(old(&code(&office, "gw-1", false)));
     assert!(!serde_json::to_string(&bundle).unwrap().contains("others"));
     let again = code(&office, "gw-1", false);
     assert_eq!(old(&again), Err(Refusal::Malformed));
@@ -130,12 +150,11 @@ fn a_box_that_an_earlier_version_enrolled_gets_the_next_key_after_it_has_renewed
         (identity::request("new").unwrap(), ReaderKey::from_bytes(&[4; envelope::KEY]).unwrap());
     let old = code(&office, "gw-1", false);
     let csr_of = |pem: &str| pem_der(pem).unwrap();
-    let given =
-        office.enrol(&old.token, &csr_of(&request.csr_pem), ("/dev/ttyUSB0", 9_600), (2, None)).unwrap();
+    let given = bundle(office.enrol(&old.token, &csr_of(&request.csr_pem), PORT, (2, None)));
     let site = SiteId::new("truck-1").unwrap();
     let next = csr();
     let renewal = Renewal {
-        certificate: given.unwrap().certificate,
+        certificate: given.certificate,
         proof: STANDARD.encode(identity::prove(&request.key_pem, &next).unwrap()),
         csr: STANDARD.encode(&next),
     };
@@ -162,7 +181,7 @@ fn a_code_that_was_cancelled_makes_no_gateway_and_another_of_the_same_box_still_
     assert_eq!(office.cancel(&id).unwrap().standing, Standing::Cancelled);
     let enrol = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, None));
     assert!(matches!(enrol(&first), Err(Refusal::Refused)));
-    assert!(enrol(&second).unwrap().is_some());
+    bundle(enrol(&second));
     let done = office.cancel(&id_of(&office.path(&second.token))).unwrap_err().to_string();
     assert!(done.contains("kakou ca revoke truck-1.gw-1"), "{done}");
     assert!(office.cancel("00000000").unwrap_err().to_string().contains("kakou ca list"));
@@ -197,4 +216,62 @@ fn no_code_is_made_for_a_template_with_a_place_that_nobody_filled_in() {
         assert!(why.contains("t.toml:15") && why.contains("WHERE-IT-IS-PLUGGED-IN"), "{why}");
     }
     assert_eq!(office.codes().len(), before);
+}
+
+#[test]
+fn digits_are_of_the_answer_to_that_request_and_the_same_ones_cannot_be_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let codes: Vec<Code> = (0..3).map(|_| code_with(&office, "gw-1", false, true)).collect();
+    let csr = csr();
+    let ask = |code: &Code| office.enrol(&code.token, &csr, PORT, (FORM_NONCE, None));
+    let nonces: Vec<Nonce> = codes.iter().map(|code| wait(ask(code))).collect();
+    assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2], "one request, three answers");
+    assert_eq!(wait(ask(&codes[0])), nonces[0], "a box that asks again shows the same digits");
+    let root = fingerprint(&office.authority().root_der);
+    let shown = digits(&root, &csr, &nonces[0]);
+    let kept = office.decide(&shown, true).unwrap();
+    assert_eq!(kept.digits, Some(shown), "both screens show the same");
+    assert!(bundle(ask(&codes[0])).certificate.contains("BEGIN CERTIFICATE"));
+    assert_eq!(wait(ask(&codes[1])), nonces[1], "the others wait on");
+}
+
+#[test]
+fn a_request_that_is_none_uses_no_code_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    for ask in [false, true] {
+        let code = code_with(&office, "gw-1", false, ask);
+        let good = csr();
+        for bad in [b"no request".to_vec(), Vec::new(), [&good[..], b"0123"].concat()] {
+            let answer = office.enrol(&code.token, &bad, PORT, (FORM_NONCE, None));
+            assert_eq!(answer, Err(Refusal::Malformed));
+        }
+        assert!(office.enrol(&code.token, &good, PORT, (FORM_NONCE, None)).is_ok());
+    }
+}
+
+#[test]
+fn a_box_of_an_earlier_version_is_not_accepted_by_digits_that_others_could_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let (asked, plain) = (code_with(&office, "gw-1", false, true), code_with(&office, "gw-2", false, false));
+    let (csr, other) = (csr(), csr());
+    let ask = |code: &Code, form: u32| office.enrol(&code.token, &csr, PORT, (form, None));
+    assert_eq!(ask(&asked, 2), Err(Refusal::Malformed), "its screen says that its software must be updated");
+    assert!(matches!(ask(&plain, 2), Ok(Answer::Bundle(_))), "where nobody compares anything");
+    // The version before has put it down as waiting, or as accepted, with digits of its own making.
+    for standing in [Standing::Waiting, Standing::Accepted] {
+        let (path, mut kept) = office.codes().into_iter().find(|(_, k)| k.ask).unwrap();
+        (kept.standing, kept.nonce) = (standing, None);
+        (kept.request, kept.digits) = (Some(hex(&fingerprint(&csr))), Some("000 000".into()));
+        office.keep(&path, &kept).unwrap();
+        assert_eq!(ask(&asked, 2), Err(Refusal::Malformed), "{standing:?}");
+        let nonce = wait(ask(&asked, 3));
+        let shown = digits(&fingerprint(&office.authority().root_der), &csr, &nonce);
+        let (_, now) = office.codes().into_iter().find(|(_, k)| k.ask).unwrap();
+        assert_eq!((now.standing, now.digits), (Standing::Waiting, Some(shown)), "compared anew");
+        let stranger = office.enrol(&asked.token, &other, PORT, (3, None));
+        assert_eq!(stranger, Err(Refusal::Used), "it belongs to the first request all the same");
+    }
 }
