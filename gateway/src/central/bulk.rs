@@ -25,13 +25,15 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tower_http::services::ServeFile;
 
 use crate::upstream::photos::MAX_BYTES;
 
 /// How long a right counts.
 const RIGHT_S: i64 = 3_600;
+/// Between two looks for what nobody goes on with.
+const SWEEP: Duration = Duration::from_secs(600);
 /// A photograph may come slowly, for as long as its right counts; a link that has gone sends nothing.
 pub const BODY: BodyTime =
     BodyTime { silence: Duration::from_secs(30), whole: Duration::from_secs(RIGHT_S.unsigned_abs()) };
@@ -81,13 +83,36 @@ struct Shelf {
     incoming: PathBuf,
     // Photographs that come just now.
     open: Mutex<BTreeSet<String>>,
+    // When it was looked last for what nobody goes on with.
+    swept: Mutex<Instant>,
+}
+
+impl Shelf {
+    /// Removes what was begun and not ended while its right counted. Whoever has a new right begins anew.
+    fn sweep(&self, now: Instant) {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(*swept) < SWEEP {
+            return;
+        }
+        *swept = now;
+        drop(swept);
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for file in std::fs::read_dir(&self.incoming).into_iter().flatten().flatten() {
+            let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+            let coming = file.file_name().to_str().is_some_and(|name| open.contains(name));
+            if !coming && age.is_some_and(|age| age.as_secs() > RIGHT_S.unsigned_abs()) {
+                drop(std::fs::remove_file(file.path()));
+            }
+        }
+    }
 }
 
 /// The routes: photographs go into a folder, feeds come out of one.
 pub fn router(rights: Rights, photos: &Path, feeds: Option<&Path>) -> Result<axum::Router, StoreError> {
     let incoming = photos.join("incoming");
     std::fs::create_dir_all(&incoming).map_err(io_at(&incoming))?;
-    let shelf = Shelf { rights, photos: Photos::open(photos)?, incoming, open: Mutex::default() };
+    let swept = Mutex::new(Instant::now());
+    let shelf = Shelf { rights, photos: Photos::open(photos)?, incoming, open: Mutex::default(), swept };
     let mut router = axum::Router::new().route("/photo/{sha256}", put(take));
     if let Some(feeds) = feeds {
         let folder = Arc::new(feeds.to_path_buf());
@@ -200,6 +225,8 @@ async fn take(
     let Some(coming) = Coming::begin(&shelf, &sha256) else {
         return (StatusCode::CONFLICT, "it is coming already").into_response();
     };
+    let sweeper = shelf.clone();
+    drop(tokio::task::spawn_blocking(move || sweeper.sweep(Instant::now())).await);
     let file = shelf.incoming.join(&sha256);
     let there = std::fs::metadata(&file).map_or(0, |m| m.len());
     let there = usize::try_from(there).unwrap_or(usize::MAX);
@@ -216,9 +243,10 @@ async fn take(
     }
     let (photos, name) = (shelf.photos.clone(), sha256.clone());
     let saved = tokio::task::spawn_blocking(move || {
-        let bytes = std::fs::read(&file)?;
-        let fits = photos.save_as(&name, &bytes)?;
-        std::fs::remove_file(&file)?;
+        let fits = photos.adopt(&name, &file)?;
+        if !fits {
+            std::fs::remove_file(&file)?;
+        }
         Ok::<_, std::io::Error>(fits)
     });
     let answer = match saved.await {
@@ -341,5 +369,36 @@ mod tests {
         ] {
             assert_eq!(of(bad), -2, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_was_begun_and_never_ended_does_not_lie_there_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let incoming = folder.path().join("incoming");
+        std::fs::create_dir(&incoming).unwrap();
+        let now = Instant::now();
+        let shelf = Shelf {
+            rights: Rights::new(b"secret", "x"),
+            photos: Photos::open(folder.path()).unwrap(),
+            incoming: incoming.clone(),
+            open: Mutex::new(BTreeSet::from(["coming".to_owned()])),
+            swept: Mutex::new(now),
+        };
+        let old = std::time::SystemTime::now() - Duration::from_secs(RIGHT_S.unsigned_abs() + 60);
+        for (name, age) in [("old", Some(old)), ("coming", Some(old)), ("young", None)] {
+            let file = std::fs::File::create(incoming.join(name)).unwrap();
+            if let Some(at) = age {
+                file.set_modified(at).unwrap();
+            }
+        }
+        let names = || {
+            let all =
+                std::fs::read_dir(&incoming).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+            all.collect::<BTreeSet<String>>()
+        };
+        shelf.sweep(now);
+        assert_eq!(names().len(), 3, "not at each photograph");
+        shelf.sweep(now + SWEEP);
+        assert_eq!(names(), ["coming", "young"].map(str::to_owned).into());
     }
 }

@@ -5,7 +5,7 @@ use super::fail;
 use crate::central::bulk::{self, Rights};
 use crate::central::ledger::{Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
-use crate::central::photos::Desk;
+use crate::central::photos::{Desk, QUOTA};
 use crate::central::postgres::Database;
 use crate::central::{Arrived, From, read};
 use crate::http::connections;
@@ -42,6 +42,9 @@ pub enum Command {
         /// A folder for photographs.
         #[arg(long, value_name = "FOLDER")]
         photos: Option<PathBuf>,
+        /// What each gateway may bring of them a day; the rest waits at the gateway.
+        #[arg(long, value_name = "MIB", default_value_t = QUOTA >> 20)]
+        photo_quota_mb: u64,
         #[command(flatten)]
         bulk: Address,
         /// One site, or + for all.
@@ -63,6 +66,9 @@ pub enum Command {
         /// A folder for photographs; give it to one consumer alone.
         #[arg(long, value_name = "FOLDER")]
         photos: Option<PathBuf>,
+        /// What each gateway may bring of them a day; the rest waits at the gateway.
+        #[arg(long, value_name = "MIB", default_value_t = QUOTA >> 20)]
+        photo_quota_mb: u64,
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
@@ -264,13 +270,13 @@ pub fn run(command: Command) -> ExitCode {
         Err(e) => return fail(e),
     };
     let done = match command {
-        Command::Listen { broker, out, photos, bulk, site, client_id } => {
-            let desk = desk(photos.as_deref(), &bulk);
+        Command::Listen { broker, out, photos, photo_quota_mb, bulk, site, client_id } => {
+            let desk = desk(photos.as_deref(), &bulk, photo_quota_mb);
             runtime.block_on(async { listen_to_file(&broker, &out, desk?, site, client_id).await })
         }
-        Command::Ingest { broker, database, photos, bulk, site, client_id, group } => {
+        Command::Ingest { broker, database, photos, photo_quota_mb, bulk, site, client_id, group } => {
             let wishes = Ingest { database, site, client_id, group };
-            let desk = desk(photos.as_deref(), &bulk);
+            let desk = desk(photos.as_deref(), &bulk, photo_quota_mb);
             runtime.block_on(async { ingest(&broker, wishes, desk?).await })
         }
         Command::Bulk { listen, cert, key, photos, feeds, bulk } => {
@@ -297,11 +303,12 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
-fn desk(folder: Option<&Path>, bulk: &Address) -> Result<Option<Desk>, String> {
+fn desk(folder: Option<&Path>, bulk: &Address, quota_mb: u64) -> Result<Option<Desk>, String> {
     let rights = bulk.rights()?;
     let mut desk = folder.map(Desk::open).transpose().map_err(|e| e.to_string())?;
     if let Some(desk) = &mut desk {
         desk.rights = rights;
+        desk.quota = quota_mb.saturating_mul(1 << 20);
     }
     Ok(desk)
 }

@@ -3,10 +3,11 @@
 use super::journal::sync_folder;
 use super::{StoreError, durable};
 use kakou_core::evidence::Hash;
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -48,19 +49,13 @@ impl Photos {
         if path.exists() {
             return Ok(sha256);
         }
-        let folder = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
-        if !folder.exists() {
-            durable::make_folder(folder)?;
-            File::open(&self.folder)?.sync_all()?;
-        }
         let part = self.folder.join(format!("{sha256}.part"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(e) = written.and_then(|()| fs::rename(&part, &path)) {
+        if let Err(e) = written.and_then(|()| self.put(&part, &path)) {
             drop(fs::remove_file(&part));
             return Err(e);
         }
-        sync_folder(folder).map_err(io::Error::other)?;
         Ok(sha256)
     }
 
@@ -73,12 +68,29 @@ impl Photos {
         Ok(sha256)
     }
 
-    /// Stores a picture that is said to have a hash; false, and nothing stored, if it has another.
-    pub fn save_as(&self, sha256: &str, bytes: &[u8]) -> io::Result<bool> {
-        if Hash::of(bytes).hex() != sha256 {
+    /// Takes a file on the same disk that is said to have a hash, without reading all of it into memory; false, and the
+    /// file stays, if it has another.
+    pub fn adopt(&self, sha256: &str, file: &Path) -> io::Result<bool> {
+        let path = self.path(sha256).ok_or_else(|| io::Error::other("not a hash"))?;
+        let mut bytes = File::open(file)?;
+        if hash_of(&mut bytes)? != sha256 {
             return Ok(false);
         }
-        self.save(bytes).map(|_| true)
+        bytes.set_permissions(Permissions::from_mode(0o600))?;
+        bytes.sync_all()?;
+        self.put(file, &path)?;
+        Ok(true)
+    }
+
+    /// Puts a file that is durable where it belongs.
+    fn put(&self, file: &Path, path: &Path) -> io::Result<()> {
+        let folder = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
+        if !folder.exists() {
+            durable::make_folder(folder)?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        fs::rename(file, path)?;
+        sync_folder(folder).map_err(io::Error::other)
     }
 
     /// The bytes of a picture, if it is there.
@@ -107,6 +119,18 @@ impl Photos {
     /// Reads a picture.
     pub fn read(&self, sha256: &str) -> Option<Vec<u8>> {
         fs::read(self.path(sha256)?).ok()
+    }
+}
+
+/// The SHA-256 of what a file holds, hexadecimal.
+fn hash_of(file: &mut File) -> io::Result<String> {
+    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; 64 << 10]);
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(kakou_core::pass::hex(context.finish().as_ref()));
+        }
+        context.update(&piece[..read]);
     }
 }
 

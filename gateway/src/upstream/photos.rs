@@ -3,7 +3,7 @@
 //! A photograph goes in chunks of [`CHUNK`] bytes under its SHA-256: `init` says how many there are,
 //! the central side answers on the receipt topic how many it has from the first, and the rest
 //! follows. Where it says so, the whole goes by HTTPS instead. The answer that it has all, with the right hash, is the receipt. A connection that ends
-//! costs what was under way; nothing begins from the start. While verdicts wait, photographs do.
+//! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
 use super::backoff::Backoff;
 use super::pace::{Left, Pace};
