@@ -40,12 +40,22 @@ CREATE TABLE IF NOT EXISTS gateway (
 -- Events of a clock that nobody had confirmed, dated afterwards: a gateway tells what the difference
 -- between wall and monotonic time of its boot was in truth. The stored time stays beside it.
 CREATE INDEX IF NOT EXISTS event_clock ON event (site, gateway, (body->>'boot')) WHERE kind = 'kakou.clock.v1';
+-- One event that says something odd must not blind the view for all: texts are read only where PostgreSQL can read them
+-- (no NUL, no surrogates), numbers only where they are numbers. What is not clear has no corrected time.
 CREATE OR REPLACE VIEW event_time AS
-SELECT e.site, e.gateway, e.epoch, e.seq, e.kind, e.lane, e.outcome, e.at AS stored, e.body->>'clockquality' AS quality,
-  CASE WHEN (e.body->>'clocksynced')::boolean THEN e.at
-       ELSE to_timestamp((c.offset_ms + (e.body->>'monoms')::bigint) / 1000.0) END AS corrected
-FROM event e LEFT JOIN LATERAL (
-  SELECT (k.body->'data'->>'offset_ms')::bigint AS offset_ms FROM event k
+SELECT e.site, e.gateway, e.epoch, e.seq, e.kind, e.lane, e.outcome, e.at AS stored, r.quality,
+  CASE WHEN r.synced = 'true' THEN e.at
+       WHEN r.mono ~ '^[0-9]{1,15}$' THEN to_timestamp((c.offset_ms + r.mono::bigint) / 1000.0) END AS corrected
+FROM event e
+CROSS JOIN LATERAL (SELECT e.body::text !~* '\\u(0000|d[89a-f][0-9a-f]{2})' AS readable) t
+CROSS JOIN LATERAL (SELECT
+  CASE WHEN t.readable THEN e.body->>'clockquality' END AS quality,
+  CASE WHEN t.readable THEN e.body->>'clocksynced' END AS synced,
+  CASE WHEN t.readable THEN e.body->>'monoms' END AS mono,
+  CASE WHEN t.readable THEN e.body->>'boot' END AS boot) r
+LEFT JOIN LATERAL (
+  SELECT CASE WHEN k.body->'data'->>'offset_ms' ~ '^(-[0-9]{1,13}|[0-9]{1,15})$'
+    THEN (k.body->'data'->>'offset_ms')::bigint END AS offset_ms FROM event k
   WHERE k.kind = 'kakou.clock.v1' AND k.site = e.site AND k.gateway = e.gateway
-    AND k.body->>'boot' = e.body->>'boot' AND (k.body->>'clocksynced')::boolean
-  ORDER BY k.epoch, k.seq LIMIT 1) c ON NOT (e.body->>'clocksynced')::boolean;
+    AND k.body->>'boot' = r.boot AND k.body->>'clocksynced' = 'true'
+  ORDER BY k.epoch, k.seq LIMIT 1) c ON r.synced = 'false';

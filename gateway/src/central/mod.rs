@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod listen;
 pub mod photos;
 pub mod postgres;
+pub mod words;
 
 use kakou_core::event::{self, Class};
 use kakou_core::ids::{GatewayId, SiteId};
@@ -22,6 +23,8 @@ use std::io;
 
 /// The first moment that a database knows as a date, in UTC milliseconds.
 const YEAR_1: i64 = -62_135_596_800_000;
+/// Later than any time that is meant, and far from the last one that a database can add to, in UTC milliseconds.
+const FAR_MS: i64 = 1_000_000_000_000_000;
 /// An event of a gateway is less deep, and a database takes far more.
 pub(crate) const DEPTH: usize = 64;
 
@@ -95,8 +98,25 @@ struct Head {
     r#type: String,
     time: Option<String>,
     subject: Option<String>,
+    /// How the time of it is to be taken: the view of times looks into these for every event.
+    boot: Option<String>,
+    monoms: Option<i64>,
+    #[serde(rename = "clocksynced")]
+    _synced: Option<bool>,
+    clockquality: Option<String>,
     #[serde(default)]
     data: Data,
+}
+
+/// Of an event of the clock.
+#[derive(Deserialize)]
+struct Clock {
+    data: Offset,
+}
+
+#[derive(Deserialize)]
+struct Offset {
+    offset_ms: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -218,9 +238,11 @@ fn head(from: &From, json: &str) -> Result<Head, String> {
         return Err(format!("arrays and objects in it are deeper than {DEPTH}"));
     }
     let head: Head = serde_json::from_str(json).map_err(|e| e.to_string())?;
-    // PostgreSQL keeps no NUL, and the tables look into these.
-    if head.r#type == CLOCK && json.contains("\\u0000") {
-        return Err("an event of the clock with NUL".into());
+    if head.r#type == CLOCK {
+        clock(json)?;
+    }
+    if head.monoms.is_some_and(|ms| !(0..=FAR_MS).contains(&ms)) {
+        return Err("its `monoms` is no time since a start".into());
     }
     // Whoever reads the event later has no topic beside it.
     if head.source != format!("/kakou/{}/{}", from.site, from.gateway) {
@@ -228,13 +250,34 @@ fn head(from: &From, json: &str) -> Result<Head, String> {
         return Err(format!("it says that its source is `{said}`"));
     }
     let lane = head.lane();
-    for name in [Some(&head.r#type), head.time.as_ref(), lane.as_ref(), head.data.outcome.as_ref()] {
+    let names = [
+        Some(&head.r#type),
+        head.time.as_ref(),
+        lane.as_ref(),
+        head.data.outcome.as_ref(),
+        head.boot.as_ref(),
+        head.clockquality.as_ref(),
+    ];
+    for name in names {
         if let Some(name) = name.filter(|name| !event::is_name(name)) {
             let shown: String = name.chars().take(event::LONGEST_NAME).collect();
             return Err(format!("`{shown}` is not a name that an event may have"));
         }
     }
     Ok(head)
+}
+
+/// The index and the view of times look into every event of a clock.
+fn clock(json: &str) -> Result<(), String> {
+    // PostgreSQL reads no text with NUL or with half a surrogate pair.
+    if json.contains("\\u0000") || serde_json::from_str::<serde_json::Value>(json).is_err() {
+        return Err("an event of the clock with NUL, half a surrogate pair, or a number too large".into());
+    }
+    let Clock { data: Offset { offset_ms } } = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    if offset_ms.is_some_and(|ms| !(YEAR_1..=FAR_MS).contains(&ms)) {
+        return Err("its `offset_ms` is no time".into());
+    }
+    Ok(())
 }
 
 /// What a gateway says of itself when it comes and when it goes.
@@ -396,6 +439,33 @@ mod tests {
         assert!(!refused(deep(40)));
         assert!(refused(deep(100)) && refused(deep(100_000)));
         assert!(!refused(with(&format!("{{\"a\":\"{}\\\"[\"}}", "[".repeat(100)))), "a text is not deep");
+        // What the views and panels read as numbers and as yes or no.
+        let says = |kind: &str, more: &str, data: &str| {
+            let text = event(1, 1).replace("kakou.t.v1", kind).replace("{}}", &format!("{data}}}"));
+            text.replace("\"stream\"", &format!("{more}\"stream\""))
+        };
+        let fine = "\"boot\":\"b\",\"monoms\":5,\"clocksynced\":true,\"clockquality\":\"synced\",";
+        assert!(!refused(says("kakou.t.v1", fine, "{}")));
+        assert!(!refused(says(CLOCK, fine, "{\"offset_ms\":-5}")));
+        for odd in [
+            "\"clocksynced\":\"zonk\",",
+            "\"clocksynced\":1,",
+            "\"monoms\":\"x\",",
+            "\"monoms\":1.5,",
+            "\"monoms\":99999999999999999999,",
+            "\"monoms\":-1,",
+            "\"monoms\":9223372036854775807,",
+            "\"monoms\":{},",
+            "\"boot\":7,",
+            "\"clockquality\":[],",
+        ] {
+            assert!(refused(says("kakou.t.v1", odd, "{}")), "{odd}");
+        }
+        for odd in ["\"zonk\"", "1.5", "9223372036854775807", "{}", "true"] {
+            let data = format!("{{\"offset_ms\":{odd}}}");
+            assert!(refused(says(CLOCK, fine, &data)), "{odd}");
+            assert!(!refused(says("kakou.t.v1", fine, &data)), "of an event that no view asks: {odd}");
+        }
         let at = |time: &str| {
             let text = event(1, 1).replace("\"source\"", &format!("\"time\":\"{time}\",\"source\""));
             read(text).unwrap().events[0].time.clone()

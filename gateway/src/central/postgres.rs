@@ -3,7 +3,7 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
-use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word};
+use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, words};
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -74,6 +74,7 @@ impl Database {
         tx.batch_execute("SET LOCAL client_min_messages = warning").await.map_err(other)?;
         tx.batch_execute(LOCK).await.map_err(other)?;
         tx.batch_execute(SCHEMA).await.map_err(other)?;
+        mend_words(&tx).await.map_err(other)?;
         tx.commit().await.map_err(other)?;
         Ok(database)
     }
@@ -127,6 +128,29 @@ impl Database {
         self.try_take(events).await
     }
 
+    /// Which events the database cannot keep, and why. It asks for those of each gateway together first, so that
+    /// whoever sends good ones costs one question; nothing of it stays.
+    async fn find_bad(&mut self, events: &[Arrived]) -> Result<Vec<(usize, String)>, Trouble> {
+        let client = self.client().await?;
+        let mut tx = client.transaction().await?;
+        let mut by_gateway: BTreeMap<&From, Vec<usize>> = BTreeMap::new();
+        for (i, e) in events.iter().enumerate().filter(|(_, e)| e.refused.is_none()) {
+            by_gateway.entry(&e.from).or_default().push(i);
+        }
+        let mut bad = Vec::new();
+        for own in by_gateway.into_values() {
+            let all: Vec<&Arrived> = own.iter().map(|i| &events[*i]).collect();
+            if why_not(&mut tx, &all).await?.is_none() {
+                continue;
+            }
+            for i in own {
+                bad.extend(why_not(&mut tx, &[&events[i]]).await?.map(|why| (i, why)));
+            }
+        }
+        tx.rollback().await?;
+        Ok(bad)
+    }
+
     async fn try_word(&mut self, from: &From, word: &Word) -> Result<Taken, Trouble> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
@@ -175,6 +199,13 @@ enum Trouble {
     Data(io::Error),
     /// It did not work.
     Final(io::Error),
+}
+
+impl Trouble {
+    fn cause(self) -> io::Error {
+        let (Self::Again(e) | Self::Data(e) | Self::Final(e)) = self;
+        e
+    }
 }
 
 impl std::convert::From<tokio_postgres::Error> for Trouble {
@@ -237,6 +268,37 @@ async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Troubl
         )
         .await?;
     Ok(rows)
+}
+
+/// Tries to keep events and takes it back; why it cannot be done, if it is for what they say.
+async fn why_not(tx: &mut Transaction<'_>, events: &[&Arrived]) -> Result<Option<String>, Trouble> {
+    let point = tx.savepoint("look").await?;
+    let tried = match insert(&point, events).await {
+        Ok(new) if new < events.len() as u64 => conflicts(&point, events).await.map(drop),
+        done => done.map(drop),
+    };
+    point.rollback().await?;
+    match tried {
+        Ok(()) => Ok(None),
+        Err(Trouble::Data(why)) => Ok(Some(why.to_string())),
+        Err(trouble @ (Trouble::Again(_) | Trouble::Final(_))) => Err(trouble),
+    }
+}
+
+/// Words of gateways that a version before has kept with fields that blind a panel.
+async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    for row in tx.query("SELECT site, gateway, state::text, health::text FROM gateway", &[]).await? {
+        let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
+        let bent = |read: &(String, Vec<String>)| !read.1.is_empty();
+        let state = row.get::<_, Option<&str>>(2).and_then(words::state).filter(bent).map(|(json, _)| json);
+        let health = row.get::<_, Option<&str>>(3).and_then(words::health).filter(bent).map(|(json, _)| json);
+        if state.is_some() || health.is_some() {
+            let sql = "UPDATE gateway SET state = coalesce($3::text::jsonb, state),
+                         health = coalesce($4::text::jsonb, health) WHERE site = $1 AND gateway = $2";
+            tx.execute(sql, &[&site, &gateway, &state, &health]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps events aside; gives those that are new.
@@ -368,31 +430,47 @@ async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Resul
 }
 
 impl Store for Database {
-    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
-        let (mut all, mut waiting) = (Taken::default(), vec![events]);
-        // The first half first: a portion that holds something that cannot be kept is halved until it stands alone.
-        while let Some(mut portion) = waiting.pop() {
-            match self.try_often(&portion).await {
-                Ok(taken) => all.add(taken),
-                Err(Trouble::Data(e)) if portion.len() == 1 && portion[0].refused.is_none() => {
-                    portion[0].refused = Some(e.to_string());
-                    waiting.push(portion);
-                }
-                Err(Trouble::Data(_)) if portion.len() > 1 => {
-                    let rest = portion.split_off(portion.len() / 2);
-                    waiting.extend([rest, portion]);
-                }
-                Err(Trouble::Again(e) | Trouble::Data(e) | Trouble::Final(e)) => return Err(e),
+    async fn take(&mut self, mut events: Vec<Arrived>) -> io::Result<Taken> {
+        let first = match self.try_often(&events).await {
+            Err(Trouble::Data(e)) => e,
+            done => return done.map_err(Trouble::cause),
+        };
+        // Something in it cannot be kept: what it is goes aside, and all the rest is stored together, whoever sent it.
+        let mut bad = self.find_bad(&events).await;
+        for _ in 1..TRIES {
+            if !matches!(bad, Err(Trouble::Again(_))) {
+                break;
             }
+            bad = self.find_bad(&events).await;
         }
-        Ok(all)
+        let bad = bad.map_err(Trouble::cause)?;
+        if bad.is_empty() {
+            return Err(first);
+        }
+        for (i, why) in bad {
+            events[i].refused = Some(why);
+        }
+        self.try_often(&events).await.map_err(Trouble::cause)
     }
 
     async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
         let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
         let client = self.client().await?;
+        let read = match &about {
+            About::State(json) => words::state(json),
+            About::Health(json) => words::health(json),
+        };
+        let Some((json, gone)) = read else {
+            log::warn!("{site}/{gateway}: its words about itself are no JSON");
+            return Ok(());
+        };
+        if !gone.is_empty() {
+            log::warn!(
+                "{site}/{gateway}: in its words about itself these have another form, and are left out: {gone:?}"
+            );
+        }
         let done = match about {
-            About::State(json) => {
+            About::State(_) => {
                 let sql = "INSERT INTO gateway (site, gateway, online, since, seen, state)
                     VALUES ($1, $2, coalesce(($3::text::jsonb->>'online')::boolean, false), now(), now(), $3::text::jsonb)
                     ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), online = excluded.online,
@@ -400,7 +478,7 @@ impl Store for Database {
                       state = coalesce(gateway.state, '{}') || excluded.state";
                 client.execute(sql, &[&site, &gateway, &json]).await
             }
-            About::Health(json) => {
+            About::Health(_) => {
                 let sql = "INSERT INTO gateway (site, gateway, online, since, seen, health)
                     VALUES ($1, $2, true, now(), now(), $3::text::jsonb)
                     ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health";
@@ -419,8 +497,6 @@ impl Store for Database {
     }
 
     async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
-        self.try_word(from, word)
-            .await
-            .map_err(|(Trouble::Again(e) | Trouble::Data(e) | Trouble::Final(e))| e)
+        self.try_word(from, word).await.map_err(Trouble::cause)
     }
 }
