@@ -222,18 +222,22 @@ fn seen(known: &Known, now: WallMs) -> i64 {
     (now - known.state_at.max(known.health_at.unwrap_or(0))) / 1000
 }
 
+/// A sum of what a gateway says; it may say anything, and the sum ends at the largest number.
+pub fn sum<'a>(figures: impl Iterator<Item = &'a Value>) -> i64 {
+    figures.filter_map(Value::as_i64).fold(0, i64::saturating_add)
+}
+
 fn row(from: &From, known: &Known, now: WallMs) -> Value {
     let health = &known.health;
     let all = |list: &'static str| health[list].as_array();
-    let outbox = all("outbox").map(|o| o.iter().filter_map(|c| c["unpublished"].as_i64()).sum::<i64>());
-    let unreceipted = all("outbox").map(|o| o.iter().filter_map(|c| c["unreceipted"].as_i64()).sum::<i64>());
+    let outbox = all("outbox").map(|o| sum(o.iter().map(|c| &c["unpublished"])));
+    let unreceipted = all("outbox").map(|o| sum(o.iter().map(|c| &c["unreceipted"])));
     let oldest = all("outbox").and_then(|o| o.iter().filter_map(|c| c["oldest_age_s"].as_i64()).max());
     let lists_age = all("lists").and_then(|l| l.iter().filter_map(|l| l["age_s"].as_i64()).max());
     let stale = all("lists").map(|l| l.iter().filter(|l| l["stale"] == true).count());
     let devices = all("devices").map(Vec::len);
     let down = all("devices").map(|d| d.iter().filter(|d| d["state"] != "ready").count());
-    let outcome =
-        |word: &str| all("lanes").map(|l| l.iter().filter_map(|l| l["outcomes"][word].as_i64()).sum::<i64>());
+    let outcome = |word: &str| all("lanes").map(|l| sum(l.iter().map(|l| &l["outcomes"][word])));
     let online = known.state["online"].as_bool();
     let cert_days = health["certificate"]["days"].as_i64();
     let quality = health["clock"]["quality"].as_str().unwrap_or("unknown");
@@ -301,5 +305,20 @@ mod tests {
         assert_eq!(answers["missing"], json!(["s/g3"]));
         assert_eq!((answers["rows"].as_array().unwrap().len(), answers["asked"].clone()), (1, json!(3)));
         assert_eq!(answers["refused"][0]["gateway"], "s/g2");
+    }
+
+    #[test]
+    fn figures_of_a_gateway_never_wrap() {
+        let mut fleet = Fleet::default();
+        let most = i64::MAX;
+        let class = json!({ "unpublished": most, "unreceipted": most, "oldest_age_s": most });
+        let outcomes = json!({ "outcomes": { "ADMIT": most, "REFER": most, "HOLD": most, "DENY": most } });
+        let health = json!({ "outbox": [class, class], "lanes": [outcomes, outcomes] });
+        fleet.take("kakou/v1/s/g1/health", health.to_string().as_bytes(), 0);
+        let rows = fleet.rows(1_000);
+        let row = &rows["gateways"][0];
+        for figure in ["outbox", "unreceipted", "admit", "refer", "hold", "deny"] {
+            assert_eq!(row[figure], most, "{figure}");
+        }
     }
 }

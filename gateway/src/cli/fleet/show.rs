@@ -1,6 +1,7 @@
 //! `kakou fleet watch`
 
 use super::{Broker, watched};
+use crate::fleet::sum;
 use crate::fleet::watch::now_ms;
 use serde_json::Value;
 use std::time::Duration;
@@ -45,7 +46,7 @@ fn table(rows: &Value) -> String {
             Some(false) => "OFFLINE",
             None => "?",
         };
-        let others = ["refer", "hold", "deny"].iter().filter_map(|k| r[*k].as_i64()).sum::<i64>();
+        let others = sum(["refer", "hold", "deny"].iter().map(|k| &r[*k]));
         let words: Vec<&str> =
             r["alarms"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         out.push_str(&format!(
