@@ -470,8 +470,10 @@ impl Flight {
         let stream = &mut self.streams[usize::from(class.number())];
         let news = through > stream.receipted;
         stream.receipted = stream.receipted.max(through);
-        // Whoever says anything is there.
-        stream.gaps = 0;
+        // Whoever has more of it is there; who says the same again each time has not even what it was sent again.
+        if news {
+            stream.gaps = 0;
+        }
         if let Some(probe) = stream.probe.filter(|p| stream.receipted >= p.end) {
             if stream.receipted < probe.whole {
                 let batches = (2 * probe.batches).min(PROBE_MOST);

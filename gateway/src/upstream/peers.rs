@@ -38,12 +38,13 @@ const ROUND: i64 = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// The use of a pass, as it is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Used {
     /// The pass: signer and id.
     pub pass: String,
     /// The lane.
+    #[schema(value_type = String)]
     pub lane: LaneId,
     /// The visit at that gateway.
     pub visit: u64,
@@ -62,10 +63,11 @@ impl Used {
 }
 
 /// A question for what another gateway knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ask {
     /// Whom it asks; nobody is everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub to: Option<GatewayId>,
     /// Up to where it was answered: what a page has given as `next`. Empty for the beginning, [`ENTRIES`] for the
     /// entries alone.

@@ -241,6 +241,28 @@ fn a_central_side_that_is_slow_gets_one_batch_again_and_is_waited_for_longer_eac
 }
 
 #[test]
+fn a_receipt_that_is_no_news_makes_no_probe_come_sooner() {
+    let events = vec![(10, false); 1_000];
+    let heads = heads(1_000);
+    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    flight.begin(100, &heads, NOW).unwrap();
+    let mut pkid = 0;
+    drain(&mut flight, &heads, &mut pkid);
+    assert!(flight.receipted(Class::Verdict, 7));
+    let mut patience = flight.patience(Class::Verdict);
+    for _ in 0..4 {
+        flight.probe(Class::Verdict);
+        drain(&mut flight, &heads, &mut pkid);
+        // It answers each time, and never has more.
+        assert!(!flight.receipted(Class::Verdict, 7));
+        assert_eq!(flight.patience(Class::Verdict), 2 * patience);
+        patience = flight.patience(Class::Verdict);
+    }
+    assert!(flight.receipted(Class::Verdict, 8));
+    assert_eq!(flight.patience(Class::Verdict), RECEIPT_PATIENCE, "news is news");
+}
+
+#[test]
 fn what_a_broker_acknowledged_and_lost_comes_again_with_the_receipts_of_the_probe() {
     let events = vec![(10, false); 2_000];
     let heads = heads(2_000);
