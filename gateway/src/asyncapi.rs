@@ -4,19 +4,21 @@ use crate::config::remote::Report;
 use crate::feeds::word::{Entry, Head};
 use crate::orders::word::{Command, Configuration, Question};
 use crate::store::trace::Row;
+use crate::upstream::peers::{Ask, Page, Used};
 use crate::upstream::{PhotoReceipt, Receipt};
+use kakou_core::event::LONGEST_NAME;
 use serde_json::{Map, Value, json};
-use utoipa::PartialSchema;
+use utoipa::{PartialSchema, ToSchema};
 
-/// One channel: name, address, who sends (`up` is the gateway), message, QoS, retained, what it is.
-type Channel = (&'static str, &'static str, &'static str, &'static str, u8, bool, &'static str);
+/// One channel: name, address, who sends (`up` is the gateway), messages, QoS, retained, what it is.
+type Channel = (&'static str, &'static str, &'static str, &'static [&'static str], u8, bool, &'static str);
 
 const CHANNELS: [Channel; 19] = [
     (
         "events",
         "kakou/v1/{site}/{gateway}/evt/{class}",
         "up",
-        "Event",
+        &["Event"],
         1,
         false,
         "Events as they happen: one, or a JSON array of them",
@@ -25,7 +27,7 @@ const CHANNELS: [Channel; 19] = [
         "late",
         "kakou/v1/{site}/{gateway}/late/{class}",
         "up",
-        "Event",
+        &["Event"],
         1,
         false,
         "Events that leave more than 60 s after they were stored: they set off no alarm",
@@ -34,7 +36,7 @@ const CHANNELS: [Channel; 19] = [
         "receipts",
         "kakou/v1/{site}/{gateway}/rcpt",
         "down",
-        "Receipt",
+        &["Receipt"],
         1,
         false,
         "A stream is durable at the central side up to here",
@@ -43,18 +45,18 @@ const CHANNELS: [Channel; 19] = [
         "photoReceipts",
         "kakou/v1/{site}/{gateway}/rcpt",
         "down",
-        "PhotoReceipt",
+        &["PhotoReceipt"],
         1,
         false,
         "So much of a photograph is durable at the central side",
     ),
-    ("state", "kakou/v1/{site}/{gateway}/state", "up", "State", 1, true, "Birth, goodbye and will"),
-    ("health", "kakou/v1/{site}/{gateway}/health", "up", "Health", 0, false, "Once a minute"),
+    ("state", "kakou/v1/{site}/{gateway}/state", "up", &["State"], 1, true, "Birth, goodbye and will"),
+    ("health", "kakou/v1/{site}/{gateway}/health", "up", &["Health"], 0, false, "Once a minute"),
     (
         "desired",
         "kakou/v1/{site}/{gateway}/cfg/desired",
         "down",
-        "SignedConfiguration",
+        &["SignedConfiguration"],
         1,
         true,
         "The configuration that is wanted",
@@ -63,7 +65,7 @@ const CHANNELS: [Channel; 19] = [
         "reported",
         "kakou/v1/{site}/{gateway}/cfg/reported",
         "up",
-        "Report",
+        &["Report"],
         1,
         true,
         "The configuration in use, and what was wrong with the wanted one",
@@ -72,38 +74,54 @@ const CHANNELS: [Channel; 19] = [
         "commands",
         "kakou/v1/{site}/{gateway}/cmd/{id}",
         "down",
-        "SignedCommand",
+        &["SignedCommand"],
         1,
         true,
         "Kept by the broker until the gateway clears it",
     ),
-    ("results", "kakou/v1/{site}/{gateway}/cmdres/{id}", "up", "Result", 1, false, "How far a command is"),
+    ("results", "kakou/v1/{site}/{gateway}/cmdres/{id}", "up", &["Result"], 1, false, "How far a command is"),
     (
         "photoInit",
         "kakou/v1/{site}/{gateway}/photo/{sha256}/init",
         "up",
-        "PhotoInit",
+        &["PhotoInit"],
         1,
         false,
         "A photograph is offered",
     ),
-    ("photoChunk", "kakou/v1/{site}/{gateway}/photo/{sha256}/{n}", "up", "Chunk", 1, false, "16 KiB of it"),
-    ("questions", "kakou/v1/{site}/trace/req", "down", "SignedQuestion", 1, false, "Who was where?"),
+    (
+        "photoChunk",
+        "kakou/v1/{site}/{gateway}/photo/{sha256}/{n}",
+        "up",
+        &["Chunk"],
+        1,
+        false,
+        "16 KiB of it",
+    ),
+    ("questions", "kakou/v1/{site}/trace/req", "down", &["SignedQuestion"], 1, false, "Who was where?"),
     (
         "answers",
         "kakou/v1/{site}/{gateway}/trace/{id}",
         "up",
-        "Answer",
+        &["Answer"],
         1,
         false,
         "From the local store, backlog included",
     ),
-    ("feedHead", "kakou/v1/feed/{name}/head", "down", "SignedHead", 1, true, "The newest edition of a list"),
+    (
+        "feedHead",
+        "kakou/v1/feed/{name}/head",
+        "down",
+        &["SignedHead"],
+        1,
+        true,
+        "The newest edition of a list",
+    ),
     (
         "feedBody",
         "kakou/v1/feed/{name}/body/{sha256}/{group}/{n}",
         "down",
-        "Chunk",
+        &["Chunk"],
         1,
         true,
         "64 KiB of a body; sixteen make a group",
@@ -112,7 +130,7 @@ const CHANNELS: [Channel; 19] = [
         "qrEntry",
         "KE1:{protected}.{payload}.{signature}",
         "down",
-        "SignedEntry",
+        &["SignedEntry"],
         1,
         false,
         "Not over MQTT: one entry of a list as a QR code",
@@ -121,7 +139,7 @@ const CHANNELS: [Channel; 19] = [
         "homeAssistant",
         "homeassistant/device/kakou-{site}-{gateway}/config",
         "up",
-        "Discovery",
+        &["Discovery"],
         1,
         true,
         "Home Assistant device discovery, where it is switched on",
@@ -130,15 +148,41 @@ const CHANNELS: [Channel; 19] = [
         "peers",
         "kakou/v1/{site}/peer/{gateway}/{kind}",
         "both",
-        "Used",
+        &["Used", "Hello", "EntryText", "Ask", "Page"],
         1,
         false,
-        "What the gateways of a site tell each other; the kind is `redemption` (a single-use pass was used), `hello` (a gateway is new: tell it again), `entry` (the text of a signed entry that was read from a code), `ask` (what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (a Page: what a gateway knows, for the one that has asked)",
+        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
     ),
 ];
 
 fn schema<T: PartialSchema>() -> Value {
     serde_json::to_value(T::schema()).unwrap_or_default()
+}
+
+/// What has a name of its own: payloads of signed words, and what stands in other forms by its name.
+fn schemas() -> Map<String, Value> {
+    let mut nested = Vec::new();
+    Command::schemas(&mut nested);
+    Configuration::schemas(&mut nested);
+    Question::schemas(&mut nested);
+    Head::schemas(&mut nested);
+    Entry::schemas(&mut nested);
+    Receipt::schemas(&mut nested);
+    PhotoReceipt::schemas(&mut nested);
+    Report::schemas(&mut nested);
+    Row::schemas(&mut nested);
+    Used::schemas(&mut nested);
+    Ask::schemas(&mut nested);
+    Page::schemas(&mut nested);
+    let nested = nested.into_iter().map(|(name, schema)| (name, json!(schema)));
+    let own = [
+        ("Command", schema::<Command>()),
+        ("Configuration", schema::<Configuration>()),
+        ("Question", schema::<Question>()),
+        ("Head", schema::<Head>()),
+        ("Entry", schema::<Entry>()),
+    ];
+    nested.chain(own.map(|(name, schema)| (name.to_owned(), schema))).collect()
 }
 
 /// A signed word: JWS in flattened JSON around this payload.
@@ -158,7 +202,7 @@ fn event() -> Value {
             "specversion": { "const": "1.0" },
             "id": { "type": "string", "pattern": "^[a-z0-9-]{1,40}/[0-9]+/[0-9]+$", "description": "gateway/epoch/sequence" },
             "source": { "type": "string", "description": "/kakou/SITE/GATEWAY" },
-            "type": { "type": "string", "pattern": "^kakou\\.[a-z_]+\\.v[0-9]+$" },
+            "type": { "type": "string", "maxLength": LONGEST_NAME, "pattern": "^kakou\\.[A-Za-z0-9._:+-]+\\.v[0-9]+$" },
             "time": { "type": "string", "format": "date-time", "description": "As the gateway's clock said; absent if it knew none" },
             "subject": { "type": "string", "description": "LANE or LANE/VISIT" },
             "datacontenttype": { "const": "application/json" },
@@ -190,11 +234,15 @@ fn messages() -> Map<String, Value> {
         "truncated": { "type": "boolean" }, "took_us": { "type": "integer" }, "refused": { "type": "string" } } });
     let init = json!({ "type": "object", "required": ["bytes", "chunks", "chunk_bytes"], "properties": {
         "bytes": { "type": "integer" }, "chunks": { "type": "integer" }, "chunk_bytes": { "const": crate::upstream::photos::CHUNK } } });
-    let used = json!({ "type": "object", "required": ["pass", "lane", "visit"], "properties": {
-        "pass": { "type": "string" }, "lane": { "type": "string" }, "visit": { "type": "integer" },
-        "at_ms": { "type": ["integer", "null"] } } });
+    let hello = json!({ "type": "object", "description": "An empty object" });
+    let entry =
+        json!({ "type": "string", "description": "KE1:PROTECTED.PAYLOAD.SIGNATURE, as the code holds it" });
     let payload = |name: &str, schema: Value| {
-        let content = if name == "Chunk" { "application/octet-stream" } else { "application/json" };
+        let content = match name {
+            "Chunk" => "application/octet-stream",
+            "EntryText" => "text/plain",
+            _ => "application/json",
+        };
         (name.to_owned(), json!({ "name": name, "contentType": content, "payload": schema }))
     };
     [
@@ -214,7 +262,11 @@ fn messages() -> Map<String, Value> {
         payload("SignedHead", signed("kakou-feed", "a Head")),
         payload("SignedEntry", signed("kakou-entry", "an Entry")),
         payload("Discovery", any),
-        payload("Used", used),
+        payload("Used", schema::<Used>()),
+        payload("Hello", hello),
+        payload("EntryText", entry),
+        payload("Ask", schema::<Ask>()),
+        payload("Page", schema::<Page>()),
     ]
     .into_iter()
     .collect()
@@ -224,13 +276,14 @@ fn messages() -> Map<String, Value> {
 pub fn document() -> String {
     let mut channels = Map::new();
     let mut operations = Map::new();
-    for (name, address, who, message, qos, retain, about) in CHANNELS {
+    for (name, address, who, spoken, qos, retain, about) in CHANNELS {
         let parts = address.split(['{', '}']).skip(1).step_by(2);
         let parameters: Map<String, Value> = parts.map(|p| (p.to_owned(), json!({}))).collect();
+        let reference = |m: &&str| ((*m).to_owned(), json!({ "$ref": format!("#/components/messages/{m}") }));
+        let spoken: Map<String, Value> = spoken.iter().map(reference).collect();
         channels.insert(
             name.into(),
-            json!({ "address": address, "description": about, "parameters": parameters,
-                "messages": { message: { "$ref": format!("#/components/messages/{message}") } } }),
+            json!({ "address": address, "description": about, "parameters": parameters, "messages": spoken }),
         );
         let actions: &[&str] = match who {
             "up" => &["send"],
@@ -245,8 +298,6 @@ pub fn document() -> String {
             );
         }
     }
-    let schemas = json!({ "Command": schema::<Command>(), "Configuration": schema::<Configuration>(),
-        "Question": schema::<Question>(), "Head": schema::<Head>(), "Entry": schema::<Entry>() });
     let document = json!({
         "asyncapi": "3.0.0",
         "info": { "title": "Kakou gateway", "version": "1",
@@ -254,7 +305,7 @@ pub fn document() -> String {
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,
-        "components": { "messages": messages(), "schemas": schemas },
+        "components": { "messages": messages(), "schemas": schemas() },
     });
     format!("{document:#}\n")
 }
@@ -279,6 +330,34 @@ mod tests {
             }
             assert!(channel["address"].as_str().unwrap().matches('/').count() <= 7, "{name}");
         }
+    }
+
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(all) => {
+                found.extend(all.get("$ref").and_then(Value::as_str));
+                all.values().for_each(|v| references(v, found));
+            }
+            Value::Array(all) => all.iter().for_each(|v| references(v, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_contract_leads_somewhere_and_every_message_of_a_peer_has_a_form() {
+        let document: Value = serde_json::from_str(&document()).unwrap();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > CHANNELS.len());
+        for reference in found {
+            let path = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(path).is_some(), "{reference}");
+        }
+        let peers = document["channels"]["peers"]["messages"].as_object().unwrap();
+        let kinds: Vec<&str> = peers.keys().map(String::as_str).collect();
+        assert_eq!(kinds, ["Ask", "EntryText", "Hello", "Page", "Used"]);
+        let event = &document["components"]["messages"]["Event"]["payload"]["properties"]["type"]["pattern"];
+        assert_eq!(event, "^kakou\\.[A-Za-z0-9._:+-]+\\.v[0-9]+$", "what a profile may emit");
     }
 
     /// Words as the first version sent them: whatever changes, they are still read.
