@@ -238,10 +238,11 @@ impl Office {
         Ok(self.authority.issued()?.iter().any(|i| i.name == name))
     }
 
-    /// The other gateways of a site: those with a certificate that was not revoked.
+    /// The other gateways of a site: those with a certificate that counts, neither revoked nor run out.
     pub fn others(&self, site: &SiteId, gateway: &GatewayId) -> Result<Vec<GatewayId>, OfficeError> {
         let issued = self.authority.issued()?;
-        let counts = issued.iter().filter(|i| i.revoked.is_none());
+        let now = now_s();
+        let counts = issued.iter().filter(|i| i.revoked.is_none() && i.ends > now);
         // A server's certificate has a name of its own: no site, or no gateway of one.
         let named = counts.filter_map(|i| i.name.split_once('.')).filter(|(of, _)| *of == site.as_str());
         let names: BTreeSet<GatewayId> = named.filter_map(|(_, id)| GatewayId::new(id).ok()).collect();

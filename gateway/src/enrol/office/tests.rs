@@ -275,3 +275,27 @@ fn a_box_of_an_earlier_version_is_not_accepted_by_digits_that_others_could_know(
         assert_eq!(stranger, Err(Refusal::Used), "it belongs to the first request all the same");
     }
 }
+
+#[test]
+fn a_gateway_whose_certificate_has_run_out_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    for gateway in ["gw-1", "gw-2", "gw-3"] {
+        let code = code(&office, gateway, false);
+        office.enrol(&code.token, &csr(), PORT, (FORM_OTHERS, None)).unwrap();
+    }
+    // gw-3 was taken down in spring, and nobody has revoked it.
+    let register = folder.path().join("register.jsonl");
+    let text = std::fs::read_to_string(&register).unwrap();
+    let spring = |line: &str| {
+        let mut issued: serde_json::Value = serde_json::from_str(line).unwrap();
+        if issued["name"] == "truck-1.gw-3" {
+            issued["ends"] = (now_s() - 1).into();
+        }
+        format!("{issued}\n")
+    };
+    std::fs::write(&register, text.lines().map(spring).collect::<String>()).unwrap();
+    let swapped = code(&office, "gw-1", false);
+    let others = bundle(office.enrol(&swapped.token, &csr(), PORT, (FORM_OTHERS, None))).others.unwrap();
+    assert_eq!(others, Others { replaces: true, gateways: vec![GatewayId::new("gw-2").unwrap()] });
+}
