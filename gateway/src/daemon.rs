@@ -197,6 +197,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         loading,
         looked,
         end: intake.clone(),
+        waiting: Mutex::default(),
     };
     let author = Author { site: settings.site.clone(), gateway: settings.gateway.clone(), boot: boot_id() };
     let parts = Parts {

@@ -16,6 +16,8 @@ use kakou_core::time::rfc3339;
 use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::time::Instant;
 
 /// Entries that are kept for gateways that come later, at most.
 const KNOWN: usize = 1_000;
@@ -31,7 +33,7 @@ impl Feeds {
             match durable::read_small(&file, ENTRY_MAX).map(|text| self.entry(&text, false)) {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => {
-                    log::error!("an entry of another gateway waits: {e}");
+                    self.waits("entries of other gateways wait", &e.to_string());
                     continue;
                 }
                 Err(e) => self.refuse(WHAT, &e.to_string()),
@@ -40,6 +42,20 @@ impl Feeds {
                 log::warn!("{}: {e}", file.display());
             }
         }
+        self.tell_waiting(Instant::now());
+    }
+
+    /// An entry cannot be stored now, and is tried again every few seconds.
+    pub(super) fn waits(&self, what: &str, why: &str) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.note(json!({ "what": what, "why": why }), 1);
+    }
+
+    /// Says so once a minute, however many there are; what was said.
+    pub(super) fn tell_waiting(&self, now: Instant) -> Option<Value> {
+        let due = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).due(now)?;
+        log::error!("entries wait until their list can be written: {due}");
+        Some(due)
     }
 
     /// One entry from a QR code, read here or at another gateway. An error is one of the store.
@@ -209,7 +225,8 @@ pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
     } else {
         keep(&folder, text)
     };
-    kept.inspect_err(|e| log::error!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
+    // Whoever asks says that something could not be stored, once for all of it.
+    kept.inspect_err(|e| log::debug!("{}: {e}; the broker is to send it again", folder.display())).is_ok()
 }
 
 /// Whether it is an entry that somebody on the list of keys has signed: nothing else is worth a place on the disk.

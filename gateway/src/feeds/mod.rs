@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
+use crate::minutely::Minutely;
 use crate::store::edition::{self, Order};
 use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
@@ -35,8 +36,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -155,6 +156,8 @@ pub struct Feeds {
     pub looked: watch::Sender<bool>,
     /// Cancelled when the daemon ends: what is being built is left for its next start.
     pub end: CancellationToken,
+    /// Entries that cannot be stored now.
+    pub waiting: Mutex<Minutely>,
 }
 
 /// What the thread remembers.
@@ -204,7 +207,8 @@ impl Feeds {
                     Ok(()) => {}
                     // A list that is damaged now takes it when it was built anew.
                     Err(e) => {
-                        log::error!("{}: {e}; it waits", entries::WHAT);
+                        self.waits(entries::WHAT, &e.to_string());
+                        self.tell_waiting(Instant::now());
                         if !keep_heard(&self.data, &text) {
                             self.metrics.count("list_refused_total");
                         }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::store::edition::Canary;
+use kakou_core::pass::trust::{TrustFile, Usage};
+use kakou_provisioning::issuer::Issuer;
 use std::path::Path;
 
 /// The thread of the feeds on a folder of its own, what it asks for, and what it tells the engine.
@@ -23,6 +25,7 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>, mpsc::Receiver<Work>) {
         loading: watch::channel(None).0,
         looked: watch::channel(false).0,
         end: CancellationToken::new(),
+        waiting: Mutex::default(),
     };
     (feeds, wished, work)
 }
@@ -142,4 +145,44 @@ fn a_lane_follows_the_policy_however_its_profile_is_written() {
         assert!(follows(profile), "{profile}");
     }
     assert!(!follows("\"school-gate\""));
+}
+
+#[test]
+fn entries_that_wait_are_one_line_a_minute() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut feeds, ..) = feeds(data.path());
+    let issuer = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
+    let keys = TrustFile {
+        name: "trust".into(),
+        version: 1,
+        issued: 1,
+        keys: vec![issuer.entry("x", &[Usage::Feed])],
+    };
+    feeds.keys = Some(Arc::new(TrustList::from_json(&serde_json::to_vec(&keys).unwrap()).unwrap()));
+    let list = data.path().join("hold");
+    std::fs::write(&list, r#"{ "name": "hold", "version": 1, "issued": 1, "entries": {} }"#).unwrap();
+    assert_eq!(feeds.plain_file("hold", &list), Ok(()));
+    for n in 0..3 {
+        let entry =
+            word::Entry { feed: "hold".into(), issued_ms: 5_000 + n, id: format!("R-{n}"), facts: None };
+        let signed = issuer.word(&serde_json::to_vec(&entry).unwrap(), word::ENTRY).unwrap();
+        let signed: Value = serde_json::from_slice(&signed).unwrap();
+        let part = |name: &str| signed[name].as_str().unwrap().to_owned();
+        let text = format!("KE1:{}.{}.{}", part("protected"), part("payload"), part("signature"));
+        assert!(keep_heard(data.path(), text.as_bytes()));
+    }
+    // Somebody else writes the list and does not end.
+    let edition = std::fs::read_dir(data.path().join("editions")).unwrap().flatten().map(|f| f.path());
+    let edition = edition.into_iter().find(|f| f.extension().is_some_and(|e| e == "db")).unwrap();
+    let busy = Connection::open(edition).unwrap();
+    busy.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    feeds.take_heard();
+    assert_eq!(std::fs::read_dir(data.path().join("heard")).unwrap().count(), 3, "they wait");
+    let now = Instant::now();
+    feeds.waits("one more", "busy");
+    assert_eq!(feeds.tell_waiting(now), None, "it was told just now");
+    assert_eq!(feeds.tell_waiting(now + crate::minutely::EVERY).unwrap()["count"], 1);
+    drop(busy);
+    feeds.take_heard();
+    assert_eq!(std::fs::read_dir(data.path().join("heard")).unwrap().count(), 0, "and are taken");
 }
