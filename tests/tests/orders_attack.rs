@@ -26,8 +26,15 @@ struct Gate {
     _relay: Option<RelaySim>,
 }
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// A gate with a barrier, or a port without one.
 fn gate(barrier: bool, clock: &str) -> Option<Gate> {
+    gate_at(barrier, clock, -36 * HOUR_MS)
+}
+
+/// The same, with a clock that is off, where its table names the file `shift`.
+fn gate_at(barrier: bool, clock: &str, shift_ms: i64) -> Option<Gate> {
     if skip_without("mosquitto", installed().is_some()) {
         return None;
     }
@@ -43,7 +50,7 @@ fn gate(barrier: bool, clock: &str) -> Option<Gate> {
     let mut plan = Plan { tables: central.upstream("test.gw-1"), clock: clock.into(), ..Plan::default() };
     plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
     let mut gateway = Gateway::prepare(&place, plan.lane("lane-1", "gate.toml", &["scanner", "barrier"]));
-    std::fs::write(place.join("shift"), (-36 * 3_600_000_i64).to_string()).unwrap();
+    std::fs::write(place.join("shift"), shift_ms.to_string()).unwrap();
     let pulses = Arc::new(AtomicU64::new(0));
     let counted = pulses.clone();
     let relay = barrier.then(|| {
@@ -119,6 +126,52 @@ fn a_command_of_yesterday_opens_nothing_while_nobody_has_confirmed_the_time() {
     let said = ask(&issuer.word(&serde_json::to_vec(&for_ever).unwrap(), COMMAND).unwrap());
     assert_eq!(said["state"], "REJECTED");
     assert_eq!(g.pulses.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_command_that_waited_is_carried_out_or_timed_out_when_the_clock_is_confirmed() {
+    // A box whose clock stands before the program was made: it knows that this is not the time.
+    let clock = "[clock]\nsource = \"system\"\nshift_file = \"shift\"";
+    let Some(g) = gate_at(true, clock, -365 * 24 * HOUR_MS) else { return };
+    g.gateway.await_events("device", 1);
+    let issuer = Issuer::from_pkcs8(&std::fs::read(g.file("ops.pk8")).unwrap()).unwrap();
+    let word = |id: &str, issued: i64| {
+        let command = Command {
+            id: id.into(),
+            site: "test".parse().unwrap(),
+            gateway: "gw-1".parse().unwrap(),
+            what: What::Open { lane: "lane-1".parse().unwrap() },
+            by: "Wang".into(),
+            reason: "drill".into(),
+            issued,
+            expires: issued + 600,
+        };
+        issuer.word(&serde_json::to_vec(&command).unwrap(), COMMAND).unwrap()
+    };
+    let (today, yesterday) = (word("c-1", now_s()), word("c-2", now_s() - 86_400));
+    let ask = |id: &str, word: &[u8]| -> Value {
+        let topic = format!("kakou/v1/test/gw-1/cmd/{id}");
+        let said = g.central.answer("ops", &format!("kakou/v1/test/gw-1/cmdres/{id}"), &topic, word);
+        serde_json::from_slice(&said.unwrap_or_else(|| panic!("no answer:\n{}", g.gateway.log()))).unwrap()
+    };
+    for (id, word) in [("c-1", &today), ("c-2", &yesterday)] {
+        let said = ask(id, word);
+        assert_eq!(said["state"], "QUEUED", "{said}");
+    }
+    assert_eq!(g.pulses.load(Ordering::SeqCst), 0);
+    // The clock is set right.
+    std::fs::write(g.file("gw-1").join("shift"), "0").unwrap();
+    let done = g.gateway.await_events("command_done", 1);
+    assert_eq!(
+        (&done[0]["data"]["command"], &done[0]["data"]["state"]),
+        (&"c-1".into(), &"SUCCEEDED".into())
+    );
+    assert_eq!(g.pulses.load(Ordering::SeqCst), 1);
+    wait::until("the end of the command of yesterday", Duration::from_secs(20), || {
+        (ask("c-2", &yesterday)["state"] == "TIMED_OUT").then_some(())
+    });
+    assert_eq!(ask("c-1", &today)["state"], "SUCCEEDED", "carried out once");
+    assert_eq!((g.pulses.load(Ordering::SeqCst), g.gateway.events("remote_open").len()), (1, 1));
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
         }
         What::Message { lane, text, minutes } => {
             let what = Remote::Message { text: text.clone(), for_ms: u64::from(*minutes) * 60_000 };
-            remote(desk, Input::Remote { lane: lane.clone(), sender, what }).await
+            remote(desk, &command.what, Input::Remote { lane: lane.clone(), sender, what }).await
         }
         What::Snapshot { lane } => snapshot(desk, lane.as_str(), command).await,
         What::Diagnostics => diagnostics(desk).await,
@@ -69,11 +69,17 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
     done.map_or_else(Outcome::Not, Outcome::Done)
 }
 
+/// What is told when it is not known whether a command was done: who reads "not done" far away must not believe it
+/// of a barrier that has opened.
+pub fn unknown(what: &str, why: &str) -> String {
+    if what == "open" { format!("{why}: look whether the barrier has opened") } else { why.to_owned() }
+}
+
 /// Asks the barrier, and waits for what it says: who reads "done" far away must not believe what did not happen.
 async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
     let ((tx, answer), (moved, moves)) = (oneshot::channel(), oneshot::channel());
     desk.engine.send(Work::Remote(input, tx, moved)).await.map_err(|_| "the engine has ended".to_owned())?;
-    recorded(answer).await?;
+    recorded("open", answer, PATIENCE).await?;
     match tokio::time::timeout(CONFIRM, moves).await {
         Ok(Ok(Ok(()))) => Ok(Value::Null),
         Ok(Ok(Err(why))) => Err(match why {
@@ -89,18 +95,23 @@ async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
     }
 }
 
-async fn remote(desk: &Desk, input: Input) -> Result<Value, String> {
+async fn remote(desk: &Desk, what: &What, input: Input) -> Result<Value, String> {
     let (tx, answer) = oneshot::channel();
     desk.engine.send(Work::Input(input, Some(tx))).await.map_err(|_| "the engine has ended".to_owned())?;
-    recorded(answer).await
+    recorded(what.word(), answer, PATIENCE).await
 }
 
 /// The lane has taken it, and it is on record.
-async fn recorded(answer: oneshot::Receiver<Result<(), Rejection>>) -> Result<Value, String> {
-    match tokio::time::timeout(PATIENCE, answer).await {
+async fn recorded(
+    what: &str,
+    answer: oneshot::Receiver<Result<(), Rejection>>,
+    patience: Duration,
+) -> Result<Value, String> {
+    match tokio::time::timeout(patience, answer).await {
         Ok(Ok(Ok(()))) => Ok(Value::Null),
         Ok(Ok(Err(why))) => Err(format!("{}: {}", why.code, why.text.en)),
-        Ok(Err(_)) | Err(_) => Err("the lane did not answer".into()),
+        // It may still lie before the lane, and be done when the disk is there again.
+        Ok(Err(_)) | Err(_) => Err(unknown(what, "the lane did not answer in time")),
     }
 }
 
@@ -221,5 +232,34 @@ async fn reboot() -> Outcome {
         Ok(status) if status.success() => Outcome::Later,
         Ok(status) => Outcome::Not(format!("systemctl says {status}")),
         Err(e) => Outcome::Not(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orders::jobs::State;
+
+    #[tokio::test]
+    async fn an_opening_that_comes_late_is_not_told_as_not_done() {
+        // The engine is busy, or is told to end with the command before it.
+        let (held, busy) = oneshot::channel();
+        let gone = oneshot::channel().1;
+        for answer in [busy, gone] {
+            let said = recorded("open", answer, Duration::from_millis(5)).await.unwrap_err();
+            assert!(said.contains("look whether the barrier has opened"), "{said}");
+        }
+        drop(held);
+        let said = recorded("message", oneshot::channel().1, Duration::from_millis(5)).await.unwrap_err();
+        assert!(!said.contains("barrier"), "{said}");
+        // A run that has ended between the pulse and the answer.
+        let cut = |what: &str| super::super::cut_off(what, false);
+        assert!(cut("open").1.contains("look whether the barrier has opened"));
+        assert_eq!(cut("snapshot"), (State::Failed, "the daemon ended before it was done".into()));
+        assert_eq!(cut("reload").0, State::Succeeded);
+        assert_eq!(
+            (cut("reboot").0, super::super::cut_off("reboot", true).0),
+            (State::Failed, State::Succeeded)
+        );
     }
 }

@@ -127,6 +127,15 @@ enum Came {
     ForClock,
 }
 
+/// What has become of a command that an earlier run of the daemon has begun, in this boot of the box or another.
+fn cut_off(what: &str, another_boot: bool) -> (State, String) {
+    match what {
+        "reload" => (State::Succeeded, "started anew".into()),
+        "reboot" if another_boot => (State::Succeeded, "started anew".into()),
+        _ => (State::Failed, commands::unknown(what, "the daemon ended before it was done")),
+    }
+}
+
 /// The longest foreign text in a record, in bytes: what nobody has signed must not make an event that no broker
 /// takes.
 const LONGEST_TEXT: usize = 1_000;
@@ -269,13 +278,8 @@ impl Desk {
     fn finish_begun(&self, jobs: &Jobs) {
         let boot = boot_id();
         for mut job in jobs.begun().unwrap_or_default() {
-            let done = match job.what.as_str() {
-                "reload" => true,
-                "reboot" => job.boot != boot,
-                _ => false,
-            };
-            job.state = if done { State::Succeeded } else { State::Failed };
-            job.detail = json!(if done { "started anew" } else { "the daemon ended before it was done" });
+            let (state, detail) = cut_off(&job.what, job.boot != boot);
+            (job.state, job.detail) = (state, json!(detail));
             job.at_ms = self.clock.now().wall_ms;
             if let Err(e) = jobs.keep(&job) {
                 log::error!("orders.db: {e}");
