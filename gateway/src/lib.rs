@@ -27,6 +27,7 @@ pub mod mqtt;
 pub mod notify;
 pub mod orders;
 pub mod overview;
+pub mod shown;
 pub mod store;
 pub mod subjects;
 pub mod upstream;

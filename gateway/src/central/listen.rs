@@ -7,6 +7,7 @@ use super::photos::Desk;
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
 use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
+use crate::shown;
 use crate::upstream::{Receipt, RefusedEvent};
 use kakou_core::event::Class;
 use std::collections::BTreeMap;
@@ -340,7 +341,7 @@ impl Keeper<'_> {
 
     fn refuse(&self, topic: &str, why: impl std::fmt::Display) {
         // A gateway chooses its words, not the lines of this log.
-        let why = why.to_string().replace(char::is_control, " ");
+        let why = shown::line(&why.to_string());
         log::warn!("a message on {topic} is refused: {why}");
         self.tally.send_modify(|t| t.refused += 1);
     }

@@ -4,6 +4,7 @@
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, words};
+use crate::shown;
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -304,7 +305,7 @@ async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
 /// Keeps events aside; gives those that are new.
 async fn keep_aside(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
     let statement = tx.prepare(ASIDE).await?;
-    let why = |e: &Arrived| e.refused.clone().unwrap_or_default().replace(char::is_control, " ");
+    let why = |e: &Arrived| shown::line(e.refused.as_deref().unwrap_or_default());
     let rows = tx
         .query(
             &statement,

@@ -27,7 +27,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     if a.json {
         println!("{}", json!({ "severity": worst, "findings": findings }));
     } else {
-        print!("{}", page(&findings));
+        print!("{}", crate::shown::lines(&page(&findings)));
     }
     match worst {
         Severity::Right => ExitCode::SUCCESS,

@@ -51,7 +51,7 @@ pub fn run(command: &Command) -> ExitCode {
                 if v.unsigned > 0 {
                     println!("{} events are newer than the last signed head", v.unsigned);
                 }
-                v.problems.iter().for_each(|p| println!("PROBLEM: {p}"));
+                v.problems.iter().for_each(|p| println!("PROBLEM: {}", crate::shown::line(p)));
             }
             if v.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

@@ -19,6 +19,7 @@ mod verify;
 
 use crate::demo::{self, Wishes};
 use crate::http;
+use crate::shown;
 use clap::{Parser, Subcommand};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -164,7 +165,8 @@ pub fn main() -> ExitCode {
 
 /// Says what went wrong and fails.
 fn fail(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("kakou: {why}");
+    // It may be what a gateway has said.
+    eprintln!("kakou: {}", shown::lines(&why.to_string()));
     ExitCode::FAILURE
 }
 

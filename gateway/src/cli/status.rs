@@ -1,6 +1,7 @@
 //! `kakou status`
 
 use super::fail;
+use crate::shown;
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub fn run(a: &Arguments) -> ExitCode {
         }
     };
     if a.json {
-        println!("{status}");
+        println!("{}", shown::json(&status));
     } else {
         print!("{}", page(&status));
     }
@@ -37,9 +38,11 @@ pub fn run(a: &Arguments) -> ExitCode {
 
 fn text(v: &Value) -> String {
     match v {
-        Value::String(s) => s.clone(),
+        Value::String(s) => shown::line(s),
         Value::Null => "–".into(),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            shown::json(other)
+        }
     }
 }
 
@@ -58,8 +61,8 @@ fn page(s: &Value) -> String {
         text(&s["site"]),
         text(&s["gateway"]),
         text(&s["version"]),
-        s["uptime_s"],
-        s["epoch"],
+        text(&s["uptime_s"]),
+        text(&s["epoch"]),
         text(&s["clock"]["wall"]),
         match s["clock"]["quality"].as_str() {
             Some("synced") => "synchronised",
@@ -95,10 +98,10 @@ fn page(s: &Value) -> String {
     out.push_str(&format!(
         "\nStore {}: {} events, {} photographs, {} bytes used, {} free\n",
         text(&s["store"]["state"]),
-        s["store"]["events"],
-        s["store"]["photos"],
-        s["store"]["used_bytes"],
-        s["store"]["free_bytes"],
+        text(&s["store"]["events"]),
+        text(&s["store"]["photos"]),
+        text(&s["store"]["used_bytes"]),
+        text(&s["store"]["free_bytes"]),
     ));
     out
 }

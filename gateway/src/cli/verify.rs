@@ -1,6 +1,7 @@
 //! `kakou verify`
 
 use crate::clock::Clock;
+use crate::shown;
 use kakou_core::codes::Code;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::pass::{self, Check};
@@ -32,7 +33,7 @@ const NOT_VERIFIED: u8 = 3;
 const USAGE: u8 = 2;
 
 fn usage(why: String) -> ExitCode {
-    eprintln!("kakou: {why}");
+    eprintln!("kakou: {}", shown::lines(&why));
     ExitCode::from(USAGE)
 }
 
@@ -68,15 +69,23 @@ pub fn run(a: &Arguments) -> ExitCode {
         }
     };
     if a.json {
-        println!("{report}");
+        println!("{}", shown::json(&report));
     } else {
         match &checked {
-            Ok(p) if verified => println!("verified: {} {} ({})", p.format.word(), p.kind, p.subject),
+            Ok(p) if verified => println!("{}", verified_as(p)),
             Ok(_) => println!(
                 "not verified: an opaque id proves nothing by itself; a gateway looks it up in its lists"
             ),
-            Err(r) => println!("not verified: {}: {} ({})", r.code.word(), r.code.text().en, r.why),
+            Err(r) => {
+                let why = shown::line(&r.why);
+                println!("not verified: {}: {} ({why})", r.code.word(), r.code.text().en);
+            }
         }
     }
     if verified { ExitCode::SUCCESS } else { ExitCode::from(NOT_VERIFIED) }
+}
+
+/// Whoever signed it has chosen the words.
+fn verified_as(p: &pass::Pass) -> String {
+    format!("verified: {} {} ({})", p.format.word(), shown::line(&p.kind), shown::line(&p.subject))
 }

@@ -4,6 +4,7 @@
 use super::{Link, RefusedEvent, send};
 use crate::engine::Work;
 use crate::minutely::Minutely;
+use crate::shown;
 use kakou_core::event::{Class, NewEvent};
 use serde_json::json;
 use std::time::Instant;
@@ -19,7 +20,7 @@ impl Refusals {
     /// The central side says so.
     pub(super) fn note(&mut self, stream: Class, refused: &[RefusedEvent]) {
         if let Some(RefusedEvent { seq, why }) = refused.last() {
-            let why: String = why.chars().filter(|c| !c.is_control()).take(LONGEST_WHY).collect();
+            let why: String = shown::line(why).chars().take(LONGEST_WHY).collect();
             let last = json!({ "stream": stream.word(), "seq": seq, "why": why });
             self.0.note(last, refused.len() as u64);
         }

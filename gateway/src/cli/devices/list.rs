@@ -97,7 +97,7 @@ pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> Exi
     if json {
         println!("{}", as_json(&all));
     } else {
-        print!("{}", page(&all, ask));
+        print!("{}", crate::shown::lines(&page(&all, ask)));
     }
     let text = fragment::of(&all);
     match write {

@@ -2,6 +2,7 @@
 
 use super::super::fail;
 use super::watch::shown;
+use crate::shown::lines;
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::codec::Out;
 use kakou_drivers::record::{self, Way};
@@ -67,7 +68,7 @@ pub fn run(a: &Arguments) -> ExitCode {
 fn tell(at: u64, out: &mut Vec<Out>, card: Option<&str>) {
     for what in out.drain(..) {
         match what {
-            Out::Report(report) => println!("{at:8} ms  {}", shown(&report, card)),
+            Out::Report(report) => println!("{at:8} ms  {}", lines(&shown(&report, card))),
             Out::Error(why) => println!("{at:8} ms  error: {why}"),
             Out::Write(_) | Out::Flush | Out::Seen | Out::Firmware(_) => {}
         }

@@ -3,6 +3,7 @@
 use super::super::{fail, runtime};
 use crate::config::DeviceEntry;
 use crate::devices::{self, Surroundings};
+use crate::shown::lines;
 use kakou_core::ids::DeviceId;
 use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::profile::DeviceKind;
@@ -43,7 +44,8 @@ struct Printer {
 
 impl Gateway for Printer {
     fn report(&self, _: &DeviceId, report: Report, _: Instant) -> bool {
-        println!("{:8.3} s  {}", self.begun.elapsed().as_secs_f64(), shown(&report, self.card.as_deref()));
+        let text = lines(&shown(&report, self.card.as_deref()));
+        println!("{:8.3} s  {text}", self.begun.elapsed().as_secs_f64());
         true
     }
     fn pulsed(&self, _: Duration) {}

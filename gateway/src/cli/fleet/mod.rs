@@ -17,6 +17,7 @@ use crate::http::connections::{self, BodyTime};
 use crate::http::seats::House;
 use crate::mqtt::{self, Heard};
 use crate::orders::word::{Command as Order, Configuration, What};
+use crate::shown;
 use crate::store::photos::Photos;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::{TrustFile, Usage};
@@ -440,22 +441,14 @@ async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Durat
     let done = listen(broker, &filter, vec![word], wait, |body| {
         let result: Value = serde_json::from_slice(body).ok()?;
         let state = result["state"].as_str()?.to_owned();
-        eprintln!("{state}");
+        eprintln!("{}", shown::line(&state));
         let end = ["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT"].contains(&state.as_str());
         end.then_some((state, result["detail"].clone()))
     })
     .await?;
     match done {
         Some((state, detail)) => {
-            match &detail {
-                Value::Object(map) if map.contains_key("csr") => {
-                    print!("{}", map["csr"].as_str().unwrap_or_default())
-                }
-                Value::Null => {}
-                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-                    println!("{detail:#}");
-                }
-            }
+            print!("{}", told(&detail));
             if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.word())) }
         }
         None => Err(format!(
@@ -491,10 +484,47 @@ async fn configure(
         Some(report) => {
             for fault in &report.errors {
                 let line = fault.line.map_or(String::new(), |l| format!("line {l}: "));
-                eprintln!("{line}{}", fault.what);
+                eprintln!("{line}{}", shown::lines(&fault.what));
             }
             Err(format!("edition {version} is refused; edition {} is in use", report.version))
         }
         None => Err("the gateway has not answered; it takes the configuration when it comes back".into()),
+    }
+}
+
+/// What a gateway tells about a command, as it is printed.
+fn told(detail: &Value) -> String {
+    match detail {
+        Value::Object(map) if map.contains_key("csr") => {
+            shown::lines(map["csr"].as_str().unwrap_or_default())
+        }
+        Value::Null => String::new(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            format!("{}\n", shown::pretty(detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_gateway_says_moves_no_cursor() {
+        let bad = "\u{1b}[2J\u{9b}1m\u{202e}\r";
+        let row =
+            json!({ "at": bad, "site": bad, "gateway": bad, "lane": bad, "outcome": bad, "codes": [bad] });
+        let printed = [
+            trace::visit(&row),
+            told(&json!({ "csr": format!("-----BEGIN\nx{bad}") })),
+            told(&json!(bad)),
+            told(&json!({ "status": { bad: [bad] } })),
+        ];
+        for text in printed {
+            let moved = text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}');
+            assert!(!moved, "{text:?}");
+        }
+        assert_eq!(told(&Value::Null), "");
     }
 }

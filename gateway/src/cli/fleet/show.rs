@@ -3,6 +3,7 @@
 use super::{Broker, watched};
 use crate::fleet::sum;
 use crate::fleet::watch::now_ms;
+use crate::shown;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(super) async fn show(
         tokio::time::sleep(Duration::from_secs(once.unwrap_or(2))).await;
         let rows = fleet.lock().rows(now_ms());
         if as_json {
-            println!("{rows}");
+            println!("{}", shown::json(&rows));
         } else {
             if once.is_none() {
                 print!("\x1b[2J\x1b[H");

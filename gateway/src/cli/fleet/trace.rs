@@ -5,11 +5,12 @@ use crate::enrol::subjects::Readers;
 use crate::fleet::send;
 use crate::fleet::watch::now_ms;
 use crate::orders::word::Question;
+use crate::shown;
 use kakou_core::evidence::SubjectKey;
 use kakou_core::ids::{LaneId, SiteId};
 use kakou_core::pass::id;
 use kakou_core::time::parse_instant;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -136,20 +137,10 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
     };
     cancel.cancel();
     if as_json {
-        println!("{answers}");
+        println!("{}", shown::json(&answers));
     } else {
         for row in answers["rows"].as_array().into_iter().flatten() {
-            let text = |k: &str| row[k].as_str().unwrap_or("?").to_owned();
-            let unsent = if row["unsent"] == true { "  (not sent yet)" } else { "" };
-            println!(
-                "{}  {}/{}/{}  {}  {}{unsent}",
-                text("at"),
-                text("site"),
-                text("gateway"),
-                text("lane"),
-                text("outcome"),
-                row["codes"]
-            );
+            println!("{}", visit(row));
         }
         eprintln!(
             "{} of {} gateways answered in {} ms",
@@ -163,7 +154,7 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
     let refused = answers["refused"].as_array().map_or(&[][..], Vec::as_slice);
     if !as_json {
         for one in refused {
-            eprintln!("no rows of {}: {}", one["gateway"].as_str().unwrap_or("?"), one["why"]);
+            eprintln!("no rows of {}: {}", one["gateway"].as_str().unwrap_or("?"), shown::json(&one["why"]));
         }
     }
     if answers["done"] == true && refused.is_empty() {
@@ -171,4 +162,19 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
     } else {
         Err("the answer is not complete".into())
     }
+}
+
+/// A visit, as a gateway tells it.
+pub(super) fn visit(row: &Value) -> String {
+    let text = |k: &str| shown::line(row[k].as_str().unwrap_or("?"));
+    let unsent = if row["unsent"] == true { "  (not sent yet)" } else { "" };
+    format!(
+        "{}  {}/{}/{}  {}  {}{unsent}",
+        text("at"),
+        text("site"),
+        text("gateway"),
+        text("lane"),
+        text("outcome"),
+        shown::json(&row["codes"])
+    )
 }
