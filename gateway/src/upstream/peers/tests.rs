@@ -1,0 +1,205 @@
+//! What the gateways of a site tell each other.
+
+use super::*;
+use proptest::prelude::*;
+
+fn store() -> Connection {
+    let c = Connection::open_in_memory().unwrap();
+    c.execute_batch(
+        "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
+         CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+         CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
+    )
+    .unwrap();
+    c.execute_batch(asked::SCHEMA).unwrap();
+    prepare(&c).unwrap();
+    c
+}
+
+fn rows(c: &Connection) -> i64 {
+    c.query_row("SELECT count(*) FROM redemption", [], |r| r.get(0)).unwrap()
+}
+
+#[test]
+fn a_journal_of_before_keeps_its_uses_and_learns_when_to_forget_them() {
+    let c = Connection::open_in_memory().unwrap();
+    c.execute_batch(
+        "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
+         CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+         INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', 1, 1000), ('k:2', 'l', 2, NULL);",
+    )
+    .unwrap();
+    prepare(&c).unwrap();
+    prepare(&c).unwrap();
+    forget(&c, 1000 + KEEP_MS).unwrap();
+    assert_eq!(rows(&c), 2);
+    forget(&c, 1001 + KEEP_MS).unwrap();
+    assert_eq!(rows(&c), 1, "a use whose time nobody knows is kept");
+}
+
+#[test]
+fn a_use_is_forgotten_when_its_pass_has_ended_and_not_before() {
+    let c = store();
+    let until = own_until(Some(10_000), Some(1)).unwrap();
+    assert_eq!(until, 10_000 + SLACK_MS);
+    let put = "INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms) VALUES (?1, 'l', 1, 1, ?2)";
+    c.execute(put, params!["k:1", until]).unwrap();
+    let other = GatewayId::new("b").unwrap();
+    let used = Used { pass: "k:2".into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: Some(2) };
+    take(&c, &GatewayId::new("a").unwrap(), &other, &used, 10_000).unwrap();
+    assert_eq!(forget(&c, until).unwrap(), 0);
+    assert_eq!(forget(&c, until + 1).unwrap(), 1);
+    assert_eq!(forget(&c, 10_000 + PEER_KEEP_MS).unwrap(), 0);
+    assert_eq!(forget(&c, 10_001 + PEER_KEEP_MS).unwrap(), 1);
+    assert_eq!(own_until(Some(i64::MAX), None), Some(i64::MAX), "a date that no clock reaches");
+}
+
+#[test]
+fn a_gateway_that_tells_too_much_loses_its_own_uses_and_nobody_elses() {
+    let c = store();
+    c.execute_batch(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST} + 10)
+         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
+           SELECT 'k:' || i, 'l', i, 1, 'b', 1, i + 1000000 FROM n;
+         INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms) VALUES ('o:1', 'l', 1, 1, 5);
+         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms) VALUES ('o:2', 'l', 1, 1, 'c', 1, 5);"
+    ))
+    .unwrap();
+    assert_eq!(forget(&c, 1).unwrap(), 10);
+    assert_eq!(rows(&c), MOST + 2);
+    let oldest: i64 =
+        c.query_row("SELECT min(visit) FROM redemption WHERE gateway = 'b'", [], |r| r.get(0)).unwrap();
+    assert_eq!(oldest, 11, "those that end first go");
+}
+
+#[test]
+fn a_use_names_a_signer_and_an_id_and_is_short() {
+    let used =
+        |pass: &str| Used { pass: pass.into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: None };
+    assert!(used("8ed05c50cb24b41b:Zm9vYmFyYmF6cXV4MTIzNA").is_good());
+    assert!(used(&format!("k:{}", "x".repeat(LONGEST_PASS - 2))).is_good());
+    let long = format!("k:{}", "x".repeat(LONGEST_PASS - 1));
+    for bad in ["", ":", ":辽P12345@1-2", ":P-1", "k:", "k", "k:a b", "k:a\nb", "k:辽", &long] {
+        assert!(!used(bad).is_good(), "{bad}");
+    }
+}
+
+proptest! {
+    /// Three gates that used one pass while they were apart: in whatever order, and how often
+    /// ever, they hear of each other, they agree on who was first.
+    #[test]
+    fn all_gates_agree_on_the_first_use(
+        times in prop::collection::vec(prop::option::of(0_i64..3), 3),
+        heard in prop::collection::vec((0_usize..3, 0_usize..3), 0..20),
+    ) {
+        let names: Vec<GatewayId> = ["a", "b", "c"].iter().map(|n| GatewayId::new(*n).unwrap()).collect();
+        let used = |n: usize| Used { pass: "k:1".into(), lane: LaneId::new("l").unwrap(), visit: n as u64, at_ms: times[n] };
+        let stores: Vec<Connection> = (0..3).map(|n| {
+            let c = store();
+            c.execute("INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', ?1, ?2)", params![n as i64, times[n]]).unwrap();
+            c
+        }).collect();
+        let everybody = (0..3).flat_map(|to| (0..3).map(move |from| (to, from)));
+        let mut conflicts = [0; 3];
+        for (to, from) in heard.into_iter().chain(everybody).filter(|(to, from)| to != from) {
+            conflicts[to] += usize::from(take(&stores[to], &names[to], &names[from], &used(from), 0).unwrap().is_some());
+        }
+        let first = (0..3).min_by_key(|n| (times[*n].unwrap_or(i64::MAX), *n)).unwrap();
+        for (n, c) in stores.iter().enumerate() {
+            let holder: Option<String> = c.query_row("SELECT gateway FROM redemption", [], |r| r.get(0)).unwrap();
+            prop_assert_eq!(holder.unwrap_or_else(|| names[n].to_string()), names[first].to_string());
+            prop_assert!((1..=2).contains(&conflicts[n]), "{} alerts", conflicts[n]);
+        }
+    }
+}
+
+fn name(text: &str) -> GatewayId {
+    GatewayId::new(text).unwrap()
+}
+
+/// Everything that `from` knows, a page at a time, as `to` asks for it.
+fn tell_all(from: &Connection, teller: &str, to: &Connection, asker: &str, entries: &[String]) -> Vec<Page> {
+    let (mut after, mut pages) = (String::new(), Vec::new());
+    let entry = |behind: &str| {
+        let next = entries.iter().enumerate().map(|(n, text)| (format!("{n:05}"), text.clone()));
+        next.into_iter().find(|(name, _)| name.as_str() > behind)
+    };
+    loop {
+        let page = page(from, &name(teller), (name(asker), after), entry).unwrap();
+        let bytes = serde_json::to_vec(&page).unwrap();
+        assert!(bytes.len() <= PAGE_MAX, "{} bytes", bytes.len());
+        let page: Page = serde_json::from_slice(&bytes).unwrap();
+        for known in page.uses.clone() {
+            assert_eq!(take(to, &name(asker), &known.gateway, &known.used(), 0).unwrap(), None);
+        }
+        let next = page.next.clone();
+        pages.push(page);
+        match next {
+            Some(next) => after = next,
+            None => return pages,
+        }
+    }
+}
+
+fn used_at(c: &Connection, pass: &str, gateway: Option<&str>, visit: i64) {
+    let sql =
+        "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway) VALUES (?1, 'lane-1', ?2, ?2, ?3)";
+    c.execute(sql, params![pass, visit, gateway]).unwrap();
+}
+
+#[test]
+fn a_gateway_tells_everything_that_it_knows_in_small_pages_and_no_persons_id() {
+    let (two, one) = (store(), store());
+    for n in 0..500 {
+        used_at(&two, &format!("kid=:{n:032}"), (n % 2 == 0).then_some("gw-1"), n);
+    }
+    used_at(&two, ":R-0001", None, 1);
+    let entries: Vec<String> = (0..40).map(|n| format!("KE1:{n}{}", "x".repeat(600))).collect();
+    let pages = tell_all(&two, "gw-2", &one, "gw-1", &entries);
+    let known: i64 = one.query_row("SELECT count(*) FROM redemption", [], |r| r.get(0)).unwrap();
+    let own = "SELECT count(*) FROM redemption WHERE gateway = 'gw-1'";
+    assert_eq!((known, one.query_row(own, [], |r| r.get::<_, i64>(0)).unwrap()), (500, 250));
+    assert_eq!(pages.iter().flat_map(|p| &p.entries).collect::<Vec<_>>(), entries.iter().collect::<Vec<_>>());
+    assert!(pages.len() > 10);
+    // Once more, nothing is a conflict.
+    tell_all(&two, "gw-2", &one, "gw-1", &[]);
+    // The entries alone.
+    let alone = page(&two, &name("gw-2"), (name("gw-1"), ENTRIES.into()), |_| None).unwrap();
+    assert!(alone.uses.is_empty() && alone.next.is_none());
+}
+
+#[test]
+fn an_entry_as_large_as_a_code_can_hold_fits_a_page() {
+    let text = format!("KE1:{}", "x".repeat(2_953 - 4));
+    let pages = tell_all(&store(), "gw-2", &store(), "gw-1", &[text.clone(), text]);
+    assert_eq!(pages.iter().map(|p| p.entries.len()).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn whoever_waits_itself_is_not_complete_unless_it_waits_for_the_asker_alone() {
+    let two = store();
+    asked::begin(&two, 1, &[name("gw-1"), name("gw-3")], true).unwrap();
+    let ask = |c: &Connection| page(c, &name("gw-2"), (name("gw-1"), String::new()), |_| None).unwrap();
+    assert_eq!(ask(&two).goes_on(&name("gw-1")), Some(""), "it is asked again from the beginning");
+    asked::answered(&two, &name("gw-3"), ("", None)).unwrap();
+    assert_eq!(ask(&two).goes_on(&name("gw-1")), None, "two new boxes do not wait for each other");
+}
+
+#[test]
+fn a_second_use_at_the_box_that_took_the_place_of_another_is_a_conflict() {
+    let (own, lane) = (name("gw-1"), LaneId::new("lane-1").unwrap());
+    let used = |visit: u64, at: i64| Used { pass: "k:1".into(), lane: lane.clone(), visit, at_ms: Some(at) };
+    // At the neighbour: the box before, then its successor.
+    let two = store();
+    assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None);
+    assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None, "told again");
+    let conflict = take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap().expect("a second use");
+    assert_eq!(conflict["uses"][0]["visit"], 7);
+    assert_eq!(take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap(), None, "once");
+    // At the successor, which was released and then hears of the first use.
+    let one = store();
+    used_at(&one, "k:1", None, 900);
+    assert!(take(&one, &own, &own, &used(7, 100), 0).unwrap().is_some());
+    let first: i64 = one.query_row("SELECT at_ms FROM redemption", [], |r| r.get(0)).unwrap();
+    assert_eq!(first, 100);
+}
