@@ -151,7 +151,7 @@ const CHANNELS: [Channel; 19] = [
         &["Used", "Hello", "EntryText", "Ask", "Page"],
         1,
         false,
-        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
+        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
     ),
 ];
 

@@ -543,7 +543,8 @@ impl Engine {
         }
         self.streams
             .send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
-        let redeems = |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. }));
+        let redeems =
+            |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. } | Write::Seal { .. }));
         if pending.steps.iter().any(redeems) {
             self.uses.send_modify(|n| *n += 1);
         }

@@ -1,5 +1,5 @@
-// A box that has taken the place of another holds single-use passes until its neighbours have told it which
-// were used. Here a supervisor takes the risk: by PIN, and with a reason that goes on record.
+// A box that has taken the place of another admits nobody whom a use or a hold may stop until its neighbours have
+// told it what they know. Here a supervisor takes the risk: by PIN, and with a reason that goes on record.
 
 import { postRelease } from "./api.js";
 import { openDialog } from "./desk-dialogs.js";

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// A truck that stands on the list `pass`, for one journey.
+const PLATE: &str = "辽P54321";
 
 struct Site {
     folder: tempfile::TempDir,
@@ -23,14 +25,18 @@ fn site() -> Option<Site> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let profile =
-        profiles::lane("gate", &["vehicle-pass", "opaque"], &["status", "hold", "revocation"], "", false);
+    let lists = ["status", "pass", "hold", "revocation"];
+    let profile = profiles::lane("gate", &["vehicle-pass", "opaque"], &lists, "", false);
     let gates = [("truck-1", "gw-1"), ("truck-1", "gw-2"), ("truck-1", "gw-3")];
     let office = Office::open(folder.path(), &gates, &profile);
     let issuer = passes::issuer();
     passes::trust(&folder.path().join("ca"), vec![passes::entry(&issuer)]);
-    let people = json!({ "R-0001": passes::healthy(), "R-0002": passes::healthy() });
-    office.feeds(&[("status", people), ("hold", nobody()), ("revocation", nobody())]);
+    let people =
+        json!({ "R-0001": passes::healthy(), "R-0002": passes::healthy(), "R-0003": passes::healthy() });
+    let truck =
+        |plate: &str| json!({ "plate": plate, "category": "emergency-supplies", "uses": 1, "crew": 2 });
+    let plates = json!({ PLATE: truck(PLATE) });
+    office.feeds(&[("status", people), ("pass", plates), ("hold", nobody()), ("revocation", nobody())]);
     Some(Site { folder, office, issuer })
 }
 
@@ -47,7 +53,7 @@ impl Site {
         let mut one = EmptyBox::unpack(&self.office, place);
         let code = self.office.code(("truck-1", gateway), &one);
         one.enrol(&code);
-        one.await_events("list", 3);
+        one.await_events("list", 4);
         one
     }
 
@@ -86,14 +92,20 @@ fn a_box_in_the_place_of_another_takes_no_used_pass_and_forgets_no_hold() {
     for gate in [&one, &two] {
         await_entries(gate, 2);
     }
-    wait::until("the use", LIMIT, || (two.count("SELECT count(*) FROM redemption") == 1).then_some(()));
+    assert_eq!(one.verdict(PLATE), said("ADMIT", "OK"));
+    wait::until("the uses", LIMIT, || (two.count("SELECT count(*) FROM redemption") == 2).then_some(()));
     assert_eq!(two.verdict(&used), said("DENY", "D_USED"));
+    assert_eq!(two.verdict(PLATE), said("DENY", "D_USED"));
     assert_eq!(one.verdict("R-0002"), said("HOLD", "L_HOLD"));
     // The gate beside is out of reach while the box is changed.
     two.power_off();
     s.take_away(one, "gw-1");
     let mut one = s.gateway("one-again", "gw-1");
     assert_eq!(one.verdict(&used), said("HOLD", "X_USES"));
+    assert_eq!(one.verdict(PLATE), said("HOLD", "X_USES"));
+    for person in ["R-0001", "R-0003"] {
+        assert_eq!(one.verdict(person), said("HOLD", "X_USES"), "nobody knows yet who is held: {person}");
+    }
     assert_eq!(waits_for(&one), ["gw-2"]);
     // Switched off and on, it goes on waiting.
     one.power_off();
@@ -101,8 +113,14 @@ fn a_box_in_the_place_of_another_takes_no_used_pass_and_forgets_no_hold() {
     assert_eq!(one.verdict(&unused), said("HOLD", "X_USES"));
     two.power_on();
     wait::until("the answer", LIMIT, || waits_for(&one).is_empty().then_some(()));
+    // From the first moment on: who is held, what was used, and who may go in.
+    for held in ["R-0002", "R-0001"] {
+        assert_eq!(one.verdict(held), said("HOLD", "L_HOLD"), "{held}\n{}", one.log());
+    }
     assert_eq!(one.verdict(&used), said("DENY", "D_USED"));
+    assert_eq!(one.verdict(PLATE), said("DENY", "D_USED"));
     assert_eq!(one.verdict(&unused), said("ADMIT", "OK"));
+    assert_eq!(one.verdict("R-0003"), said("ADMIT", "OK"));
     await_entries(&one, 2);
     for held in ["R-0001", "R-0002"] {
         assert_eq!(one.verdict(held), said("HOLD", "L_HOLD"), "{held}\n{}", one.log());

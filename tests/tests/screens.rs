@@ -7,6 +7,8 @@
 mod guarded;
 #[path = "screens/staff.rs"]
 mod staff;
+#[path = "screens/waits.rs"]
+mod waits;
 
 use kakou_tests::brokers::skip_without;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};

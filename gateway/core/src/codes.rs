@@ -111,7 +111,7 @@ codes! {
         => "查看设备；叫技术员" "Look at the device; call the technician";
     X_STALE Fault Refer false "名单数据过期" "the local list is too old"
         => "查验纸质证明，并报告运维" "Check papers and tell operations";
-    X_USES Fault Hold true "同站已用通行证尚未核对" "the uses of passes at this site are not yet known"
+    X_USES Fault Hold true "同站已用证件和核查名单尚未核对" "what was used and who is held at this site is not yet known"
         => "等待同站网关；急用时由主管在工作台解除" "Wait for the other gateways; a supervisor may release it at the desk";
     C_UNREADABLE Credential Hold false "码无法识别" "the code cannot be read as a pass"
         => "擦净码、加光再扫，或手工输入" "Clean the code, give more light, or type it in";

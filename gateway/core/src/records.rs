@@ -29,7 +29,7 @@ pub enum RecordsFault {
 /// The names of the local lists.
 pub const LISTS: [&str; 8] = ["trust", "status", "pass", "revocation", "hold", "roster", "release", "policy"];
 
-/// A pass that was used up.
+/// How a pass, or a seal, was used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redemption {
     /// Where.
@@ -54,8 +54,8 @@ pub trait Records {
     fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault>;
     /// The first use of a single-use pass.
     fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault>;
-    /// Whether this gateway knows which single-use passes were used at its site: one that has taken the place
-    /// of another does not, before the others have told it.
+    /// Whether this gateway knows which passes and seals were used at its site, and who is held by an entry from a
+    /// code: one that has taken the place of another does not, before the others have told it.
     fn uses_known(&self) -> Result<bool, RecordsFault>;
     /// Whether a seal number was applied before.
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault>;
@@ -68,6 +68,8 @@ pub enum Write {
     Redeem {
         /// Its id.
         pass_id: String,
+        /// What the other gateways of the site know it by, where that is something else.
+        shared: Option<String>,
         /// By whom.
         by: Redemption,
         /// When the pass ends, UTC milliseconds: behind it nobody can use it again.
@@ -84,7 +86,7 @@ pub enum Write {
     Seal {
         /// The number.
         number: String,
-        /// The visit.
-        visit: VisitId,
+        /// By whom.
+        by: Redemption,
     },
 }

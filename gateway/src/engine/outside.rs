@@ -65,7 +65,7 @@ impl Engine {
         match work {
             Work::Append(events, reply) => self.append_all(&events, reply, now, pending),
             Work::Peer(from, used, reply) => {
-                self.heard_uses += 1;
+                self.heard_uses = self.heard_uses.saturating_add(1);
                 if self.journal.peer(&from, &used, now)? {
                     // The event says which; whoever tells many conflicts must not fill the log.
                     self.parts.metrics.count("peer_conflict_total");
@@ -75,6 +75,8 @@ impl Engine {
                 Ok(())
             }
             Work::PeerPage(from, page, reply) => {
+                let uses = u32::try_from(page.uses.len()).unwrap_or(u32::MAX);
+                self.heard_uses = self.heard_uses.saturating_add(uses);
                 let taken = self.journal.peer_page(&from, &page, now)?;
                 if let Some(conflicts) = taken {
                     self.parts.metrics.add("peer_conflict_total", conflicts);

@@ -83,6 +83,7 @@ impl Engine {
         let around = view::Around {
             closed: self.closed,
             upstream: *self.parts.upstream.borrow(),
+            waits: !self.waits_for.is_empty(),
             links: self.core.links(),
             issued: &|list| self.lists.issued_ms(list),
         };

@@ -5,19 +5,20 @@
 //! happens inside a transaction that the engine begins and commits: events, outbox and lane states together.
 
 mod open;
+mod uses;
 mod visits;
 
 use super::kept_log::KeptLog;
 use super::photos::Photos;
 use super::salvage::{self, Fact};
-use super::{StoreError, asked, at, durable, io_at, outbox, set_aside, time};
-use crate::upstream::peers::{self, Page, Used};
+use super::{StoreError, at, durable, io_at, outbox, set_aside, time};
+use crate::upstream::peers;
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
-use kakou_core::ids::{GatewayId, LaneId, VisitId};
+use kakou_core::ids::LaneId;
 use kakou_core::lane::LaneState;
 use kakou_core::lane::visit::{Stage, Visit};
-use kakou_core::records::{Redemption, Write};
+use kakou_core::records::Write;
 use kakou_core::time::Now;
 pub(super) use open::TRANSACTION;
 pub use open::reader;
@@ -370,19 +371,9 @@ impl Journal {
     /// Carries out a change of the state.
     pub fn write(&mut self, write: &Write, now: &Now) -> rusqlite::Result<()> {
         match write {
-            Write::Redeem { pass_id, by, ends_ms } => {
-                let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms)
-                           VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (pass_id) DO NOTHING";
-                let visit = by.visit.0.cast_signed();
-                self.connection.prepare_cached(sql)?.execute(params![
-                    pass_id,
-                    by.lane.as_str(),
-                    visit,
-                    by.at_ms,
-                    peers::own_until(*ends_ms, by.at_ms)
-                ])?;
-                if let Some(used) = salvage::use_of(&self.connection, pass_id)? {
-                    self.kept.note(Fact::Pass(used));
+            Write::Redeem { pass_id, shared, by, ends_ms } => {
+                for name in [pass_id].into_iter().chain(shared) {
+                    self.redeem(name, by, *ends_ms)?;
                 }
             }
             Write::Archive { lane, visit } => {
@@ -406,10 +397,13 @@ impl Journal {
                     self.connection.prepare_cached(sql)?.execute([id - 2_000])?;
                 }
             }
-            Write::Seal { number, visit } => {
+            Write::Seal { number, by } => {
                 let sql = "INSERT INTO seal (number, visit) VALUES (?1, ?2) ON CONFLICT (number) DO NOTHING";
-                self.connection.prepare_cached(sql)?.execute(params![number, visit.0.cast_signed()])?;
-                self.kept.note(Fact::Seal(number.clone(), visit.0.cast_signed()));
+                let visit = by.visit.0.cast_signed();
+                self.connection.prepare_cached(sql)?.execute(params![number, visit])?;
+                self.kept.note(Fact::Seal(number.clone(), visit));
+                // The other gateways of the site hear of it as of a pass.
+                self.redeem(&peers::seal(number), by, None)?;
             }
         }
         Ok(())
@@ -472,64 +466,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes what another gateway tells; a conflict goes on record.
-    pub fn peer(&mut self, from: &GatewayId, used: &Used, now: &Now) -> rusqlite::Result<bool> {
-        let before = salvage::use_of(&self.connection, &used.pass)?;
-        let conflict =
-            peers::take(&self.connection, &self.author.gateway, from, used, now.wall_ms.unwrap_or(0))?;
-        if let Some(now) =
-            salvage::use_of(&self.connection, &used.pass)?.filter(|now| before.as_ref() != Some(now))
-        {
-            self.kept.note(Fact::Pass(now));
-        }
-        let Some(data) = conflict else { return Ok(false) };
-        let event = NewEvent {
-            kind: "peer_conflict".into(),
-            class: Class::Verdict,
-            lane: None,
-            visit: None,
-            audience: vec!["ops".into(), "transport".into()],
-            data,
-        };
-        self.append(&event, now)?;
-        Ok(true)
-    }
-
-    /// Takes a page of what another gateway tells because it was asked; says how many conflicts it brings. A page
-    /// that is not the next one of that gateway changes nothing, and gives none.
-    pub fn peer_page(&mut self, from: &GatewayId, page: &Page, now: &Now) -> rusqlite::Result<Option<u64>> {
-        let to = page.goes_on(&self.author.gateway);
-        if !asked::answered(&self.connection, from, (&page.after, to))? {
-            return Ok(None);
-        }
-        let mut conflicts = 0;
-        for known in &page.uses {
-            conflicts += u64::from(self.peer(&known.gateway, &known.used(), now)?);
-        }
-        Ok(Some(conflicts))
-    }
-
     /// A photograph is durable at the central side.
     pub fn photo_receipted(&mut self, sha256: &str) -> rusqlite::Result<()> {
         let sql = "UPDATE photo SET state = 1 WHERE sha256 = ?1 AND state = 0";
         self.connection.prepare_cached(sql)?.execute([sha256])?;
         Ok(())
-    }
-
-    /// The first use of a pass.
-    pub fn redeemed(&self, pass_id: &str) -> rusqlite::Result<Option<Redemption>> {
-        let sql = "SELECT lane, visit, at_ms FROM redemption WHERE pass_id = ?1";
-        let row = self.connection.prepare_cached(sql)?.query_row([pass_id], |r| {
-            Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?, r.get::<_, Option<i64>>(2)?))
-        });
-        Ok(row.optional()?.and_then(|(lane, visit, at_ms)| {
-            Some(Redemption { lane: LaneId::new(lane).ok()?, visit: VisitId(visit.cast_unsigned()), at_ms })
-        }))
-    }
-
-    /// Whether a seal number was used.
-    pub fn seal_used(&self, number: &str) -> rusqlite::Result<bool> {
-        self.connection.prepare_cached("SELECT 1 FROM seal WHERE number = ?1")?.exists([number])
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Use {
     /// The other gateway that has told of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// The gateway that has told of it, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teller: Option<String>,
     /// Until when it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<i64>,
@@ -51,10 +54,13 @@ pub enum Fact {
 
 /// Where the uses of passes stand in a journal, of whatever version.
 pub fn uses(journal: &Connection) -> String {
-    let knows = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = 'until_ms'";
-    let knows = journal.prepare(knows).and_then(|mut s| s.exists([])).unwrap_or(false);
-    let until = if knows { "until_ms" } else { "NULL" };
-    format!("SELECT pass_id, lane, visit, at_ms, gateway, {until} FROM redemption")
+    let column = |name: &'static str| {
+        let knows = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = ?1";
+        let knows = journal.prepare(knows).and_then(|mut s| s.exists([name])).unwrap_or(false);
+        if knows { name } else { "NULL" }
+    };
+    let (until, teller) = (column("until_ms"), column("teller"));
+    format!("SELECT pass_id, lane, visit, at_ms, gateway, {until}, {teller} FROM redemption")
 }
 
 /// Where the seals stand.
@@ -76,13 +82,13 @@ pub fn put(journal: &Connection, fact: &Fact) -> rusqlite::Result<bool> {
     match fact {
         Fact::Pass(u) => {
             let pass = normal(&u.pass);
-            let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NOT NULL, ?6)
+            let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms, teller)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?5 IS NOT NULL, ?6, coalesce(?8, ?5))
                        ON CONFLICT (pass_id) DO UPDATE SET lane = ?2, visit = ?3, at_ms = ?4, gateway = ?5,
                          told = ?5 IS NOT NULL, until_ms = max(until_ms, ?6)
                          WHERE ?4 < coalesce(at_ms, ?7)";
             let until_ms = u.until_ms.or_else(|| peers::own_until(None, u.at_ms));
-            let row = params![pass, u.lane, u.visit, u.at_ms, u.gateway, until_ms, i64::MAX];
+            let row = params![pass, u.lane, u.visit, u.at_ms, u.gateway, until_ms, i64::MAX, u.teller];
             Ok(journal.prepare_cached(sql)?.execute(row)? > 0)
         }
         Fact::Seal(number, visit) => {
@@ -147,12 +153,14 @@ fn used(r: &Row<'_>) -> rusqlite::Result<Use> {
         at_ms: r.get(3)?,
         gateway: r.get(4)?,
         until_ms: r.get(5)?,
+        teller: r.get(6)?,
     })
 }
 
 /// The use of a pass as it stands in a journal.
 pub fn use_of(journal: &Connection, pass: &str) -> rusqlite::Result<Option<Use>> {
-    let sql = "SELECT pass_id, lane, visit, at_ms, gateway, until_ms FROM redemption WHERE pass_id = ?1";
+    let sql =
+        "SELECT pass_id, lane, visit, at_ms, gateway, until_ms, teller FROM redemption WHERE pass_id = ?1";
     journal.prepare_cached(sql)?.query_row([pass], used).optional()
 }
 

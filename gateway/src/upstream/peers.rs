@@ -1,17 +1,19 @@
-//! What the gateways of a site tell each other: which single-use passes were used.
+//! What the gateways of a site tell each other: which single-use passes and which seal numbers were used.
 //!
 //! Each goes on alone while the site's broker is away, so a pass may be used at two gates. When they
 //! hear of each other again, the earlier use counts (by time, then by name), and both put the conflict
 //! on record as an alert. The broker keeps what it was told for a gateway that is away; one whose
-//! session it does not have says hello, and hears everything again. Only passes with a signer are shared: their
-//! ids are random, so that nobody can spoil one that it has not seen; others may be a person's, or can be guessed.
+//! session it does not have says hello, and hears everything again. A pass with a signer goes by its random id; one
+//! of a list by a key that is made of its plate, or of the number of a person, with the key of the site, so that
+//! the broker cannot tell whose it is (`~list:KEY`); a seal by its number (`~seal:NUMBER`).
 //!
 //! A box that is new at its site asks the others for everything that they know of, not of themselves alone: what
 //! the box before it has used is known to nobody else. They answer in small pages, each when it is asked for
 //! ([`super::exchange`]).
 //!
 //! A use is forgotten when its pass has ended. When a pass ends that was used elsewhere is not told: such a use
-//! is kept for [`PEER_KEEP_MS`], and of each gateway [`MOST`].
+//! is kept for [`PEER_KEEP_MS`]. Of what one gateway tells, of itself or of others, [`MOST`] are kept, and
+//! [`CONFLICTS`] are put on record: whatever it says, it displaces its own words alone.
 
 use super::budget;
 use crate::store::asked;
@@ -25,8 +27,12 @@ use utoipa::ToSchema;
 pub const AT_ONCE: usize = 100;
 /// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
 pub const LONGEST_PASS: usize = 120;
-/// Uses of one other gateway that are kept; beyond it those go that end first.
+/// Uses that one other gateway has told and that are kept; beyond it those go that end first.
 pub const MOST: i64 = 100_000;
+/// Conflicts that are put on record because of what one other gateway tells. Further ones are counted.
+pub const CONFLICTS: i64 = 1_000;
+/// What stands before the number of a seal: no signer has such a name.
+const SEAL: &str = "~seal:";
 /// A use is kept so long behind the end of its pass: the clock may have been set by mistake.
 const SLACK_MS: i64 = 7 * DAY_MS;
 /// How long a use is kept whose pass says no end.
@@ -37,11 +43,16 @@ const PEER_KEEP_MS: i64 = 100 * DAY_MS;
 const ROUND: i64 = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// The use of a pass, as it is told.
+/// What the use of a seal goes by.
+pub fn seal(number: &str) -> String {
+    format!("{SEAL}{number}")
+}
+
+/// The use of a pass, or of a seal, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Used {
-    /// The pass: signer and id.
+    /// The pass: signer and id. `~list` stands for a pass without a signer, `~seal` for a seal.
     pub pass: String,
     /// The lane.
     #[schema(value_type = String)]
@@ -75,6 +86,13 @@ pub struct Ask {
     pub after: String,
 }
 
+impl Ask {
+    /// Whether it can be answered in a page: the place comes back in it.
+    pub fn is_good(&self) -> bool {
+        self.after.len() <= PLACE && !self.after.chars().any(char::is_control)
+    }
+}
+
 /// A page of the answer: uses first, then entries from codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page {
@@ -102,7 +120,7 @@ pub struct Page {
 /// A use that a gateway knows of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KnownUse {
-    /// The pass: signer and id.
+    /// The pass, as in [`Used`].
     pub pass: String,
     /// Where it was used.
     #[schema(value_type = String)]
@@ -130,6 +148,8 @@ pub const ENTRIES: &str = "e:";
 pub const PAGE_MAX: usize = budget::LARGEST;
 /// Of it, what surrounds the uses and entries: the places, and the names of who is waited for.
 const AROUND: usize = 1_000;
+/// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
+const PLACE: usize = LONGEST_PASS + 2;
 /// Names in a page at most. Whoever waits for more is not complete in any case.
 const NAMES: usize = 8;
 
@@ -139,6 +159,13 @@ impl Page {
     pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
         let incomplete = self.waits_for.iter().any(|g| g != asker);
         self.next.as_deref().or(incomplete.then_some(""))
+    }
+
+    /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
+    pub fn is_good(&self) -> bool {
+        let place = |text: &str| (text.starts_with(ENTRIES), text.to_owned());
+        let behind = |next: &String| next.len() <= PLACE && place(next) > place(&self.after);
+        self.next.as_ref().is_none_or(behind) && self.uses.iter().all(|known| known.used().is_good())
     }
 }
 
@@ -223,42 +250,63 @@ pub fn own_until(ends_ms: Option<i64>, at_ms: Option<i64>) -> Option<i64> {
     ends.or_else(|| Some(at_ms?.saturating_add(KEEP_MS)))
 }
 
-/// Makes room for when uses are forgotten, in a journal that does not know of it.
+/// Makes room for when uses are forgotten and for who has told them, in a journal that does not know of it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    let there = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = 'until_ms'";
-    if connection.prepare(there)?.exists([])? {
-        return Ok(());
+    let knows = |table: &str, column: &str| {
+        let there = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
+        connection.prepare(there)?.exists([table, column])
+    };
+    if !knows("redemption", "until_ms")? {
+        connection.execute_batch(&format!(
+            "BEGIN; ALTER TABLE redemption ADD COLUMN until_ms INTEGER;
+             UPDATE redemption SET until_ms = at_ms + {KEEP_MS}; COMMIT;"
+        ))?;
     }
-    connection.execute_batch(&format!(
-        "BEGIN; ALTER TABLE redemption ADD COLUMN until_ms INTEGER;
-         UPDATE redemption SET until_ms = at_ms + {KEEP_MS};
-         CREATE INDEX redemption_until ON redemption (gateway, until_ms); COMMIT;"
-    ))
+    if !knows("redemption", "teller")? {
+        // Of the seals that an earlier version has used, those are told whose visit is still known.
+        connection.execute_batch(&format!(
+            "BEGIN; ALTER TABLE redemption ADD COLUMN teller TEXT;
+             UPDATE redemption SET teller = gateway WHERE gateway IS NOT NULL;
+             DROP INDEX IF EXISTS redemption_until;
+             CREATE INDEX redemption_teller ON redemption (teller, until_ms);
+             ALTER TABLE conflict ADD COLUMN teller TEXT;
+             UPDATE conflict SET teller = gateway;
+             CREATE INDEX conflict_teller ON conflict (teller);
+             INSERT OR IGNORE INTO redemption (pass_id, lane, visit, at_ms, until_ms)
+               SELECT '{SEAL}' || s.number, r.lane, s.visit, r.at_ms, r.at_ms + {KEEP_MS}
+               FROM seal s JOIN recent r ON r.id = s.visit;
+             COMMIT;"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Forgets uses of passes that have ended, and what one other gateway has told beyond [`MOST`]: a round of it;
 /// says how many. Runs inside the caller's transaction.
 pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
-    let mut select =
-        connection.prepare_cached("SELECT gateway, count(*) FROM redemption GROUP BY gateway")?;
+    let mut select = connection.prepare_cached("SELECT teller, count(*) FROM redemption GROUP BY teller")?;
     let all: Vec<(Option<String>, i64)> =
         select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     let (mut forgotten, mut room) = (0, ROUND);
-    for (gateway, count) in all {
-        let ended = "SELECT pass_id FROM redemption WHERE gateway IS ?1 AND until_ms < ?2 LIMIT ?3";
-        let mut gone = passes(connection, ended, params![gateway, now_ms, room])?;
-        room -= bound(gone.len());
-        let beyond = (count - bound(gone.len()) - MOST).min(room);
-        if gateway.is_some() && beyond > 0 {
-            let first = "SELECT pass_id FROM redemption WHERE gateway IS ?1 ORDER BY until_ms LIMIT ?2";
-            gone.extend(passes(connection, first, params![gateway, beyond])?);
-            room -= beyond;
-        }
-        for pass in &gone {
-            forgotten += connection
-                .prepare_cached("DELETE FROM redemption WHERE pass_id = ?1")?
-                .execute([pass])? as u64;
+    let mut forget = |pass: &str| -> rusqlite::Result<()> {
+        let sql = "DELETE FROM redemption WHERE pass_id = ?1";
+        forgotten += connection.prepare_cached(sql)?.execute([pass])? as u64;
+        Ok(())
+    };
+    for (teller, count) in all {
+        let ended = "SELECT pass_id FROM redemption WHERE teller IS ?1 AND until_ms < ?2 LIMIT ?3";
+        let ended = passes(connection, ended, params![teller, now_ms, room])?;
+        for pass in &ended {
+            forget(pass)?;
             connection.prepare_cached("DELETE FROM conflict WHERE pass_id = ?1")?.execute([pass])?;
+        }
+        room -= bound(ended.len());
+        let beyond = (count - bound(ended.len()) - MOST).min(room);
+        if teller.is_some() && beyond > 0 {
+            let first = "SELECT pass_id FROM redemption WHERE teller IS ?1 ORDER BY until_ms LIMIT ?2";
+            // Their conflicts count on: whoever tells too much gets no room for more of them.
+            passes(connection, first, params![teller, beyond])?.iter().try_for_each(|pass| forget(pass))?;
+            room -= beyond;
         }
     }
     Ok(forgotten)
@@ -270,7 +318,8 @@ fn passes(connection: &Connection, sql: &str, of: &[&dyn rusqlite::ToSql]) -> ru
 
 /// A gateway is new, or the broker has forgotten it: it must be told again.
 pub fn hello(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE redemption SET told = 0 WHERE gateway IS NULL AND coalesce(at_ms, ?1) > ?1 - ?2";
+    let sql = "UPDATE redemption SET told = 0
+               WHERE teller IS NULL AND gateway IS NULL AND coalesce(at_ms, ?1) > ?1 - ?2";
     connection.prepare_cached(sql)?.execute([now_ms, AGAIN_MS]).map(drop)
 }
 
@@ -302,12 +351,12 @@ pub fn told(connection: &Connection, pass: &str) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE redemption SET told = 1 WHERE pass_id = ?1")?.execute([pass]).map(drop)
 }
 
-/// Takes the use of a pass at another gateway, or at the box that was here before. A conflict is given back once, as
-/// the data of an event.
+/// Takes the use of a pass at another gateway, or at the box that was here before, as a gateway tells it. A conflict is
+/// given back once, as the data of an event.
 pub fn take(
     connection: &Connection,
     own: &GatewayId,
-    from: &GatewayId,
+    (teller, from): (&GatewayId, &GatewayId),
     used: &Used,
     now_ms: i64,
 ) -> rusqlite::Result<Option<Value>> {
@@ -324,12 +373,15 @@ pub fn take(
         })
         .optional()?;
     let put =
-        "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+        "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, teller, told, until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7)
                ON CONFLICT (pass_id) DO UPDATE SET lane = ?2, visit = ?3, at_ms = ?4, gateway = ?5, told = 1,
-                 until_ms = max(coalesce(until_ms, 0), ?6)";
+                 until_ms = max(coalesce(until_ms, 0), ?7)";
+    // It stays the word of whoever has told of it first, or this gateway's own: nobody can make it go by telling more.
     let (lane, visit) = (used.lane.as_str(), used.visit.cast_signed());
-    let until_ms = now_ms.saturating_add(PEER_KEEP_MS);
-    let theirs = params![used.pass, lane, visit, used.at_ms, from.as_str(), until_ms];
+    // A seal number says no end, and its stock lasts long.
+    let keep_ms = if used.pass.starts_with(SEAL) { KEEP_MS } else { PEER_KEEP_MS };
+    let until_ms = now_ms.saturating_add(keep_ms);
+    let theirs = params![used.pass, lane, visit, used.at_ms, from.as_str(), teller.as_str(), until_ms];
     let Some((lane, visit, at_ms, gateway)) = known else {
         connection.prepare_cached(put)?.execute(theirs)?;
         return Ok(None);
@@ -349,15 +401,22 @@ pub fn take(
     if earlier {
         connection.prepare_cached(put)?.execute(theirs)?;
     }
-    let once = "INSERT OR IGNORE INTO conflict (pass_id, gateway) VALUES (?1, ?2)";
-    if connection.prepare_cached(once)?.execute(params![used.pass, from.as_str()])? == 0 {
+    let once = "INSERT OR IGNORE INTO conflict (pass_id, gateway, teller)
+                SELECT ?1, ?2, ?3 WHERE (SELECT count(*) FROM conflict WHERE teller = ?3) < ?4";
+    let once_params = params![used.pass, from.as_str(), teller.as_str(), CONFLICTS];
+    if connection.prepare_cached(once)?.execute(once_params)? == 0 {
         return Ok(None);
     }
-    Ok(Some(json!({ "pass": used.pass, "first": if earlier { from.as_str() } else { holder.as_str() },
+    let mut data = json!({ "first": if earlier { from.as_str() } else { holder.as_str() },
         "uses": [
             { "gateway": holder, "lane": lane, "visit": visit, "at_ms": at_ms },
             { "gateway": from, "lane": used.lane, "visit": used.visit, "at_ms": used.at_ms },
-        ] })))
+        ] });
+    match used.pass.strip_prefix(SEAL) {
+        Some(number) => data["seal"] = json!(number),
+        None => data["pass"] = json!(used.pass),
+    }
+    Ok(Some(data))
 }
 
 #[cfg(test)]

@@ -148,7 +148,11 @@ impl Lane {
             };
             self.archive_around(place, out);
         }
-        let Some(visit) = self.state.visit.as_mut().filter(|v| v.verdict.is_some()) else {
+        // Whoever waits for the other gateways of the site shows the card again: they may have answered.
+        let waits =
+            |v: &Visit| !v.admitted && v.verdict.as_ref().is_some_and(|v| v.codes.contains(&Code::X_USES));
+        let counts = |v: &&mut Visit| v.verdict.is_some() && !waits(v);
+        let Some(visit) = self.state.visit.as_mut().filter(counts) else {
             self.state.reads.remove(at);
             return false;
         };

@@ -29,6 +29,8 @@ pub struct Around<'a> {
     pub closed: Closed,
     /// The state of the link upstream.
     pub upstream: &'a str,
+    /// Whether the other gateways of the site have yet to say what was used and who is held.
+    pub waits: bool,
     /// Which devices are there and answer.
     pub links: &'a BTreeMap<DeviceId, bool>,
     /// When the issuer made the list in use.
@@ -115,9 +117,14 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
         json!({ "visit": v.id, "name": v.name, "first": v.started_ms.map(rfc3339), "showing": v.shown_until,
             "shown_for_ms": shown_for_ms(v.shown_until) })
     });
-    let ready = lamps::is_ready(lane, around);
+    let waits = around.waits && asks_the_site(lane);
+    let ready = lamps::is_ready(lane, around) && !waits;
     let prompt = match closed {
         Some(code) => closed_text(code),
+        None if mode == "idle" && waits => Text::new(
+            "正在与本站其他闸口核对，请稍候",
+            "Checking with the other gates of this site: please wait",
+        ),
         None if mode == "idle" && !ready => {
             Text::new("请稍候，请找工作人员", "Please wait and speak to the staff")
         }
@@ -139,6 +146,14 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
         "counters": counters(lane),
         "seq": seq,
     })
+}
+
+/// Whether this lane looks into a list that an entry from a code may change, or that names passes for one use.
+fn asks_the_site(lane: &Lane) -> bool {
+    let of_site = |list: &String| matches!(list.as_str(), "hold" | "pass");
+    let steps = lane.setup.profile.steps.iter();
+    let asks = |kind: &StepKind| matches!(kind, StepKind::Verify { lists, .. } if lists.iter().any(of_site));
+    steps.into_iter().any(|step| asks(&step.kind))
 }
 
 /// What staff are asked is not for the public.

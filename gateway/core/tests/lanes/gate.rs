@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub const WALL: i64 = 1_653_350_400_000;
+/// The secret of subject keys that was in use before.
+pub const BEFORE: &[u8] = b"an earlier secret";
 pub const HOUR: i64 = 3_600_000;
 
 #[derive(Default)]
@@ -104,7 +106,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,
         trust: Arc::new(TrustList::default()),
-        subjects: Arc::new(SubjectKeys::new(1, b"site secret")),
+        subjects: Arc::new(SubjectKeys::new(1, b"site secret").with_before(std::iter::once(BEFORE))),
         key: key.clone(),
     };
     let mut memory = Memory::default();
@@ -225,7 +227,13 @@ impl Gate {
         self.device("barrier", Report::NoData { ticket, why: NoData::Timeout })
     }
     fn around<'a>(&'a self, issued: &'a dyn Fn(&str) -> Option<i64>) -> view::Around<'a> {
-        view::Around { closed: None, upstream: "off", links: self.core.links(), issued }
+        view::Around {
+            closed: None,
+            upstream: "off",
+            waits: self.memory.uses_unknown,
+            links: self.core.links(),
+            issued,
+        }
     }
     /// What the public sees.
     pub fn screen(&self) -> Value {

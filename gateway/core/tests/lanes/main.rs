@@ -20,7 +20,7 @@ mod words;
 use gate::*;
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Core, Input, Step};
-use kakou_core::evidence::{self};
+use kakou_core::evidence::{self, SubjectKey};
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
 use kakou_core::lane::action::{Action, Officer, Role};
 use kakou_core::lane::{Setup, view, visit::Stage};
@@ -363,6 +363,73 @@ fn a_single_use_pass_is_held_while_the_uses_of_the_site_are_not_known() {
     let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(900), at_ms: Some(WALL) };
     g.memory.redeemed.borrow_mut().insert(":辽P12345".into(), by);
     assert_eq!(verdict(&truck(&mut g, "辽P12345")), ("DENY".into(), vec!["D_USED".into()]));
+}
+
+#[test]
+fn whoever_a_hold_may_stop_waits_while_the_holds_of_the_site_are_not_known_and_is_judged_anew_then() {
+    let mut g = gate("school-gate");
+    g.memory.uses_unknown = true;
+    let step = g.scan("green");
+    let step = g.warm(&step, 36_600);
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["X_USES".into()]));
+    assert!(!opened(&step));
+    let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "second_sign_needed");
+    // What is known is said: nobody who would not go in waits for the others.
+    let step = g.scan("red");
+    assert_eq!(verdict(&g.warm(&step, 36_600)).1, ["H_RED"]);
+    let step = g.scan("late");
+    assert_eq!(verdict(&g.warm(&step, 36_600)).1, ["H_TEST_EXPIRED"]);
+    // The others have answered: the same card, at once, is no repetition.
+    g.memory.uses_unknown = false;
+    g.wait(5_000);
+    let step = g.scan("green");
+    assert_eq!(verdict(&g.warm(&step, 36_600)), ("ADMIT".into(), vec!["OK".into()]));
+}
+
+/// What follows the seal, up to the verdict.
+fn photographed_and_confirmed(g: &mut Gate, sealed: &Step) -> Step {
+    g.photo(sealed, 200, 90);
+    let step = g.act(Action::Accept("closeup".into()));
+    g.photo(&step, 200, 90);
+    g.act(Action::Accept("overall".into()));
+    g.act(Action::Confirm(["view", "verify", "tug", "twist"].map(str::to_owned).to_vec()))
+}
+
+#[test]
+fn a_hold_that_comes_while_a_truck_is_sealed_stops_it() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    let step = seal(&mut g, "LN0045678", "LN0045678");
+    put(&mut g.memory, "hold", "辽P12345", json!({ "code": "x" }));
+    let step = photographed_and_confirmed(&mut g, &step);
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["L_HOLD".into()]));
+    assert!(!opened(&step));
+}
+
+#[test]
+fn the_use_of_a_pass_of_a_list_is_told_by_the_key_of_the_site_and_known_under_the_keys_before() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    let step = seal(&mut g, "LN0045678", "LN0045678");
+    let step = photographed_and_confirmed(&mut g, &step);
+    let writes = &step.writes;
+    let key = SubjectKey::new(b"site secret").of("used::辽P12345");
+    let used = writes.iter().find_map(|w| match w {
+        Write::Redeem { shared, .. } => shared.clone(),
+        Write::Seal { .. } | Write::Archive { .. } => None,
+    });
+    assert_eq!(used, Some(format!("~list:{key}")));
+    let sealed = |w: &Write| matches!(w, Write::Seal { number, by } if number == "LN0045678" && by.at_ms == g.now.wall_ms);
+    assert!(writes.iter().any(sealed));
+    // The same use, told by another gate of the site, counts here.
+    let by = Redemption { lane: LaneId::new("lane-2").unwrap(), visit: VisitId(900), at_ms: Some(WALL) };
+    for secret in [&b"site secret"[..], BEFORE] {
+        let mut two = gate("truck-supplies");
+        let key = SubjectKey::new(secret).of("used::辽P12345");
+        two.memory.redeemed.borrow_mut().insert(format!("~list:{key}"), by.clone());
+        assert_eq!(verdict(&truck(&mut two, "辽P12345")), ("DENY".into(), vec!["D_USED".into()]));
+    }
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
     let lane = LaneId::new("lane-1").unwrap();
     let by = kakou_core::records::Redemption { lane, visit: VisitId(7), at_ms: now.wall_ms };
     first.journal.begin().unwrap();
-    let used = Write::Redeem { pass_id: "kid:used".into(), by, ends_ms: None };
+    let used = Write::Redeem { pass_id: "kid:used".into(), shared: None, by, ends_ms: None };
     first.journal.write(&used, &now).unwrap();
     first.commit().unwrap();
     drop(first);

@@ -1,6 +1,8 @@
 use super::*;
 use crate::store::time;
-use kakou_core::ids::SiteId;
+use crate::upstream::peers::Used;
+use kakou_core::ids::{GatewayId, SiteId, VisitId};
+use kakou_core::records::Redemption;
 use kakou_core::time::Quality;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -43,10 +45,11 @@ fn used(data: &Path) {
     for n in 0..PASSES {
         journal.begin().unwrap();
         let by = Redemption { lane: lane.clone(), visit: VisitId(n), at_ms: Some(FLOOR_MS) };
+        let pass_id = format!("kid:pass-{n:04}");
         journal
-            .write(&Write::Redeem { pass_id: format!("kid:pass-{n:04}"), by, ends_ms: None }, &now())
+            .write(&Write::Redeem { pass_id, shared: None, by: by.clone(), ends_ms: None }, &now())
             .unwrap();
-        journal.write(&Write::Seal { number: format!("LN{n:07}"), visit: VisitId(n) }, &now()).unwrap();
+        journal.write(&Write::Seal { number: format!("LN{n:07}"), by }, &now()).unwrap();
         journal.append(&event("transaction", Class::Verdict), &now()).unwrap();
         if n % 50 == 0 {
             journal.keep_floor(FLOOR_MS + n.cast_signed()).unwrap();
@@ -304,4 +307,35 @@ fn verdicts_of_before_are_dated_as_well() {
     let mut select = journal.connection().prepare("SELECT at_ms FROM place ORDER BY seq").unwrap();
     let times = select.query_map([], |r| r.get(0)).unwrap();
     assert_eq!(times.map(Result::unwrap).collect::<Vec<i64>>(), [FLOOR_MS + 5_000, 1_000]);
+}
+
+#[test]
+fn a_seal_that_was_used_at_a_peer_is_used_here_and_the_peer_hears_of_those_used_here() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((mut one, _), (mut two, _)) = (open(one.path()), open(two.path()));
+    let lane = LaneId::new("lane-1").unwrap();
+    let by = Redemption { lane: lane.clone(), visit: VisitId(7), at_ms: Some(FLOOR_MS) };
+    one.begin().unwrap();
+    one.write(&Write::Seal { number: "LN0045678".into(), by }, &now()).unwrap();
+    one.commit().unwrap();
+    let told = peers::untold(one.connection()).unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(!two.seal_used("LN0045678").unwrap());
+    two.begin().unwrap();
+    for used in &told {
+        assert!(!two.peer(&GatewayId::new("gw-1").unwrap(), used, &now()).unwrap());
+    }
+    two.commit().unwrap();
+    assert!(two.seal_used("LN0045678").unwrap() && !two.seal_used("LN0045679").unwrap());
+    // Apart, both have used another one: each records it once.
+    let by = Redemption { lane, visit: VisitId(8), at_ms: Some(FLOOR_MS + 1) };
+    for journal in [&mut one, &mut two] {
+        journal.begin().unwrap();
+        journal.write(&Write::Seal { number: "LN0045680".into(), by: by.clone() }, &now()).unwrap();
+        journal.commit().unwrap();
+    }
+    let used = peers::untold(one.connection()).unwrap().into_iter().find(|u| u.pass.ends_with("80")).unwrap();
+    two.begin().unwrap();
+    let mut told = || two.peer(&GatewayId::new("gw-9").unwrap(), &used, &now()).unwrap();
+    assert_eq!([told(), told()], [true, false]);
 }

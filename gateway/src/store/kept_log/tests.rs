@@ -20,14 +20,16 @@ fn journal(data: &Path) -> Journal {
     Journal::open(data, author).unwrap().0
 }
 
-/// Uses up passes and seals of these numbers.
+/// Uses up passes and seals of these numbers: a line for each pass, two for each seal, which is told as a pass is.
 fn use_up(journal: &mut Journal, numbers: std::ops::Range<u64>) {
     journal.begin().unwrap();
     for n in numbers {
         let by = Redemption { lane: LaneId::new("lane-1").unwrap(), visit: VisitId(n), at_ms: Some(NOW_MS) };
         let pass_id = format!("kid:pass-{n:05}");
-        journal.write(&Change::Redeem { pass_id, by, ends_ms: None }, &now()).unwrap();
-        journal.write(&Change::Seal { number: format!("LN{n:05}"), visit: VisitId(n) }, &now()).unwrap();
+        journal
+            .write(&Change::Redeem { pass_id, shared: None, by: by.clone(), ends_ms: None }, &now())
+            .unwrap();
+        journal.write(&Change::Seal { number: format!("LN{n:05}"), by }, &now()).unwrap();
     }
     journal.commit().unwrap();
 }
@@ -60,16 +62,16 @@ fn a_damaged_line_costs_that_line_alone_and_comes_back_from_the_journal() {
     bytes[at] = b'X';
     bytes.truncate(bytes.len() - 3);
     std::fs::write(path(data), &bytes).unwrap();
-    assert_eq!(known(data), 98, "the one that was changed and the one that was cut");
+    assert_eq!(known(data), 148, "the one that was changed and the one that was cut");
     // Both are back at once, and the damaged lines go when there is time.
     let mut again = journal(data);
-    assert_eq!(known(data), 100);
+    assert_eq!(known(data), 150);
     for _ in 0..3 {
         again.tend_kept().unwrap();
     }
     let text = std::fs::read_to_string(path(data)).unwrap();
     assert!(text.lines().all(|line| whole(line.as_bytes()).is_some()), "{text}");
-    assert_eq!((known(data), text.lines().count()), (100, 100));
+    assert_eq!((known(data), text.lines().count()), (150, 150));
 }
 
 #[test]
@@ -78,10 +80,11 @@ fn what_was_rolled_back_is_not_kept() {
     let mut journal = journal(folder.path());
     use_up(&mut journal, 0..1);
     journal.begin().unwrap();
-    journal.write(&Change::Seal { number: "LN9".into(), visit: VisitId(9) }, &now()).unwrap();
+    let by = Redemption { lane: LaneId::new("lane-1").unwrap(), visit: VisitId(9), at_ms: Some(NOW_MS) };
+    journal.write(&Change::Seal { number: "LN9".into(), by }, &now()).unwrap();
     journal.roll_back().unwrap();
     use_up(&mut journal, 1..2);
-    assert_eq!(known(folder.path()), 4);
+    assert_eq!(known(folder.path()), 6);
 }
 
 #[test]
@@ -95,7 +98,7 @@ fn lines_that_the_power_took_come_back_from_the_journal() {
     for left in [size / 2, 0] {
         File::options().write(true).open(path(data)).unwrap().set_len(left).unwrap();
         drop(journal(data));
-        assert_eq!(known(data), 400, "{left} bytes were durable");
+        assert_eq!(known(data), 600, "{left} bytes were durable");
     }
 }
 
@@ -115,13 +118,15 @@ fn what_comes_while_it_is_written_anew_is_in_it() {
     use_up(&mut again, 90_000..90_001);
     again.begin().unwrap();
     let by = Redemption { lane: LaneId::new("lane-1").unwrap(), visit: VisitId(1), at_ms: Some(NOW_MS) };
-    again.write(&Change::Redeem { pass_id: "kid:a".into(), by, ends_ms: None }, &now()).unwrap();
+    again
+        .write(&Change::Redeem { pass_id: "kid:a".into(), shared: None, by, ends_ms: None }, &now())
+        .unwrap();
     again.commit().unwrap();
     for _ in 0..5 {
         again.tend_kept().unwrap();
     }
     assert!(!path(data).with_extension("log.new").exists());
-    assert_eq!(known(data), 2 * (ROUND + 10) + 3);
+    assert_eq!(known(data), 3 * (ROUND + 10) + 4);
     assert!(!std::fs::read_to_string(path(data)).unwrap().contains("damaged"));
 }
 
@@ -142,6 +147,7 @@ fn of_two_uses_that_are_kept_the_earlier_one_counts_and_what_has_ended_does_not_
             visit: 9,
             at_ms: Some(at_ms),
             gateway: Some("gw-2".into()),
+            teller: None,
             until_ms: Some(until_ms),
         })
     };

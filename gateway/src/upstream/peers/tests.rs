@@ -8,6 +8,8 @@ fn store() -> Connection {
     c.execute_batch(
         "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
          CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+         CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
+         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
          CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
     )
     .unwrap();
@@ -26,6 +28,8 @@ fn a_journal_of_before_keeps_its_uses_and_learns_when_to_forget_them() {
     c.execute_batch(
         "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
          CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+         CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
+         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
          INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', 1, 1000), ('k:2', 'l', 2, NULL);",
     )
     .unwrap();
@@ -46,7 +50,7 @@ fn a_use_is_forgotten_when_its_pass_has_ended_and_not_before() {
     c.execute(put, params!["k:1", until]).unwrap();
     let other = GatewayId::new("b").unwrap();
     let used = Used { pass: "k:2".into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: Some(2) };
-    take(&c, &GatewayId::new("a").unwrap(), &other, &used, 10_000).unwrap();
+    take(&c, &GatewayId::new("a").unwrap(), (&other, &other), &used, 10_000).unwrap();
     assert_eq!(forget(&c, until).unwrap(), 0);
     assert_eq!(forget(&c, until + 1).unwrap(), 1);
     assert_eq!(forget(&c, 10_000 + PEER_KEEP_MS).unwrap(), 0);
@@ -59,10 +63,10 @@ fn a_gateway_that_tells_too_much_loses_its_own_uses_and_nobody_elses() {
     let c = store();
     c.execute_batch(&format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST} + 10)
-         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms)
-           SELECT 'k:' || i, 'l', i, 1, 'b', 1, i + 1000000 FROM n;
+         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, teller, told, until_ms)
+           SELECT 'k:' || i, 'l', i, 1, 'b', 'b', 1, i + 1000000 FROM n;
          INSERT INTO redemption (pass_id, lane, visit, at_ms, until_ms) VALUES ('o:1', 'l', 1, 1, 5);
-         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, told, until_ms) VALUES ('o:2', 'l', 1, 1, 'c', 1, 5);"
+         INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway, teller, told, until_ms) VALUES ('o:2', 'l', 1, 1, 'c', 'c', 1, 5);"
     ))
     .unwrap();
     assert_eq!(forget(&c, 1).unwrap(), 10);
@@ -102,7 +106,7 @@ proptest! {
         let everybody = (0..3).flat_map(|to| (0..3).map(move |from| (to, from)));
         let mut conflicts = [0; 3];
         for (to, from) in heard.into_iter().chain(everybody).filter(|(to, from)| to != from) {
-            conflicts[to] += usize::from(take(&stores[to], &names[to], &names[from], &used(from), 0).unwrap().is_some());
+            conflicts[to] += usize::from(take(&stores[to], &names[to], (&names[from], &names[from]), &used(from), 0).unwrap().is_some());
         }
         let first = (0..3).min_by_key(|n| (times[*n].unwrap_or(i64::MAX), *n)).unwrap();
         for (n, c) in stores.iter().enumerate() {
@@ -130,7 +134,10 @@ fn tell_all(from: &Connection, teller: &str, to: &Connection, asker: &str, entri
         assert!(bytes.len() <= PAGE_MAX, "{} bytes", bytes.len());
         let page: Page = serde_json::from_slice(&bytes).unwrap();
         for known in page.uses.clone() {
-            assert_eq!(take(to, &name(asker), &known.gateway, &known.used(), 0).unwrap(), None);
+            assert_eq!(
+                take(to, &name(asker), (&name(teller), &known.gateway), &known.used(), 0).unwrap(),
+                None
+            );
         }
         let next = page.next.clone();
         pages.push(page);
@@ -191,15 +198,130 @@ fn a_second_use_at_the_box_that_took_the_place_of_another_is_a_conflict() {
     let used = |visit: u64, at: i64| Used { pass: "k:1".into(), lane: lane.clone(), visit, at_ms: Some(at) };
     // At the neighbour: the box before, then its successor.
     let two = store();
-    assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None);
-    assert_eq!(take(&two, &name("gw-2"), &own, &used(7, 100), 0).unwrap(), None, "told again");
-    let conflict = take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap().expect("a second use");
+    assert_eq!(take(&two, &name("gw-2"), (&own, &own), &used(7, 100), 0).unwrap(), None);
+    assert_eq!(take(&two, &name("gw-2"), (&own, &own), &used(7, 100), 0).unwrap(), None, "told again");
+    let conflict = take(&two, &name("gw-2"), (&own, &own), &used(1, 900), 0).unwrap().expect("a second use");
     assert_eq!(conflict["uses"][0]["visit"], 7);
-    assert_eq!(take(&two, &name("gw-2"), &own, &used(1, 900), 0).unwrap(), None, "once");
+    assert_eq!(take(&two, &name("gw-2"), (&own, &own), &used(1, 900), 0).unwrap(), None, "once");
     // At the successor, which was released and then hears of the first use.
     let one = store();
     used_at(&one, "k:1", None, 900);
-    assert!(take(&one, &own, &own, &used(7, 100), 0).unwrap().is_some());
+    assert!(take(&one, &own, (&name("gw-2"), &own), &used(7, 100), 0).unwrap().is_some());
     let first: i64 = one.query_row("SELECT at_ms FROM redemption", [], |r| r.get(0)).unwrap();
     assert_eq!(first, 100);
+}
+
+#[test]
+fn a_seal_and_a_pass_of_a_list_that_were_used_at_two_gates_apart_are_one_conflict_each() {
+    let (one, two) = (name("gw-1"), name("gw-2"));
+    let used = |pass: &str, visit: u64, at_ms: i64| Used {
+        pass: pass.into(),
+        lane: LaneId::new("lane-1").unwrap(),
+        visit,
+        at_ms: Some(at_ms),
+    };
+    for (pass, key, value) in [
+        ("~list:0123456789abcdef", "pass", "~list:0123456789abcdef"),
+        ("~seal:LN0045678", "seal", "LN0045678"),
+    ] {
+        let c = store();
+        used_at(&c, pass, None, 900);
+        assert!(used(pass, 7, 100).is_good(), "it is of the form that gateways tell");
+        let conflict = take(&c, &one, (&two, &two), &used(pass, 7, 100), 0).unwrap().expect("a conflict");
+        assert_eq!((&conflict[key], &conflict["first"]), (&json!(value), &json!("gw-2")), "{conflict}");
+        for again in [used(pass, 7, 100), used(pass, 8, 50), used(pass, 900, 900)] {
+            assert_eq!(take(&c, &one, (&two, &two), &again, 0).unwrap(), None, "once");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_tells_of_others_displaces_its_own_words_alone() {
+    let (c, own, bad) = (store(), name("gw-1"), name("gw-9"));
+    let used = |pass: String, at_ms: i64| Used {
+        pass,
+        lane: LaneId::new("l").unwrap(),
+        visit: 1,
+        at_ms: Some(at_ms),
+    };
+    let honest = name("gw-2");
+    take(&c, &own, (&honest, &honest), &used("k:theirs".into(), 5), 0).unwrap();
+    used_at(&c, "k:own", None, 5);
+    // It claims an earlier use of what others have used, and then it tells as much as fits, of anybody.
+    for pass in ["k:own", "k:theirs"] {
+        assert!(take(&c, &own, (&bad, &bad), &used(pass.into(), 1), 0).unwrap().is_some());
+    }
+    c.execute_batch("BEGIN").unwrap();
+    for n in 0..MOST + 10 {
+        let whose = name(&format!("gw-{}", n % 500));
+        take(&c, &own, (&bad, &whose), &used(format!("k:{n}"), 5), 1).unwrap();
+    }
+    c.execute_batch("COMMIT").unwrap();
+    assert_eq!(forget(&c, 1).unwrap(), 10);
+    assert_eq!(rows(&c), MOST + 2);
+    for pass in ["k:own", "k:theirs"] {
+        assert!(
+            c.prepare("SELECT 1 FROM redemption WHERE pass_id = ?1").unwrap().exists([pass]).unwrap(),
+            "{pass}"
+        );
+    }
+}
+
+#[test]
+fn what_one_gateway_tells_brings_so_many_conflicts_and_no_more() {
+    let (c, own, bad, other) = (store(), name("gw-1"), name("gw-9"), name("gw-2"));
+    let used = |n: i64, visit: u64| Used {
+        pass: format!("k:{n}"),
+        lane: LaneId::new("l").unwrap(),
+        visit,
+        at_ms: Some(5),
+    };
+    let mut conflicts = 0;
+    c.execute_batch("BEGIN").unwrap();
+    for n in 0..CONFLICTS + 50 {
+        for (whose, visit) in [(&bad, 1), (&bad, 2), (&name(&format!("gw-{n}x")), 3)] {
+            conflicts += i64::from(take(&c, &own, (&bad, whose), &used(n, visit), 0).unwrap().is_some());
+        }
+    }
+    c.execute_batch("COMMIT").unwrap();
+    assert_eq!(conflicts, CONFLICTS);
+    assert!(take(&c, &own, (&other, &other), &used(1, 9), 0).unwrap().is_some(), "another gateway's count");
+}
+
+#[test]
+fn a_question_that_would_not_fit_an_answer_and_an_answer_that_leads_nowhere_are_not_taken() {
+    let ask = |after: &str| Ask { to: None, after: after.into() };
+    let long = "x".repeat(PLACE + 1);
+    for (after, good) in
+        [("", true), (ENTRIES, true), ("u:k:1", true), (long.as_str(), false), ("u:\u{1}", false)]
+    {
+        assert_eq!(ask(after).is_good(), good, "{after:?}");
+    }
+    let leads = |after: &str, next: Option<&str>| {
+        let (asker, next) = (name("gw-1"), next.map(str::to_owned));
+        Page { asker, after: after.into(), uses: vec![], entries: vec![], next, waits_for: vec![] }.is_good()
+    };
+    assert!(leads("", None) && leads("", Some("u:k:1")) && leads("u:k:1", Some("u:k:2")));
+    assert!(leads("u:k:2", Some("e:")) && leads("e:", Some("e:00")) && leads("e:00", None));
+    for (after, next) in [("u:k:1", "u:k:1"), ("u:k:2", "u:k:1"), ("e:00", "u:k:1"), ("", "")] {
+        assert!(!leads(after, Some(next)), "{after} {next}");
+    }
+}
+
+#[test]
+fn seals_that_an_earlier_version_has_used_are_told_where_it_is_known_who_did() {
+    let c = Connection::open_in_memory().unwrap();
+    c.execute_batch(
+        "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
+         CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
+         CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
+         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
+         INSERT INTO seal VALUES ('LN1', 1), ('LN2', 2);
+         INSERT INTO recent VALUES (2, 'lane-1', 1000);",
+    )
+    .unwrap();
+    prepare(&c).unwrap();
+    prepare(&c).unwrap();
+    let lane = LaneId::new("lane-1").unwrap();
+    assert_eq!(untold(&c).unwrap(), [Used { pass: "~seal:LN2".into(), lane, visit: 2, at_ms: Some(1000) }]);
 }

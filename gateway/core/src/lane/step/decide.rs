@@ -9,6 +9,9 @@ use crate::profile::Rule;
 use crate::records::{RecordsFault, Redemption, Write};
 use serde_json::{Value, json};
 
+/// What stands before the key of a pass without a signer: no signer has such a name.
+const LISTED: &str = "~list:";
+
 /// Evaluates the rules; then the verdict, or on to the next step.
 pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, RecordsFault> {
     // A pass that is refused needs no rule: its facts may be missing. After an override the rules are
@@ -41,25 +44,33 @@ pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, Record
 
 /// What may have changed since it was verified: a visit can take long, and a restart lies between.
 fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
-    if single_use(cx) {
-        if used_elsewhere(cx)? {
-            cx.find(Code::D_USED);
-        } else if !cx.visit.admitted && !cx.records.uses_known()? {
-            cx.find(Code::X_USES);
-        }
+    let single_use = single_use(cx);
+    if single_use && used_elsewhere(cx)? {
+        cx.find(Code::D_USED);
     }
     for number in cx.visit.seals.iter().map(|s| s.number.clone()).collect::<Vec<_>>() {
         if !cx.visit.admitted && cx.records.seal_used(&number)? {
             cx.find(Code::S_NUMBER);
         }
     }
-    if let (Some(pass), Some(now_s)) = (cx.visit.pass.clone(), cx.now.wall_s()) {
-        if pass.exp.is_some_and(|exp| now_s > exp) {
+    let looks_for_holds = super::verify::looks_for_holds(cx);
+    if let Some(pass) = cx.visit.pass.clone() {
+        if looks_for_holds && !cx.visit.admitted {
+            let plate = cx.visit.facts.get("pass").and_then(|p| p.get("plate")).cloned();
+            super::verify::look_for_hold(cx, &pass, plate.as_ref())?;
+        }
+        if pass.exp.zip(cx.now.wall_s()).is_some_and(|(exp, now_s)| now_s > exp) {
             cx.find(Code::C_EXPIRED);
         }
-        if !pass.kid.is_empty() && super::verify::revoked(cx, &pass)? {
+        if !pass.kid.is_empty() && cx.now.wall_s().is_some() && super::verify::revoked(cx, &pass)? {
             cx.find(Code::C_REVOKED);
         }
+    }
+    // What the other gateways of the site know decides in the end whether this is an admission.
+    let shared = looks_for_holds && cx.visit.pass.is_some() || !cx.visit.seals.is_empty();
+    let needed = if single_use { !used(cx) } else { shared && cx.weigh().0 == Outcome::Admit };
+    if needed && !cx.visit.admitted && !cx.records.uses_known()? {
+        cx.find(Code::X_USES);
     }
     Ok(())
 }
@@ -106,24 +117,28 @@ fn single_use(cx: &Cx<'_>) -> bool {
     cx.visit.pass.is_some() && cx.visit.facts.get("pass").and_then(|p| p.get("uses")) == Some(&json!(1))
 }
 
+fn used(cx: &Cx<'_>) -> bool {
+    cx.visit.findings.iter().any(|f| f.code == Code::D_USED)
+}
+
 fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
     let Some(pass) = &cx.visit.pass else { return Ok(false) };
     if cx.visit.admitted {
         return Ok(false);
     }
-    if cx.records.redeemed(&redemption_key(cx.visit, pass))?.is_some() {
-        return Ok(true);
-    }
     // An earlier version of this program recorded uses by key id, and gateways of it still tell them so.
-    for kid in pass.kids(&cx.setup.trust) {
-        if cx.records.redeemed(&format!("{kid}:{}", pass.id))?.is_some() {
+    let of_before = pass.kids(&cx.setup.trust).into_iter().map(|kid| format!("{kid}:{}", pass.id));
+    let names = [redemption_key(cx.visit, pass)].into_iter().chain(of_before).chain(shared_keys(cx, pass));
+    for name in names {
+        if cx.records.redeemed(&name)?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// A pass of a list has no id of its own: for the same plate, another window is another pass.
+/// What the use of a pass goes by at this gateway. A pass of a list has no id of its own: for the same plate, another
+/// window is another pass.
 fn redemption_key(visit: &Visit, pass: &Pass) -> String {
     let id = &pass.id;
     let window = ["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64()));
@@ -135,6 +150,16 @@ fn redemption_key(visit: &Visit, pass: &Pass) -> String {
             format!(":{id}@{from}-{to}")
         }
     }
+}
+
+/// What the use of a pass without a signer goes by at all gateways of the site, and what it may have gone by before. Its
+/// id is a plate, or the number of a person: only whoever has the key of the site can say whose use it was.
+fn shared_keys(cx: &Cx<'_>, pass: &Pass) -> Vec<String> {
+    if !pass.kid.is_empty() {
+        return Vec::new();
+    }
+    let keys = cx.setup.subjects.all(&format!("used:{}", redemption_key(cx.visit, pass)));
+    keys.into_iter().map(|key| format!("{LISTED}{key}")).collect()
 }
 
 /// When a pass ends: by its own word, or by that of the list that it stands on.
@@ -183,21 +208,22 @@ pub fn admit(cx: &mut Cx<'_>) {
         return;
     }
     cx.visit.admitted = true;
+    let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
     if single_use(cx)
         && let Some(pass) = &cx.visit.pass
     {
-        let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
         let pass_id = redemption_key(cx.visit, pass);
+        let shared = shared_keys(cx, pass).into_iter().next();
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         let ends_ms = ends_ms(cx.visit, pass);
-        cx.out.writes.push(Write::Redeem { pass_id, by, ends_ms });
+        cx.out.writes.push(Write::Redeem { pass_id, shared, by: by.clone(), ends_ms });
         cx.out.event("pass_used", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     }
     if cx.visit.seals.is_empty() {
         return;
     }
     for seal in &cx.visit.seals {
-        cx.out.writes.push(Write::Seal { number: seal.number.clone(), visit: cx.visit.id });
+        cx.out.writes.push(Write::Seal { number: seal.number.clone(), by: by.clone() });
     }
     let record = event::seal_record(cx.visit, cx.setup, &cx.now);
     cx.out.event("seal_applied", Weight::Verdict, cx.setup, Some(cx.visit.id), record.clone());

@@ -5,13 +5,15 @@ use super::{Cx, Flow};
 use crate::codes::{Code, Outcome};
 use crate::entry;
 use crate::pass::{Format, Pass, id, plate};
-use crate::profile::facts;
+use crate::profile::{StepKind, facts};
 use crate::records::RecordsFault;
 use crate::text::masked;
 use serde_json::{Map, Value, json};
 
 /// Milliseconds in an hour.
 const HOUR_MS: i64 = 3_600_000;
+/// The list of those who are held.
+const HOLD: &str = "hold";
 
 /// Looks everything up; takes no time.
 pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> Result<Flow, RecordsFault> {
@@ -43,12 +45,8 @@ pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> R
             status = look_up(cx, "status", &pass.subject)?;
             known |= status.is_some();
         }
-        if lists.iter().any(|l| l == "hold") {
-            // A ticket names its plate in the list: both may be held.
-            let plate = facts.get("plate").and_then(Value::as_str).map(id::normal).filter(|p| !p.is_empty());
-            if held(cx, &pass.subject)? || plate.map_or(Ok(false), |plate| held(cx, &plate))? {
-                cx.find(Code::L_HOLD);
-            }
+        if lists.iter().any(|l| l == HOLD) {
+            look_for_hold(cx, &pass, facts.get("plate"))?;
         }
         if !known {
             cx.find(Code::C_UNKNOWN);
@@ -135,12 +133,28 @@ pub(super) fn revoked(cx: &mut Cx<'_>, pass: &Pass) -> Result<bool, RecordsFault
     Ok(false)
 }
 
+/// Finds out whether the bearer of a pass is held. A ticket names its plate in the list: both may be.
+pub(super) fn look_for_hold(cx: &mut Cx<'_>, pass: &Pass, plate: Option<&Value>) -> Result<(), RecordsFault> {
+    let plate = plate.and_then(Value::as_str).map(id::normal).filter(|p| !p.is_empty());
+    if held(cx, &pass.subject)? || plate.map_or(Ok(false), |plate| held(cx, &plate))? {
+        cx.find(Code::L_HOLD);
+    }
+    Ok(())
+}
+
+/// Whether this lane asks who is held.
+pub(super) fn looks_for_holds(cx: &Cx<'_>) -> bool {
+    let looks =
+        |kind: &StepKind| matches!(kind, StepKind::Verify { lists, .. } if lists.iter().any(|l| l == HOLD));
+    cx.setup.profile.steps.iter().any(|step| looks(&step.kind))
+}
+
 fn held(cx: &mut Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {
-    let listed = cx.records.listed("hold", subject);
+    let listed = cx.records.listed(HOLD, subject);
     if !ask(cx, listed)? {
         return Ok(false);
     }
-    let until = match cx.records.entry("hold", subject) {
+    let until = match cx.records.entry(HOLD, subject) {
         Ok(hold) => hold.and_then(|hold| hold.get("until_ms").and_then(entry::whole)),
         // Facts that cannot be read name no end.
         Err(RecordsFault::List { .. }) => None,
