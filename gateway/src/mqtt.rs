@@ -73,6 +73,8 @@ pub struct Mark<'a> {
     pub unsure: bool,
     /// MQTT 5: what the body is.
     pub content_type: Option<&'a str>,
+    /// MQTT 5: the broker keeps it for so many seconds for whoever is away.
+    pub keep_s: Option<u32>,
 }
 
 /// A message that came.
@@ -343,9 +345,10 @@ impl Client {
             Way::V5(client) => {
                 let qos = if mark.unsure { v5::QoS::AtMostOnce } else { v5::QoS::AtLeastOnce };
                 let mut options = v5::PublishOptions::new(qos).retain(retain);
-                if let Some(content_type) = mark.content_type {
+                if mark.content_type.is_some() || mark.keep_s.is_some() {
                     options = options.properties(v5::PublishProperties {
-                        content_type: Some(content_type.to_owned()),
+                        content_type: mark.content_type.map(str::to_owned),
+                        message_expiry_interval: mark.keep_s,
                         ..v5::PublishProperties::default()
                     });
                 }

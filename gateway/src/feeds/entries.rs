@@ -27,13 +27,15 @@ pub(super) const WHAT: &str = "an entry from a code";
 
 impl Feeds {
     /// Entries that other gateways of the site have read. One that cannot be stored now waits for its next
-    /// turn.
-    pub(super) fn take_heard(&self) {
+    /// turn; whether there is none such.
+    pub(super) fn take_heard(&self) -> bool {
+        let mut all = true;
         for file in files_in(&heard_folder(&self.data)) {
             match durable::read_small(&file, ENTRY_MAX).map(|text| self.entry(&text, false)) {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => {
                     self.waits("entries of other gateways wait", &e.to_string());
+                    all = false;
                     continue;
                 }
                 Err(e) => self.refuse(WHAT, &e.to_string()),
@@ -43,6 +45,7 @@ impl Feeds {
             }
         }
         self.tell_waiting(Instant::now());
+        all
     }
 
     /// An entry cannot be stored now, and is tried again every few seconds.

@@ -39,7 +39,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 pub use trust::first_trust;
 use word::{HEAD, Head, Part};
@@ -69,8 +69,9 @@ pub enum News {
     Connected,
     /// The text of a QR code with a signed entry.
     Entry(Vec<u8>),
-    /// Another gateway of the site has read such entries: they lie in their folder, see [`keep_heard`].
-    Heard,
+    /// Another gateway of the site has read such entries: they lie in their folder, see [`keep_heard`]. The answer, if
+    /// anybody asks for it, is whether they count now.
+    Heard(Option<oneshot::Sender<bool>>),
     /// The daemon ends.
     End,
 }
@@ -214,10 +215,17 @@ impl Feeds {
                         }
                     }
                 },
-                Ok(News::Heard) => self.take_heard(),
+                Ok(News::Heard(asks)) => {
+                    let counts = self.take_heard();
+                    if asks.is_some_and(|asks| asks.send(counts).is_err()) {
+                        log::debug!("nobody waits for the entries of another gateway any more");
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.ask_again(&mut memory);
-                    self.take_heard();
+                    if !self.take_heard() {
+                        log::debug!("entries of other gateways wait");
+                    }
                     self.look(&mut memory);
                 }
                 Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return,

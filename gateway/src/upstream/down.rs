@@ -420,7 +420,7 @@ impl Down {
                 tokio::task::spawn_blocking(move || {
                     let kept = keep_heard(&data, &entry);
                     // Where the feeds have much to do, they look themselves.
-                    drop(news.try_send(News::Heard));
+                    drop(news.try_send(News::Heard(None)));
                     answer(tx, kept);
                 });
             }

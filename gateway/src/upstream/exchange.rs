@@ -19,6 +19,9 @@ use tokio::time::Instant;
 
 /// Whoever has not answered is asked again after this.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Questions and answers are worth nothing after this: the broker keeps no more of them for a gateway that is away
+/// for long, where they would take the room of what others tell it.
+const KEEP_S: u32 = 30;
 /// Questions that wait, ours and those of others; what finds no room is asked again.
 const WAITING: usize = 64;
 /// Pages that are being stored at once; what is beyond it is asked for again.
@@ -71,11 +74,12 @@ impl Down {
         exchange: &mut Exchange,
     ) -> Result<(), Lost> {
         let topic = |kind| peers::topic(&self.site, self.gateway.as_str(), kind);
+        let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         while told.queue.len() < PORTION
             && let Some(ask) = exchange.asks.pop_front()
         {
             let body = serde_json::to_vec(&ask).expect("a question is strings");
-            client.publish(&topic("ask"), body, Mark::default())?;
+            client.publish(&topic("ask"), body, soon)?;
             told.queue.push_back(Said::Other);
         }
         while told.queue.len() < PORTION
@@ -88,7 +92,7 @@ impl Down {
             // Who hears nothing asks again.
             let Some(page) = self.reader.look(look).await else { continue };
             let body = serde_json::to_vec(&page).expect("a page is strings and numbers");
-            client.publish(&topic("tell"), body, Mark::default())?;
+            client.publish(&topic("tell"), body, soon)?;
             told.queue.push_back(Said::Other);
         }
         Ok(())
@@ -113,6 +117,7 @@ impl Down {
         let unreadable = if *kind == "ask" {
             match serde_json::from_slice::<Ask>(&message.payload) {
                 Ok(ask) if ask.to.as_ref().is_some_and(|to| *to != self.gateway) => false,
+                Ok(ask) if !ask.is_good() => true,
                 Ok(ask) if exchange.asked.len() < WAITING => {
                     exchange.asked.push_back((from.clone(), ask.after));
                     false
@@ -141,24 +146,24 @@ impl Down {
         let now = self.clock.now();
         let now_s = now.wall_s().filter(|_| now.synced());
         let signed = |entry: &String| is_signed(entry.as_bytes(), &self.keys, now_s);
-        page.uses.iter().all(|known| known.used().is_good()) && page.entries.iter().all(signed)
+        page.is_good() && page.entries.iter().all(signed)
     }
 
-    /// Stores a page; then the next one is asked for.
+    /// Stores a page; then the next one is asked for. What entries say counts before the page does: a gateway that
+    /// knows everything must not let somebody in whom the last page holds.
     fn take(&self, from: GatewayId, page: Page, exchange: &mut Exchange) {
         let (data, news, engine) = (self.data.clone(), self.news.clone(), self.engine.clone());
         exchange.storing.spawn(async move {
             let entries = page.entries.clone();
+            let (tx, in_use) = oneshot::channel();
             let kept = tokio::task::spawn_blocking(move || {
                 let kept = entries.iter().all(|entry| keep_heard(&data, entry.as_bytes()));
-                if !entries.is_empty() {
-                    // Where the feeds have much to do, they look themselves.
-                    drop(news.try_send(News::Heard));
-                }
-                kept
+                // Where the feeds have much to do, the sender goes with the word: this page is asked for again.
+                kept && (entries.is_empty() || news.try_send(News::Heard(Some(tx))).is_ok())
             });
+            let kept = kept.await.unwrap_or(false);
             // The feeds have much to do, or the disk is full: this page is asked for again.
-            if !kept.await.unwrap_or(false) {
+            if !kept || !page.entries.is_empty() && !in_use.await.unwrap_or(false) {
                 return None;
             }
             let (next, entries_alone) = (page.next.clone(), page.after.starts_with(ENTRIES));
