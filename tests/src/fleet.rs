@@ -2,7 +2,7 @@
 
 use crate::brokers::Mosquitto;
 use crate::certs::Authority;
-use crate::daemon::programs;
+use crate::daemon::{Plan, programs};
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::mqtt::{self, Heard, Mark};
 use serde_json::Value;
@@ -45,6 +45,19 @@ pub fn access_list(folder: &Path, gateways: &[(&str, &str)]) -> Mosquitto {
     Mosquitto::new(folder, "fleet", &lines)
 }
 
+/// Central ops with a broker of its own, for these gateways of the site `test`; the key `ops.pk8` may be used for
+/// all of these usages.
+pub fn open(folder: &Path, gateways: &[&str], usages: &[&str]) -> (Mosquitto, Central) {
+    let names: Vec<_> = gateways.iter().map(|gateway| ("test", *gateway)).collect();
+    let mut broker = access_list(folder, &names);
+    broker.start();
+    let central = Central::new(folder, broker.port);
+    let usages: Vec<&str> = usages.iter().flat_map(|usage| ["--usage", usage]).collect();
+    let key = ["key", "--out", "ops.pk8", "--keys", "fleet.json", "--holder", "central ops"];
+    central.run("fleet", &[&key[..], &usages].concat());
+    (broker, central)
+}
+
 /// Central ops: a folder with keys and certificates, and the command.
 pub struct Central {
     /// The folder that commands run in.
@@ -73,6 +86,18 @@ impl Central {
             at(&format!("own-{name}.pem")),
             at(&format!("own-{name}.key"))
         )
+    }
+
+    /// The plan of a gateway of the site `test` that knows the fleet's keys, and its folder with these profiles.
+    pub fn plan(&self, gateway: &str, profiles: &[(&str, String)]) -> (PathBuf, Plan) {
+        let place = self.folder.join(gateway);
+        std::fs::create_dir_all(&place).expect("a folder");
+        for (name, text) in profiles {
+            std::fs::write(place.join(format!("{name}.toml")), text).expect("a file");
+        }
+        let tables = self.upstream(&format!("test.{gateway}"));
+        let keys = format!("fleet_keys = \"{}\"", self.folder.join("fleet.json").display());
+        (place, Plan { tables, gateway: keys, id: gateway.to_owned(), ..Plan::default() })
     }
 
     /// Runs `kakou GROUP …`; what speaks with the broker does so as `ops`.

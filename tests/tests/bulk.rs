@@ -9,7 +9,7 @@ use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
-use kakou_tests::fleet::{Central, access_list};
+use kakou_tests::fleet::{self, Central};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -43,11 +43,7 @@ fn site() -> Option<Site> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
-    broker.start();
-    let central = Central::new(folder.path(), broker.port);
-    let usages = ["--usage", "operate", "--usage", "feed"];
-    central.run("fleet", &[&["key", "--out", "ops.pk8", "--keys", "fleet.json"][..], &usages].concat());
+    let (broker, central) = fleet::open(folder.path(), &["gw-1", "gw-2"], &["operate", "feed"]);
     Authority::again(folder.path()).issue("bulk", true);
     std::fs::write(folder.path().join("secret"), [7; 32]).unwrap();
     let bulk = free_port();

@@ -6,7 +6,8 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_provisioning::issuer::Issuer;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan, programs};
-use kakou_tests::fleet::{Central, access_list};
+use kakou_tests::desk::{self, Desk};
+use kakou_tests::fleet::{self, Central};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -29,40 +30,12 @@ fn site() -> Option<Site> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
-    broker.start();
-    let central = Central::new(folder.path(), broker.port);
-    central.run(
-        "fleet",
-        &[
-            "key",
-            "--out",
-            "ops.pk8",
-            "--keys",
-            "fleet.json",
-            "--usage",
-            "operate",
-            "--usage",
-            "maintain",
-            "--usage",
-            "feed",
-            "--usage",
-            "configure",
-            "--usage",
-            "trace",
-            "--holder",
-            "central ops",
-        ],
-    );
-    let place = folder.path().join("gw-1");
-    std::fs::create_dir_all(&place).unwrap();
-    let profile = profiles::lane("gate", &["opaque"], &["status"], "", true);
-    std::fs::write(place.join("gate.toml"), profile).unwrap();
-    let steps = profiles::PHOTO_STEP;
-    let profile = profiles::lane("photo", &["opaque"], &["status"], steps, false);
-    std::fs::write(place.join("photo.toml"), profile).unwrap();
-    let mut plan = Plan { tables: central.upstream("test.gw-1"), http: true, ..Plan::default() };
-    plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
+    let usages = ["operate", "maintain", "feed", "configure", "trace"];
+    let (broker, central) = fleet::open(folder.path(), &["gw-1", "gw-2"], &usages);
+    let gate = profiles::lane("gate", &["opaque"], &["status"], "", true);
+    let photo = profiles::lane("photo", &["opaque"], &["status"], profiles::PHOTO_STEP, false);
+    let (place, plan) = central.plan("gw-1", &[("gate", gate), ("photo", photo)]);
+    let plan = Plan { http: true, ..plan };
     let plan = plan.lane("lane-1", "gate.toml", &["scanner", "barrier"]);
     let plan = plan.lane("lane-2", "photo.toml", &["scanner", "camera"]);
     let mut gateway = Gateway::prepare(&place, plan);
@@ -298,14 +271,9 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
 }
 
 /// A gate of a site that takes single-use passes.
-fn gate(folder: &Path, central: &Central, name: &str, issuer: &Issuer) -> (Gateway, ScannerSim) {
-    let place = folder.join(name);
-    std::fs::create_dir_all(&place).unwrap();
+fn gate(central: &Central, name: &str, issuer: &Issuer) -> (Gateway, ScannerSim) {
     let profile = profiles::lane("trucks", &["vehicle-pass"], &[], "", false);
-    std::fs::write(place.join("trucks.toml"), profile).unwrap();
-    let tables = central.upstream(&format!("test.{name}"));
-    let mut plan = Plan { tables, id: name.to_owned(), ..Plan::default() };
-    plan.gateway = format!("fleet_keys = \"{}\"", folder.join("fleet.json").display());
+    let (place, plan) = central.plan(name, &[("trucks", profile)]);
     let gateway = Gateway::prepare(&place, plan.lane("lane-1", "trucks.toml", &["scanner"]));
     passes::trust(&gateway.lists(), vec![passes::entry(issuer)]);
     let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
@@ -318,19 +286,16 @@ fn the_gateways_of_a_site_share_the_uses_of_passes_and_find_conflicts() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
-    broker.start();
-    let central = Central::new(folder.path(), broker.port);
-    let usages = ["--usage", "trust-update", "--usage", "operate"];
-    central.run("fleet", &[&["key", "--out", "ops.pk8", "--keys", "fleet.json"][..], &usages].concat());
+    let usages = ["trust-update", "operate"];
+    let (mut broker, central) = fleet::open(folder.path(), &["gw-1", "gw-2"], &usages);
     let issuer = passes::issuer();
     let pass = || {
         let facts = json!({ "plate": "辽P12345", "category": "emergency-supplies", "from": "211400", "to": "210100",
             "uses": 1, "crew": 2 });
         passes::pass(&issuer, "vehicle-pass", facts)
     };
-    let (mut one, mut at_one) = gate(folder.path(), &central, "gw-1", &issuer);
-    let (mut two, mut at_two) = gate(folder.path(), &central, "gw-2", &issuer);
+    let (mut one, mut at_one) = gate(&central, "gw-1", &issuer);
+    let (mut two, mut at_two) = gate(&central, "gw-2", &issuer);
     for gateway in [&one, &two] {
         // Keys come signed in a fleet that has keys.
         let list = gateway.lists();
@@ -367,6 +332,118 @@ fn the_gateways_of_a_site_share_the_uses_of_passes_and_find_conflicts() {
         let conflict = &gateway.await_events("peer_conflict", 1)[0]["data"];
         assert_eq!(conflict["first"], "gw-1");
         assert_eq!(conflict["uses"].as_array().unwrap().len(), 2);
+    }
+}
+
+/// A gate that seals trucks whose plates stand on a list.
+struct Sealing {
+    gateway: Gateway,
+    scanner: ScannerSim,
+    desk: Desk,
+    visits: usize,
+}
+
+impl Sealing {
+    fn new(central: &Central, name: &str) -> Self {
+        let seal = "[[step]]\nkind = \"seal\"\ndoors = [{ value = \"rear\", zh = \"后门\", en = \"Rear\" }]\n\
+                    kinds = [{ value = \"bolt\", zh = \"螺栓\", en = \"Bolt\" }]\n";
+        let profile = profiles::lane("trucks", &["opaque"], &["pass"], seal, false);
+        let (place, plan) = central.plan(name, &[("trucks", profile)]);
+        let tables = plan.tables.clone() + &desk::officers();
+        let plan = Plan { tables, http: true, ..plan };
+        let mut gateway = Gateway::prepare(&place, plan.lane("lane-1", "trucks.toml", &["scanner"]));
+        // The authority gives the boxes of a site one key; these were set up by hand.
+        std::fs::create_dir_all(gateway.data().join("keys")).unwrap();
+        std::fs::write(gateway.data().join("keys/site.key"), [7; 32]).unwrap();
+        let lists = gateway.lists().display().to_string();
+        central.run(
+            "feed",
+            &["make", "--key", "ops.pk8", "--name", "pass", "--from", "plates.json", "--out", &lists],
+        );
+        let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
+        gateway.start();
+        let mut desk = Desk::new(&gateway.url(""));
+        assert_eq!(desk.sign_in("zhao", desk::PIN).unwrap().0, 200);
+        Self { gateway, scanner, desk, visits: 0 }
+    }
+
+    /// The status of the act that seals the truck in front; a seal that was used is a conflict.
+    fn seal(&self, number: &str) -> u16 {
+        let act =
+            json!({ "action": "seal", "first": number, "second": number, "kind": "bolt", "door": "rear" });
+        // The step begins when the plate was read.
+        let answer = || {
+            let (status, body) = self.desk.act("lane-1", &act).unwrap();
+            (status == 200 || body["error"]["code"] == "seal_used").then_some(status)
+        };
+        wait::until("the step", Duration::from_secs(20), answer)
+    }
+
+    fn verdict(&mut self, plate: &str, number: &str) -> Value {
+        self.scanner.scan(plate).unwrap();
+        assert_eq!(self.seal(number), 200, "{plate} {number}");
+        self.visits += 1;
+        self.gateway.await_events("transaction", self.visits).last().unwrap()["data"]["codes"][0].clone()
+    }
+
+    fn await_told(&self, count: i64) {
+        let told = || -> i64 {
+            let sql = "SELECT count(*) FROM redemption WHERE gateway IS NOT NULL";
+            self.gateway.journal().query_row(sql, [], |r| r.get(0)).unwrap()
+        };
+        let heard = wait::try_until(Duration::from_secs(20), || (told() == count).then_some(()));
+        assert!(heard.is_some(), "{} of {count} uses were told:\n{}", told(), self.gateway.log());
+    }
+}
+
+#[test]
+fn a_plate_and_a_seal_that_were_used_at_one_gate_are_used_at_the_other_and_apart_they_are_conflicts() {
+    if skip_without("mosquitto", installed().is_some()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut broker, central) = fleet::open(folder.path(), &["gw-1", "gw-2"], &["feed", "operate"]);
+    let truck =
+        |plate: &str| json!({ "plate": plate, "category": "emergency-supplies", "uses": 1, "crew": 2 });
+    let plates: Vec<String> = (1..=3).map(|n| format!("辽P1234{n}")).collect();
+    let list: serde_json::Map<_, _> = plates.iter().map(|p| (p.clone(), truck(p))).collect();
+    std::fs::write(folder.path().join("plates.json"), Value::Object(list).to_string()).unwrap();
+    let (mut one, mut two) = (Sealing::new(&central, "gw-1"), Sealing::new(&central, "gw-2"));
+    assert_eq!(one.verdict(&plates[0], "LN0000001"), "OK");
+    two.await_told(2);
+    let names: Vec<String> = {
+        let journal = two.gateway.journal();
+        let mut select = journal.prepare("SELECT pass_id FROM redemption").unwrap();
+        select.query_map([], |r| r.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert!(names.iter().all(|n| n.is_ascii()), "no plate goes over the wire: {names:?}");
+    two.scanner.scan(&plates[1]).unwrap();
+    assert_eq!(two.seal("LN0000001"), 409, "a seal that was used at the other gate");
+    assert_eq!(two.seal("LN0000002"), 200);
+    two.visits += 1;
+    two.gateway.await_events("transaction", 1);
+    assert_eq!(two.verdict(&plates[0], "LN0000003"), "D_USED");
+    // The broker is away: each gate goes on alone, and both admit the same plate and take the same seal.
+    broker.kill();
+    for gate in [&mut one, &mut two] {
+        assert_eq!(gate.verdict(&plates[2], "LN0000004"), "OK");
+    }
+    broker.start();
+    for gate in [&one, &two] {
+        let conflicts = gate.gateway.await_events("peer_conflict", 2);
+        let kinds: Vec<bool> = conflicts.iter().map(|c| c["data"]["seal"] == "LN0000004").collect();
+        assert_eq!(kinds.iter().filter(|seal| **seal).count(), 1, "{conflicts:?}");
+        assert!(
+            conflicts.iter().any(|c| c["data"]["pass"].as_str().is_some_and(|p| p.starts_with("~list:")))
+        );
+    }
+    // Told once more, they are no other conflicts: the next use of either comes behind all of that.
+    one.gateway.kill();
+    one.gateway.start();
+    two.scanner.scan(&plates[2]).unwrap();
+    assert_eq!(two.seal("LN0000005"), 200);
+    for gate in [&one, &two] {
+        assert_eq!(gate.gateway.events("peer_conflict").len(), 2);
     }
 }
 

@@ -7,7 +7,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::Desk;
-use kakou_tests::fleet::{Central, access_list};
+use kakou_tests::fleet::{self, Central};
 use kakou_tests::{profiles, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -32,16 +32,11 @@ fn gate() -> Option<Gate> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut broker = access_list(folder.path(), &[("test", "gw-1"), ("test", "gw-2")]);
-    broker.start();
-    let central = Central::new(folder.path(), broker.port);
-    let usages = ["--usage", "feed", "--usage", "operate", "--usage", "maintain"];
-    central.run("fleet", &[&["key", "--out", "ops.pk8", "--keys", "fleet.json"][..], &usages].concat());
-    let place = folder.path().join("gw-1");
-    std::fs::create_dir_all(&place).unwrap();
-    std::fs::write(place.join("gate.toml"), profiles::lane("gate", &["opaque"], &[], "", false)).unwrap();
-    let mut plan = Plan { tables: central.upstream("test.gw-1"), http: true, ..Plan::default() };
-    plan.gateway = format!("fleet_keys = \"{}\"", folder.path().join("fleet.json").display());
+    let usages = ["feed", "operate", "maintain"];
+    let (broker, central) = fleet::open(folder.path(), &["gw-1", "gw-2"], &usages);
+    let profile = profiles::lane("gate", &["opaque"], &[], "", false);
+    let (place, plan) = central.plan("gw-1", &[("gate", profile)]);
+    let plan = Plan { http: true, ..plan };
     let mut gateway = Gateway::prepare(&place, plan.lane("lane-1", "gate.toml", &["scanner"]));
     let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
     gateway.start();
@@ -154,7 +149,7 @@ fn uses_beyond_the_budget_of_a_peer_are_counted_and_the_lanes_and_orders_go_on()
 }
 
 #[test]
-fn a_peer_spoils_no_pass_without_a_signer_and_none_of_another_form() {
+fn a_peer_spoils_no_pass_that_it_names_by_a_plate_and_none_of_another_form() {
     let Some(g) = gate() else { return };
     let long = format!("k3:{}", "x".repeat(200));
     let bad = [":辽P12345@1793000000000-1893000000000", ":P-0009", "", "P-0009", "k3:", "k3:a\nb", &long];
