@@ -14,6 +14,7 @@ use kakou_core::signed;
 use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
 use serde_json::{Value, json};
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -188,16 +189,34 @@ fn known_folder(data: &Path) -> PathBuf {
     data.join("known")
 }
 
-/// The first entry behind a name, in the order of names: its name and its text.
-pub fn next_known(data: &Path, behind: &str) -> Option<(String, String)> {
-    let name = |file: PathBuf| Some(file.file_name()?.to_str()?.to_owned());
-    let mut names: Vec<String> = files_in(&known_folder(data)).filter_map(name).collect();
-    names.sort_unstable();
-    let later = names.into_iter().filter(|name| name.as_str() > behind);
-    // One that is damaged is of no use to anybody.
-    later
-        .map(|name| (std::fs::read_to_string(known_folder(data).join(&name)), name))
-        .find_map(|(text, name)| Some((name, text.ok().filter(|t| t.as_bytes().starts_with(ENTRY_PREFIX))?)))
+/// The entries that count at this gateway, in the order of their names, as its folder is when they are looked for first.
+pub struct Known {
+    data: PathBuf,
+    names: OnceCell<Vec<String>>,
+}
+
+impl Known {
+    /// Of a data folder.
+    pub fn of(data: PathBuf) -> Self {
+        Self { data, names: OnceCell::new() }
+    }
+
+    /// The first entry behind a name: its name and its text.
+    pub fn next(&self, behind: &str) -> Option<(String, String)> {
+        let folder = known_folder(&self.data);
+        let names = self.names.get_or_init(|| {
+            let name = |file: PathBuf| Some(file.file_name()?.to_str()?.to_owned());
+            let mut names: Vec<String> = files_in(&folder).filter_map(name).collect();
+            names.sort_unstable();
+            names
+        });
+        let later = &names[names.partition_point(|name| name.as_str() <= behind)..];
+        // One that is damaged is of no use to anybody.
+        later.iter().find_map(|name| {
+            let text = std::fs::read_to_string(folder.join(name)).ok()?;
+            text.as_bytes().starts_with(ENTRY_PREFIX).then(|| (name.clone(), text))
+        })
+    }
 }
 
 fn forget(file: &Path) {

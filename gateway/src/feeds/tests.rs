@@ -186,3 +186,26 @@ fn entries_that_wait_are_one_line_a_minute() {
     feeds.take_heard();
     assert_eq!(std::fs::read_dir(data.path().join("heard")).unwrap().count(), 0, "and are taken");
 }
+
+#[test]
+fn a_page_of_entries_looks_at_their_folder_once() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("known");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["c", "a", "b"] {
+        std::fs::write(folder.join(name), format!("KE1:{name}")).unwrap();
+    }
+    std::fs::write(folder.join("bb"), "damaged").unwrap();
+    let known = Known::of(data.path().to_path_buf());
+    let mut seen = Vec::new();
+    let mut behind = String::new();
+    while let Some((name, text)) = known.next(&behind) {
+        // One that comes meanwhile waits for the next question: nobody lists the folder again for each entry.
+        std::fs::write(folder.join(format!("{name}0")), "KE1:later").unwrap();
+        seen.push(text);
+        behind = name;
+    }
+    assert_eq!(seen, ["KE1:a", "KE1:b", "KE1:c"]);
+    assert_eq!(Known::of(data.path().to_path_buf()).next("a").unwrap().0, "a0");
+    assert_eq!(known.next(&crate::upstream::peers::WAITS[2..]), None);
+}

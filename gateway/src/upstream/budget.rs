@@ -89,6 +89,19 @@ impl Budget {
         allowed
     }
 
+    /// Whether uses that a gateway tells in a page are within its share of uses, whoever has used the passes.
+    pub fn allows_uses(&mut self, from: &GatewayId, count: usize) -> bool {
+        let Some(said) = self.of(from) else { return false };
+        let uses = said.uses.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        let allowed = uses <= USES;
+        if allowed {
+            said.uses = uses;
+        } else {
+            said.beyond[0] = said.beyond[0].saturating_add(1);
+        }
+        allowed
+    }
+
     /// A message was nothing that could be taken.
     pub fn junk(&mut self, from: &GatewayId) {
         if let Some(said) = self.of(from) {
@@ -147,6 +160,18 @@ mod tests {
         assert!(minute.lines[0].contains("5 uses") && minute.uses_missed && !minute.hello_owed);
         assert!(budget.allows(&gateway(1), Word::Use), "another minute");
         assert_eq!(budget.turn(), Minute::default());
+    }
+
+    #[test]
+    fn pages_of_a_peer_count_as_its_own_uses() {
+        let mut budget = Budget::default();
+        let pages = (0..EXCHANGES).filter(|_| budget.allows_uses(&gateway(1), 50)).count();
+        assert_eq!(pages, USES as usize / 50);
+        assert!(budget.allows(&gateway(1), Word::Exchange) && budget.allows_uses(&gateway(1), 0));
+        assert!(budget.allows_uses(&gateway(2), 50), "another gateway");
+        budget.turn();
+        assert!(budget.allows_uses(&gateway(1), 50), "another minute");
+        assert!(!budget.allows_uses(&gateway(1), usize::MAX));
     }
 
     #[test]

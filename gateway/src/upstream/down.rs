@@ -234,14 +234,15 @@ impl Down {
                     Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("a subscription", why))?,
                     Heard::Message(message) => {
                         self.exchange(&message, &mut ears.budget, &mut exchange);
-                        // From here on an acknowledgement of what is under way says nothing of whoever has called.
-                        if message.topic.ends_with("/hello") {
-                            told.again();
-                        }
                         // What a gateway of the site tells is acknowledged when it is durable here.
                         match self.message(&message, &mut ears.budget) {
                             Taken::Done => client.ack(&message)?,
                             Taken::Stored(stored) => {
+                                // From here on an acknowledgement of what is under way says nothing of whoever has
+                                // called. A call beyond its budget is owed until the minute is over.
+                                if message.topic.ends_with("/hello") {
+                                    told.again();
+                                }
                                 storing.spawn(async move { (message, stored.await.unwrap_or(false)) });
                             }
                         }
@@ -270,6 +271,8 @@ impl Down {
                 Some(done) = exchange.storing.join_next() => {
                     done.ok().flatten().into_iter().for_each(|next| exchange.ask(next));
                 }
+                // It is said above; what has come has its turn as well.
+                () = std::future::ready(()), if answering && exchange.is_asked() && told.queue.len() < PORTION => {}
                 () = moment(exchange.again) => self.ask_unanswered(&mut exchange).await,
                 _ = ears.minute.tick() => {
                     let minute = ears.budget.turn();
@@ -348,6 +351,12 @@ impl Down {
         let uses = self.reader.look(peers::untold).await.unwrap_or_default();
         let mut more = uses.len() == peers::AT_ONCE;
         for used in uses {
+            // The client has room for a portion: however often everything is to be told again, the rest goes with the
+            // next one.
+            if told.queue.len() >= PORTION {
+                more = true;
+                break;
+            }
             let said = Said::Use(used.pass.clone());
             if told.under_way(&said) {
                 continue;

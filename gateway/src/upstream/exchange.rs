@@ -5,9 +5,9 @@
 
 use super::budget::{self, Budget, Word};
 use super::down::{Down, Lost, PORTION, Said, Told};
-use super::peers::{self, Ask, ENTRIES, Page};
+use super::peers::{self, Ask, ENTRIES, Page, WAITS};
 use crate::engine::Work;
-use crate::feeds::{News, is_signed, keep_heard, next_known};
+use crate::feeds::{Known, News, is_signed, keep_heard};
 use crate::mqtt::{Client, Mark, Message};
 use crate::store::asked;
 use kakou_core::ids::GatewayId;
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// Whoever has not answered is asked again after this.
 const AGAIN: Duration = Duration::from_secs(10);
+/// The same of gateways that have told all they know and wait for others themselves, at most.
+const AGAIN_MOST: Duration = Duration::from_secs(120);
 /// Questions and answers are worth nothing after this: the broker keeps no more of them for a gateway that is away
 /// for long, where they would take the room of what others tell it.
 const KEEP_S: u32 = 30;
@@ -38,6 +40,8 @@ pub(super) struct Exchange {
     pub storing: JoinSet<Option<Ask>>,
     /// When whoever has not answered is asked again.
     pub again: Option<Instant>,
+    /// After what pause.
+    pause: Duration,
 }
 
 impl Exchange {
@@ -46,6 +50,11 @@ impl Exchange {
         if self.asks.len() < WAITING {
             self.asks.push_back(ask);
         }
+    }
+
+    /// Whether somebody waits for a page.
+    pub fn is_asked(&self) -> bool {
+        !self.asked.is_empty()
     }
 
     /// The broker knew nothing of this gateway: entries may have been read meanwhile.
@@ -60,7 +69,10 @@ impl Down {
         let unanswered = self.reader.look(asked::unanswered).await;
         // What cannot be read now is looked at again.
         let again = unanswered.as_ref().is_none_or(|all| !all.is_empty());
-        exchange.again = again.then(|| Instant::now() + AGAIN);
+        // Whoever waits itself may do so for days: it is asked less and less often whether it still does.
+        let waiting = unanswered.as_ref().is_some_and(|all| all.iter().all(|(_, after)| after == WAITS));
+        exchange.pause = if waiting { (2 * exchange.pause).clamp(AGAIN, AGAIN_MOST) } else { AGAIN };
+        exchange.again = again.then(|| Instant::now() + exchange.pause);
         for (gateway, after) in unanswered.unwrap_or_default() {
             exchange.ask(Ask { to: Some(gateway), after });
         }
@@ -82,15 +94,17 @@ impl Down {
             client.publish(&topic("ask"), body, soon)?;
             told.queue.push_back(Said::Other);
         }
-        while told.queue.len() < PORTION
+        // One page, then whatever has come is looked at: an order waits for no more than that.
+        if told.queue.len() < PORTION
             && let Some(question) = exchange.asked.pop_front()
         {
             let (data, own) = (self.data.clone(), self.gateway.clone());
             let look = move |journal: &rusqlite::Connection| {
-                peers::page(journal, &own, question, |behind| next_known(&data, behind))
+                let known = Known::of(data);
+                peers::page(journal, &own, question, |behind| known.next(behind))
             };
             // Who hears nothing asks again.
-            let Some(page) = self.reader.look(look).await else { continue };
+            let Some(page) = self.reader.look(look).await else { return Ok(()) };
             let body = serde_json::to_vec(&page).expect("a page is strings and numbers");
             client.publish(&topic("tell"), body, soon)?;
             told.queue.push_back(Said::Other);
@@ -128,6 +142,10 @@ impl Down {
         } else {
             match serde_json::from_slice::<Page>(&message.payload) {
                 Ok(page) if page.asker != self.gateway || exchange.storing.len() >= PAGES => false,
+                // What it tells of others is its word as well. This page is asked for again.
+                Ok(page) if !budget.allows_uses(&from, page.uses.len()) => {
+                    return self.metrics.count("peer_over_budget_total");
+                }
                 Ok(page) if self.is_good(&page) => {
                     self.take(from.clone(), page, exchange);
                     false
@@ -153,6 +171,7 @@ impl Down {
     /// knows everything must not let somebody in whom the last page holds.
     fn take(&self, from: GatewayId, page: Page, exchange: &mut Exchange) {
         let (data, news, engine) = (self.data.clone(), self.news.clone(), self.engine.clone());
+        let own = self.gateway.clone();
         exchange.storing.spawn(async move {
             let entries = page.entries.clone();
             let (tx, in_use) = oneshot::channel();
@@ -166,11 +185,64 @@ impl Down {
             if !kept || !page.entries.is_empty() && !in_use.await.unwrap_or(false) {
                 return None;
             }
-            let (next, entries_alone) = (page.next.clone(), page.after.starts_with(ENTRIES));
+            let entries_alone = page.after.starts_with(ENTRIES) && page.after != WAITS;
+            let next = page.then_ask(&own).map(str::to_owned);
             let (tx, stored) = oneshot::channel();
             let taken = engine.send(Work::PeerPage(from.clone(), page, tx)).await.is_ok()
                 && stored.await.unwrap_or(false);
             next.filter(|_| taken || entries_alone).map(|after| Ask { to: Some(from), after })
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{Connection, params};
+
+    fn journal() -> Connection {
+        let c = Connection::open_in_memory().unwrap();
+        c.execute_batch(
+            "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT,
+               told INTEGER NOT NULL DEFAULT 0, until_ms INTEGER, teller TEXT);
+             CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
+        )
+        .unwrap();
+        c.execute_batch(asked::SCHEMA).unwrap();
+        c
+    }
+
+    #[test]
+    fn two_boxes_that_wait_for_a_third_do_not_tell_each_other_everything_again_and_again() {
+        let name = |text: &str| GatewayId::new(text).unwrap();
+        let (one, two) = (journal(), journal());
+        asked::begin(&one, 1, &[name("gw-2")], true).unwrap();
+        asked::begin(&two, 1, &[name("gw-1"), name("gw-3")], true).unwrap();
+        let used = |pass: &str, gateway: Option<&str>| {
+            let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway) VALUES (?1, 'lane-1', 1, 1, ?2)";
+            two.execute(sql, params![pass, gateway]).unwrap();
+        };
+        (0..300).for_each(|n| used(&format!("kid=:{n:032}"), None));
+        // What gw-1 asks, and how many uses it hears; none when it asks no more.
+        let ask = || {
+            let (_, after) = asked::unanswered(&one).unwrap().first()?.clone();
+            let page = peers::page(&two, &name("gw-2"), (name("gw-1"), after.clone()), |_| None).unwrap();
+            let to = page.goes_on(&name("gw-1"));
+            assert!(asked::answered(&one, &name("gw-2"), (&after, to)).unwrap());
+            Some((after, page.uses.len()))
+        };
+        let first: usize =
+            std::iter::from_fn(ask).take_while(|(after, _)| after != WAITS).map(|(_, uses)| uses).sum();
+        assert_eq!(first, 300);
+        for _ in 0..100 {
+            assert_eq!(ask(), Some((WAITS.to_owned(), 0)), "one small question, and no use again");
+        }
+        // gw-3 answers gw-2 at last. What it has told may stand before every place, so all is asked once more.
+        used("kid=:!", Some("gw-3"));
+        asked::answered(&two, &name("gw-3"), ("", None)).unwrap();
+        assert_eq!(ask(), Some((WAITS.to_owned(), 0)));
+        let again: usize = std::iter::from_fn(ask).map(|(_, uses)| uses).sum();
+        assert_eq!(again, 301);
+        assert!(asked::known(&one).unwrap());
     }
 }

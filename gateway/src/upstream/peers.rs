@@ -144,6 +144,8 @@ impl KnownUse {
 
 /// The place between uses and entries.
 pub const ENTRIES: &str = "e:";
+/// The place behind all entries, whose names are hexadecimal: whoever asks there hears only for whom the other one waits.
+pub const WAITS: &str = "e:~";
 /// The largest message of this exchange, in bytes.
 pub const PAGE_MAX: usize = budget::LARGEST;
 /// Of it, what surrounds the uses and entries: the places, and the names of who is waited for.
@@ -155,10 +157,22 @@ const NAMES: usize = 8;
 
 impl Page {
     /// Where the asker goes on: none when it knows everything. Whoever waits for others, apart from the asker, does
-    /// not know everything itself, and is asked again from the beginning.
+    /// not know everything itself: it is asked whether it still waits, and from the beginning when it does no more.
     pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
+        if let Some(next) = &self.next {
+            return Some(next);
+        }
         let incomplete = self.waits_for.iter().any(|g| g != asker);
-        self.next.as_deref().or(incomplete.then_some(""))
+        match (incomplete, self.after == WAITS) {
+            (true, _) => Some(WAITS),
+            (false, true) => Some(""),
+            (false, false) => None,
+        }
+    }
+
+    /// What is asked at once when this page is stored.
+    pub fn then_ask(&self, asker: &GatewayId) -> Option<&str> {
+        self.goes_on(asker).filter(|place| *place != WAITS)
     }
 
     /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
