@@ -383,7 +383,17 @@ fn the_authority_says_what_is_missing() {
     std::fs::write(p.folder.path().join("ca/templates/bad.toml"), "[gateway]\nsite = 7\n").unwrap();
     let bad = p.ca(&[&code[..], &["--template", "bad"]].concat()).unwrap_err();
     assert!(bad.contains("ca/templates/bad.toml:2: "), "{bad}");
-    assert!(p.ca(&[&code[..], &["--svg", "code.svg"]].concat()).unwrap().contains("works once"));
+    let for_paper = [&code[..], &["--svg", "code.svg"]].concat();
+    let unfilled = p.ca(&for_paper).unwrap_err();
+    assert!(
+        unfilled.contains("ca/templates/default.toml:") && unfilled.contains("a place to fill in"),
+        "{unfilled}"
+    );
+    let template = p.folder.path().join("ca/templates/default.toml");
+    let filled = std::fs::read_to_string(&template).unwrap();
+    let filled = filled.replace("WHERE-IT-IS-PLUGGED-IN", "one").replace("WHERE-THE-RELAY-IS", "two");
+    std::fs::write(&template, filled).unwrap();
+    assert!(p.ca(&for_paper).unwrap().contains("works once"));
     assert!(std::fs::read_to_string(p.folder.path().join("code.svg")).unwrap().starts_with("<svg"));
     assert!(p.ca(&["revoke", "--dir", "ca", "s.g"]).unwrap_err().contains("no certificate"));
     p.ca(&["server", "--dir", "ca", "--name", "tool"]).unwrap();

@@ -163,6 +163,7 @@ mod tests {
         assert_eq!(super::state("[1]").unwrap().0, "{}");
         assert_eq!(super::state("{"), None);
         let heads = super::state(r#"{"online":true,"heads":{"scan":-1,"verdict":2}}"#).unwrap();
-        assert_eq!(heads.0, r#"{"heads":{"verdict":2},"online":true}"#);
+        let kept: Value = serde_json::from_str(&heads.0).unwrap();
+        assert_eq!(kept, json!({ "online": true, "heads": { "verdict": 2 } }));
     }
 }
