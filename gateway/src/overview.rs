@@ -213,8 +213,7 @@ impl Overview {
         let age = |issued: i64| now_ms.map(|now| (now - issued) / 1000);
         let trust = self.trust.borrow();
         // The first five are what lanes look into; the others are shown where they are.
-        let shown =
-            LISTS.iter().enumerate().filter(|(i, n)| *i < 5 || stored.in_use(n).is_ok_and(|l| l.is_some()));
+        let shown = LISTS.iter().enumerate().filter(|(i, n)| *i < 5 || stored.in_use(n).is_some());
         shown
             .map(|(_, &name)| {
                 let (version, entries, single, issued, signed) = if name == "trust" {
@@ -224,7 +223,7 @@ impl Overview {
                     let signed = trust.version > 0 && newest == Some(trust.version);
                     (trust.version, trust.len() as u64, 0, issued, signed)
                 } else {
-                    match stored.in_use(name).ok().flatten() {
+                    match stored.in_use(name) {
                         Some(l) => (l.version, l.entries, l.single, Some(l.issued_ms), !l.signer.is_empty()),
                         None => (0, 0, 0, None, false),
                     }

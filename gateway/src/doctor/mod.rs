@@ -95,7 +95,7 @@ fn lists_of(settings: &Settings) -> Vec<(String, i64)> {
     let Ok(lists) = crate::store::lists::Lists::open(&settings.data) else { return Vec::new() };
     kakou_core::records::LISTS
         .iter()
-        .filter_map(|name| Some(((*name).to_owned(), lists.in_use(name).ok()??.issued_ms)))
+        .filter_map(|name| Some(((*name).to_owned(), lists.in_use(name)?.issued_ms)))
         .collect()
 }
 

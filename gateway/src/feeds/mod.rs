@@ -242,7 +242,7 @@ impl Feeds {
         if feed == "trust" {
             return Some(self.trust.borrow().version).filter(|v| *v > 0);
         }
-        Lists::open(&self.data).ok()?.in_use(feed).ok().flatten().map(|l| l.version)
+        Lists::open(&self.data).ok()?.in_use(feed).map(|l| l.version)
     }
 
     fn wish(&self, wish: Wish) {

@@ -170,18 +170,19 @@ impl Lists {
         let connection = Connection::open_in_memory().map_err(at(&path))?;
         connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
         let lists = Self { data: data.to_path_buf(), connection, seen: RefCell::default() };
-        lists.refresh().map_err(at(&path))?;
+        lists.refresh();
         Ok(lists)
     }
 
-    /// Takes over what the pointer says, if it has changed.
-    fn refresh(&self) -> rusqlite::Result<()> {
+    /// Takes over what the pointer says, if it has changed. A list that cannot be taken over answers nobody until it
+    /// can; it keeps no other one away.
+    fn refresh(&self) {
         let stamp = std::fs::metadata(Pointer::path(&self.data)).ok().map(|m| (m.ino(), m.mtime_nsec()));
         {
             let seen = self.seen.borrow();
             let due = seen.again && seen.looked.is_none_or(|at| at.elapsed() >= AGAIN);
             if stamp == seen.stamp && !due {
-                return Ok(());
+                return;
             }
         }
         let pointer = match Pointer::read(&self.data) {
@@ -191,7 +192,7 @@ impl Lists {
                 if !std::mem::replace(&mut self.seen.borrow_mut().again, true) {
                     log::error!("{e}; the lists stay as they are until it can be read");
                 }
-                return Ok(());
+                return;
             }
         };
         self.connection.flush_prepared_statement_cache();
@@ -200,12 +201,14 @@ impl Lists {
         for name in LISTS {
             let file = pointer.0.get(name);
             if let Err(e) = self.take_over(name, file, &before, &mut seen) {
-                *self.seen.borrow_mut() = Seen { stamp: None, ..seen };
-                return Err(e);
+                seen.again = true;
+                if before.faulty.get(name).is_none_or(|why| *why != e.to_string()) {
+                    log::error!("list {name}: {e}; it is tried again");
+                }
+                seen.faulty.insert(name, e.to_string());
             }
         }
         *self.seen.borrow_mut() = seen;
-        Ok(())
     }
 
     /// Takes over one list.
@@ -284,11 +287,11 @@ impl Lists {
     }
 
     /// The edition in use.
-    pub fn in_use(&self, name: &str) -> Result<Option<InUse>, StoreError> {
+    pub fn in_use(&self, name: &str) -> Option<InUse> {
         if self.connection.is_autocommit() {
-            self.refresh().map_err(at(&self.data))?;
+            self.refresh();
         }
-        Ok(self.seen.borrow().in_use.get(name).cloned())
+        self.seen.borrow().in_use.get(name).cloned()
     }
 
     /// Whether a list was found damaged and has not been built anew yet.
@@ -304,7 +307,7 @@ impl Lists {
     /// Begins a view that stays the same until [`Lists::leave`]. Where that fails, each look sees what is in use
     /// then.
     pub fn enter(&self) -> rusqlite::Result<()> {
-        self.refresh()?;
+        self.refresh();
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
     }
     /// Ends the view, so that a newer edition is seen.
@@ -455,4 +458,36 @@ pub(super) fn meta(connection: &Connection, schema: &str) -> rusqlite::Result<In
             signer: r.get(4)?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::edition::{self, Order};
+
+    fn take(data: &Path, name: &str, version: u64) {
+        let (issued_ms, base, sha256) = (version.cast_signed() * 1_000, None, None);
+        let order =
+            Order { data, name, version, issued_ms, base, sha256, signer: "", canary: &[], check: None };
+        edition::build(&order, "{\"id\":\"a\",\"facts\":{}}\n".as_bytes(), &mut |_| true).unwrap();
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_taken_over_answers_nobody_and_keeps_no_other_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let [first, .., last] = LISTS;
+        take(data, first, 1);
+        take(data, last, 1);
+        let lists = Lists::open(data).unwrap();
+        // A look that has not ended keeps the first list from being taken off.
+        let mut look = lists.connection.prepare(&format!("SELECT id FROM {first}.entry")).unwrap();
+        let mut rows = look.query([]).unwrap();
+        assert!(rows.next().unwrap().is_some());
+        take(data, first, 2);
+        take(data, last, 2);
+        lists.refresh();
+        assert!(lists.listed(first, "a").is_err(), "not the same as not to be listed");
+        assert!(lists.listed(last, "a").unwrap());
+    }
 }
