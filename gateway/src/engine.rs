@@ -208,6 +208,8 @@ pub struct Engine {
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
     heard_uses: u32,
     forgotten_at: Option<Instant>,
+    /// When no visit was left to be closed.
+    closed_visits_at: Option<Instant>,
     /// Gateways whose uses of passes are not known yet.
     waits_for: Vec<GatewayId>,
 }
@@ -266,6 +268,7 @@ impl Engine {
             openings: Openings::default(),
             heard_uses: 0,
             forgotten_at: None,
+            closed_visits_at: None,
             waits_for: Vec::new(),
         };
         engine.recall_time();

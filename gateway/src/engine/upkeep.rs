@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// A file that is given up when the disk is full, so that the journal can still say so.
 const RESERVE: &str = "reserve";
+/// Between two looks at which visits nobody can take up any more.
+const CLOSE_EVERY: Duration = Duration::from_secs(600);
 /// Between two looks at which uses of passes can be forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Sooner, where others have told so many: what one of them may tell is limited.
@@ -282,13 +284,19 @@ impl Engine {
         let purged = self.purge(until)?;
         self.parts.metrics.add("journal_purged_total", purged);
         self.round(time::date)?;
-        if let Some(now_ms) = confirmed_ms {
+        let due = self.closed_visits_at.is_none_or(|at| at.elapsed() >= CLOSE_EVERY);
+        if let Some(now_ms) = confirmed_ms.filter(|_| due) {
             self.journal.begin()?;
             self.core.forget_before(now_ms - journal::VISIT_MS);
-            let closed = self.journal.close_visits(now_ms).and_then(|_| self.journal.commit());
-            if let Err(e) = closed {
-                self.journal.roll_back()?;
-                return Err(e);
+            let closed = self.journal.close_visits(now_ms).and_then(|n| self.journal.commit().map(|()| n));
+            match closed {
+                // Until nothing is left to close, some each time.
+                Ok(0) => self.closed_visits_at = Some(Instant::now()),
+                Ok(_) => {}
+                Err(e) => {
+                    self.journal.roll_back()?;
+                    return Err(e);
+                }
             }
         }
         if over && purged == 0 {

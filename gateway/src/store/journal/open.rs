@@ -54,7 +54,6 @@ CREATE INDEX undated_boot ON undated (boot);
 const RECENT_COLUMNS: &str = "
 ALTER TABLE recent ADD COLUMN at_ms INTEGER;
 ALTER TABLE recent ADD COLUMN open INTEGER NOT NULL DEFAULT 1;
-CREATE INDEX recent_at ON recent (at_ms);
 ";
 
 /// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
@@ -130,7 +129,8 @@ fn later(connection: &Connection) -> rusqlite::Result<()> {
     if !connection.prepare(sql)?.exists([])? {
         connection.execute_batch(&format!("BEGIN; {RECENT_COLUMNS} COMMIT;"))?;
     }
-    Ok(())
+    // Some journals have it: it costs each visit a page, and two thousand rows are read without it as well.
+    connection.execute_batch("DROP INDEX IF EXISTS recent_at")
 }
 
 /// From format 1: what it holds is indexed.

@@ -196,8 +196,7 @@ fn visits_that_an_earlier_version_has_kept_are_cleaned_when_the_journal_is_opene
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     let file = Connection::open(path(folder.path())).unwrap();
-    let sql =
-        "DROP INDEX recent_at; ALTER TABLE recent DROP COLUMN at_ms; ALTER TABLE recent DROP COLUMN open;
+    let sql = "ALTER TABLE recent DROP COLUMN at_ms; ALTER TABLE recent DROP COLUMN open;
                DROP TABLE stream_head; DROP TABLE undated";
     file.execute_batch(sql).unwrap();
     for (id, stage) in [(1, Stage::Done), (2, Stage::Parked { resume: 3 })] {

@@ -34,8 +34,8 @@ impl Journal {
         Ok(all.filter(|v| Some(v.id) != front).map(Arc::new).collect())
     }
 
-    /// Forgets visits that are old, and who it was in those that nobody can take up any more. Runs inside the
-    /// caller's transaction.
+    /// Forgets visits that are old, and who it was in those that nobody can take up any more. Reads all that are
+    /// kept. Runs inside the caller's transaction.
     pub fn close_visits(&mut self, now_ms: i64) -> rusqlite::Result<u64> {
         let sql = "DELETE FROM recent WHERE at_ms < ?1";
         let gone = self.connection.prepare_cached(sql)?.execute([now_ms - VISIT_MS])?;
