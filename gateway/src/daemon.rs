@@ -23,7 +23,7 @@ use kakou_core::event::Author;
 use kakou_core::evidence::{GatewayKey, Hash, SubjectKeys};
 use kakou_core::ids::DeviceId;
 use kakou_core::lane::Setup;
-use kakou_core::profile::{self, Profile, StepKind};
+use kakou_core::profile::{self, Profile};
 use kakou_core::reading::Report;
 use kakou_core::text::trimmed_bytes;
 use kakou_drivers::Gateway;
@@ -99,12 +99,9 @@ pub struct Running {
 fn stale_after<'a>(profiles: impl Iterator<Item = &'a Profile>) -> BTreeMap<String, i64> {
     let mut hours = BTreeMap::new();
     for profile in profiles {
-        for step in &profile.steps {
-            let StepKind::Verify { lists, .. } = &step.kind else { continue };
-            for list in lists {
-                let least: &mut i64 = hours.entry(list.clone()).or_insert(profile.stale_after_h);
-                *least = profile.stale_after_h.min(*least);
-            }
+        for list in profile.lists() {
+            let least: &mut i64 = hours.entry(list.to_owned()).or_insert(profile.stale_after_h);
+            *least = profile.stale_after_h.min(*least);
         }
     }
     hours

@@ -13,7 +13,7 @@ use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::Write;
 use crate::time::{MonoMs, Now};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How long a barrier may take to confirm, where its step has no limit.
 const CONFIRM_MS: u64 = 5_000;
@@ -52,7 +52,7 @@ impl Lane {
         id: VisitId,
         out: &mut Outbound,
     ) -> Result<(), Rejection> {
-        let (subject, number) = self.unopened(id)?;
+        let data = self.unopened(id, officer)?;
         if self.is_opening() {
             return Err(Rejection::new(
                 "busy",
@@ -60,8 +60,6 @@ impl Lane {
                 "The barrier is moving: try again in a moment",
             ));
         }
-        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject,
-            "subject_key": number });
         out.event("barrier_again", Weight::Verdict, &self.setup, Some(id), data);
         self.open_for(now, id, out);
         Ok(())
@@ -74,9 +72,7 @@ impl Lane {
         id: VisitId,
         out: &mut Outbound,
     ) -> Result<(), Rejection> {
-        let (subject, number) = self.unopened(id)?;
-        let data = json!({ "officer": officer.id, "role": officer.role, "subject": subject,
-            "subject_key": number });
+        let data = self.unopened(id, officer)?;
         out.event("barrier_by_hand", Weight::Verdict, &self.setup, Some(id), data);
         self.amend(id, out, |visit| visit.actuation = Actuation::ByHand);
         if !self.is_running() && self.state.visit.as_ref().is_some_and(|v| v.id == id) {
@@ -85,9 +81,11 @@ impl Lane {
         Ok(())
     }
 
-    fn unopened(&self, id: VisitId) -> Result<(String, Option<u32>), Rejection> {
+    /// Who does something for a visit that the barrier did not open for, and whose visit it is.
+    fn unopened(&self, id: VisitId, officer: &Officer) -> Result<Value, Rejection> {
         let visit = self.state.visits().find(|v| v.id == id).filter(|v| v.unopened() && v.admitted);
-        visit.map(|v| (v.subject.clone(), v.subject_key)).ok_or_else(|| {
+        let data = |v: &Visit| json!({ "officer": officer.id, "role": officer.role, "subject": v.subject, "subject_key": v.subject_key });
+        visit.map(data).ok_or_else(|| {
             Rejection::new(
                 "not_unopened",
                 "该记录的道闸无需再处理",

@@ -150,10 +150,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
 
 /// Whether this lane looks into a list that an entry from a code may change, or that names passes for one use.
 fn asks_the_site(lane: &Lane) -> bool {
-    let of_site = |list: &String| matches!(list.as_str(), "hold" | "pass");
-    let steps = lane.setup.profile.steps.iter();
-    let asks = |kind: &StepKind| matches!(kind, StepKind::Verify { lists, .. } if lists.iter().any(of_site));
-    steps.into_iter().any(|step| asks(&step.kind))
+    lane.setup.profile.lists().any(|list| matches!(list, "hold" | "pass"))
 }
 
 /// What staff are asked is not for the public.

@@ -334,21 +334,17 @@ impl Profile {
         let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.on_doubt);
         self.verdicts.get(&code).copied().or(doubt).unwrap_or_else(|| code.outcome())
     }
+    /// The lists that steps look into.
+    pub fn lists(&self) -> impl Iterator<Item = &str> {
+        let lists = self.steps.iter().filter_map(|step| {
+            let StepKind::Verify { lists, .. } = &step.kind else { return None };
+            Some(lists)
+        });
+        lists.flatten().map(String::as_str)
+    }
     /// Whether a step looks into a list.
     pub fn looks_into(&self, list: &str) -> bool {
-        let names = |step: &Step| match &step.kind {
-            StepKind::Verify { lists, .. } => lists.iter().any(|l| l == list),
-            StepKind::Scan { .. }
-            | StepKind::Temperature { .. }
-            | StepKind::Decide { .. }
-            | StepKind::Actuate { .. }
-            | StepKind::Question { .. }
-            | StepKind::Seal { .. }
-            | StepKind::Photo { .. }
-            | StepKind::Confirm { .. }
-            | StepKind::Print { .. } => false,
-        };
-        self.steps.iter().any(names)
+        self.lists().any(|name| name == list)
     }
     /// What the facts are while nothing has made them: a rule then reads them without an error.
     pub fn unmade_facts(&self) -> serde_json::Map<String, serde_json::Value> {

@@ -142,14 +142,11 @@ fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
 fn redemption_key(visit: &Visit, pass: &Pass) -> String {
     let id = &pass.id;
     let window = ["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64()));
-    match window {
-        [None, None] => pass.identity(),
-        _ if !pass.kid.is_empty() => pass.identity(),
-        ends => {
-            let [from, to] = ends.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
-            format!(":{id}@{from}-{to}")
-        }
+    if !pass.kid.is_empty() || window == [None, None] {
+        return pass.identity();
     }
+    let [from, to] = window.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
+    format!(":{id}@{from}-{to}")
 }
 
 /// What the use of a pass without a signer goes by at all gateways of the site, and what it may have gone by before. Its
@@ -158,8 +155,13 @@ fn shared_keys(cx: &Cx<'_>, pass: &Pass) -> Vec<String> {
     if !pass.kid.is_empty() {
         return Vec::new();
     }
-    let keys = cx.setup.subjects.all(&format!("used:{}", redemption_key(cx.visit, pass)));
+    let keys = cx.setup.subjects.all(&of_site(&redemption_key(cx.visit, pass)));
     keys.into_iter().map(|key| format!("{LISTED}{key}")).collect()
+}
+
+/// What a subject key of a use is made of.
+fn of_site(pass_id: &str) -> String {
+    format!("used:{pass_id}")
 }
 
 /// When a pass ends: by its own word, or by that of the list that it stands on.
@@ -213,7 +215,9 @@ pub fn admit(cx: &mut Cx<'_>) {
         && let Some(pass) = &cx.visit.pass
     {
         let pass_id = redemption_key(cx.visit, pass);
-        let shared = shared_keys(cx, pass).into_iter().next();
+        // Under the key in use alone: those before are for what was told with them.
+        let shared = || format!("{LISTED}{}", cx.setup.subjects.of(&of_site(&pass_id)));
+        let shared = pass.kid.is_empty().then(shared);
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         let ends_ms = ends_ms(cx.visit, pass);
         cx.out.writes.push(Write::Redeem { pass_id, shared, by: by.clone(), ends_ms });

@@ -5,7 +5,7 @@ use super::{Cx, Flow};
 use crate::codes::{Code, Outcome};
 use crate::entry;
 use crate::pass::{Format, Pass, id, plate};
-use crate::profile::{StepKind, facts};
+use crate::profile::facts;
 use crate::records::RecordsFault;
 use crate::text::masked;
 use serde_json::{Map, Value, json};
@@ -144,9 +144,7 @@ pub(super) fn look_for_hold(cx: &mut Cx<'_>, pass: &Pass, plate: Option<&Value>)
 
 /// Whether this lane asks who is held.
 pub(super) fn looks_for_holds(cx: &Cx<'_>) -> bool {
-    let looks =
-        |kind: &StepKind| matches!(kind, StepKind::Verify { lists, .. } if lists.iter().any(|l| l == HOLD));
-    cx.setup.profile.steps.iter().any(|step| looks(&step.kind))
+    cx.setup.profile.looks_into(HOLD)
 }
 
 fn held(cx: &mut Cx<'_>, subject: &str) -> Result<bool, RecordsFault> {

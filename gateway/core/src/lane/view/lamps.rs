@@ -66,22 +66,11 @@ fn title(kind: Option<DeviceKind>, role: &str) -> Text {
 /// The age of the oldest list that this lane looks into, and which ones are too old or not there.
 fn lists(lane: &Lane, now: &Now, around: &Around<'_>) -> Option<Value> {
     let profile = &lane.setup.profile;
-    let mut named = BTreeSet::new();
-    let mut signed = false;
-    for step in &profile.steps {
-        match &step.kind {
-            StepKind::Verify { lists, .. } => named.extend(lists.iter().map(String::as_str)),
-            StepKind::Scan { accepts } => signed |= accepts.iter().any(|kind| kind != Format::Opaque.word()),
-            StepKind::Temperature { .. }
-            | StepKind::Decide { .. }
-            | StepKind::Actuate { .. }
-            | StepKind::Question { .. }
-            | StepKind::Seal { .. }
-            | StepKind::Photo { .. }
-            | StepKind::Confirm { .. }
-            | StepKind::Print { .. } => {}
-        }
-    }
+    let named: BTreeSet<&str> = profile.lists().collect();
+    let is_signed = |kind: &String| kind != Format::Opaque.word();
+    let takes_signed =
+        |kind: &StepKind| matches!(kind, StepKind::Scan { accepts } if accepts.iter().any(is_signed));
+    let signed = profile.steps.iter().any(|step| takes_signed(&step.kind));
     let (mut missing, mut stale, mut oldest_ms) = (Vec::new(), Vec::new(), None::<i64>);
     for name in named {
         let Some(issued) = (around.issued)(name) else {
