@@ -2,6 +2,7 @@
 //! comes twice and whenever the daemon ends. One that still counts is never forgotten.
 
 use super::word;
+use crate::store::has_column;
 use kakou_core::time::WallMs;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -81,8 +82,7 @@ impl Jobs {
                state TEXT NOT NULL, detail TEXT NOT NULL, at_ms INTEGER, boot TEXT NOT NULL);",
         )?;
         // A book of an earlier version: its commands count for as long as one may.
-        let known = "SELECT 1 FROM pragma_table_info('job') WHERE name = 'expires_s'";
-        if !connection.prepare(known)?.exists([])? {
+        if !has_column(&connection, "job", "expires_s")? {
             connection.execute_batch(&format!(
                 "BEGIN; ALTER TABLE job ADD COLUMN expires_s INTEGER NOT NULL DEFAULT {};
                  UPDATE job SET expires_s = at_ms / 1000 + {} WHERE at_ms IS NOT NULL; COMMIT;",

@@ -5,8 +5,9 @@
 //! place of another waits for them: until every one has answered, or a supervisor has released it, it cannot know
 //! whether a single-use pass was used. All of it is durable, so that a restart goes on where it was.
 
+use super::number;
 use kakou_core::ids::GatewayId;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 /// A journal of an earlier version gets it when it is opened.
 pub const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS asked (gateway TEXT PRIMARY KEY, cursor TEXT NOT NULL,
@@ -22,11 +23,7 @@ pub fn begin(
     gateways: &[GatewayId],
     awaited: bool,
 ) -> rusqlite::Result<()> {
-    let known: Option<i64> = connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([FOR], |r| r.get(0))
-        .optional()?;
-    if known == Some(enrolment) {
+    if number(connection, FOR)? == Some(enrolment) {
         return Ok(());
     }
     connection.prepare_cached("DELETE FROM asked")?.execute([])?;

@@ -1,8 +1,8 @@
 //! Verifying a journal: every hash, every signed head, every photograph that an event names, and that nothing
 //! was cut off.
 
-use super::outbox;
 use super::photos::{self, Photos};
+use super::{has_table, outbox};
 use kakou_core::event::Class;
 use kakou_core::evidence::{Checkpoint, Hash};
 use rusqlite::{Connection, OptionalExtension};
@@ -167,7 +167,7 @@ fn check_heads(
 /// The central side has no more of a stream than there was.
 fn check_streams(connection: &Connection, out: &mut Verified) -> rusqlite::Result<()> {
     // A journal that only an earlier version has opened.
-    if !connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'stream_head'")?.exists([])? {
+    if !has_table(connection, "stream_head")? {
         return Ok(());
     }
     for class in Class::ALL {

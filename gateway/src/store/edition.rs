@@ -455,7 +455,7 @@ pub fn give_keys(data: &Path) -> Result<Vec<String>, StoreError> {
     let mut unkeyed = Vec::new();
     for (name, file) in &Pointer::read(data)?.0 {
         // It waits to be built anew.
-        if floors::marked(data, name).is_some_and(|marked| marked == *file) {
+        if floors::is_marked(data, name, file) {
             continue;
         }
         let path = folder(data).join(file);

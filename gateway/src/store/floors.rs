@@ -83,6 +83,11 @@ pub fn marked(data: &Path, list: &str) -> Option<String> {
     std::fs::read_to_string(mark_of(data, list)).ok()
 }
 
+/// Whether it is this one.
+pub(super) fn is_marked(data: &Path, list: &str, file: &str) -> bool {
+    marked(data, list).is_some_and(|marked| marked == file)
+}
+
 /// Takes the mark away, before another file takes the place of the damaged one.
 pub(super) fn unmark(data: &Path, list: &str) -> Result<(), StoreError> {
     let path = mark_of(data, list);

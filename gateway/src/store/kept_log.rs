@@ -94,7 +94,10 @@ fn lines(file: File, take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result
 type Read1 = fn(&Row<'_>) -> rusqlite::Result<Fact>;
 
 /// Hands over the uses and seals of a journal, one after another.
-fn each(journal: &Connection, take: &mut dyn FnMut(Fact) -> Result<(), Fault>) -> Result<(), Fault> {
+fn each<E: From<rusqlite::Error>>(
+    journal: &Connection,
+    take: &mut dyn FnMut(Fact) -> Result<(), E>,
+) -> Result<(), E> {
     let uses = salvage::uses(journal);
     let tables: [(&str, Read1); 2] = [(&uses, salvage::use_in), (SEALS, salvage::seal_in)];
     for (sql, read) in tables {
@@ -107,14 +110,19 @@ fn each(journal: &Connection, take: &mut dyn FnMut(Fact) -> Result<(), Fault>) -
     Ok(())
 }
 
+/// The lines of some facts.
+fn text(facts: &[Fact]) -> String {
+    facts.iter().map(|fact| line(fact).1).collect()
+}
+
 /// Checksums of the lines for all uses and seals of a journal.
-fn sums(journal: &Connection) -> Result<HashSet<u64>, Fault> {
+fn sums(journal: &Connection) -> rusqlite::Result<HashSet<u64>> {
     let mut sums = HashSet::new();
-    each(journal, &mut |fact| {
+    each(journal, &mut |fact| -> rusqlite::Result<()> {
         sums.insert(line(&fact).0);
         Ok(())
-    })?;
-    Ok(sums)
+    })
+    .map(|()| sums)
 }
 
 /// What the file says of time and numbers, and what it does not say of the rest.
@@ -182,7 +190,7 @@ impl KeptLog {
             Err(Fault::Journal(e)) => return Err(e),
             Err(Fault::File(e)) => {
                 log.put_aside(&e);
-                let missing = sums(journal).map_err(of_journal)?;
+                let missing = sums(journal)?;
                 Said { missing, ended: true, ..Said::default() }
             }
         };
@@ -279,14 +287,16 @@ impl KeptLog {
             count += 1;
             file.write_all(line(&fact).1.as_bytes())?;
         }
-        each(journal, &mut |fact| {
-            let (sum, text) = line(&fact);
-            if said.missing.contains(&sum) {
-                count += 1;
-                file.write_all(text.as_bytes())?;
-            }
-            Ok(())
-        })?;
+        if !said.missing.is_empty() {
+            each(journal, &mut |fact| -> Result<(), Fault> {
+                let (sum, text) = line(&fact);
+                if said.missing.contains(&sum) {
+                    count += 1;
+                    file.write_all(text.as_bytes())?;
+                }
+                Ok(())
+            })?;
+        }
         file.flush()?;
         self.lines += count;
         Ok(())
@@ -344,7 +354,7 @@ impl KeptLog {
         if self.waiting.is_empty() {
             return;
         }
-        let text: String = self.waiting.iter().map(|fact| line(fact).1).collect();
+        let text = text(&self.waiting);
         let written = self.append().and_then(|mut file| {
             let before = file.metadata()?.len();
             file.write_all(text.as_bytes()).inspect_err(|_| cut(&file, before))
@@ -410,7 +420,7 @@ impl KeptLog {
         let (time, visits) =
             (time::floor(journal)?.map(Fact::Time), salvage::visits(journal)?.map(Fact::Visits));
         let first: Vec<Fact> = [time, visits].into_iter().flatten().collect();
-        let text: String = first.iter().map(|fact| line(fact).1).collect();
+        let text = text(&first);
         file.write_all(text.as_bytes())?;
         Ok(Anew { file, behind: Behind::Uses(String::new()), lines: first.len(), rows: 0 })
     }
@@ -432,7 +442,7 @@ impl KeptLog {
             .prepare(&sql)?
             .query_map(params![behind, limit], read)?
             .collect::<rusqlite::Result<_>>()?;
-        let text: String = facts.iter().map(|fact| line(fact).1).collect();
+        let text = text(&facts);
         anew.file.write_all(text.as_bytes())?;
         anew.file.sync_data()?;
         anew.lines += facts.len();
@@ -468,13 +478,6 @@ impl KeptLog {
     /// How much waits.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-}
-
-fn of_journal(fault: Fault) -> rusqlite::Error {
-    match fault {
-        Fault::Journal(e) => e,
-        Fault::File(e) => rusqlite::Error::ToSqlConversionFailure(e.into()),
     }
 }
 

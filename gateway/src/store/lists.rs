@@ -228,7 +228,7 @@ impl Lists {
             self.detach(name)?;
         }
         let (Some(file), Some(path)) = (file, path) else { return Ok(()) };
-        if floors::marked(&self.data, name).is_some_and(|marked| marked == *file) {
+        if floors::is_marked(&self.data, name, file) {
             seen.faulty.insert(name, "it is damaged and waits to be built anew".into());
             return Ok(());
         }

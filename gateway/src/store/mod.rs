@@ -22,6 +22,7 @@ pub mod set_aside;
 pub mod time;
 pub mod trace;
 
+use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
 
 /// Why the store does not work.
@@ -56,6 +57,22 @@ pub enum StoreError {
         "{0}: this journal has format {1}, this version knows up to {2}: install the newer version again"
     )]
     Newer(PathBuf, i64, i64),
+}
+
+/// Whether a database has a table.
+pub(crate) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])
+}
+
+/// Whether a table has a column.
+pub(crate) fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?.exists([table, column])
+}
+
+/// A number that the journal keeps under a name.
+fn number(journal: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    journal.prepare_cached(sql)?.query_row([name], |r| r.get(0)).optional()
 }
 
 /// Names the file of an error of SQLite.

@@ -5,6 +5,7 @@
 //! with what that file says, and with what can still be read of one that was set aside. All of it comes row by
 //! row, however much it is, and in any order: of two uses of a pass the earlier one counts.
 
+use super::{has_column, number};
 use crate::upstream::peers;
 use kakou_core::pass::id;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -55,9 +56,7 @@ pub enum Fact {
 /// Where the uses of passes stand in a journal, of whatever version.
 pub fn uses(journal: &Connection) -> String {
     let column = |name: &'static str| {
-        let knows = "SELECT 1 FROM pragma_table_info('redemption') WHERE name = ?1";
-        let knows = journal.prepare(knows).and_then(|mut s| s.exists([name])).unwrap_or(false);
-        if knows { name } else { "NULL" }
+        if has_column(journal, "redemption", name).unwrap_or(false) { name } else { "NULL" }
     };
     let (until, teller) = (column("until_ms"), column("teller"));
     format!("SELECT pass_id, lane, visit, at_ms, gateway, {until}, {teller} FROM redemption")
@@ -134,9 +133,7 @@ pub fn normalise(journal: &Connection) -> rusqlite::Result<()> {
 
 /// How many numbers of visits may have been given.
 pub fn visits(journal: &Connection) -> rusqlite::Result<Option<u64>> {
-    let sql = "SELECT value FROM meta WHERE key = ?1";
-    let visits: Option<i64> = journal.prepare_cached(sql)?.query_row([VISITS], |r| r.get(0)).optional()?;
-    Ok(visits.map(i64::cast_unsigned))
+    Ok(number(journal, VISITS)?.map(i64::cast_unsigned))
 }
 
 /// Keeps how many numbers of visits may have been given.

@@ -5,7 +5,8 @@
 //! an event of an unconfirmed clock can be dated afterwards: its monotonic time plus the difference.
 
 use super::journal::TRANSACTION;
-use rusqlite::{Connection, OptionalExtension, params};
+use super::number;
+use rusqlite::{Connection, params};
 use serde_json::Value;
 
 pub(super) const FLOOR: &str = "time_floor";
@@ -15,8 +16,7 @@ const BOOTS: i64 = 64;
 
 /// The last confirmed time that was kept, UTC milliseconds.
 pub fn floor(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT value FROM meta WHERE key = ?1";
-    connection.prepare_cached(sql)?.query_row([FLOOR], |r| r.get(0)).optional()
+    number(connection, FLOOR)
 }
 
 /// Keeps a confirmed time.
@@ -27,8 +27,7 @@ pub fn keep_floor(connection: &Connection, wall_ms: i64) -> rusqlite::Result<()>
 
 /// Wall less monotonic time of a boot, confirmed.
 pub fn offset(connection: &Connection, boot: &str) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT value FROM meta WHERE key = ?1";
-    connection.prepare_cached(sql)?.query_row([format!("{OFFSET}{boot}")], |r| r.get(0)).optional()
+    number(connection, &format!("{OFFSET}{boot}"))
 }
 
 /// Events of an unconfirmed clock that are dated at once.
@@ -47,10 +46,7 @@ pub fn look_back(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Notes undated verdicts of a journal of before: a round.
 fn look(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "SELECT value FROM meta WHERE key = ?1";
-    let from: Option<i64> =
-        connection.prepare_cached(sql)?.query_row([LOOKED_BACK], |r| r.get(0)).optional()?;
-    let Some(before) = from else { return Ok(()) };
+    let Some(before) = number(connection, LOOKED_BACK)? else { return Ok(()) };
     let sql = "SELECT seq, body FROM event WHERE seq < ?1 AND seq >= ?1 - ?2 AND shed = 0
                AND instr(body, CAST('\"clocksynced\":false' AS BLOB)) > 0";
     let mut select = connection.prepare(sql)?;

@@ -76,6 +76,11 @@ impl Budget {
 
     /// Whether a message is within the share of its sender.
     pub fn allows(&mut self, from: &GatewayId, word: Word) -> bool {
+        self.allows_many(from, word, 1)
+    }
+
+    /// Whether all of so many are; as the uses in a page, whoever has used the passes.
+    pub fn allows_many(&mut self, from: &GatewayId, word: Word, many: usize) -> bool {
         let Some(said) = self.of(from) else { return false };
         let (count, most, beyond) = match word {
             Word::Use => (&mut said.uses, USES, &mut said.beyond[0]),
@@ -83,21 +88,12 @@ impl Budget {
             Word::Hello => (&mut said.hellos, HELLOS, &mut said.beyond[2]),
             Word::Exchange => (&mut said.exchanges, EXCHANGES, &mut said.beyond[3]),
         };
-        let allowed = *count < most;
-        let raised = if allowed { count } else { beyond };
-        *raised = raised.saturating_add(1);
-        allowed
-    }
-
-    /// Whether uses that a gateway tells in a page are within its share of uses, whoever has used the passes.
-    pub fn allows_uses(&mut self, from: &GatewayId, count: usize) -> bool {
-        let Some(said) = self.of(from) else { return false };
-        let uses = said.uses.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-        let allowed = uses <= USES;
+        let raised = count.saturating_add(u32::try_from(many).unwrap_or(u32::MAX));
+        let allowed = raised <= most;
         if allowed {
-            said.uses = uses;
+            *count = raised;
         } else {
-            said.beyond[0] = said.beyond[0].saturating_add(1);
+            *beyond = beyond.saturating_add(1);
         }
         allowed
     }
@@ -165,13 +161,13 @@ mod tests {
     #[test]
     fn pages_of_a_peer_count_as_its_own_uses() {
         let mut budget = Budget::default();
-        let pages = (0..EXCHANGES).filter(|_| budget.allows_uses(&gateway(1), 50)).count();
+        let pages = (0..EXCHANGES).filter(|_| budget.allows_many(&gateway(1), Word::Use, 50)).count();
         assert_eq!(pages, USES as usize / 50);
-        assert!(budget.allows(&gateway(1), Word::Exchange) && budget.allows_uses(&gateway(1), 0));
-        assert!(budget.allows_uses(&gateway(2), 50), "another gateway");
+        assert!(budget.allows(&gateway(1), Word::Exchange) && budget.allows_many(&gateway(1), Word::Use, 0));
+        assert!(budget.allows_many(&gateway(2), Word::Use, 50), "another gateway");
         budget.turn();
-        assert!(budget.allows_uses(&gateway(1), 50), "another minute");
-        assert!(!budget.allows_uses(&gateway(1), usize::MAX));
+        assert!(budget.allows_many(&gateway(1), Word::Use, 50), "another minute");
+        assert!(!budget.allows_many(&gateway(1), Word::Use, usize::MAX));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Down {
             match serde_json::from_slice::<Page>(&message.payload) {
                 Ok(page) if page.asker != self.gateway || exchange.storing.len() >= PAGES => false,
                 // What it tells of others is its word as well. This page is asked for again.
-                Ok(page) if !budget.allows_uses(&from, page.uses.len()) => {
+                Ok(page) if !budget.allows_many(&from, Word::Use, page.uses.len()) => {
                     return self.metrics.count("peer_over_budget_total");
                 }
                 Ok(page) if self.is_good(&page) => {

@@ -16,7 +16,7 @@
 //! [`CONFLICTS`] are put on record: whatever it says, it displaces its own words alone.
 
 use super::budget;
-use crate::store::asked;
+use crate::store::{asked, has_column};
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,9 @@ impl Page {
 
     /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
     pub fn is_good(&self) -> bool {
-        let place = |text: &str| (text.starts_with(ENTRIES), text.to_owned());
+        fn place(text: &str) -> (bool, &str) {
+            (text.starts_with(ENTRIES), text)
+        }
         let behind = |next: &String| next.len() <= PLACE && place(next) > place(&self.after);
         self.next.as_ref().is_none_or(behind) && self.uses.iter().all(|known| known.used().is_good())
     }
@@ -266,17 +268,13 @@ pub fn own_until(ends_ms: Option<i64>, at_ms: Option<i64>) -> Option<i64> {
 
 /// Makes room for when uses are forgotten and for who has told them, in a journal that does not know of it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    let knows = |table: &str, column: &str| {
-        let there = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
-        connection.prepare(there)?.exists([table, column])
-    };
-    if !knows("redemption", "until_ms")? {
+    if !has_column(connection, "redemption", "until_ms")? {
         connection.execute_batch(&format!(
             "BEGIN; ALTER TABLE redemption ADD COLUMN until_ms INTEGER;
              UPDATE redemption SET until_ms = at_ms + {KEEP_MS}; COMMIT;"
         ))?;
     }
-    if !knows("redemption", "teller")? {
+    if !has_column(connection, "redemption", "teller")? {
         // Of the seals that an earlier version has used, those are told whose visit is still known.
         connection.execute_batch(&format!(
             "BEGIN; ALTER TABLE redemption ADD COLUMN teller TEXT;

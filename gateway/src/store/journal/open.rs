@@ -2,7 +2,7 @@
 
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, asked, at, durable, io_at, photos, salvage, time};
+use crate::store::{StoreError, asked, at, durable, has_column, has_table, io_at, photos, salvage, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, OpenFlags, params};
@@ -113,20 +113,16 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn later(connection: &Connection) -> rusqlite::Result<()> {
-    let knows = |table: &str| {
-        connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])
-    };
-    if !knows("stream_head")? {
+    if !has_table(connection, "stream_head")? {
         connection.execute_batch(&format!("BEGIN; {STREAM_HEADS} COMMIT;"))?;
     }
-    if !knows("undated")? {
+    if !has_table(connection, "undated")? {
         connection.execute_batch(&format!("BEGIN; {UNDATED}"))?;
         time::look_back(connection)?;
         connection.execute_batch("COMMIT")?;
     }
     salvage::normalise(connection)?;
-    let sql = "SELECT 1 FROM pragma_table_info('recent') WHERE name = 'at_ms'";
-    if !connection.prepare(sql)?.exists([])? {
+    if !has_column(connection, "recent", "at_ms")? {
         connection.execute_batch(&format!("BEGIN; {RECENT_COLUMNS} COMMIT;"))?;
     }
     // Some journals have it: it costs each visit a page, and two thousand rows are read without it as well.

@@ -3,16 +3,22 @@
 use super::*;
 use proptest::prelude::*;
 
-fn store() -> Connection {
+/// What an earlier version has made of a journal, as far as it matters here.
+fn before() -> Connection {
     let c = Connection::open_in_memory().unwrap();
     c.execute_batch(
         "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
          CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
          CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
-         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
-         CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
+         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);",
     )
     .unwrap();
+    c
+}
+
+fn store() -> Connection {
+    let c = before();
+    c.execute_batch("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);").unwrap();
     c.execute_batch(asked::SCHEMA).unwrap();
     prepare(&c).unwrap();
     c
@@ -24,13 +30,9 @@ fn rows(c: &Connection) -> i64 {
 
 #[test]
 fn a_journal_of_before_keeps_its_uses_and_learns_when_to_forget_them() {
-    let c = Connection::open_in_memory().unwrap();
+    let c = before();
     c.execute_batch(
-        "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
-         CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
-         CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
-         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
-         INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', 1, 1000), ('k:2', 'l', 2, NULL);",
+        "INSERT INTO redemption (pass_id, lane, visit, at_ms) VALUES ('k:1', 'l', 1, 1000), ('k:2', 'l', 2, NULL);",
     )
     .unwrap();
     prepare(&c).unwrap();
@@ -310,13 +312,9 @@ fn a_question_that_would_not_fit_an_answer_and_an_answer_that_leads_nowhere_are_
 
 #[test]
 fn seals_that_an_earlier_version_has_used_are_told_where_it_is_known_who_did() {
-    let c = Connection::open_in_memory().unwrap();
+    let c = before();
     c.execute_batch(
-        "CREATE TABLE redemption (pass_id TEXT PRIMARY KEY, lane TEXT, visit INTEGER, at_ms INTEGER, gateway TEXT, told INTEGER NOT NULL DEFAULT 0);
-         CREATE TABLE conflict (pass_id TEXT, gateway TEXT, PRIMARY KEY (pass_id, gateway));
-         CREATE TABLE seal (number TEXT PRIMARY KEY, visit INTEGER);
-         CREATE TABLE recent (id INTEGER PRIMARY KEY, lane TEXT, at_ms INTEGER);
-         INSERT INTO seal VALUES ('LN1', 1), ('LN2', 2);
+        "INSERT INTO seal VALUES ('LN1', 1), ('LN2', 2);
          INSERT INTO recent VALUES (2, 'lane-1', 1000);",
     )
     .unwrap();
