@@ -303,7 +303,6 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
     let lanes = read_lanes(&file.lane, &devices, (folder, policy), &wrong)?;
     let officers = read_officers(&file.officer, &wrong)?;
     let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &clock, &full, &wrong)).transpose()?;
-    let default = RetentionFile::default();
     let puback = file.upstream.as_ref().is_some_and(|u| !u.get_ref().receipts());
     let data = full(&file.gateway.data);
     let fleet_keys = file.gateway.fleet_keys.as_ref().map(|f| read_keys(f, &full, &wrong)).transpose()?;
@@ -311,9 +310,9 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
     if reserved.contains(&file.gateway.site.as_str()) || reserved.contains(&file.gateway.id.as_str()) {
         return Err(wrong(0, "`feed`, `peer` and `trace` are words of topics, not names".into()));
     }
-    let limits = file.retention.as_ref().map_or(&default, Spanned::get_ref).read(puback);
-    let retention =
-        limits.map_err(|what| wrong(file.retention.as_ref().map_or(0, |r| r.span().start), what))?;
+    let default = RetentionFile::default();
+    let (begins, limits) = file.retention.as_ref().map_or((0, &default), |r| (r.span().start, r.get_ref()));
+    let retention = limits.read(puback).map_err(|what| wrong(begins, what))?;
     Ok(Settings {
         file: path.to_path_buf(),
         text: text.to_owned(),

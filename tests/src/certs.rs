@@ -1,10 +1,12 @@
 //! A certificate authority for tests.
 
+use kakou_gateway::upstream::tls;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Files of a certificate authority and what it signed.
 pub struct Authority {
@@ -63,4 +65,19 @@ impl Authority {
         std::fs::write(&file, key.serialize_pem()).expect("a file");
         (cert, file)
     }
+}
+
+/// A client that knows these roots, and has no certificate.
+pub fn client(ca: &Path) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for root in tls::certificates(ca).expect("roots") {
+        roots.add(root).expect("roots");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("roots")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(client)
 }

@@ -8,8 +8,7 @@ mod desk;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::https::{self, Place};
-use kakou_gateway::upstream::tls;
-use kakou_tests::certs::Authority;
+use kakou_tests::certs::{self, Authority};
 use kakou_tests::crowd::{Crowd, Habit, connect};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
@@ -353,18 +352,8 @@ async fn the_desk_of_an_officer_who_signed_out_goes_dark() {
 
 /// The status of an answer, if there is one.
 fn ask_by_tls(ca: &Path, port: u16, path: &str) -> Option<u16> {
-    let mut roots = rustls::RootCertStore::empty();
-    for root in tls::certificates(ca).unwrap() {
-        roots.add(root).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let (client, place) =
-        (Arc::new(client), Place::read(&format!("https://127.0.0.1:{port}{path}")).unwrap());
+        (certs::client(ca), Place::read(&format!("https://127.0.0.1:{port}{path}")).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let asked = https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new());
     let answer = runtime.block_on(asked).ok()?;

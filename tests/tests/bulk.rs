@@ -4,9 +4,8 @@
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::https::{self, Place};
-use kakou_gateway::upstream::tls;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
-use kakou_tests::certs::Authority;
+use kakou_tests::certs::{self, Authority};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::fleet::{self, Central};
@@ -14,7 +13,6 @@ use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -194,21 +192,6 @@ fn photographs_and_feeds_go_by_https_and_by_the_broker_where_that_does_not_work(
     assert_eq!(counter(&gateway, "feed_unfetched_total"), 1, "{}", gateway.log());
 }
 
-/// A client that knows the roots of a fleet.
-fn client(ca: &Path) -> Arc<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    for root in tls::certificates(ca).unwrap() {
-        roots.add(root).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(client)
-}
-
 #[test]
 fn three_hundred_gateways_fetch_a_list_at_once_and_none_by_the_broker() {
     let Some(s) = site() else { return };
@@ -216,7 +199,7 @@ fn three_hundred_gateways_fetch_a_list_at_once_and_none_by_the_broker() {
     let part = std::fs::read_dir(s.folder.path().join("feeds/parts")).unwrap().next().unwrap().unwrap();
     let bytes = part.metadata().unwrap().len();
     let name = part.file_name().into_string().unwrap();
-    let client = client(&s.folder.path().join("ca.pem"));
+    let client = certs::client(&s.folder.path().join("ca.pem"));
     let place = Place::read(&format!("https://127.0.0.1:{}/feed/{name}", s.bulk)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // All behind one address, and each stays until all have been answered.

@@ -20,6 +20,18 @@ const TRIES: u32 = 5;
 /// Serialises the making of the tables.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7236012)";
 
+/// What a gateway says of itself, and of its health.
+const STATE: &str = "
+INSERT INTO gateway (site, gateway, online, since, seen, state)
+VALUES ($1, $2, coalesce(($3::text::jsonb->>'online')::boolean, false), now(), now(), $3::text::jsonb)
+ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), online = excluded.online,
+  since = CASE WHEN gateway.online = excluded.online THEN gateway.since ELSE now() END,
+  state = coalesce(gateway.state, '{}') || excluded.state";
+const HEALTH: &str = "
+INSERT INTO gateway (site, gateway, online, since, seen, health)
+VALUES ($1, $2, true, now(), now(), $3::text::jsonb)
+ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health";
+
 const INSERT: &str = "
 INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
 SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, subject_key, late,
@@ -457,9 +469,9 @@ impl Store for Database {
     async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
         let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
         let client = self.client().await?;
-        let read = match &about {
-            About::State(json) => words::state(json),
-            About::Health(json) => words::health(json),
+        let (read, sql) = match &about {
+            About::State(json) => (words::state(json), STATE),
+            About::Health(json) => (words::health(json), HEALTH),
         };
         let Some((json, gone)) = read else {
             log::warn!("{site}/{gateway}: its words about itself are no JSON");
@@ -470,22 +482,7 @@ impl Store for Database {
                 "{site}/{gateway}: in its words about itself these have another form, and are left out: {gone:?}"
             );
         }
-        let done = match about {
-            About::State(_) => {
-                let sql = "INSERT INTO gateway (site, gateway, online, since, seen, state)
-                    VALUES ($1, $2, coalesce(($3::text::jsonb->>'online')::boolean, false), now(), now(), $3::text::jsonb)
-                    ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), online = excluded.online,
-                      since = CASE WHEN gateway.online = excluded.online THEN gateway.since ELSE now() END,
-                      state = coalesce(gateway.state, '{}') || excluded.state";
-                client.execute(sql, &[&site, &gateway, &json]).await
-            }
-            About::Health(_) => {
-                let sql = "INSERT INTO gateway (site, gateway, online, since, seen, health)
-                    VALUES ($1, $2, true, now(), now(), $3::text::jsonb)
-                    ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health";
-                client.execute(sql, &[&site, &gateway, &json]).await
-            }
-        };
+        let done = client.execute(sql, &[&site, &gateway, &json]).await;
         // A word that the database cannot keep (a character that JSON allows and jsonb does not) is lost
         // without harm: the next one comes in a minute.
         match done {

@@ -22,17 +22,7 @@ pub enum Command {
         dir: PathBuf,
     },
     /// Makes the next key of a site or group, and writes it for each of its boxes.
-    Rotate {
-        /// The folder of the authority.
-        #[arg(long, value_name = "FOLDER")]
-        dir: PathBuf,
-        /// The site, or the group.
-        #[arg(value_name = "SITE|GROUP")]
-        name: SiteId,
-        /// Where the envelopes go.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    Rotate(Keys),
     /// Puts sites into a group, which gets a new key: a person has one key at all of them from then on. A site leaves a
     /// group by being put into another, which may be its own alone.
     Group {
@@ -49,17 +39,21 @@ pub enum Command {
         out: PathBuf,
     },
     /// Writes the key in use once more for each box: the file of the rotation was lost.
-    Seal {
-        /// The folder of the authority.
-        #[arg(long, value_name = "FOLDER")]
-        dir: PathBuf,
-        /// The site, or the group.
-        #[arg(value_name = "SITE|GROUP")]
-        name: SiteId,
-        /// Where the envelopes go.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    Seal(Keys),
+}
+
+/// Whose keys, and where they go.
+#[derive(clap::Args)]
+pub struct Keys {
+    /// The folder of the authority.
+    #[arg(long, value_name = "FOLDER")]
+    dir: PathBuf,
+    /// The site, or the group.
+    #[arg(value_name = "SITE|GROUP")]
+    name: SiteId,
+    /// Where the envelopes go.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
 }
 
 fn office(dir: &Path) -> Result<Office, String> {
@@ -70,14 +64,14 @@ fn office(dir: &Path) -> Result<Office, String> {
 pub fn answer(command: Command) -> Result<String, String> {
     match command {
         Command::List { dir } => list(&office(&dir)?),
-        Command::Rotate { dir, name, out } => {
+        Command::Rotate(Keys { dir, name, out }) => {
             written(&out, &office(&dir)?.subjects().rotate(&name, now_ms()).map_err(|e| e.to_string())?)
         }
         Command::Group { dir, name, sites, out } => {
             let made = office(&dir)?.subjects().group(&name, &sites, now_ms());
             written(&out, &made.map_err(|e| e.to_string())?)
         }
-        Command::Seal { dir, name, out } => {
+        Command::Seal(Keys { dir, name, out }) => {
             written(&out, &office(&dir)?.subjects().sealed(&name).map_err(|e| e.to_string())?)
         }
     }

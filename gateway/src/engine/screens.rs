@@ -32,12 +32,10 @@ pub(super) struct Screens {
 }
 
 /// The rows of the latest visits as they were written last: of twenty one changes, and to write all of them takes
-/// longer than the rest of a visit. What a visit says never changes under the same pointer, because this holds it.
+/// longer than the rest of a visit. What a visit says never changes under the same pointer, because this holds it, and
+/// its profile is the same for a run.
 #[derive(Default)]
-struct Rows {
-    profile: String,
-    rows: Vec<(Arc<Visit>, Arc<RawValue>)>,
-}
+struct Rows(Vec<(Arc<Visit>, Arc<RawValue>)>);
 
 /// The desk as it is sent.
 #[derive(Serialize)]
@@ -57,11 +55,7 @@ impl Screens {
 impl Rows {
     /// Those of a lane now.
     fn of(&mut self, lane: &Lane) -> serde_json::Result<Vec<&RawValue>> {
-        let mut before = std::mem::take(&mut self.rows);
-        if self.profile != lane.setup.profile_hash {
-            before.clear();
-            self.profile.clone_from(&lane.setup.profile_hash);
-        }
+        let mut before = std::mem::take(&mut self.0);
         for visit in view::last_visits(lane) {
             let row = match before.iter().position(|(written, _)| Arc::ptr_eq(written, visit)) {
                 Some(at) => before.swap_remove(at),
@@ -70,9 +64,9 @@ impl Rows {
                     (Arc::clone(visit), row.into())
                 }
             };
-            self.rows.push(row);
+            self.0.push(row);
         }
-        Ok(self.rows.iter().map(|(_, row)| &**row).collect())
+        Ok(self.0.iter().map(|(_, row)| &**row).collect())
     }
 }
 

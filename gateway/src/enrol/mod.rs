@@ -403,7 +403,7 @@ impl Empty<'_> {
             durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;
         }
         if let Some(sealed) = &bundle.site_key {
-            let name = format!("{}.{}", bundle.site, bundle.gateway);
+            let name = word::name_of(&bundle.site, &bundle.gateway);
             let opened = keys::reader_key(&self.enrol.data)
                 .map_err(std::io::Error::other)?
                 .open(sealed, word::SITE_KEY, name.as_bytes())

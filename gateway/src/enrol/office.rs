@@ -6,7 +6,9 @@
 use super::readers::RATES;
 use super::subjects::{self, NoKey, Subjects};
 use super::template;
-use super::word::{Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait};
+use super::word::{
+    Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait, name_of,
+};
 use crate::config::{ConfigError, placeholder};
 use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -502,11 +504,6 @@ impl Office {
 /// By what people name a code: the beginning of the hash of its token, which tells nothing of the token.
 pub fn id_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().chars().take(8).collect()
-}
-
-/// The name in the certificate of a gateway.
-fn name_of(site: &SiteId, gateway: &GatewayId) -> String {
-    format!("{site}.{gateway}")
 }
 
 fn fault_of(name: &str) -> impl Fn(OfficeError) -> Refusal + Copy + '_ {

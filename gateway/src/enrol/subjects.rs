@@ -4,6 +4,7 @@
 //! the sites of each group, and `readers/SITE.GATEWAY` with the public key that a box gave with its enrolment: what
 //! is for that box alone is sealed for it. Numbers only grow at a box, also where its site goes into another group.
 
+use super::word::name_of;
 use crate::keys::KeyError;
 use crate::store::durable;
 use crate::subjects::{FIRST, make, read, read_keys, write};
@@ -211,7 +212,7 @@ impl Subjects<'_> {
         };
         let mut all = ForBoxes::default();
         for (site, gateway) in self.boxes()?.into_iter().filter(|(site, _)| sites.contains(site)) {
-            let name = format!("{site}.{gateway}");
+            let name = name_of(&site, &gateway);
             match readers(self.0.folder()).of(&name)? {
                 None => all.without.push(format!("{site}/{gateway}")),
                 Some(reader) => {
@@ -239,7 +240,8 @@ impl Subjects<'_> {
         let groups = self.groups()?;
         let mut all = BTreeMap::new();
         let boxes = self.boxes()?.into_iter().map(|(site, _)| site);
-        for site in boxes.chain(groups.values().flatten().cloned()) {
+        let sites: BTreeSet<SiteId> = boxes.chain(groups.values().flatten().cloned()).collect();
+        for site in sites {
             let scope = Self::scope_of(&groups, &site);
             let number = self.keys(&scope)?.map_or(0, |keys| keys.in_use().number);
             all.entry(scope).or_insert((number, BTreeSet::new())).1.insert(site);

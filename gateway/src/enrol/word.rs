@@ -29,6 +29,11 @@ pub const READER: &str = "kakou-reader";
 /// What the envelope of the site's key is for; its context is the name in the certificate.
 pub const SITE_KEY: &str = "site-key";
 
+/// The name of a gateway in its certificate.
+pub fn name_of(site: &SiteId, gateway: &GatewayId) -> String {
+    format!("{site}.{gateway}")
+}
+
 /// The other gateways of the site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Others {

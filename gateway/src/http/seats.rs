@@ -219,9 +219,15 @@ impl Sitting {
     /// Whoever is signed in has a seat that nobody else gets, as long as there is one.
     pub fn signed_in(&self, signed_in: bool) {
         let mut taken = self.seats.lock();
-        let free = taken.count(|g| g.own) < taken.own_seats();
+        let Some(guest) = taken.by.get(&self.number) else { return };
+        let own = match (signed_in, guest.own) {
+            (true, true) => return,
+            // Every request asks this: the seats are counted for whoever has none yet.
+            (true, false) => taken.count(|g| g.own) < taken.own_seats(),
+            (false, own) => own && is_own(guest.peer),
+        };
         if let Some(guest) = taken.by.get_mut(&self.number) {
-            guest.own = if signed_in { guest.own || free } else { guest.own && is_own(guest.peer) };
+            guest.own = own;
         }
     }
 }

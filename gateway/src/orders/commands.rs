@@ -4,6 +4,7 @@ use super::Desk;
 use super::word::{Command, What};
 use crate::config::remote::could_start;
 use crate::engine::Work;
+use crate::enrol::word::name_of;
 use crate::store::durable;
 use crate::subjects;
 use crate::upstream::tls;
@@ -51,7 +52,7 @@ pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome 
         }
         What::Message { lane, text, minutes } => {
             let what = Remote::Message { text: text.clone(), for_ms: u64::from(*minutes) * 60_000 };
-            remote(desk, &command.what, Input::Remote { lane: lane.clone(), sender, what }).await
+            message(desk, Input::Remote { lane: lane.clone(), sender, what }).await
         }
         What::Snapshot { lane } => snapshot(desk, lane.as_str(), command).await,
         What::Diagnostics => diagnostics(desk).await,
@@ -95,10 +96,10 @@ async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
     }
 }
 
-async fn remote(desk: &Desk, what: &What, input: Input) -> Result<Value, String> {
+async fn message(desk: &Desk, input: Input) -> Result<Value, String> {
     let (tx, answer) = oneshot::channel();
     desk.engine.send(Work::Input(input, Some(tx))).await.map_err(|_| "the engine has ended".to_owned())?;
-    recorded(what.word(), answer, PATIENCE).await
+    recorded("message", answer, PATIENCE).await
 }
 
 /// The lane has taken it, and it is on record.
@@ -147,7 +148,7 @@ async fn diagnostics(desk: &Desk) -> Result<Value, String> {
 }
 
 fn certificate_request(desk: &Desk) -> Result<Value, String> {
-    let name = format!("{}.{}", desk.site, desk.gateway);
+    let name = name_of(&desk.site, &desk.gateway);
     let request = identity::request(&name).map_err(|e| e.to_string())?;
     let path = desk.data.join(NEXT_KEY);
     durable::write_secret(&path, request.key_pem.as_bytes()).map_err(|e| e.to_string())?;
@@ -176,7 +177,7 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
 
 /// Takes the next key of the site. It is durable, and in use for whoever comes from now on, when this returns.
 async fn subject_key(desk: &Desk, number: u32, sealed: &Sealed) -> Result<Value, String> {
-    let (data, name) = (desk.data.clone(), format!("{}.{}", desk.site, desk.gateway));
+    let (data, name) = (desk.data.clone(), name_of(&desk.site, &desk.gateway));
     let (sealed, now_ms) = (sealed.clone(), desk.clock.now().wall_ms.unwrap_or(0));
     let taken = tokio::task::spawn_blocking(move || {
         subjects::take(&data, &name, (number, &sealed), now_ms).map_err(|e| e.to_string())

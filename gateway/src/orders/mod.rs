@@ -182,11 +182,11 @@ impl Desk {
                     }
                     self.look_at_stick(&mut on_stick).await;
                     self.tell_refused().await;
-                    if forgot.is_none_or(|at| at.elapsed() > FORGET) && self.now_s().is_some() {
-                        forgot = Some(Instant::now());
-                        self.forget_subjects().await;
-                    }
                     if self.now_s().is_some() {
+                        if forgot.is_none_or(|at| at.elapsed() > FORGET) {
+                            forgot = Some(Instant::now());
+                            self.forget_subjects().await;
+                        }
                         for (id, word) in std::mem::take(&mut for_clock) {
                             self.take_command(&id, word, &jobs, &mut for_clock).await;
                         }

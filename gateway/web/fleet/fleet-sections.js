@@ -135,9 +135,10 @@ export function outcome(name) {
 /** Reasons in words. The codes stay beneath them: people speak of them on the telephone. */
 export function codes(list) {
   const raw = (list ?? []).join(" ");
+  if (!raw) return h("span", { class: "codes", text: UNKNOWN });
   const words = h("div", {});
-  reasons().then((known) => { words.textContent = (list ?? []).map((code) => pick(known.get(code))).filter(Boolean).join("、"); });
-  return raw ? h("span", { class: "codes" }, words, h("small", { class: "id", text: raw })) : h("span", { class: "codes", text: UNKNOWN });
+  reasons().then((known) => { words.textContent = list.map((code) => pick(known.get(code))).filter(Boolean).join("、"); });
+  return h("span", { class: "codes" }, words, h("small", { class: "id", text: raw }));
 }
 
 let asked = null;

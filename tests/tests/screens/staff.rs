@@ -437,12 +437,9 @@ async fn a_radio_group_is_one_tab_stop_and_the_arrows_choose() {
     b.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_seal_form_keeps_its_button_in_view_and_a_magnified_desk_can_be_read() {
-    let Some(b) = browser().await else { return };
-    b.size(1024, 600).await;
-    b.sign_in("truck-1", "zhao").await;
-    b.present("truck-1", "truck-ok").await;
+/// A truck whose plate is not that of its pass, and an officer who lets it in.
+async fn override_a_wrong_plate(b: &Browser, card: &str) {
+    b.present("truck-1", card).await;
     b.click("photo-accept").await;
     b.find("ask[data-id=\"plate\"]").await;
     b.type_into("answer-input", "辽P54321").await;
@@ -454,6 +451,14 @@ async fn the_seal_form_keeps_its_button_in_view_and_a_magnified_desk_can_be_read
     b.click("override-reason-paper_seen").await;
     b.type_into("override-pin", PIN).await;
     b.click("override-ok").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_seal_form_keeps_its_button_in_view_and_a_magnified_desk_can_be_read() {
+    let Some(b) = browser().await else { return };
+    b.size(1024, 600).await;
+    b.sign_in("truck-1", "zhao").await;
+    override_a_wrong_plate(&b, "truck-ok").await;
     // The verdict stands above the form.
     b.find("ask[data-kind=\"seal\"]").await;
     b.find("verdict").await;
@@ -481,18 +486,7 @@ async fn behind_an_override_the_main_button_of_every_step_is_in_view_on_a_small_
     b.size(1024, 600).await;
     b.sign_in("truck-1", "zhao").await;
     b.click("lang").await;
-    b.present("truck-1", "truck-new").await;
-    b.click("photo-accept").await;
-    b.find("ask[data-id=\"plate\"]").await;
-    b.type_into("answer-input", "辽P54321").await;
-    b.click("answer-ok").await;
-    b.click("answer-2").await;
-    b.find("verdict[data-outcome=\"HOLD\"]").await;
-    b.click("override-open").await;
-    b.click("override-outcome-ADMIT").await;
-    b.click("override-reason-paper_seen").await;
-    b.type_into("override-pin", PIN).await;
-    b.click("override-ok").await;
+    override_a_wrong_plate(&b, "truck-new").await;
     for step in ["approve", "seal", "photo", "confirm"] {
         let now = format!(
             "const ask = document.querySelector('#ask');

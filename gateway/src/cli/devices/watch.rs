@@ -101,9 +101,10 @@ fn hint(code: &[u8], card: Option<&str>) -> Option<String> {
     if code == card.as_bytes() {
         return Some("that is the card, and nothing around it: nothing is to be set".into());
     }
-    Some(match code.strip_prefix(card.as_bytes()) {
-        Some(_) => "the reader puts something behind the code: switch that off in the reader".into(),
-        None => "that is not the card of `--card`".into(),
+    Some(if code.starts_with(card.as_bytes()) {
+        "the reader puts something behind the code: switch that off in the reader".into()
+    } else {
+        "that is not the card of `--card`".into()
     })
 }
 

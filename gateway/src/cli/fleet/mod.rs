@@ -16,6 +16,7 @@ use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::http::connections::{self, BodyTime};
 use crate::http::seats::House;
 use crate::mqtt::{self, Heard};
+use crate::orders::jobs::State;
 use crate::orders::word::{Command as Order, Configuration, What};
 use crate::shown;
 use crate::store::photos::Photos;
@@ -23,6 +24,7 @@ use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -435,6 +437,11 @@ async fn listen<T>(
     }
 }
 
+/// Whether nothing more will come of a command.
+fn is_final(state: &Value) -> bool {
+    State::deserialize(state).is_ok_and(State::is_final)
+}
+
 async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Duration) -> Result<(), String> {
     let filter = format!("kakou/v1/{}/{}/cmdres/{}", order.site, order.gateway, order.id);
     let word = send::command(issuer, &order)?;
@@ -442,8 +449,7 @@ async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Durat
         let result: Value = serde_json::from_slice(body).ok()?;
         let state = result["state"].as_str()?.to_owned();
         eprintln!("{}", shown::line(&state));
-        let end = ["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT"].contains(&state.as_str());
-        end.then_some((state, result["detail"].clone()))
+        is_final(&result["state"]).then(|| (state, result["detail"].clone()))
     })
     .await?;
     match done {

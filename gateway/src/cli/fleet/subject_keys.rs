@@ -1,10 +1,11 @@
 //! `kakou fleet subject-keys`
 
-use super::{Broker, issuer, listen, random_id};
+use super::{Broker, is_final, issuer, listen, random_id};
 use crate::enrol::subjects::ForBoxes;
 use crate::fleet::send;
 use crate::fleet::watch::now_ms;
 use crate::orders::word::{Command, What};
+use crate::shown;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,10 +56,14 @@ pub(super) async fn send(a: Arguments) -> Result<(), String> {
     let heard = |body: &[u8]| {
         let result: Value = serde_json::from_slice(body).ok()?;
         let state = result["state"].as_str()?;
-        if ["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT"].contains(&state)
+        if is_final(&result["state"])
             && let Some(name) = open.remove(result["id"].as_str()?)
         {
-            let detail = if state == "SUCCEEDED" { String::new() } else { format!(": {}", result["detail"]) };
+            let detail = if state == "SUCCEEDED" {
+                String::new()
+            } else {
+                format!(": {}", shown::json(&result["detail"]))
+            };
             failed += usize::from(state != "SUCCEEDED");
             println!("{name}: {state}{detail}");
         }
