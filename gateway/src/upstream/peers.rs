@@ -3,7 +3,8 @@
 //! Each goes on alone while the site's broker is away, so a pass may be used at two gates. When they
 //! hear of each other again, the earlier use counts (by time, then by name), and both put the conflict
 //! on record as an alert. The broker keeps what it was told for a gateway that is away; one whose
-//! session it does not have says hello, and hears everything again. A pass with a signer goes by its random id; one
+//! session it does not have says hello, and hears everything again. A use that turns out to be the later one is told
+//! as well, or the other gateway would not know of the conflict. A pass with a signer goes by its random id; one
 //! of a list by a key that is made of its plate, or of the number of a person, with the key of the site, so that
 //! the broker cannot tell whose it is (`~list:KEY`); a seal by its number (`~seal:NUMBER`).
 //!
@@ -268,6 +269,10 @@ pub fn own_until(ends_ms: Option<i64>, at_ms: Option<i64>) -> Option<i64> {
 
 /// Makes room for when uses are forgotten and for who has told them, in a journal that does not know of it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS displaced (pass_id TEXT PRIMARY KEY, lane TEXT NOT NULL, visit INTEGER NOT NULL,
+           at_ms INTEGER, told INTEGER NOT NULL, until_ms INTEGER) WITHOUT ROWID;",
+    )?;
     if !has_column(connection, "redemption", "until_ms")? {
         connection.execute_batch(&format!(
             "BEGIN; ALTER TABLE redemption ADD COLUMN until_ms INTEGER;
@@ -310,7 +315,9 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
         let ended = passes(connection, ended, params![teller, now_ms, room])?;
         for pass in &ended {
             forget(pass)?;
-            connection.prepare_cached("DELETE FROM conflict WHERE pass_id = ?1")?.execute([pass])?;
+            for sql in ["DELETE FROM conflict WHERE pass_id = ?1", "DELETE FROM displaced WHERE pass_id = ?1"] {
+                connection.prepare_cached(sql)?.execute([pass])?;
+            }
         }
         room -= bound(ended.len());
         let beyond = (count - bound(ended.len()) - MOST).min(room);
@@ -330,15 +337,21 @@ fn passes(connection: &Connection, sql: &str, of: &[&dyn rusqlite::ToSql]) -> ru
 
 /// A gateway is new, or the broker has forgotten it: it must be told again.
 pub fn hello(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE redemption SET told = 0
+    let own = "UPDATE redemption SET told = 0
                WHERE teller IS NULL AND gateway IS NULL AND coalesce(at_ms, ?1) > ?1 - ?2";
-    connection.prepare_cached(sql)?.execute([now_ms, AGAIN_MS]).map(drop)
+    let displaced = "UPDATE displaced SET told = 0 WHERE coalesce(at_ms, ?1) > ?1 - ?2";
+    [own, displaced].iter().try_for_each(|sql| {
+        connection.prepare_cached(sql)?.execute([now_ms, AGAIN_MS]).map(drop)
+    })
 }
 
 /// Uses that the others have not been told of.
 pub fn untold(connection: &Connection) -> rusqlite::Result<Vec<Used>> {
     let sql = "SELECT pass_id, lane, visit, at_ms FROM redemption
                WHERE told = 0 AND gateway IS NULL AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?2
+               UNION ALL
+               SELECT pass_id, lane, visit, at_ms FROM displaced
+               WHERE told = 0 AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?2
                LIMIT ?1";
     let mut select = connection.prepare_cached(sql)?;
     let rows = select.query_map([AT_ONCE, LONGEST_PASS].map(bound), |r| {
@@ -360,7 +373,9 @@ fn bound(count: usize) -> i64 {
 
 /// The others know of a use.
 pub fn told(connection: &Connection, pass: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached("UPDATE redemption SET told = 1 WHERE pass_id = ?1")?.execute([pass]).map(drop)
+    ["UPDATE redemption SET told = 1 WHERE pass_id = ?1", "UPDATE displaced SET told = 1 WHERE pass_id = ?1"]
+        .iter()
+        .try_for_each(|sql| connection.prepare_cached(sql)?.execute([pass]).map(drop))
 }
 
 /// Takes the use of a pass at another gateway, or at the box that was here before, as a gateway tells it. A conflict is
@@ -398,6 +413,7 @@ pub fn take(
         connection.prepare_cached(put)?.execute(theirs)?;
         return Ok(None);
     };
+    let is_own = gateway.is_none();
     let holder = gateway.unwrap_or_else(|| own.to_string());
     // A use that is known is told again. Another one at the same gateway is one of the box that was there before.
     if holder == from.as_str()
@@ -411,6 +427,12 @@ pub fn take(
     };
     let earlier = rank(used.at_ms, from.as_str(), used.visit.cast_signed()) < rank(at_ms, &holder, visit);
     if earlier {
+        if is_own {
+            // The others hear of it all the same: whoever has the earlier use is to know of this one.
+            let keep = "INSERT OR IGNORE INTO displaced (pass_id, lane, visit, at_ms, told, until_ms)
+                        SELECT pass_id, lane, visit, at_ms, told, until_ms FROM redemption WHERE pass_id = ?1";
+            connection.prepare_cached(keep)?.execute([&used.pass])?;
+        }
         connection.prepare_cached(put)?.execute(theirs)?;
     }
     let once = "INSERT OR IGNORE INTO conflict (pass_id, gateway, teller)

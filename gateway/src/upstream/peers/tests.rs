@@ -238,6 +238,29 @@ fn a_seal_and_a_pass_of_a_list_that_were_used_at_two_gates_apart_are_one_conflic
 }
 
 #[test]
+fn a_use_that_turns_out_to_be_the_later_one_is_told_all_the_same_and_again_when_somebody_calls() {
+    let (one, two) = (name("gw-1"), name("gw-2"));
+    let (early, late) = (store(), store());
+    used_at(&early, "k:1", None, 100);
+    used_at(&late, "k:1", None, 900);
+    // The later one hears first, before it has told anything, as after a call that came with the other's use.
+    let first = untold(&early).unwrap().remove(0);
+    assert!(take(&late, &two, (&one, &one), &first, 0).unwrap().is_some());
+    for _ in 0..2 {
+        let second = untold(&late).unwrap();
+        assert_eq!(second.iter().map(|u| u.at_ms).collect::<Vec<_>>(), [Some(900)]);
+        take(&early, &one, (&two, &two), &second[0], 0).unwrap();
+        told(&late, "k:1").unwrap();
+        assert_eq!(untold(&late).unwrap(), []);
+        hello(&late, 0).unwrap();
+    }
+    let known: i64 = early.query_row("SELECT count(*) FROM conflict", [], |r| r.get(0)).unwrap();
+    assert_eq!(known, 1, "whoever has the earlier use knows of the conflict as well");
+    forget(&late, i64::MAX).unwrap();
+    assert_eq!(untold(&late).unwrap(), [], "it is forgotten with its pass");
+}
+
+#[test]
 fn a_gateway_that_tells_of_others_displaces_its_own_words_alone() {
     let (c, own, bad) = (store(), name("gw-1"), name("gw-9"));
     let used = |pass: String, at_ms: i64| Used {
