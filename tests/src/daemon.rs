@@ -53,9 +53,27 @@ pub fn programs() -> &'static Path {
     })
 }
 
-/// A port that nobody uses now.
+/// Ports of servers that tests start: below those that a kernel gives to whoever asks for any.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port that nobody uses, and that no other test gets before this process ends: a server may come to it late, and
+/// come back to it after it was stopped.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port()
+    let folder = std::env::temp_dir().join(format!("kakou-ports-{}", rustix::process::getuid().as_raw()));
+    std::fs::create_dir_all(&folder).expect("a folder for the ports in use");
+    // Each process begins elsewhere, so that few are tried in vain.
+    let count = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(97) % count;
+    let free = (0..count).find_map(|n| {
+        let port = PORTS.start + u16::try_from((first + n) % count).ok()?;
+        let file = std::fs::File::create(folder.join(port.to_string())).ok()?;
+        file.try_lock().ok()?;
+        TcpListener::bind(("127.0.0.1", port)).ok()?;
+        // The lock ends with the process.
+        std::mem::forget(file);
+        Some(port)
+    });
+    free.expect("a free port")
 }
 
 /// Role, driver and port table of a device.
