@@ -210,7 +210,7 @@ pub struct Engine {
     forgotten_at: Option<Instant>,
     /// When no visit was left to be closed.
     closed_visits_at: Option<Instant>,
-    /// Gateways whose uses of passes are not known yet.
+    /// Gateways whose uses of passes are not known yet, as the journal has it.
     waits_for: Vec<GatewayId>,
 }
 
@@ -310,7 +310,8 @@ impl Engine {
     }
 
     fn resume(&mut self, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
-        let records = StoreRecords { journal: &self.journal, lists: &self.lists };
+        let uses_known = self.waits_for.is_empty();
+        let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
         let step = self.core.resume(now, &records).map_err(Trouble::Records)?;
         self.keep(step, true, now, pending)
     }
@@ -482,7 +483,8 @@ impl Engine {
             return Ok(());
         }
         let durable = matches!(input, Input::Desk { .. } | Input::Remote { .. });
-        let records = StoreRecords { journal: &self.journal, lists: &self.lists };
+        let uses_known = self.waits_for.is_empty();
+        let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
         let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
         if let (Some(sender), Some(answer)) = (reply, step.reply.take()) {
             pending.replies.push((sender, answer));

@@ -36,12 +36,6 @@ pub fn begin(
     connection.prepare_cached(sql)?.execute(params![FOR, enrolment]).map(drop)
 }
 
-/// Whether this gateway knows the uses of its site.
-pub fn known(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM asked WHERE awaited = 1 AND done = 0";
-    connection.prepare_cached(sql)?.exists([]).map(|waits| !waits)
-}
-
 fn names(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<(GatewayId, String)>> {
     let mut select = connection.prepare_cached(sql)?;
     let rows = select.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
@@ -85,6 +79,10 @@ mod tests {
 
     fn gateways(names: &[&str]) -> Vec<GatewayId> {
         names.iter().map(|n| GatewayId::new(*n).unwrap()).collect()
+    }
+
+    fn known(c: &Connection) -> rusqlite::Result<bool> {
+        waits_for(c).map(|names| names.is_empty())
     }
 
     fn journal() -> Connection {

@@ -315,7 +315,8 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
         let ended = passes(connection, ended, params![teller, now_ms, room])?;
         for pass in &ended {
             forget(pass)?;
-            for sql in ["DELETE FROM conflict WHERE pass_id = ?1", "DELETE FROM displaced WHERE pass_id = ?1"] {
+            for sql in ["DELETE FROM conflict WHERE pass_id = ?1", "DELETE FROM displaced WHERE pass_id = ?1"]
+            {
                 connection.prepare_cached(sql)?.execute([pass])?;
             }
         }
@@ -340,9 +341,9 @@ pub fn hello(connection: &Connection, now_ms: i64) -> rusqlite::Result<()> {
     let own = "UPDATE redemption SET told = 0
                WHERE teller IS NULL AND gateway IS NULL AND coalesce(at_ms, ?1) > ?1 - ?2";
     let displaced = "UPDATE displaced SET told = 0 WHERE coalesce(at_ms, ?1) > ?1 - ?2";
-    [own, displaced].iter().try_for_each(|sql| {
-        connection.prepare_cached(sql)?.execute([now_ms, AGAIN_MS]).map(drop)
-    })
+    [own, displaced]
+        .iter()
+        .try_for_each(|sql| connection.prepare_cached(sql)?.execute([now_ms, AGAIN_MS]).map(drop))
 }
 
 /// Uses that the others have not been told of.
