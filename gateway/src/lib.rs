@@ -3,6 +3,10 @@
 //! [`daemon`] puts the parts together; [`engine`] owns the core and the journal.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+// First: the macros of it are seen by what follows.
+#[macro_use]
+pub mod printed;
+
 pub mod asyncapi;
 pub mod central;
 pub mod cli;

@@ -4,7 +4,7 @@
 use kakou_tests::daemon::programs;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn kakou(arguments: &[&str]) -> Output {
     Command::new(programs().join("kakou")).args(arguments).output().unwrap()
@@ -105,4 +105,51 @@ fn the_demo_runs_by_itself_and_loses_nothing() {
         }
         assert_eq!(figures["lost"], 0, "{figures}");
     }
+}
+
+/// The command with a standard output, and perhaps a standard error, that nobody reads any more.
+fn unread(program: &str, arguments: &[&str], error_too: bool) -> Output {
+    let pipe = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let mut command = Command::new(programs().join(program));
+    command.args(arguments).stdout(pipe());
+    if error_too {
+        command.stderr(pipe());
+    } else {
+        command.stderr(Stdio::piped());
+    }
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+fn a_command_whose_output_nobody_reads_ends_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, trust) = (path(folder.path(), "a.pk8"), path(folder.path(), "trust.json"));
+    let config = path(folder.path(), "kakou.toml");
+    std::fs::write(&config, "").unwrap();
+    let commands: [&[&str]; 8] = [
+        &["openapi"],
+        &["asyncapi"],
+        &["profile", "list"],
+        &["profile", "show", "school-gate"],
+        &["profile", "check"],
+        &["devices", "drivers"],
+        &["pass", "key", "--out", &key, "--trust", &trust, "--usage", "vehicle-pass"],
+        &["verify", "x", "--trust", "/nowhere"],
+    ];
+    for command in commands {
+        let out = unread("kakou", command, false);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{command:?}: {said}");
+        let code = out.status.code();
+        assert!(matches!(code, Some(141 | 2)), "{command:?}: {code:?} {said}");
+        // What went wrong has nobody to hear it either.
+        let code = unread("kakou", command, true).status.code();
+        assert!(matches!(code, Some(141 | 1 | 2)), "{command:?}: {code:?}");
+    }
+    let checked = unread("kakoud", &["--check", "--config", &config], true).status.code();
+    assert!(checked.is_some_and(|code| code != 101), "{checked:?}");
 }

@@ -7,7 +7,7 @@ use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::daemon::Running;
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{config, daemon, http, logging, notify};
+use kakou_gateway::{config, daemon, http, logging, notify, printed};
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -38,9 +38,9 @@ fn main() -> ExitCode {
             |settings: config::Settings| config::placeholder::filled_in(&settings).map(|()| settings);
         return match config::load(&arguments.config).and_then(filled_in) {
             Ok(settings) => {
-                println!("{}: in order", arguments.config.display());
+                printed::out(format_args!("{}: in order\n", arguments.config.display()));
                 if let Some(why) = http::nobody_signs_in(&settings) {
-                    println!("{}: {why}", arguments.config.display());
+                    printed::out(format_args!("{}: {why}\n", arguments.config.display()));
                 }
                 ExitCode::SUCCESS
             }
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// What is wrong in a configuration stays wrong, and is said once; a disk that does not read is tried again.
 fn unusable(e: &ConfigError) -> ExitCode {
     use ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
-    eprintln!("{e}");
+    printed::err(format_args!("{e}\n"));
     let stays = match e {
         ConfigError::Read(_, e) => {
             matches!(e.kind(), NotFound | PermissionDenied | InvalidData | IsADirectory | NotADirectory)
@@ -72,7 +72,7 @@ fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
     match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(e) => {
-            eprintln!("no threads to run on: {e}");
+            printed::err(format_args!("no threads to run on: {e}\n"));
             ExitCode::from(71)
         }
     }
@@ -82,7 +82,10 @@ fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
 fn enrolled(empty: &Enrol, check: bool) -> ExitCode {
     let file = enrol::configuration(&empty.data);
     if check {
-        println!("{}", if file.exists() { "enrolled" } else { "not enrolled: it waits for a code" });
+        printed::out(format_args!(
+            "{}\n",
+            if file.exists() { "enrolled" } else { "not enrolled: it waits for a code" }
+        ));
         return ExitCode::SUCCESS;
     }
     on_threads(async {
@@ -140,7 +143,7 @@ async fn run(file: &Path) -> ExitCode {
                 continue;
             }
             Err(e) => {
-                eprintln!("{e}");
+                printed::err(format_args!("{e}\n"));
                 return ExitCode::from(74);
             }
         };

@@ -1,0 +1,42 @@
+//! What the commands print. Whoever reads them may stop reading (`| head`): that is no fault, and nothing to be told in
+//! a backtrace. These take the place of the macros of the same names everywhere in this crate.
+
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+
+/// What a shell tells of a program that wrote to a pipe which nobody reads: 128, and the number of SIGPIPE.
+const NOBODY_READS: i32 = 141;
+
+/// Writes to standard output. Where that does not work the program ends: quietly when nobody reads it any more.
+pub fn out(text: Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    let Err(e) = stdout.write_fmt(text).and_then(|()| stdout.flush()) else { return };
+    if e.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(NOBODY_READS);
+    }
+    err(format_args!("kakou: standard output: {e}\n"));
+    std::process::exit(1);
+}
+
+/// Writes to standard error. Where that does not work there is nobody to tell.
+pub fn err(text: Arguments<'_>) {
+    drop(std::io::stderr().lock().write_fmt(text));
+}
+
+macro_rules! print {
+    ($($text:tt)*) => { $crate::printed::out(format_args!($($text)*)) };
+}
+
+macro_rules! println {
+    () => { $crate::printed::out(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::printed::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::printed::err(format_args!($($text)*)) };
+}
+
+macro_rules! eprintln {
+    () => { $crate::printed::err(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::printed::err(format_args!("{}\n", format_args!($($text)*))) };
+}
