@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS refused (
 CREATE TABLE IF NOT EXISTS gateway (
   site text NOT NULL, gateway text NOT NULL, online boolean NOT NULL, since timestamptz NOT NULL,
   seen timestamptz NOT NULL, state jsonb, health jsonb, PRIMARY KEY (site, gateway));
+-- When its health was heard last: a gateway may be online and silent.
+ALTER TABLE gateway ADD COLUMN IF NOT EXISTS health_at timestamptz;
 -- Events of a clock that nobody had confirmed, dated afterwards: a gateway tells what the difference
 -- between wall and monotonic time of its boot was in truth. The stored time stays beside it.
 CREATE INDEX IF NOT EXISTS event_clock ON event (site, gateway, (body->>'boot')) WHERE kind = 'kakou.clock.v1';

@@ -81,7 +81,7 @@ function devices() {
       device.id, state(device.state), detailWords(device.detail) || "—", device.lane ?? "—", age(device.since_s), age(device.last_seen_s),
       device.latency_ms === null ? "—" : `${device.latency_ms.toFixed(1)} ms`, String(device.errors),
       device.driver, device.firmware || "—", device.port,
-    ])));
+    ])), t("st_work", { n: status.devices.filter((device) => device.state === "ready").length, all: status.devices.length }));
 }
 
 function lists() {
@@ -121,8 +121,9 @@ function row(testid, data, cells) {
   return h("tr", { testid, data }, cells.map((cell, i) => h(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null }, cell)));
 }
 
-function table(titleKey, columns, rows) {
-  return h("section", {}, h("h2", { text: t(titleKey) }),
+/** `more` stands beside the title. */
+function table(titleKey, columns, rows, more = "") {
+  return h("section", {}, h("h2", {}, t(titleKey), more ? h("small", { class: "count-words", testid: `${titleKey}-words`, text: more }) : null),
     rows.length === 0 ? h("p", { text: t("st_none") })
       : h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t(titleKey) }, h("table", {},
         h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", text: t(column) })))),

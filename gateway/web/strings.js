@@ -248,6 +248,7 @@ const STRINGS = {
   st_store: ["存储", "Store"],
   st_lanes: ["通道", "Lanes"],
   st_devices: ["设备", "Devices"],
+  st_work: ["{n}/{all} 正常", "{n} of {all} work"],
   st_lists: ["名单", "Lists"],
   st_single: ["条来自二维码", "by code"],
   st_outbox: ["待发队列", "Outbox"],

@@ -155,7 +155,7 @@ fn central_ops_command_feed_configure_and_ask_a_gateway() {
     assert!(to(&s, &["message", "lane-1", "请走二号门"]).status.success());
     assert!(first_view(&s.gateway.url("")).contains("请走二号门"));
     let snapshot = text(&to(&s, &["snapshot", "lane-2"]));
-    assert!(snapshot.contains("sha256"), "{snapshot}");
+    assert!(snapshot.contains("sha256") && snapshot.contains("To see it: the fleet page"), "{snapshot}");
     assert!(text(&to(&s, &["diagnostics"])).contains("uptime_s"));
     let refused = to(&s, &["open", "lane-9"]);
     assert!(!refused.status.success() && text(&refused).contains("no_lane"), "{}", text(&refused));

@@ -3,6 +3,8 @@
 //! `target/screens`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "screens/fleet.rs"]
+mod fleet;
 #[path = "screens/guarded.rs"]
 mod guarded;
 #[path = "screens/staff.rs"]
@@ -67,6 +69,11 @@ async fn browser() -> Option<Browser> {
 
 /// A browser before something that runs already.
 async fn browse(base: String, demo: Process) -> Browser {
+    browse_with(base, demo, &[]).await
+}
+
+/// The same with more arguments for the browser.
+async fn browse_with(base: String, demo: Process, more: &[&str]) -> Browser {
     let driver_port = free_port();
     let chromedriver = Command::new("/usr/bin/chromedriver")
         .arg(format!("--port={driver_port}"))
@@ -93,7 +100,10 @@ async fn browse(base: String, demo: Process) -> Browser {
         // The window of a kiosk has no bars; here they take 139 of 739 pixels.
         "--window-size=1024,739",
         profile_argument.as_str(),
-    ] {
+    ]
+    .iter()
+    .chain(more)
+    {
         wishes.add_arg(argument).unwrap();
     }
     let driver = WebDriver::new(format!("http://127.0.0.1:{driver_port}"), wishes).await.unwrap();
@@ -221,6 +231,9 @@ async fn school_gate_with_override_language_and_network() {
     b.demo("network", serde_json::json!({ "up": true })).await;
     b.open("/status").await;
     b.find("status-upstream[data-state=\"online\"]").await;
+    let work = b.text("st_devices-words").await;
+    let counts: Vec<&str> = work.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).collect();
+    assert!(counts.len() == 2 && counts[0] == counts[1], "devices are counted as those that work: {work}");
     b.picture("status").await;
     b.open("/demo").await;
     b.find("card-pupil-green").await;

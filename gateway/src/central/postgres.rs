@@ -28,9 +28,9 @@ ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), online = excluded.online
   since = CASE WHEN gateway.online = excluded.online THEN gateway.since ELSE now() END,
   state = coalesce(gateway.state, '{}') || excluded.state";
 const HEALTH: &str = "
-INSERT INTO gateway (site, gateway, online, since, seen, health)
-VALUES ($1, $2, true, now(), now(), $3::text::jsonb)
-ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health";
+INSERT INTO gateway (site, gateway, online, since, seen, health, health_at)
+VALUES ($1, $2, true, now(), now(), $3::text::jsonb, now())
+ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health, health_at = now()";
 
 const INSERT: &str = "
 INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
@@ -63,7 +63,8 @@ pub struct Database {
 
 type Key = (From, u64, Class);
 
-fn other(e: impl std::error::Error) -> io::Error {
+/// What a database says that went wrong.
+pub(crate) fn other(e: impl std::error::Error) -> io::Error {
     let mut text = e.to_string();
     let mut cause = e.source();
     while let Some(e) = cause {
@@ -75,6 +76,17 @@ fn other(e: impl std::error::Error) -> io::Error {
 
 fn stream_number(class: Class) -> i16 {
     i16::from(class.number())
+}
+
+/// A connection of its own.
+pub(crate) async fn connect(url: &str) -> io::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(other)?;
+    tokio::spawn(async move {
+        if let Err(e) = connection.await {
+            log::warn!("the database: {e}");
+        }
+    });
+    Ok(client)
 }
 
 impl Database {
@@ -95,13 +107,7 @@ impl Database {
     /// The connection, made anew when it was lost.
     pub async fn client(&mut self) -> io::Result<&mut Client> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
-            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.map_err(other)?;
-            tokio::spawn(async move {
-                if let Err(e) = connection.await {
-                    log::warn!("the database: {e}");
-                }
-            });
-            self.client = Some(client);
+            self.client = Some(connect(&self.url).await?);
         }
         self.client.as_mut().ok_or_else(|| io::Error::other("no connection"))
     }

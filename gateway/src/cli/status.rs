@@ -80,8 +80,10 @@ fn page(s: &Value) -> String {
         ));
     }
     out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
+    let devices = s["devices"].as_array().map_or(&[][..], Vec::as_slice);
+    let work = devices.iter().filter(|d| d["state"] == "ready").count();
     out.push_str(&rows(
-        "Devices: id, driver, state, errors, detail",
+        &format!("Devices ({work} of {} work): id, driver, state, errors, detail", devices.len()),
         &s["devices"],
         &["id", "driver", "state", "errors", "detail"],
     ));

@@ -1,43 +1,71 @@
 //! The fleet as central ops see it: the last word of each gateway, what is wrong with it, and the
 //! answers to questions that were put to all of them.
 //!
-//! Nothing here is durable: it comes again from what the broker keeps and from the next health. What
-//! is not known is told as unknown.
+//! Nothing here is durable: it comes again from what the broker keeps and from the next health, and from the database,
+//! if there is one. What is not known is told as unknown, and since when anybody has listened is told as well.
 
+pub mod alarms;
+pub mod door;
+pub mod memory;
 pub mod page;
 pub mod send;
+mod visits;
 pub mod watch;
 
 use crate::central::From;
 use kakou_core::time::{WallMs, rfc3339};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use visits::Visits;
 
-/// Verdicts that are remembered of each gateway.
-const VERDICTS: usize = 20;
 /// Commands that are remembered of each gateway.
 const COMMANDS: usize = 20;
 /// Questions that are remembered.
 const QUESTIONS: usize = 32;
-/// Health that is older is not the present state; it comes once a minute.
-const HEALTH_OLD_MS: WallMs = 150_000;
-/// Events that wait longer are worth an alarm.
-const OUTBOX_OLD_S: i64 = 600;
-/// A certificate that ends sooner is worth an alarm.
-const CERT_DAYS: i64 = 14;
+/// A connection that is not there for so long is said; it comes back within a second, mostly.
+const LOST_MS: WallMs = 5_000;
 
 /// What is known of one gateway.
 #[derive(Debug, Default)]
 struct Known {
     state: Value,
-    state_at: WallMs,
+    /// When its state was heard last, by whoever heard it.
+    seen: Option<WallMs>,
     health: Value,
     health_at: Option<WallMs>,
-    since: WallMs,
-    verdicts: VecDeque<Value>,
-    seal_photo: Option<Value>,
+    /// When anything was heard of it first.
+    first: Option<WallMs>,
+    /// Since when it is online or offline, and whether that is known: what the broker had kept was so before.
+    since: Option<(WallMs, bool)>,
+    visits: Visits,
     commands: VecDeque<Value>,
-    conflict: bool,
+    /// When two events, or two uses of one pass, contradicted each other.
+    conflict: Option<WallMs>,
+    /// When events were found lost.
+    gap: Option<WallMs>,
+}
+
+/// Who has listened, and since when.
+#[derive(Debug, Default, Clone)]
+struct Listening {
+    /// Since when this program has.
+    begun: Option<WallMs>,
+    /// Since when its connection is there, while it is.
+    connected: Option<WallMs>,
+    /// Since when it is not there, while it is not.
+    lost: Option<WallMs>,
+    /// When a gateway was heard last. What the broker had kept is no word of now.
+    heard: Option<WallMs>,
+    /// What the broker does not let it hear.
+    refused: BTreeSet<String>,
+    /// Whether a database remembers for it.
+    remembers: bool,
+    /// The last time at which whoever writes the database heard any gateway.
+    recorded: Option<WallMs>,
+    /// Why the database cannot be asked.
+    forgets: Option<String>,
+    /// Why the list of expected boxes cannot be read.
+    unlisted: Option<String>,
 }
 
 /// A question and what came back.
@@ -58,13 +86,28 @@ struct Asked {
 pub struct Fleet {
     gateways: BTreeMap<From, Known>,
     asked: VecDeque<(String, Asked)>,
+    listening: Listening,
+    /// Boxes that should be there.
+    expected: BTreeSet<From>,
     /// Messages that could not be read.
     pub unreadable: u64,
 }
 
 impl Fleet {
-    /// Takes a message of a gateway.
+    /// Takes a message of a gateway, as it says it.
     pub fn take(&mut self, topic: &str, payload: &[u8], now: WallMs) {
+        if From::of_topic(topic).is_some() {
+            self.listening.heard = Some(now);
+        }
+        self.message(topic, payload, false, now);
+    }
+
+    /// Takes a message that the broker had kept: it was so at some time before.
+    pub fn take_kept(&mut self, topic: &str, payload: &[u8], now: WallMs) {
+        self.message(topic, payload, true, now);
+    }
+
+    fn message(&mut self, topic: &str, payload: &[u8], kept: bool, now: WallMs) {
         let Some((from, rest)) = From::of_topic(topic) else { return };
         let parts: Vec<&str> = rest.split('/').collect();
         let Ok(body) = serde_json::from_slice::<Value>(payload) else {
@@ -72,24 +115,31 @@ impl Fleet {
             return;
         };
         match parts.as_slice() {
-            ["state"] => self.state(from, body, now),
+            ["state"] => self.state(from, body, kept, now),
+            // Health that was kept is no report of now, and of no time that anybody knows.
+            ["health"] if kept => {}
             ["health"] => {
                 let known = self.gateways.entry(from).or_default();
+                known.first.get_or_insert(now);
                 (known.health, known.health_at) = (body, Some(now));
             }
-            ["evt" | "late", "verdict"] => self.events(from, &body, parts[0] == "late"),
+            ["evt" | "late", "verdict"] => self.events(from, &body, parts[0] == "late", now),
             ["cmdres", _] => self.result(from, body),
             ["trace", id] => self.answer(&from, id, &body, now),
             _ => {}
         }
     }
 
-    fn state(&mut self, from: From, body: Value, now: WallMs) {
+    fn state(&mut self, from: From, body: Value, kept: bool, now: WallMs) {
         let known = self.gateways.entry(from).or_default();
         if known.state["online"] != body["online"] {
-            known.since = now;
+            known.since = Some((now, !kept));
         }
-        known.state_at = now;
+        known.first.get_or_insert(now);
+        // What was kept does not say when it was said.
+        if !kept {
+            known.seen = Some(now);
+        }
         // The will says only that it is gone: what it was is still worth showing.
         match (body["online"].as_bool(), known.state.as_object_mut()) {
             (Some(false), Some(state)) => {
@@ -99,40 +149,54 @@ impl Fleet {
         }
     }
 
-    fn events(&mut self, from: From, body: &Value, late: bool) {
+    fn events(&mut self, from: From, body: &Value, late: bool, now: WallMs) {
         let known = self.gateways.entry(from).or_default();
         let all = body.as_array().map_or_else(|| std::slice::from_ref(body), Vec::as_slice);
         for event in all {
-            let lane = event["subject"].as_str().and_then(|s| s.split('/').next());
-            let data = &event["data"];
-            match event["type"].as_str() {
-                Some("kakou.transaction.v1") => {
-                    known
-                        .verdicts
-                        .push_front(json!({ "at": event["time"], "lane": lane, "outcome": data["outcome"],
-                        "codes": data["codes"], "late": late }));
-                    known.verdicts.truncate(VERDICTS);
-                }
-                Some("kakou.seal_applied.v1") => {
-                    let photos = data["photos"].as_array();
-                    let closeup =
-                        photos.and_then(|p| p.iter().find(|p| p["role"] == "closeup").or(p.first()));
-                    if let Some(photo) = closeup {
-                        known.seal_photo =
-                            Some(json!({ "sha256": photo["sha256"], "at": event["time"], "lane": lane }));
-                    }
-                }
-                Some("kakou.peer_conflict.v1") => known.conflict = true,
-                Some(_) | None => {}
+            known.visits.take(event, late);
+            if event["type"] == "kakou.peer_conflict.v1" {
+                known.conflict = Some(now);
             }
         }
     }
 
     fn result(&mut self, from: From, body: Value) {
         let known = self.gateways.entry(from).or_default();
+        known.visits.snapshot(&body);
         known.commands.retain(|c| c["id"] != body["id"]);
         known.commands.push_front(body);
         known.commands.truncate(COMMANDS);
+    }
+
+    /// Somebody begins to listen.
+    pub fn begins(&mut self, now: WallMs) {
+        self.listening.begun = Some(now);
+        self.listening.lost = Some(now);
+    }
+
+    /// The connection to the broker is there.
+    pub fn connected(&mut self, now: WallMs) {
+        (self.listening.connected, self.listening.lost) = (Some(now), None);
+        self.listening.refused.clear();
+    }
+
+    /// The connection is not there any more.
+    pub fn lost(&mut self, now: WallMs) {
+        self.listening.connected = None;
+        self.listening.lost.get_or_insert(now);
+    }
+
+    /// The broker does not let us hear something.
+    pub fn refused(&mut self, why: String) {
+        self.listening.refused.insert(why);
+    }
+
+    /// The boxes that should be there, or why nobody knows.
+    pub fn expect(&mut self, boxes: Result<BTreeSet<From>, String>) {
+        match boxes {
+            Ok(boxes) => (self.expected, self.listening.unlisted) = (boxes, None),
+            Err(why) => self.listening.unlisted = Some(why),
+        }
     }
 
     fn answer(&mut self, from: &From, id: &str, body: &Value, now: WallMs) {
@@ -194,21 +258,51 @@ impl Fleet {
         self.gateways.get(from).is_some_and(|k| k.state["online"] == true)
     }
 
-    /// A line for each gateway.
+    /// What is wrong with whoever listens: all that is shown is then not the present state.
+    fn deaf(&self, now: WallMs) -> Option<&'static str> {
+        let l = &self.listening;
+        let long = |then: Option<WallMs>, ms| then.is_some_and(|then| now - then > ms);
+        if long(l.lost, LOST_MS) {
+            Some("LOST")
+        } else if !l.refused.is_empty() {
+            Some("REFUSED")
+        } else if long(l.connected, alarms::SILENT_MS)
+            && l.heard.is_none_or(|at| now - at > alarms::SILENT_MS)
+        {
+            Some("DEAF")
+        } else {
+            None
+        }
+    }
+
+    /// A line for each gateway, and since when it has been listened to.
     pub fn rows(&self, now: WallMs) -> Value {
-        let rows: Vec<Value> = self.gateways.iter().map(|(from, known)| row(from, known, now)).collect();
-        json!({ "at": rfc3339(now), "gateways": rows })
+        let l = &self.listening;
+        let known = self.gateways.iter().map(|(from, known)| known.row(from, l, now));
+        let never = self.expected.iter().filter(|from| !self.gateways.contains_key(from));
+        let rows: Vec<Value> = known.chain(never.map(|from| alarms::never(from, l, now))).collect();
+        let ago = |then: Option<WallMs>| then.map(|then| alarms::since(then, now));
+        json!({ "at": rfc3339(now), "gateways": rows, "listening": { "since": l.begun.map(rfc3339),
+            "connected_s": ago(l.connected), "lost_s": ago(l.lost), "heard_s": ago(l.heard), "refused": l.refused,
+            "alarm": self.deaf(now), "database": l.remembers, "forgets": l.forgets, "unlisted": l.unlisted } })
     }
 
     /// Everything about one gateway.
     pub fn detail(&self, site: &str, gateway: &str, now: WallMs) -> Option<Value> {
-        let (_, known) =
-            self.gateways.iter().find(|(f, _)| f.site.as_str() == site && f.gateway.as_str() == gateway)?;
+        let named = |f: &From| f.site.as_str() == site && f.gateway.as_str() == gateway;
+        let l = &self.listening;
+        let memory = json!({ "since": l.begun.map(rfc3339), "database": l.remembers });
+        let Some((from, known)) = self.gateways.iter().find(|(f, _)| named(f)) else {
+            let from = self.expected.iter().find(|f| named(f))?;
+            return Some(
+                json!({ "summary": alarms::never(from, l, now), "state": null, "health": null, "seen_s": null,
+                "verdicts": [], "pictures": [], "commands": [], "listening": memory }),
+            );
+        };
         let health = if known.health.is_null() { None } else { Some(&known.health) };
-        Some(
-            json!({ "state": known.state, "health": health, "seen_s": seen(known, now), "verdicts": known.verdicts,
-            "seal_photo": known.seal_photo, "commands": known.commands }),
-        )
+        Some(json!({ "summary": known.row(from, l, now), "state": known.state, "health": health,
+            "seen_s": known.seen().map(|at| alarms::since(at, now)), "verdicts": known.visits.verdicts(),
+            "pictures": known.visits.pictured(), "commands": known.commands, "listening": memory }))
     }
 
     /// State and health of one gateway, as they were told: for the database.
@@ -216,54 +310,6 @@ impl Fleet {
         let known = self.gateways.get(from)?;
         Some((known.state["online"] == true, &known.state, &known.health))
     }
-}
-
-fn seen(known: &Known, now: WallMs) -> i64 {
-    (now - known.state_at.max(known.health_at.unwrap_or(0))) / 1000
-}
-
-/// A sum of what a gateway says; it may say anything, and the sum ends at the largest number.
-pub fn sum<'a>(figures: impl Iterator<Item = &'a Value>) -> i64 {
-    figures.filter_map(Value::as_i64).fold(0, i64::saturating_add)
-}
-
-fn row(from: &From, known: &Known, now: WallMs) -> Value {
-    let health = &known.health;
-    let all = |list: &'static str| health[list].as_array();
-    let outbox = all("outbox").map(|o| sum(o.iter().map(|c| &c["unpublished"])));
-    let unreceipted = all("outbox").map(|o| sum(o.iter().map(|c| &c["unreceipted"])));
-    let oldest = all("outbox").and_then(|o| o.iter().filter_map(|c| c["oldest_age_s"].as_i64()).max());
-    let lists_age = all("lists").and_then(|l| l.iter().filter_map(|l| l["age_s"].as_i64()).max());
-    let stale = all("lists").map(|l| l.iter().filter(|l| l["stale"] == true).count());
-    let devices = all("devices").map(Vec::len);
-    let down = all("devices").map(|d| d.iter().filter(|d| d["state"] != "ready").count());
-    let outcome = |word: &str| all("lanes").map(|l| sum(l.iter().map(|l| &l["outcomes"][word])));
-    let online = known.state["online"].as_bool();
-    let cert_days = health["certificate"]["days"].as_i64();
-    let quality = health["clock"]["quality"].as_str().unwrap_or("unknown");
-    let mut alarms = Vec::new();
-    let mut alarm = |name: &'static str, on: bool| {
-        if on {
-            alarms.push(name);
-        }
-    };
-    alarm("OFFLINE", online == Some(false));
-    alarm("OUTBOX", oldest.is_some_and(|s| s > OUTBOX_OLD_S));
-    alarm("STALE_LISTS", stale.is_some_and(|n| n > 0));
-    alarm("CERT", cert_days.is_some_and(|d| d < CERT_DAYS));
-    alarm("CLOCK", quality == "unsynced" || quality == "floor");
-    alarm("DEVICES", down.is_some_and(|n| n > 0));
-    alarm("STORE", health["store"]["state"].as_str().is_some_and(|s| s != "ok"));
-    alarm("GAP", health["counters"]["journal_shed_total"].as_i64().is_some_and(|n| n > 0));
-    alarm("CONFLICT", known.conflict);
-    let silent = online == Some(true) && known.health_at.is_none_or(|at| now - at > HEALTH_OLD_MS);
-    json!({ "site": from.site, "gateway": from.gateway, "online": online, "silent": silent,
-        "since_s": (now - known.since) / 1000, "seen_s": seen(known, now), "version": known.state["version"],
-        "outbox": outbox, "oldest_s": oldest, "unreceipted": unreceipted, "photos": health["photos"]["waiting"],
-        "lists_age_s": lists_age, "stale": stale, "cert_days": cert_days, "clock": quality,
-        "devices": devices, "devices_down": down,
-        "lanes": known.state["lanes"].as_array().map(Vec::len), "admit": outcome("ADMIT"), "refer": outcome("REFER"),
-        "hold": outcome("HOLD"), "deny": outcome("DENY"), "alarms": alarms })
 }
 
 #[cfg(test)]
@@ -284,6 +330,162 @@ mod tests {
         assert_eq!(rows["gateways"][0]["alarms"], json!(["OFFLINE"]));
         assert_eq!(rows["gateways"][0]["version"], "1", "the will takes nothing away");
         assert_eq!(fleet.unreadable, 1);
+    }
+
+    /// A gateway that says that it is online, and health of it.
+    fn online(gateway: &str, fleet: &mut Fleet, now: WallMs) {
+        fleet.take_kept(&format!("kakou/v1/s/{gateway}/state"), br#"{"online":true,"lanes":[{}]}"#, now);
+    }
+
+    fn alarms_of(fleet: &Fleet, gateway: &str, now: WallMs) -> Value {
+        let rows = fleet.rows(now);
+        let row = rows["gateways"].as_array().unwrap().iter().find(|r| r["gateway"] == gateway).cloned();
+        row.unwrap()["alarms"].clone()
+    }
+
+    const MINUTE: WallMs = 60_000;
+
+    #[test]
+    fn a_gateway_whose_health_stays_away_is_an_alarm_whatever_its_state_says() {
+        let mut fleet = Fleet::default();
+        fleet.begins(0);
+        fleet.connected(0);
+        online("g1", &mut fleet, 0);
+        online("g2", &mut fleet, 0);
+        let row = |fleet: &Fleet, now| fleet.rows(now)["gateways"][0].clone();
+        assert_eq!(
+            (row(&fleet, MINUTE)["waiting"].clone(), row(&fleet, MINUTE)["silent"].clone()),
+            (json!(true), json!(false))
+        );
+        fleet.take("kakou/v1/s/g1/health", br#"{"devices":[]}"#, MINUTE);
+        assert_eq!(row(&fleet, 2 * MINUTE)["waiting"], false);
+        assert_eq!(alarms_of(&fleet, "g1", 4 * MINUTE), json!([]));
+        assert_eq!(alarms_of(&fleet, "g2", 4 * MINUTE), json!(["SILENT"]), "it never said a word");
+        assert_eq!(alarms_of(&fleet, "g1", 5 * MINUTE), json!(["SILENT"]));
+        // Other words of it are not its health.
+        fleet.take(
+            "kakou/v1/s/g1/evt/verdict",
+            br#"{"id":"g1/1/1","type":"kakou.transaction.v1","data":{}}"#,
+            5 * MINUTE,
+        );
+        fleet.take("kakou/v1/s/g1/state", br#"{"online":true}"#, 5 * MINUTE);
+        assert_eq!(alarms_of(&fleet, "g1", 5 * MINUTE), json!(["SILENT"]));
+        fleet.take("kakou/v1/s/g1/health", br#"{"devices":[]}"#, 6 * MINUTE);
+        assert_eq!(alarms_of(&fleet, "g1", 6 * MINUTE), json!([]));
+        // One that has gone away need not say more.
+        fleet.take("kakou/v1/s/g1/state", br#"{"online":false}"#, 7 * MINUTE);
+        assert_eq!(alarms_of(&fleet, "g1", 60 * MINUTE), json!(["OFFLINE"]));
+        // One that comes back is waited for.
+        fleet.take("kakou/v1/s/g1/state", br#"{"online":true}"#, 61 * MINUTE);
+        assert_eq!(
+            (alarms_of(&fleet, "g1", 62 * MINUTE), row(&fleet, 62 * MINUTE)["waiting"].clone()),
+            (json!([]), json!(true))
+        );
+        assert_eq!(alarms_of(&fleet, "g1", 65 * MINUTE), json!(["SILENT"]));
+    }
+
+    #[test]
+    fn whoever_hears_nothing_at_all_says_so() {
+        let mut fleet = Fleet::default();
+        let alarm = |fleet: &Fleet, now| fleet.rows(now)["listening"]["alarm"].clone();
+        fleet.begins(0);
+        assert_eq!((alarm(&fleet, 1_000), alarm(&fleet, MINUTE)), (Value::Null, json!("LOST")));
+        fleet.connected(MINUTE);
+        online("g1", &mut fleet, MINUTE);
+        assert_eq!(alarm(&fleet, 2 * MINUTE), Value::Null);
+        assert_eq!(alarm(&fleet, 5 * MINUTE), json!("DEAF"), "what was kept is no word of now");
+        fleet.take("kakou/v1/s/g1/health", b"{}", 6 * MINUTE);
+        assert_eq!(alarm(&fleet, 7 * MINUTE), Value::Null);
+        assert_eq!(alarm(&fleet, 10 * MINUTE), json!("DEAF"));
+        fleet.refused("health: not authorised".into());
+        assert_eq!(alarm(&fleet, 7 * MINUTE), json!("REFUSED"));
+        fleet.lost(10 * MINUTE);
+        assert_eq!(alarm(&fleet, 11 * MINUTE), json!("LOST"));
+        // While nobody listens, nobody knows who is silent.
+        assert_eq!(alarms_of(&fleet, "g1", 11 * MINUTE), json!([]));
+    }
+
+    #[test]
+    fn since_when_is_not_said_to_be_known_when_it_is_not() {
+        let mut fleet = Fleet::default();
+        fleet.begins(0);
+        fleet.connected(0);
+        online("g1", &mut fleet, 0);
+        let since = |fleet: &Fleet, now| {
+            let row = fleet.rows(now)["gateways"][0].clone();
+            (row["since_s"].clone(), row["since_exact"].clone())
+        };
+        assert_eq!(since(&fleet, 7_000), (json!(7), json!(false)));
+        fleet.take("kakou/v1/s/g1/state", br#"{"online":false}"#, 8_000);
+        assert_eq!(since(&fleet, 10_000), (json!(2), json!(true)));
+        assert_eq!(fleet.rows(0)["listening"]["since"], "1970-01-01T00:00:00.000Z");
+        let detail = fleet.detail("s", "g1", 10_000).unwrap();
+        assert_eq!((&detail["listening"]["database"], &detail["verdicts"]), (&json!(false), &json!([])));
+    }
+
+    #[test]
+    fn a_box_that_is_expected_and_never_came_is_shown() {
+        let mut fleet = Fleet::default();
+        let name = |g: &str| From { site: "s".parse().unwrap(), gateway: g.parse().unwrap() };
+        fleet.expect(Ok([name("g1"), name("g9")].into()));
+        fleet.begins(0);
+        fleet.connected(0);
+        online("g1", &mut fleet, 0);
+        assert_eq!(fleet.rows(MINUTE)["gateways"][1]["waiting"], true, "it may still come");
+        assert_eq!(alarms_of(&fleet, "g9", 5 * MINUTE), json!(["NEVER"]));
+        assert!(fleet.detail("s", "g9", 0).is_some() && fleet.detail("s", "g8", 0).is_none());
+        // Nobody waits for its answer.
+        fleet.ask("q", fleet.sites(), 0);
+        assert_eq!(fleet.answers("q", 0).unwrap()["asked"], 1);
+        fleet.expect(Err("line 2".into()));
+        assert_eq!(alarms_of(&fleet, "g9", 5 * MINUTE), json!(["NEVER"]), "the last good list counts");
+        assert_eq!(fleet.rows(0)["listening"]["unlisted"], "line 2");
+        online("g9", &mut fleet, 6 * MINUTE);
+        assert_eq!(fleet.rows(6 * MINUTE)["gateways"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn every_kind_of_trouble_is_an_alarm_and_the_worst_is_first() {
+        let mut fleet = Fleet::default();
+        fleet.connected(0);
+        online("g1", &mut fleet, 0);
+        let health = json!({
+            "outbox": [{ "unpublished": 1, "unreceipted": 20_000, "oldest_age_s": 3_600 }],
+            "photos": { "waiting": 1, "oldest_age_s": 100_000 },
+            "lists": [{ "name": "status", "version": 3, "age_s": 5, "stale": true, "signed": false, "damaged": true },
+                { "name": "trust", "version": 1, "signed": false, "stale": false }],
+            "certificate": { "days": 3 }, "clock": { "quality": "unsynced" },
+            "devices": [{ "id": "a", "state": "ready" }, { "id": "b", "state": "fault" }],
+            "store": { "state": "full" }, "counters": { "journal_shed_total": 1 }, "box": { "temp_c": 84.5 },
+            "uses": { "waits_for": ["gw-2"] },
+        });
+        fleet.take("kakou/v1/s/g1/health", health.to_string().as_bytes(), 0);
+        fleet.take("kakou/v1/s/g1/evt/verdict", br#"{"id":"g1/1/1","type":"kakou.peer_conflict.v1"}"#, 0);
+        let all: Vec<Value> = alarms::ALARMS
+            .into_iter()
+            .filter(|a| !["SILENT", "OFFLINE", "NEVER"].contains(a))
+            .map(Value::from)
+            .collect();
+        assert_eq!(alarms_of(&fleet, "g1", 0), json!(all));
+        let rows = fleet.rows(0);
+        assert_eq!(
+            (&rows["gateways"][0]["devices"], &rows["gateways"][0]["devices_down"]),
+            (&json!(2), &json!(1))
+        );
+        assert_eq!(rows["gateways"][0]["uses_wait_for"], json!(["gw-2"]));
+        let one = |alarms: &[&str]| json!({ "alarms": alarms });
+        let order = [
+            one(&["CONFLICT"]),
+            one(&["SILENT", "CLOCK"]),
+            one(&["SILENT"]),
+            one(&["OFFLINE"]),
+            one(&["STALE_LISTS"]),
+            one(&["NEVER"]),
+            one(&["WHATEVER"]),
+            one(&[]),
+        ];
+        let ranks: Vec<_> = order.iter().map(alarms::rank).collect();
+        assert!(ranks.is_sorted(), "{ranks:?}");
     }
 
     #[test]

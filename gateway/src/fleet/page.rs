@@ -1,6 +1,7 @@
 //! The fleet page and its API: on this machine's loopback, for the operators' own gateway to the
 //! world (a reverse proxy with their sign-in) to serve further.
 
+use super::door::{self, Door, Name};
 use super::send::{self, Word};
 use super::watch::{Watched, now_ms};
 use crate::enrol::subjects::Readers;
@@ -8,7 +9,7 @@ use crate::http::pages;
 use crate::orders::word::Question;
 use crate::store::photos::Photos;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -37,6 +38,8 @@ pub struct Page {
     pub issuer: Option<Arc<Issuer>>,
     /// The public keys of the boxes, if this page may ask for persons.
     pub readers: Option<Readers>,
+    /// Who may come, and by which name.
+    pub door: Arc<Door>,
     /// To the broker.
     pub out: mpsc::Sender<Word>,
 }
@@ -63,14 +66,14 @@ pub fn router(page: Page) -> Router {
         .route("/api/v1/trace", post(ask))
         .route("/api/v1/trace/{id}", get(answers))
         .fallback(|| async { not_found() })
-        .layer(axum::middleware::from_fn(guard))
+        .layer(axum::middleware::from_fn_with_state(page.door.clone(), guard))
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(page)
 }
 
 /// Another site must not reach the page through the operator's browser.
-async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if crate::http::is_foreign(true, request.method(), request.headers()) {
+async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let mut response = if door.is_foreign(request.method(), request.headers()) {
         refuse(StatusCode::FORBIDDEN, "foreign", "来源不符", "The request comes from another site")
     } else {
         next.run(request).await
@@ -81,8 +84,14 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-async fn fleet(State(page): State<Page>) -> Json<Value> {
-    Json(page.fleet.lock().rows(now_ms()))
+async fn fleet(State(page): State<Page>, headers: HeaderMap) -> Json<Value> {
+    let mut rows = page.fleet.lock().rows(now_ms());
+    rows["you"] = match page.door.name(&headers) {
+        Name::Proven(name) => json!({ "name": name, "asked": false }),
+        Name::Missing => json!({ "name": null, "asked": false }),
+        Name::Asked => json!({ "name": null, "asked": true }),
+    };
+    Json(rows)
 }
 
 async fn gateway(State(page): State<Page>, Path((site, gateway)): Path<(String, String)>) -> Answer {
@@ -107,10 +116,37 @@ struct Ask {
     from: String,
     to: String,
     purpose: String,
+    /// Who asks, where nobody else says it.
+    #[serde(default)]
+    by: Option<String>,
+}
+
+/// By which name a question goes on record: who signed in, or who says so.
+fn asker(door: &Door, headers: &HeaderMap, said: Option<&str>) -> Result<String, Box<Response>> {
+    match door.name(headers) {
+        Name::Proven(name) => Ok(name),
+        Name::Missing => Err(Box::new(refuse(
+            StatusCode::FORBIDDEN,
+            "no_name",
+            "登录服务没有给出您的姓名，不能查询",
+            "The sign-in in front of this page does not say who you are: nothing is asked",
+        ))),
+        // A name that nobody has proven is told as such.
+        Name::Asked => match said.and_then(door::clean) {
+            Some(name) => Ok(format!("{name} (typed at the fleet page)")),
+            None => Err(Box::new(refuse(
+                StatusCode::BAD_REQUEST,
+                "no_name",
+                "请填写您的姓名（不超过 100 字）",
+                "Give your name, 100 characters at most",
+            ))),
+        },
+    }
 }
 
 async fn ask(
     State(page): State<Page>,
+    headers: HeaderMap,
     body: Result<Json<Ask>, axum::extract::rejection::JsonRejection>,
 ) -> Answer {
     let bad = |zh: &str, en: &str| refuse(StatusCode::BAD_REQUEST, "bad_question", zh, en);
@@ -119,7 +155,7 @@ async fn ask(
             StatusCode::FORBIDDEN,
             "no_key",
             "此页面没有查询密钥",
-            "This page has no key to ask with: start it with --key",
+            "This page has no key to ask with: start it with --sign-key",
         ));
     };
     let Json(ask) = body.map_err(|_| bad("请求格式不对", "The request is not of its form"))?;
@@ -146,6 +182,7 @@ async fn ask(
             ));
         }
     };
+    let by = asker(&page.door, &headers, ask.by.as_deref()).map_err(|refused| *refused)?;
     if ask.purpose.trim().is_empty() {
         return Err(bad("请填写查询目的", "Say what for"));
     }
@@ -158,7 +195,7 @@ async fn ask(
         let mut question = Question {
             id: id.clone(),
             site,
-            by: "fleet page".into(),
+            by: by.clone(),
             purpose: ask.purpose.trim().to_owned(),
             subject: subject.clone(),
             person: BTreeMap::new(),

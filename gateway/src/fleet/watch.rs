@@ -44,6 +44,7 @@ pub struct Watch {
 /// Watches until cancelled; what is given goes out.
 pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, cancel: CancellationToken) {
     let mut waiting: Option<Word> = None;
+    fleet.lock().begins(now_ms());
     while !cancel.is_cancelled() {
         let opened = mqtt::open(mqtt::Options {
             broker: &watch.broker,
@@ -75,14 +76,20 @@ pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, ca
                 },
                 heard = events.poll() => match heard {
                     Ok(Heard::Connected { .. }) => {
+                        fleet.lock().connected(now_ms());
                         let kinds = ["state", "health", "evt/verdict", "cmdres/+", "trace/+"];
                         up = kinds.iter().all(|k| client.subscribe(&format!("kakou/v1/{}/+/{k}", watch.site)).is_ok());
                     }
-                    Ok(Heard::Subscribed(Err(why))) => log::error!("fleet: a subscription is refused: {why}"),
+                    Ok(Heard::Subscribed(Err(why))) => {
+                        log::error!("fleet: a subscription is refused: {why}");
+                        fleet.lock().refused(why);
+                    }
+                    Ok(Heard::Message(m)) if m.retained => fleet.lock().take_kept(&m.topic, &m.payload, now_ms()),
                     Ok(Heard::Message(m)) => fleet.lock().take(&m.topic, &m.payload, now_ms()),
                     Ok(_) => {}
                     Err(e) => {
                         log::warn!("fleet: {e}");
+                        fleet.lock().lost(now_ms());
                         break;
                     }
                 },

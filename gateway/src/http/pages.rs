@@ -26,7 +26,7 @@ macro_rules! fleet_assets {
 
 fleet_assets! {
     "fleet-api.js" "fleet-cells.js" "fleet-detail.js" "fleet-filter.js" "fleet-fresh.js" "fleet-hash.js"
-    "fleet-model.js" "fleet-panels.css" "fleet-sections.js" "fleet-strings.js" "fleet-table.js" "fleet-tiles.js"
+    "fleet-model.js" "fleet-panels.css" "fleet-photos.css" "fleet-photos.js" "fleet-sections.js" "fleet-strings.js" "fleet-table.js" "fleet-tiles.js"
     "fleet-trace-result.js" "fleet-trace.js" "fleet.css" "fleet.html" "fleet.js"
 }
 
@@ -162,6 +162,30 @@ mod tests {
         let words = std::fs::read_to_string(here.join("web/status-words.js")).unwrap();
         all.retain(|text| !words.contains(&format!("  \"{text}\": \"")));
         assert!(all.is_empty(), "without words: {all:?}");
+    }
+
+    #[test]
+    fn every_alarm_of_the_fleet_has_its_place_its_words_and_its_letter_on_the_page() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/fleet");
+        let model = std::fs::read_to_string(here.join("fleet-model.js")).unwrap();
+        let list = model.split_once("ALARMS = [").unwrap().1.split_once(']').unwrap().0;
+        let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        assert_eq!(names, crate::fleet::alarms::ALARMS);
+        let strings = std::fs::read_to_string(here.join("fleet-strings.js")).unwrap();
+        let mut letters = BTreeSet::new();
+        for name in names {
+            for kind in ["alarm", "glyph"] {
+                let line =
+                    strings.lines().find_map(|l| l.trim().strip_prefix(&format!("{kind}_{name}: [\"")));
+                let words = line.and_then(|l| l.strip_suffix("\"],")?.split_once("\", \""));
+                let (zh, en) = words.unwrap_or_else(|| panic!("{kind}_{name} has no words"));
+                assert!(!zh.is_ascii() && en.is_ascii() && !en.is_empty(), "{kind}_{name}");
+                assert!(
+                    kind == "alarm" || (letters.insert(zh) && letters.insert(en)),
+                    "{name} has the letter of another"
+                );
+            }
+        }
     }
 
     #[test]

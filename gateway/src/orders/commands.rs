@@ -138,7 +138,7 @@ async fn snapshot(desk: &Desk, lane: &str, command: &Command) -> Result<Value, S
     if !desk.record("snapshot", data).await {
         return Err("it cannot be recorded".into());
     }
-    Ok(json!({ "sha256": sha256, "bytes": bytes }))
+    Ok(json!({ "lane": lane, "sha256": sha256, "bytes": bytes }))
 }
 
 async fn diagnostics(desk: &Desk) -> Result<Value, String> {

@@ -18,16 +18,16 @@ const FIT = 5;
  */
 export const COLUMNS = [
   column("name", "asc", (one) => one.order, (one) => ({ lead: `${one.site}/`, text: one.gateway, title: one.key })),
-  column("worst", "desc", (one) => one.score, (one) => ({ badges: one.alarms, gateway: one })),
+  column("worst", "desc", (one) => one.score, worstCell),
   column("online", "asc", onlineValue, onlineCell),
-  column("outbox", "desc", (one) => one.outbox, (one) => ({ ...number(one.outbox, alarm(one, "OUTBOX")), title: outboxTitle(one) })),
-  column("oldest", "desc", (one) => one.oldest_s, (one) => span(one.oldest_s, one.outbox === 0)),
-  column("lists", "desc", (one) => one.lists_age_s, (one) => span(one.lists_age_s)),
-  column("stale", "desc", (one) => one.stale, (one) => number(one.stale, one.stale > 0 ? "warn" : null)),
+  column("outbox", "desc", (one) => one.outbox, (one) => ({ ...number(one, one.outbox, alarm(one, "OUTBOX")), title: outboxTitle(one) })),
+  column("oldest", "desc", (one) => one.oldest_s, (one) => span(one, one.oldest_s, one.outbox === 0)),
+  column("lists", "desc", (one) => one.lists_age_s, (one) => span(one, one.lists_age_s)),
+  column("stale", "desc", (one) => one.stale, (one) => number(one, one.stale, one.stale > 0 ? "warn" : null)),
   column("cert", "asc", (one) => one.cert_days, certCell),
   column("clock", "desc", clockValue, clockCell),
   column("devices", "desc", (one) => one.devices_down, devicesCell),
-  column("lanes", "desc", (one) => one.lanes, (one) => number(one.lanes)),
+  column("lanes", "desc", (one) => one.lanes, (one) => number(one, one.lanes)),
   outcome("admit"), outcome("refer"), outcome("hold"), outcome("deny"),
   column("version", "asc", (one) => one.version || null, (one) => ({ text: one.version || UNKNOWN, title: one.version })),
 ];
@@ -37,7 +37,7 @@ function column(id, first, value, cell) {
 }
 
 function outcome(id) {
-  return { id, first: "desc", value: (one) => one[id], cell: (one) => number(one[id]), outcome: id.toUpperCase() };
+  return { id, first: "desc", value: (one) => one[id], cell: (one) => number(one, one[id]), outcome: id.toUpperCase() };
 }
 
 export function columnOf(id) {
@@ -59,13 +59,25 @@ function known(value) {
   return value !== null && value !== undefined;
 }
 
-function number(value, level = null) {
-  return known(value) ? { text: value.toLocaleString("en"), level } : { text: UNKNOWN, title: t("unknown") };
+/** What has not been reported yet is on its way; what will not come is unknown. */
+function absent(one) {
+  return one.waiting ? { text: "…", title: t("waiting") } : { text: UNKNOWN, title: t("unknown") };
 }
 
-function span(seconds, nothing = false) {
-  if (!known(seconds)) return { text: UNKNOWN, title: nothing ? t("none") : t("unknown") };
+function number(one, value, level = null) {
+  return known(value) ? { text: value.toLocaleString("en"), level } : absent(one);
+}
+
+function span(one, seconds, nothing = false) {
+  if (!known(seconds)) return nothing ? { text: UNKNOWN, title: t("none") } : absent(one);
   return { text: age(seconds) };
+}
+
+function worstCell(one) {
+  if (one.alarms.length === 0 && one.waiting) return { text: t("waiting"), level: "off", title: t("tip_waiting") };
+  const more = { SILENT: known(one.health_s) ? t("cell_silent", { age: age(one.health_s) }) : t("cell_silent_never"), USES: t("cell_uses", { names: (one.uses_wait_for ?? []).join("、") }) };
+  const title = one.alarms.map((name) => [word("alarm_", name), more[name]].filter(Boolean).join(": ")).join(" · ");
+  return { badges: one.alarms, gateway: one, title };
 }
 
 function alarm(one, name) {
@@ -79,10 +91,12 @@ function onlineValue(one) {
 
 function onlineCell(one) {
   const link = linkOf(one);
-  const level = { online: "ok", offline: "bad", unknown: "off" }[link];
-  const since = known(one.since_s) ? ` ${age(one.since_s)}` : "";
-  const name = link === "unknown" ? t("unknown") : t(`link_${link}`);
-  return { text: name + since, level, title: known(one.seen_s) ? t("cell_seen", { age: age(one.seen_s) }) : null };
+  // Online is what the broker says; of a silent one nobody knows.
+  const level = one.silent ? "warn" : { online: "ok", offline: "bad", unknown: "off" }[link];
+  if (link === "unknown") return { text: t(one.never ? "link_never" : one.waiting ? "waiting" : "unknown"), level };
+  const since = known(one.since_s) ? ` ${one.since_exact ? "" : "≥"}${age(one.since_s)}` : "";
+  const seen = known(one.seen_s) ? t("cell_seen", { age: age(one.seen_s) }) : null;
+  return { text: t(`link_${link}`) + since, level, title: [one.since_exact ? null : t("cell_since_open"), seen].filter(Boolean).join(" ") };
 }
 
 function outboxTitle(one) {
@@ -90,7 +104,7 @@ function outboxTitle(one) {
 }
 
 function certCell(one) {
-  if (!known(one.cert_days)) return { text: UNKNOWN, title: t("unknown") };
+  if (!known(one.cert_days)) return absent(one);
   return { text: t("days", { n: one.cert_days }), level: one.cert_days <= 0 ? "bad" : alarm(one, "CERT") };
 }
 
@@ -101,13 +115,14 @@ function clockValue(one) {
 function clockCell(one) {
   if (one.clock === "floor") return { text: t("clock_floor"), level: "bad" };
   if (one.clock === "unsynced") return { text: t("clock_unsynced"), level: "warn" };
-  return one.clock === "synced" ? { text: t("clock_synced") } : { text: UNKNOWN, title: t("unknown") };
+  return one.clock === "synced" ? { text: t("clock_synced") } : absent(one);
 }
 
 function devicesCell(one) {
-  if (!known(one.devices) && !known(one.devices_down)) return { text: UNKNOWN, title: t("unknown") };
+  if (!known(one.devices) || !known(one.devices_down)) return absent(one);
   const level = one.devices_down > 0 ? "warn" : null;
-  return { text: `${one.devices_down ?? UNKNOWN}/${one.devices ?? UNKNOWN}`, level };
+  const counts = { n: one.devices - one.devices_down, all: one.devices };
+  return { text: t("cell_devices", counts), level, title: t("cell_devices_long", counts) };
 }
 
 /** Puts a cell's content in, unless it already is there. */
@@ -115,7 +130,7 @@ export function paint(cell, content, language) {
   const sign = [language, content.lead, content.text, content.level, content.title, content.badges?.join(), content.gateway?.level].join("|");
   if (cell.sign === sign) return;
   cell.sign = sign;
-  cell.title = content.title ?? (content.badges ?? []).map((name) => word("alarm_", name)).join(" · ");
+  cell.title = content.title ?? "";
   if (content.level) cell.dataset.level = content.level;
   else delete cell.dataset.level;
   cell.firstElementChild.replaceChildren(...(content.badges ? badges(content) : words(content)));

@@ -93,8 +93,9 @@ export function createDetail(onClosed) {
   function drawHead() {
     fillOnce(alarms, summary ? summary.alarms.map((alarm) => [alarm, alarmLevel(alarm, summary)]) : [], ([alarm, level]) => alarmBadge(alarm, level));
     drawSeen();
-    setText(banner, t("d_last_known"));
-    show(banner, summary?.online === false);
+    const old = oldWords(summary);
+    setText(banner, old);
+    show(banner, old !== "");
     setText(fault, words ? pick(words) : "");
     show(fault, words !== null);
     if (words && !answer) body.replaceChildren();
@@ -105,7 +106,8 @@ export function createDetail(onClosed) {
   function drawSeen() {
     const seconds = answer ? answer.seen_s : summary?.seen_s;
     const known = seconds !== null && seconds !== undefined;
-    setText(seen, `${t("d_seen")}: ${known ? t("d_seen_ago", { age: age(seconds + (fresh.age() ?? 0)) }) : t("unknown")}`);
+    const none = t(summary?.never ? "d_seen_never" : summary?.waiting ? "waiting" : "unknown");
+    setText(seen, `${t("d_seen")}: ${known ? t("d_seen_ago", { age: age(seconds + (fresh.age() ?? 0)) }) : none}`);
   }
 
   /** Each second: old content must not look fresh. */
@@ -133,6 +135,17 @@ export function createDetail(onClosed) {
   }
 
   return { set, tick, relabel, close, focus: () => name.focus({ preventScroll: true }) };
+}
+
+/** Why what is shown is not what is now. */
+function oldWords(one) {
+  if (!one) return "";
+  if (one.online === false) return t("d_last_known");
+  if (one.never) return t("d_never");
+  const reported = one.health_s !== null && one.health_s !== undefined;
+  if (one.silent) return reported ? t("d_silent", { age: age(one.health_s) }) : t("d_silent_never");
+  if (one.waiting) return reported ? t("d_waiting_old", { age: age(one.health_s) }) : t("d_waiting");
+  return "";
 }
 
 function fillOnce(place, items, draw) {

@@ -6,6 +6,7 @@ import { alarmsOf, setView, view } from "./fleet-hash.js";
 import { ALARMS, alarmLevel } from "./fleet-model.js";
 import { t, word } from "./fleet-strings.js";
 import { glyph } from "./fleet-tiles.js";
+import { age, dateTime } from "./format.js";
 
 const TYPING_MS = 120;
 const CLEAR = { q: "", site: "", show: "all", alarm: "" };
@@ -18,8 +19,9 @@ export function createFilter() {
   const words = textField();
   const site = h("select", { class: "input", testid: "filter-site", data: { ftLabel: "filter_site" }, on: { change: () => setView({ site: site.value }) } });
   const shownCount = h("p", { class: "shown", role: "status", testid: "filter-shown" });
+  const ear = h("p", { class: "ear", testid: "ear" });
   const clear = h("button", { class: "button", type: "button", testid: "filter-clear", data: { ft: "filter_clear" }, on: { click: () => setView(CLEAR) } });
-  fill(byId("filter"), words, site, h("div", { class: "found" }, shownCount, clear), chipRow);
+  fill(byId("filter"), words, site, h("div", { class: "found" }, shownCount, clear, ear), chipRow);
   let siteSign = "";
 
   /** @param {{sites: string[], counts: object, shown: number, loaded: boolean}} now */
@@ -62,7 +64,18 @@ export function createFilter() {
     for (const [name, button] of chips) drawChip(button, name, loaded ? numbers.byAlarm.get(name) ?? 0 : null);
   }
 
-  return { draw, focus: () => { words.focus(); words.select(); } };
+  /** Since when the server listens, what it knows of before, and when it heard anything last. */
+  function drawEar(listening) {
+    if (!listening) return setText(ear, "");
+    const { since, database, forgets, unlisted, heard_s: heard } = listening;
+    const before = !database ? t("ear_since", { at: dateTime(since) }) : t(forgets ? "ear_forgets" : "ear_database");
+    const last = heard === null || heard === undefined ? t("ear_nothing") : t("ear_heard", { age: age(heard) });
+    setText(ear, [before, unlisted ? t("ear_unlisted") : "", last].filter(Boolean).join(" · "));
+    ear.title = [forgets, unlisted].filter(Boolean).join(" ");
+    setData(ear, { level: forgets || unlisted ? "warn" : null });
+  }
+
+  return { draw, drawEar, focus: () => { words.focus(); words.select(); } };
 }
 
 function drawChip(button, name, count) {

@@ -2,9 +2,12 @@
 
 import { alarmsOf } from "./fleet-hash.js";
 
-/** Worst first. A doubt about records comes before a gateway that is away: it works on its own. */
-export const ALARMS = ["CONFLICT", "GAP", "STORE", "OFFLINE", "CERT", "STALE_LISTS", "OUTBOX", "DEVICES", "CLOCK"];
-const BAD = new Set(["CONFLICT", "GAP", "STORE", "OFFLINE"]);
+/** Worst first, in the order of the server. */
+export const ALARMS = [
+  "CONFLICT", "GAP", "STORE", "SILENT", "OFFLINE", "USES", "CERT", "DAMAGED", "STALE_LISTS", "UNSIGNED", "RECEIPTS", "OUTBOX",
+  "DEVICES", "CLOCK", "HOT", "PHOTOS", "NEVER",
+];
+const BAD = new Set(["CONFLICT", "GAP", "STORE", "SILENT", "OFFLINE"]);
 
 const byName = new Intl.Collator("en", { numeric: true });
 let orders = new Map();
@@ -40,11 +43,16 @@ export function sortAlarms(alarms) {
   return [...alarms].sort((a, b) => place(a) - place(b));
 }
 
-/** bad, warn, off (not online, without alarm, or unknown) or ok. */
+/** bad, warn, off (not online, not heard yet, or unknown) or ok. */
 function levelOf(gateway, alarms) {
   if (alarms.some((alarm) => alarmLevel(alarm, gateway) === "bad")) return "bad";
   if (alarms.length > 0) return "warn";
-  return gateway.online === true ? "ok" : "off";
+  return inOrder(gateway) ? "ok" : "off";
+}
+
+/** Online, and heard: what nobody has reported yet is not in order. */
+function inOrder(gateway) {
+  return gateway.online === true && gateway.waiting !== true;
 }
 
 export function alarmLevel(alarm, gateway) {
@@ -54,7 +62,7 @@ export function alarmLevel(alarm, gateway) {
 
 /** Higher is worse: the worst alarm first, then their number. */
 function score(gateway, alarms) {
-  if (alarms.length === 0) return gateway.online === true ? 0 : 1;
+  if (alarms.length === 0) return inOrder(gateway) ? 0 : 1;
   return (ALARMS.length + 1 - place(alarms[0])) * 100 + Math.min(alarms.length, 99);
 }
 

@@ -2,7 +2,8 @@
 // part that is absent is said to be absent.
 
 import { h } from "./dom.js";
-import { getCodes, photoUrl } from "./fleet-api.js";
+import { getCodes } from "./fleet-api.js";
+import { drawPictures } from "./fleet-photos.js";
 import { has, t, word } from "./fleet-strings.js";
 import { age, bytes, dateTime } from "./format.js";
 import { className, commandName, counterName, detailWords, listName } from "./status-words.js";
@@ -19,20 +20,30 @@ const LEVELS = {
 };
 
 export const SECTIONS = [
-  { id: "state", title: "d_state", needs: (got) => [got.state, stateOf(got.health)], draw: drawState },
-  { id: "lists", title: "d_lists", needs: (got) => got.health?.lists, draw: (got) => part(got.health?.lists, drawLists) },
-  { id: "outbox", title: "d_outbox", needs: (got) => [got.health?.outbox, got.health?.photos], draw: (got) => part(got.health?.outbox, () => drawOutbox(got.health)) },
-  { id: "devices", title: "d_devices", needs: (got) => got.health?.devices, draw: (got) => part(got.health?.devices, drawDevices) },
-  { id: "lanes", title: "d_lanes", needs: (got) => [got.health?.lanes, got.state?.lanes], draw: (got) => part(lanesOf(got), drawLanes) },
-  { id: "verdicts", title: "d_verdicts", needs: (got) => got.verdicts, draw: (got) => part(got.verdicts, drawVerdicts) },
-  { id: "seal", title: "d_seal", needs: (got) => got.seal_photo, draw: (got) => drawSeal(got.seal_photo) },
-  { id: "commands", title: "d_commands", needs: (got) => got.commands, draw: (got) => part(got.commands, drawCommands) },
+  { id: "state", title: "d_state", needs: (got) => [got.state, stateOf(got.health), got.summary?.waiting], draw: drawState },
+  { id: "lists", title: "d_lists", needs: (got) => [got.health?.lists, got.summary?.waiting], draw: (got) => part(got, got.health?.lists, drawLists) },
+  { id: "outbox", title: "d_outbox", needs: (got) => [got.health?.outbox, got.health?.photos, got.summary?.waiting], draw: (got) => part(got, got.health?.outbox, () => drawOutbox(got.health)) },
+  { id: "devices", title: "d_devices", needs: (got) => [got.health?.devices, got.summary?.waiting], draw: (got) => part(got, got.health?.devices, drawDevices) },
+  { id: "lanes", title: "d_lanes", needs: (got) => [got.health?.lanes, got.state?.lanes, got.summary?.waiting], draw: (got) => part(got, lanesOf(got), drawLanes) },
+  { id: "verdicts", title: "d_verdicts", needs: (got) => [got.verdicts, got.listening], draw: (got) => remembered(got, got.verdicts, drawVerdicts) },
+  { id: "pictures", title: "d_pictures", needs: (got) => [got.pictures, got.listening], draw: (got) => remembered(got, got.pictures, drawPictures) },
+  { id: "commands", title: "d_commands", needs: (got) => [got.commands, got.listening?.since], draw: (got) => (got.commands.length > 0 ? drawCommands(got.commands) : quiet(noneSince(got))) },
   { id: "counters", title: "d_counters", needs: (got) => got.health?.counters, draw: (got) => pairs(Object.entries(got.health?.counters ?? {}).map(([name, count]) => [named(counterName(name), name), String(count)])) },
 ];
 
-function part(rows, draw) {
-  if (!Array.isArray(rows)) return quiet(t("d_no_health"));
+function part(got, rows, draw) {
+  if (!Array.isArray(rows)) return quiet(t(got.summary?.waiting ? "waiting" : "d_no_health"));
   return rows.length === 0 ? quiet(t("none")) : draw(rows);
+}
+
+/** What came while the server listened, and before, if a database has kept it. */
+function remembered(got, rows, draw) {
+  if (rows.length > 0) return draw(rows);
+  return quiet(got.listening?.database ? t("d_none_database") : noneSince(got));
+}
+
+function noneSince(got) {
+  return t("d_none_since", { at: dateTime(got.listening?.since) });
 }
 
 function quiet(words) {
@@ -40,18 +51,20 @@ function quiet(words) {
 }
 
 function stateOf(health) {
-  return health && [health.at, health.certificate, health.clock, health.store, health.box];
+  return health && [health.uses, health.at, health.certificate, health.clock, health.store, health.box];
 }
 
-function drawState({ state, health }) {
+function drawState({ state, health, summary }) {
   const own = Object.entries(state ?? {}).filter(([name]) => name !== "lanes")
     .map(([name, value]) => [word("sf_", name), plain(name, value)]);
-  return [pairs([...own, ...(health ? healthPairs(health) : [])]), health ? null : quiet(t("d_no_health"))];
+  return [pairs([...own, ...(health ? healthPairs(health) : [])]), health ? null : quiet(t(summary?.waiting ? "waiting" : "d_no_health"))];
 }
 
-function healthPairs({ at, certificate, clock, store, box }) {
+function healthPairs({ at, certificate, clock, store, box, uses }) {
   const days = certificate?.days;
+  const waits = uses?.waits_for ?? [];
   return [
+    ...(waits.length > 0 ? [[t("d_uses"), level("warn", t("d_uses_wait", { names: waits.join("、") }))]] : []),
     [t("d_report"), dateTime(at)],
     [t("fc_cert"), known(days) ? level(days <= 0 ? "bad" : null, t("days", { n: days })) : UNKNOWN],
     [t("fc_clock"), clock?.quality ? state(clock.quality) : UNKNOWN],
@@ -109,20 +122,9 @@ function drawVerdicts(verdicts) {
   ]));
 }
 
-function drawSeal(photo) {
-  if (!photo) return quiet(t("none"));
-  const at = dateTime(photo.at);
-  const image = h("img", {
-    class: "seal", src: photoUrl(photo.sha256), alt: t("d_seal_alt", { lane: photo.lane, at }), testid: "detail-seal-photo",
-    on: { error: () => image.replaceWith(h("p", { class: "fault", text: t("d_photo_failed") })) },
-  });
-  return h("figure", { class: "figure" }, image,
-    h("figcaption", {}, `${at} · ${t("col_lane")} ${photo.lane ?? UNKNOWN} `, h("code", { class: "hash", text: `SHA-256 ${photo.sha256}` })));
-}
-
 function drawCommands(commands) {
   return grid(["dc_time", "dc_command", "col_state"], commands.map((one) => [
-    dateTime(one.at), twice(commandName(one.what), one.id), twice(state(one.state, "command_"), detailWords(one.detail)),
+    dateTime(one.at), twice(commandName(one.what), one.id), twice(state(one.state, "command_"), one.what === "snapshot" && one.detail?.sha256 ? t("d_snapshot_where") : detailWords(one.detail)),
   ]));
 }
 

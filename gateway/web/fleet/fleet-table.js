@@ -70,7 +70,7 @@ export function createTable({ onOpen, onSort }) {
 
   function drawRow(row, gateway, index) {
     const focus = gateway.key === active && document.activeElement === table;
-    setData(row, { key: gateway.key, link: gateway.online === true ? "online" : "offline", active: focus ? "true" : null });
+    setData(row, { key: gateway.key, link: gateway.online === true ? "online" : "offline", old: gateway.online === false || gateway.silent ? "true" : null, active: focus ? "true" : null });
     row.id = rowId(gateway.key);
     row.setAttribute("aria-rowindex", String(index + 2));
     row.setAttribute("aria-selected", String(gateway.key === selected));

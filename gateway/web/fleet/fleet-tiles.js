@@ -112,9 +112,9 @@ function bySite(gateways) {
 }
 
 function drawHead(head, site, members) {
-  const bad = members.filter((one) => one.alarms.length > 0).length;
-  setText(head.lastElementChild, `${bad}/${members.length}`);
-  const title = t("map_site", { site, n: members.length, bad });
+  const good = members.filter((one) => one.level === "ok").length;
+  setText(head.lastElementChild, `${good}/${members.length}`);
+  const title = t("map_site", { site, n: members.length, good });
   if (head.title !== title) head.title = title;
 }
 
@@ -125,13 +125,14 @@ function drawTile(tile, gateway, selected) {
     tile.setAttribute("aria-label", says);
   }
   setData(tile, { level: gateway.level, link: linkOf(gateway) });
-  setText(tile, gateway.worst ? glyph(gateway.worst) : linkOf(gateway) === "unknown" ? "?" : "");
+  setText(tile, gateway.worst ? glyph(gateway.worst) : gateway.waiting ? "…" : linkOf(gateway) === "unknown" ? "?" : "");
   if (selected) tile.setAttribute("aria-current", "true");
   else tile.removeAttribute("aria-current");
 }
 
 function restWord(gateway) {
   const link = linkOf(gateway);
+  if (gateway.waiting) return t("waiting");
   return link === "online" ? t("no_alarm") : link === "offline" ? t("link_offline") : t("unknown");
 }
 

@@ -2,9 +2,9 @@
 // the dialog shows the progress and the merged results while they come.
 //
 // data-testid: trace-dialog, trace-by-person, trace-by-subject, trace-by-lane, trace-key, trace-from, trace-to,
-// trace-purpose, trace-start, trace-error, trace-close, and those of fleet-trace-result.js.
+// trace-by, trace-you, trace-purpose, trace-start, trace-error, trace-close, and those of fleet-trace-result.js.
 
-import { byId, h, setText, show } from "./dom.js";
+import { byId, h, setData, setText, show } from "./dom.js";
 import { getTrace, postTrace, wordsOf } from "./fleet-api.js";
 import { setView } from "./fleet-hash.js";
 import { t, text, translate } from "./fleet-strings.js";
@@ -98,13 +98,14 @@ export function createTrace() {
     say(words);
   }
 
-  return { set, relabel };
+  return { set, relabel, you: form.you };
 }
 
-function complaint({ person, subject, lane, from, to, purpose }) {
+function complaint({ person, subject, lane, from, to, by, purpose }) {
   if (!person && !subject && !lane) return "tr_need_key";
   if (!from || !to) return "tr_need_time";
   if (from >= to) return "tr_need_order";
+  if (by === "") return "tr_need_name";
   return purpose ? null : "tr_need_purpose";
 }
 
@@ -114,12 +115,16 @@ function createForm(onAsk) {
   const keyName = h("span");
   const from = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-from" });
   const to = h("input", { class: "input", type: "datetime-local", step: 1, testid: "trace-to" });
+  const name = h("input", { class: "input", type: "text", autocomplete: "name", maxlength: 100, "aria-required": "true", testid: "trace-by" });
+  const nameField = field(named("tr_name"), name, "asker");
+  const signedIn = h("p", { class: "asker", testid: "trace-you", hidden: true });
   const purpose = h("input", { class: "input", type: "text", autocomplete: "off", maxlength: 500, "aria-required": "true", testid: "trace-purpose" });
   const ask = h("button", { class: "button primary", type: "submit", testid: "trace-start", data: { ft: "tr_ask" } });
   const choice = h("fieldset", { class: "by", on: { change: relabel } }, h("legend", { data: { ft: "tr_by" } }), ...Object.values(by));
   const element = h("form", { class: "trace-form", novalidate: true, on: { submit } },
-    choice, field(keyName, key), field(named("tr_from"), from), field(named("tr_to"), to), field(named("tr_purpose"), purpose, "purpose"), ask);
-  const places = { tr_need_time: from, tr_need_order: to, tr_need_purpose: purpose };
+    choice, field(keyName, key), field(named("tr_from"), from), field(named("tr_to"), to), nameField, signedIn, field(named("tr_purpose"), purpose, "purpose"), ask);
+  const places = { tr_need_time: from, tr_need_order: to, tr_need_name: name, tr_need_purpose: purpose };
+  let who = { name: null, asked: true };
 
   function submit(event) {
     event.preventDefault();
@@ -129,7 +134,17 @@ function createForm(onAsk) {
       subject: chosen() === "subject" && typed ? typed : null,
       lane: chosen() === "lane" && typed ? typed : null,
       from: instant(from.value), to: instant(to.value), purpose: purpose.value.trim(),
+      by: who.asked ? name.value.trim() : null,
     });
+  }
+
+  /** Who asks: the sign-in in front of the page says it, or a name is asked for. */
+  function you(next) {
+    who = next ?? who;
+    show(nameField, who.asked);
+    show(signedIn, !who.asked);
+    setText(signedIn, who.asked ? "" : who.name ? t("tr_you", { name: who.name }) : t("tr_you_missing"));
+    setData(signedIn, { level: who.asked || who.name ? null : "bad" });
   }
 
   function chosen() {
@@ -138,6 +153,7 @@ function createForm(onAsk) {
 
   function relabel() {
     setText(keyName, t(`tr_${chosen()}`));
+    you();
   }
 
   function prepare() {
@@ -148,7 +164,7 @@ function createForm(onAsk) {
   }
 
   return {
-    element, prepare, relabel,
+    element, prepare, relabel, you,
     focus: (wrong) => (places[wrong] ?? key).focus(),
     setBusy: (on) => { ask.disabled = on; },
   };

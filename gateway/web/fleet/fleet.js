@@ -3,7 +3,7 @@
 // Data older than 10 s is marked by a banner and greyed. Keys: L language, / filter, T trace, Esc
 // closes the gateway.
 //
-// data-testid: fleet (body; data-stale, data-detail), count-NAME, data-age, banner-stale, trace-open,
+// data-testid: fleet (body; data-stale, data-detail), count-NAME, data-age, banner-stale, banner-deaf, ear, trace-open,
 // filter-text, filter-site, alarm-NAME, filter-clear, filter-shown, fleet-table, sort-COLUMN, detail,
 // detail-close, detail-seen, detail-stale, detail-error, detail-SECTION, table-none, and those named in
 // fleet-trace.js.
@@ -34,6 +34,7 @@ const detail = createDetail(() => table.focus());
 const trace = createTrace();
 let gateways = null;
 let at = null;
+let listening = null;
 let fault = null;
 let asking = false;
 let timer = null;
@@ -47,6 +48,8 @@ async function poll() {
     const answer = await getFleet();
     gateways = prepare(answer.gateways);
     at = answer.at ?? null;
+    listening = answer.listening ?? null;
+    trace.you(answer.you);
     draw();
     fresh.mark(at);
     fault = null;
@@ -64,6 +67,7 @@ function draw() {
   const all = gateways ?? [];
   const shown = filtered(all, view());
   const byName = sorted(shown, (one) => one.order, "asc");
+  filter.drawEar(listening);
   filter.draw({ sites: sitesOf(all), counts: countsOf(all), shown: shown.length, loaded: gateways !== null });
   tiles.set(byName, view().gw);
   table.set(sorted(shown, columnOf(view().sort).value, view().dir), view(), gateways?.length ?? null);
@@ -75,15 +79,19 @@ function draw() {
 function drawAge() {
   const seconds = fresh.age();
   const stale = fresh.stale() && (seconds !== null || fault !== null);
-  setData(document.body, { stale });
+  const deaf = listening?.alarm ?? null;
+  // Who hears nothing knows nothing of now.
+  setData(document.body, { stale: stale || deaf === "LOST" || deaf === "DEAF" });
+  setText(byId("deaf"), deaf ? t(`deaf_${deaf}`, { age: age(listening.lost_s ?? listening.heard_s ?? listening.connected_s), why: (listening.refused ?? []).join("、") }) : "");
+  show(byId("deaf"), deaf !== null);
   setText(byId("age"), seconds === null ? t("age_none") : `${t("age_data", { age: age(seconds) })} · ${dateTime(at)}`);
   const what = seconds === null ? t("stale_none") : t("stale", { age: age(seconds) });
   // The banner counts seconds; what a screen reader says of it stays the same and is said once.
   setText(byId("stale-say"), stale ? t("stale_say") : "");
   setText(byId("stale"), stale ? [what, pick(fault)].filter(Boolean).join(" ") : "");
   show(byId("stale"), stale);
-  document.title = `${stale ? "⚠ " : ""}${t("title_fleet")} · ${t("product")}`;
-  detail.tick(stale);
+  document.title = `${stale || deaf ? "⚠ " : ""}${t("title_fleet")} · ${t("product")}`;
+  detail.tick(stale || deaf === "LOST" || deaf === "DEAF");
 }
 
 function open(key) {

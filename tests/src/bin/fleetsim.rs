@@ -151,7 +151,7 @@ async fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing
 
     // Twenty sites are twenty questions; one is asked here as `kakou fleet trace` asks it.
     let body = json!({ "subject": "0123456789abcdef0123456789abcdef", "lane": null, "from": "2020-01-01T00:00:00Z",
-        "to": "2030-01-01T00:00:00Z", "purpose": "drill" });
+        "to": "2030-01-01T00:00:00Z", "purpose": "drill", "by": "fleetsim" });
     let trace = ask(port, &body).await?;
     let (answered, elapsed) =
         (trace["answered"].as_u64().unwrap_or(0), trace["elapsed_ms"].as_f64().unwrap_or(0.0));

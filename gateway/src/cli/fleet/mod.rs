@@ -1,6 +1,7 @@
 //! `kakou fleet`
 
 mod show;
+mod sources;
 mod subject_keys;
 mod trace;
 
@@ -10,6 +11,7 @@ use super::feed::issuer;
 use crate::config::remote::Report;
 use crate::enrol::subjects::Readers;
 use crate::files;
+use crate::fleet::door::Door;
 use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
@@ -26,6 +28,7 @@ use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::Value;
+use sources::Sources;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -71,6 +74,16 @@ pub enum Command {
         /// The folder `readers` of the authority: with it the page asks for persons by id.
         #[arg(long, value_name = "FOLDER")]
         readers: Option<PathBuf>,
+        /// The address of the page in the browsers of those who come by a reverse proxy with a sign-in, e.g.
+        /// https://fleet.example.
+        #[arg(long, value_name = "URL")]
+        origin: Option<String>,
+        /// The header in which that proxy names who has signed in, e.g. X-Remote-User: the name goes on record with each
+        /// question. The proxy must set it anew in every request; whoever reaches the page without it can give any name.
+        #[arg(long, value_name = "NAME", requires = "origin")]
+        user_header: Option<String>,
+        #[command(flatten)]
+        sources: Sources,
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
@@ -79,6 +92,8 @@ pub enum Command {
     Watch {
         #[command(flatten)]
         broker: Broker,
+        #[command(flatten)]
+        sources: Sources,
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
@@ -212,11 +227,24 @@ pub fn run(command: Command) -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Key { out, keys, usage, holder } => key(&out, &keys, &usage, &holder),
-            Command::Serve { broker, listen, photos, sign_key, readers, site } => {
-                serve(&broker, listen, photos.as_deref(), (sign_key.as_deref(), readers.as_deref()), site)
-                    .await
+            Command::Serve {
+                broker,
+                listen,
+                photos,
+                sign_key,
+                readers,
+                origin,
+                user_header,
+                sources,
+                site,
+            } => {
+                let door = Door::new(origin.as_deref(), user_header.as_deref())?;
+                let keys = (sign_key.as_deref(), readers.as_deref());
+                serve(&broker, listen, photos.as_deref(), keys, door, (&sources, site)).await
             }
-            Command::Watch { broker, site, once, json } => show::show(&broker, site, once, json).await,
+            Command::Watch { broker, sources, site, once, json } => {
+                show::show(&broker, &sources, site, once, json).await
+            }
             Command::Push { broker, folder, name } => push(&broker, &folder, &name).await,
             Command::Send { broker, sign_key, gateway, by, reason, expires, wait, what: asked } => {
                 let (site, gateway) = whom(&gateway)?;
@@ -317,7 +345,8 @@ async fn serve(
     listen: SocketAddr,
     photos: Option<&Path>,
     (sign_key, readers): (Option<&Path>, Option<&Path>),
-    site: String,
+    door: Door,
+    (sources, site): (&Sources, String),
 ) -> Result<(), String> {
     if !listen.ip().is_loopback() {
         return Err(format!(
@@ -328,10 +357,18 @@ async fn serve(
     let photos = photos.map(Photos::open).transpose().map_err(|e| e.to_string())?;
     let issuer = sign_key.map(issuer).transpose()?.map(Arc::new);
     let (fleet, out, cancel) = watched(broker, &site, "page")?;
+    sources.follow(&site, &fleet, &cancel)?;
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     println!("the fleet page is at http://{address}/");
-    let routes = page::router(Page { fleet, photos, issuer, readers: readers.map(Readers::at), out });
+    let routes = page::router(Page {
+        fleet,
+        photos,
+        issuer,
+        readers: readers.map(Readers::at),
+        door: Arc::new(door),
+        out,
+    });
     let end = cancel.clone();
     tokio::spawn(async move {
         drop(tokio::signal::ctrl_c().await);
@@ -455,6 +492,9 @@ async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Durat
     match done {
         Some((state, detail)) => {
             print!("{}", told(&detail));
+            if let (What::Snapshot { .. }, Some(sha256)) = (&order.what, detail["sha256"].as_str()) {
+                eprint!("{}", where_to_see(&order.site, &order.gateway, sha256));
+            }
             if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.word())) }
         }
         None => Err(format!(
@@ -496,6 +536,17 @@ async fn configure(
         }
         None => Err("the gateway has not answered; it takes the configuration when it comes back".into()),
     }
+}
+
+/// Where a picture is to be seen that a gateway was told to take.
+fn where_to_see(site: &SiteId, gateway: &GatewayId, sha256: &str) -> String {
+    let start: String = shown::line(sha256).chars().take(2).collect();
+    format!(
+        "The picture is sent like every photograph, behind what is more urgent. To see it: the fleet page \
+         (kakou fleet serve --photos FOLDER), {site}/{gateway}, photographs; or the file \
+         FOLDER/photos/{start}/{}.jpg, where FOLDER is the folder of photographs of kakou central.\n",
+        shown::line(sha256)
+    )
 }
 
 /// What a gateway tells about a command, as it is printed.
