@@ -31,9 +31,11 @@ pub mod mqtt;
 pub mod notify;
 pub mod orders;
 pub mod overview;
+pub mod qr;
 pub mod shown;
 pub mod store;
 pub mod subjects;
+pub mod table;
 pub mod upstream;
 
 /// One allocator for the daemon, the command and whatever measures them.

@@ -3,7 +3,7 @@
 
 use crate::brokers::Mosquitto;
 use crate::daemon::{free_port, programs};
-use crate::{desk, fleet, wait};
+use crate::{desk, wait};
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::journal;
 use serde_json::{Map, Value};
@@ -62,7 +62,10 @@ impl Office {
         run(&[&["fleet", "key", "--out", "ops.pk8", "--keys", "ca/fleet.json"][..], &usages].concat());
         run(&["ca", "server", "--dir", "ca", "--name", "broker", "127.0.0.1"]);
         run(&["ca", "server", "--dir", "ca", "--name", "ops"]);
-        fs::write(at("access"), fleet::access(gateways)).expect("a file");
+        // Without a line end behind the last one, as editors leave it.
+        let names: Vec<String> = gateways.iter().map(|(site, gateway)| format!("{site} {gateway}")).collect();
+        fs::write(at("fleet.txt"), names.join("\n")).expect("a file");
+        run(&["ca", "acl", "--dir", "ca", "--fleet", "fleet.txt", "--out", "access"]);
         let mut broker = Mosquitto::plain(folder, "fleet");
         broker.configure(&format!(
             "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nuse_identity_as_username true\n\

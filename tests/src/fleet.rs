@@ -4,21 +4,18 @@ use crate::brokers::Mosquitto;
 use crate::certs::Authority;
 use crate::daemon::{Plan, programs};
 use kakou_gateway::config::{MqttVersion, Upstream};
+use kakou_gateway::enrol::expected;
 use kakou_gateway::mqtt::{self, Heard, Mark};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// The access list that ships.
-const ACCESS: &str = include_str!("../../gateway/central/mosquitto.acl.tmpl");
-
-/// The access list for these gateways.
+/// The access list for these gateways, as `kakou ca acl` writes it.
 pub fn access(gateways: &[(&str, &str)]) -> String {
-    let (head, rest) = ACCESS.split_once("# BEGIN GATEWAY").expect("the template has a block");
-    let (block, tail) = rest.split_once("# END GATEWAY").expect("the block ends");
-    let blocks = gateways.iter().map(|(site, gw)| block.replace("{site}", site).replace("{gw}", gw));
-    format!("{head}{}{tail}", blocks.collect::<String>())
+    let lines: Vec<String> = gateways.iter().map(|(site, gw)| format!("{site} {gw}")).collect();
+    let names = expected::read(&lines.join("\n")).expect("names");
+    expected::mosquitto(expected::MOSQUITTO, &names).expect("an access list")
 }
 
 /// A broker with mutual TLS and that list; certificates for each gateway, `central` and `ops`.

@@ -1,22 +1,23 @@
 //! `kakou ca`
 
-use super::fail;
-use crate::enrol::office::{Office, Standing, Wanted, id_of};
+use super::{fail, register};
+use crate::enrol::expected;
+use crate::enrol::office::{Office, Wanted};
 use crate::enrol::server;
 use crate::enrol::subjects::readers;
 use crate::http::connections::{self, BodyTime};
 use crate::http::seats::House;
 use crate::https::Place;
+use crate::qr;
 use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::ids::{GatewayId, SiteId};
-use kakou_core::time::rfc3339;
 use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::code::Code;
 use kakou_provisioning::sheet::{self, Card};
 use qrcodegen::{QrCode, QrCodeEcc};
-use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,9 +83,12 @@ pub enum Command {
         /// name that had a box before replaces that box in any case.
         #[arg(long)]
         replaces: bool,
-        /// Writes the code as SVG, to print or send.
+        /// Writes the code as SVG, to print: with the name of the box and the end of the code below it.
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
+        /// The same as PNG, to send to a telephone: FILE.png.
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
         /// Prints the text of the code alone.
         #[arg(long)]
         text: bool,
@@ -137,7 +141,14 @@ pub enum Command {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
+        /// The boxes alone that are expected, SITE/GATEWAY a line: those with a certificate that counts, and those that
+        /// have a code and have not come.
+        #[arg(long)]
+        plain: bool,
     },
+    /// Writes the access list of the broker: each gateway's own topics, for every box that is expected. Before a
+    /// box comes, and after a revocation.
+    Acl(register::Acl),
     /// The digits are the same on both screens: the box gets its certificate.
     Accept {
         /// The folder of the authority.
@@ -198,8 +209,28 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
-fn office(dir: &Path) -> Result<Office, String> {
+/// The authority of a folder, for whoever may write there.
+pub fn office(dir: &Path) -> Result<Office, String> {
+    own(dir)?;
+    looked_at(dir)
+}
+
+/// The same for whoever only looks.
+pub fn looked_at(dir: &Path) -> Result<Office, String> {
     Authority::open(dir).map(Office::new).map_err(|e| format!("{e}; `kakou ca init` makes an authority"))
+}
+
+/// Its files are for its owner alone: what root writes there the enrolment server could not read.
+fn own(dir: &Path) -> Result<(), String> {
+    let (me, owner) = (rustix::process::geteuid().as_raw(), std::fs::metadata(dir).map_or(0, |m| m.uid()));
+    if me == 0 && owner != 0 {
+        return Err(format!(
+            "{}: it belongs to the user with the number {owner}, whose server could not read what root writes there: \
+             run this as that user, e.g. `runuser -u kakou-ca -- kakou ca …`",
+            dir.display()
+        ));
+    }
+    Ok(())
 }
 
 /// `NAME=VALUE`
@@ -230,6 +261,11 @@ fn answer(command: Command) -> Result<String, String> {
             ))
         }
         Command::Server { dir, name, hosts } => {
+            if !hosts.is_empty() && expected::of_certificate(&name).is_some() {
+                return Err(format!(
+                    "`{name}` is the name of a gateway, SITE.GATEWAY: give the server one without a point"
+                ));
+            }
             let made = office(&dir)?.authority().server(&name, &hosts).map_err(|e| text(&e))?;
             let file = |end: &str| dir.join("issued").join(format!("{name}.{end}"));
             put(&file("pem"), made.certificate)?;
@@ -247,6 +283,7 @@ fn answer(command: Command) -> Result<String, String> {
             ask,
             replaces,
             svg,
+            png,
             text: plain,
         } => {
             Place::read(&url).map_err(|e| text(&e))?;
@@ -257,19 +294,21 @@ fn answer(command: Command) -> Result<String, String> {
             let wanted = Wanted { site, gateway, template, values, minutes, ask, replaces };
             let code = office.code(&url, wanted).map_err(|e| text(&e))?;
             let line = code.text();
-            let qr = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
-            if let Some(file) = svg {
-                std::fs::write(&file, crate::demo::qr_svg(&line))
-                    .map_err(|e| format!("{}: {e}", file.display()))?;
+            let modules = QrCode::encode_text(&line, QrCodeEcc::Medium).map_err(|e| e.to_string())?;
+            let words = [format!("{} / {}", code.site, code.gateway), qr::until(code.expires)];
+            svg.map_or(Ok(()), |file| qr::write(&file, &line, &words))?;
+            png.map_or(Ok(()), |file| qr::write_png(&file, &line, &words))?;
+            let mut beware = if replaces { replacement(&others) } else { String::new() };
+            if let Some(why) = office.nobody_signs_in(&code) {
+                beware.push_str(&format!("With this template {why}.\n"));
             }
-            let beware = if replaces { replacement(&others) } else { String::new() };
             if plain {
                 eprint!("{beware}");
                 return Ok(line);
             }
             Ok(format!(
-                "{}\n{} at {}, good for {minutes} minutes, works once. Hold it before any scanner of the box.\n{beware}",
-                blocks(&qr),
+                "{}\n{} at {}, good for {minutes} minutes, works once. Hold it before any scanner of the box.\n{FIRST}\n{beware}",
+                blocks(&modules),
                 code.gateway,
                 code.site
             ))
@@ -277,23 +316,33 @@ fn answer(command: Command) -> Result<String, String> {
         Command::Clone { dir, url, from, to, values, minutes, ask, sheet, text: plain } => {
             Place::read(&url).map_err(|e| text(&e))?;
             let values = values.into_iter().collect();
-            let made = office(&dir)?.clone_site(&url, (&from, &to), &values, (minutes, ask));
+            let office = office(&dir)?;
+            let made = office.clone_site(&url, (&from, &to), &values, (minutes, ask));
             let codes = made.map_err(|e| text(&e))?;
-            let card = |c: &Code| Card { code: c.text(), title: c.gateway.to_string(), note: to.to_string() };
+            let without = codes.iter().find_map(|code| Some((&code.gateway, office.nobody_signs_in(code)?)));
+            let beware = without.map_or_else(String::new, |(gateway, why)| format!("\n{gateway}: {why}"));
+            let card = |c: &Code| Card {
+                code: c.text(),
+                title: c.gateway.to_string(),
+                note: format!("{to}, {}", qr::until(c.expires)),
+            };
             let cards: Vec<Card> = codes.iter().map(card).collect();
             put(&sheet, &sheet::pdf(&cards).map_err(|e| text(&e))?)?;
             if plain {
+                eprint!("{}", beware.trim_start());
                 return Ok(cards.iter().map(|c| c.code.as_str()).collect::<Vec<_>>().join("\n"));
             }
             let names: Vec<&str> = codes.iter().map(|c| c.gateway.as_str()).collect();
             Ok(format!(
-                "{}: codes for {} of {to}, good for {minutes} minutes, each works once",
+                "{}: codes for {} of {to}, good for {minutes} minutes, each works once. {FIRST}{beware}",
                 sheet.display(),
                 names.join(", ")
             ))
         }
         Command::Serve { dir, url, listen } => serve(&dir, &url, listen).map(|()| String::new()),
-        Command::List { dir } => list(&dir),
+        Command::List { dir, plain: true } => register::plain(&dir),
+        Command::List { dir, plain: false } => register::list(&dir),
+        Command::Acl(wanted) => register::acl(&wanted),
         Command::Accept { dir, gateway } => decided(&dir, &gateway, true),
         Command::Refuse { dir, gateway } => decided(&dir, &gateway, false),
         Command::Cancel { dir, id } => {
@@ -327,6 +376,9 @@ fn answer(command: Command) -> Result<String, String> {
     }
 }
 
+/// What comes before the box does.
+const FIRST: &str = "Before it comes, the broker must know it: `kakou ca acl`.";
+
 /// What whoever makes a code for the place of another box should know.
 fn replacement(others: &[GatewayId]) -> String {
     if others.is_empty() {
@@ -352,43 +404,6 @@ fn crl(office: &Office, dir: &Path) -> Result<String, String> {
     let file = dir.join("issued/fleet.crl");
     put(&file, office.authority().crl().map_err(|e| e.to_string())?)?;
     Ok(format!("{}: give it to the broker as `crlfile`", file.display()))
-}
-
-fn list(dir: &Path) -> Result<String, String> {
-    let office = office(dir)?;
-    let mut out = String::new();
-    let day = |s: i64| rfc3339(s * 1000)[..10].to_owned();
-    let now = crate::clock::Clock::system().now().wall_s().unwrap_or(0);
-    let mut codes = office.codes();
-    codes.sort_by(|(a, x), (b, y)| {
-        (&x.site, &x.gateway, x.issued, a).cmp(&(&y.site, &y.gateway, y.issued, b))
-    });
-    for (path, k) in codes {
-        let standing = match k.standing {
-            Standing::Open if now > k.expires => "has run out".to_owned(),
-            Standing::Open => "open".to_owned(),
-            Standing::Waiting => format!("WAITS for `kakou ca accept {}`", k.gateway),
-            Standing::Accepted => "accepted".to_owned(),
-            Standing::Refused => "refused".to_owned(),
-            Standing::Done => "done".to_owned(),
-            Standing::Cancelled => "cancelled".to_owned(),
-        };
-        let minutes = |s: i64| s.max(0) / 60;
-        let made = k.issued.map_or_else(String::new, |at| format!(", made {} min ago", minutes(now - at)));
-        let until = rfc3339(k.expires * 1000);
-        let id = id_of(&path);
-        let shown = k.digits.unwrap_or_else(|| "-".into());
-        writeln!(out, "code {id}  {}/{}: {standing}{made}, until {until}, digits {shown}", k.site, k.gateway)
-            .map_err(|e| e.to_string())?;
-    }
-    for one in office.authority().issued().map_err(|e| e.to_string())? {
-        let state = one
-            .revoked
-            .map_or_else(|| format!("until {}", day(one.ends)), |at| format!("REVOKED {}", day(at)));
-        writeln!(out, "certificate    {}: {state}, serial {}", one.name, one.serial)
-            .map_err(|e| e.to_string())?;
-    }
-    Ok(out.trim_end().to_owned())
 }
 
 fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
@@ -450,8 +465,13 @@ site = "{site}"
 id = "{gateway}"
 data = ".."
 fleet_keys = "fleet.json"
+# Of the site's clock from UTC: counters begin anew at its midnight.
+utc_offset_minutes = 480
+# For keys and routes that count in one region: lanes of trucks need it.
+#region = "211400"
 
 [http]
+# The screens of the box itself. For a tablet: another address, with cert and key.
 listen = "127.0.0.1:8088"
 
 [upstream]
@@ -459,6 +479,13 @@ broker = "{broker}"
 ca = "ca.pem"
 cert = "device.pem"
 key = "device.key"
+
+# Who signs in at a desk, and decides by hand what the lane does not: at least one. Take the # away.
+#[[officer]]
+#id = "li"
+#name = "李敏"
+#role = "supervisor"    # guard, nurse, transport, supervisor or admin
+#pin = "$argon2id$…"    # the whole line that `kakou officer pin` prints
 
 [[device]]
 id = "scanner"
@@ -494,7 +521,7 @@ mod tests {
         answer(init).unwrap();
         std::fs::write(dir.join("fleet.json"), r#"{"name":"fleet","version":1,"issued":0,"keys":[]}"#)
             .unwrap();
-        let code = || {
+        let coded = |plain: bool| {
             let (site, gateway) = (SiteId::new("s").unwrap(), GatewayId::new("g").unwrap());
             answer(Command::Code {
                 dir: dir.clone(),
@@ -507,9 +534,11 @@ mod tests {
                 ask: false,
                 replaces: false,
                 svg: None,
-                text: true,
+                png: None,
+                text: plain,
             })
         };
+        let code = || coded(true);
         let file = dir.join("templates/default.toml");
         for (place, port) in [("WHERE-IT-IS-PLUGGED-IN", "one"), ("WHERE-THE-RELAY-IS", "two")] {
             let why = code().unwrap_err();
@@ -519,12 +548,59 @@ mod tests {
         }
         code().unwrap();
         code().unwrap();
-        let listed = list(&dir).unwrap();
+        let listed = register::list(&dir).unwrap();
         let lines: Vec<&str> = listed.lines().filter(|l| l.starts_with("code ")).collect();
         let ids: Vec<&str> = lines.iter().filter_map(|l| l.split_whitespace().nth(1)).collect();
         assert!(ids.len() == 2 && ids[0] != ids[1], "{listed}");
         assert!(lines.iter().all(|l| l.contains("open, made 0 min ago, until 20")), "{listed}");
+        // Whoever hands out the code hears what the gate will lack.
+        let said = coded(false).unwrap();
+        assert!(said.contains("nobody can sign in at a desk") && said.contains("kakou ca acl"), "{said}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let officer = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest)
+                if ["[[officer", "id = ", "name = ", "role = ", "pin = "]
+                    .iter()
+                    .any(|w| rest.starts_with(w)) =>
+            {
+                rest
+            }
+            Some(_) | None => line,
+        });
+        let pin = crate::http::auth::hash_pin("2468").unwrap();
+        let officer = officer.collect::<Vec<_>>().join("\n").replace("$argon2id$…", &pin);
+        std::fs::write(&file, officer).unwrap();
+        assert!(!coded(false).unwrap().contains("nobody can sign in"));
         answer(Command::Cancel { dir: dir.clone(), id: ids[0].into() }).unwrap();
-        assert!(list(&dir).unwrap().contains(&format!("code {}  s/g: cancelled", ids[0])));
+        assert!(register::list(&dir).unwrap().contains(&format!("code {}  s/g: cancelled", ids[0])));
+    }
+
+    #[test]
+    fn a_server_is_not_called_as_a_gateway() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("ca");
+        Authority::make(&dir, "Fleet").unwrap();
+        let server = |name: &str, hosts: &[&str]| {
+            let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+            answer(Command::Server { dir: dir.clone(), name: name.into(), hosts })
+        };
+        assert!(server("mqtt.lan", &["mqtt.lan"]).unwrap_err().contains("SITE.GATEWAY"));
+        server("mqtt.example.org", &["mqtt.example.org"]).unwrap();
+        server("school-3.gw-9", &[]).unwrap();
+        assert_eq!(register::plain(&dir).as_deref(), Ok("school-3/gw-9"), "a box that is configured by hand");
+    }
+
+    #[test]
+    fn root_writes_nothing_into_the_folder_of_another_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("ca");
+        Authority::make(&dir, "Fleet").unwrap();
+        assert!(office(&dir).is_ok());
+        // Only root can give a folder away, and only root is told.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&dir, Some(65_534), None).unwrap();
+            assert!(office(&dir).err().unwrap().contains("runuser"));
+            assert!(register::plain(&dir).is_ok(), "it may look");
+        }
     }
 }

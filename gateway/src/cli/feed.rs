@@ -1,27 +1,29 @@
 //! `kakou feed`
 
+mod source;
+
 use super::fail;
-use crate::feeds::schema;
 use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
+use crate::feeds::{columns, schema};
 use crate::files;
 use crate::fleet::send;
 use crate::https::Place;
 use crate::orders::stick;
 use crate::orders::word::Configuration;
-use crate::store::edition::{Canary, Line};
+use crate::qr;
+use crate::store::edition::Canary;
+use jiff::tz::Offset;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
-use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
-use kakou_core::text::without_mark;
 use kakou_provisioning::issuer::Issuer;
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashSet};
+use source::Source;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,7 +37,7 @@ pub enum Command {
     /// Signs an edition of a list: a snapshot, and what has changed since the edition that lies in the
     /// folder already. The folder is what `kakou fleet push` sends, and what a USB stick carries.
     #[command(
-        after_help = "The source is either lines, `{\"id\": …, \"facts\": {…}}`, in ascending order of ids (.jsonl),\nor one JSON object of facts by id (.json). For `trust` it is the trust list itself."
+        after_help = "The source is lines, `{\"id\": …, \"facts\": {…}}` (.jsonl), one JSON object of facts by id (.json),\nor a table as a spreadsheet saves it (.csv, .tsv, .txt): names of columns in its first line, in English\nor Chinese (id, colour or 学号, 健康码); commas, semicolons or tabs; UTF-8, UTF-16 or GB18030. In JSON times\nare UTC milliseconds; in a table they are as people write them, in the zone that --zone names.\nFor `trust` it is the trust list itself."
     )]
     Make {
         /// The key of who signs, made by `kakou fleet key --usage feed`.
@@ -47,6 +49,15 @@ pub enum Command {
         /// The entries.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
+        /// The column of a table that is the id, where several could be.
+        #[arg(long, value_name = "COLUMN")]
+        id: Option<String>,
+        /// The zone of times in a table that have none of their own, e.g. +08:00.
+        #[arg(long, value_parser = columns::zone, allow_hyphen_values = true)]
+        zone: Option<Offset>,
+        /// Columns of a table that are not wanted, with commas between them.
+        #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+        leave_out: Vec<String>,
         /// Where it goes.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
@@ -75,7 +86,7 @@ pub enum Command {
         /// The facts, JSON; without them the entry is taken away.
         #[arg(long, value_name = "JSON")]
         facts: Option<String>,
-        /// Writes the QR code as SVG as well.
+        /// Writes the QR code as a picture as well: PNG if it is called so, else SVG.
         #[arg(long, value_name = "FILE")]
         qr: Option<PathBuf>,
     },
@@ -100,8 +111,10 @@ pub enum Command {
 /// Runs it.
 pub fn run(command: Command) -> ExitCode {
     let done = match command {
-        Command::Make { key, name, from, out, version, canary, url } => {
-            issuer(&key).and_then(|issuer| make(&issuer, &name, &from, &out, version, &canary, url))
+        Command::Make { key, name, from, id, zone, leave_out, out, version, canary, url } => {
+            let (id, leave_out) = (id.as_deref(), &leave_out[..]);
+            let source = Source { list: &name, from: &from, id, zone, leave_out };
+            issuer(&key).and_then(|issuer| make(&issuer, &source, &out, version, &canary, url))
         }
         Command::Entry { key, name, id, facts, qr } => {
             issuer(&key).and_then(|issuer| entry(&issuer, name, id, facts.as_deref(), qr.as_deref()))
@@ -130,15 +143,15 @@ fn now_s() -> i64 {
 }
 
 /// Makes the files of an edition; says what was made.
-pub fn make(
+fn make(
     issuer: &Issuer,
-    name: &str,
-    from: &Path,
+    source: &Source,
     out: &Path,
     version: Option<u64>,
     canary: &[String],
     at: Option<String>,
 ) -> Result<String, String> {
+    let (name, from) = (source.list, source.from);
     if let Some(url) = &at {
         Place::read(url).map_err(|e| e.to_string())?;
     }
@@ -153,7 +166,11 @@ pub fn make(
     std::fs::create_dir_all(&parts).map_err(io(&parts))?;
     let word = out.join(format!("{name}.feed"));
     let before = std::fs::read(&word).ok().and_then(|w| send::unverified(&w));
-    let snapshot = write_part(&parts, |file| copy(name, from, file))?;
+    let mut told = Vec::new();
+    let snapshot = write_part(&parts, |file| {
+        told = source.copy(&mut |bytes| file.put(bytes))?;
+        Ok(())
+    })?;
     let mut version = version.unwrap_or(before.as_ref().map_or(1, |b| b.version + 1));
     if name == "trust" {
         // The trust list carries its own edition.
@@ -192,7 +209,8 @@ pub fn make(
             Some(base) => format!("change of edition {base}, {} bytes", p.bytes),
         })
         .collect();
-    Ok(format!("{}: {name} edition {version}: {}", word.display(), sizes.join(", ")))
+    told.insert(0, format!("{}: {name} edition {version}: {}", word.display(), sizes.join(", ")));
+    Ok(told.join("\n  "))
 }
 
 fn write_part(folder: &Path, fill: impl FnOnce(&mut Hashed) -> Result<(), String>) -> Result<Part, String> {
@@ -224,72 +242,6 @@ impl Hashed {
 #[derive(Deserialize)]
 struct Id {
     id: String,
-}
-
-fn copy(name: &str, from: &Path, to: &mut Hashed) -> Result<(), String> {
-    let io = |e: std::io::Error| format!("{}: {e}", from.display());
-    if name == "trust" {
-        let list = std::fs::read(from).map_err(io)?;
-        let read = TrustList::from_json(&list).map_err(|e| format!("{}: {e}", from.display()))?;
-        // Gateways would leave them out.
-        if read.left_out() > 0 {
-            let allowed = "allowed: ES256, EdDSA, PS256";
-            return Err(format!(
-                "{}: {} keys have an unknown algorithm; {allowed}",
-                from.display(),
-                read.left_out()
-            ));
-        }
-        return to.put(without_mark(&list));
-    }
-    let mut keys = HashSet::new();
-    let mut once = |id: &str| {
-        let key = key(name, id);
-        if keys.contains(&*key) {
-            return Err(format!(
-                "`{id}` is there twice, as `{key}`: ids differ in more than case, width and what stands around them"
-            ));
-        }
-        keys.insert(key.into_owned());
-        Ok(())
-    };
-    if from.extension().is_some_and(|e| e == "json") {
-        let all: BTreeMap<String, Map<String, Value>> =
-            files::read_json(from).map_err(|e| format!("{e}; expected is one object of facts by id"))?;
-        for (id, facts) in all {
-            once(&id).map_err(|why| format!("{}: {why}", from.display()))?;
-            schema::check(name, &facts).map_err(|why| format!("{}: `{id}`: {why}", from.display()))?;
-            to.put(format!("{}\n", json!({ "id": id, "facts": facts })).as_bytes())?;
-        }
-        return Ok(());
-    }
-    let mut last = String::new();
-    for (n, line) in BufReader::new(File::open(from).map_err(io)?).lines().enumerate() {
-        let wrong = |why: String| format!("{}:{}: {why}", from.display(), n + 1);
-        let line = line.map_err(|e| {
-            if e.kind() == ErrorKind::InvalidData {
-                wrong("not UTF-8: save it as UTF-8".into())
-            } else {
-                io(e)
-            }
-        })?;
-        let line = if n == 0 { line.trim_start_matches('\u{feff}') } else { &line };
-        if line.trim().is_empty() {
-            continue;
-        }
-        let Line { id, facts } = Line::read(line.as_bytes()).map_err(wrong)?;
-        if *id <= *last {
-            return Err(wrong(format!("`{id}` is not behind `{last}`: sort the lines by id")));
-        }
-        once(&id).map_err(wrong)?;
-        let (_, facts) =
-            facts.ok_or_else(|| wrong(format!("the entry `{id}` needs facts, `{{}}` at least")))?;
-        schema::check(name, &facts).map_err(|why| wrong(format!("`{id}`: {why}")))?;
-        last = id.into_owned();
-        to.put(line.as_bytes())?;
-        to.put(b"\n")?;
-    }
-    Ok(())
 }
 
 /// Lines of a body with their ids.
@@ -351,7 +303,7 @@ fn entry(
     feed: String,
     id: String,
     facts: Option<&str>,
-    qr: Option<&Path>,
+    picture: Option<&Path>,
 ) -> Result<String, String> {
     // Keys and profiles come as whole editions.
     let lists = || LISTS.iter().filter(|name| !matches!(**name, "trust" | "policy")).copied();
@@ -364,6 +316,8 @@ fn entry(
     if let Some(facts) = &facts {
         schema::check(&feed, facts).map_err(|why| format!("--facts: {why}"))?;
     }
+    let does = if facts.is_some() { "put on" } else { "taken off" };
+    let words = [format!("{feed}: {id} is {does}"), "KAKOU".to_owned()];
     let entry = Entry { feed, issued_ms: crate::fleet::watch::now_ms(), id, facts };
     let payload = serde_json::to_vec(&entry).map_err(|e| e.to_string())?;
     let word = issuer.word(&payload, ENTRY).map_err(|e| e.to_string())?;
@@ -371,8 +325,8 @@ fn entry(
     let part = |name: &str| word[name].as_str().unwrap_or_default().to_owned();
     let prefix = String::from_utf8_lossy(ENTRY_PREFIX);
     let text = format!("{prefix}{}.{}.{}", part("protected"), part("payload"), part("signature"));
-    if let Some(path) = qr {
-        std::fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Some(path) = picture {
+        qr::write(path, &text, &words)?;
     }
     Ok(text)
 }
@@ -401,94 +355,4 @@ fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_with_a_byte_order_mark_is_signed_without_it_and_its_faults_have_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let key = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
-        let made = |name: &str, file: &str, text: &[u8]| {
-            let from = folder.path().join(file);
-            std::fs::write(&from, text).unwrap();
-            let out = tempfile::tempdir().unwrap();
-            make(&key, name, &from, out.path(), None, &[], None)?;
-            let part = std::fs::read_dir(out.path().join("parts")).unwrap().next().unwrap().unwrap();
-            Ok::<_, String>(String::from_utf8(std::fs::read(part.path()).unwrap()).unwrap())
-        };
-        // In whichever order a build of serde_json writes it.
-        let line = json!({ "id": "a", "facts": {} }).to_string() + "\n";
-        let made_of = |file: &str, text: &str| made("hold", file, text.as_bytes());
-        assert_eq!(made_of("a.jsonl", &format!("\u{feff}{line}\r\n")), Ok(line.clone()));
-        assert_eq!(made_of("a.json", "\u{feff}{\"a\":{}}"), Ok(line));
-        let trust = r#"{"name":"trust","version":1,"issued":1,"keys":[]}"#;
-        assert_eq!(made("trust", "trust.json", format!("\u{feff}{trust}").as_bytes()).as_deref(), Ok(trust));
-        for (file, text, words) in [
-            (
-                "b.jsonl",
-                &b"{\"id\":\"a\",\"facts\":{}}\nid;name\n"[..],
-                "b.jsonl:2: column 1: found 'i', expected a JSON value",
-            ),
-            ("b.jsonl", b"{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"\xd5\xc5\"}\n", "b.jsonl:2: not UTF-8"),
-            ("b.json", b"\xff\xfe{\0", "UTF-16"),
-            ("b.json", b"{\"A-1\":{},\"a-1\":{}}", "`a-1` is there twice, as `A-1`"),
-        ] {
-            let said = made("hold", file, text).unwrap_err();
-            assert!(said.contains(words), "{said}");
-        }
-    }
-
-    fn key() -> Issuer {
-        Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn what_a_gateway_cannot_read_or_no_lane_understands_is_not_signed() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("out");
-        let made = |name: &str, file: &str, text: &str| {
-            let from = folder.path().join(file);
-            std::fs::write(&from, text).unwrap();
-            make(&key(), name, &from, &out, None, &[], None)
-        };
-        let deep = format!("{{\"id\":\"a\",\"facts\":{{\"note\":{}1{}}}}}", "[".repeat(200), "]".repeat(200));
-        for (name, file, text, wanted) in [
-            (
-                "hold",
-                "a.jsonl",
-                "{\"id\":\"a\",\"facts\":{}}\n{\"id\":\"b\",\"facts\":{\"note\":\"\\ud83d\"}}\n",
-                "a.jsonl:2: ",
-            ),
-            ("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"until_ms\":1e999}}\n", "a.jsonl:1: "),
-            ("hold", "a.jsonl", deep.as_str(), "a.jsonl:1: "),
-            ("hold", "a.jsonl", "{\"id\":\"a\"}\n", "needs facts"),
-            ("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{},\"extra\":1}\n", "extra"),
-            ("hold", "a.json", "{\"a\":{\"note\":\"\\ud83d\"}}", "a.json"),
-            ("status", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"colour\":\"grean\"}}\n", "green, yellow, red"),
-            (
-                "status",
-                "a.json",
-                "{\"a\":{\"colour\":\"green\",\"sampled_at\":1795271400000}}",
-                "`sampled_at_ms`",
-            ),
-            ("trust", "a.json", "{\"version\":3}", "a.json"),
-        ] {
-            let why = made(name, file, text).unwrap_err();
-            assert!(why.contains(wanted), "{text}: {why}");
-            assert!(!out.join(format!("{name}.feed")).exists(), "{text}");
-        }
-        made("hold", "a.jsonl", "{\"id\":\"a\",\"facts\":{\"note\":\"😀\",\"until_ms\":1795271400000}}\n")
-            .unwrap();
-    }
-
-    #[test]
-    fn an_entry_of_no_list_or_with_facts_that_no_lane_understands_is_not_signed() {
-        let made = |name: &str, facts: Option<&str>| entry(&key(), name.into(), "R-1".into(), facts, None);
-        assert!(made("holdd", None).unwrap_err().contains("there are: status"));
-        assert!(made("trust", None).is_err(), "keys do not come one by one");
-        assert!(made("hold", Some("{\"until\":1795271400000}")).unwrap_err().contains("`until_ms`"));
-        assert!(made("hold", Some("{\"note\":\"\\ud83d\"}")).unwrap_err().contains("--facts"));
-        assert!(made("hold", Some("{}")).unwrap().starts_with("KE1:"));
-        assert!(made("hold", None).unwrap().starts_with("KE1:"), "to take it away");
-    }
-}
+mod tests;

@@ -11,10 +11,10 @@ mod journal;
 mod pages;
 mod pass;
 mod profile;
+mod register;
 mod reset;
 mod status;
 mod subjects;
-mod table;
 mod verify;
 
 use crate::demo::{self, Wishes};

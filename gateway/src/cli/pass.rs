@@ -1,7 +1,10 @@
 //! `kakou pass`
 
-use super::{fail, table};
+use super::fail;
 use crate::clock::Clock;
+use crate::feeds::columns;
+use crate::qr;
+use crate::table::{self, Known};
 use crate::upstream::tls;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::pass::cose::Sign1;
@@ -58,7 +61,7 @@ pub enum Command {
         /// Valid from now for so many hours.
         #[arg(long, default_value_t = 24)]
         hours: i64,
-        /// Writes the QR code as SVG as well.
+        /// Writes the QR code as a picture as well: PNG if it is called so, else SVG.
         #[arg(long, value_name = "FILE")]
         qr: Option<PathBuf>,
         /// Fields as name=value.
@@ -70,7 +73,7 @@ pub enum Command {
     /// Issues a pass for each row of a list and puts them on sheets to print: residents' cards, badges of
     /// staff, passes of vehicles or companions.
     #[command(
-        after_help = "The list is CSV with a first row of names: the fields of the kind, and whatever --title and --note\nname, e.g. `id,name,group`. Commas, semicolons and tabs are\nunderstood, and GBK where it is clear; best save it from a spreadsheet as CSV UTF-8."
+        after_help = "The list is CSV with a first row of names: the fields of the kind, and whatever --title and --note\nname, e.g. `id,name,group` or `学号,姓名,班级`. Commas, semicolons and tabs are\nunderstood, and GB18030 where it is clear; best save it from a spreadsheet as CSV UTF-8."
     )]
     Sheet {
         /// The issuer's key.
@@ -94,6 +97,9 @@ pub enum Command {
         /// The column below it.
         #[arg(long, default_value = "group")]
         note: String,
+        /// Columns that are not wanted, with commas between them.
+        #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+        leave_out: Vec<String>,
     },
     /// Shows what a code says, WITHOUT verifying it.
     Show {
@@ -111,8 +117,8 @@ pub fn run(command: Command) -> ExitCode {
         Command::Issue { key, kind, hours, qr, fields, json } => {
             issue(&key, &kind, hours, qr.as_deref(), &fields, json)
         }
-        Command::Sheet { key, kind, days, from, out, title, note } => {
-            sheet((&key, &kind, days), &from, &out, (&title, &note))
+        Command::Sheet { key, kind, days, from, out, title, note, leave_out } => {
+            sheet((&key, &kind, days), (&from, &leave_out), &out, (&title, &note))
         }
         Command::Show { text } => show(&text),
     };
@@ -225,7 +231,7 @@ fn issue(
     key: &Path,
     kind: &str,
     hours: i64,
-    qr: Option<&Path>,
+    picture: Option<&Path>,
     fields: &[String],
     as_json: bool,
 ) -> Result<String, String> {
@@ -235,8 +241,8 @@ fn issue(
     let (nbf, cti) = (now_s(), Issuer::pass_id().map_err(|e| e.to_string())?);
     let draft = Draft { kind: kind_of(kind)?, cti: cti.clone(), nbf, exp: nbf + hours * 3600, facts };
     let text = issuer.issue(&draft).map_err(|e| e.to_string())?;
-    if let Some(path) = qr {
-        fs::write(path, crate::demo::qr_svg(&text)).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Some(path) = picture {
+        qr::write(path, &text, &[kind.to_owned(), qr::until(nbf + hours * 3600)])?;
     }
     let exp = draft.exp;
     Ok(if as_json {
@@ -248,7 +254,7 @@ fn issue(
 
 fn sheet(
     (key, kind, days): (&Path, &str, i64),
-    from: &Path,
+    (from, leave_out): (&Path, &[String]),
     out: &Path,
     (title, note): (&str, &str),
 ) -> Result<String, String> {
@@ -257,15 +263,21 @@ fn sheet(
     let usage = kind_of(kind)?;
     let known = kp1::field_help(usage);
     let known: Vec<&str> = known.split(", ").map(|n| n.trim_end_matches('?')).collect();
-    let columns: Vec<&str> = known.iter().copied().chain([title, note]).collect();
+    let wanted: Vec<&str> = known.iter().copied().chain([title, note]).collect();
+    let named = |column: &str| {
+        let exactly = wanted.iter().find(|name| **name == column);
+        let meant = || wanted.iter().find(|name| columns::stands_for(column, name));
+        exactly.or_else(meant).map(|name| (*name).to_owned())
+    };
     let file = fs::read(from).map_err(|e| format!("{}: {e}", from.display()))?;
-    let table = table::read(&file, &columns).map_err(|e| format!("{}: {e}", from.display()))?;
+    let readable = Known { named: &named, leave_out, all: &wanted.join(", ") };
+    let table = table::read(&file, &readable).map_err(|e| format!("{}: {e}", from.display()))?;
     let nbf = now_s();
     let mut cards = Vec::new();
     for (line, row) in &table.rows {
         let at = |e: &dyn std::fmt::Display| format!("{}, line {line}: {e}", from.display());
         let (mut facts, mut words) = (Map::new(), (String::new(), String::new()));
-        for (name, value) in table.names.iter().zip(row) {
+        for (name, value) in table.columns.iter().map(|c| &c.name).zip(row) {
             if name == title {
                 value.clone_into(&mut words.0);
             }
@@ -356,11 +368,12 @@ mod tests {
         fs::write(at("k.pk8"), Issuer::generate().unwrap()).unwrap();
         let made = |kind: &str, text: &str| {
             fs::write(at("list.csv"), text).unwrap();
-            sheet((&at("k.pk8"), kind, 1), &at("list.csv"), &at("out.pdf"), ("name", "group"))
+            sheet((&at("k.pk8"), kind, 1), (&at("list.csv"), &[]), &at("out.pdf"), ("name", "group"))
         };
         assert!(
             made("resident-card", "sep=;\nid;name;group\nＲ－１;张三;\n;;\n").unwrap().contains("1 cards")
         );
+        assert!(made("resident-card", "学号,姓名,班级\nR-1,张三,一班\n").unwrap().contains("1 cards"));
         let vehicles =
             "plate,category,from,to,uses,name\n辽P12345,transit,a,b,1,x\n港AB1234,transit,a,b,1,y\n";
         let said = made("vehicle-pass", vehicles).unwrap_err();

@@ -88,10 +88,16 @@ fn page(s: &Value) -> String {
         &["id", "driver", "state", "errors", "detail"],
     ));
     out.push_str(&rows(
-        "Lists: name, version, entries, by code, age in s, too old, damaged",
+        "Lists: name, version, entries, by code, age in s, too old, damaged, signed",
         &s["lists"],
-        &["name", "version", "entries", "single", "age_s", "stale", "damaged"],
+        &["name", "version", "entries", "single", "age_s", "stale", "damaged", "signed"],
     ));
+    let list = |name: &str| s["lists"].as_array().into_iter().flatten().find(|list| list["name"] == name);
+    if list("trust").is_some_and(|trust| trust["signed"] == false && trust["version"] != 0) {
+        out.push_str(
+            "  trust came with the enrolment: it is signed once central ops send it as a feed, and so are later ones\n",
+        );
+    }
     out.push_str(&rows(
         "Outbox: stream, unpublished, unreceipted, oldest in s",
         &s["outbox"],
@@ -106,4 +112,23 @@ fn page(s: &Value) -> String {
         text(&s["store"]["free_bytes"]),
     ));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_entry_from_a_code_is_shown_beside_the_list_and_an_unsigned_trust_list_is_explained() {
+        let lists = |signed: bool| {
+            json!([{ "name": "trust", "version": 3, "entries": 2, "single": 0, "signed": signed },
+                { "name": "hold", "version": 2, "entries": 0, "single": 1, "signed": true }])
+        };
+        let shown = page(&json!({ "lists": lists(false) }));
+        let hold = shown.lines().find(|line| line.trim_start().starts_with("hold")).unwrap();
+        assert_eq!(hold.split_whitespace().take(4).collect::<Vec<_>>(), ["hold", "2", "0", "1"], "{shown}");
+        assert!(shown.contains("send it as a feed"), "{shown}");
+        assert!(!page(&json!({ "lists": lists(true) })).contains("send it as a feed"));
+    }
 }

@@ -1,11 +1,11 @@
 //! `kakou ca subjects`
 
+use super::ca::office;
 use crate::enrol::office::Office;
 use crate::enrol::subjects::ForBoxes;
 use crate::fleet::watch::now_ms;
 use crate::store::durable;
 use kakou_core::ids::SiteId;
-use kakou_provisioning::authority::Authority;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -56,10 +56,6 @@ pub struct Keys {
     out: PathBuf,
 }
 
-fn office(dir: &Path) -> Result<Office, String> {
-    Authority::open(dir).map(Office::new).map_err(|e| e.to_string())
-}
-
 /// Does it; gives what to print.
 pub fn answer(command: Command) -> Result<String, String> {
     match command {
@@ -93,14 +89,21 @@ fn written(out: &Path, all: &ForBoxes) -> Result<String, String> {
     let number = all.boxes.first().map_or(0, |b| b.number);
     let mut text = format!("{}: key {number} for {} boxes; ", out.display(), all.boxes.len());
     text.push_str("send it with `kakou fleet subject-keys`");
-    if !all.without.is_empty() {
-        write!(
-            text,
+    let earlier: Vec<&str> =
+        all.without.iter().filter(|name| !all.by_hand.contains(name)).map(String::as_str).collect();
+    if !earlier.is_empty() {
+        text.push_str(&format!(
             "\nnot for {}: they were enrolled by an earlier version and gave no key to seal for; they do with their next renewal, \
              or enrol them anew",
-            all.without.join(", ")
-        )
-        .map_err(|e| e.to_string())?;
+            earlier.join(", ")
+        ));
+    }
+    if !all.by_hand.is_empty() {
+        text.push_str(&format!(
+            "\nnot for {}: they were configured by hand and keep the key that they have; until they are enrolled by a code, \
+             a person has another key there, and a trace by --person does not find them",
+            all.by_hand.join(", ")
+        ));
     }
     Ok(text)
 }

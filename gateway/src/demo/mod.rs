@@ -22,8 +22,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use world::World;
 
-pub use cards::qr_svg;
-
 /// What the demo is asked for.
 #[derive(Debug, Clone)]
 pub struct Wishes {

@@ -2,9 +2,10 @@
 //! demo page.
 
 use super::DemoError;
-use super::cards::{Card, Deck, deal, qr_svg};
+use super::cards::{Card, Deck, deal};
 use crate::http::Demo;
 use crate::http::auth::hash_pin;
+use crate::qr;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
@@ -156,7 +157,7 @@ fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
 impl Demo for World {
     fn describe(&self) -> Value {
         let cards = self.cards.iter().map(|c| {
-            json!({ "id": c.id, "lane": c.lane, "title": c.title, "hint": c.hint, "text": c.text, "qr_svg": qr_svg(&c.text) })
+            json!({ "id": c.id, "lane": c.lane, "title": c.title, "hint": c.hint, "text": c.text, "qr_svg": qr::svg(&c.text, &[]).unwrap_or_default() })
         });
         let officers =
             OFFICERS.iter().map(|(id, _, role, pin)| json!({ "id": id, "pin": pin, "role": role }));

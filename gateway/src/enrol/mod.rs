@@ -6,6 +6,7 @@
 //! enrolled, without it nothing has happened.
 
 pub mod client;
+pub mod expected;
 pub mod office;
 pub mod pin;
 pub mod readers;

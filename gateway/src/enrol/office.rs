@@ -9,7 +9,7 @@ use super::template;
 use super::word::{
     Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait, name_of,
 };
-use crate::config::{ConfigError, placeholder};
+use crate::config::{ConfigError, Settings, placeholder};
 use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
@@ -82,6 +82,13 @@ pub struct Kept {
     pub replaces: bool,
 }
 
+impl Kept {
+    /// Whether it has not run out.
+    pub fn counts(&self) -> bool {
+        now_s() <= self.expires
+    }
+}
+
 /// What is filled into a template, by name.
 pub type Values = BTreeMap<String, String>;
 
@@ -131,7 +138,7 @@ pub enum OfficeError {
     /// A file.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
-    /// A template, or what comes of it.
+    /// A template, or what comes of it; another file of people.
     #[error("{0}: {1}")]
     Template(PathBuf, String),
     /// A site without gateways.
@@ -187,12 +194,7 @@ impl Office {
 
     /// Every code that is kept, with its file.
     pub fn codes(&self) -> Vec<(PathBuf, Kept)> {
-        let files = std::fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|f| f.path());
-        let read = |path: PathBuf| {
-            let kept = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
-            Some((path, kept))
-        };
-        files.filter(|f| f.extension().is_some_and(|e| e == "json")).filter_map(read).collect()
+        codes_in(self.authority.folder())
     }
 
     /// Takes a code back, by its id: nobody enrols with it any more.
@@ -298,12 +300,20 @@ impl Office {
             Wanted { site, gateway: k.gateway, template: k.template, values, minutes, ask, replaces }
         });
         let wanted: Vec<Wanted> = wanted.collect();
-        wanted.iter().try_for_each(|w| self.fits(w))?;
+        wanted.iter().try_for_each(|w| self.fits(w).map(drop))?;
         wanted.into_iter().map(|w| self.make(url, w)).collect()
     }
 
-    /// Whether a template with its values is a configuration.
-    fn fits(&self, w: &Wanted) -> Result<(), OfficeError> {
+    /// Why nobody could sign in at the desks of the box that comes with a code.
+    pub fn nobody_signs_in(&self, code: &Code) -> Option<&'static str> {
+        let kept: Kept = serde_json::from_slice(&std::fs::read(self.path(&code.token)).ok()?).ok()?;
+        let Kept { site, gateway, template, values, ask, replaces, .. } = kept;
+        let wanted = Wanted { site, gateway, template, values, minutes: 0, ask, replaces };
+        self.fits(&wanted).ok().and_then(|settings| crate::http::nobody_signs_in(&settings))
+    }
+
+    /// The configuration that a template with its values is.
+    fn fits(&self, w: &Wanted) -> Result<Settings, OfficeError> {
         let text = self.config(&w.template, (&w.site, &w.gateway), &w.values, ("/dev/ttyUSB0", RATES[0]))?;
         // Its paths begin at the authority's folder, where fleet keys lie; what is wrong stands in the template.
         let beside = self.authority.folder().join("kakou.toml");
@@ -314,7 +324,7 @@ impl Office {
             ConfigError::Wrong { .. } | ConfigError::Read(..) | ConfigError::Profile(_) => e,
         };
         crate::config::read(&text, &beside)
-            .and_then(|settings| placeholder::filled_in(&settings))
+            .and_then(|settings| placeholder::filled_in(&settings).map(|()| settings))
             .map_err(|e| OfficeError::Template(w.template.clone().into(), in_template(e).to_string()))
     }
 
@@ -453,16 +463,23 @@ impl Office {
         // A box of an earlier version has no key for envelopes, and makes a key of its own.
         let key = reader.map(|reader| self.site_key(&kept.site, &name, reader)).transpose();
         let (site_key, site_key_number) = key.map_err(|e| fault(e.into()))?.unzip();
-        let beside =
-            |file: &str| std::fs::read_to_string(self.authority.folder().join(file)).unwrap_or_default();
+        // One that is not there is none; one that cannot be read is a fault.
+        let beside = |file: &str| {
+            let path = self.authority.folder().join(file);
+            match std::fs::read_to_string(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+                read => read.map_err(|e| fault(OfficeError::Io(path, e))),
+            }
+        };
+        let (fleet_keys, trust) = (beside("fleet.json")?, beside("trust.json")?);
         Ok(Answer::Bundle(Box::new(Bundle {
             site: kept.site,
             gateway: kept.gateway,
             certificate: kept.certificate.unwrap_or_default(),
             roots: self.authority.root.clone(),
-            fleet_keys: beside("fleet.json"),
+            fleet_keys,
             config,
-            trust: beside("trust.json"),
+            trust,
             others,
             site_key,
             site_key_number,
@@ -499,6 +516,16 @@ impl Office {
         self.subjects().of_site(&site)?;
         readers.keep(name, reader)
     }
+}
+
+/// Every code that an authority keeps, with its file.
+pub(super) fn codes_in(authority: &Path) -> Vec<(PathBuf, Kept)> {
+    let files = std::fs::read_dir(authority.join("codes")).into_iter().flatten().flatten().map(|f| f.path());
+    let read = |path: PathBuf| {
+        let kept = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+        Some((path, kept))
+    };
+    files.filter(|f| f.extension().is_some_and(|e| e == "json")).filter_map(read).collect()
 }
 
 /// By what people name a code: the beginning of the hash of its token, which tells nothing of the token.

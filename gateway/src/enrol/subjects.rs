@@ -4,6 +4,8 @@
 //! the sites of each group, and `readers/SITE.GATEWAY` with the public key that a box gave with its enrolment: what
 //! is for that box alone is sealed for it. Numbers only grow at a box, also where its site goes into another group.
 
+use super::expected;
+use super::office::{Kept, Standing, codes_in};
 use super::word::name_of;
 use crate::keys::KeyError;
 use crate::store::durable;
@@ -66,9 +68,12 @@ pub struct ForBox {
 pub struct ForBoxes {
     /// For each box.
     pub boxes: Vec<ForBox>,
-    /// Boxes of these sites that gave no key to seal for: of an earlier version.
+    /// Boxes of these sites that gave no key to seal for: of an earlier version, or configured by hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// Those of them that never came with a code: they never give one.
+    #[serde(skip)]
+    pub by_hand: Vec<String>,
 }
 
 /// Which sites have one key.
@@ -211,10 +216,25 @@ impl Subjects<'_> {
             Scope::Group(group) => groups.get(group).cloned().unwrap_or_default(),
         };
         let mut all = ForBoxes::default();
-        for (site, gateway) in self.boxes()?.into_iter().filter(|(site, _)| sites.contains(site)) {
+        let mut boxes = self.boxes()?;
+        boxes.extend(expected::by_hand(self.0.folder()).map_err(|(path, why)| {
+            NoKey::File(path, std::io::Error::new(std::io::ErrorKind::InvalidData, why))
+        })?);
+        let codes = codes_in(self.0.folder());
+        let enrolled = |site: &SiteId, gateway: &GatewayId| {
+            let own = |code: &Kept| (&code.site, &code.gateway) == (site, gateway);
+            codes.iter().any(|(_, code)| own(code) && code.standing == Standing::Done)
+        };
+        for (site, gateway) in boxes.into_iter().filter(|(site, _)| sites.contains(site)) {
             let name = name_of(&site, &gateway);
             match readers(self.0.folder()).of(&name)? {
-                None => all.without.push(format!("{site}/{gateway}")),
+                None => {
+                    let shown = format!("{site}/{gateway}");
+                    if !enrolled(&site, &gateway) {
+                        all.by_hand.push(shown.clone());
+                    }
+                    all.without.push(shown);
+                }
                 Some(reader) => {
                     let (number, sealed) = (keys.in_use().number, keys.in_use().seal(&reader, &name)?);
                     all.boxes.push(ForBox { site, gateway, number, sealed });
@@ -227,11 +247,7 @@ impl Subjects<'_> {
     /// Every gateway with a certificate that counts.
     fn boxes(&self) -> Result<BTreeSet<(SiteId, GatewayId)>, NoKey> {
         let counts = self.0.issued()?.into_iter().filter(|i| i.revoked.is_none());
-        let named = |name: String| {
-            let (site, gateway) = name.split_once('.')?;
-            Some((SiteId::new(site).ok()?, GatewayId::new(gateway).ok()?))
-        };
-        Ok(counts.filter_map(|i| named(i.name)).collect())
+        Ok(counts.filter_map(|i| expected::of_certificate(&i.name)).collect())
     }
 
     /// Every site with boxes, its scope, and the number of the key in use.

@@ -1,106 +1,56 @@
 //! What the facts of each list look like, for whoever makes a list: a gateway takes what it does not know,
 //! and makes nothing of it.
 
+use kakou_core::entry::{Fact, Is, facts};
 use serde_json::{Map, Value};
 
-/// What a fact is.
-enum Is {
-    Text,
-    Flag,
-    Texts,
-    /// A number from 0.
-    Number,
-    /// A moment, UTC milliseconds.
-    Moment,
-    /// One of these.
-    Word(&'static [&'static str]),
-}
-use Is::{Flag, Moment, Number, Text, Texts, Word};
-
-const COLOURS: Is = Word(&["green", "yellow", "red"]);
-const RESULTS: Is = Word(&["negative", "positive", "pending"]);
-const CATEGORIES: Is = Word(&["emergency-supplies", "emergency-bulk", "resident-car", "transit"]);
-const ROLES: Is = Word(&["staff", "inpatient", "companion", "worker", "resident"]);
-
-/// List, fact and what it is.
-const FIELDS: &[(&str, &str, Is)] = &[
-    ("status", "name", Text),
-    ("status", "group", Text),
-    ("status", "colour", COLOURS),
-    ("status", "test_result", RESULTS),
-    ("status", "sampled_at_ms", Moment),
-    ("status", "reported_at_ms", Moment),
-    ("status", "risk_area", Flag),
-    ("status", "out_of_city", Flag),
-    ("pass", "nbf_ms", Moment),
-    ("pass", "exp_ms", Moment),
-    ("pass", "plate", Text),
-    ("pass", "category", CATEGORIES),
-    ("pass", "from", Text),
-    ("pass", "to", Text),
-    ("pass", "patient", Text),
-    ("pass", "ward", Text),
-    ("pass", "role", Text),
-    ("pass", "company", Text),
-    ("pass", "crew", Number),
-    ("pass", "uses", Number),
-    ("pass", "approvals", Texts),
-    ("hold", "until_ms", Moment),
-    ("roster", "name", Text),
-    ("roster", "ward", Text),
-    ("roster", "patient", Text),
-    ("roster", "room", Text),
-    ("roster", "company", Text),
-    ("roster", "shift", Text),
-    ("roster", "role", ROLES),
-    ("roster", "beds", Number),
-    ("roster", "until_ms", Moment),
-    ("release", "from_ms", Moment),
-    ("release", "to", Text),
-    ("release", "by", Text),
-    ("policy", "toml", Text),
-];
-
 /// Before 1973 a moment in milliseconds is one in seconds.
-const LEAST_MS: i64 = 100_000_000_000;
+pub const LEAST_MS: i64 = 100_000_000_000;
 
 /// What is wrong with the facts of an entry, and what is allowed.
-pub fn check(list: &str, facts: &Map<String, Value>) -> Result<(), String> {
-    let fields = || FIELDS.iter().filter(|(of, ..)| *of == list);
-    for (name, value) in facts {
-        match fields().find(|(_, field, _)| field == name) {
-            Some((_, _, is)) => right(name, value, is)?,
-            None => {
-                if let Some((_, meant, _)) = fields().find(|(_, field, _)| near(name, field)) {
-                    return Err(format!("`{name}` is no fact of the list `{list}`: is `{meant}` meant?"));
-                }
-            }
+pub fn check(list: &str, entry: &Map<String, Value>) -> Result<(), String> {
+    for (name, value) in entry {
+        match facts(list).find(|fact| fact.name == name) {
+            Some(fact) => right(fact, value)?,
+            None => meant(list, name)?,
         }
     }
-    if list == "policy" && !facts.contains_key("toml") {
+    if list == "policy" && !entry.contains_key("toml") {
         return Err("a profile needs `toml`, its text".into());
     }
     Ok(())
 }
 
-fn right(name: &str, value: &Value, is: &Is) -> Result<(), String> {
+/// Whether no lane makes anything of a fact of this name.
+pub fn is_own(list: &str, name: &str) -> bool {
+    facts(list).all(|fact| fact.name != name)
+}
+
+/// That a name which no lane knows is not a slip for one that it does know.
+pub fn meant(list: &str, name: &str) -> Result<(), String> {
+    match facts(list).find(|fact| near(name, fact.name)) {
+        Some(meant) => Err(format!("`{name}` is no fact of the list `{list}`: is `{}` meant?", meant.name)),
+        None => Ok(()),
+    }
+}
+
+fn right(Fact { name, is, .. }: &Fact, value: &Value) -> Result<(), String> {
     let wrong = |allowed: String| Err(format!("`{name}` is {allowed}, not {value}"));
     match is {
-        Text if value.is_string() => Ok(()),
-        Text => wrong("a text".into()),
-        Flag if value.is_boolean() => Ok(()),
-        Flag => wrong("true or false".into()),
-        Texts if value.as_array().is_some_and(|all| all.iter().all(Value::is_string)) => Ok(()),
-        Texts => wrong("an array of texts".into()),
-        Number if name == "uses" && value.as_u64().is_none_or(|n| n > 1) => {
-            wrong("0 (any number of times) or 1 (once)".into())
-        }
-        Number if value.as_u64().is_some() => Ok(()),
-        Number => wrong("a whole number from 0".into()),
-        Moment if value.as_i64().is_some_and(|ms| ms >= LEAST_MS) => Ok(()),
-        Moment => wrong("a time in UTC milliseconds, e.g. 1795271400000".into()),
-        Word(words) if value.as_str().is_some_and(|word| words.contains(&word)) => Ok(()),
-        Word(words) => wrong(format!("one of {}", words.join(", "))),
+        Is::Text if value.is_string() => Ok(()),
+        Is::Text => wrong("a text".into()),
+        Is::Flag if value.is_boolean() => Ok(()),
+        Is::Flag => wrong("true or false".into()),
+        Is::Texts if value.as_array().is_some_and(|all| all.iter().all(Value::is_string)) => Ok(()),
+        Is::Texts => wrong("an array of texts".into()),
+        Is::Uses if value.as_u64().is_some_and(|n| n <= 1) => Ok(()),
+        Is::Uses => wrong("0 (any number of times) or 1 (once)".into()),
+        Is::Number if value.as_u64().is_some() => Ok(()),
+        Is::Number => wrong("a whole number from 0".into()),
+        Is::Moment | Is::End if value.as_i64().is_some_and(|ms| ms >= LEAST_MS) => Ok(()),
+        Is::Moment | Is::End => wrong("a time in UTC milliseconds, e.g. 1795271400000".into()),
+        Is::Word(words) if value.as_str().is_some_and(|word| words.contains(&word)) => Ok(()),
+        Is::Word(words) => wrong(format!("one of {}", words.join(", "))),
     }
 }
 

@@ -79,7 +79,9 @@ pub(super) async fn send(a: Arguments) -> Result<(), String> {
         );
     }
     for name in &all.without {
-        println!("{name}: it gave no key to seal for; it does with its next renewal, or enrol it anew");
+        println!(
+            "{name}: it gave no key to seal for: it does with its next renewal, and never if it was configured by hand; enrol it anew"
+        );
     }
     let missing = failed + open.len() + all.without.len();
     if missing > 0 {

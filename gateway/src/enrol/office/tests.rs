@@ -1,6 +1,7 @@
 //! The office.
 
 use super::*;
+use crate::enrol::expected;
 use kakou_provisioning::envelope::ReaderKey;
 
 const TEMPLATE: &str = r#"
@@ -298,4 +299,59 @@ fn a_gateway_whose_certificate_has_run_out_is_not_waited_for() {
     let swapped = code(&office, "gw-1", false);
     let others = bundle(office.enrol(&swapped.token, &csr(), PORT, (FORM_OTHERS, None))).others.unwrap();
     assert_eq!(others, Others { replaces: true, gateways: vec![GatewayId::new("gw-2").unwrap()] });
+}
+
+#[test]
+fn every_box_that_may_come_is_expected_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let expected = || {
+        let all = office.expected().unwrap();
+        all.into_iter().map(|(_, gateway)| gateway.to_string()).collect::<Vec<_>>()
+    };
+    let comes = |code: &Code| {
+        bundle(office.enrol(&code.token, &csr(), PORT, (2, None)));
+    };
+    let run_out = |gateway: &str| {
+        let made = code(&office, gateway, false);
+        let (path, mut kept) =
+            office.codes().into_iter().find(|(p, _)| *p == office.path(&made.token)).unwrap();
+        kept.expires = now_s() - 1;
+        office.keep(&path, &kept).unwrap();
+        made
+    };
+    office.authority().server("broker", &["mqtt.example".to_owned()]).unwrap();
+    comes(&code(&office, "gw-1", false));
+    code(&office, "gw-2", false);
+    run_out("gw-3");
+    let cancelled = code(&office, "gw-4", false);
+    office.cancel(&id_of(&office.path(&cancelled.token))).unwrap();
+    assert_eq!(expected(), ["gw-1", "gw-2", "gw-3"], "one that never came is expected still");
+    // A name whose box was given up, and an old code of it.
+    run_out("gw-1");
+    office.authority().revoke("truck-1.gw-1").unwrap();
+    assert_eq!(expected(), ["gw-2", "gw-3"]);
+    code(&office, "gw-1", false);
+    assert_eq!(expected(), ["gw-1", "gw-2", "gw-3"], "another takes its place");
+    std::fs::write(folder.path().join(expected::BY_HAND), "truck-1/gw-9").unwrap();
+    assert_eq!(expected(), ["gw-1", "gw-2", "gw-3", "gw-9"], "one that was configured by hand");
+}
+
+#[test]
+fn boxes_that_were_configured_by_hand_are_named_where_a_key_is_rotated() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = office(folder.path());
+    let reader = ReaderKey::from_bytes(&[1; envelope::KEY]).unwrap().reader();
+    let enrolled = code(&office, "gw-1", false);
+    bundle(office.enrol(&enrolled.token, &csr(), PORT, (2, Some(reader))));
+    // Of an earlier version: it came with a code, and without a key for envelopes.
+    let earlier = code(&office, "gw-2", false);
+    bundle(office.enrol(&earlier.token, &csr(), PORT, (2, None)));
+    // With a certificate of this authority, and with one of nobody knows whom.
+    office.authority().server("truck-1.gw-3", &[]).unwrap();
+    std::fs::write(folder.path().join(expected::BY_HAND), "truck-1/gw-4\nelsewhere/gw-1\n").unwrap();
+    let made = office.subjects().rotate(&SiteId::new("truck-1").unwrap(), 0).unwrap();
+    assert_eq!(made.boxes.len(), 1);
+    assert_eq!(made.without, ["truck-1/gw-2", "truck-1/gw-3", "truck-1/gw-4"]);
+    assert_eq!(made.by_hand, ["truck-1/gw-3", "truck-1/gw-4"]);
 }

@@ -7,17 +7,48 @@ use kakou_core::text::{trimmed, without_mark};
 /// A table; its cells without blanks around them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Table {
-    /// The names in the first line.
-    pub names: Vec<String>,
-    /// The rows that say something, each with its line in the file.
+    /// The columns that are wanted.
+    pub columns: Vec<Column>,
+    /// The rows that say something, each with its line in the file and a cell for each of these columns.
     pub rows: Vec<(u64, Vec<String>)>,
+    /// How it is written.
+    pub encoding: &'static str,
+    /// What stands between two cells.
+    pub separator: char,
+    /// The columns that were left out.
+    pub left_out: Vec<String>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What stands above it.
+    pub title: String,
+    /// What it is.
+    pub name: String,
+}
+
+/// Which columns are understood.
+pub struct Known<'a> {
+    /// What a column is, by its title.
+    pub named: &'a dyn Fn(&str) -> Option<String>,
+    /// Titles of columns that are not wanted.
+    pub leave_out: &'a [String],
+    /// What there is, for whoever has another.
+    pub all: &'a str,
+}
+
+impl Known<'_> {
+    fn is_left_out(&self, title: &str) -> bool {
+        self.leave_out.iter().any(|one| trimmed(one) == title)
+    }
 }
 
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
-/// Reads a table whose columns are among `known`.
-pub fn read(file: &[u8], known: &[&str]) -> Result<Table, String> {
-    let text = decode(file)?;
+/// Reads a table. A column that is neither understood nor left out is an error: what stands in it may matter.
+pub fn read(file: &[u8], known: &Known) -> Result<Table, String> {
+    let (text, encoding) = decode(file)?;
     let (text, told) = separator_line(&text);
     let separator = match told {
         Some(separator) => separator,
@@ -33,46 +64,71 @@ pub fn read(file: &[u8], known: &[&str]) -> Result<Table, String> {
     let mut lines = reader.records().map(|record| {
         let record = record.map_err(|e| format!("not a table: {e}"))?;
         let line = skipped + line_at(text, record.position().map_or(0, csv::Position::byte));
-        Ok::<_, String>((line, record.iter().map(|cell| trimmed(cell).to_owned()).collect::<Vec<_>>()))
+        Ok::<_, String>((line, record.iter().map(cell).collect::<Vec<_>>()))
     });
-    let (line, mut names) = lines.next().unwrap_or_else(|| Err("it is empty".into()))?;
-    while names.last().is_some_and(String::is_empty) {
-        names.pop();
+    let (line, mut titles) = lines.next().unwrap_or_else(|| Err("it is empty".into()))?;
+    while titles.last().is_some_and(String::is_empty) {
+        titles.pop();
     }
-    if let Some(at) = names.iter().position(String::is_empty) {
+    if let Some(at) = titles.iter().position(String::is_empty) {
         return Err(format!("line {line}: column {} has no name", at + 1));
     }
-    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(format!("line {line}: `{name}` is no column for this; there are: {}", known.join(", ")));
+    let (mut columns, mut wanted, mut strange) = (Vec::<Column>::new(), Vec::new(), Vec::new());
+    let mut left_out = Vec::new();
+    for (at, title) in titles.iter().enumerate() {
+        if known.is_left_out(title) {
+            left_out.push(title.clone());
+        } else if let Some(name) = (known.named)(title) {
+            if let Some(other) = columns.iter().find(|c| c.name == name) {
+                let both =
+                    format!("line {line}: the columns `{}` and `{title}` are both `{name}`", other.title);
+                return Err(format!("{both}: leave one out (--leave-out), or give it another name"));
+            }
+            columns.push(Column { title: title.clone(), name });
+            wanted.push(at);
+        } else {
+            strange.push(title.as_str());
+        }
     }
-    let twice = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
-    if let Some((_, name)) = twice {
-        return Err(format!("line {line}: two columns are named `{name}`"));
+    if let [one, ..] = strange[..] {
+        return Err(format!(
+            "line {line}: `{one}` is no column for this; there are: {}. What is not wanted: --leave-out {}",
+            known.all,
+            strange.join(",")
+        ));
     }
     let mut rows = Vec::new();
     for row in lines {
-        let (line, mut cells) = row?;
+        let (line, cells) = row?;
         if cells.iter().all(String::is_empty) {
             continue;
         }
-        if let Some(over) = cells.iter().skip(names.len()).find(|cell| !cell.is_empty()) {
+        if let Some(over) = cells.iter().skip(titles.len()).find(|cell| !cell.is_empty()) {
             return Err(format!(
                 "line {line}: it has {} cells, the first line names {} columns; put a text with `{}` in it in quotes, or give the column of `{over}` a name",
                 cells.len(),
-                names.len(),
+                titles.len(),
                 char::from(separator).escape_default(),
             ));
         }
+        // Spreadsheets leave empty cells at the end out.
+        let cells: Vec<String> =
+            wanted.iter().map(|at| cells.get(*at).cloned().unwrap_or_default()).collect();
         if let Some(rounded) = cells.iter().find(|cell| is_rounded(cell)) {
             return Err(format!(
                 "line {line}: `{rounded}` is a long number that the spreadsheet has rounded: format the column as text, type the number anew and save again"
             ));
         }
-        // Spreadsheets leave empty cells at the end out, or write more of them.
-        cells.resize(names.len(), String::new());
         rows.push((line, cells));
     }
-    Ok(Table { names, rows })
+    Ok(Table { columns, rows, encoding, separator: char::from(separator), left_out })
+}
+
+/// A cell as it is meant. `="007"` is how spreadsheets are told not to take an id for a number.
+fn cell(text: &str) -> String {
+    let text = trimmed(text);
+    let told = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"'));
+    trimmed(told.unwrap_or(text)).to_owned()
 }
 
 /// The line of what is read from a byte on: a reader passes over line ends and empty lines first.
@@ -101,41 +157,42 @@ fn separator_line(text: &str) -> (&str, Option<u8>) {
     told().map_or((text, None), |(rest, separator)| (rest, Some(separator)))
 }
 
-/// The one separator with which the first line holds names that are known.
-fn guess(text: &str, known: &[&str]) -> Result<u8, String> {
+/// The separator with which most of the first line's names are understood.
+fn guess(text: &str, known: &Known) -> Result<u8, String> {
     let first = text.lines().next().unwrap_or_default();
-    let fits = |separator: &u8| {
-        let cells = first.split(char::from(*separator)).map(|c| trimmed(c).trim_matches('"'));
-        cells.filter(|c| !c.is_empty()).all(|c| known.contains(&c))
+    let understood = |separator: &u8| {
+        let titles = first.split(char::from(*separator)).map(|c| trimmed(trimmed(c).trim_matches('"')));
+        titles.filter(|t| known.is_left_out(t) || (known.named)(t).is_some()).count()
     };
     let there: Vec<u8> = SEPARATORS.into_iter().filter(|s| first.as_bytes().contains(s)).collect();
-    match (there.as_slice(), there.iter().find(|s| fits(s))) {
+    let best = there.iter().max_by_key(|s| understood(s)).filter(|s| understood(s) > 0);
+    match (there.as_slice(), best) {
         (_, Some(separator)) | ([separator], None) => Ok(*separator),
         // One column, or something else; what that is is told of its name.
         ([], None) => Ok(b','),
         (_, None) => Err(format!(
             "line 1: `{first}` is not understood; expected are names of columns with commas between them, of: {}",
-            known.join(", ")
+            known.all
         )),
     }
 }
 
-fn decode(file: &[u8]) -> Result<String, String> {
+fn decode(file: &[u8]) -> Result<(String, &'static str), String> {
     if let Some((encoding, mark)) = Encoding::for_bom(file) {
         let (text, broken) = encoding.decode_without_bom_handling(&file[mark..]);
         return if broken {
             Err(format!("it is not {} throughout", encoding.name()))
         } else {
-            Ok(text.into_owned())
+            Ok((text.into_owned(), encoding.name()))
         };
     }
     let wrong = match std::str::from_utf8(without_mark(file)) {
-        Ok(text) => return Ok(text.to_owned()),
+        Ok(text) => return Ok((text.to_owned(), "UTF-8")),
         Err(e) => 1 + file[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count(),
     };
     let text = GB18030.decode_without_bom_handling_and_without_replacement(file);
     text.filter(|text| is_chinese(text))
-        .map(Into::into)
+        .map(|text| (text.into_owned(), "GB18030"))
         .ok_or_else(|| format!("line {wrong}: it is neither UTF-8 nor clearly GBK; save it as \"CSV UTF-8\""))
 }
 
@@ -161,16 +218,27 @@ fn is_chinese(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 3] = ["id", "name", "group"];
+    fn read_as(file: &[u8], leave_out: &[String]) -> Result<Table, String> {
+        let named = |title: &str| ["id", "name", "group"].contains(&title).then(|| title.to_owned());
+        read(file, &Known { named: &named, leave_out, all: "id, name, group" })
+    }
 
-    fn table(rows: &[(u64, [&str; 2])]) -> Table {
-        let rows = rows.iter().map(|(line, row)| (*line, row.map(str::to_owned).to_vec())).collect();
-        Table { names: vec!["id".into(), "name".into()], rows }
+    type Rows = Vec<(u64, Vec<String>)>;
+
+    fn rows(file: &[u8]) -> Result<Rows, String> {
+        let table = read_as(file, &[])?;
+        let names: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["id", "name"]);
+        Ok(table.rows)
+    }
+
+    fn of(rows: &[(u64, [&str; 2])]) -> Rows {
+        rows.iter().map(|(line, row)| (*line, row.map(str::to_owned).to_vec())).collect()
     }
 
     #[test]
     fn a_table_is_read_as_every_spreadsheet_saves_it() {
-        let plain = table(&[(2, ["R-1", "张三"]), (3, ["R-2", "李四"])]);
+        let plain = of(&[(2, ["R-1", "张三"]), (3, ["R-2", "李四"])]);
         let utf16 = |big: bool| {
             let text = "\u{feff}id\tname\r\nR-1\t张三\r\nR-2\t李四\r\n".encode_utf16();
             text.flat_map(|u| if big { u.to_be_bytes() } else { u.to_le_bytes() }).collect::<Vec<u8>>()
@@ -181,17 +249,18 @@ mod tests {
             ("semicolons", "id;name\nR-1;张三\nR-2;李四".into()),
             ("tabs", "id\tname\nR-1\t张三\nR-2\t李四".into()),
             ("quotes and blanks", "\"id\" , name\n\"R-1\",\" 张三\"\nR-2 ,李四".into()),
+            ("told that they are texts", "id,name\n=\"R-1\",张三\n\"=\"\"R-2\"\"\",李四".into()),
             ("empty columns and rows", "id,name,,\nR-1,张三,,\nR-2,李四\n,,,\n\n,,\n".into()),
             ("GBK", GBK.encode("id,name\nR-1,张三\nR-2,李四\n").0.into_owned()),
             ("UTF-16 of this machine", utf16(false)),
             ("UTF-16 of others", utf16(true)),
         ] {
-            assert_eq!(read(&file, &KNOWN).as_ref(), Ok(&plain), "{what}");
+            assert_eq!(rows(&file).as_ref(), Ok(&plain), "{what}");
         }
-        let told = read("sep=;\nid;name\nR-1;张三\nR-2;李四".as_bytes(), &KNOWN).unwrap();
-        assert_eq!(told, table(&[(3, ["R-1", "张三"]), (4, ["R-2", "李四"])]), "lines are those of the file");
+        let told = rows("sep=;\nid;name\nR-1;张三\nR-2;李四".as_bytes()).unwrap();
+        assert_eq!(told, of(&[(3, ["R-1", "张三"]), (4, ["R-2", "李四"])]), "lines are those of the file");
         let rare = GBK.encode("id,name\nR-1,张镕A\n").0.into_owned();
-        assert_eq!(read(&rare, &KNOWN).unwrap().rows[0].1[1], "张镕A", "a rare character of a name");
+        assert_eq!(rows(&rare).unwrap()[0].1[1], "张镕A", "a rare character of a name");
     }
 
     #[test]
@@ -207,14 +276,25 @@ mod tests {
                 "line 1: `phone` is no column for this; there are: id, name, group",
             ),
             (b"id,,name\n".to_vec(), "line 1: column 2 has no name"),
-            (b"id,id\n".to_vec(), "line 1: two columns are named `id`"),
+            (b"id,id\n".to_vec(), "line 1: the columns `id` and `id` are both `id`"),
             (b"id,name\n2.10101E+17,x".to_vec(), "line 2: `2.10101E+17` is a long number"),
             ("id，name\n".into(), "line 1: `id，name` is no column"),
             (b"id,name\r\n\r\nR-1,a\r\n\r\nR-2,b,c\r\n".to_vec(), "line 5: it has 3 cells"),
             (b"".to_vec(), "it is empty"),
         ] {
-            let said = read(&file, &KNOWN).unwrap_err();
+            let said = read_as(&file, &[]).unwrap_err();
             assert!(said.contains(words), "{said}");
         }
+    }
+
+    #[test]
+    fn a_column_that_is_not_wanted_is_left_out_by_name_alone() {
+        let file = "id;phone;name;no\nR-1;2.1E+10;张三;1".as_bytes();
+        assert!(read_as(file, &[]).unwrap_err().contains("--leave-out phone,no"));
+        let table = read_as(file, &["phone".to_owned(), " no".to_owned()]).unwrap();
+        assert_eq!(
+            (table.left_out, table.rows),
+            (vec!["phone".into(), "no".into()], of(&[(2, ["R-1", "张三"])]))
+        );
     }
 }
