@@ -20,6 +20,7 @@ pub fn installed() -> Option<PathBuf> {
 pub struct Postgres {
     folder: tempfile::TempDir,
     child: Child,
+    port: u16,
 }
 
 /// The server refuses to run as root: it runs as the user that its package made.
@@ -42,6 +43,15 @@ impl Postgres {
     /// The same with its files in a folder. In memory it stands for a server on another machine: its
     /// disk is not the gateway's.
     pub fn start_in(place: &Path) -> Result<Self, Missing> {
+        Self::start_at(place, None)
+    }
+
+    /// One that is reached by TCP as well, with passwords, as Debian's is.
+    pub fn by_tcp(port: u16) -> Result<Self, Missing> {
+        Self::start_at(&std::env::temp_dir(), Some(port))
+    }
+
+    fn start_at(place: &Path, port: Option<u16>) -> Result<Self, Missing> {
         let bin = installed().ok_or_else(|| Missing("postgresql is not installed".into()))?;
         let folder = tempfile::tempdir_in(place)?;
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
@@ -55,20 +65,24 @@ impl Postgres {
         if !made.status.success() {
             return Err(Missing(String::from_utf8_lossy(&made.stderr).into_owned()));
         }
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        std::fs::write(data.join("pg_hba.conf"), rules)?;
+        let (address, port) = port.map_or(("", 5432), |port| ("127.0.0.1", port));
         let child = as_postgres(&bin.join("postgres"))
             .arg("-D")
             .arg(&data)
-            .args(["-c", "listen_addresses=", "-k"])
+            .args(["-c", &format!("listen_addresses={address}"), "-p", &port.to_string(), "-k"])
             .arg(folder.path())
             .current_dir("/")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let server = Self { folder, child };
+        let server = Self { folder, child, port };
         // Its socket is there before it takes anybody in.
         wait::try_until(Duration::from_secs(30), || {
             let mut ready = Command::new(bin.join("pg_isready"));
-            let asked = ready.arg("-q").arg("-h").arg(server.folder.path()).status();
+            let port = port.to_string();
+            let asked = ready.args(["-q", "-p", &port, "-h"]).arg(server.folder.path()).status();
             asked.is_ok_and(|status| status.success()).then_some(())
         })
         .ok_or_else(|| Missing("postgresql did not start".into()))?;
@@ -77,7 +91,26 @@ impl Postgres {
 
     /// How `kakou central ingest --database` finds it.
     pub fn url(&self) -> String {
-        format!("host={} user=kakou dbname=postgres", self.folder.path().display())
+        self.url_of("kakou", "postgres")
+    }
+
+    /// The same for another role and another database.
+    pub fn url_of(&self, role: &str, database: &str) -> String {
+        format!("host={} port={} user={role} dbname={database}", self.folder.path().display(), self.port)
+    }
+
+    /// Runs a file of SQL that ships, as `psql` does, and gives what it says; the error as well.
+    pub fn psql(&self, url: &str, file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", url]);
+        variables.iter().for_each(|(name, value)| {
+            command.env(name, value).args(["-v", &format!("{name}={value}")]);
+        });
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/central").join(file);
+        let done = command.arg("-f").arg(file).output().map_err(|e| e.to_string())?;
+        let text = [done.stdout, done.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if done.status.success() { Ok(text) } else { Err(text) }
     }
 
     /// A connection that looks; its driver runs on the current runtime.
