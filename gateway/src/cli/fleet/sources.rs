@@ -56,18 +56,7 @@ impl Sources {
 /// The boxes of a list, of one site or of all.
 fn expected(file: &Path, of: &str) -> Result<BTreeSet<From>, String> {
     let text = files::read_text(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let boxes = read(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let boxes = crate::enrol::expected::read(&text).map_err(|e| format!("{}, {e}", file.display()))?;
     let here = boxes.into_iter().filter(|(site, _)| of == "+" || site.as_str() == of);
     Ok(here.map(|(site, gateway)| From { site, gateway }).collect())
-}
-
-fn read(text: &str) -> Result<BTreeSet<(kakou_core::ids::SiteId, kakou_core::ids::GatewayId)>, String> {
-    let mut all = BTreeSet::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split(['/', ' ']).filter(|w| !w.is_empty()).collect();
-        if let [site, gateway] = words[..] {
-            all.insert((site.parse().map_err(|_| "x")?, gateway.parse().map_err(|_| "x")?));
-        }
-    }
-    Ok(all)
 }
