@@ -25,7 +25,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     let findings = examine(a.config.as_deref());
     let worst = worst(&findings);
     if a.json {
-        println!("{}", json!({ "severity": worst, "findings": findings }));
+        println!("{}", crate::shown::json(&json!({ "severity": worst, "findings": findings })));
     } else {
         print!("{}", crate::shown::lines(&page(&findings)));
     }

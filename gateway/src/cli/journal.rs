@@ -42,7 +42,8 @@ pub fn run(command: &Command) -> ExitCode {
         Err(e) => fail(e),
         Ok(v) => {
             if *json {
-                println!("{}", serde_json::json!({ "ok": v.problems.is_empty(), "verified": v }));
+                let whole = serde_json::json!({ "ok": v.problems.is_empty(), "verified": v });
+                println!("{}", crate::shown::json(&whole));
             } else {
                 println!(
                     "{} events, {} shed, {} signed heads, {} photographs verified",

@@ -4,6 +4,7 @@ use super::fail;
 use crate::clock::Clock;
 use crate::feeds::columns;
 use crate::qr;
+use crate::shown;
 use crate::table::{self, Known};
 use crate::upstream::tls;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -307,7 +308,8 @@ fn show(text: &str) -> Result<String, String> {
     let format = Format::of(text.as_bytes());
     let body = match format {
         Format::Opaque => {
-            return Ok(json!({ "format": "opaque", "id": id::normal(text), "verified": null }).to_string());
+            let whole = json!({ "format": "opaque", "id": id::normal(text), "verified": null });
+            return Ok(shown::json(&whole));
         }
         Format::Kp1 => &text.as_bytes()[kp1::PREFIX.len()..],
         Format::Hcert => &text.as_bytes()[hcert::PREFIX.len()..],
@@ -327,15 +329,23 @@ fn show(text: &str) -> Result<String, String> {
             (h.cwt, "health certificate", h.facts)
         }
     };
-    let shown = json!({ "format": format.word(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
+    let whole = json!({ "format": format.word(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
         "nbf": cwt.nbf, "iat": cwt.iat, "exp": cwt.exp, "id": URL_SAFE_NO_PAD.encode(&cwt.cti), "facts": facts, "verified": null });
-    serde_json::to_string_pretty(&shown).map_err(|e| e.to_string())
+    Ok(shown::pretty(&whole))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use kakou_provisioning::authority::Authority;
+
+    #[test]
+    fn a_pass_of_a_stranger_moves_no_cursor() {
+        let text = show("ID-1\u{9b}2J\u{202e}\u{7f}x").unwrap();
+        assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["id"], json!(id::normal("ID-1\u{9b}2J\u{202e}\u{7f}x")), "it says the same");
+    }
 
     #[test]
     fn a_certificate_becomes_an_entry_of_a_trust_list_once() {

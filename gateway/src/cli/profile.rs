@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::config;
+use crate::shown;
 use kakou_core::profile::{self, shipped};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -74,11 +75,11 @@ fn check(files: &[PathBuf], config: Option<&Path>, as_json: bool) -> ExitCode {
             .iter()
             .map(|(n, e, s)| json!({ "file": n, "ok": e.is_none(), "error": e, "steps": s }))
             .collect();
-        println!("{}", json!({ "ok": good, "profiles": rows }));
+        println!("{}", shown::json(&json!({ "ok": good, "profiles": rows })));
     } else {
         for (name, error, steps) in &results {
             match (error, steps) {
-                (Some(e), _) => println!("{e}"),
+                (Some(e), _) => println!("{}", shown::lines(e)),
                 (None, Some(n)) => println!("{name}: in order, {n} steps"),
                 (None, None) => println!("{name}: in order"),
             }

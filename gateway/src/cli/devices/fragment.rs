@@ -1,6 +1,7 @@
 //! A piece of configuration for what is attached.
 
 use super::list::{Found, kind};
+use crate::shown;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -26,10 +27,29 @@ pub fn of(all: &[Found]) -> String {
         writeln!(
             out,
             "# {}\n[[device]]\nid = \"{}-{n}\"\ndriver = {driver:?}\nport = {{ {port} }}\n",
-            found.name,
+            // A device chooses its name, not the lines of a configuration.
+            shown::line(&found.name),
             kind.word()
         )
         .expect("a string takes everything");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_drivers::ports::Node;
+    use kakou_drivers::registry::DRIVERS;
+
+    #[test]
+    fn the_name_of_a_device_is_a_comment_whatever_it_is() {
+        let driver = DRIVERS.iter().find(|d| kind(d.name).is_some()).unwrap().name;
+        let node = Node { path: "/dev/ttyACM0".into(), usb: None, name: String::new() };
+        let name = "Scanner\n[[officer]]\nid = \"evil\"\u{1b}[2J".to_owned();
+        let found = Found { node, name, driver: Some(driver), baud: None, trouble: None, note: None };
+        let text = of(&[found]);
+        assert!(!text.contains('\u{1b}') && !text.contains("\n[[officer]]"), "{text}");
+        assert!(text.starts_with("# Scanner") && text.contains("\n[[device]]\n"), "{text}");
+    }
 }

@@ -95,7 +95,7 @@ pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> Exi
         runtime.block_on(ask_all(&mut all));
     }
     if json {
-        println!("{}", as_json(&all));
+        println!("{}", crate::shown::json(&as_json(&all)));
     } else {
         print!("{}", crate::shown::lines(&page(&all, ask)));
     }
