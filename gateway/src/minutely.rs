@@ -22,6 +22,11 @@ impl Minutely {
         self.last = last;
     }
 
+    /// Whether nothing waits, and nothing was told for so long that the next is told at once.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.count == 0 && self.told.is_none_or(|at| now.saturating_duration_since(at) >= EVERY)
+    }
+
     /// What is to be told now, if it is time: the last of it, and as `count` how often it was.
     pub fn due(&mut self, now: Instant) -> Option<Value> {
         if self.count == 0 || self.told.is_some_and(|at| now.saturating_duration_since(at) < EVERY) {

@@ -7,6 +7,9 @@ use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+/// Numbers of events end before this one, as they do in a database.
+const MOST: u64 = i64::MAX.cast_unsigned();
+
 /// Where events go.
 pub trait Sink: Send + 'static {
     /// Makes new events durable.
@@ -51,11 +54,11 @@ impl Progress {
     /// Nothing up to here will come any more.
     fn begin(&mut self, through: u64) {
         self.through = self.through.max(through);
-        self.beyond = self.beyond.split_off(&(self.through + 1));
+        self.beyond = self.beyond.split_off(&self.through.saturating_add(1));
         self.advance();
     }
     fn advance(&mut self) {
-        while self.beyond.remove(&(self.through + 1)) {
+        while self.beyond.remove(&self.through.saturating_add(1)) {
             self.through += 1;
         }
     }
@@ -134,11 +137,15 @@ impl<S: Sink> Store for Ledger<S> {
     async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
         let mut touched = BTreeSet::new();
         for (stream, floor) in &word.floor {
+            // No gateway counts so far, and a receipt for it would be one for everything.
+            if *floor >= MOST {
+                continue;
+            }
             let key = (from.clone(), word.epoch, *stream);
             let progress = self.streams.entry(key.clone()).or_default();
             if *floor > progress.through {
                 let held = progress.beyond.range(..=floor).count() as u64;
-                self.lost += floor - progress.through - held;
+                self.lost = self.lost.saturating_add(floor - progress.through - held);
                 progress.begin(*floor);
                 touched.insert(key);
             }
@@ -204,6 +211,22 @@ mod tests {
         let taken = ledger.keep(events(&[(7, 2)])).unwrap();
         assert_eq!((taken.complete[0].through, taken.gaps), (3, 0));
         assert_eq!(ledger.sink.0.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn no_number_that_a_gateway_says_ends_the_count_of_its_stream() {
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        ledger.keep(events(&[(1, 1), (2, MOST)])).unwrap();
+        for floor in [u64::MAX, u64::MAX - 1, MOST] {
+            let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, floor)].into() };
+            assert!(ledger.word(&from(), &word).await.unwrap().complete.is_empty(), "{floor}");
+        }
+        for epoch in 1..4 {
+            let word = Word { online: true, epoch, floor: [(Class::Verdict, MOST - 1)].into() };
+            ledger.word(&from(), &word).await.unwrap();
+        }
+        assert_eq!(ledger.lost, u64::MAX, "more than can be counted");
+        assert_eq!(ledger.keep(events(&[(2, MOST), (3, 3)])).unwrap().new, 0);
     }
 
     #[tokio::test]

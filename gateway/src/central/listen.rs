@@ -4,15 +4,17 @@
 //! together. A message is acknowledged when what it brought is durable.
 
 use super::photos::Desk;
+use super::told::Told;
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
+use crate::minutely::Minutely;
 use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
-use crate::shown;
 use crate::upstream::{Receipt, RefusedEvent};
 use kakou_core::event::Class;
-use std::collections::BTreeMap;
+use serde_json::json;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +24,17 @@ const RECEIPT_EVERY: Duration = Duration::from_millis(50);
 const TOGETHER: usize = 256;
 /// The same of backlogs, whose messages are full: a small transaction holds up nobody.
 const TOGETHER_LATE: usize = 8;
-/// Messages that may wait for the store: what the broker may send unacknowledged.
-const WAITING: usize = 1_000;
+/// Events that are stored together at most: messages may be full of small ones.
+const EVENTS: usize = 16_384;
+/// Messages that the broker may send unacknowledged: so many of the largest are in memory at once.
+const INCOMING: u16 = 100;
+/// Messages that may wait for the store, those among them that need no acknowledgement. When it is full the broker is not
+/// listened to.
+const WAITING: usize = 256;
+/// Words of a gateway about itself that are looked at of those that are stored together: the last ones.
+const WORDS: usize = 8;
+/// Refused events that a gateway is told of in one message.
+const TOLD: usize = 64;
 /// Requests that the client may hold.
 const CAPACITY: usize = 4_096;
 /// Between two connections.
@@ -98,6 +109,17 @@ fn kind(rest: &str) -> Option<Kind> {
     }
 }
 
+/// Keeps the last words of a gateway about its state, or about its health.
+fn keep_last(words: &mut BTreeMap<(From, bool), VecDeque<About>>, from: From, about: About) {
+    let health = matches!(about, About::Health(_));
+    let kept = words.entry((from, health)).or_default();
+    kept.push_back(about);
+    // Health is told as a whole each time; states add to each other.
+    if kept.len() > if health { 1 } else { WORDS } {
+        kept.pop_front();
+    }
+}
+
 fn text(message: &Message) -> String {
     String::from_utf8_lossy(&message.payload).into_owned()
 }
@@ -129,6 +151,8 @@ pub async fn run<S: Store>(
     tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) {
+    let mut told = Told::default();
+    let (mut unstored, mut lost) = (Minutely::default(), Minutely::default());
     while !cancel.is_cancelled() {
         let opened = mqtt::open(mqtt::Options {
             broker: &listen.broker,
@@ -136,7 +160,7 @@ pub async fn run<S: Store>(
             clean: false,
             will: None,
             inflight: 500,
-            incoming: 500,
+            incoming: INCOMING,
             capacity: CAPACITY,
             manual_acks: true,
         });
@@ -147,20 +171,32 @@ pub async fn run<S: Store>(
         let (inbox, messages) = mpsc::channel(WAITING);
         let end = CancellationToken::new();
         let together = if listen.part == Part::Late { TOGETHER_LATE } else { TOGETHER };
-        let keeper = Keeper { client: client.clone(), due: BTreeMap::new(), tally: &tally, together };
+        let (way, due) = (client.clone(), BTreeMap::new());
+        let keeper = Keeper { client: way, due, tally: &tally, told: &mut told, together };
         let filters = listen.filters(photos.is_some());
         let speaking = speak(client, events, filters, inbox, &tally, &cancel, end.clone());
         let storing = keeper.run(messages, &mut store, photos.as_mut(), end);
         let (spoken, stored) = tokio::join!(speaking, storing);
         if let Err(e) = stored {
             // Nothing is acknowledged that is not stored: the broker sends it again.
-            log::error!("events cannot be stored, the connection is begun anew: {e}");
+            if let Some(times) = again(&mut unstored, &e) {
+                log::error!("events cannot be stored, the connection is begun anew: {e}{times}");
+            }
         }
-        if let Err(e) = spoken {
-            log::warn!("central: {e}");
+        if let Err(e) = spoken
+            && let Some(times) = again(&mut lost, &e)
+        {
+            log::warn!("central: {e}{times}");
         }
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
     }
+}
+
+/// A fault that comes at each try is told at once and then once a minute: how often it was, where it is to be told.
+fn again(faults: &mut Minutely, fault: &dyn std::fmt::Display) -> Option<String> {
+    faults.note(json!({ "fault": fault.to_string() }), 1);
+    let count = faults.due(Instant::now())?["count"].as_u64().unwrap_or(1);
+    Some(if count > 1 { format!(" ({count} times within a minute)") } else { String::new() })
 }
 
 /// Speaks with the broker until cancelled, lost, or the store has ended.
@@ -200,12 +236,12 @@ async fn speak(
                 tally.send_modify(|t| t.subscribed = answers >= filters.len());
             }
             Heard::Subscribed(Err(why)) => log::error!("central: the broker refuses a subscription: {why}"),
-            Heard::Message(message) => {
-                // The broker sends no more unacknowledged messages than fit.
-                if inbox.try_send(message).is_err() {
-                    return Err(mqtt::Lost::Connection("more messages than were asked for".into()));
-                }
-            }
+            // What needs no acknowledgement may come without end: it waits at the broker, or is dropped there, until
+            // there is room, and takes the connection from nobody.
+            Heard::Message(message) => tokio::select! {
+                () = cancel.cancelled() => {}
+                sent = inbox.send(message) => if sent.is_err() { return Ok(()) },
+            },
             Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
         }
     }
@@ -215,6 +251,7 @@ struct Keeper<'a> {
     client: Client,
     due: BTreeMap<(From, u64, Class), u64>,
     tally: &'a watch::Sender<Tally>,
+    told: &'a mut Told,
     together: usize,
 }
 
@@ -242,7 +279,10 @@ impl Keeper<'_> {
                         self.client.ack(message).map_err(io::Error::other)?;
                     }
                 }
-                _ = clock.tick() => self.receipts(),
+                _ = clock.tick() => {
+                    self.receipts();
+                    self.told.rest();
+                }
             }
         }
     }
@@ -254,39 +294,43 @@ impl Keeper<'_> {
         mut photos: Option<&mut Desk>,
     ) -> io::Result<()> {
         let mut events: Vec<Arrived> = Vec::new();
+        // The last ones count, and whoever says much of itself holds up nobody's events.
+        let mut words: BTreeMap<(From, bool), VecDeque<About>> = BTreeMap::new();
         for message in messages {
             let topic = &message.topic;
-            let Some((from, kind)) = From::of_topic(topic).and_then(|(f, rest)| Some((f, kind(rest)?)))
-            else {
-                self.refuse(topic, "not a topic of ours");
+            let Some((from, rest)) = From::of_topic(topic) else {
+                self.refuse(None, topic, "not a topic of ours");
+                continue;
+            };
+            let own = Some(&from);
+            let Some(kind) = kind(rest) else {
+                self.refuse(own, rest, "not a topic of ours");
                 continue;
             };
             let about = matches!(kind, Kind::State | Kind::Health);
             if about && super::depth(&String::from_utf8_lossy(&message.payload)) > super::DEPTH {
-                self.refuse(topic, "it is too deep");
+                self.refuse(own, rest, "it is too deep");
                 continue;
             }
             match kind {
                 Kind::Events { late } => match read(&from, late, &message.payload) {
                     Ok(found) => {
                         events.extend(found.events);
-                        found.faults.iter().for_each(|e| self.refuse(topic, e));
+                        found.faults.iter().for_each(|e| self.refuse(own, rest, e));
                     }
-                    Err(e) => self.refuse(topic, e),
+                    Err(e) => self.refuse(own, rest, e),
                 },
                 Kind::State if message.payload.is_empty() => {}
-                Kind::State => match serde_json::from_slice::<Word>(&message.payload) {
-                    Ok(word) => {
-                        let taken = store.word(&from, &word).await?;
-                        self.count(taken);
-                        store.about(&from, About::State(text(message))).await?;
-                    }
-                    Err(e) => self.refuse(topic, e),
-                },
+                Kind::State => {
+                    keep_last(&mut words, from, About::State(text(message)));
+                }
                 Kind::Health => {
                     match serde_json::from_slice::<&serde_json::value::RawValue>(&message.payload) {
-                        Ok(health) => store.about(&from, About::Health(health.get().to_owned())).await?,
-                        Err(e) => self.refuse(topic, e),
+                        Ok(health) => {
+                            let health = About::Health(health.get().to_owned());
+                            keep_last(&mut words, from, health);
+                        }
+                        Err(e) => self.refuse(own, rest, e),
                     }
                 }
                 Kind::Photo { sha256, part } => {
@@ -303,28 +347,57 @@ impl Keeper<'_> {
                             self.tally.send_modify(|t| t.photos += u64::from(whole));
                         }
                         Ok(None) => {}
-                        Err(e) => self.refuse(topic, e),
+                        Err(e) => self.refuse(own, "a photograph", e),
                     }
                 }
             }
         }
-        if !events.is_empty() {
-            let taken = store.take(events).await?;
+        for ((from, _), last) in words {
+            for about in last {
+                self.word(&from, about, store).await?;
+            }
+        }
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(EVENTS));
+            let taken = store.take(std::mem::replace(&mut events, rest)).await?;
             self.count(taken);
         }
         Ok(())
     }
 
+    /// A gateway speaks of itself.
+    async fn word<S: Store>(&mut self, from: &From, about: About, store: &mut S) -> io::Result<()> {
+        if let About::State(state) = &about {
+            match serde_json::from_str::<Word>(state) {
+                Ok(word) => {
+                    let taken = store.word(from, &word).await?;
+                    self.count(taken);
+                }
+                Err(e) => {
+                    self.refuse(Some(from), "state", e);
+                    return Ok(());
+                }
+            }
+        }
+        store.about(from, about).await
+    }
+
     fn count(&mut self, taken: Taken) {
+        let mut refused: BTreeMap<(From, u64, Class), Vec<RefusedEvent>> = BTreeMap::new();
         for (from, Refusal { epoch, stream, stream_seq, why }) in taken.refused {
-            self.refuse(&from.topic(stream.word()), format!("event {stream_seq} is kept aside: {why}"));
+            let what = format!("event {stream_seq} of {}, which is kept aside,", stream.word());
+            self.refuse(Some(&from), &what, &why);
+            refused.entry((from, epoch, stream)).or_default().push(RefusedEvent { seq: stream_seq, why });
+        }
+        for ((from, epoch, stream), all) in refused {
             // Beside the receipt, which a gateway of an earlier version takes as well. One that finds no room is
             // on record here all the same.
-            let refused = vec![RefusedEvent { seq: stream_seq, why }];
-            let receipt = Receipt { stream, epoch, through_seq: 0, refused };
-            let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and words");
-            if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
-                log::debug!("a gateway is not told that its event was refused: {e}");
+            for some in all.chunks(TOLD) {
+                let receipt = Receipt { stream, epoch, through_seq: 0, refused: some.to_vec() };
+                let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and words");
+                if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
+                    log::debug!("a gateway is not told that its events were refused: {e}");
+                }
             }
         }
         for Complete { from, epoch, stream, through } in taken.complete {
@@ -339,10 +412,8 @@ impl Keeper<'_> {
         });
     }
 
-    fn refuse(&self, topic: &str, why: impl std::fmt::Display) {
-        // A gateway chooses its words, not the lines of this log.
-        let why = shown::line(&why.to_string());
-        log::warn!("a message on {topic} is refused: {why}");
+    fn refuse(&mut self, from: Option<&From>, what: &str, why: impl std::fmt::Display) {
+        self.told.note(from, what, why);
         self.tally.send_modify(|t| t.refused += 1);
     }
 

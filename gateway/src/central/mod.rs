@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod listen;
 pub mod photos;
 pub mod postgres;
+pub mod told;
 pub mod words;
 
 use kakou_core::event::{self, Class};
@@ -202,7 +203,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
     }
     let (head, refused) = match head(from, raw.get()) {
         Ok(head) => (head, None),
-        Err(why) => (Head::default(), Some(why)),
+        Err(why) => (Head::default(), Some(told::brief(why))),
     };
     Ok(Arrived {
         from: from.clone(),
@@ -425,6 +426,14 @@ mod tests {
         assert!(!kakou_core::event::is_kind("到访"), "no profile makes such an event");
         let foreign = event(1, 1).replace("/kakou/s/gw-1", "/kakou/s/gw-2");
         assert!(read(&from("gw-1"), false, foreign.as_bytes()).unwrap().events[0].refused.is_some());
+        let long =
+            event(1, 1).replace("{}}", &format!("{{\"outcome\":[\"\\u001b[2J{}\"]}}}}", "z".repeat(99_999)));
+        let texts = event(1, 1)
+            .replace("\"stream\"", &format!("\"monoms\":\"{}\",\"stream\"", "\\u001bz".repeat(999)));
+        for text in [long, texts] {
+            let why = read(&from("gw-1"), false, text.as_bytes()).unwrap().events.remove(0).refused.unwrap();
+            assert!(why.chars().count() <= told::LONGEST_WHY + 1 && !why.contains('\u{1b}'), "{why}");
+        }
         let numbers = event(1, 1).replace("{}}", "{\"outcome\":7}}");
         assert!(read(&from("gw-1"), false, numbers.as_bytes()).unwrap().events[0].refused.is_some());
     }

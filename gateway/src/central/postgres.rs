@@ -3,8 +3,8 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
+use super::told::{Told, brief};
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, words};
-use crate::shown;
 use kakou_core::event::Class;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -59,9 +59,14 @@ ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, stream, stream_seq";
 pub struct Database {
     url: String,
     client: Option<Client>,
+    told: Told,
 }
 
 type Key = (From, u64, Class);
+
+/// What is said of an event that comes under the number of another.
+const TWICE: &str =
+    "another event has its number: do two boxes use this name? It is kept in the table conflict";
 
 /// What a database says that went wrong.
 pub(crate) fn other(e: impl std::error::Error) -> io::Error {
@@ -92,7 +97,7 @@ pub(crate) async fn connect(url: &str) -> io::Result<Client> {
 impl Database {
     /// Connects and makes the tables.
     pub async fn open(url: &str) -> io::Result<Self> {
-        let mut database = Self { url: url.to_owned(), client: None };
+        let mut database = Self { url: url.to_owned(), client: None, told: Told::default() };
         let client = database.client().await?;
         let tx = client.transaction().await.map_err(other)?;
         // That a table is there already is no news.
@@ -119,7 +124,7 @@ impl Database {
         let new = insert(&tx, &good).await?;
         let refused = if aside.is_empty() { Vec::new() } else { keep_aside(&tx, &aside).await? };
         let duplicates = events.len() as u64 - new - refused.len() as u64;
-        let conflicts = if duplicates > 0 { conflicts(&tx, &good).await? } else { 0 };
+        let conflicts = if duplicates > 0 { conflicts(&tx, &good).await? } else { Vec::new() };
         let mut touched: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
         for e in events {
             touched.entry((e.from.clone(), e.epoch, e.stream)).or_default().insert(e.stream_seq);
@@ -133,6 +138,10 @@ impl Database {
         }
         tx.commit().await?;
         complete.retain(|c| c.through > 0);
+        for (from, number) in &conflicts {
+            self.told.note(Some(from), &format!("event {number}"), TWICE);
+        }
+        let conflicts = conflicts.len() as u64;
         Ok(Taken { new, duplicates, refused, complete, conflicts, gaps: 0 })
     }
 
@@ -148,7 +157,8 @@ impl Database {
     }
 
     /// Which events the database cannot keep, and why. It asks for those of each gateway together first, so that
-    /// whoever sends good ones costs one question; nothing of it stays.
+    /// whoever sends good ones costs one question, and halves what it cannot keep until single events are left; nothing
+    /// of it stays.
     async fn find_bad(&mut self, events: &[Arrived]) -> Result<Vec<(usize, String)>, Trouble> {
         let client = self.client().await?;
         let mut tx = client.transaction().await?;
@@ -157,13 +167,16 @@ impl Database {
             by_gateway.entry(&e.from).or_default().push(i);
         }
         let mut bad = Vec::new();
-        for own in by_gateway.into_values() {
-            let all: Vec<&Arrived> = own.iter().map(|i| &events[*i]).collect();
-            if why_not(&mut tx, &all).await?.is_none() {
-                continue;
-            }
-            for i in own {
-                bad.extend(why_not(&mut tx, &[&events[i]]).await?.map(|why| (i, why)));
+        let mut open: Vec<Vec<usize>> = by_gateway.into_values().collect();
+        while let Some(mut part) = open.pop() {
+            let all: Vec<&Arrived> = part.iter().map(|i| &events[*i]).collect();
+            match why_not(&mut tx, &all).await? {
+                None => {}
+                Some(why) if part.len() == 1 => bad.push((part[0], brief(why))),
+                Some(_) => {
+                    open.push(part.split_off(part.len() / 2));
+                    open.push(part);
+                }
             }
         }
         tx.rollback().await?;
@@ -248,9 +261,11 @@ impl std::convert::From<io::Error> for Trouble {
     }
 }
 
-/// Whether it is about what was to be stored: a bad value, or too much of it.
+/// Whether it is about what was to be stored: a bad value, one that a constraint, a view or a trigger of this database
+/// refuses, or too much of it.
 fn is_data(e: &tokio_postgres::Error) -> bool {
-    e.code().is_some_and(|c| ["22", "54"].iter().any(|class| c.code().starts_with(class)))
+    e.code()
+        .is_some_and(|c| ["22", "23", "44", "54", "P0001"].iter().any(|class| c.code().starts_with(class)))
 }
 
 /// One field of all events, as an array.
@@ -323,7 +338,7 @@ async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
 /// Keeps events aside; gives those that are new.
 async fn keep_aside(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
     let statement = tx.prepare(ASIDE).await?;
-    let why = |e: &Arrived| shown::line(e.refused.as_deref().unwrap_or_default());
+    let why = |e: &Arrived| e.refused.clone().unwrap_or_default();
     let rows = tx
         .query(
             &statement,
@@ -348,8 +363,8 @@ async fn keep_aside(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(Fr
     Ok(events.iter().filter(|e| new.contains(&key(e))).filter_map(|e| e.refusal()).collect())
 }
 
-/// Keeps events whose number another event has; says how many are new.
-async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Trouble> {
+/// Keeps events whose number another event has; gives those that are new, as EPOCH/SEQUENCE.
+async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, String)>, Trouble> {
     let statement = tx.prepare(CONFLICTS).await?;
     let rows = tx
         .query(
@@ -365,15 +380,13 @@ async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Tro
             ],
         )
         .await?;
-    for row in &rows {
-        let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
-        let (epoch, seq): (i64, i64) = (row.get(2), row.get(3));
-        log::error!(
-            "{site}/{gateway}: another event has the number {epoch}/{seq}: do two boxes use this name? \
-             It is kept in the table conflict"
-        );
-    }
-    Ok(rows.len() as u64)
+    let new: BTreeSet<(String, String, i64, i64)> =
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3))).collect();
+    let key = |e: &Arrived| {
+        (e.from.site.to_string(), e.from.gateway.to_string(), e.epoch.cast_signed(), e.seq.cast_signed())
+    };
+    let twice = events.iter().filter(|e| new.contains(&key(e)));
+    Ok(twice.map(|e| (e.from.clone(), format!("{}/{}", e.epoch, e.seq))).collect())
 }
 
 /// The end of a stream, locked for this transaction.
@@ -474,26 +487,30 @@ impl Store for Database {
 
     async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
         let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
-        let client = self.client().await?;
         let (read, sql) = match &about {
             About::State(json) => (words::state(json), STATE),
             About::Health(json) => (words::health(json), HEALTH),
         };
+        let what = match &about {
+            About::State(_) => "state",
+            About::Health(_) => "health",
+        };
+        self.told.rest();
         let Some((json, gone)) = read else {
-            log::warn!("{site}/{gateway}: its words about itself are no JSON");
+            self.told.note(Some(from), what, "it is no JSON");
             return Ok(());
         };
         if !gone.is_empty() {
-            log::warn!(
-                "{site}/{gateway}: in its words about itself these have another form, and are left out: {gone:?}"
-            );
+            let why = format!("these have another form, and are left out: {}", gone.join(", "));
+            self.told.note(Some(from), &format!("a part of {what}"), why);
         }
+        let client = self.client().await?;
         let done = client.execute(sql, &[&site, &gateway, &json]).await;
         // A word that the database cannot keep (a character that JSON allows and jsonb does not) is lost
         // without harm: the next one comes in a minute.
         match done {
             Err(e) if is_data(&e) => {
-                log::warn!("{site}/{gateway}: its words about itself cannot be kept: {e}");
+                self.told.note(Some(from), what, other(e));
                 Ok(())
             }
             done => done.map(drop).map_err(other),
