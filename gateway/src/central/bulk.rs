@@ -4,13 +4,13 @@
 //! moment. What was cut is kept, and taken up where it ended. Feeds are plain files, which any web
 //! server can give as well: their hash is in the signed head.
 
-use crate::http::Peer;
+use super::requests;
 use crate::http::connections::BodyTime;
 use crate::store::photos::Photos;
 use crate::store::{StoreError, io_at};
-use axum::extract::{ConnectInfo, Path as At, Query, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Path as At, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use futures_util::StreamExt;
@@ -21,7 +21,6 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,46 +120,8 @@ pub fn router(rights: Rights, photos: &Path, feeds: Option<&Path>) -> Result<axu
             get(move |At(path): At<String>, request: Request| give(folder.clone(), path, request)),
         );
     }
-    Ok(router.with_state(Arc::new(shelf)).layer(middleware::from_fn(told)))
-}
-
-/// The longest path of a request in the log.
-const LONGEST_TOLD: usize = 120;
-
-/// Says of each request who asked for what and what came of it.
-async fn told(request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.ip());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answer = next.run(request).await;
-    let length = answer.headers().get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok());
-    log::info!("{}", line(peer, &method, &path, answer.status(), length));
-    answer
-}
-
-/// Without the part of the address that carries the right: whoever reads a log must not be able to use it.
-fn line(
-    peer: Option<IpAddr>,
-    method: &Method,
-    path: &str,
-    status: StatusCode,
-    bytes: Option<&str>,
-) -> String {
-    let peer = peer.map_or_else(|| "somebody".to_owned(), |ip| ip.to_string());
-    let what: String = path.chars().take(LONGEST_TOLD).collect();
-    let came = match status.as_u16() {
-        200 if method == Method::PUT => "was there already",
-        200 | 206 => "given",
-        201 => "stored",
-        308 => "a part is there",
-        403 => "refused: the address is not for that, or not any more",
-        404 => "there is no such file",
-        409 => "it is coming already",
-        422 => "refused: the bytes have another hash",
-        400..=499 => "refused",
-        _ => "failed",
-    };
-    let bytes = bytes.filter(|n| *n != "0").map_or_else(String::new, |n| format!(", {n} bytes"));
-    format!("{peer} {method} {what}: {came} ({}{bytes})", status.as_u16())
+    let log: Arc<requests::Log> = Arc::default();
+    Ok(router.with_state(Arc::new(shelf)).layer(middleware::from_fn_with_state(log, requests::told)))
 }
 
 /// A file of the feeds, or a part of it. No link is followed: what it names may lie anywhere.
@@ -331,19 +292,6 @@ mod tests {
         for bad in ["", "zz", "äb", "abc"] {
             assert!(!rights.good(&sha256, &right(1000, bad), 50), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_request_is_told_with_who_and_what_and_its_end_and_without_its_right() {
-        let peer = Some(IpAddr::from([10, 0, 0, 7]));
-        let put =
-            |code| line(peer, &Method::PUT, "/photo/ab12", StatusCode::from_u16(code).unwrap(), Some("0"));
-        assert_eq!(put(201), "10.0.0.7 PUT /photo/ab12: stored (201)");
-        assert_eq!(put(308), "10.0.0.7 PUT /photo/ab12: a part is there (308)");
-        let given = line(peer, &Method::GET, "/feed/status-7.jsonl", StatusCode::OK, Some("812"));
-        assert_eq!(given, "10.0.0.7 GET /feed/status-7.jsonl: given (200, 812 bytes)");
-        let long = line(None, &Method::GET, &"/x".repeat(900), StatusCode::NOT_FOUND, None);
-        assert!(long.len() < 250 && long.contains("no such file"), "{long}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod listen;
 pub mod photos;
 pub mod postgres;
+mod requests;
 pub mod told;
 pub mod words;
 
