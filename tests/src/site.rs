@@ -239,7 +239,7 @@ impl Site {
         let text = std::fs::read_to_string(self.folder.join("events")).unwrap_or_default();
         let kind = format!("kakou.{kind}.v1");
         text.lines()
-            .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+            .filter_map(|l| serde_json::from_str::<Value>(l).ok().map(|mut l| l["event"].take()))
             .filter(|e| e["type"] == kind.as_str())
             .collect()
     }

@@ -183,6 +183,22 @@ pub(crate) fn depth(json: &str) -> usize {
     deepest
 }
 
+/// The same JSON without the blanks and line breaks between its texts; nothing else of it changes.
+pub fn compact(json: &str) -> String {
+    let (mut text, mut escaped) = (false, false);
+    let stays = |c: &char| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if text => escaped = true,
+            '"' => text = !text,
+            ' ' | '\t' | '\n' | '\r' => return text,
+            _ => {}
+        }
+        true
+    };
+    json.chars().filter(stays).collect()
+}
+
 fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
     let place: Place = serde_json::from_str(raw.get())?;
     let bad = || BadMessage::Id(place.id.chars().take(event::LONGEST_NAME).collect());
@@ -409,6 +425,12 @@ mod tests {
             let found = read(&from("gw-1"), false, bad.as_bytes()).unwrap();
             assert!(found.events.is_empty() && found.faults.len() == 1, "{bad}");
         }
+    }
+
+    #[test]
+    fn compact_json_means_the_same_and_is_one_line() {
+        let json = "{ \"a\" : \"x \\\" {\\t y\" ,\r\n\t\"b\":[ 1.50 , 1.50, \"\\\\\" ] , \"b\" : { } }";
+        assert_eq!(compact(json), "{\"a\":\"x \\\" {\\t y\",\"b\":[1.50,1.50,\"\\\\\"],\"b\":{}}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::central::ledger::{Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::{Desk, QUOTA};
 use crate::central::postgres::Database;
-use crate::central::{Arrived, From, read};
+use crate::central::{Arrived, From, compact, read};
 use crate::http::connections;
 use crate::http::seats::House;
 use crate::https::Place;
@@ -16,6 +16,7 @@ use crate::upstream::tls;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -35,8 +36,8 @@ pub enum Command {
     Listen {
         #[command(flatten)]
         broker: Broker,
-        /// The file that events are appended to, one JSON a line. What is in it counts as received. What cannot be
-        /// taken lies in FILE.refused.
+        /// The file that events are appended to, one a line: {"site":…,"gateway":…,"event":…}, where site and gateway are
+        /// those of the topic. What is in it counts as received. What cannot be taken lies in FILE.refused.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// A folder for photographs.
@@ -138,16 +139,26 @@ struct Log {
     aside: File,
 }
 
-/// One JSON a line, whatever lines it came in: between its texts a line break is a blank.
-fn write_line(lines: &mut Vec<u8>, json: &str) {
-    lines.extend(json.bytes().map(|b| if b == b'\n' || b == b'\r' { b' ' } else { b }));
-    lines.push(b'\n');
+/// A line of the file of events: whose it is says the topic, and nobody else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    site: SiteId,
+    gateway: GatewayId,
+    #[serde(borrow)]
+    event: &'a RawValue,
+}
+
+fn write_event(lines: &mut Vec<u8>, from: &From, json: &str) {
+    let (site, gateway) = (json!(from.site), json!(from.gateway));
+    let line = format!("{{\"site\":{site},\"gateway\":{gateway},\"event\":{}}}\n", compact(json));
+    lines.extend(line.into_bytes());
 }
 
 impl Sink for Log {
     fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
         let mut lines = Vec::new();
-        events.iter().for_each(|event| write_line(&mut lines, &event.json));
+        events.iter().for_each(|e| write_event(&mut lines, &e.from, &e.json));
         self.events.write_all(&lines)?;
         self.events.sync_data()
     }
@@ -164,7 +175,7 @@ impl Sink for Log {
                 why: e.refused.clone().unwrap_or_default(),
                 event: e.json.clone(),
             };
-            write_line(&mut lines, &json!(aside).to_string());
+            lines.extend(format!("{}\n", json!(aside)).into_bytes());
         }
         self.aside.write_all(&lines)?;
         self.aside.sync_data()
@@ -205,7 +216,7 @@ impl Aside {
     }
 }
 
-/// Whose event a stored line is: `source` says `/kakou/SITE/GATEWAY`, and was the same as the topic's when it came.
+/// Whose event a line of an earlier version is, which has no name before it: `source` says `/kakou/SITE/GATEWAY`.
 fn author(line: &[u8]) -> Option<From> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let mut parts = event["source"].as_str()?.strip_prefix("/kakou/")?.splitn(2, '/');
@@ -214,53 +225,67 @@ fn author(line: &[u8]) -> Option<From> {
 }
 
 fn stored(line: &[u8]) -> Option<Vec<Arrived>> {
-    let found = read(&author(line)?, false, line).ok()?;
-    found.faults.is_empty().then_some(found.events)
+    let found = match serde_json::from_slice::<Line<'_>>(line) {
+        Ok(Line { site, gateway, event }) => read(&From { site, gateway }, false, event.get().as_bytes()),
+        Err(_) => read(&author(line)?, false, line),
+    };
+    found.ok().filter(|found| found.faults.is_empty()).map(|found| found.events)
 }
 
 fn kept_aside(line: &[u8]) -> Option<Vec<Arrived>> {
     Some(vec![serde_json::from_slice::<Aside>(line).ok()?.arrived()])
 }
 
-/// Reads the lines of a file. Only a last line without an end, which a crash has cut, is removed; one that cannot be
-/// read stays where it is, and is said.
-fn lines_of(path: &Path, read: fn(&[u8]) -> Option<Vec<Arrived>>) -> io::Result<(File, Vec<Arrived>)> {
-    durable::own_file(path)?;
-    let file = OpenOptions::new().read(true).append(true).open(path)?;
-    let (mut all, mut good, mut unreadable) = (Vec::new(), 0_u64, 0_u64);
+/// Reads the lines of a file and says how many events it has. Only a last line without an end, which a crash has cut, is
+/// removed; one that cannot be read stays where it is, and is said.
+fn lines_of(
+    path: &Path,
+    read: fn(&[u8]) -> Option<Vec<Arrived>>,
+    mut known: impl FnMut(&[Arrived]),
+) -> io::Result<u64> {
+    let (mut count, mut good, mut number) = (0, 0_u64, 0_u64);
+    let (mut unreadable, mut first) = (0_u64, 0);
     let mut lines = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         if line.last() != Some(&b'\n') {
             break;
         }
-        match read(&line) {
-            Some(events) => all.extend(events),
-            None => unreadable += 1,
+        number += 1;
+        if let Some(events) = read(&line) {
+            known(&events);
+            count += events.len() as u64;
+        } else {
+            first = if unreadable == 0 { number } else { first };
+            unreadable += 1;
         }
         good += line.len() as u64;
         line.clear();
     }
-    file.set_len(good)?;
+    OpenOptions::new().write(true).open(path)?.set_len(good)?;
     if unreadable > 0 {
         log::error!(
-            "{}: {unreadable} lines are no events of ours; they stay, and do not count",
+            "{}: {unreadable} lines are no events of ours, the first of them line {first}; they stay, and do not count",
             path.display()
         );
     }
-    Ok((file, all))
+    Ok(count)
+}
+
+fn appended(path: &Path) -> io::Result<File> {
+    durable::own_file(path)?;
+    OpenOptions::new().append(true).open(path)
 }
 
 /// Takes up where an earlier run ended.
 fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
     let mut name = path.as_os_str().to_owned();
     name.push(".refused");
-    let (events, known) = lines_of(path, stored)?;
-    let (aside, refused) = lines_of(Path::new(&name), kept_aside)?;
-    let mut ledger = Ledger::new(Log { events, aside });
-    ledger.known(&known);
-    ledger.known(&refused);
-    Ok((ledger, known.len() as u64))
+    let name = PathBuf::from(name);
+    let mut ledger = Ledger::new(Log { events: appended(path)?, aside: appended(&name)? });
+    let count = lines_of(path, stored, |events| ledger.known(events))?;
+    lines_of(&name, kept_aside, |events| ledger.known(events))?;
+    Ok((ledger, count))
 }
 
 /// Runs it until Ctrl-C.
@@ -413,6 +438,10 @@ mod tests {
         assert_eq!((first.new, first.refused.len(), first.complete[0].through), (2, 2, 4));
         let again = taken(&path, &all);
         assert_eq!((again.new, again.duplicates, again.refused.len()), (0, 4, 0), "all of it is known");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let start =
+            "{\"site\":\"school\",\"gateway\":\"gw-1\",\"event\":{\"specversion\":\"1.0\",\"id\":\"gw-1/1/";
+        assert!(text.lines().count() == 2 && text.lines().all(|line| line.starts_with(start)), "{text}");
         // What a crash has cut is removed, and nothing else.
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{}\n{\"id\":\"gw").unwrap();
@@ -422,5 +451,22 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.ends_with("{}\n") && text.lines().count() == 3, "{text}");
         assert_eq!(taken(&path, &[event(5, own)]).complete[0].through, 5);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_taken_up_and_the_name_before_a_line_is_believed_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let before = crate::central::compact(&event(1, "/kakou/school/gw-1"));
+        // One line that says that it is of another site than the name before it.
+        let after = compact(&event(1, "/kakou/school/gw-1"));
+        let other = format!("{{\"site\":\"hospital\",\"gateway\":\"gw-1\",\"event\":{after}}}");
+        std::fs::write(&path, format!("{before}\nno event\n{other}\n")).unwrap();
+        let (ledger, known) = resume(&path).unwrap();
+        assert_eq!(known, 2);
+        drop(ledger);
+        let taken = taken(&path, &[event(1, "/kakou/school/gw-1"), event(2, "/kakou/school/gw-1")]);
+        assert_eq!((taken.new, taken.duplicates, taken.complete[0].through), (1, 1, 2));
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with(&before), "it stays as it was");
     }
 }
