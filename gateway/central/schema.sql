@@ -33,6 +33,13 @@ CREATE TABLE IF NOT EXISTS refused (
   site text NOT NULL, gateway text NOT NULL, epoch bigint NOT NULL, seq bigint NOT NULL, stream smallint NOT NULL,
   stream_seq bigint NOT NULL, received timestamptz NOT NULL DEFAULT now(), why text NOT NULL, body bytea NOT NULL,
   PRIMARY KEY (site, gateway, epoch, stream, stream_seq));
+CREATE INDEX IF NOT EXISTS refused_received ON refused (received);
+-- Of whom, how many, when last and why then: for pages and dashboards.
+CREATE OR REPLACE VIEW refused_by_gateway AS
+SELECT r.site, r.gateway, r.events, r.last, n.why
+FROM (SELECT site, gateway, count(*) AS events, max(received) AS last FROM refused GROUP BY site, gateway) r
+CROSS JOIN LATERAL (SELECT why FROM refused o WHERE o.site = r.site AND o.gateway = r.gateway AND o.received = r.last
+  ORDER BY epoch DESC, seq DESC LIMIT 1) n;
 -- The last word of each gateway.
 CREATE TABLE IF NOT EXISTS gateway (
   site text NOT NULL, gateway text NOT NULL, online boolean NOT NULL, since timestamptz NOT NULL,
@@ -41,7 +48,11 @@ CREATE TABLE IF NOT EXISTS gateway (
 ALTER TABLE gateway ADD COLUMN IF NOT EXISTS health_at timestamptz;
 -- Events of a clock that nobody had confirmed, dated afterwards: a gateway tells what the difference
 -- between wall and monotonic time of its boot was in truth. The stored time stays beside it.
-CREATE INDEX IF NOT EXISTS event_clock ON event (site, gateway, (body->>'boot')) WHERE kind = 'kakou.clock.v1';
+-- The index takes whatever an event says: the start of a text that PostgreSQL can read, else nothing.
+CREATE OR REPLACE FUNCTION event_boot(body json) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN body::text !~* '\\u(0000|d[89a-f][0-9a-f]{2})' THEN left(body->>'boot', 64) END $$;
+DROP INDEX IF EXISTS event_clock;
+CREATE INDEX IF NOT EXISTS event_clock_boot ON event (site, gateway, event_boot(body)) WHERE kind = 'kakou.clock.v1';
 -- One event that says something odd must not blind the view for all: texts are read only where PostgreSQL can read them
 -- (no NUL, no surrogates), numbers only where they are numbers. What is not clear has no corrected time.
 CREATE OR REPLACE VIEW event_time AS
@@ -54,10 +65,13 @@ CROSS JOIN LATERAL (SELECT
   CASE WHEN t.readable THEN e.body->>'clockquality' END AS quality,
   CASE WHEN t.readable THEN e.body->>'clocksynced' END AS synced,
   CASE WHEN t.readable THEN e.body->>'monoms' END AS mono,
-  CASE WHEN t.readable THEN e.body->>'boot' END AS boot) r
+  CASE WHEN t.readable THEN left(e.body->>'boot', 64) END AS boot) r
 LEFT JOIN LATERAL (
-  SELECT CASE WHEN k.body->'data'->>'offset_ms' ~ '^(-[0-9]{1,13}|[0-9]{1,15})$'
-    THEN (k.body->'data'->>'offset_ms')::bigint END AS offset_ms FROM event k
+  SELECT CASE WHEN d.offset_ms ~ '^(-[0-9]{1,13}|[0-9]{1,15})$' THEN d.offset_ms::bigint END AS offset_ms
+  FROM event k
+  CROSS JOIN LATERAL (SELECT
+    CASE WHEN event_boot(k.body) IS NOT NULL THEN k.body->'data'->>'offset_ms' END AS offset_ms,
+    CASE WHEN event_boot(k.body) IS NOT NULL THEN k.body->>'clocksynced' END AS synced) d
   WHERE k.kind = 'kakou.clock.v1' AND k.site = e.site AND k.gateway = e.gateway
-    AND k.body->>'boot' = r.boot AND k.body->>'clocksynced' = 'true'
+    AND event_boot(k.body) = r.boot AND d.synced = 'true'
   ORDER BY k.epoch, k.seq LIMIT 1) c ON r.synced = 'false';

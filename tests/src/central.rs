@@ -150,3 +150,32 @@ pub async fn compare(database: &Postgres, journal: &Connection, gateway: &str) -
     found.disordered = client.query_one(sql, &[&gateway]).await?.get::<_, i64>(0).cast_unsigned();
     Ok(found)
 }
+
+/// Every question that a panel of the dashboard asks, for all gateways.
+pub fn panels() -> Vec<String> {
+    fn find(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(all) => {
+                found.extend(all.get("rawSql").and_then(|sql| sql.as_str()).map(str::to_owned));
+                all.values().for_each(|v| find(v, found));
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|v| find(v, found)),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => {}
+        }
+    }
+    let dashboard = include_str!("../../gateway/central/grafana/dashboards/fleet.json");
+    let mut found = Vec::new();
+    find(&serde_json::from_str(dashboard).expect("the dashboard is JSON"), &mut found);
+    let filled = found.iter().map(|sql| {
+        let sql = sql.replace("site IN (${site:sqlstring})", "true");
+        let sql = sql.replace("gateway IN (${gateway:sqlstring})", "true");
+        let sql = sql.replace("g.true", "true").replace("$__timeFilter(at)", "true");
+        let sql = sql.replace("$__timeFilter(received)", "true");
+        let sql = sql.replace("$__timeGroupAlias(at,'1h')", "date_trunc('hour', at) AS time");
+        sql.replace("$__timeGroupAlias(received,'1m')", "date_trunc('minute', received) AS time")
+    });
+    filled.collect()
+}
