@@ -9,6 +9,7 @@ use kakou_gateway::mqtt::{self, Heard, Mark};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The access list for these gateways, as `kakou ca acl` writes it.
@@ -174,20 +175,29 @@ impl Central {
         topic: &str,
         bodies: impl IntoIterator<Item = Vec<u8>>,
     ) -> Result<(), String> {
+        self.flood_all(who, bodies.into_iter().map(|body| (topic.to_owned(), body)))
+    }
+
+    /// The same on any topics.
+    pub fn flood_all(
+        &self,
+        who: &str,
+        words: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<(), String> {
         block_on(async {
             let broker = self.as_(who);
             let options = mqtt::Options { capacity: 100, inflight: 100, ..Self::options(&broker, who) };
             let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
             while !matches!(events.poll().await.map_err(|e| e.to_string())?, Heard::Connected { .. }) {}
-            let mut bodies = bodies.into_iter();
+            let mut words = words.into_iter();
             let (mut under_way, mut more) = (0, true);
             while more || under_way > 0 {
                 while more && under_way < 50 {
-                    let Some(body) = bodies.next() else {
+                    let Some((topic, body)) = words.next() else {
                         more = false;
                         break;
                     };
-                    client.publish(topic, body, Mark::default()).map_err(|e| e.to_string())?;
+                    client.publish(&topic, body, Mark::default()).map_err(|e| e.to_string())?;
                     under_way += 1;
                 }
                 if let Heard::Acked(_, answer) = events.poll().await.map_err(|e| e.to_string())? {
@@ -196,6 +206,76 @@ impl Central {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// Publishes the same words again and again without waiting for an acknowledgement, until told to end; says how many
+    /// went out.
+    pub fn drown(&self, who: &str, words: &[(String, Vec<u8>)], end: &AtomicBool) -> Result<u64, String> {
+        block_on(async {
+            let broker = self.as_(who);
+            let options = mqtt::Options { capacity: 1_000, ..Self::options(&broker, who) };
+            let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
+            while !matches!(events.poll().await.map_err(|e| e.to_string())?, Heard::Connected { .. }) {}
+            let (mut said, unsure) = (0, Mark { unsure: true, ..Mark::default() });
+            while !end.load(Ordering::Relaxed) {
+                for (topic, body) in words {
+                    match client.publish(topic, body.clone(), unsure) {
+                        Ok(()) => said += 1,
+                        // Room comes while the connection is listened to.
+                        Err(_) => {
+                            let soon = Duration::from_millis(5);
+                            if let Ok(heard) = tokio::time::timeout(soon, events.poll()).await {
+                                heard.map_err(|e| e.to_string())?;
+                            }
+                        }
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(said)
+        })
+    }
+
+    /// Publishes words, and gives what was heard on a filter up to the first that is wanted; none if that does not come in
+    /// time.
+    pub fn converse(
+        &self,
+        who: &str,
+        filter: &str,
+        words: &[(String, Vec<u8>)],
+        limit: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Option<Vec<Value>> {
+        block_on(async {
+            let broker = self.as_(who);
+            let options = mqtt::Options {
+                capacity: words.len() + 10,
+                ..Self::options(&broker, &format!("{who}-talk"))
+            };
+            let (client, mut events) = mqtt::open(options).expect("a connection");
+            let mut heard = Vec::new();
+            let listen = async {
+                loop {
+                    match events.poll().await.expect("a connection") {
+                        Heard::Connected { .. } => client.subscribe(filter).expect("room"),
+                        Heard::Subscribed(_) => {
+                            for (topic, body) in words {
+                                client.publish(topic, body.clone(), Mark::default()).expect("room");
+                            }
+                        }
+                        Heard::Message(m) => {
+                            heard.push(serde_json::from_slice(&m.payload).unwrap_or_default());
+                            if heard.last().is_some_and(&wanted) {
+                                return;
+                            }
+                        }
+                        Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+                    }
+                }
+            };
+            tokio::time::timeout(limit, listen).await.ok()?;
+            Some(heard)
         })
     }
 
