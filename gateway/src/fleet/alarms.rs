@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 /// What can be wrong, the worst first. A doubt about records comes before a gateway that is away, which works on its
 /// own; nobody knows what one does that is silent. The page has the same list.
-pub const ALARMS: [&str; 17] = [
+pub const ALARMS: [&str; 18] = [
     "CONFLICT",
     "GAP",
+    "REFUSED",
     "STORE",
     "SILENT",
     "OFFLINE",
@@ -108,6 +109,7 @@ impl Known {
         let on = |name: &str| match name {
             "CONFLICT" => lately(self.conflict),
             "GAP" => shed || lately(self.gap),
+            "REFUSED" => lately(self.aside.as_ref().map(|a| a.at)),
             "STORE" => health["store"]["state"].as_str().is_some_and(|s| s != "ok"),
             "SILENT" => silent,
             "OFFLINE" => online == Some(false),

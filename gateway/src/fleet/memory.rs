@@ -4,9 +4,10 @@
 //! It reads alone, and asks again each minute: without the database the fleet is shown as far as it is heard.
 
 use super::watch::{Watched, now_ms};
-use super::{Fleet, Known};
+use super::{Aside, Fleet, Known};
 use crate::central::From;
 use crate::central::postgres::connect;
+use crate::shown;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::WallMs;
 use serde_json::Value;
@@ -35,14 +36,22 @@ CROSS JOIN LATERAL (SELECT late, kind, body FROM event
   ORDER BY stream_seq DESC LIMIT $2) e
 WHERE ($1 = '+' OR g.site = $1)
   AND e.kind IN ('kakou.transaction.v1', 'kakou.seal_applied.v1', 'kakou.snapshot.v1')";
+/// The conflicts of a day that gateways told: those that follow are heard.
+const TOLD: &str = "
+SELECT site, gateway, (extract(epoch FROM max(at)) * 1000)::int8, false FROM event
+WHERE stream = 0 AND at > now() - interval '1 day' AND at <= now() AND kind = 'kakou.peer_conflict.v1'
+  AND ($1 = '+' OR site = $1) GROUP BY site, gateway";
 /// What contradicted itself within a day, and which verdicts were lost.
 const MARKS: &str = "
 SELECT site, gateway, (extract(epoch FROM max(at)) * 1000)::int8, lost FROM (
   SELECT site, gateway, received AS at, false AS lost FROM conflict WHERE received > now() - interval '1 day'
-  UNION ALL SELECT site, gateway, at, false FROM event
-    WHERE stream = 0 AND at > now() - interval '1 day' AND at <= now() AND kind = 'kakou.peer_conflict.v1'
   UNION ALL SELECT site, gateway, found, true FROM gap WHERE stream = 0 AND found > now() - interval '1 day') m
 WHERE $1 = '+' OR site = $1 GROUP BY site, gateway, lost";
+/// What was put aside within a day.
+const ASIDE: &str = "
+SELECT site, gateway, (extract(epoch FROM max(received)) * 1000)::int8, count(*),
+  left((array_agg(why ORDER BY received DESC))[1], 200)
+FROM refused WHERE received > now() - interval '1 day' AND ($1 = '+' OR site = $1) GROUP BY site, gateway";
 
 /// Reads it until cancelled.
 pub async fn run(url: String, site: String, fleet: Watched, cancel: CancellationToken) {
@@ -59,7 +68,8 @@ pub async fn run(url: String, site: String, fleet: Watched, cancel: Cancellation
                 recall(&client, &site, &fleet).await?;
                 recalled = true;
             }
-            marks(&client, &site, &fleet).await?;
+            marks(&client, MARKS, &site, &fleet).await?;
+            aside(&client, &site, &fleet).await?;
             Ok::<_, std::io::Error>(client)
         };
         let done = tokio::select! { () = cancel.cancelled() => return, done = read => done };
@@ -112,6 +122,7 @@ async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result
             fleet.recall(from, word);
         }
     }
+    marks(client, TOLD, site, fleet).await?;
     let events = client.query(EVENTS, &[&site, &LATEST]).await.map_err(other)?;
     let mut fleet = fleet.lock();
     for row in &events {
@@ -121,8 +132,21 @@ async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result
     Ok(())
 }
 
-async fn marks(client: &Client, site: &str, fleet: &Watched) -> std::io::Result<()> {
-    let rows = client.query(MARKS, &[&site]).await.map_err(other)?;
+async fn aside(client: &Client, site: &str, fleet: &Watched) -> std::io::Result<()> {
+    let rows = client.query(ASIDE, &[&site]).await.map_err(other)?;
+    let mut fleet = fleet.lock();
+    for row in &rows {
+        let Some(from) = whose(row) else { continue };
+        let why: Option<&str> = row.get(4);
+        let why = shown::line(why.unwrap_or_default());
+        fleet.gateways.entry(from).or_default().aside =
+            Some(Aside { at: row.get(2), count: row.get(3), why });
+    }
+    Ok(())
+}
+
+async fn marks(client: &Client, sql: &str, site: &str, fleet: &Watched) -> std::io::Result<()> {
+    let rows = client.query(sql, &[&site]).await.map_err(other)?;
     let mut fleet = fleet.lock();
     for row in &rows {
         let Some(from) = whose(row) else { continue };

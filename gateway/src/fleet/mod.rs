@@ -43,6 +43,18 @@ struct Known {
     conflict: Option<WallMs>,
     /// When events were found lost.
     gap: Option<WallMs>,
+    /// Events of it that the central side has put aside.
+    aside: Option<Aside>,
+}
+
+/// Events of a gateway that could not be taken for what they say, within a day.
+#[derive(Debug)]
+struct Aside {
+    /// When the last one came.
+    at: WallMs,
+    count: i64,
+    /// Why that one could not.
+    why: String,
 }
 
 /// Who has listened, and since when.
@@ -302,7 +314,8 @@ impl Fleet {
         let health = if known.health.is_null() { None } else { Some(&known.health) };
         Some(json!({ "summary": known.row(from, l, now), "state": known.state, "health": health,
             "seen_s": known.seen().map(|at| alarms::since(at, now)), "verdicts": known.visits.verdicts(),
-            "pictures": known.visits.pictured(), "commands": known.commands, "listening": memory }))
+            "pictures": known.visits.pictured(), "commands": known.commands, "listening": memory,
+            "aside": known.aside.as_ref().map(|a| json!({ "at": rfc3339(a.at), "count": a.count, "why": a.why })) }))
     }
 
     /// State and health of one gateway, as they were told: for the database.
@@ -463,7 +476,7 @@ mod tests {
         fleet.take("kakou/v1/s/g1/evt/verdict", br#"{"id":"g1/1/1","type":"kakou.peer_conflict.v1"}"#, 0);
         let all: Vec<Value> = alarms::ALARMS
             .into_iter()
-            .filter(|a| !["SILENT", "OFFLINE", "NEVER"].contains(a))
+            .filter(|a| !["REFUSED", "SILENT", "OFFLINE", "NEVER"].contains(a))
             .map(Value::from)
             .collect();
         assert_eq!(alarms_of(&fleet, "g1", 0), json!(all));

@@ -4,10 +4,10 @@ import { alarmsOf } from "./fleet-hash.js";
 
 /** Worst first, in the order of the server. */
 export const ALARMS = [
-  "CONFLICT", "GAP", "STORE", "SILENT", "OFFLINE", "USES", "CERT", "DAMAGED", "STALE_LISTS", "UNSIGNED", "RECEIPTS", "OUTBOX",
-  "DEVICES", "CLOCK", "HOT", "PHOTOS", "NEVER",
+  "CONFLICT", "GAP", "REFUSED", "STORE", "SILENT", "OFFLINE", "USES", "CERT", "DAMAGED", "STALE_LISTS", "UNSIGNED", "RECEIPTS",
+  "OUTBOX", "DEVICES", "CLOCK", "HOT", "PHOTOS", "NEVER",
 ];
-const BAD = new Set(["CONFLICT", "GAP", "STORE", "SILENT", "OFFLINE"]);
+const BAD = new Set(["CONFLICT", "GAP", "REFUSED", "STORE", "SILENT", "OFFLINE"]);
 
 const byName = new Intl.Collator("en", { numeric: true });
 let orders = new Map();

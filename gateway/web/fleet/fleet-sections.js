@@ -20,7 +20,7 @@ const LEVELS = {
 };
 
 export const SECTIONS = [
-  { id: "state", title: "d_state", needs: (got) => [got.state, stateOf(got.health), got.summary?.waiting], draw: drawState },
+  { id: "state", title: "d_state", needs: (got) => [got.state, stateOf(got.health), got.summary?.waiting, got.aside], draw: drawState },
   { id: "lists", title: "d_lists", needs: (got) => [got.health?.lists, got.summary?.waiting], draw: (got) => part(got, got.health?.lists, drawLists) },
   { id: "outbox", title: "d_outbox", needs: (got) => [got.health?.outbox, got.health?.photos, got.summary?.waiting], draw: (got) => part(got, got.health?.outbox, () => drawOutbox(got.health)) },
   { id: "devices", title: "d_devices", needs: (got) => [got.health?.devices, got.summary?.waiting], draw: (got) => part(got, got.health?.devices, drawDevices) },
@@ -54,9 +54,10 @@ function stateOf(health) {
   return health && [health.uses, health.at, health.certificate, health.clock, health.store, health.box];
 }
 
-function drawState({ state, health, summary }) {
+function drawState({ state, health, summary, aside }) {
   const own = Object.entries(state ?? {}).filter(([name]) => name !== "lanes")
     .map(([name, value]) => [word("sf_", name), plain(name, value)]);
+  if (aside) own.unshift([t("d_aside"), level("bad", t("d_aside_words", { n: aside.count, why: aside.why }))]);
   return [pairs([...own, ...(health ? healthPairs(health) : [])]), health ? null : quiet(t(summary?.waiting ? "waiting" : "d_no_health"))];
 }
 

@@ -104,6 +104,11 @@ async fn before(folder: &Path, broker: &Mosquitto, database: &Postgres) {
     let there =
         "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM gateway WHERE health_at IS NOT NULL)";
     wait_for("health and events", async || count(there).await == 5).await;
+    // One of hospital-1 that cannot be taken for what it says.
+    let mut odd = event(1, "transaction", &json!({ "outcome": 7 }));
+    odd["source"] = json!("/kakou/hospital-1/gw-1");
+    say(broker.port, "hospital-1/gw-1/evt/verdict", &odd, false);
+    wait_for("it aside", async || count("SELECT count(*) FROM refused").await == 1).await;
     // As if it had been so for long.
     client
         .batch_execute(
@@ -133,14 +138,18 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     let b = browse(base, page).await;
     b.size(1920, 1080).await;
     b.open("/").await;
-    for alarm in ["SILENT", "OFFLINE", "NEVER", "DEVICES"] {
+    for alarm in ["REFUSED", "SILENT", "OFFLINE", "NEVER", "DEVICES"] {
         b.find(&format!("alarm-{alarm}[data-some=\"true\"]")).await;
     }
     let rows = "return [...document.querySelectorAll('tr.one')].map((r) => r.dataset.key + ' ' + r.innerText).join('|')";
     let rows = b.js(rows).await.as_str().unwrap().to_owned();
     let lines: Vec<&str> = rows.split('|').collect();
-    assert!(lines[0].starts_with("school-3/gw-1") && lines[0].contains("无上报"), "the worst first: {rows}");
-    assert!(lines[1].starts_with("hospital-1/gw-1") && lines[1].contains("离线 2 天"), "{rows}");
+    assert!(
+        lines[0].starts_with("hospital-1/gw-1") && lines[0].contains("事件未收"),
+        "the worst first: {rows}"
+    );
+    assert!(lines[0].contains("离线 2 天"), "{rows}");
+    assert!(lines[1].starts_with("school-3/gw-1") && lines[1].contains("无上报"), "{rows}");
     assert!(rows.contains("3/4 正常") && rows.contains("从未上线") && !rows.contains('≥'), "{rows}");
     assert!(b.words("ear").await.contains("来自数据库"));
     b.picture("fleet").await;
@@ -172,6 +181,12 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     b.key(Key::Escape).await;
     b.gone("photo-large").await;
 
+    b.js("document.querySelector('button.tile[data-key=\"hospital-1/gw-1\"]').click()").await;
+    b.until(
+        "why it was refused",
+        "return document.querySelector('[data-testid=detail-state]').innerText.includes('一天内 1 条')",
+    )
+    .await;
     // On a telephone nothing lies outside.
     b.size(390, 844).await;
     for open in ["detail-close", "alarm-SILENT"] {
@@ -190,7 +205,11 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
         .unwrap();
     let text = String::from_utf8_lossy(&watch.stdout).into_owned();
     let first = text.lines().nth(1).unwrap_or_default();
-    assert!(first.starts_with("school-3/gw-1") && first.contains("SILENT"), "{text}");
+    assert!(first.starts_with("hospital-1/gw-1") && first.contains("REFUSED OFFLINE"), "{text}");
+    assert!(
+        text.lines().nth(2).is_some_and(|l| l.starts_with("school-3/gw-1") && l.contains("SILENT")),
+        "{text}"
+    );
     assert!(text.contains("3/4 work") && text.contains("NEVER"), "{text}");
     b.end().await;
 }
