@@ -388,8 +388,8 @@ impl Engine {
         [core, lazy, probe, sign, fold]
             .into_iter()
             .flatten()
-            .min()
-            .unwrap_or(TEND)
+            // However far the next deadline of a lane is: the store and the clock are looked at in between.
+            .fold(TEND, Duration::min)
             .max(Duration::from_millis(1))
     }
 
