@@ -80,6 +80,8 @@ pub enum Work {
     Acked(Class, u64),
     /// The central side has receipted a stream of an epoch up to here.
     Receipted(Class, u64, u64),
+    /// The central side has a stream of an epoch up to here alone, though it has receipted more: its store is another.
+    WentBack(Class, u64, u64),
     /// The central side has this photograph.
     PhotoReceipted(String),
     /// Another gateway tells of the use of a pass; the answer comes when it is durable.
@@ -456,6 +458,7 @@ impl Engine {
             Work::Append(..)
             | Work::Acked(..)
             | Work::Receipted(..)
+            | Work::WentBack(..)
             | Work::PhotoReceipted(_)
             | Work::Peer(..)
             | Work::PeerPage(..)

@@ -7,6 +7,7 @@ use crate::postgres::Postgres;
 use kakou_core::event::Class;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,21 @@ impl Ingest {
     /// On a broker's port, into a database.
     pub fn new(port: u16, database: &Postgres, name: &str, more: &[&str]) -> Self {
         let url = format!("mqtt://127.0.0.1:{port}");
-        let database = database.url();
-        let mut arguments: Vec<String> =
-            ["central", "ingest", "--broker", &url, "--database", &database, "--client-id", name]
-                .map(str::to_owned)
-                .to_vec();
-        arguments.extend(more.iter().map(|m| (*m).to_owned()));
+        Self::of(&["--broker", &url], &database.url(), name, more)
+    }
+
+    /// The same at the broker that these arguments name, and with their certificate.
+    pub fn of(broker: &[&str], database: &str, name: &str, more: &[&str]) -> Self {
+        let head = ["central", "ingest", "--database", database, "--client-id", name];
+        let arguments = head.iter().chain(broker).chain(more).map(|a| (*a).to_owned()).collect();
+        Self { arguments, child: None }
+    }
+
+    /// The one that ships for a file.
+    pub fn to_file(broker: &[&str], out: &Path) -> Self {
+        let mut arguments = ["central", "listen", "--out"].map(str::to_owned).to_vec();
+        arguments.push(out.display().to_string());
+        arguments.extend(broker.iter().map(|a| (*a).to_owned()));
         Self { arguments, child: None }
     }
 

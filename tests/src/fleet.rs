@@ -98,6 +98,14 @@ impl Central {
         (place, Plan { tables, gateway: keys, id: gateway.to_owned(), ..Plan::default() })
     }
 
+    /// What `kakou` needs to speak with the broker under a certificate.
+    pub fn arguments(&self, who: &str) -> Vec<String> {
+        let at = |file: &str| self.folder.join(file).display().to_string();
+        let url = format!("mqtts://127.0.0.1:{}", self.port);
+        let (cert, key) = (at(&format!("{who}.pem")), at(&format!("{who}.key")));
+        ["--broker", &url, "--ca", &at("ca.pem"), "--cert", &cert, "--key", &key].map(str::to_owned).to_vec()
+    }
+
     /// Runs `kakou GROUP …`; what speaks with the broker does so as `ops`.
     pub fn output(&self, group: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new(programs().join("kakou"));

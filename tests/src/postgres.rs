@@ -115,7 +115,13 @@ impl Postgres {
 
     /// A connection that looks; its driver runs on the current runtime.
     pub async fn look(&self) -> Result<tokio_postgres::Client, Missing> {
-        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
+        self.look_at("postgres").await
+    }
+
+    /// The same into another database.
+    pub async fn look_at(&self, name: &str) -> Result<tokio_postgres::Client, Missing> {
+        let (client, connection) =
+            tokio_postgres::connect(&self.url_of("kakou", name), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }

@@ -4,7 +4,7 @@
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::central::Arrived;
-use kakou_gateway::central::ledger::{Ledger, Sink};
+use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
 use kakou_gateway::central::listen::{self, Listen, Part, Tally};
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
@@ -23,6 +23,9 @@ struct Seen(Arc<Mutex<BTreeMap<(u64, u64), u32>>>);
 impl Sink for Seen {
     fn aside(&mut self, events: &[Arrived]) -> std::io::Result<()> {
         panic!("{events:?} are kept aside")
+    }
+    fn gone(&mut self, gone: &Gone) -> std::io::Result<()> {
+        panic!("{gone:?}")
     }
     fn store(&mut self, events: &[Arrived]) -> std::io::Result<()> {
         let mut seen = self.0.lock().unwrap();

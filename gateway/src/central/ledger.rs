@@ -4,6 +4,8 @@
 
 use super::{About, Arrived, Complete, From, Store, Taken, Word};
 use kakou_core::event::Class;
+use kakou_core::ids::{GatewayId, SiteId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
@@ -16,6 +18,33 @@ pub trait Sink: Send + 'static {
     fn store(&mut self, events: &[Arrived]) -> io::Result<()>;
     /// Makes events durable that are kept aside.
     fn aside(&mut self, events: &[Arrived]) -> io::Result<()>;
+    /// Makes durable that events were gone from their gateway before they came.
+    fn gone(&mut self, gone: &Gone) -> io::Result<()>;
+}
+
+/// Events that were gone from their gateway before they came here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The site.
+    pub site: SiteId,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The stream.
+    pub stream: Class,
+    /// The first one.
+    pub from_seq: u64,
+    /// The last one.
+    pub to_seq: u64,
+}
+
+impl Gone {
+    /// For the log.
+    pub fn tell(&self) {
+        let Self { site, gateway, stream, from_seq, to_seq, .. } = self;
+        log::error!("{site}/{gateway}: events {from_seq} to {to_seq} of {} are lost", stream.word());
+    }
 }
 
 /// Writes events to a stream, one JSON a line.
@@ -31,6 +60,9 @@ impl<W: Write + Send + 'static> Sink for Lines<W> {
     }
     fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
         self.store(events)
+    }
+    fn gone(&mut self, _: &Gone) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -56,6 +88,18 @@ impl Progress {
         self.through = self.through.max(through);
         self.beyond = self.beyond.split_off(&self.through.saturating_add(1));
         self.advance();
+    }
+    /// What has not come, up to here.
+    fn missing(&self, last: u64) -> Vec<(u64, u64)> {
+        let (mut missing, mut next) = (Vec::new(), self.through + 1);
+        let held = self.beyond.range(next..=last.max(next)).copied().filter(|seq| *seq <= last);
+        for seq in held.chain([last.saturating_add(1)]) {
+            if seq > next {
+                missing.push((next, seq - 1));
+            }
+            next = seq.saturating_add(1);
+        }
+        missing
     }
     fn advance(&mut self) {
         while self.beyond.remove(&self.through.saturating_add(1)) {
@@ -86,6 +130,14 @@ impl<S: Sink> Ledger<S> {
         }
     }
 
+    /// Takes for lost what an earlier run has on record as lost.
+    pub fn known_gone(&mut self, gone: &[Gone]) {
+        for Gone { site, gateway, epoch, stream, to_seq, .. } in gone {
+            let from = From { site: site.clone(), gateway: gateway.clone() };
+            self.streams.entry((from, *epoch, *stream)).or_default().begin(*to_seq);
+        }
+    }
+
     /// Takes events; nothing is counted that the sink did not take.
     pub fn keep(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
         let before = events.len() as u64;
@@ -113,10 +165,17 @@ impl<S: Sink> Ledger<S> {
             new,
             duplicates: before - new - aside.len() as u64,
             refused: aside.iter().filter_map(Arrived::refusal).collect(),
+            behind: self.behind(&touched),
             complete: self.complete(touched),
             gaps: self.gaps(),
             ..Taken::default()
         })
+    }
+
+    fn behind(&self, touched: &BTreeSet<(From, u64, Class)>) -> Vec<Complete> {
+        let waits = touched.iter().filter_map(|key| Some((key, self.streams.get(key)?)));
+        let waits = waits.filter(|(_, p)| !p.beyond.is_empty()).map(|(key, p)| (key.clone(), p.through));
+        waits.map(|((from, epoch, stream), through)| Complete { from, epoch, stream, through }).collect()
     }
 
     fn complete(&self, touched: BTreeSet<(From, u64, Class)>) -> Vec<Complete> {
@@ -144,13 +203,21 @@ impl<S: Sink> Store for Ledger<S> {
             let key = (from.clone(), word.epoch, *stream);
             let progress = self.streams.entry(key.clone()).or_default();
             if *floor > progress.through {
-                let held = progress.beyond.range(..=floor).count() as u64;
-                self.lost = self.lost.saturating_add(floor - progress.through - held);
+                for (from_seq, to_seq) in progress.missing(*floor) {
+                    let (site, gateway) = (from.site.clone(), from.gateway.clone());
+                    let gone = Gone { site, gateway, epoch: word.epoch, stream: *stream, from_seq, to_seq };
+                    self.sink.gone(&gone)?;
+                    gone.tell();
+                    self.lost = self.lost.saturating_add(to_seq - from_seq + 1);
+                }
                 progress.begin(*floor);
                 touched.insert(key);
             }
         }
         Ok(Taken { complete: self.complete(touched), gaps: self.gaps(), ..Taken::default() })
+    }
+    async fn through(&mut self, streams: &[(From, u64, Class)]) -> io::Result<Vec<u64>> {
+        Ok(streams.iter().map(|key| self.streams.get(key).map_or(0, |p| p.through)).collect())
     }
     async fn about(&mut self, _: &From, _: About) -> io::Result<()> {
         Ok(())
@@ -161,9 +228,8 @@ impl<S: Sink> Store for Ledger<S> {
 mod tests {
     use super::super::read;
     use super::*;
-    use kakou_core::ids::{GatewayId, SiteId};
 
-    struct Memory(Vec<Arrived>, Vec<Arrived>);
+    struct Memory(Vec<Arrived>, Vec<Arrived>, Vec<(u64, u64)>);
     impl Sink for Memory {
         fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
             self.0.extend_from_slice(events);
@@ -171,6 +237,10 @@ mod tests {
         }
         fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
             self.1.extend_from_slice(events);
+            Ok(())
+        }
+        fn gone(&mut self, gone: &Gone) -> io::Result<()> {
+            self.2.push((gone.from_seq, gone.to_seq));
             Ok(())
         }
     }
@@ -191,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_stream_with_an_event_that_is_refused_goes_on_behind_it_and_the_event_is_kept_aside_once() {
-        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         let mut all = events(&[(1, 1), (2, 2), (3, 3)]);
         all[1].refused = Some("a name".into());
         let taken = ledger.keep(all.clone()).unwrap();
@@ -204,7 +274,7 @@ mod tests {
 
     #[test]
     fn duplicates_are_removed_and_receipts_stop_at_a_gap() {
-        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         let taken = ledger.keep(events(&[(5, 1), (9, 3), (5, 1)])).unwrap();
         assert_eq!((taken.new, taken.duplicates, taken.gaps), (2, 1, 1));
         assert_eq!(taken.complete[0].through, 1);
@@ -215,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_number_that_a_gateway_says_ends_the_count_of_its_stream() {
-        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         ledger.keep(events(&[(1, 1), (2, MOST)])).unwrap();
         for floor in [u64::MAX, u64::MAX - 1, MOST] {
             let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, floor)].into() };
@@ -231,11 +301,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_from_the_gateway_is_counted_as_lost_and_holds_up_nothing() {
-        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new()));
+        let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         ledger.keep(events(&[(1, 1), (5, 5), (9, 9)])).unwrap();
         let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, 6)].into() };
         let taken = ledger.word(&from(), &word).await.unwrap();
         assert_eq!((taken.complete[0].through, ledger.lost), (6, 4), "2, 3, 4 and 6");
+        assert_eq!(ledger.sink.2, [(2, 4), (6, 6)], "on record");
         assert_eq!(ledger.keep(events(&[(7, 7), (8, 8)])).unwrap().complete[0].through, 9);
     }
 }

@@ -4,6 +4,7 @@
 //! together. A message is acknowledged when what it brought is durable.
 
 use super::photos::Desk;
+use super::standing::Standing;
 use super::told::Told;
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
@@ -171,8 +172,14 @@ pub async fn run<S: Store>(
         let (inbox, messages) = mpsc::channel(WAITING);
         let end = CancellationToken::new();
         let together = if listen.part == Part::Late { TOGETHER_LATE } else { TOGETHER };
-        let (way, due) = (client.clone(), BTreeMap::new());
-        let keeper = Keeper { client: way, due, tally: &tally, told: &mut told, together };
+        let keeper = Keeper {
+            client: client.clone(),
+            due: BTreeMap::new(),
+            standing: Standing::default(),
+            tally: &tally,
+            told: &mut told,
+            together,
+        };
         let filters = listen.filters(photos.is_some());
         let speaking = speak(client, events, filters, inbox, &tally, &cancel, end.clone());
         let storing = keeper.run(messages, &mut store, photos.as_mut(), end);
@@ -250,6 +257,7 @@ async fn speak(
 struct Keeper<'a> {
     client: Client,
     due: BTreeMap<(From, u64, Class), u64>,
+    standing: Standing,
     tally: &'a watch::Sender<Tally>,
     told: &'a mut Told,
     together: usize,
@@ -282,6 +290,7 @@ impl Keeper<'_> {
                 _ = clock.tick() => {
                     self.receipts();
                     self.told.rest();
+                    self.tell_standing(store).await?;
                 }
             }
         }
@@ -372,6 +381,9 @@ impl Keeper<'_> {
                 Ok(word) => {
                     let taken = store.word(from, &word).await?;
                     self.count(taken);
+                    if word.online {
+                        word.floor.keys().for_each(|stream| self.standing.asked(from, word.epoch, *stream));
+                    }
                 }
                 Err(e) => {
                     self.refuse(Some(from), "state", e);
@@ -393,13 +405,14 @@ impl Keeper<'_> {
             // Beside the receipt, which a gateway of an earlier version takes as well. One that finds no room is
             // on record here all the same.
             for some in all.chunks(TOLD) {
-                let receipt = Receipt { stream, epoch, through_seq: 0, refused: some.to_vec() };
+                let receipt = Receipt { stream, epoch, through_seq: 0, refused: some.to_vec(), all: false };
                 let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and words");
                 if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
                     log::debug!("a gateway is not told that its events were refused: {e}");
                 }
             }
         }
+        self.standing.seen(&taken.complete, &taken.behind);
         for Complete { from, epoch, stream, through } in taken.complete {
             let due = self.due.entry((from, epoch, stream)).or_default();
             *due = through.max(*due);
@@ -419,13 +432,37 @@ impl Keeper<'_> {
 
     fn receipts(&mut self) {
         for ((from, epoch, stream), through_seq) in std::mem::take(&mut self.due) {
-            let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new() };
-            let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and a word");
-            if self.client.publish(&from.topic("rcpt"), body, Mark::default()).is_ok() {
+            let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new(), all: false };
+            if self.publish(&from, &receipt) {
                 self.tally.send_modify(|t| t.receipts += 1);
             } else {
                 self.due.insert((from, epoch, stream), through_seq);
             }
         }
+    }
+
+    fn publish(&self, from: &From, receipt: &Receipt) -> bool {
+        let body = serde_json::to_vec(receipt).expect("a receipt is numbers and words");
+        self.client.publish(&from.topic("rcpt"), body, Mark::default()).is_ok()
+    }
+
+    /// Tells gateways what this side has and no more, where that is due: asked for at this moment, since what is
+    /// said must not be older than a receipt.
+    async fn tell_standing<S: Store>(&mut self, store: &mut S) -> io::Result<()> {
+        let now = Instant::now();
+        let streams = self.standing.due(now);
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let through = store.through(&streams).await?;
+        for ((from, epoch, stream), through_seq) in streams.into_iter().zip(through) {
+            if self.standing.tells(&from, stream, through_seq, now) {
+                let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new(), all: true };
+                if !self.publish(&from, &receipt) {
+                    self.standing.asked(&from, epoch, stream);
+                }
+            }
+        }
+        Ok(())
     }
 }

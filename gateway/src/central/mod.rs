@@ -13,6 +13,7 @@ pub mod listen;
 pub mod photos;
 pub mod postgres;
 mod requests;
+mod standing;
 pub mod told;
 pub mod words;
 
@@ -368,6 +369,8 @@ pub struct Taken {
     pub conflicts: u64,
     /// How far the streams are complete that were touched.
     pub complete: Vec<Complete>,
+    /// Of these, the streams of which later events have come, and not those that follow.
+    pub behind: Vec<Complete>,
     /// Events held beyond a gap, if the store counts them.
     pub gaps: u64,
 }
@@ -380,6 +383,7 @@ impl Taken {
         self.refused.extend(more.refused);
         self.conflicts += more.conflicts;
         self.complete.extend(more.complete);
+        self.behind.extend(more.behind);
         self.gaps = more.gaps;
     }
 }
@@ -390,6 +394,11 @@ pub trait Store: Send + 'static {
     fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Taken>> + Send;
     /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
     fn word(&mut self, from: &From, word: &Word) -> impl Future<Output = io::Result<Taken>> + Send;
+    /// How far streams are complete, each in its place: none of it is 0.
+    fn through(
+        &mut self,
+        streams: &[(From, u64, Class)],
+    ) -> impl Future<Output = io::Result<Vec<u64>>> + Send;
     /// Keeps the last words of a gateway about itself, for whoever looks at the fleet.
     fn about(&mut self, from: &From, about: About) -> impl Future<Output = io::Result<()>> + Send;
 }

@@ -49,6 +49,12 @@ FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8
 JOIN event e USING (site, gateway, epoch, stream, stream_seq) WHERE e.body::text <> t.body
 ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, seq";
 
+/// How far streams are complete, in the order in which they are asked for.
+const THROUGH: &str = "
+SELECT coalesce(s.through, 0) FROM unnest($1::text[], $2::text[], $3::int8[], $4::int2[])
+  WITH ORDINALITY AS t (site, gateway, epoch, stream, n)
+LEFT JOIN stream s USING (site, gateway, epoch, stream) ORDER BY t.n";
+
 /// What is kept aside, with its bytes as they came: no table looks into it.
 const ASIDE: &str = "
 INSERT INTO refused (site, gateway, epoch, seq, stream, stream_seq, why, body)
@@ -59,6 +65,8 @@ ON CONFLICT DO NOTHING RETURNING site, gateway, epoch, stream, stream_seq";
 pub struct Database {
     url: String,
     client: Option<Client>,
+    /// Whether there was a connection before.
+    known: bool,
     told: Told,
 }
 
@@ -97,22 +105,24 @@ pub(crate) async fn connect(url: &str) -> io::Result<Client> {
 impl Database {
     /// Connects and makes the tables.
     pub async fn open(url: &str) -> io::Result<Self> {
-        let mut database = Self { url: url.to_owned(), client: None, told: Told::default() };
-        let client = database.client().await?;
-        let tx = client.transaction().await.map_err(other)?;
-        // That a table is there already is no news.
-        tx.batch_execute("SET LOCAL client_min_messages = warning").await.map_err(other)?;
-        tx.batch_execute(LOCK).await.map_err(other)?;
-        tx.batch_execute(SCHEMA).await.map_err(other)?;
-        mend_words(&tx).await.map_err(other)?;
-        tx.commit().await.map_err(other)?;
+        let mut database = Self { url: url.to_owned(), client: None, known: false, told: Told::default() };
+        database.client().await?;
         Ok(database)
     }
 
-    /// The connection, made anew when it was lost.
+    /// The connection, made anew with the tables when it was lost. That is an error once: whoever stores asks the broker for
+    /// everything again that gateways have said of themselves, and so each hears what is here.
     pub async fn client(&mut self) -> io::Result<&mut Client> {
         if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.client = Some(connect(&self.url).await?);
+            let mut client = connect(&self.url).await?;
+            // It may be another database, or the same one of a day before.
+            make_tables(&mut client).await.map_err(other)?;
+            self.client = Some(client);
+            if std::mem::replace(&mut self.known, true) {
+                return Err(io::Error::other(
+                    "the database was away; what it has is told to all gateways anew",
+                ));
+            }
         }
         self.client.as_mut().ok_or_else(|| io::Error::other("no connection"))
     }
@@ -129,12 +139,16 @@ impl Database {
         for e in events {
             touched.entry((e.from.clone(), e.epoch, e.stream)).or_default().insert(e.stream_seq);
         }
-        let mut complete = Vec::new();
+        let (mut complete, mut behind) = (Vec::new(), Vec::new());
         // In the order of the keys, so that two consumers never wait for each other.
         for (key, seqs) in touched {
             let through = advance(&tx, &key, &seqs).await?;
             let (from, epoch, stream) = key;
-            complete.push(Complete { from, epoch, stream, through });
+            let place = Complete { from, epoch, stream, through };
+            if seqs.last().is_some_and(|last| *last > through) {
+                behind.push(place.clone());
+            }
+            complete.push(place);
         }
         tx.commit().await?;
         complete.retain(|c| c.through > 0);
@@ -142,7 +156,7 @@ impl Database {
             self.told.note(Some(from), &format!("event {number}"), TWICE);
         }
         let conflicts = conflicts.len() as u64;
-        Ok(Taken { new, duplicates, refused, complete, conflicts, gaps: 0 })
+        Ok(Taken { new, duplicates, refused, complete, behind, conflicts, gaps: 0 })
     }
 
     /// The same, tried again while it meets others.
@@ -221,6 +235,16 @@ impl Database {
         tx.commit().await?;
         Ok(Taken { complete, ..Taken::default() })
     }
+}
+
+async fn make_tables(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+    let tx = client.transaction().await?;
+    // That a table is there already is no news.
+    tx.batch_execute("SET LOCAL client_min_messages = warning").await?;
+    tx.batch_execute(LOCK).await?;
+    tx.batch_execute(SCHEMA).await?;
+    mend_words(&tx).await?;
+    tx.commit().await
 }
 
 /// Why a transaction did not happen.
@@ -515,6 +539,24 @@ impl Store for Database {
             }
             done => done.map(drop).map_err(other),
         }
+    }
+
+    async fn through(&mut self, streams: &[Key]) -> io::Result<Vec<u64>> {
+        let rows = self
+            .client()
+            .await?
+            .query(
+                THROUGH,
+                &[
+                    &column!(streams, s, s.0.site.as_str()),
+                    &column!(streams, s, s.0.gateway.as_str()),
+                    &column!(streams, s, s.1.cast_signed()),
+                    &column!(streams, s, stream_number(s.2)),
+                ],
+            )
+            .await
+            .map_err(other)?;
+        Ok(rows.iter().map(|r| r.get::<_, i64>(0).cast_unsigned()).collect())
     }
 
     async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {

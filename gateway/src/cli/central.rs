@@ -3,7 +3,7 @@
 use super::broker::Broker;
 use super::fail;
 use crate::central::bulk::{self, Rights};
-use crate::central::ledger::{Ledger, Sink};
+use crate::central::ledger::{Gone, Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::{Desk, QUOTA};
 use crate::central::postgres::Database;
@@ -37,7 +37,8 @@ pub enum Command {
         #[command(flatten)]
         broker: Broker,
         /// The file that events are appended to, one a line: {"site":…,"gateway":…,"event":…}, where site and gateway are
-        /// those of the topic. What is in it counts as received. What cannot be taken lies in FILE.refused.
+        /// those of the topic. What is in it counts as received. What cannot be taken lies in FILE.refused, and what was
+        /// gone before it came stands in FILE.lost.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// A folder for photographs.
@@ -133,10 +134,11 @@ impl Address {
 /// Bytes of a secret at least.
 const SECRET: usize = 32;
 
-/// Events in a file, synced before they are receipted; beside it those that are kept aside.
+/// Events in a file, synced before they are receipted; beside it those that are kept aside, and what was lost.
 struct Log {
     events: File,
     aside: File,
+    gone: File,
 }
 
 /// A line of the file of events: whose it is says the topic, and nobody else.
@@ -179,6 +181,10 @@ impl Sink for Log {
         }
         self.aside.write_all(&lines)?;
         self.aside.sync_data()
+    }
+    fn gone(&mut self, gone: &Gone) -> io::Result<()> {
+        self.gone.write_all(format!("{}\n", json!(gone)).as_bytes())?;
+        self.gone.sync_data()
     }
 }
 
@@ -238,10 +244,10 @@ fn kept_aside(line: &[u8]) -> Option<Vec<Arrived>> {
 
 /// Reads the lines of a file and says how many events it has. Only a last line without an end, which a crash has cut, is
 /// removed; one that cannot be read stays where it is, and is said.
-fn lines_of(
+fn lines_of<T>(
     path: &Path,
-    read: fn(&[u8]) -> Option<Vec<Arrived>>,
-    mut known: impl FnMut(&[Arrived]),
+    read: fn(&[u8]) -> Option<Vec<T>>,
+    mut known: impl FnMut(&[T]),
 ) -> io::Result<u64> {
     let (mut count, mut good, mut number) = (0, 0_u64, 0_u64);
     let (mut unreadable, mut first) = (0_u64, 0);
@@ -279,12 +285,18 @@ fn appended(path: &Path) -> io::Result<File> {
 
 /// Takes up where an earlier run ended.
 fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".refused");
-    let name = PathBuf::from(name);
-    let mut ledger = Ledger::new(Log { events: appended(path)?, aside: appended(&name)? });
+    let beside = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let (refused, lost) = (beside(".refused"), beside(".lost"));
+    let log = Log { events: appended(path)?, aside: appended(&refused)?, gone: appended(&lost)? };
+    let mut ledger = Ledger::new(log);
     let count = lines_of(path, stored, |events| ledger.known(events))?;
-    lines_of(&name, kept_aside, |events| ledger.known(events))?;
+    lines_of(&refused, kept_aside, |events| ledger.known(events))?;
+    let gone = |line: &[u8]| serde_json::from_slice::<Gone>(line).ok().map(|one| vec![one]);
+    lines_of(&lost, gone, |gone| ledger.known_gone(gone))?;
     Ok((ledger, count))
 }
 

@@ -6,7 +6,7 @@ mod script;
 mod world;
 
 use crate::central::Arrived;
-use crate::central::ledger::{Ledger, Sink};
+use crate::central::ledger::{Gone, Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::Desk;
 use crate::config::{MqttVersion, Upstream};
@@ -44,6 +44,10 @@ impl Sink for Count {
     }
 
     fn store(&mut self, _: &[Arrived]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn gone(&mut self, _: &Gone) -> io::Result<()> {
         Ok(())
     }
 }

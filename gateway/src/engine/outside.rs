@@ -4,7 +4,7 @@
 use super::{Engine, Pending, Trouble, Work};
 use crate::store::asked;
 use crate::upstream::peers;
-use kakou_core::event::NewEvent;
+use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -38,6 +38,7 @@ impl Engine {
                 Ok(())
             }
             work @ (Work::Append(..)
+            | Work::WentBack(..)
             | Work::Peer(..)
             | Work::PeerPage(..)
             | Work::ReleaseUses(..)
@@ -48,6 +49,7 @@ impl Engine {
                 self.outside_now(work, now, pending)
             }
             Work::Append(..)
+            | Work::WentBack(..)
             | Work::Peer(..)
             | Work::PeerPage(..)
             | Work::ReleaseUses(..)
@@ -64,6 +66,7 @@ impl Engine {
         self.journal.begin()?;
         match work {
             Work::Append(events, reply) => self.append_all(&events, reply, now, pending),
+            Work::WentBack(class, epoch, through) => self.went_back(class, epoch, through),
             Work::Peer(from, used, reply) => {
                 self.heard_uses = self.heard_uses.saturating_add(1);
                 if self.journal.peer(&from, &used, now)? {
@@ -104,6 +107,21 @@ impl Engine {
             | Work::PhotoReceipted(_)
             | Work::Stop => Ok(()),
         }
+    }
+
+    /// What the central side has no more is not delivered, and no photograph that came after it.
+    fn went_back(&mut self, class: Class, epoch: u64, through: u64) -> rusqlite::Result<()> {
+        if epoch != self.journal.epoch() {
+            self.parts.metrics.count("receipt_refused_total");
+            return Ok(());
+        }
+        let mark = &mut self.marks[usize::from(class.number())];
+        *mark = (mark.0.min(through), mark.1.min(through));
+        if class == Class::Verdict {
+            // Their receipts are older than the word; where one is not, its photograph is offered once more.
+            self.photo_marks.clear();
+        }
+        self.journal.go_back(class, through)
     }
 
     /// The first question to the other gateways of the site, where enrolment has named them.

@@ -466,6 +466,21 @@ impl Journal {
         Ok(())
     }
 
+    /// The central side has a stream up to here alone: what follows is not delivered, nor are photographs that
+    /// verdicts behind it name.
+    pub fn go_back(&mut self, class: Class, through: u64) -> rusqlite::Result<()> {
+        let sql = "UPDATE stream SET acked = min(acked, ?2), receipted = min(receipted, ?2) WHERE class = ?1";
+        let place = params![class.number(), through.cast_signed()];
+        self.connection.prepare_cached(sql)?.execute(place)?;
+        if class == Class::Verdict {
+            let sql = "UPDATE photo SET state = 0 WHERE state = 1 AND seq >
+                         coalesce((SELECT seq FROM event WHERE class = ?1 AND stream_seq <= ?2
+                                   ORDER BY stream_seq DESC LIMIT 1), 0)";
+            self.connection.prepare_cached(sql)?.execute(place)?;
+        }
+        Ok(())
+    }
+
     /// A photograph is durable at the central side.
     pub fn photo_receipted(&mut self, sha256: &str) -> rusqlite::Result<()> {
         let sql = "UPDATE photo SET state = 1 WHERE sha256 = ?1 AND state = 0";

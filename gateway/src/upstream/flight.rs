@@ -488,6 +488,22 @@ impl Flight {
         }
         news
     }
+
+    /// The central side has a stream up to here alone, and has receipted more of it before: what follows is backlog
+    /// once more, at the pace of one. Gives up to where it was receipted, if that is so.
+    pub fn went_back(&mut self, class: Class, through: u64) -> Option<u64> {
+        let stream = &mut self.streams[usize::from(class.number())];
+        let before = stream.receipted;
+        if through >= before {
+            return None;
+        }
+        (stream.receipted, stream.acked, stream.gaps) = (through, through, 0);
+        stream.islands.clear();
+        (stream.refused, stream.probe, stream.again) = (None, None, (Cursor::default(), 0));
+        stream.split = stream.live.given;
+        stream.late = Cursor::at(through);
+        Some(before)
+    }
 }
 
 fn is_late(stored_ms: i64, now_ms: i64) -> bool {

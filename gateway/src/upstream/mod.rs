@@ -146,6 +146,11 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(inline)]
     pub refused: Vec<RefusedEvent>,
+    /// The central side has the stream without a gap up to `through_seq` and no further, whatever it has receipted
+    /// before: its store is another or an older one. What the gateway still has from there on is sent again. Without
+    /// this word a receipt that says less than one before it says nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }
 
 /// An event that the central side keeps aside.

@@ -44,6 +44,8 @@ struct Session {
     unmarked: u64,
     /// What was said of the streams, and when it was looked at last.
     floor: ([u64; 4], Instant),
+    /// The central side lacks what it had before: it must hear at once what is gone from here.
+    say_floor: bool,
 }
 
 /// Runs one connection; ends well only when cancelled.
@@ -81,6 +83,7 @@ pub(super) async fn connection(
         health: None,
         unmarked: 0,
         floor: ([0; 4], Instant::now()),
+        say_floor: false,
     };
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let mut late = tokio::time::interval(LATE_EVERY);
@@ -295,6 +298,9 @@ impl Session {
                 if r.epoch == link.epoch
                     && r.through_seq <= link.streams.borrow()[usize::from(r.stream.number())] =>
             {
+                if r.all && self.went_back(&r, link, flight) {
+                    return;
+                }
                 // One that says the same again is none: what it waits for may be lost.
                 if flight.receipted(r.stream, r.through_seq) {
                     self.receipts[usize::from(r.stream.number())] = Instant::now();
@@ -313,6 +319,28 @@ impl Session {
             Ok(_) => link.metrics.count("receipt_refused_total"),
             Err(_) => link.metrics.count("receipt_unreadable_total"),
         }
+    }
+
+    /// The central side says that it has a stream up to here alone; whether it has receipted more before.
+    fn went_back(&mut self, receipt: &Receipt, link: &Link, flight: &mut Flight) -> bool {
+        let (class, through) = (receipt.stream, receipt.through_seq);
+        let Some(before) = flight.went_back(class, through) else { return false };
+        link.metrics.count("central_went_back_total");
+        log::warn!(
+            "upstream: the central side has {} up to {through} and had it up to {before}: its store is another or an \
+             older one. What is still here is sent again from there on",
+            class.word()
+        );
+        let i = usize::from(class.number());
+        self.receipts[i] = Instant::now();
+        self.say_floor = true;
+        link.state.send_if_modified(|s| {
+            s.acked[i] = s.acked[i].min(through);
+            s.receipted[i] = s.receipted[i].min(through);
+            false
+        });
+        send(&link.engine, Work::WentBack(class, receipt.epoch, through), &link.metrics);
+        true
     }
 
     /// Once a second: is there progress, are receipts missing, was anything shed?
@@ -342,10 +370,11 @@ impl Session {
             link.state.send_modify(|s| s.detail = why);
             self.unreceipted = true;
         }
-        if self.up && self.floor.1.elapsed() > FLOOR_EVERY {
+        if self.up && (self.say_floor || self.floor.1.elapsed() > FLOOR_EVERY) {
             let heads = *link.streams.borrow();
             let (floor, lost) = flight.floors(&heads).map_err(Lost::Journal)?;
-            let news = lost && floor != self.floor.0;
+            let asked = std::mem::take(&mut self.say_floor);
+            let news = lost && (asked || floor != self.floor.0);
             self.floor = (floor, Instant::now());
             if news {
                 self.birth(link, flight)?;

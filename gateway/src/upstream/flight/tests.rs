@@ -357,3 +357,47 @@ proptest! {
         }
     }
 }
+
+/// Hands over and acknowledges all that goes out; gives the numbers of it, those that are late apart.
+fn hand_over(flight: &mut Flight, heads: &[u64; 4]) -> (Vec<u64>, Vec<u64>) {
+    let (mut live, mut late) = (Vec::new(), Vec::new());
+    for pkid in 1.. {
+        let Some(batch) = flight.next(heads, 10_000, NOW).unwrap() else { break };
+        if batch.late { &mut late } else { &mut live }.extend(numbers(&batch));
+        flight.sent(&batch, Instant::now());
+        flight.departed(pkid);
+        flight.acked(pkid, Instant::now());
+    }
+    (live, late)
+}
+
+#[test]
+fn where_the_central_side_lacks_what_it_receipted_all_of_it_goes_once_more_as_backlog_and_only_once() {
+    let events: Vec<(i64, bool)> = (0..60).map(|i| (10, i < 20)).collect();
+    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    flight.begin(100, &heads(50), NOW).unwrap();
+    hand_over(&mut flight, &heads(50));
+    flight.receipted(Class::Verdict, 50);
+    // What is no less than was receipted is no news, whoever says it.
+    for through in [50, 60] {
+        assert_eq!(flight.went_back(Class::Verdict, through), None);
+    }
+    assert_eq!(flight.went_back(Class::Verdict, 5), Some(50));
+    assert_eq!(flight.went_back(Class::Verdict, 5), None, "said once more");
+    let (live, late) = hand_over(&mut flight, &heads(60));
+    assert_eq!(live, (51..=60).collect::<Vec<_>>(), "what happens now goes on beside it");
+    assert_eq!(late, (21..=50).collect::<Vec<_>>(), "but for what was shed");
+    assert_eq!(
+        flight.floors(&heads(60)).unwrap(),
+        ([20, 0, 0, 0], true),
+        "which is a loss that must be told"
+    );
+    assert_eq!(flight.unreceipted(), [true, false, false, false]);
+    flight.receipted(Class::Verdict, 60);
+    assert_eq!(hand_over(&mut flight, &heads(60)), (Vec::new(), Vec::new()));
+    // A connection that ends in the middle of it begins where the central side is.
+    assert_eq!(flight.went_back(Class::Verdict, 30), Some(60));
+    flight.begin(100, &heads(60), NOW).unwrap();
+    let (live, late) = hand_over(&mut flight, &heads(60));
+    assert_eq!(live.len() + late.len(), 30);
+}
