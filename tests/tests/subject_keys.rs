@@ -212,7 +212,7 @@ fn the_fleet_page_asks_for_a_person_with_the_public_keys_of_the_boxes_alone() {
         gate.verdict(PERSON);
     }
     let body = json!({ "person": PERSON, "subject": null, "lane": null, "from": "2020-01-01T00:00:00Z",
-        "to": "2100-01-01T00:00:00Z", "purpose": "contact" });
+        "to": "2100-01-01T00:00:00Z", "purpose": "contact", "by": "test" });
     let ask = |page: &str| {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let sent = agent.post(format!("{page}/api/v1/trace")).header("content-type", "application/json");
