@@ -40,8 +40,12 @@ type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), String>;
 impl Source<'_> {
     /// Whether it is a table.
     fn is_table(&self) -> bool {
+        self.ends_with(&["csv", "tsv", "txt"])
+    }
+
+    fn ends_with(&self, ends: &[&str]) -> bool {
         let end = self.from.extension().map(|e| e.to_ascii_lowercase());
-        end.is_some_and(|e| ["csv", "tsv", "txt"].iter().any(|t| e == *t))
+        end.is_some_and(|e| ends.iter().any(|one| e == *one))
     }
 
     fn wrong(&self, why: impl std::fmt::Display) -> String {
@@ -55,6 +59,9 @@ impl Source<'_> {
         }
         if self.is_table() {
             return self.table(to);
+        }
+        if self.ends_with(&["xlsx", "xls", "ods", "et"]) {
+            return Err(self.wrong("it is a workbook: save its sheet as \"CSV UTF-8\", and give that file"));
         }
         if self.from.extension().is_some_and(|e| e == "json") {
             return self.object(to);

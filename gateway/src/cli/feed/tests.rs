@@ -175,6 +175,7 @@ fn what_a_table_says_and_no_lane_understands_is_refused_with_its_line_and_its_co
         let why = read(list, "a.csv", text.as_bytes(), &[]).unwrap_err();
         assert!(why.contains(words), "{text}: {why}");
     }
+    assert!(read("status", "a.XLSX", b"PK\x03\x04", &[]).unwrap_err().contains("CSV UTF-8"));
     let many = format!("id,colour\n{}", (0..20).map(|n| format!("R-{n},blue\n")).collect::<String>());
     let why = read("status", "a.csv", many.as_bytes(), &[]).unwrap_err();
     assert!(why.lines().count() == 9 && why.ends_with("and 12 more"), "{why}");
