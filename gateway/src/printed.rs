@@ -1,6 +1,8 @@
 //! What the commands print. Whoever reads them may stop reading (`| head`): that is no fault, and nothing to be told in
-//! a backtrace. These take the place of the macros of the same names everywhere in this crate.
+//! a backtrace. Much of what is printed others have said: it moves no cursor and sets no colour. These take the place of the
+//! macros of the same names everywhere in this crate.
 
+use crate::shown;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
@@ -9,8 +11,17 @@ const NOBODY_READS: i32 = 141;
 
 /// Writes to standard output. Where that does not work the program ends: quietly when nobody reads it any more.
 pub fn out(text: Arguments<'_>) {
+    write(&shown::lines(&text.to_string()));
+}
+
+/// Empties the screen.
+pub fn clear() {
+    write("\x1b[2J\x1b[H");
+}
+
+fn write(text: &str) {
     let mut stdout = std::io::stdout().lock();
-    let Err(e) = stdout.write_fmt(text).and_then(|()| stdout.flush()) else { return };
+    let Err(e) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) else { return };
     if e.kind() == ErrorKind::BrokenPipe {
         std::process::exit(NOBODY_READS);
     }
@@ -20,7 +31,7 @@ pub fn out(text: Arguments<'_>) {
 
 /// Writes to standard error. Where that does not work there is nobody to tell.
 pub fn err(text: Arguments<'_>) {
-    drop(std::io::stderr().lock().write_fmt(text));
+    drop(std::io::stderr().lock().write_all(shown::lines(&text.to_string()).as_bytes()));
 }
 
 macro_rules! print {

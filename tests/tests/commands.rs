@@ -22,6 +22,26 @@ fn path(folder: &Path, name: &str) -> String {
 }
 
 #[test]
+fn no_command_prints_what_a_terminal_acts_on_whoever_has_written_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kakou = |arguments: &[&str]| {
+        let out = Command::new(programs().join("kakou"))
+            .current_dir(folder.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let name = "gate\u{1b}[2J\u{9b}1m\u{202e}\r.toml";
+    std::fs::write(folder.path().join(name), kakou(&["profile", "show", "school-gate"])).unwrap();
+    let printed = kakou(&["profile", "check", name]);
+    assert!(printed.contains("in order"), "{printed:?}");
+    let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!printed.contains(acts), "{printed:?}");
+}
+
+#[test]
 fn a_pass_is_issued_and_verified_and_a_changed_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (key, trust, qr) =

@@ -3,7 +3,7 @@
 use super::{Broker, Sources, watched};
 use crate::fleet::alarms::{rank, sum};
 use crate::fleet::watch::now_ms;
-use crate::shown;
+use crate::{printed, shown};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn show(
             println!("{}", shown::json(&rows));
         } else {
             if once.is_none() {
-                print!("\x1b[2J\x1b[H");
+                printed::clear();
             }
             print!("{}", table(&rows));
         }
