@@ -354,6 +354,15 @@ fn bytes_in(folder: &Path) -> usize {
         .sum()
 }
 
+/// Ends a flood, also where the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_gateway_that_speaks_without_end_keeps_no_receipt_from_another() {
     let Some(fleet) = fleet() else { return };
@@ -371,10 +380,11 @@ fn a_gateway_that_speaks_without_end_keeps_no_receipt_from_another() {
                 [(topic(BAD, "health"), health.into_bytes()), (topic(BAD, "state"), state.into_bytes())];
             fleet.central.drown("school.gw-1", &words, &end).unwrap()
         });
+        let ends = Ends(&end);
         for n in 2..=6 {
             fleet.receipted(GOOD, &[event(GOOD, n)], n, &ingest);
         }
-        end.store(true, Ordering::Relaxed);
+        drop(ends);
         assert!(flood.join().unwrap() > 1_000);
     });
     let log = ingest.log();
