@@ -131,4 +131,11 @@ mod tests {
         assert!(shown.contains("send it as a feed"), "{shown}");
         assert!(!page(&json!({ "lists": lists(true) })).contains("send it as a feed"));
     }
+
+    #[test]
+    fn devices_are_counted_as_those_that_work() {
+        let device = |state: &str| json!({ "id": "d", "driver": "x", "state": state });
+        let text = page(&json!({ "devices": [device("ready"), device("fault"), device("ready")] }));
+        assert!(text.contains("Devices (2 of 3 work)"), "{text}");
+    }
 }

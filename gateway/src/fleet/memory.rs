@@ -129,6 +129,7 @@ async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result
         let (Some(from), Some(event)) = (whose(row), json(row.get(3))) else { continue };
         fleet.recall_event(from, &event, row.get(2));
     }
+    fleet.recalled();
     Ok(())
 }
 
@@ -170,6 +171,11 @@ impl Fleet {
     /// A database remembers, and is about to be asked.
     fn remembers(&mut self) {
         self.listening.remembers = true;
+    }
+
+    /// It was asked: what it does not know did not happen.
+    fn recalled(&mut self) {
+        self.listening.recalled = true;
     }
 
     fn forgets(&mut self, why: Option<String>) {
@@ -250,6 +256,19 @@ mod tests {
         fleet.recall(from(), word(false, now - 1_000));
         assert_eq!(row(&fleet)["alarms"], json!(["DEVICES"]));
         assert_eq!(row(&fleet)["since_s"], 0);
+    }
+
+    #[test]
+    fn a_database_that_was_not_read_is_no_proof_that_nothing_happened() {
+        let mut fleet = Fleet::default();
+        fleet.remembers();
+        fleet.take("kakou/v1/s/g1/state", br#"{"online":true}"#, 0);
+        let proof = |fleet: &Fleet| fleet.detail("s", "g1", 0).unwrap()["listening"]["database"].clone();
+        assert_eq!(proof(&fleet), json!(false));
+        fleet.forgets(Some("refused".into()));
+        assert_eq!(fleet.rows(0)["listening"]["forgets"], "refused");
+        fleet.recalled();
+        assert_eq!(proof(&fleet), json!(true));
     }
 
     #[test]

@@ -72,6 +72,8 @@ struct Listening {
     refused: BTreeSet<String>,
     /// Whether a database remembers for it.
     remembers: bool,
+    /// Whether that was read.
+    recalled: bool,
     /// The last time at which whoever writes the database heard any gateway.
     recorded: Option<WallMs>,
     /// Why the database cannot be asked.
@@ -303,7 +305,7 @@ impl Fleet {
     pub fn detail(&self, site: &str, gateway: &str, now: WallMs) -> Option<Value> {
         let named = |f: &From| f.site.as_str() == site && f.gateway.as_str() == gateway;
         let l = &self.listening;
-        let memory = json!({ "since": l.begun.map(rfc3339), "database": l.remembers });
+        let memory = json!({ "since": l.begun.map(rfc3339), "database": l.recalled });
         let Some((from, known)) = self.gateways.iter().find(|(f, _)| named(f)) else {
             let from = self.expected.iter().find(|f| named(f))?;
             return Some(

@@ -192,6 +192,8 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     for open in ["detail-close", "alarm-SILENT"] {
         let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(b.js(fits).await, json!(true), "before {open}");
+        let panel = "const p = document.querySelector('[data-testid=detail]'); return p.hidden || p.scrollWidth <= p.clientWidth";
+        assert_eq!(b.js(panel).await, json!(true), "the panel, before {open}");
         b.picture(&format!("fleet-phone-{open}")).await;
         b.click(open).await;
     }
@@ -384,11 +386,13 @@ async fn without_a_sign_in_the_form_asks_who_asks() {
     gateway.start();
     let url = format!("mqtts://127.0.0.1:{}", broker.port);
     let keys = ["--ca", "ca.pem", "--cert", "ops.pem", "--key", "ops.key", "--sign-key", "ops.pk8"];
-    let (page, serving) = serve(folder.path(), &[&["--broker", &url][..], &keys].concat());
+    let away = ["--database", "host=/nowhere dbname=kakou"];
+    let (page, serving) = serve(folder.path(), &[&["--broker", &url][..], &keys, &away].concat());
     let b = browse(page, serving).await;
     b.open("/").await;
     b.until("the gateway", "return document.querySelector('tr.one')?.innerText.includes('在线') === true")
         .await;
+    wait_for("word of the database", async || b.words("ear").await.contains("数据库读不到")).await;
     b.click("trace-open").await;
     b.click("trace-by-lane").await;
     b.type_into("trace-key", "lane-1").await;
