@@ -10,6 +10,9 @@ CREATE TABLE IF NOT EXISTS event (
   PRIMARY KEY (site, gateway, epoch, stream, stream_seq));
 -- The number of the secret that made the subject key in `body`: one person has another key under each.
 ALTER TABLE event ADD COLUMN IF NOT EXISTS subject_key integer;
+-- The subject key itself, of visits; '' where a visit has none, NULL in events of an earlier version of the ingest.
+ALTER TABLE event ADD COLUMN IF NOT EXISTS subject text;
+CREATE INDEX IF NOT EXISTS event_subject ON event (subject, at) WHERE subject <> '';
 CREATE INDEX IF NOT EXISTS event_at ON event (at) WHERE stream = 0;
 CREATE INDEX IF NOT EXISTS event_received ON event USING brin (received);
 -- Up to where a stream is complete: what its receipts say.

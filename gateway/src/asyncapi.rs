@@ -231,7 +231,13 @@ fn messages() -> Map<String, Value> {
         "heads": by_class(), "floor": by_class(), "lanes": { "type": "array" } } });
     let answer = json!({ "type": "object", "required": ["id", "rows", "truncated"], "properties": {
         "id": { "type": "string" }, "rows": { "type": "array", "items": schema::<Row>() },
-        "truncated": { "type": "boolean" }, "took_us": { "type": "integer" }, "refused": { "type": "string" } } });
+        "truncated": { "type": "boolean" }, "took_us": { "type": "integer" }, "refused": { "type": "string" },
+        "epoch": { "type": "integer", "description": "Of the gateway's journal" },
+        "floor": { "type": "integer", "description": "The last verdict that is gone from the journal, 0 if none is" },
+        "since": { "type": ["string", "null"], "description": "The time of the first event that is left in the journal" },
+        "keys": { "type": "array", "description": "The subject keys of the person who is asked for, the one in use first",
+            "items": { "type": "object", "required": ["number", "key"], "properties": {
+                "number": { "type": "integer" }, "key": { "type": "string" } } } } } });
     let init = json!({ "type": "object", "required": ["bytes", "chunks", "chunk_bytes"], "properties": {
         "bytes": { "type": "integer" }, "chunks": { "type": "integer" }, "chunk_bytes": { "const": crate::upstream::photos::CHUNK } } });
     let hello = json!({ "type": "object", "description": "An empty object" });

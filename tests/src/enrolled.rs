@@ -9,7 +9,7 @@ use kakou_gateway::store::journal;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Enough for a slow machine.
@@ -90,11 +90,20 @@ impl Office {
         kakou(&self.folder, arguments)
     }
 
-    /// Runs `kakou fleet …` as `ops`.
-    pub fn fleet(&self, command: &str, more: &[&str]) -> Result<String, String> {
+    /// Runs `kakou fleet …` as `ops`, however it ends.
+    pub fn output(&self, command: &str, more: &[&str]) -> Output {
         let url = format!("mqtts://127.0.0.1:{}", self.broker.port);
         let who = ["--ca", "ca/root.pem", "--cert", "ca/issued/ops.pem", "--key", "ca/issued/ops.key"];
-        self.kakou(&[&["fleet", command, "--broker", &url][..], &who, more].concat())
+        let mut program = Command::new(programs().join("kakou"));
+        program.current_dir(&self.folder).args(["fleet", command, "--broker", &url]).args(who).args(more);
+        program.output().expect("kakou runs")
+    }
+
+    /// Runs `kakou fleet …` as `ops`; the error is what it says.
+    pub fn fleet(&self, command: &str, more: &[&str]) -> Result<String, String> {
+        let out = self.output(command, more);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }
 
     /// Serves the fleet page as `ops`, until what it gives is dropped; its address.

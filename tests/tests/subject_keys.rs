@@ -6,6 +6,7 @@ use kakou_tests::brokers::{installed, skip_without};
 use kakou_tests::enrolled::{EmptyBox, Office, nobody};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::fs;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ const PERSON: &str = "R-0001";
 struct Fleet {
     _folder: tempfile::TempDir,
     office: Office,
+    /// Since when all boxes have been there.
+    ready_ms: Cell<i64>,
 }
 
 /// Two sites whose lanes take cards.
@@ -27,7 +30,7 @@ fn fleet() -> Option<Fleet> {
     let gates = [("truck-1", "gw-1"), ("truck-1", "gw-2"), ("truck-2", "gw-1")];
     let office = Office::open(folder.path(), &gates, &profile);
     office.feeds(&[("status", json!({ PERSON: passes::healthy() })), ("hold", nobody())]);
-    Some(Fleet { _folder: folder, office })
+    Some(Fleet { _folder: folder, office, ready_ms: Cell::new(0) })
 }
 
 impl Fleet {
@@ -36,6 +39,7 @@ impl Fleet {
         let code = self.office.code((site, gateway), &one);
         one.enrol(&code);
         one.await_events("list", 1);
+        self.ready_ms.set(kakou_gateway::fleet::watch::now_ms());
         one
     }
 
@@ -57,7 +61,9 @@ impl Fleet {
     fn trace(&self, more: &[&str]) -> Result<Vec<(String, u64)>, String> {
         let who =
             ["--sign-key", "ops.pk8", "--site", "truck-1", "--by", "test", "--purpose", "test", "--json"];
-        let when = ["--from", "2020-01-01T00:00:00Z", "--wait", "20000"];
+        // What was before its journal no box knows.
+        let begin = kakou_core::time::rfc3339(self.ready_ms.get());
+        let when = ["--from", &begin, "--wait", "20000"];
         let told = self.office.fleet("trace", &[&who[..], &when, more].concat())?;
         let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
         let row = |row: &Value| {

@@ -31,6 +31,9 @@ const FAR_MS: i64 = 1_000_000_000_000_000;
 /// An event of a gateway is less deep, and a database takes far more.
 pub(crate) const DEPTH: usize = 64;
 
+/// Tells of a visit.
+pub(crate) const VISIT: &str = "kakou.transaction.v1";
+
 /// Tells what the difference between wall and monotonic time was.
 const CLOCK: &str = "kakou.clock.v1";
 
@@ -79,6 +82,8 @@ pub struct Arrived {
     pub outcome: Option<String>,
     /// The number of the secret that made its subject key, if it has one.
     pub subject_key: Option<i32>,
+    /// Of a visit: the subject key, "" if it has none.
+    pub subject: Option<String>,
     /// Whether it tells what was, not what is.
     pub late: bool,
     /// The whole event.
@@ -126,6 +131,8 @@ struct Offset {
 struct Data {
     outcome: Option<String>,
     subject_key: Option<i32>,
+    #[serde(default)]
+    subject: serde_json::Value,
 }
 
 /// Why a message is not taken.
@@ -230,6 +237,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
         stream: place.stream,
         stream_seq: place.streamseq,
         lane: head.lane(),
+        subject: head.visitor(),
         kind: head.r#type,
         // As this side writes times: not every offset that can be read can be stored.
         time: head
@@ -246,10 +254,19 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
 }
 
 impl Head {
+    /// Who it is about, if it tells of a visit. What is no subject key is nobody's.
+    fn visitor(&self) -> Option<String> {
+        let is_key = |key: &&str| key.len() <= LONGEST_KEY && key.bytes().all(|b| b.is_ascii_alphanumeric());
+        let key = || self.data.subject.as_str().filter(is_key).unwrap_or_default().to_owned();
+        (self.r#type == VISIT).then(key)
+    }
     fn lane(&self) -> Option<String> {
         self.subject.as_ref().and_then(|s| s.split('/').next()).map(str::to_owned)
     }
 }
+
+/// A subject key is hexadecimal, and shorter.
+const LONGEST_KEY: usize = 64;
 
 /// What the tables look into, or why they cannot.
 fn head(from: &From, json: &str) -> Result<Head, String> {

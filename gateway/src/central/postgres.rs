@@ -33,12 +33,13 @@ VALUES ($1, $2, true, now(), now(), $3::text::jsonb, now())
 ON CONFLICT (site, gateway) DO UPDATE SET seen = now(), health = excluded.health, health_at = now()";
 
 const INSERT: &str = "
-INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
-SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, subject_key, late,
+INSERT INTO event (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, subject, late,
+  body)
+SELECT site, gateway, epoch, seq, stream, stream_seq, kind, at::timestamptz, lane, outcome, subject_key, subject, late,
   body::json
 FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[], $8::text[],
-  $9::text[], $10::text[], $11::int4[], $12::bool[], $13::text[])
-  AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, late, body)
+  $9::text[], $10::text[], $11::int4[], $12::text[], $13::bool[], $14::text[])
+  AS t (site, gateway, epoch, seq, stream, stream_seq, kind, at, lane, outcome, subject_key, subject, late, body)
 ON CONFLICT DO NOTHING";
 /// What is stored keeps its place; what came after it under its number is kept beside it.
 const CONFLICTS: &str = "
@@ -320,6 +321,7 @@ async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Troubl
                 &column!(sorted, e, e.lane.as_deref()),
                 &column!(sorted, e, e.outcome.as_deref()),
                 &column!(sorted, e, e.subject_key),
+                &column!(sorted, e, e.subject.as_deref()),
                 &column!(sorted, e, e.late),
                 &column!(sorted, e, e.json.as_str()),
             ],

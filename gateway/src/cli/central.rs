@@ -215,6 +215,7 @@ impl Aside {
             lane: None,
             outcome: None,
             subject_key: None,
+            subject: None,
             late: false,
             json: self.event,
             refused: Some(self.why),

@@ -5,6 +5,8 @@
 //! if there is one. What is not known is told as unknown, and since when anybody has listened is told as well.
 
 pub mod alarms;
+pub mod archive;
+mod asked;
 pub mod door;
 pub mod memory;
 pub mod page;
@@ -13,6 +15,7 @@ mod visits;
 pub mod watch;
 
 use crate::central::From;
+use asked::Asked;
 use kakou_core::time::{WallMs, rfc3339};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -80,19 +83,6 @@ struct Listening {
     forgets: Option<String>,
     /// Why the list of expected boxes cannot be read.
     unlisted: Option<String>,
-}
-
-/// A question and what came back.
-#[derive(Debug)]
-struct Asked {
-    at: WallMs,
-    sites: BTreeSet<String>,
-    expected: BTreeSet<From>,
-    answered: BTreeSet<From>,
-    refused: Vec<Value>,
-    rows: Vec<Value>,
-    truncated: bool,
-    last: WallMs,
 }
 
 /// The fleet.
@@ -214,20 +204,8 @@ impl Fleet {
     }
 
     fn answer(&mut self, from: &From, id: &str, body: &Value, now: WallMs) {
-        let Some((_, asked)) = self.asked.iter_mut().find(|(i, _)| i == id) else { return };
-        if !asked.answered.insert(from.clone()) {
-            return;
-        }
-        asked.last = now;
-        if let Some(why) = body["refused"].as_str() {
-            asked.refused.push(json!({ "gateway": format!("{}/{}", from.site, from.gateway), "why": why }));
-        }
-        asked.truncated |= body["truncated"] == true;
-        for row in body["rows"].as_array().into_iter().flatten() {
-            let mut row = row.clone();
-            row["site"] = json!(from.site);
-            row["gateway"] = json!(from.gateway);
-            asked.rows.push(row);
+        if let Some((_, asked)) = self.asked.iter_mut().find(|(i, _)| i == id) {
+            asked.answer(from, body, now);
         }
     }
 
@@ -236,36 +214,44 @@ impl Fleet {
         self.gateways.keys().map(|f| f.site.to_string()).collect()
     }
 
-    /// A question goes out to these sites: every gateway of them that is known should answer.
-    pub fn ask(&mut self, id: &str, sites: BTreeSet<String>, now: WallMs) {
-        let expected = self.gateways.keys().filter(|f| sites.contains(f.site.as_str())).cloned().collect();
-        let asked = Asked {
-            at: now,
-            sites,
-            expected,
-            answered: BTreeSet::new(),
-            refused: Vec::new(),
-            rows: Vec::new(),
-            truncated: false,
-            last: now,
-        };
-        self.asked.push_front((id.to_owned(), asked));
+    /// A question about a time goes out to these sites: every gateway of them that is known should answer, and a
+    /// database if one will be asked.
+    pub fn ask(
+        &mut self,
+        id: &str,
+        sites: BTreeSet<String>,
+        window: (WallMs, WallMs),
+        database: bool,
+        now: WallMs,
+    ) {
+        let here = self.gateways.iter().filter(|(f, _)| sites.contains(f.site.as_str()));
+        let expected = here.map(|(f, known)| (f.clone(), known.state["epoch"].as_u64())).collect();
+        self.asked.push_front((id.to_owned(), Asked::new(sites, expected, window, database, now)));
         self.asked.truncate(QUESTIONS);
     }
 
-    /// How far a question is. Done when every gateway that is online has answered.
+    /// The subject keys that gateways have told for a question, once each that is online has answered.
+    pub fn keys(&self, id: &str) -> Option<Vec<String>> {
+        let (_, asked) = self.asked.iter().find(|(i, _)| i == id)?;
+        asked.answered(|f| self.online(f)).then(|| asked.keys())
+    }
+
+    /// The same, whoever has answered.
+    pub fn keys_so_far(&self, id: &str) -> Vec<String> {
+        self.asked.iter().find(|(i, _)| i == id).map_or(Vec::new(), |(_, asked)| asked.keys())
+    }
+
+    /// The database has answered a question.
+    pub fn found(&mut self, id: &str, found: Result<archive::Found, String>, now: WallMs) {
+        if let Some((_, asked)) = self.asked.iter_mut().find(|(i, _)| i == id) {
+            asked.found(found, now);
+        }
+    }
+
+    /// How far a question is. Done when every gateway that is online has answered, and the database, if it is asked.
     pub fn answers(&self, id: &str, now: WallMs) -> Option<Value> {
         let (_, asked) = self.asked.iter().find(|(i, _)| i == id)?;
-        let missing: Vec<&From> = asked.expected.difference(&asked.answered).collect();
-        let done = missing.iter().all(|f| !self.online(f));
-        let mut rows: Vec<&Value> = asked.rows.iter().collect();
-        rows.sort_by(|a, b| b["at"].as_str().cmp(&a["at"].as_str()));
-        let names: Vec<String> = missing.iter().map(|f| format!("{}/{}", f.site, f.gateway)).collect();
-        let asked_of = asked.expected.union(&asked.answered).count();
-        let until = if done { asked.last } else { now };
-        Some(json!({ "done": done, "asked": asked_of, "answered": asked.answered.len(), "missing": names,
-            "refused": asked.refused, "elapsed_ms": (until - asked.at).max(0), "rows": rows,
-            "sites": asked.sites, "truncated": asked.truncated }))
+        Some(asked.progress(|f| self.online(f), now))
     }
 
     fn online(&self, from: &From) -> bool {
@@ -450,7 +436,7 @@ mod tests {
         assert_eq!(alarms_of(&fleet, "g9", 5 * MINUTE), json!(["NEVER"]));
         assert!(fleet.detail("s", "g9", 0).is_some() && fleet.detail("s", "g8", 0).is_none());
         // Nobody waits for its answer.
-        fleet.ask("q", fleet.sites(), 0);
+        fleet.ask("q", fleet.sites(), (0, 1), false, 0);
         assert_eq!(fleet.answers("q", 0).unwrap()["asked"], 1);
         fleet.expect(Err("line 2".into()));
         assert_eq!(alarms_of(&fleet, "g9", 5 * MINUTE), json!(["NEVER"]), "the last good list counts");
@@ -511,7 +497,7 @@ mod tests {
             let body = json!({ "online": online }).to_string();
             fleet.take(&format!("kakou/v1/s/{g}/state"), body.as_bytes(), 0);
         }
-        fleet.ask("q", fleet.sites(), 0);
+        fleet.ask("q", fleet.sites(), (0, 1), false, 0);
         let row = br#"{"rows":[{"at":"2022-01-01T00:00:00.000Z","lane":"l"}],"truncated":false}"#;
         fleet.take("kakou/v1/s/g1/trace/q", row, 10);
         fleet.take("kakou/v1/s/g1/trace/q", row, 11);

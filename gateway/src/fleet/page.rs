@@ -1,6 +1,7 @@
 //! The fleet page and its API: on this machine's loopback, for the operators' own gateway to the
 //! world (a reverse proxy with their sign-in) to serve further.
 
+use super::archive::{self, Of};
 use super::door::{self, Door, Name};
 use super::send::{self, Word};
 use super::watch::{Watched, now_ms};
@@ -15,17 +16,22 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use kakou_core::ids::{LaneId, SiteId};
-use kakou_core::time::parse_instant;
+use kakou_core::time::{WallMs, parse_instant};
 use kakou_provisioning::issuer::Issuer;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// A question is not answered after this.
 const QUESTION_S: i64 = 60;
+/// Whoever has not told the keys of a person by then is not waited for; the database is asked with those that are known.
+const KEYS_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks whether they are there.
+const KEYS_LOOK: Duration = Duration::from_millis(20);
 
 /// What the page works with.
 #[derive(Clone)]
@@ -40,6 +46,8 @@ pub struct Page {
     pub readers: Option<Readers>,
     /// Who may come, and by which name.
     pub door: Arc<Door>,
+    /// The database of the central side: questions are put to it as well.
+    pub database: Option<String>,
     /// To the broker.
     pub out: mpsc::Sender<Word>,
 }
@@ -210,13 +218,51 @@ async fn ask(
         }
         words.push(send::question(&issuer, &question).map_err(|e| bad("不能签名", &e))?);
     }
-    page.fleet.lock().ask(&id, sites, now_ms());
+    let window = (from_ms, to_ms);
+    page.fleet.lock().ask(&id, sites.clone(), window, page.database.is_some(), now_ms());
+    if let Some(url) = page.database.clone() {
+        let of = match (subject, lane) {
+            (Some(key), _) => Of::Subject(key),
+            (None, Some(lane)) => Of::Lane(lane),
+            (None, None) => Of::Person(Vec::new()),
+        };
+        tokio::spawn(ask_database(url, page.fleet.clone(), id.clone(), sites, of, window));
+    }
     for word in words {
         if page.out.send(word).await.is_err() {
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "暂时不可用", "Not available now"));
         }
     }
     Ok(Json(json!({ "id": id })))
+}
+
+/// Asks the database when the gateways have told the keys of a person, or are late.
+async fn ask_database(
+    url: String,
+    fleet: Watched,
+    id: String,
+    sites: BTreeSet<String>,
+    of: Of,
+    window: (WallMs, WallMs),
+) {
+    let of = match of {
+        Of::Person(_) => {
+            let until = Instant::now() + KEYS_WAIT;
+            let keys = loop {
+                tokio::time::sleep(KEYS_LOOK).await;
+                if let Some(keys) = fleet.lock().keys(&id) {
+                    break keys;
+                }
+                if Instant::now() > until {
+                    break fleet.lock().keys_so_far(&id);
+                }
+            };
+            Of::Person(keys)
+        }
+        of @ (Of::Subject(_) | Of::Lane(_)) => of,
+    };
+    let found = archive::find(&url, &sites, &of, window).await;
+    fleet.lock().found(&id, found, now_ms());
 }
 
 async fn answers(State(page): State<Page>, Path(id): Path<String>) -> Answer {

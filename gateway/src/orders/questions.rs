@@ -11,8 +11,9 @@ use crate::{keys, subjects};
 use kakou_core::pass::id;
 use kakou_core::pass::trust::Usage;
 use kakou_core::signed;
+use kakou_core::time::rfc3339;
 use kakou_provisioning::subjects::Keys;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,14 +24,30 @@ const DAY_MS: i64 = 86_400_000;
 struct Sought {
     /// The subject keys, those of a person with the one in use first.
     subjects: Vec<String>,
-    /// The number of the secret of the first.
-    number: Option<u32>,
+    /// The numbers of the secrets that a person's were made with, each in its place.
+    numbers: Vec<u32>,
+}
+
+/// What was found, and how far back it reaches.
+struct Found {
+    sought: Option<Sought>,
+    rows: Vec<trace::Row>,
+    truncated: bool,
+    reach: trace::Reach,
+}
+
+impl Found {
+    /// The subject keys of a person with their numbers: under these the central side finds what is gone from here.
+    fn keys(&self) -> Vec<Value> {
+        let all = self.sought.iter().flat_map(|s| s.numbers.iter().zip(&s.subjects));
+        all.map(|(number, key)| json!({ "number": number, "key": key })).collect()
+    }
 }
 
 /// Whom a question is about, as this gateway records them; nobody where it is about a lane.
 fn sought(data: &Path, q: &Question, gateway: &kakou_core::ids::GatewayId) -> Result<Option<Sought>, String> {
     match (&q.subject, q.person.is_empty(), &q.lane) {
-        (Some(key), true, None) => Ok(Some(Sought { subjects: vec![key.clone()], number: None })),
+        (Some(key), true, None) => Ok(Some(Sought { subjects: vec![key.clone()], numbers: Vec::new() })),
         (None, false, None) => {
             let sealed = q.person.get(gateway).ok_or(
                 "it holds no envelope for this gateway: ask with its file in `readers` of the authority, which a \
@@ -41,8 +58,11 @@ fn sought(data: &Path, q: &Question, gateway: &kakou_core::ids::GatewayId) -> Re
                 reader.open(sealed, PERSON, q.context(gateway).as_bytes()).map_err(|e| e.to_string())?;
             let person =
                 std::str::from_utf8(&opened).map_err(|_| "the id of the person is no text".to_owned())?;
-            let keys = subjects::for_lanes(&subjects::load(data).map_err(|e| e.to_string())?);
-            Ok(Some(Sought { subjects: keys.all(&id::normal(person)), number: Some(keys.number()) }))
+            let kept = subjects::load(data).map_err(|e| e.to_string())?;
+            let before = kept.before().iter().rev().map(|k| k.number);
+            let numbers = std::iter::once(kept.in_use().number).chain(before).collect();
+            let subjects = subjects::for_lanes(&kept).all(&id::normal(person));
+            Ok(Some(Sought { subjects, numbers }))
         }
         (None, true, Some(_)) => Ok(None),
         _ => {
@@ -90,15 +110,19 @@ impl Desk {
                 (None, Some(lane)) => trace::Of::Lane(lane.as_str()),
                 (None, None) => return Err("it asks for nobody".to_owned()),
             };
-            let (rows, more) =
+            let (rows, truncated) =
                 trace::find(&reader, of, asked.from_ms, asked.to_ms).map_err(|e| e.to_string())?;
-            Ok((sought, rows, more))
+            // Looked at last: what was purged meanwhile is told as gone.
+            let reach = trace::reach(&reader).map_err(|e| e.to_string())?;
+            Ok(Found { sought, rows, truncated, reach })
         });
         let found = found.await.unwrap_or_else(|e| Err(e.to_string()));
         let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let body = match &found {
-            Ok((_, rows, truncated)) => {
-                json!({ "id": q.id, "rows": rows, "truncated": truncated, "took_us": took_us })
+            Ok(found) => {
+                let Found { rows, truncated, reach, .. } = found;
+                json!({ "id": q.id, "rows": rows, "truncated": truncated, "took_us": took_us, "epoch": reach.epoch,
+                    "floor": reach.floor, "since": reach.since_ms.map(rfc3339), "keys": found.keys() })
             }
             Err(why) => {
                 self.metrics.count("question_refused_total");
@@ -108,12 +132,14 @@ impl Desk {
         // Who asked for what is on record before anything is told.
         let mut asked = json!({ "trace": q.id, "by": q.by, "issuer": issuer, "purpose": q.purpose, "subject": q.subject,
             "lane": q.lane, "from_ms": q.from_ms, "to_ms": q.to_ms,
-            "rows": found.as_ref().map_or(0, |(_, rows, _)| rows.len()) });
+            "rows": found.as_ref().map_or(0, |found| found.rows.len()) });
         match &found {
-            Ok((Some(Sought { subjects, number: Some(number) }), ..)) => {
-                (asked["subject"], asked["subject_key"]) = (json!(subjects.first()), json!(number));
+            Ok(found) => {
+                if let Some(first) = found.keys().first() {
+                    (asked["subject"], asked["subject_key"]) =
+                        (first["key"].clone(), first["number"].clone());
+                }
             }
-            Ok(_) => {}
             Err(why) => asked["refused"] = json!(why),
         }
         if !self.record("trace_query", asked).await {
@@ -179,7 +205,7 @@ mod tests {
         let under = |key: &Key| kakou_core::evidence::SubjectKey::new(key.secret()).of("R-0001");
         let who = sought(folder.path(), &for_one(&reader, "q school.gw-1"), &gateway).unwrap().unwrap();
         assert_eq!(who.subjects, [under(keys.in_use()), under(first.in_use())]);
-        assert_eq!(who.number, Some(2));
+        assert_eq!(who.numbers, [2, 1]);
         // An envelope of another question, for another gateway, and none at all: refused, and not "was not here".
         for bad in ["q2 school.gw-1", "q school.gw-2"] {
             assert!(sought(folder.path(), &for_one(&reader, bad), &gateway).is_err(), "{bad}");

@@ -1,6 +1,7 @@
 //! Who was where: the verdicts about a subject, or of a lane, from the journal with its backlog.
 
-use super::time;
+use super::{number, outbox, time};
+use kakou_core::event::Class;
 use kakou_core::time::rfc3339;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,25 @@ pub struct Row {
     pub subject_key: Option<u32>,
     /// Whether the broker has not acknowledged it yet.
     pub unsent: bool,
+}
+
+impl Row {
+    /// What an event says of a visit.
+    pub fn of(seq: i64, event: &Value) -> Self {
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let data = &event["data"];
+        Self {
+            seq,
+            at: event["time"].as_str().map(str::to_owned),
+            corrected: None,
+            lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
+            outcome: text(&data["outcome"]),
+            codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
+            subject: text(&data["subject"]),
+            subject_key: data["subject_key"].as_u64().and_then(|n| u32::try_from(n).ok()),
+            unsent: false,
+        }
+    }
 }
 
 /// What is looked for.
@@ -68,20 +88,11 @@ pub fn find(
         while let Some(r) = found.next()? {
             let body: Vec<u8> = r.get(1)?;
             let event: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-            let data = &event["data"];
-            let row = Row {
-                seq: r.get(0)?,
-                at: event["time"].as_str().map(str::to_owned),
-                corrected: corrected(connection, &event)?,
-                lane: text(&event["subject"]).split('/').next().unwrap_or_default().to_owned(),
-                outcome: text(&data["outcome"]),
-                codes: data["codes"].as_array().into_iter().flatten().map(text).collect(),
-                subject: text(&data["subject"]),
-                subject_key: data["subject_key"].as_u64().and_then(|n| u32::try_from(n).ok()),
-                unsent: r.get(2)?,
-            };
-            rows.push((r.get::<_, i64>(3)?, row));
+            let corrected = corrected(connection, &event)?;
+            rows.push((
+                r.get::<_, i64>(3)?,
+                Row { corrected, unsent: r.get(2)?, ..Row::of(r.get(0)?, &event) },
+            ));
         }
     }
     rows.sort_by_key(|(at_ms, row)| std::cmp::Reverse((*at_ms, row.seq)));
@@ -89,6 +100,27 @@ pub fn find(
     let more = rows.len() > MOST;
     rows.truncate(MOST);
     Ok((rows, more))
+}
+
+/// How far back the verdicts of a journal reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Its epoch: another box, or another journal, has another one.
+    pub epoch: u64,
+    /// The last verdict that is gone from it; 0 if it has all that it ever had.
+    pub floor: u64,
+    /// The time of the first event that is left.
+    pub since_ms: Option<i64>,
+}
+
+/// How far back an answer can reach: what was delivered goes when its time is over.
+pub fn reach(connection: &Connection) -> rusqlite::Result<Reach> {
+    let head = outbox::head(connection, Class::Verdict)?;
+    Ok(Reach {
+        epoch: number(connection, "epoch")?.unwrap_or(0).cast_unsigned(),
+        floor: outbox::floor(connection, Class::Verdict, head)?,
+        since_ms: oldest_ms(connection)?,
+    })
 }
 
 /// The time of the first event that is left.

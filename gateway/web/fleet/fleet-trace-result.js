@@ -1,7 +1,7 @@
-// What a trace has found, and from whom nothing came. A gateway that did not answer is always
-// named: an empty table must never pass for "was not there".
+// What a trace has found, and what nobody can tell: who did not answer, what is deleted or lost, which boxes were
+// changed. All of it is named: an empty table must never pass for "was not there".
 //
-// data-testid: trace-progress, trace-state (data-state), trace-missing, trace-refused,
+// data-testid: trace-progress, trace-state (data-state), trace-database, trace-missing, trace-refused, trace-unknown,
 // trace-truncated, trace-count, trace-rows, trace-more.
 
 import { fill, h, setData, setText, show } from "./dom.js";
@@ -21,11 +21,13 @@ export function createResult() {
   const lost = h("p", { class: "banner lost", role: "alert", hidden: true });
   const missing = names("trace-missing");
   const refused = names("trace-refused");
+  const unknown = names("trace-unknown");
+  const database = h("p", { class: "quiet", testid: "trace-database" });
   const truncated = h("p", { class: "banner warn", testid: "trace-truncated", hidden: true });
   const count = h("h3", { testid: "trace-count" });
   const rows = h("div", { class: "trace-rows", testid: "trace-rows" });
   const element = h("section", { class: "trace-result", hidden: true },
-    h("div", { class: "progress" }, bar, answered, state, elapsed), lost, missing.element, refused.element, truncated, count, rows);
+    h("div", { class: "progress" }, bar, answered, state, elapsed), database, lost, missing.element, refused.element, unknown.element, truncated, count, rows);
   let now = null;
   let loss = null;
   let limit = PAGE;
@@ -81,6 +83,9 @@ export function createResult() {
     else missing.draw(t("tr_waiting", { n: Math.max(open, list.length) }), list, 0, open > 0 || list.length > 0);
     const refusals = (now.refused ?? []).map((one) => `${one.gateway}: ${whyOf(one)}`);
     refused.draw(t("tr_refused", { n: refusals.length }), refusals, 0);
+    const dark = (now.unknown ?? []).map((one) => `${one.gateway}: ${unknownOf(one)}`);
+    unknown.draw(t("tr_unknown", { n: dark.length }), dark, 0);
+    setText(database, databaseOf(now.database));
   }
 
   function drawRows() {
@@ -108,15 +113,37 @@ export function createResult() {
 function cells(row) {
   return [
     dateTime(row.at), `${row.site}/${row.gateway}`, row.lane ?? "—", outcome(row.outcome), codes(row.codes), row.subject ?? "—",
-    row.unsent ? h("span", { class: "state", data: { level: "warn" } }, icon("warn"), t("tr_unsent")) : t("tr_central"),
+    row.unsent ? h("span", { class: "state", data: { level: "warn" } }, icon("warn"), t("tr_unsent")) : sourcesOf(row.sources ?? []),
   ];
+}
+
+function sourcesOf(sources) {
+  if (sources.length > 1) return t("tr_from_both");
+  return t(sources[0] === "database" ? "tr_from_database" : "tr_from_gateway");
+}
+
+function databaseOf(database) {
+  if (!database?.asked) return t("tr_db_none");
+  if (database.why) return t("tr_db_failed", { why: database.why });
+  return database.rows === undefined ? t("tr_db_waits") : t("tr_db_rows", { n: database.rows });
+}
+
+/** What nobody can tell of a gateway, in words. A reason that this page does not know is shown as it is. */
+function unknownOf(one) {
+  const at = { from: one.from ? dateTime(one.from) : "", until: one.until ? dateTime(one.until) : "" };
+  const words = {
+    "no-answer": one.from ? "tr_no_answer_from" : "tr_no_answer",
+    purged: "tr_purged", begins: "tr_begins", version: "tr_version", lost: "tr_lost_events", behind: "tr_behind", deleted: "tr_deleted",
+    swapped: "tr_swapped", keys: "tr_keys",
+  };
+  const key = Object.hasOwn(words, one.why) ? words[one.why] : null;
+  return key ? t(key, { ...at, events: one.events, numbers: (one.numbers ?? []).map((n) => n ?? "—").join(", ") }) : String(one.why);
 }
 
 function stateOf(now, loss) {
   if (loss) return { name: "lost", level: "bad", key: "tr_partial" };
   if (!now.done) return { name: "running", level: "off", key: "tr_running" };
-  const whole = now.answered >= now.asked && (now.missing ?? []).length === 0 && (now.refused ?? []).length === 0 && !now.truncated;
-  return whole ? { name: "complete", level: "ok", key: "tr_complete" } : { name: "partial", level: "warn", key: "tr_partial" };
+  return now.complete === true ? { name: "complete", level: "ok", key: "tr_complete" } : { name: "partial", level: "warn", key: "tr_partial" };
 }
 
 /** How many neither answered nor are named. Whether a refusal counts as an answer is left open. */

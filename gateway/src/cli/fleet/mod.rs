@@ -367,6 +367,7 @@ async fn serve(
         issuer,
         readers: readers.map(Readers::at),
         door: Arc::new(door),
+        database: sources.database.clone(),
         out,
     });
     let end = cancel.clone();

@@ -17,7 +17,7 @@ const EXPECTED_EVERY: Duration = Duration::from_secs(60);
 pub struct Sources {
     /// The database of `kakou central ingest`: what was before this program began to listen. It is read alone.
     #[arg(long, value_name = "URL", env = "KAKOU_DATABASE", hide_env_values = true)]
-    database: Option<String>,
+    pub(super) database: Option<String>,
     /// The boxes that should be there, SITE/GATEWAY a line: those that never came are shown. It is read again each
     /// minute.
     #[arg(long, value_name = "FILE")]

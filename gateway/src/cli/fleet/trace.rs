@@ -2,6 +2,7 @@
 
 use super::{Broker, issuer, random_id, watched};
 use crate::enrol::subjects::Readers;
+use crate::fleet::archive::{self, Of};
 use crate::fleet::send;
 use crate::fleet::watch::now_ms;
 use crate::orders::word::Question;
@@ -11,7 +12,7 @@ use kakou_core::ids::{LaneId, SiteId};
 use kakou_core::pass::id;
 use kakou_core::time::parse_instant;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,11 @@ pub struct Arguments {
     /// Until when; now by default.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// The database of `kakou central ingest`: it has what boxes have no more, and what boxes had sent that are not there
+    /// any more. It is read alone. Without it the answer is complete only where the journals of the boxes reach back to
+    /// --from.
+    #[arg(long, value_name = "URL", env = "KAKOU_DATABASE", hide_env_values = true)]
+    database: Option<String>,
     /// Waits so long for the last gateway.
     #[arg(long, default_value_t = 3000, value_name = "MILLISECONDS")]
     wait: u64,
@@ -124,17 +130,30 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
     if tokio::time::timeout(Duration::from_secs(10), known).await.is_err() {
         return Err(format!("the broker knows no gateway of site {}", question.site));
     }
-    let began = now_ms();
-    fleet.lock().ask(&question.id, [question.site.to_string()].into(), began);
+    let (began, window) = (now_ms(), (question.from_ms, question.to_ms));
+    let sites: BTreeSet<String> = [question.site.to_string()].into();
+    fleet.lock().ask(&question.id, sites.clone(), window, a.database.is_some(), began);
     out.send(send::question(&issuer, &question)?).await.map_err(|_| "the broker was lost")?;
     let until = Instant::now() + wait;
-    let answers = loop {
+    let keys = loop {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let answers = fleet.lock().answers(&question.id, now_ms()).unwrap_or_default();
-        if answers["done"] == true || Instant::now() > until {
-            break answers;
+        let keys = fleet.lock().keys(&question.id);
+        if keys.is_some() || Instant::now() > until {
+            break keys;
         }
     };
+    if let Some(url) = &a.database {
+        // Whoever is late has told no key.
+        let keys = keys.unwrap_or_else(|| fleet.lock().keys_so_far(&question.id));
+        let of = match (&question.subject, &question.lane) {
+            (Some(key), _) => Of::Subject(key.clone()),
+            (None, Some(lane)) => Of::Lane(lane.clone()),
+            (None, None) => Of::Person(keys),
+        };
+        let found = archive::find(url, &sites, &of, window).await;
+        fleet.lock().found(&question.id, found, now_ms());
+    }
+    let answers = fleet.lock().answers(&question.id, now_ms()).unwrap_or_default();
     cancel.cancel();
     if as_json {
         println!("{}", shown::json(&answers));
@@ -142,25 +161,69 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
         for row in answers["rows"].as_array().into_iter().flatten() {
             println!("{}", visit(row));
         }
-        eprintln!(
-            "{} of {} gateways answered in {} ms",
-            answers["answered"], answers["asked"], answers["elapsed_ms"]
-        );
+        eprint!("{}", summary(&answers));
     }
-    let missing = answers["missing"].as_array().map_or(0, Vec::len);
-    if missing > 0 && !as_json {
-        eprintln!("no answer from: {}", json!(answers["missing"]));
+    if answers["complete"] == true { Ok(()) } else { Err("the answer is not complete".into()) }
+}
+
+/// Who has answered, and what is not known.
+fn summary(answers: &Value) -> String {
+    let text = |v: &Value| shown::line(v.as_str().unwrap_or("?"));
+    let all = |v: &Value| v.as_array().cloned().unwrap_or_default();
+    let mut out = format!(
+        "{} of {} gateways answered in {} ms; ",
+        answers["answered"], answers["asked"], answers["elapsed_ms"]
+    );
+    let database = &answers["database"];
+    out.push_str(&match (database["asked"] == true, database["why"].as_str()) {
+        (false, _) => "no database was asked (--database)\n".to_owned(),
+        (true, Some(why)) => format!("the database did not answer: {}\n", shown::line(why)),
+        (true, None) => format!("the database has {} of these visits\n", database["rows"]),
+    });
+    for one in all(&answers["refused"]) {
+        out.push_str(&format!("no rows of {}: {}\n", text(&one["gateway"]), text(&one["why"])));
     }
-    let refused = answers["refused"].as_array().map_or(&[][..], Vec::as_slice);
-    if !as_json {
-        for one in refused {
-            eprintln!("no rows of {}: {}", one["gateway"].as_str().unwrap_or("?"), shown::json(&one["why"]));
+    for one in all(&answers["unknown"]) {
+        out.push_str(&format!("not known of {}: {}\n", text(&one["gateway"]), unknown(&one)));
+    }
+    if answers["truncated"] == true {
+        out.push_str("there are more visits than are shown: ask for a shorter time\n");
+    }
+    if answers["complete"] == true {
+        out.push_str("complete\n");
+    }
+    out
+}
+
+/// What nobody can tell of a gateway, in words.
+fn unknown(one: &Value) -> String {
+    let (begin, until) =
+        (shown::line(one["from"].as_str().unwrap_or("?")), shown::line(one["until"].as_str().unwrap_or("?")));
+    match one["why"].as_str().unwrap_or_default() {
+        "no-answer" if one["from"].is_string() => {
+            format!("it did not answer; the database knows it until {begin}")
         }
-    }
-    if answers["done"] == true && refused.is_empty() {
-        Ok(())
-    } else {
-        Err("the answer is not complete".into())
+        "no-answer" => "it did not answer".into(),
+        "purged" => {
+            format!("what was before {until}: it is deleted there, and not in the database (--database)")
+        }
+        "begins" => format!(
+            "what was before {until}: its journal begins there. Was another box there? The database knows (--database)"
+        ),
+        "version" => "how far back it reaches: it is of an earlier version".into(),
+        "lost" => {
+            format!("{} events that were lost on the way, as the database has on record", one["events"])
+        }
+        "behind" => "some events of a box that is not there any more, which have not come".into(),
+        "deleted" => format!("what was before {until}: it is deleted in the database"),
+        "swapped" => format!(
+            "what was between {begin} and {until}: the box was changed in this time, and what the old one had not sent is gone"
+        ),
+        "keys" => format!(
+            "visits that were recorded under keys of persons which no gateway has any more: {} (null: an earlier version)",
+            shown::json(&one["numbers"])
+        ),
+        other => shown::line(other),
     }
 }
 
@@ -168,8 +231,9 @@ pub(super) async fn trace(a: Arguments) -> Result<(), String> {
 pub(super) fn visit(row: &Value) -> String {
     let text = |k: &str| shown::line(row[k].as_str().unwrap_or("?"));
     let unsent = if row["unsent"] == true { "  (not sent yet)" } else { "" };
+    let gone = if row["sources"] == json!(["database"]) { "  (database alone)" } else { "" };
     format!(
-        "{}  {}/{}/{}  {}  {}{unsent}",
+        "{}  {}/{}/{}  {}  {}{unsent}{gone}",
         text("at"),
         text("site"),
         text("gateway"),
