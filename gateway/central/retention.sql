@@ -16,10 +16,11 @@ DECLARE
 BEGIN
   IF days < 1 THEN RAISE EXCEPTION 'at least a day is kept'; END IF;
   LOOP
-    -- What waits behind a gap is not complete yet: it stays.
+    -- What waits behind a gap is not complete yet: it stays. So does the last event of each journal, also of a box that is
+    -- gone: a trace then says that there was one, and until when it is deleted.
     DELETE FROM event WHERE ctid = ANY (ARRAY(
       SELECT e.ctid FROM event e JOIN stream s USING (site, gateway, epoch, stream)
-      WHERE e.received < now() - make_interval(days => days) AND e.stream_seq <= s.through LIMIT 10000));
+      WHERE e.received < now() - make_interval(days => days) AND e.stream_seq < s.through LIMIT 10000));
     GET DIAGNOSTICS gone = ROW_COUNT;
     COMMIT;
     EXIT WHEN gone = 0;
