@@ -142,7 +142,7 @@ impl SimGateway {
             "source": format!("/kakou/{}/{}", self.site, self.gateway), "type": "kakou.transaction.v1",
             "time": kakou_core::time::rfc3339(now_ms()), "subject": format!("lane-1/{seq}"),
             "datacontenttype": "application/json", "audience": "community,cdc", "stream": "verdict",
-            "streamseq": seq, "boot": "sim", "monoms": 0, "clocksynced": true,
+            "streamseq": seq, "boot": "sim", "monoms": "0", "clocksynced": true,
             "data": { "outcome": "ADMIT", "codes": ["OK"], "subject": "0123456789abcdef0123456789abcdef" } })
     }
 

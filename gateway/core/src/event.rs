@@ -4,7 +4,7 @@
 //! known, and is never rewritten: later knowledge is a new event.
 
 use crate::ids::{GatewayId, LaneId, SiteId, VisitId};
-use crate::time::{MonoMs, Now, rfc3339};
+use crate::time::{Now, rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -155,7 +155,9 @@ struct Envelope<'a> {
     stream: &'static str,
     streamseq: u64,
     boot: &'a str,
-    monoms: MonoMs,
+    /// A text: as a number it would leave the 32 bits that CloudEvents gives an Integer after 24.8 days. `streamseq` is
+    /// one, and stays within them for 68 years at an event a second.
+    monoms: String,
     clocksynced: bool,
     clockquality: &'static str,
     data: &'a Value,
@@ -179,7 +181,7 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
         stream: event.class.word(),
         streamseq: place.stream_seq,
         boot: &author.boot,
-        monoms: now.mono_ms,
+        monoms: now.mono_ms.to_string(),
         clocksynced: now.synced(),
         clockquality: now.quality.word(),
         data: &event.data,
@@ -218,6 +220,41 @@ mod tests {
         };
         let now = Now { mono_ms: 12, wall_ms: Some(1_621_514_096_000), quality: Quality::Synced };
         let body = body(&event, Place { epoch: 2, seq: 5, stream_seq: 3 }, &now, &author);
-        insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":12,"clocksynced":true,"clockquality":"synced","data":{"outcome":"ADMIT"}}"#);
+        insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":"12","clocksynced":true,"clockquality":"synced","data":{"outcome":"ADMIT"}}"#);
+    }
+
+    #[test]
+    fn every_attribute_stays_within_the_types_of_cloud_events_however_long_a_box_is_up() {
+        let event = NewEvent {
+            kind: "transaction".into(),
+            class: Class::Verdict,
+            lane: Some(LaneId::new("school-1").unwrap()),
+            visit: Some(VisitId(7)),
+            audience: vec!["community".into()],
+            data: Value::Null,
+        };
+        let author = Author {
+            site: SiteId::new("demo").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "b".into(),
+        };
+        let place = Place { epoch: u64::MAX, seq: u64::MAX, stream_seq: 1 };
+        for mono_ms in [0, 30 * 86_400_000, 10 * 365 * 86_400_000] {
+            let now = Now { mono_ms, wall_ms: Some(1_621_514_096_000), quality: Quality::Synced };
+            let event: serde_json::Map<String, Value> =
+                serde_json::from_slice(&body(&event, place, &now, &author)).unwrap();
+            assert_eq!(event["monoms"], mono_ms.to_string());
+            for (name, value) in event.iter().filter(|(name, _)| *name != "data") {
+                assert!(
+                    name.len() <= 20 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                );
+                let good = match value {
+                    Value::Bool(_) | Value::String(_) => true,
+                    Value::Number(n) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+                    Value::Null | Value::Array(_) | Value::Object(_) => false,
+                };
+                assert!(good, "{name}: {value}");
+            }
+        }
     }
 }

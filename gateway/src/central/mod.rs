@@ -108,12 +108,30 @@ struct Head {
     subject: Option<String>,
     /// How the time of it is to be taken: the view of times looks into these for every event.
     boot: Option<String>,
-    monoms: Option<i64>,
+    monoms: Option<Milliseconds>,
     #[serde(rename = "clocksynced")]
     _synced: Option<bool>,
     clockquality: Option<String>,
     #[serde(default)]
     data: Data,
+}
+
+/// A text of digits; gateways of before wrote a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Milliseconds {
+    Number(i64),
+    Text(String),
+}
+
+impl Milliseconds {
+    fn get(&self) -> Option<i64> {
+        match self {
+            Self::Number(ms) => Some(*ms),
+            Self::Text(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+            Self::Text(_) => None,
+        }
+    }
 }
 
 /// Of an event of the clock.
@@ -277,7 +295,7 @@ fn head(from: &From, json: &str) -> Result<Head, String> {
     if head.r#type == CLOCK {
         clock(json)?;
     }
-    if head.monoms.is_some_and(|ms| !(0..=FAR_MS).contains(&ms)) {
+    if head.monoms.as_ref().is_some_and(|ms| ms.get().is_none_or(|ms| !(0..=FAR_MS).contains(&ms))) {
         return Err("its `monoms` is no time since a start".into());
     }
     // Whoever reads the event later has no topic beside it.
@@ -504,11 +522,16 @@ mod tests {
         };
         let fine = "\"boot\":\"b\",\"monoms\":5,\"clocksynced\":true,\"clockquality\":\"synced\",";
         assert!(!refused(says("kakou.t.v1", fine, "{}")));
+        assert!(!refused(says("kakou.t.v1", &fine.replace("5,", "\"5\","), "{}")), "as a text as well");
         assert!(!refused(says(CLOCK, fine, "{\"offset_ms\":-5}")));
         for odd in [
             "\"clocksynced\":\"zonk\",",
             "\"clocksynced\":1,",
             "\"monoms\":\"x\",",
+            "\"monoms\":\"\",",
+            "\"monoms\":\"-1\",",
+            "\"monoms\":\"+1\",",
+            "\"monoms\":\"9223372036854775807\",",
             "\"monoms\":1.5,",
             "\"monoms\":99999999999999999999,",
             "\"monoms\":-1,",

@@ -44,6 +44,12 @@ pub fn look_back(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(sql, [LOOKED_BACK]).map(drop)
 }
 
+/// Milliseconds since the machine started, as an event says them: in a text, and before that in a number.
+pub fn mono_ms(event: &Value) -> Option<i64> {
+    let said = &event["monoms"];
+    said.as_i64().or_else(|| said.as_str()?.parse().ok())
+}
+
 /// Notes undated verdicts of a journal of before: a round.
 fn look(connection: &Connection) -> rusqlite::Result<()> {
     let Some(before) = number(connection, LOOKED_BACK)? else { return Ok(()) };
@@ -55,7 +61,7 @@ fn look(connection: &Connection) -> rusqlite::Result<()> {
         let event: Value = serde_json::from_slice(&r.get::<_, Vec<u8>>(1)?).unwrap_or_default();
         let verdict = event["type"].as_str().is_some_and(|kind| kind.contains(TRANSACTION));
         let boot = event["boot"].as_str().filter(|_| verdict && event["clocksynced"] == false);
-        if let (Some(boot), Some(mono_ms)) = (boot, event["monoms"].as_i64()) {
+        if let (Some(boot), Some(mono_ms)) = (boot, mono_ms(&event)) {
             let sql = "INSERT OR REPLACE INTO undated (seq, boot, mono_ms) VALUES (?1, ?2, ?3)";
             connection.prepare_cached(sql)?.execute(params![r.get::<_, i64>(0)?, boot, mono_ms])?;
         }

@@ -131,7 +131,7 @@ pub fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<i64>> {
 /// The time of an event whose clock nobody had confirmed, as it is known now.
 fn corrected(connection: &Connection, event: &Value) -> rusqlite::Result<Option<String>> {
     let (Some(boot), Some(mono_ms), Some(false)) =
-        (event["boot"].as_str(), event["monoms"].as_i64(), event["clocksynced"].as_bool())
+        (event["boot"].as_str(), time::mono_ms(event), event["clocksynced"].as_bool())
     else {
         return Ok(None);
     };
@@ -186,5 +186,21 @@ mod tests {
         assert_eq!(found(&journal, true_ms), [0, 0]);
         let left = "SELECT (SELECT count(*) FROM place) + (SELECT count(*) FROM subject)";
         assert_eq!(journal.connection().query_row(left, [], |r| r.get::<_, i64>(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_time_of_an_event_is_corrected_whether_its_monotonic_time_is_a_text_or_the_number_of_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let author = Author {
+            site: SiteId::new("test").unwrap(),
+            gateway: GatewayId::new("gw-1").unwrap(),
+            boot: "boot".into(),
+        };
+        let (journal, ..) = Journal::open(folder.path(), author).unwrap();
+        time::keep_offset(journal.connection(), "boot", 1_000).unwrap();
+        for mono in [serde_json::json!("5"), serde_json::json!(5)] {
+            let event = serde_json::json!({ "boot": "boot", "monoms": mono, "clocksynced": false });
+            assert_eq!(corrected(journal.connection(), &event).unwrap(), Some(rfc3339(1_005)), "{mono}");
+        }
     }
 }

@@ -160,7 +160,12 @@ fn what_the_pass_says_is_hidden_until_staff_have_read_it_themselves() {
     // Without verify the facts of a number are not known; with it they must not be seen.
     let text = g.desk().to_string();
     assert!(!text.contains("辽P12345") && facts(&g).is_empty(), "the plate of the pass: {text}");
-    assert_eq!(g.desk()["ask"]["photo"]["sha256"].as_str().map(|s| s.starts_with("plate-")), Some(true));
+    assert_eq!(
+        g.desk()["ask"]["photo"]["sha256"]
+            .as_str()
+            .map(|s| s.starts_with(sha256("plate-").trim_end_matches('0'))),
+        Some(true)
+    );
     g.answer("plate", "辽P54321");
     let step = g.answer("crew", "4");
     assert_eq!(verdict(&g.warm(&step, 36_500)).1, ["V_PLATE", "V_CREW"]);

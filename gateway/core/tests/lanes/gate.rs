@@ -1,5 +1,6 @@
 //! A lane with its records in memory.
 
+use crate::contract;
 use kakou_core::codes::Outcome;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::evidence::{GatewayKey, SubjectKeys};
@@ -138,6 +139,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
 impl Gate {
     pub fn input(&mut self, input: Input) -> Step {
         let step = self.core.handle(&self.now, input, &self.memory).expect("no list closes the lanes");
+        step.events.iter().for_each(contract::hold);
         for write in &step.writes {
             match write {
                 Write::Redeem { pass_id, by, .. } => {
@@ -195,8 +197,8 @@ impl Gate {
                 if let Command::Capture { role } = &r.command { Some((r.ticket, role.clone())) } else { None }
             })
             .expect("the camera was asked");
-        let photo =
-            Photo { sha256: format!("{role}-{}", ticket.0), bytes: 9, width: 4, height: 3, sharpness, luma };
+        let sha256 = sha256(&format!("{role}-{}", ticket.0));
+        let photo = Photo { sha256, bytes: 9, width: 4, height: 3, sharpness, luma };
         self.device("camera", Report::Photo { ticket, photo })
     }
     pub fn override_to(&self, outcome: Outcome, second: Option<Officer>) -> Action {
@@ -257,6 +259,12 @@ impl Gate {
         let state = &self.core.lane(&self.lane).unwrap().state;
         state.visits().next().unwrap().id
     }
+}
+
+/// Stands for the hash of a photograph, and tells which one it is.
+pub fn sha256(photo: &str) -> String {
+    let hex: String = photo.bytes().map(|b| format!("{b:02x}")).collect();
+    format!("{hex:0<64}")
 }
 
 pub fn ticket(step: &Step, command: &Command) -> Option<Ticket> {

@@ -1,0 +1,108 @@
+//! What the data of each kind of event is, as JSON Schema: for whoever reads events elsewhere.
+//!
+//! The file beside this one describes what the code writes; tests of the lanes and of the whole product hold every
+//! event against it. Later versions may add fields, and take none away: whoever reads leaves alone what it does not
+//! know.
+
+use crate::codes::{Code, Outcome};
+use crate::event::Class;
+use crate::lane::action::Role;
+use crate::pass::Format;
+use crate::screening::State;
+use crate::time::Quality;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+const FILE: &str = include_str!("contract/events.json");
+
+/// One kind of event.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Kind {
+    /// Its stream; none, where it may be any.
+    pub stream: Option<Class>,
+    /// When there is such an event.
+    pub about: String,
+    /// The schema of its data.
+    data: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Contract {
+    parts: Map<String, Value>,
+    kinds: BTreeMap<String, Kind>,
+    extra: Kind,
+}
+
+fn contract() -> Contract {
+    serde_json::from_str(FILE).expect("a test reads the file")
+}
+
+/// The kinds that gateways themselves make, by name.
+pub fn kinds() -> BTreeMap<String, Kind> {
+    contract().kinds
+}
+
+/// An event that a profile asks for under a name of its own.
+pub fn extra() -> Kind {
+    contract().extra
+}
+
+/// The name of the schema of the data of a kind; without one, of what a profile asks for.
+pub fn data_of(kind: Option<&str>) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at(1.min(word.len()));
+        format!("{}{rest}", first.to_uppercase())
+    };
+    let words = kind.unwrap_or("extra").split('_');
+    format!("{}Data", words.map(word).collect::<String>())
+}
+
+/// Every schema by its name. They refer to each other as `#/components/schemas/NAME`, which is where AsyncAPI and
+/// OpenAPI documents have them.
+pub fn schemas() -> Map<String, Value> {
+    let Contract { parts, kinds, extra } = contract();
+    let words = [
+        ("Code", json!(Code::ALL)),
+        ("Outcome", json!(Outcome::ALL)),
+        ("Stream", json!(Class::ALL)),
+        ("Role", json!(Role::ALL)),
+        ("PassFormat", json!([Format::Kp1, Format::Hcert, Format::Opaque])),
+        (
+            "TemperatureState",
+            json!([State::Normal, State::High, State::Low, State::Fault, State::Env, State::None]),
+        ),
+        ("ClockQuality", json!([Quality::Synced, Quality::Unsynced, Quality::Floor].map(Quality::word))),
+    ];
+    let words = words.map(|(name, words)| (name.to_owned(), json!({ "type": "string", "enum": words })));
+    let kinds = kinds.into_iter().map(|(name, kind)| (Some(name), kind));
+    let data = kinds.chain([(None, extra)]).map(|(name, Kind { mut data, about, .. })| {
+        data.entry("type").or_insert(json!("object"));
+        data.insert("description".into(), json!(about));
+        (data_of(name.as_deref()), Value::Object(data))
+    });
+    parts.into_iter().chain(words).chain(data).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::OWN;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kind_of_event_that_a_gateway_makes_has_a_schema() {
+        let kinds = kinds();
+        let known: BTreeSet<&str> = kinds.keys().map(String::as_str).collect();
+        // What goes out in the place of an event that is too large is never in a journal.
+        let own: BTreeSet<&str> = OWN.into_iter().chain(["event_too_large"]).collect();
+        assert_eq!(known, own);
+        let schemas = schemas();
+        for kind in kinds.keys() {
+            assert!(
+                schemas[&data_of(Some(kind))]["description"].as_str().is_some_and(|about| !about.is_empty())
+            );
+        }
+        assert_eq!(data_of(Some("event_too_large")), "EventTooLargeData");
+    }
+}
