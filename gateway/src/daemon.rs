@@ -15,6 +15,7 @@ use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
 use crate::store::{StoreError, durable, journal};
 use crate::upstream::down::Down;
+use crate::upstream::outage::Outage;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
 use crate::upstream::{self, Link, LinkState};
@@ -357,6 +358,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             tasks.spawn(upstream::sparkplug::run(view, outlet.clone()));
         }
         let link = Link {
+            outage: Outage::new("events", &upstream.address()),
             settings: upstream,
             site: settings.site.clone(),
             gateway: settings.gateway.clone(),

@@ -395,8 +395,16 @@ fn seen(payload: &[u8], name: &str) -> bool {
     payload.windows(name.len()).any(|w| w == name.as_bytes())
 }
 
+/// The number of a birth or a death, as far as this test needs to read it: of data type UInt64, and below 128.
+fn bd_seq(payload: &[u8]) -> Option<u8> {
+    let name = payload.windows(5).position(|w| w == b"bdSeq")?;
+    let rest = &payload[name..];
+    let value = rest.windows(3).position(|w| w == [0x20, 8, 0x58])?;
+    rest.get(value + 3).copied()
+}
+
 #[test]
-fn a_gateway_shows_itself_as_a_sparkplug_node() {
+fn a_gateway_shows_itself_as_a_sparkplug_node_and_is_born_with_a_new_number_after_each_death() {
     if skip_without("mosquitto", installed().is_some()) {
         return;
     }
@@ -419,20 +427,27 @@ fn a_gateway_shows_itself_as_a_sparkplug_node() {
     let mut gateway = Gateway::prepare(folder.path(), plan.lane("lane-1", "gate.toml", &["scanner"]));
     let mut scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
     gateway.start();
-    let told = |kind: &str, name: &str| {
+    let bodies = |kind: &str| {
         let text = std::fs::read_to_string(folder.path().join("seen")).unwrap_or_default();
         let topic = format!("spBv1.0/test/{kind}/gw-1 ");
-        let bodies = text.lines().filter_map(|l| l.strip_prefix(&topic));
         let bytes = |hex: &str| {
             (0..hex.len() / 2)
                 .filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok())
                 .collect::<Vec<u8>>()
         };
-        bodies.map(bytes).any(|b| seen(&b, name)).then_some(())
+        text.lines().filter_map(|l| l.strip_prefix(&topic)).map(bytes).collect::<Vec<_>>()
     };
+    let told = |kind: &str, name: &str| bodies(kind).iter().any(|b| seen(b, name)).then_some(());
     wait::until("the birth", LIMIT, || told("NBIRTH", "Node Control/Rebirth"));
     scanner.scan("ID-1").unwrap();
     wait::until("the verdict", LIMIT, || told("NDATA", "lanes/lane-1/HOLD"));
     gateway.kill();
     wait::until("the death", LIMIT, || told("NDEATH", "bdSeq"));
+    // Whatever comes late of the one that was killed, nobody takes it for the death of the next one.
+    gateway.start();
+    let of = |kind: &str, number: u8| bodies(kind).iter().any(|b| bd_seq(b) == Some(number)).then_some(());
+    wait::until("the second birth, with a number of its own", LIMIT, || of("NBIRTH", 1));
+    gateway.kill();
+    wait::until("the second death, with the number of its birth", LIMIT, || of("NDEATH", 1));
+    assert_eq!(bodies("NDEATH").iter().map(|b| bd_seq(b).unwrap()).collect::<Vec<_>>(), [0, 1]);
 }

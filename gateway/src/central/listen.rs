@@ -10,6 +10,7 @@ use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
 use crate::minutely::Minutely;
 use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
+use crate::upstream::outage::Outage;
 use crate::upstream::{Receipt, RefusedEvent};
 use kakou_core::event::Class;
 use serde_json::json;
@@ -126,7 +127,8 @@ fn text(message: &Message) -> String {
 }
 
 impl Listen {
-    fn filters(&self, photos: bool) -> Vec<String> {
+    /// The filters that it subscribes to.
+    pub fn filters(&self, photos: bool) -> Vec<String> {
         let share = self.group.as_ref().map_or(String::new(), |g| format!("$share/{g}/"));
         let of = |share: &str, rest: &str| format!("{share}kakou/v1/{}/+/{rest}", self.site);
         let mut filters = Vec::new();
@@ -153,7 +155,8 @@ pub async fn run<S: Store>(
     cancel: CancellationToken,
 ) {
     let mut told = Told::default();
-    let (mut unstored, mut lost) = (Minutely::default(), Minutely::default());
+    let mut unstored = Minutely::default();
+    let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
         let opened = mqtt::open(mqtt::Options {
             broker: &listen.broker,
@@ -181,9 +184,10 @@ pub async fn run<S: Store>(
             together,
         };
         let filters = listen.filters(photos.is_some());
-        let speaking = speak(client, events, filters, inbox, &tally, &cancel, end.clone());
+        let speaking = speak((client, events, &mut outage), filters, inbox, &tally, &cancel, end.clone());
         let storing = keeper.run(messages, &mut store, photos.as_mut(), end);
         let (spoken, stored) = tokio::join!(speaking, storing);
+        tally.send_modify(|t| t.subscribed = false);
         if let Err(e) = stored {
             // Nothing is acknowledged that is not stored: the broker sends it again.
             if let Some(times) = again(&mut unstored, &e) {
@@ -191,9 +195,9 @@ pub async fn run<S: Store>(
             }
         }
         if let Err(e) = spoken
-            && let Some(times) = again(&mut lost, &e)
+            && let Some(line) = outage.lost(&e.to_string(), Instant::now())
         {
-            log::warn!("central: {e}{times}");
+            log::warn!("{line}");
         }
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(PAUSE) => {} }
     }
@@ -208,8 +212,7 @@ fn again(faults: &mut Minutely, fault: &dyn std::fmt::Display) -> Option<String>
 
 /// Speaks with the broker until cancelled, lost, or the store has ended.
 async fn speak(
-    client: Client,
-    mut events: Events,
+    (client, mut events, outage): (Client, Events, &mut Outage),
     filters: Vec<String>,
     inbox: mpsc::Sender<Message>,
     tally: &watch::Sender<Tally>,
@@ -234,6 +237,9 @@ async fn speak(
         };
         match heard {
             Heard::Connected { .. } => {
+                if let Some(line) = outage.up(Instant::now()) {
+                    log::info!("{line}");
+                }
                 for filter in &filters {
                     client.subscribe(filter).map_err(|e| mqtt::Lost::Options(e.to_string()))?;
                 }

@@ -4,13 +4,17 @@ use super::Fleet;
 use super::send::Word;
 use crate::config::Upstream;
 use crate::mqtt::{self, Heard, Mark};
+use crate::upstream::outage::Outage;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Between two connections.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is heard of each gateway.
+pub const HEARD: [&str; 5] = ["state", "health", "evt/verdict", "cmdres/+", "trace/+"];
 
 /// A fleet that is watched.
 #[derive(Clone, Default)]
@@ -45,6 +49,7 @@ pub struct Watch {
 pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, cancel: CancellationToken) {
     let mut waiting: Option<Word> = None;
     fleet.lock().begins(now_ms());
+    let mut outage = Outage::new(&watch.client_id, &watch.broker.address());
     while !cancel.is_cancelled() {
         let opened = mqtt::open(mqtt::Options {
             broker: &watch.broker,
@@ -77,8 +82,10 @@ pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, ca
                 heard = events.poll() => match heard {
                     Ok(Heard::Connected { .. }) => {
                         fleet.lock().connected(now_ms());
-                        let kinds = ["state", "health", "evt/verdict", "cmdres/+", "trace/+"];
-                        up = kinds.iter().all(|k| client.subscribe(&format!("kakou/v1/{}/+/{k}", watch.site)).is_ok());
+                        if let Some(line) = outage.up(Instant::now()) {
+                            log::info!("{line}");
+                        }
+                        up = HEARD.iter().all(|k| client.subscribe(&format!("kakou/v1/{}/+/{k}", watch.site)).is_ok());
                     }
                     Ok(Heard::Subscribed(Err(why))) => {
                         log::error!("fleet: a subscription is refused: {why}");
@@ -88,8 +95,10 @@ pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, ca
                     Ok(Heard::Message(m)) => fleet.lock().take(&m.topic, &m.payload, now_ms()),
                     Ok(_) => {}
                     Err(e) => {
-                        log::warn!("fleet: {e}");
                         fleet.lock().lost(now_ms());
+                        if let Some(line) = outage.lost(&e.to_string(), Instant::now()) {
+                            log::warn!("{line}");
+                        }
                         break;
                     }
                 },

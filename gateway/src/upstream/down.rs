@@ -9,6 +9,7 @@
 use super::backoff::Backoff;
 use super::budget::{self, Budget, Word};
 use super::exchange::Exchange;
+use super::outage::Outage;
 use super::peers::{self, Used};
 use super::{bulk, plugged, topic, unplugged};
 use crate::clock::Clock;
@@ -101,14 +102,17 @@ pub(super) enum Lost {
 /// Listens until cancelled.
 pub async fn run(mut down: Down, cancel: CancellationToken) {
     let (mut backoff, mut ears) = (Backoff::default(), Ears::new());
+    let mut outage = Outage::new("orders and lists", &down.settings.address());
     loop {
         if !plugged(&mut down.plug, &cancel).await {
             return;
         }
         let begun = Instant::now();
-        let Err(why) = down.connection(&mut ears, &cancel).await else { return };
+        let Err(why) = down.connection(&mut ears, &mut outage, &cancel).await else { return };
         down.metrics.count("down_link_lost_total");
-        log::warn!("orders and feeds: {why}");
+        if let Some(line) = outage.lost(&why.to_string(), Instant::now()) {
+            log::warn!("{line}");
+        }
         let pause = backoff.pause(Some(begun.elapsed()));
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }
@@ -189,7 +193,12 @@ impl Told {
 }
 
 impl Down {
-    async fn connection(&mut self, ears: &mut Ears, cancel: &CancellationToken) -> Result<(), Lost> {
+    async fn connection(
+        &mut self,
+        ears: &mut Ears,
+        outage: &mut Outage,
+        cancel: &CancellationToken,
+    ) -> Result<(), Lost> {
         let (client, mut events) = mqtt::open(mqtt::Options {
             broker: &self.settings,
             client_id: format!("{}-{}-down", self.site, self.gateway),
@@ -228,6 +237,9 @@ impl Down {
                         }
                         self.ask_unanswered(&mut exchange).await;
                         answering = true;
+                        if let Some(line) = outage.up(Instant::now()) {
+                            log::info!("{line}");
+                        }
                         self.order(Order::Connected);
                         self.tell(News::Connected);
                     }

@@ -13,6 +13,7 @@ pub mod down;
 mod exchange;
 mod flight;
 mod home_assistant;
+pub mod outage;
 mod pace;
 pub mod peers;
 pub mod photos;
@@ -32,6 +33,7 @@ use backoff::Backoff;
 use flight::Flight;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use outage::Outage;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -87,6 +89,8 @@ pub struct Link {
     pub plug: watch::Receiver<bool>,
     /// Raised when the connection must begin anew with another certificate.
     pub renewed: watch::Receiver<u64>,
+    /// What was said of the link.
+    pub outage: Outage,
 }
 
 /// The state of the link.
@@ -228,7 +232,9 @@ pub async fn run(mut link: Link, cancel: CancellationToken) {
             s.online = false;
             s.detail.clone_from(&why);
         });
-        log::warn!("upstream: {why}");
+        if let Some(line) = link.outage.lost(&why, Instant::now()) {
+            log::warn!("{line}");
+        }
         let pause = backoff.pause(up);
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }

@@ -6,6 +6,7 @@
 //! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
 use super::backoff::Backoff;
+use super::outage::Outage;
 use super::pace::{Left, Pace};
 use super::put::{self, Flow};
 use super::{PROGRESS_LIMIT, PhotoReceipt, plugged, tls, topic, unplugged};
@@ -129,15 +130,18 @@ enum Lost {
 /// Carries until cancelled.
 pub async fn run(mut carrier: Carrier, cancel: CancellationToken) {
     let mut backoff = Backoff::default();
+    let mut outage = Outage::new("photographs", &carrier.settings.address());
     loop {
         // A connection is made when there is something to carry.
         if !plugged(&mut carrier.plug, &cancel).await || !carrier.waits(&cancel).await {
             return;
         }
         let begun = Instant::now();
-        let Err(why) = connection(&mut carrier, &cancel).await else { return };
+        let Err(why) = connection(&mut carrier, &mut outage, &cancel).await else { return };
         carrier.metrics.count("photo_link_lost_total");
-        log::warn!("photographs: {why}");
+        if let Some(line) = outage.lost(&why.to_string(), Instant::now()) {
+            log::warn!("{line}");
+        }
         let pause = backoff.pause(Some(begun.elapsed()));
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }
@@ -180,7 +184,11 @@ struct Session {
     progress: Instant,
 }
 
-async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result<(), Lost> {
+async fn connection(
+    carrier: &mut Carrier,
+    outage: &mut Outage,
+    cancel: &CancellationToken,
+) -> Result<(), Lost> {
     let (client, mut events) = mqtt::open(mqtt::Options {
         broker: &carrier.settings,
         client_id: format!("{}-{}-photo", carrier.site, carrier.gateway),
@@ -217,6 +225,9 @@ async fn connection(carrier: &mut Carrier, cancel: &CancellationToken) -> Result
             }
             heard = events.poll() => match heard? {
                 Heard::Connected { .. } => {
+                    if let Some(line) = outage.up(Instant::now()) {
+                        log::info!("{line}");
+                    }
                     up = true;
                     session.look(carrier).await?;
                 }

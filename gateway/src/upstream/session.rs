@@ -20,8 +20,6 @@ const MARK_EVERY: u64 = 256;
 const FLOOR_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks whether the backlog may go on.
 const LATE_EVERY: Duration = Duration::from_millis(10);
-/// The content type of a batch.
-const BATCH: &str = "application/cloudevents-batch+json";
 
 struct Session {
     client: Client,
@@ -141,8 +139,10 @@ impl Session {
             if flight.idle() {
                 self.progress = Instant::now();
             }
-            // One event is the rule and needs no mark; a batch says so.
-            let mark = Mark { content_type: (!single).then_some(BATCH), ..Mark::default() };
+            let mark = Mark {
+                content_type: Some(if *single { mqtt::EVENT } else { mqtt::BATCH }),
+                ..Mark::default()
+            };
             match self.client.publish(name, body.clone(), mark) {
                 Ok(()) => flight.sent(&batch, Instant::now()),
                 Err(NotTaken::Full) => {
@@ -173,6 +173,9 @@ impl Session {
         match heard {
             Heard::Connected { max_packet, receive_max, retains, .. } => {
                 self.connected(max_packet, receive_max, link, flight)?;
+                if let Some(line) = link.outage.up(Instant::now()) {
+                    log::info!("{line}");
+                }
                 if !retains {
                     let why = "the broker keeps no retained messages: who looks later does not see this gateway, and \
                                orders reach it while it is connected alone. Set retain_available in the broker";
@@ -273,7 +276,8 @@ impl Session {
         self.client.publish(&state, body.to_string().into_bytes(), mark).map_err(|_| Lost::Client)?;
         flight.other();
         if link.settings.home_assistant {
-            let (name, body) = (home_assistant::discovery_topic(link), home_assistant::discovery(link));
+            let name = home_assistant::discovery_topic(&link.site, &link.gateway);
+            let body = home_assistant::discovery(&link.site, &link.gateway, &link.lanes);
             self.client.publish(&name, body.to_string().into_bytes(), mark).map_err(|_| Lost::Client)?;
             flight.other();
         }

@@ -5,14 +5,17 @@
 //! way of the evidence.
 
 use super::backoff::Backoff;
+use super::outage::Outage;
 use super::{plugged, unplugged};
 use crate::config::Upstream;
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Heard, Mark, Will};
 use crate::overview::Overview;
+use crate::store::durable;
 use prost::Message;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -22,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_secs(5);
 const BD_SEQ: &str = "bdSeq";
 const REBIRTH: &str = "Node Control/Rebirth";
+/// The file with the number of the last birth.
+const BIRTHS: &str = "sparkplug";
 
 /// What the task needs.
 pub struct View {
@@ -131,19 +136,47 @@ fn payload(values: &Values, at_ms: u64, seq: Option<u64>) -> Vec<u8> {
     Payload { timestamp: Some(at_ms), metrics, seq }.encode_to_vec()
 }
 
+/// The number of each connection, 0 to 255 and round again: by it a host tells which birth a death belongs to. It goes
+/// on over restarts: a daemon that was killed dies with the number of its birth, and the next one is born with another.
+struct Births(PathBuf, Option<u64>);
+
+impl Births {
+    fn advance(&mut self) -> u64 {
+        let Self(file, last) = self;
+        let kept = || std::fs::read_to_string(&*file).ok()?.trim().parse::<u64>().ok();
+        let next = last.take().or_else(kept).map_or(0, |last| (last + 1) % 256);
+        if let Err(e) = durable::write(file, next.to_string().as_bytes()) {
+            log::warn!("sparkplug: {}: {e}; after a restart bdSeq begins where it was", file.display());
+        }
+        *last = Some(next);
+        next
+    }
+
+    /// The next one, when it is kept.
+    async fn next(mut self) -> (u64, Self) {
+        let file = self.0.clone();
+        let advanced = tokio::task::spawn_blocking(move || (self.advance(), self)).await;
+        advanced.unwrap_or((0, Self(file, None)))
+    }
+}
+
 /// Shows until cancelled.
 pub async fn run(mut view: View, cancel: CancellationToken) {
     let mut backoff = Backoff::default();
-    let mut births = 0;
+    let mut outage = Outage::new("Sparkplug", &view.settings.address());
+    let mut births = Births(view.overview.data.join(BIRTHS), None);
     loop {
         if !plugged(&mut view.plug, &cancel).await {
             return;
         }
         let begun = Instant::now();
-        let Err(why) = view.connection(births % 256, &cancel).await else { return };
-        births += 1;
+        let (number, next) = births.next().await;
+        births = next;
+        let Err(why) = view.connection(number, &mut outage, &cancel).await else { return };
         view.metrics.count("sparkplug_link_lost_total");
-        log::warn!("sparkplug: {why}");
+        if let Some(line) = outage.lost(&why, Instant::now()) {
+            log::warn!("{line}");
+        }
         let pause = backoff.pause(Some(begun.elapsed()));
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
     }
@@ -164,8 +197,13 @@ impl View {
         look.await.map(|health| values(&health)).unwrap_or_default()
     }
 
-    async fn connection(&mut self, births: u64, cancel: &CancellationToken) -> Result<(), String> {
-        let death = Values::from([(BD_SEQ.to_owned(), Reading::Long(births))]);
+    async fn connection(
+        &mut self,
+        birth: u64,
+        outage: &mut Outage,
+        cancel: &CancellationToken,
+    ) -> Result<(), String> {
+        let death = Values::from([(BD_SEQ.to_owned(), Reading::Long(birth))]);
         let body = payload(&death, self.now_ms(), None);
         let (client, mut events) = mqtt::open(mqtt::Options {
             broker: &self.settings,
@@ -193,6 +231,9 @@ impl View {
                 heard = events.poll() => match heard.map_err(|e| e.to_string())? {
                     Heard::Connected { .. } => {
                         client.subscribe(&command).map_err(|e| e.to_string())?;
+                        if let Some(line) = outage.up(Instant::now()) {
+                            log::info!("{line}");
+                        }
                         true
                     }
                     Heard::Message(m) => m.topic == command && rebirth(&m.payload),
@@ -216,7 +257,7 @@ impl View {
                 }
                 None => {
                     seq = 0;
-                    let more = [(BD_SEQ, Reading::Long(births)), (REBIRTH, Reading::Boolean(false))];
+                    let more = [(BD_SEQ, Reading::Long(birth)), (REBIRTH, Reading::Boolean(false))];
                     (
                         "NBIRTH",
                         values.into_iter().chain(more.map(|(n, v)| (n.to_owned(), v))).collect::<Values>(),
@@ -244,6 +285,20 @@ fn rebirth(payload: &[u8]) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn births_are_numbered_over_restarts_and_begin_again_after_255() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = || Births(folder.path().join(BIRTHS), None);
+        let mut first = begun();
+        assert_eq!([first.advance(), first.advance()], [0, 1]);
+        assert_eq!(begun().advance(), 2, "another process");
+        std::fs::write(folder.path().join(BIRTHS), "254").unwrap();
+        let mut last = begun();
+        assert_eq!([last.advance(), last.advance()], [255, 0]);
+        std::fs::write(folder.path().join(BIRTHS), "").unwrap();
+        assert_eq!(begun().advance(), 0, "a file that was cut off");
+    }
 
     #[test]
     fn payloads_are_those_of_the_specification() {

@@ -15,6 +15,7 @@ use kakou_gateway::engine::{Engine, Inlet, Outlook, Parts, QUEUE, Retention, Wor
 use kakou_gateway::metrics::Metrics;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::Delivered;
+use kakou_gateway::upstream::outage::Outage;
 use kakou_gateway::upstream::{self, Link, LinkState};
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{Gateway, Plan};
@@ -388,6 +389,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
         let settings = Upstream { batch, ..settings };
         let (state, seen) = watch::channel(LinkState::default());
         let link = Link {
+            outage: Outage::new("events", &settings.address()),
             settings,
             site: SiteId::new("test")?,
             gateway: GatewayId::new("gw-1")?,
