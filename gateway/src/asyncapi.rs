@@ -1,33 +1,45 @@
 //! The contract over MQTT as an AsyncAPI 3 document, made from the types that are sent.
 
 use crate::config::remote::Report;
+use crate::contract;
 use crate::feeds::word::{Entry, Head};
+use crate::mqtt;
 use crate::orders::word::{Command, Configuration, Question};
 use crate::store::trace::Row;
 use crate::upstream::peers::{Ask, Page, Used};
 use crate::upstream::{PhotoReceipt, Receipt};
-use kakou_core::event::LONGEST_NAME;
+use kakou_core::contract::{Kind, data_of, extra, kinds};
+use kakou_core::event::{Class, LONGEST_NAME, type_of};
+use kakou_core::records::LISTS;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use utoipa::{PartialSchema, ToSchema};
 
 /// One channel: name, address, who sends (`up` is the gateway), messages, QoS, retained, what it is.
 type Channel = (&'static str, &'static str, &'static str, &'static [&'static str], u8, bool, &'static str);
+
+/// In the list of channels: every kind of event.
+const EVENTS: &str = "Event";
+/// The message for events that profiles ask for.
+const OF_A_PROFILE: &str = "eventOfAProfile";
+/// The message for several events.
+const BATCH: &str = "eventBatch";
 
 const CHANNELS: [Channel; 19] = [
     (
         "events",
         "kakou/v1/{site}/{gateway}/evt/{class}",
         "up",
-        &["Event"],
+        &[EVENTS],
         1,
         false,
-        "Events as they happen: one, or a JSON array of them",
+        "Events as they happen: one, or a JSON array of them; the MQTT 5 property Content Type says which",
     ),
     (
         "late",
         "kakou/v1/{site}/{gateway}/late/{class}",
         "up",
-        &["Event"],
+        &[EVENTS],
         1,
         false,
         "Events that leave more than 60 s after they were stored: they set off no alarm",
@@ -159,6 +171,9 @@ fn schema<T: PartialSchema>() -> Value {
     serde_json::to_value(T::schema()).unwrap_or_default()
 }
 
+/// Payloads of signed words, which no message refers to.
+const OWN: [&str; 5] = ["Command", "Configuration", "Question", "Head", "Entry"];
+
 /// What has a name of its own: payloads of signed words, and what stands in other forms by its name.
 fn schemas() -> Map<String, Value> {
     let mut nested = Vec::new();
@@ -182,7 +197,20 @@ fn schemas() -> Map<String, Value> {
         ("Head", schema::<Head>()),
         ("Entry", schema::<Entry>()),
     ];
-    nested.chain(own.map(|(name, schema)| (name.to_owned(), schema))).collect()
+    let own = own.map(|(name, schema)| (name.to_owned(), schema));
+    let row = [("Row".to_owned(), schema::<Row>()), ("Event".to_owned(), event())];
+    // What the paths of the API alone speak of is no part of this.
+    let mut all: Map<String, Value> = nested.chain(own).chain(row).chain(contract::schemas()).collect();
+    let (mut used, mut more) = (BTreeSet::new(), BTreeSet::from(OWN.map(str::to_owned)));
+    contract::names_in(&Value::Object(messages()), &mut more);
+    while let Some(name) = more.pop_first() {
+        let form = all.get(&name).cloned().unwrap_or_default();
+        if used.insert(name) {
+            contract::names_in(&form, &mut more);
+        }
+    }
+    all.retain(|name, _| used.contains(name));
+    all
 }
 
 /// A signed word: JWS in flattened JSON around this payload.
@@ -193,9 +221,9 @@ fn signed(typ: &str, payload: &str) -> Value {
         "properties": { "protected": text, "payload": text, "signature": text } })
 }
 
+/// The envelope of every event.
 fn event() -> Value {
     let text = json!({ "type": "string" });
-    let number = json!({ "type": "integer", "minimum": 0 });
     json!({ "type": "object", "description": "CloudEvents 1.0, structured JSON",
         "required": ["specversion", "id", "source", "type", "datacontenttype", "stream", "streamseq", "boot", "monoms", "clocksynced", "data"],
         "properties": {
@@ -207,39 +235,48 @@ fn event() -> Value {
             "subject": { "type": "string", "description": "LANE or LANE/VISIT" },
             "datacontenttype": { "const": "application/json" },
             "audience": { "type": "string", "description": "Who should see it, with commas" },
-            "stream": { "enum": ["verdict", "scan", "sample", "health"] },
+            "stream": contract::reference("Stream"),
             "streamseq": { "type": "integer", "minimum": 1, "description": "Order in the stream, without gaps" },
-            "boot": text, "monoms": number, "clocksynced": { "type": "boolean" },
-            "clockquality": { "enum": ["synced", "unsynced", "floor"] },
-            "data": { "type": "object", "properties": {
-                "subject": { "type": "string", "description": "Who it is about, as a key: the same for the same person at all gateways with one secret" },
-                "subject_key": { "type": ["integer", "null"], "minimum": 1, "description": "The number of the secret that made the subject key; under another one the same person has another key" } } } } })
+            "boot": text,
+            "monoms": { "description": "Milliseconds since the machine started, as a text of digits: CloudEvents gives an Integer 32 bits. Events of version 0.1 have a number here",
+                "oneOf": [{ "type": "string", "pattern": "^[0-9]{1,20}$" }, { "type": "integer", "minimum": 0 }] },
+            "clocksynced": { "type": "boolean" },
+            "clockquality": contract::reference("ClockQuality"),
+            "data": { "type": "object", "description": "As the `type` says: there is a message for each" } } })
 }
 
-fn by_class() -> Value {
-    json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } })
+/// One kind of event as a message.
+fn event_message(name: &str, kind: &Kind, word: Option<&str>) -> Value {
+    let mut more = json!({ "data": contract::reference(&data_of(word)) });
+    if let Some(word) = word {
+        more["type"] = json!({ "const": type_of(word) });
+    }
+    if let Some(stream) = kind.stream {
+        more["stream"] = json!({ "const": stream });
+    }
+    json!({ "name": name, "title": word.map_or_else(|| name.to_owned(), type_of), "summary": kind.about,
+        "contentType": mqtt::EVENT,
+        "payload": { "allOf": [contract::reference("Event"), { "type": "object", "properties": more }] } })
+}
+
+/// Every kind of event, and a batch of them.
+fn event_messages() -> Map<String, Value> {
+    let mut all: Map<String, Value> =
+        kinds().iter().map(|(word, kind)| (word.clone(), event_message(word, kind, Some(word)))).collect();
+    all.insert(OF_A_PROFILE.into(), event_message(OF_A_PROFILE, &extra(), None));
+    all.insert(
+        BATCH.into(),
+        json!({ "name": BATCH, "title": "Several events", "contentType": mqtt::BATCH,
+            "summary": "Events of one class in the order of their stream, each as it would be sent by itself",
+            "payload": { "type": "array", "minItems": 2, "items": contract::reference("Event") } }),
+    );
+    all
 }
 
 fn messages() -> Map<String, Value> {
-    let any = json!({ "type": "object" });
-    let result = json!({ "type": "object", "required": ["id", "what", "state"], "properties": {
-        "id": { "type": "string" }, "what": { "type": "string" },
-        "state": { "enum": ["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT"] },
-        "detail": {}, "at": { "type": ["string", "null"] } } });
-    let state = json!({ "type": "object", "required": ["online", "epoch"], "properties": {
-        "online": { "type": "boolean" }, "epoch": { "type": "integer" }, "version": { "type": "string" },
-        "heads": by_class(), "floor": by_class(), "lanes": { "type": "array" } } });
-    let answer = json!({ "type": "object", "required": ["id", "rows", "truncated"], "properties": {
-        "id": { "type": "string" }, "rows": { "type": "array", "items": schema::<Row>() },
-        "truncated": { "type": "boolean" }, "took_us": { "type": "integer" }, "refused": { "type": "string" },
-        "epoch": { "type": "integer", "description": "Of the gateway's journal" },
-        "floor": { "type": "integer", "description": "The last verdict that is gone from the journal, 0 if none is" },
-        "since": { "type": ["string", "null"], "description": "The time of the first event that is left in the journal" },
-        "keys": { "type": "array", "description": "The subject keys of the person who is asked for, the one in use first",
-            "items": { "type": "object", "required": ["number", "key"], "properties": {
-                "number": { "type": "integer" }, "key": { "type": "string" } } } } } });
     let init = json!({ "type": "object", "required": ["bytes", "chunks", "chunk_bytes"], "properties": {
         "bytes": { "type": "integer" }, "chunks": { "type": "integer" }, "chunk_bytes": { "const": crate::upstream::photos::CHUNK } } });
+    let any = json!({ "type": "object", "description": "As Home Assistant documents it" });
     let hello = json!({ "type": "object", "description": "An empty object" });
     let entry =
         json!({ "type": "string", "description": "KE1:PROTECTED.PAYLOAD.SIGNATURE, as the code holds it" });
@@ -251,20 +288,19 @@ fn messages() -> Map<String, Value> {
         };
         (name.to_owned(), json!({ "name": name, "contentType": content, "payload": schema }))
     };
-    [
-        payload("Event", event()),
+    let other = [
         payload("Receipt", schema::<Receipt>()),
         payload("PhotoReceipt", schema::<PhotoReceipt>()),
-        payload("State", state),
-        payload("Health", any.clone()),
+        payload("State", contract::reference("State")),
+        payload("Health", contract::reference("Health")),
         payload("SignedConfiguration", signed("kakou-config", "a Configuration")),
         payload("Report", schema::<Report>()),
         payload("SignedCommand", signed("kakou-command", "a Command")),
-        payload("Result", result),
+        payload("Result", contract::reference("Result")),
         payload("PhotoInit", init),
         payload("Chunk", json!({ "type": "string", "format": "binary" })),
         payload("SignedQuestion", signed("kakou-trace", "a Question")),
-        payload("Answer", answer),
+        payload("Answer", contract::reference("Answer")),
         payload("SignedHead", signed("kakou-feed", "a Head")),
         payload("SignedEntry", signed("kakou-entry", "an Entry")),
         payload("Discovery", any),
@@ -273,9 +309,26 @@ fn messages() -> Map<String, Value> {
         payload("EntryText", entry),
         payload("Ask", schema::<Ask>()),
         payload("Page", schema::<Page>()),
-    ]
-    .into_iter()
-    .collect()
+    ];
+    event_messages().into_iter().chain(other).collect()
+}
+
+/// What stands in an address, in words.
+fn parameter(name: &str) -> Value {
+    match name {
+        "site" => json!({ "description": "The site" }),
+        "gateway" => json!({ "description": "The gateway" }),
+        "class" => json!({ "description": "The stream of the events", "enum": Class::ALL }),
+        "sha256" => json!({ "description": "The hash of the whole, hexadecimal" }),
+        "n" => json!({ "description": "Which piece, from 0" }),
+        "kind" => {
+            json!({ "description": "What is told", "enum": ["redemption", "hello", "entry", "ask", "tell"] })
+        }
+        "name" => json!({ "description": "The list", "enum": LISTS }),
+        "group" => json!({ "description": "Which sixteen pieces, from 0" }),
+        "id" => json!({ "description": "The id of what was asked" }),
+        _ => json!({ "description": "A part of the text" }),
+    }
 }
 
 /// The document.
@@ -284,9 +337,13 @@ pub fn document() -> String {
     let mut operations = Map::new();
     for (name, address, who, spoken, qos, retain, about) in CHANNELS {
         let parts = address.split(['{', '}']).skip(1).step_by(2);
-        let parameters: Map<String, Value> = parts.map(|p| (p.to_owned(), json!({}))).collect();
-        let reference = |m: &&str| ((*m).to_owned(), json!({ "$ref": format!("#/components/messages/{m}") }));
-        let spoken: Map<String, Value> = spoken.iter().map(reference).collect();
+        let parameters: Map<String, Value> = parts.map(|p| (p.to_owned(), parameter(p))).collect();
+        let reference = |m: &str| (m.to_owned(), json!({ "$ref": format!("#/components/messages/{m}") }));
+        // Where events go, every kind of them goes.
+        let events = (*spoken == [EVENTS]).then(event_messages).unwrap_or_default();
+        let named = spoken.iter().copied().filter(|m| *m != EVENTS);
+        let spoken: Map<String, Value> =
+            events.keys().map(String::as_str).chain(named).map(reference).collect();
         channels.insert(
             name.into(),
             json!({ "address": address, "description": about, "parameters": parameters, "messages": spoken }),
@@ -300,7 +357,7 @@ pub fn document() -> String {
             operations.insert(
                 format!("{action}{}{}", name[..1].to_uppercase(), &name[1..]),
                 json!({ "action": action, "channel": { "$ref": format!("#/channels/{name}") },
-                    "bindings": { "mqtt": { "qos": qos, "retain": retain } } }),
+                    "bindings": { "mqtt": { "qos": qos, "retain": retain, "bindingVersion": "0.2.0" } } }),
             );
         }
     }
@@ -309,9 +366,13 @@ pub fn document() -> String {
         "info": { "title": "Kakou gateway", "version": "1",
             "description": "What a gateway says and hears over MQTT. `send` is the gateway's side. The version in topics and types grows when a reader of the one before could no longer read it." },
         "defaultContentType": "application/json",
+        "servers": { "broker": { "host": "mqtt.example.org:8883", "protocol": "secure-mqtt", "protocolVersion": "5.0",
+            "description": "The broker of the fleet, TLS 1.3. MQTT 3.1.1 does as well, and has no Content Type",
+            "security": [{ "$ref": "#/components/securitySchemes/certificate" }] } },
         "channels": channels,
         "operations": operations,
-        "components": { "messages": messages(), "schemas": schemas() },
+        "components": { "messages": messages(), "schemas": schemas(), "securitySchemes": { "certificate": {
+            "type": "X509", "description": "A client certificate that the fleet's authority has signed. Its common name is the user whom the access list of the broker knows: SITE.GATEWAY, central, ops, metrics, readers" } } },
     });
     format!("{document:#}\n")
 }
@@ -363,7 +424,7 @@ mod tests {
         let peers = document["channels"]["peers"]["messages"].as_object().unwrap();
         let kinds: BTreeSet<&str> = peers.keys().map(String::as_str).collect();
         assert_eq!(kinds, BTreeSet::from(["Ask", "EntryText", "Hello", "Page", "Used"]));
-        let event = &document["components"]["messages"]["Event"]["payload"]["properties"]["type"]["pattern"];
+        let event = &document["components"]["schemas"]["Event"]["properties"]["type"]["pattern"];
         assert_eq!(event, "^kakou\\.[A-Za-z0-9._:+-]+\\.v[0-9]+$", "what a profile may emit");
     }
 

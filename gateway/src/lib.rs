@@ -12,6 +12,7 @@ pub mod central;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod contract;
 pub mod daemon;
 pub mod demo;
 pub mod devices;

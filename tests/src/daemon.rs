@@ -1,5 +1,6 @@
 //! The real daemon on a folder of its own, with simulated devices at its ports.
 
+use crate::contract::Contract;
 use crate::wait;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -317,8 +318,33 @@ impl Gateway {
     }
 }
 
+/// So many events of a journal are held against the contract when its gateway goes.
+const JUDGED: u64 = 2_000;
+
+impl Gateway {
+    /// Where what it has put on record is not what the contract says.
+    fn faults(&self) -> Vec<String> {
+        // A test may have taken the journal away, or damaged it.
+        let Ok(journal) = kakou_gateway::store::journal::reader(&self.data()) else { return Vec::new() };
+        let sql = format!("SELECT body FROM event WHERE shed = 0 ORDER BY seq LIMIT {JUDGED}");
+        let Ok(mut select) = journal.prepare(&sql) else { return Vec::new() };
+        let bodies =
+            select.query_map([], |r| r.get::<_, Vec<u8>>(0)).into_iter().flatten().map_while(Result::ok);
+        let events = bodies.filter_map(|body| serde_json::from_slice::<Value>(&body).ok());
+        let judged = |event: Value| {
+            let faults = Contract::mqtt().event_faults(&event);
+            (!faults.is_empty()).then(|| format!("{faults:#?}: {event:#}"))
+        };
+        events.filter_map(judged).collect()
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.kill();
+        if !std::thread::panicking() {
+            let faults = self.faults();
+            assert!(faults.is_empty(), "events that are not as the contract says: {}", faults.join("\n"));
+        }
     }
 }

@@ -5,6 +5,7 @@
 pub mod brokers;
 pub mod central;
 pub mod certs;
+pub mod contract;
 pub mod crowd;
 pub mod daemon;
 pub mod desk;

@@ -60,7 +60,7 @@ pub(super) fn body<T>(json: Result<Json<T>, JsonRejection>) -> Answer<T> {
 }
 
 /// The lanes of this gateway.
-#[utoipa::path(get, path = "/api/v1/lanes", responses((status = 200, description = "Lanes with profile and title")))]
+#[utoipa::path(get, path = "/api/v1/lanes", responses((status = 200, description = "Lanes with profile and title", body = ref("#/components/schemas/Lanes"))))]
 pub async fn lanes(State(app): State<App>) -> Json<Value> {
     let all =
         app.lanes.iter().map(|(id, profile, title)| json!({ "id": id, "profile": profile, "title": title }));
@@ -69,7 +69,7 @@ pub async fn lanes(State(app): State<App>) -> Json<Value> {
 
 /// What the public screen of a lane shows, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/screen", params(("lane" = String, Path)),
-    responses((status = 200, content_type = "text/event-stream", description = "Events `screen` and `beat`"), (status = 404)))]
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `screen` and `beat`"), (status = 404)))]
 pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
     let id = lane_of(&app, &lane)?;
     let watched = app.overview.outlook.lanes[&id].clone();
@@ -77,7 +77,7 @@ pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<
 }
 
 /// Devices, lists, outbox, clock, store, counters.
-#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, description = "The status of the gateway")))]
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, description = "The status of the gateway", body = ref("#/components/schemas/Status"))))]
 pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
     let status = tokio::task::spawn_blocking(move || app.overview.status()).await;
     status.map(Json).map_err(|_| ApiError::busy())
@@ -85,19 +85,21 @@ pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
 
 /// The status every two seconds, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/status/events",
-    responses((status = 200, content_type = "text/event-stream", description = "Events `status`")))]
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `status`")))]
 pub async fn status_events(State(app): State<App>) -> Events {
     let end = app.end.clone().cancelled_owned();
     sse::repeat("status", overview::SHOWN_EVERY, move || app.overview.clone().shown(), end)
 }
 
 /// Counters and gauges as OpenMetrics.
-pub async fn metrics(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], app.overview.metrics()).into_response()
+pub async fn metrics(State(app): State<App>) -> Answer<Response> {
+    let text = tokio::task::spawn_blocking(move || app.overview.metrics()).await;
+    let text = text.map_err(|_| ApiError::busy())?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
 /// Who may sign in.
-#[utoipa::path(get, path = "/api/v1/officers", responses((status = 200, description = "Officers with name and role")))]
+#[utoipa::path(get, path = "/api/v1/officers", responses((status = 200, description = "Officers with name and role", body = ref("#/components/schemas/Officers"))))]
 pub async fn officers(State(app): State<App>) -> Json<Value> {
     let all = app.officers.entries().iter().map(|o| json!({ "id": o.id, "name": o.name, "role": o.role }));
     Json(all.collect())
@@ -168,7 +170,7 @@ fn audit(app: &App, what: Value) {
 
 /// Signs an officer in.
 #[utoipa::path(post, path = "/api/v1/session", request_body = SignIn,
-    responses((status = 200, description = "Signed in, with a cookie"), (status = 401), (status = 429)))]
+    responses((status = 200, description = "Signed in, with a cookie", body = ref("#/components/schemas/SignedIn")), (status = 401), (status = 429)))]
 pub async fn session_begin(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -192,7 +194,7 @@ pub async fn session_begin(
 }
 
 /// Who is signed in.
-#[utoipa::path(get, path = "/api/v1/session", responses((status = 200, description = "The officer"), (status = 401)))]
+#[utoipa::path(get, path = "/api/v1/session", responses((status = 200, description = "The officer", body = ref("#/components/schemas/SignedIn")), (status = 401)), security(("session" = [])))]
 pub async fn session_get(State(app): State<App>, headers: HeaderMap) -> Answer<Json<Value>> {
     let (officer, name) = who(&app, &headers)?;
     Ok(Json(json!({ "officer": officer.id, "name": name, "role": officer.role })))
@@ -209,7 +211,7 @@ pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCo
 
 /// What the desk of a lane shows, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/desk", params(("lane" = String, Path)),
-    responses((status = 200, content_type = "text/event-stream", description = "Events `desk` and `beat`"), (status = 401), (status = 404)))]
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `desk` and `beat`"), (status = 401), (status = 404)), security(("session" = [])))]
 pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
     signed_in(&app, &headers)?;
     let id = lane_of(&app, &lane)?;
@@ -312,7 +314,7 @@ fn as_shown(app: &App, headers: &HeaderMap, officer: &Officer) -> Answer<()> {
 #[utoipa::path(post, path = "/api/v1/lanes/{lane}/actions", params(("lane" = String, Path),
         ("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
     request_body = Asked,
-    responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)))]
+    responses((status = 200, description = "Done and durable", body = ref("#/components/schemas/Done")), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)), security(("session" = [])))]
 pub async fn act(
     State(app): State<App>,
     Path(lane): Path<String>,
@@ -438,7 +440,7 @@ async fn known(mut outcome: watch::Receiver<acts::Outcome>) -> Answer<Result<(),
 }
 
 /// Every reason code with what it means and what staff do about it.
-#[utoipa::path(get, path = "/api/v1/codes", responses((status = 200, description = "Codes in the order of their table")))]
+#[utoipa::path(get, path = "/api/v1/codes", responses((status = 200, description = "Codes in the order of their table", body = ref("#/components/schemas/CodeTable"))))]
 pub async fn codes() -> Json<Value> {
     let row = |c: &Code| json!({ "code": c, "text": c.text(), "advice": c.advice(), "second_sign": c.needs_second_sign() });
     Json(Code::ALL.iter().map(row).collect())
@@ -455,7 +457,7 @@ pub struct Release {
 /// Waits no longer for what other gateways know of single-use passes: a supervisor takes the risk that one was used.
 #[utoipa::path(post, path = "/api/v1/uses/release", request_body = Release,
     params(("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
-    responses((status = 200, description = "Done and durable"), (status = 400), (status = 401), (status = 403), (status = 409), (status = 503)))]
+    responses((status = 200, description = "Done and durable", body = ref("#/components/schemas/Done")), (status = 400), (status = 401), (status = 403), (status = 409), (status = 503)), security(("session" = [])))]
 pub async fn release_uses(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -516,7 +518,7 @@ pub struct Name {
 
 /// Looks for a person without a card, by name: any part of it, any spelling, or pinyin.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/search", params(("lane" = String, Path), ("name" = String, Query)),
-    responses((status = 200, description = "Ids with names and what tells one from another; the 21st says that there are more"), (status = 401), (status = 404)))]
+    responses((status = 200, description = "Ids with names and what tells one from another; the 21st says that there are more", body = ref("#/components/schemas/FoundNames")), (status = 401), (status = 404)), security(("session" = [])))]
 pub async fn search(
     State(app): State<App>,
     Path(lane): Path<String>,
@@ -551,7 +553,7 @@ pub async fn search(
 
 /// A photograph.
 #[utoipa::path(get, path = "/api/v1/photos/{sha256}", params(("sha256" = String, Path)),
-    responses((status = 200, content_type = "image/jpeg"), (status = 401), (status = 404)))]
+    responses((status = 200, content_type = "image/jpeg", body = Vec<u8>, description = "The picture"), (status = 401), (status = 404)), security(("session" = [])))]
 pub async fn photo(
     State(app): State<App>,
     Path(sha256): Path<String>,
@@ -567,7 +569,7 @@ pub async fn photo(
 
 /// What a lane's camera sees now: one JPEG. Ask again for the next.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/preview", params(("lane" = String, Path)),
-    responses((status = 200, content_type = "image/jpeg"), (status = 401), (status = 404, description = "No camera, or it shows nothing")))]
+    responses((status = 200, content_type = "image/jpeg", body = Vec<u8>, description = "The picture"), (status = 401), (status = 404, description = "No camera, or it shows nothing")), security(("session" = [])))]
 pub async fn preview(
     State(app): State<App>,
     Path(lane): Path<String>,

@@ -19,7 +19,7 @@ fn done(result: Result<(), String>) -> Answer<Json<Value>> {
 }
 
 /// Cards and simulated devices of the demo.
-#[utoipa::path(get, path = "/api/v1/demo", responses((status = 200, description = "Cards, lanes, network"), (status = 404)))]
+#[utoipa::path(get, path = "/api/v1/demo", responses((status = 200, description = "Cards, lanes, network", body = Object), (status = 404)))]
 pub async fn demo(State(app): State<App>) -> Answer<Json<Value>> {
     Ok(Json(demo_of(&app)?.describe()))
 }
@@ -33,7 +33,7 @@ pub struct Present {
 }
 
 /// Presents a card.
-#[utoipa::path(post, path = "/api/v1/demo/present", request_body = Present, responses((status = 200), (status = 404)))]
+#[utoipa::path(post, path = "/api/v1/demo/present", request_body = Present, responses((status = 200, description = "Done", body = ref("#/components/schemas/Done")), (status = 400), (status = 404)))]
 pub async fn demo_present(
     State(app): State<App>,
     json: Result<Json<Present>, JsonRejection>,
@@ -52,7 +52,7 @@ pub struct Warmth {
 }
 
 /// Sets a temperature.
-#[utoipa::path(post, path = "/api/v1/demo/temperature", request_body = Warmth, responses((status = 200), (status = 404)))]
+#[utoipa::path(post, path = "/api/v1/demo/temperature", request_body = Warmth, responses((status = 200, description = "Done", body = ref("#/components/schemas/Done")), (status = 400), (status = 404)))]
 pub async fn demo_temperature(
     State(app): State<App>,
     json: Result<Json<Warmth>, JsonRejection>,
@@ -70,7 +70,7 @@ pub struct Plug {
 }
 
 /// Pulls or plugs the network.
-#[utoipa::path(post, path = "/api/v1/demo/network", request_body = Plug, responses((status = 200), (status = 404)))]
+#[utoipa::path(post, path = "/api/v1/demo/network", request_body = Plug, responses((status = 200, description = "Done", body = ref("#/components/schemas/Done")), (status = 400), (status = 404)))]
 pub async fn demo_network(
     State(app): State<App>,
     json: Result<Json<Plug>, JsonRejection>,
@@ -89,7 +89,7 @@ pub struct Look {
 }
 
 /// Sets what a camera sees.
-#[utoipa::path(post, path = "/api/v1/demo/camera", request_body = Look, responses((status = 200), (status = 404)))]
+#[utoipa::path(post, path = "/api/v1/demo/camera", request_body = Look, responses((status = 200, description = "Done", body = ref("#/components/schemas/Done")), (status = 400), (status = 404)))]
 pub async fn demo_camera(
     State(app): State<App>,
     json: Result<Json<Look>, JsonRejection>,

@@ -5,6 +5,7 @@ pub mod api;
 pub mod auth;
 pub(crate) mod connections;
 mod demo;
+mod document;
 pub mod error;
 mod guard;
 pub(crate) mod pages;
@@ -98,7 +99,10 @@ impl std::ops::Deref for App {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Kakou gateway", description = "Lanes, desks and status of one checkpoint gateway"))]
+#[openapi(
+    info(title = "Kakou gateway", description = "Lanes, desks and status of one checkpoint gateway"),
+    servers((url = "/", description = "The gateway that has handed out this document: by HTTPS, or on its own machine"))
+)]
 struct Description;
 
 fn documented() -> OpenApiRouter<App> {
@@ -126,7 +130,9 @@ fn documented() -> OpenApiRouter<App> {
 /// The OpenAPI document.
 pub fn openapi() -> String {
     let (_, document) = documented().split_for_parts();
-    document.to_pretty_json().expect("the document is made of strings")
+    let document =
+        document::complete(serde_json::to_value(document).expect("the document is made of strings"));
+    format!("{document:#}")
 }
 
 /// All routes.
