@@ -144,7 +144,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
     }
     let data = settings.data.clone();
     durable::own_folder(&data).map_err(|e| StartError::Data(data.clone(), e))?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::of(settings.site.as_str(), settings.gateway.as_str()));
     let key = Arc::new(keys::gateway_key(&data)?);
     let (subjects, subjects_rx) = watch::channel(Arc::new(subjects::for_lanes(&subjects::load(&data)?)));
     let photos = Photos::open(&data)?;

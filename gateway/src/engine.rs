@@ -563,7 +563,7 @@ impl Engine {
         }
         for step in &pending.steps {
             step.counters.iter().for_each(|name| self.parts.metrics.count(name));
-            step.outcomes.iter().for_each(|o| self.parts.metrics.outcome(*o));
+            step.outcomes.iter().for_each(|(lane, o)| self.parts.metrics.outcome(lane, *o));
             step.notes.iter().for_each(|note| log::warn!("{note}"));
         }
         for id in &pending.lanes {

@@ -1,6 +1,8 @@
 //! What is known of the gateway as a whole: for the status page, for `/metrics`, and for the health
 //! that goes upstream. All three tell the same figures.
 
+mod figures;
+
 use crate::clock::Clock;
 use crate::config::Upstream;
 use crate::devices::{self, Known};
@@ -15,7 +17,6 @@ use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::time::rfc3339;
-use kakou_drivers::health::State;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -250,24 +251,12 @@ impl Overview {
         json!({ "days": days, "ends": ends.map(|s| rfc3339(s * 1000)) })
     }
 
-    /// The exposition of `/metrics`.
+    /// The exposition of `/metrics`: the figures of the health that goes upstream. Reads a few rows of the journal; not
+    /// for an async thread.
     pub fn metrics(&self) -> String {
-        let link = self.link.borrow().clone();
-        let heads = *self.outlook.streams.borrow();
-        let unpublished: u64 = heads.iter().zip(link.acked).map(|(h, a)| h.saturating_sub(a)).sum();
-        let down = self.devices.iter().filter(|d| d.health.borrow().state != State::Ready).count();
-        self.metrics.text(&[
-            ("events", "Events in the journal since its epoch began.", heads.iter().sum::<u64>() as f64),
-            ("outbox_unpublished", "Events that the broker has not acknowledged.", unpublished as f64),
-            ("upstream_online", "1 while connected.", f64::from(u8::from(link.online))),
-            ("devices_not_ready", "Devices that are absent or faulty.", down as f64),
-            (
-                "store_closed",
-                "1 while nothing can be recorded.",
-                f64::from(u8::from(self.outlook.closed.borrow().is_some())),
-            ),
-            ("uptime_seconds", "Seconds since start.", self.begun.elapsed().as_secs_f64()),
-        ])
+        let online = self.link.borrow().online;
+        let health = self.health();
+        self.metrics.text(|f| figures::show(f, &health, online))
     }
 }
 

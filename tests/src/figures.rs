@@ -79,7 +79,9 @@ pub fn say(begun: Instant, text: &str) {
 fn pulse_buckets(metrics: &str) -> Vec<(f64, f64)> {
     metrics
         .lines()
-        .filter_map(|l| l.strip_prefix("kakou_pulse_seconds_bucket{le=\"")?.split_once("\"} "))
+        .filter_map(|l| {
+            l.strip_prefix("kakou_pulse_seconds_bucket{")?.split_once("le=\"")?.1.split_once("\"} ")
+        })
         .filter_map(|(le, n)| Some((le.parse().ok()?, n.parse().ok()?)))
         .collect()
 }

@@ -144,3 +144,64 @@ pub async fn bridge_drain(messages: u64) -> Result<f64, Missing> {
     counter.reach(messages, Duration::from_secs(60)).await?;
     Ok((messages - before) as f64 / from.elapsed().as_secs_f64())
 }
+
+/// A message as it came over MQTT 5.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Its topic.
+    pub topic: String,
+    /// The property Content Type.
+    pub content_type: Option<String>,
+    /// Its body.
+    pub payload: Vec<u8>,
+}
+
+/// Keeps everything that arrives at a broker, until it is dropped.
+pub struct Recorder {
+    seen: watch::Receiver<Vec<Recorded>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Recorder {
+    /// Subscribes to everything.
+    pub async fn subscribe(port: u16) -> Result<Self, Missing> {
+        let (client, mut events) = client("recorder", port);
+        client.try_subscribe("#", QoS::AtLeastOnce).map_err(lost)?;
+        while !matches!(events.poll().await.map_err(lost)?, Event::Incoming(Packet::SubAck(_))) {}
+        let (tx, seen) = watch::channel(Vec::new());
+        let task = tokio::spawn(async move {
+            // The client ends with its last owner.
+            let _client = client;
+            while let Ok(event) = events.poll().await {
+                if let Event::Incoming(Packet::Publish(p)) = event {
+                    let topic = String::from_utf8_lossy(&p.topic).into_owned();
+                    let content_type = p.properties.as_ref().and_then(|p| p.content_type.clone());
+                    let payload = p.payload.to_vec();
+                    tx.send_modify(|all| all.push(Recorded { topic, content_type, payload }));
+                }
+            }
+        });
+        Ok(Self { seen, task })
+    }
+
+    /// Waits until what has come is enough, and gives it.
+    pub async fn until(
+        &mut self,
+        limit: Duration,
+        enough: impl FnMut(&Vec<Recorded>) -> bool,
+    ) -> Result<Vec<Recorded>, Missing> {
+        let came = tokio::time::timeout(limit, self.seen.wait_for(enough)).await.is_ok_and(|w| w.is_ok());
+        let all = self.seen.borrow().clone();
+        if came {
+            return Ok(all);
+        }
+        let topics: Vec<_> = all.iter().map(|m| &m.topic).collect();
+        Err(Missing(format!("not everything came: {topics:?}")))
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -69,7 +69,7 @@ pub struct Step {
     /// Counters to raise.
     pub counters: Vec<&'static str>,
     /// Verdicts given.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<(LaneId, Outcome)>,
     /// For the log.
     pub notes: Vec<String>,
     /// The answer to an act.
@@ -83,7 +83,7 @@ impl Step {
         self.requests.extend(out.requests);
         self.opened.extend(out.opened);
         self.counters.extend(out.counters);
-        self.outcomes.extend(out.outcomes);
+        self.outcomes.extend(out.outcomes.into_iter().map(|outcome| (lane.clone(), outcome)));
         self.notes.extend(out.notes);
         self.lanes.insert(lane.clone());
     }

@@ -8,6 +8,7 @@ use crate::enrol::subjects::readers;
 use crate::http::connections::{self, BodyTime};
 use crate::http::seats::House;
 use crate::https::Place;
+use crate::metrics::serve::At;
 use crate::qr;
 use crate::store::durable;
 use crate::upstream::tls;
@@ -20,7 +21,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -135,6 +135,8 @@ pub enum Command {
         /// Where it listens.
         #[arg(long, default_value = "0.0.0.0:8443")]
         listen: SocketAddr,
+        #[command(flatten)]
+        figures: At,
     },
     /// Shows codes and certificates.
     List {
@@ -339,7 +341,9 @@ fn answer(command: Command) -> Result<String, String> {
                 names.join(", ")
             ))
         }
-        Command::Serve { dir, url, listen } => serve(&dir, &url, listen).map(|()| String::new()),
+        Command::Serve { dir, url, listen, figures } => {
+            serve(&dir, &url, listen, figures).map(|()| String::new())
+        }
         Command::List { dir, plain: true } => register::plain(&dir),
         Command::List { dir, plain: false } => register::list(&dir),
         Command::Acl(wanted) => register::acl(&wanted),
@@ -406,7 +410,7 @@ fn crl(office: &Office, dir: &Path) -> Result<String, String> {
     Ok(format!("{}: give it to the broker as `crlfile`", file.display()))
 }
 
-fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
+fn serve(dir: &Path, url: &str, listen: SocketAddr, figures: At) -> Result<(), String> {
     let place = Place::read(url).map_err(|e| e.to_string())?;
     let office = office(dir)?;
     // Its own certificate is made anew with each start, and the root goes along: boxes know its hash.
@@ -428,9 +432,9 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr) -> Result<(), String> {
             drop(tokio::signal::ctrl_c().await);
             end.cancel();
         });
+        let (routes, happened) = figures.around(server::router(office), |_| {}, cancel.clone()).await?;
         let rules = (House::FLEET, BodyTime::SHORT);
-        connections::serve(listener, Some(config), server::router(office), rules, Arc::default(), cancel)
-            .await;
+        connections::serve(listener, Some(config), routes, rules, happened, cancel).await;
         Ok(())
     })
 }

@@ -11,6 +11,8 @@ use crate::central::{Arrived, From, compact, read};
 use crate::http::connections;
 use crate::http::seats::House;
 use crate::https::Place;
+use crate::metrics::Figures;
+use crate::metrics::serve::At;
 use crate::store::durable;
 use crate::upstream::tls;
 use kakou_core::event::Class;
@@ -23,7 +25,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,6 +83,8 @@ pub enum Command {
         /// Consumers of one group share the work ($share; not at a NATS broker).
         #[arg(long, value_name = "NAME")]
         group: Option<String>,
+        #[command(flatten)]
+        figures: At,
     },
     /// Takes photographs and gives feeds by HTTPS, so that neither burdens the broker.
     #[command(
@@ -105,6 +108,8 @@ pub enum Command {
         feeds: Option<PathBuf>,
         #[command(flatten)]
         bulk: Address,
+        #[command(flatten)]
+        figures: At,
     },
 }
 
@@ -312,12 +317,22 @@ pub fn run(command: Command) -> ExitCode {
             let desk = desk(photos.as_deref(), &bulk, photo_quota_mb);
             runtime.block_on(async { listen_to_file(&broker, &out, desk?, site, client_id).await })
         }
-        Command::Ingest { broker, database, photos, photo_quota_mb, bulk, site, client_id, group } => {
-            let wishes = Ingest { database, site, client_id, group };
+        Command::Ingest {
+            broker,
+            database,
+            photos,
+            photo_quota_mb,
+            bulk,
+            site,
+            client_id,
+            group,
+            figures,
+        } => {
+            let wishes = Ingest { database, site, client_id, group, figures };
             let desk = desk(photos.as_deref(), &bulk, photo_quota_mb);
             runtime.block_on(async { ingest(&broker, wishes, desk?).await })
         }
-        Command::Bulk { listen, cert, key, photos, feeds, bulk } => {
+        Command::Bulk { listen, cert, key, photos, feeds, bulk, figures } => {
             let serving = async {
                 let rights = bulk.rights()?.ok_or("--bulk-url and --bulk-secret are needed")?;
                 let router = bulk::router(rights, &photos, feeds.as_deref()).map_err(|e| e.to_string())?;
@@ -327,8 +342,9 @@ pub fn run(command: Command) -> ExitCode {
                 let cancel = CancellationToken::new();
                 let mut tasks = JoinSet::new();
                 let end = cancel.clone();
+                let (router, happened) = figures.around(router, |_| {}, end.clone()).await?;
                 let rules = (House::FLEET, bulk::BODY);
-                tasks.spawn(connections::serve(listener, Some(tls), router, rules, Arc::default(), end));
+                tasks.spawn(connections::serve(listener, Some(tls), router, rules, happened, end));
                 until_told(cancel, tasks).await;
                 Ok(())
             };
@@ -375,6 +391,7 @@ struct Ingest {
     site: String,
     client_id: String,
     group: Option<String>,
+    figures: At,
 }
 
 async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<Desk>) -> Result<(), String> {
@@ -396,6 +413,8 @@ async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<Desk>) -> Resu
         let photos = if part == Part::Late { desk.take() } else { None };
         tasks.spawn(listen::run(listen, store, photos, tally, cancel.clone()));
     }
+    let shown = tallies.clone();
+    wishes.figures.serve(move |f| show(&shown, f), cancel.clone()).await?;
     eprintln!("the database is there; listening on {}, Ctrl-C ends", broker.url());
     until_told(cancel, tasks).await;
     print(&tallies);
@@ -410,6 +429,26 @@ async fn until_told(cancel: CancellationToken, mut tasks: JoinSet<()>) {
     }
     cancel.cancel();
     while tasks.join_next().await.is_some() {}
+}
+
+/// The figures of an ingest.
+fn show(tallies: &[watch::Receiver<Tally>], f: &mut Figures) {
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(|t| of(&t.borrow())).sum::<u64>();
+    let counted = [
+        ("ingest_events", "Events taken, each counted once", sum(|t| t.events)),
+        ("ingest_duplicates", "Events that came again", sum(|t| t.duplicates)),
+        ("ingest_conflicts", "Events that came under the number of another", sum(|t| t.conflicts)),
+        ("ingest_refused", "Messages that were no events, and events kept aside", sum(|t| t.refused)),
+        ("ingest_receipts", "Receipts sent", sum(|t| t.receipts)),
+        ("ingest_photographs", "Photographs that are complete", sum(|t| t.photos)),
+    ];
+    for (name, help, value) in counted {
+        f.counter((name, help), &[], value);
+    }
+    let gaps = u32::try_from(sum(|t| t.gaps)).unwrap_or(u32::MAX);
+    f.gauge(("ingest_gaps", "Events held beyond a gap"), &[], Some(gaps));
+    let subscribed = u8::from(tallies.iter().all(|t| t.borrow().subscribed));
+    f.gauge(("ingest_subscribed", "1 while the broker has taken every subscription"), &[], Some(subscribed));
 }
 
 fn print(tallies: &[watch::Receiver<Tally>]) {

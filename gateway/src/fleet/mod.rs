@@ -8,6 +8,7 @@ pub mod alarms;
 pub mod archive;
 mod asked;
 pub mod door;
+pub mod figures;
 pub mod memory;
 pub mod page;
 pub mod send;

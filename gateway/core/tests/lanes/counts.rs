@@ -10,7 +10,11 @@ fn a_visit_is_counted_once_by_its_final_outcome() {
     let mut g = gate("school-gate");
     let step = g.scan("late");
     let step = g.warm(&step, 36_600);
-    assert_eq!(step.outcomes, [Outcome::Hold], "the metrics count verdicts as they are given");
+    assert_eq!(
+        step.outcomes,
+        [(g.lane.clone(), Outcome::Hold)],
+        "the metrics count verdicts as they are given"
+    );
     assert_eq!(g.counters(), [0, 0, 1, 0]);
     let step = g.act_as("li", Role::Guard, g.override_to(Outcome::Admit, None));
     g.confirm(&step);

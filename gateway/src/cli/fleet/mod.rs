@@ -1,5 +1,6 @@
 //! `kakou fleet`
 
+mod serve;
 mod show;
 mod sources;
 mod subject_keys;
@@ -9,19 +10,15 @@ use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
 use crate::config::remote::Report;
-use crate::enrol::subjects::Readers;
 use crate::files;
 use crate::fleet::door::Door;
-use crate::fleet::page::{self, Page};
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
-use crate::http::connections::{self, BodyTime};
-use crate::http::seats::House;
+use crate::metrics::serve::At;
 use crate::mqtt::{self, Heard};
 use crate::orders::jobs::State;
 use crate::orders::word::{Command as Order, Configuration, What};
 use crate::shown;
-use crate::store::photos::Photos;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_provisioning::issuer::Issuer;
@@ -32,7 +29,6 @@ use sources::Sources;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +83,8 @@ pub enum Command {
         /// One site, or + for all.
         #[arg(long, default_value = "+")]
         site: String,
+        #[command(flatten)]
+        figures: At,
     },
     /// Shows the fleet in the terminal, the worst first.
     Watch {
@@ -237,10 +235,12 @@ pub fn run(command: Command) -> ExitCode {
                 user_header,
                 sources,
                 site,
+                figures,
             } => {
                 let door = Door::new(origin.as_deref(), user_header.as_deref())?;
                 let keys = (sign_key.as_deref(), readers.as_deref());
-                serve(&broker, listen, photos.as_deref(), keys, door, (&sources, site)).await
+                serve::serve(&broker, (listen, figures), photos.as_deref(), keys, door, (&sources, site))
+                    .await
             }
             Command::Watch { broker, sources, site, once, json } => {
                 show::show(&broker, &sources, site, once, json).await
@@ -338,46 +338,6 @@ fn watched(
     let (out, given) = mpsc::channel(64);
     tokio::spawn(watch::run(watch, fleet.clone(), given, cancel.clone()));
     Ok((fleet, out, cancel))
-}
-
-async fn serve(
-    broker: &Broker,
-    listen: SocketAddr,
-    photos: Option<&Path>,
-    (sign_key, readers): (Option<&Path>, Option<&Path>),
-    door: Door,
-    (sources, site): (&Sources, String),
-) -> Result<(), String> {
-    if !listen.ip().is_loopback() {
-        return Err(format!(
-            "{listen} is not loopback: put a reverse proxy with your sign-in before the page"
-        ));
-    }
-    crate::logging::start(log::LevelFilter::Info);
-    let photos = photos.map(Photos::open).transpose().map_err(|e| e.to_string())?;
-    let issuer = sign_key.map(issuer).transpose()?.map(Arc::new);
-    let (fleet, out, cancel) = watched(broker, &site, "page")?;
-    sources.follow(&site, &fleet, &cancel)?;
-    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("{listen}: {e}"))?;
-    let address = listener.local_addr().map_err(|e| e.to_string())?;
-    println!("the fleet page is at http://{address}/");
-    let routes = page::router(Page {
-        fleet,
-        photos,
-        issuer,
-        readers: readers.map(Readers::at),
-        door: Arc::new(door),
-        database: sources.database.clone(),
-        out,
-    });
-    let end = cancel.clone();
-    tokio::spawn(async move {
-        drop(tokio::signal::ctrl_c().await);
-        end.cancel();
-    });
-    // All who look come from the proxy's address.
-    connections::serve(listener, None, routes, (House::FLEET, BodyTime::SHORT), Arc::default(), cancel).await;
-    Ok(())
 }
 
 async fn post(broker: &Broker) -> Result<Post, String> {
