@@ -366,7 +366,10 @@ async fn behind_a_sign_in_the_page_works_and_who_asked_is_on_record() {
         b.click("trace-start").await;
         let told = gateway.await_events("trace_query", asked);
         assert_eq!(told.last().unwrap()["data"]["by"], "wang", "{told:?}");
-        b.find("trace-state[data-state=\"complete\"]").await;
+        // The box has answered; what was before its journal begins nobody has told, and this is said.
+        b.find("trace-state[data-state=\"partial\"]").await;
+        assert!(b.words("trace-unknown").await.contains("记录从"));
+        assert!(b.words("trace-database").await.contains("未查询数据库"));
     }
     drop(proxy);
     b.end().await;
