@@ -1,7 +1,7 @@
 //! A code that is shown again, and one that is shown while another visit runs.
 
 use crate::gate::*;
-use crate::truck;
+use crate::trucks::truck;
 use kakou_core::codes::Outcome;
 use kakou_core::core::{Input, Step};
 use kakou_core::evidence::SubjectKeys;

@@ -1,7 +1,7 @@
 //! What the desk offers and shows while a visit goes on, and what it refuses.
 
 use crate::gate::*;
-use crate::{seal, truck};
+use crate::trucks::{seal, truck};
 use kakou_core::codes::Outcome;
 use kakou_core::core::{Input, Step};
 use kakou_core::lane::action::{Action, Role};

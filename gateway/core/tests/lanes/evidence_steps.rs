@@ -1,7 +1,7 @@
 //! Steps that staff do: once each, and with what they must see.
 
 use crate::gate::*;
-use crate::seal;
+use crate::trucks::seal;
 use kakou_core::core::Input;
 use kakou_core::lane::action::{Action, Role};
 use kakou_core::reading::Report;

@@ -1,7 +1,8 @@
 //! What an override or a restart must not skip, forgive or forget.
 
 use crate::gate::*;
-use crate::{restarted, seal, truck};
+use crate::restarted;
+use crate::trucks::{seal, truck};
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Input, Step};
 use kakou_core::ids::VisitId;

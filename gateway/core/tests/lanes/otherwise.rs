@@ -1,7 +1,7 @@
 //! What an override falls on, what it leaves behind, and what it does not do twice.
 
 use crate::gate::*;
-use crate::{seal, truck};
+use crate::trucks::{seal, truck};
 use kakou_core::codes::Outcome;
 use kakou_core::core::Input;
 use kakou_core::ids::VisitId;

@@ -1,7 +1,8 @@
 //! Another edition of the profile while a visit runs.
 
 use crate::gate::*;
-use crate::{restarted, seal, truck};
+use crate::restarted;
+use crate::trucks::{seal, truck};
 use kakou_core::core::Step;
 use kakou_core::lane::LaneState;
 use kakou_core::lane::visit::Stage;
