@@ -1,6 +1,7 @@
 //! The contract as others read it: whatever a gateway says is held against the documents that it hands out.
 
 use jsonschema::Validator;
+use kakou_core::contract::strict;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,20 +11,6 @@ pub struct Contract {
     all: Value,
     /// Those that were asked.
     made: Mutex<BTreeMap<String, Arc<Validator>>>,
-}
-
-/// Readers leave alone what they do not know; here a field that the contract does not name is a fault of it.
-fn strict(schema: &mut Value) {
-    match schema {
-        Value::Object(all) => {
-            if all.contains_key("properties") {
-                all.entry("additionalProperties").or_insert(json!(false));
-            }
-            all.values_mut().for_each(strict);
-        }
-        Value::Array(all) => all.iter_mut().for_each(strict),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 impl Contract {

@@ -84,6 +84,21 @@ pub fn schemas() -> Map<String, Value> {
     parts.into_iter().chain(words).chain(data).collect()
 }
 
+/// For whoever checks the contract itself: readers leave alone what they do not know, but a field that is written and
+/// not named is a fault of it.
+pub fn strict(schema: &mut Value) {
+    match schema {
+        Value::Object(all) => {
+            if all.contains_key("properties") {
+                all.entry("additionalProperties").or_insert(json!(false));
+            }
+            all.values_mut().for_each(strict);
+        }
+        Value::Array(all) => all.iter_mut().for_each(strict),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,11 @@ use super::told::Told;
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
 use crate::config::Upstream;
 use crate::minutely::Minutely;
-use crate::mqtt::{self, Client, Events, Heard, Mark, Message};
+use crate::mqtt::{self, Client, Events, Heard, Mark, Message, NotTaken};
 use crate::upstream::outage::Outage;
 use crate::upstream::{Receipt, RefusedEvent};
 use kakou_core::event::Class;
+use serde::Serialize;
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -354,9 +355,8 @@ impl Keeper<'_> {
                     match answer {
                         Ok(Some(receipt)) => {
                             let whole = receipt.have == receipt.of;
-                            let body = serde_json::to_vec(&receipt).expect("numbers and strings");
                             // One that finds no room is asked for again.
-                            if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
+                            if let Err(e) = self.publish(&from, &receipt) {
                                 log::debug!("a receipt of a photograph waits: {e}");
                             }
                             self.tally.send_modify(|t| t.photos += u64::from(whole));
@@ -412,8 +412,7 @@ impl Keeper<'_> {
             // on record here all the same.
             for some in all.chunks(TOLD) {
                 let receipt = Receipt { stream, epoch, through_seq: 0, refused: some.to_vec(), all: false };
-                let body = serde_json::to_vec(&receipt).expect("a receipt is numbers and words");
-                if let Err(e) = self.client.publish(&from.topic("rcpt"), body, Mark::default()) {
+                if let Err(e) = self.publish(&from, &receipt) {
                     log::debug!("a gateway is not told that its events were refused: {e}");
                 }
             }
@@ -439,7 +438,7 @@ impl Keeper<'_> {
     fn receipts(&mut self) {
         for ((from, epoch, stream), through_seq) in std::mem::take(&mut self.due) {
             let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new(), all: false };
-            if self.publish(&from, &receipt) {
+            if self.publish(&from, &receipt).is_ok() {
                 self.tally.send_modify(|t| t.receipts += 1);
             } else {
                 self.due.insert((from, epoch, stream), through_seq);
@@ -447,9 +446,9 @@ impl Keeper<'_> {
         }
     }
 
-    fn publish(&self, from: &From, receipt: &Receipt) -> bool {
+    fn publish(&self, from: &From, receipt: &impl Serialize) -> Result<(), NotTaken> {
         let body = serde_json::to_vec(receipt).expect("a receipt is numbers and words");
-        self.client.publish(&from.topic("rcpt"), body, Mark::default()).is_ok()
+        self.client.publish(&from.topic("rcpt"), body, Mark::default())
     }
 
     /// Tells gateways what this side has and no more, where that is due: asked for at this moment, since what is
@@ -464,7 +463,7 @@ impl Keeper<'_> {
         for ((from, epoch, stream), through_seq) in streams.into_iter().zip(through) {
             if self.standing.tells(&from, stream, through_seq, now) {
                 let receipt = Receipt { stream, epoch, through_seq, refused: Vec::new(), all: true };
-                if !self.publish(&from, &receipt) {
+                if self.publish(&from, &receipt).is_err() {
                     self.standing.asked(&from, epoch, stream);
                 }
             }

@@ -6,10 +6,11 @@
 use super::told::{Told, brief};
 use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, words};
 use kakou_core::event::Class;
+use kakou_core::ids::{GatewayId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls, Transaction};
+use tokio_postgres::{Client, NoTls, Row, Transaction};
 
 /// The tables.
 pub const SCHEMA: &str = include_str!("../../central/schema.sql");
@@ -86,6 +87,12 @@ pub(crate) fn other(e: impl std::error::Error) -> io::Error {
         cause = e.source();
     }
     io::Error::other(format!("the database: {text}"))
+}
+
+/// Whose a row is that begins with the names of site and gateway.
+pub(crate) fn whose(row: &Row) -> Option<From> {
+    let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
+    Some(From { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? })
 }
 
 fn stream_number(class: Class) -> i16 {

@@ -1,15 +1,15 @@
 //! Who was where, as the database of the central side knows it: what boxes have no more, and what boxes had sent that are
 //! not there any more.
 
-use crate::central::postgres::connect;
+use crate::central::postgres::{connect, other, whose};
 use crate::central::{From, VISIT};
 use crate::store::trace;
-use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_core::ids::LaneId;
 use kakou_core::time::{WallMs, rfc3339};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 /// Visits of an answer at most.
 const MOST: usize = 5_000;
@@ -98,11 +98,6 @@ pub struct Found {
     pub of_person: bool,
 }
 
-fn from(row: &Row) -> Option<From> {
-    let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
-    Some(From { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? })
-}
-
 /// Asks it once.
 pub async fn find(
     url: &str,
@@ -112,7 +107,7 @@ pub async fn find(
 ) -> Result<Found, String> {
     let asked = async {
         let client = connect(url).await?;
-        look(&client, sites, of, window).await.map_err(crate::central::postgres::other)
+        look(&client, sites, of, window).await.map_err(other)
     };
     asked.await.map_err(|e: io::Error| e.to_string())
 }
@@ -142,12 +137,12 @@ async fn look(
     for row in rows.iter().take(MOST) {
         let event: Value = serde_json::from_str(row.get(4)).unwrap_or_default();
         let visit = json!(trace::Row::of(row.get(3), &event));
-        found.rows.extend(from(row).map(|from| (from, row.get::<_, i64>(2).cast_unsigned(), visit)));
+        found.rows.extend(whose(row).map(|from| (from, row.get::<_, i64>(2).cast_unsigned(), visit)));
     }
     if found.of_person {
         for row in client.query(NUMBERS, &[&sites, &begin, &end, &VISIT]).await? {
             let number: Option<i32> = row.get(2);
-            if let Some(from) = from(&row) {
+            if let Some(from) = whose(&row) {
                 found.numbers.entry(from).or_default().insert(number.map(i32::cast_unsigned));
             }
         }
@@ -155,7 +150,7 @@ async fn look(
     for row in client.query(JOURNALS, &[&sites]).await? {
         let number = |n: usize| row.get::<_, i64>(n).cast_unsigned();
         let head_is_lost: bool = row.get(9);
-        found.journals.extend(from(&row).map(|from| Journal {
+        found.journals.extend(whose(&row).map(|from| Journal {
             from,
             epoch: number(2),
             through: number(3),

@@ -6,13 +6,12 @@
 use super::watch::{Watched, now_ms};
 use super::{Aside, Fleet, Known};
 use crate::central::From;
-use crate::central::postgres::connect;
+use crate::central::postgres::{connect, other, whose};
 use crate::shown;
-use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::WallMs;
 use serde_json::Value;
 use std::time::Duration;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 /// Between two questions.
@@ -93,15 +92,6 @@ pub async fn run(url: String, site: String, fleet: Watched, cancel: Cancellation
         fleet.lock().forgets(fault);
         tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(EVERY) => {} }
     }
-}
-
-fn whose(row: &Row) -> Option<From> {
-    let (site, gateway): (&str, &str) = (row.get(0), row.get(1));
-    Some(From { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? })
-}
-
-fn other(e: tokio_postgres::Error) -> std::io::Error {
-    crate::central::postgres::other(e)
 }
 
 async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result<()> {
@@ -222,6 +212,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kakou_core::ids::{GatewayId, SiteId};
     use serde_json::json;
 
     fn from() -> From {

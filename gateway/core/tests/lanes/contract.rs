@@ -1,25 +1,11 @@
 //! Whatever a lane puts on record is held against the schema of its kind, as others read it.
 
 use jsonschema::Validator;
-use kakou_core::contract::{self, Kind, data_of, schemas};
+use kakou_core::contract::{self, Kind, data_of, schemas, strict};
 use kakou_core::event::{NewEvent, OWN};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-
-/// Readers leave alone what they do not know; here a field that the contract does not name is a fault of it.
-fn strict(schema: &mut Value) {
-    match schema {
-        Value::Object(all) => {
-            if all.contains_key("properties") {
-                all.entry("additionalProperties").or_insert(json!(false));
-            }
-            all.values_mut().for_each(strict);
-        }
-        Value::Array(all) => all.iter_mut().for_each(strict),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
 
 /// Fails where an event is not what the contract says.
 pub fn hold(event: &NewEvent) {
