@@ -243,7 +243,31 @@ export function visitDetail(row, reasons) {
 export function drawLine({ lost, desk }) {
   fill(byId("line"),
     h("div", { class: "banners" }, lost ? banner("lost", "lost", "lost", t("banner_lost")) : deskBanners(desk)),
+    h("button", { class: "button more", type: "button", testid: "banner-more", hidden: true, on: { click: openBanners } }),
     lost || !desk ? null : lampRow(desk.lamps ?? []));
+  countBanners();
+}
+
+/** A banner is read whole or not at all: those for which the line has no room are counted on a button. */
+export function countBanners() {
+  const line = byId("line");
+  const more = line.querySelector(".more");
+  if (!more) return;
+  const all = [...line.querySelectorAll(".banner")];
+  const open = line.dataset.open === "true" && all.length > 1;
+  line.dataset.open = String(open);
+  // The button takes room of its own: it is there while they are counted, when there is more than one.
+  more.hidden = all.length < 2;
+  const beyond = all.filter((one) => one.offsetTop > all[0].offsetTop + 2).length;
+  more.hidden = beyond === 0;
+  more.textContent = open ? t("banner_fewer") : t("banner_more", { n: beyond });
+  more.setAttribute("aria-expanded", String(open));
+}
+
+function openBanners() {
+  const line = byId("line");
+  line.dataset.open = String(line.dataset.open !== "true");
+  countBanners();
 }
 
 /** One lamp for each device, the lists and the clock: seen before anybody comes. */

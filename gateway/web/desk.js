@@ -5,7 +5,7 @@
 //   desk (body; data-view = loading|signin|work, data-lost, data-mode), officer, signout,
 //   signin-officer-ID, pin, pin-1 … pin-0, pin-back, pin-ok, signin-error,
 //   banner-lost, banner-offline, banner-stale, banner-missing, banner-clock, banner-devices, banner-beside,
-//   banner-other, banner-closed, lamp-ID (data-state), step-ID (data-state),
+//   banner-other, banner-closed, banner-more (for which the line has no room), lamp-ID (data-state), step-ID (data-state),
 //   barrier (data-state = failed|asked, data-visit), barrier-again, barrier-by-hand,
 //   ask (data-kind, data-id = question id or photo role), prompt, wait, error,
 //   answer-VALUE (choices; numbers up to 9), answer-input, answer-ok (plate, text, larger numbers),
@@ -40,7 +40,7 @@ import { createLock } from "./desk-lock.js";
 import { createPresses } from "./desk-presses.js";
 import { openOverride } from "./desk-override.js";
 import { openRelease } from "./desk-uses.js";
-import { drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
+import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
 import { stayAwake } from "./awake.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { setZone } from "./format.js";
@@ -303,6 +303,7 @@ function showHelp() {
 byId("signout").addEventListener("click", leave);
 prepareTones(() => {});
 stayAwake();
+addEventListener("resize", countBanners);
 byId("help").addEventListener("click", showHelp);
 addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? null; }, true);
 addEventListener("storage", (event) => {

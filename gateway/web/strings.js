@@ -69,6 +69,8 @@ const STRINGS = {
   banner_offline: ["上级平台离线：照常工作，稍后补传", "Upstream offline: work goes on, will send later"],
   banner_stale: ["名单已过期", "Lists are out of date"],
   banner_uses: ["新换设备，等待同站核对：", "New box, waits for what these know:"],
+  banner_more: ["还有 {n} 条", "{n} more"],
+  banner_fewer: ["收起", "Close"],
   banner_closed: ["通道关闭", "Lane closed"],
   line_online: ["上级平台在线", "Upstream online"],
   line_off: ["本机独立运行", "Works on its own"],
