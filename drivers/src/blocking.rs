@@ -5,7 +5,7 @@
 
 use crate::health::{Monitor, State};
 use crate::hotplug::Bell;
-use crate::serial::{RETRY_MAX, RETRY_MIN};
+use crate::retry::{RETRY_MAX, RETRY_MIN};
 use crate::{Errand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report, Ticket};

@@ -8,9 +8,10 @@ use crate::bus::Bus;
 use crate::codec::{Ms, Out};
 use crate::health::{Monitor, State};
 use crate::hotplug::Bell;
+use crate::options::Options;
 use crate::ports::{Kernel, Usb};
 use crate::record::{Recorder, Way};
-use crate::registry::Options;
+use crate::retry::{RETRY_MAX, RETRY_MIN};
 use crate::{Errand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report};
@@ -22,10 +23,6 @@ use tokio::time::Instant;
 use tokio_serial::{ClearBuffer, SerialPort, SerialPortBuilderExt, SerialStream};
 use tokio_util::sync::CancellationToken;
 
-/// The first pause before a port is opened again.
-pub const RETRY_MIN: Duration = Duration::from_millis(100);
-/// The longest.
-pub const RETRY_MAX: Duration = Duration::from_secs(3);
 /// A write that takes longer means a port that is stuck.
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 /// Bytes per read.

@@ -264,7 +264,7 @@ proptest! {
 
     #[test]
     fn no_bytes_at_all_harm_a_driver(bytes in prop::collection::vec(any::<u8>(), 0..600), piece in 1_usize..64) {
-        let options: kakou_drivers::registry::Options =
+        let options: kakou_drivers::options::Options =
             serde_json::from_str(r#"{"path": "p"}"#).expect("a path is enough");
         for driver in &kakou_drivers::registry::DRIVERS {
             let make = match driver.make {

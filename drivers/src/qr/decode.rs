@@ -1,9 +1,7 @@
 //! From black and white to a payload, by rxing's port of the ZXing-C++ reader, and by rqrr.
 
-use super::Grey;
-use super::grid::{Triple, at};
-use crate::scan_text::to_utf8;
-use rxing::common::cpp_essentials::DecoderResult;
+use super::grey::Grey;
+use super::types::{Payload, Read, Triple, at};
 use rxing::common::{BitMatrix, DetectorRXingResult, HybridBinarizer};
 use rxing::qrcode::cpp_port::decoder::Decode;
 use rxing::qrcode::cpp_port::detector::{
@@ -16,50 +14,6 @@ use std::cmp::Reverse;
 const MAX_FINDERS: usize = 24;
 /// So many triples of them.
 const MAX_TRIPLES: usize = 12;
-
-/// What a code says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Payload {
-    /// The bytes, as they stand in the code.
-    pub bytes: Vec<u8>,
-    /// The text: by the encoding that the code names, else UTF-8, else GB18030; none if it is neither.
-    pub text: Option<String>,
-    /// So many bytes were taken for lost and filled up by error correction: one look is not enough.
-    pub erasures: usize,
-}
-
-impl Payload {
-    /// The bytes of a code, and their text by the encoding that it names. A label that is wrong is none: programs
-    /// write GBK and say UTF-8.
-    pub(super) fn of(bytes: Vec<u8>, named: Option<String>) -> Self {
-        let all_there = |text: &String| {
-            !text.is_empty() && !text.contains('\u{fffd}') && (bytes.is_ascii() || !text.is_ascii())
-        };
-        let text = named.filter(all_there).or_else(|| String::from_utf8(to_utf8(bytes.clone())).ok());
-        Self { bytes, text, erasures: 0 }
-    }
-}
-
-/// What was made of modules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Read {
-    /// A code.
-    Whole(Payload),
-    /// One of several symbols over which a code is spread (structured append): it is no code.
-    Part,
-}
-
-impl Read {
-    /// What a decoder says.
-    pub(super) fn of(decoded: &DecoderResult<bool>) -> Self {
-        if decoded.structuredAppend().count > 1 {
-            return Self::Part;
-        }
-        let content = decoded.content();
-        let named = content.has_eci.then(|| content.to_string());
-        Self::Whole(Payload::of(content.bytes().to_vec(), named))
-    }
-}
 
 /// Black and white with a threshold for each block of the picture.
 pub fn hybrid(picture: &Grey) -> Option<BitMatrix> {

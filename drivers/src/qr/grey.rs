@@ -1,6 +1,6 @@
 //! Grey pictures and what is done to them before they are read.
 
-use super::grid::{Point, floor};
+use super::types::{Point, floor};
 
 /// Tiles along each side for even contrast.
 const TILES: usize = 8;
@@ -143,7 +143,7 @@ impl Grey {
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::at;
+    use super::super::types::at;
     use super::*;
 
     #[test]

@@ -11,16 +11,17 @@ mod decode;
 mod grey;
 mod grid;
 mod threshold;
+mod types;
 
-pub use decode::Payload;
 pub use grey::Grey;
+pub use types::Payload;
 
-use decode::Read;
-use grid::{Bits, Deadline, Triple, triples};
+use grid::{Bits, triples};
 use rxing::common::BitMatrix;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use types::{Deadline, Read, Triple};
 
 /// The shorter side of a code with a quiet zone, in pixels: less cannot be one.
 const MIN_SIDE: usize = 21;

@@ -1,6 +1,6 @@
 //! From grey to black and white.
 
-use super::Grey;
+use super::grey::Grey;
 use rxing::common::BitMatrix;
 
 /// Black is what is darker than so many percent of the mean of the window around it.

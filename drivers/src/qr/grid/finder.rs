@@ -4,10 +4,9 @@
 //! Rows are searched for dark and light in 1:1:3:1:1, each find is checked along its column. Three that can
 //! belong together are ranked by how well they do.
 
-use super::super::Grey;
+use super::super::grey::Grey;
+use super::super::types::{Deadline, Point, Triple, at, floor};
 use super::pattern::correlation;
-use super::plane::{Point, at, floor};
-use super::{Deadline, Triple};
 use rxing::common::BitMatrix;
 
 /// So many of them are looked at.

@@ -13,16 +13,14 @@ mod sample;
 mod soft;
 
 pub use finder::{Bits, triples};
-pub use plane::{Point, at, floor};
 
-use super::Grey;
-use super::decode::Read;
+use super::grey::Grey;
+use super::types::{Deadline, Point, Read, Triple, at, floor};
 use pattern::{FIRST_ALIGNMENT, Patterns, refine};
 use plane::{Grid, Homography};
 use rxing::qrcode::common::Version;
 use sample::{Warp, luma, sharpened, softened};
 use soft::{Soft, decode};
-use std::time::{Duration, Instant};
 
 /// So many triples of finders are taken up.
 pub const MAX_TRIPLES: usize = 6;
@@ -44,34 +42,6 @@ const RADII: [usize; 3] = [5, 3, 12];
 const SPREAD: f32 = 0.22;
 /// Modules smaller than so many pixels have no around.
 const SMALL_MODULE: f32 = 2.0;
-
-/// When work on a picture must end.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(Instant);
-
-impl Deadline {
-    /// So long from now.
-    pub fn after(budget: Duration) -> Self {
-        Self(Instant::now() + budget)
-    }
-    /// Whether the time is over.
-    pub fn over(&self) -> bool {
-        Instant::now() >= self.0
-    }
-}
-
-/// Three finder patterns that can belong to one code, in pixels of the grey picture.
-#[derive(Debug, Clone)]
-pub struct Triple {
-    /// Top left, top right, bottom left.
-    pub middles: [Point; 3],
-    /// The size of a module.
-    pub module: f32,
-    /// About how many modules the code has along a side.
-    pub modules: f32,
-    /// What another detector says: modules along a side, and the corners, clockwise from the top left.
-    pub hint: Option<(usize, [Point; 4])>,
-}
 
 /// Reads the first of these triples that can be read.
 pub fn read(picture: &Grey, triples: &[Triple], deadline: &Deadline) -> Option<Read> {

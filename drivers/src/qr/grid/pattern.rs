@@ -1,8 +1,8 @@
 //! The patterns that every code of a size has, and how well a grid lies on them.
 
-use super::super::Grey;
-use super::Deadline;
-use super::plane::{Grid, Point, at};
+use super::super::grey::Grey;
+use super::super::types::{Deadline, Point, at};
+use super::plane::Grid;
 use rxing::qrcode::common::Version;
 
 /// The first group that is an alignment pattern: before it are three finders and two timing lines.

@@ -1,62 +1,6 @@
-//! Points, and the way from the modules of a code to the pixels of a picture.
+//! The way from the modules of a code to the pixels of a picture.
 
-use std::ops::{Add, Mul, Sub};
-
-/// A place: in pixels of the picture, or in modules of the code. The middle of the first one is 0.5.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Point {
-    /// To the right.
-    pub x: f32,
-    /// Down.
-    pub y: f32,
-}
-
-/// A point.
-pub const fn at(x: f32, y: f32) -> Point {
-    Point { x, y }
-}
-
-impl Add for Point {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        at(self.x + other.x, self.y + other.y)
-    }
-}
-
-impl Sub for Point {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        at(self.x - other.x, self.y - other.y)
-    }
-}
-
-impl Mul<f32> for Point {
-    type Output = Self;
-    fn mul(self, by: f32) -> Self {
-        at(self.x * by, self.y * by)
-    }
-}
-
-impl Point {
-    /// Its distance from the origin.
-    pub fn length(self) -> f32 {
-        self.x.hypot(self.y)
-    }
-    /// The sine of the angle to another direction, times both lengths.
-    pub fn cross(self, other: Self) -> f32 {
-        self.x * other.y - self.y * other.x
-    }
-}
-
-/// The whole number below; 0 for what is below 0.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, as is meant"
-)]
-pub fn floor(v: f32) -> usize {
-    v as usize
-}
+use super::super::types::{Point, at};
 
 type Matrix = [[f64; 3]; 3];
 

@@ -1,9 +1,9 @@
 //! From a grid on a picture to soft modules: +1 is surely dark, −1 surely light.
 
-use super::super::Grey;
-use super::Deadline;
+use super::super::grey::Grey;
+use super::super::types::{Deadline, Point, at};
 use super::pattern::{FIRST_ALIGNMENT, Patterns};
-use super::plane::{Grid, Point, anchors_in_modules, at};
+use super::plane::{Grid, anchors_in_modules};
 
 /// Less contrast than this many grey levels to each side is taken for noise.
 const MIN_CONTRAST: f32 = 6.0;

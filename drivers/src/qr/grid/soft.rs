@@ -3,7 +3,7 @@
 //!
 //! The last check bytes are never spent: with none left any noise would be a code. Source: ISO/IEC 18004.
 
-use super::super::decode::{Payload, Read};
+use super::super::types::{Payload, Read};
 use super::reed_solomon::{correct, syndromes};
 use rxing::qrcode::common::{ErrorCorrectionLevel, Version};
 use rxing::qrcode::cpp_port::decoder::DecodeBitStream;

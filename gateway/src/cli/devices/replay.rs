@@ -5,8 +5,9 @@ use super::watch::shown;
 use crate::shown::lines;
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::codec::Out;
+use kakou_drivers::options::Options;
 use kakou_drivers::record::{self, Way};
-use kakou_drivers::registry::{self, Make, Options};
+use kakou_drivers::registry::{self, Make};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
