@@ -2,9 +2,9 @@
 //! line and what is allowed; nothing has a silent default that matters at the gate.
 
 use crate::clock::{self, Clock};
-use crate::engine::Retention;
 use crate::files;
 use crate::store::lists;
+use crate::store::retention::Retention;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
 use kakou_core::lane::action::Role;

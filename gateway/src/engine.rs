@@ -30,7 +30,7 @@ use crate::enrol::Others;
 use crate::metrics::Metrics;
 use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
-use crate::store::retention::Delivered;
+use crate::store::retention::Retention;
 use crate::store::{StoreError, photos::Photos, set_aside};
 use crate::upstream::peers::{Page, Used};
 use kakou_core::codes::Code;
@@ -151,23 +151,6 @@ pub struct Parts {
     pub retention: Retention,
     /// The other gateways of the site, as enrolment has named them.
     pub others: Option<Others>,
-}
-
-/// How much is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Bytes of the journal at most.
-    pub max_bytes: u64,
-    /// Days that delivered events are kept.
-    pub keep_days: i64,
-    /// What counts as delivered.
-    pub delivered: Delivered,
-    /// Bytes of photographs at most.
-    pub photo_bytes: u64,
-    /// Days that delivered photographs are kept.
-    pub photo_days: i64,
-    /// Size of the reserve file.
-    pub reserve_bytes: u64,
 }
 
 /// What waits for the commit.

@@ -26,9 +26,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Between two words about health upstream.
-pub const HEALTH_EVERY: Duration = Duration::from_secs(60);
-
 /// Between two looks of those who follow the status page.
 pub const SHOWN_EVERY: Duration = Duration::from_secs(2);
 
@@ -279,7 +276,7 @@ fn machine() -> Value {
 
 /// Keeps the health that goes upstream fresh, until cancelled.
 pub async fn keep(overview: Arc<Overview>, health: watch::Sender<Arc<str>>, cancel: CancellationToken) {
-    let mut clock = tokio::time::interval(HEALTH_EVERY);
+    let mut clock = tokio::time::interval(upstream::HEALTH_EVERY);
     let mut link = overview.link.clone();
     let mut online = false;
     loop {

@@ -8,7 +8,7 @@
 //! `hash(n) = SHA-256(hash(n−1) ‖ seq as 8 bytes big-endian ‖ SHA-256(body))`, so that a body that
 //! was shed leaves its own hash behind and the chain still verifies.
 
-use crate::pass::hex;
+use crate::hex::hex;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::digest::{SHA256, digest};
 use ring::hmac;

@@ -11,6 +11,7 @@ pub mod core;
 pub mod entry;
 pub mod event;
 pub mod evidence;
+mod hex;
 pub mod ids;
 pub mod lane;
 pub mod pass;

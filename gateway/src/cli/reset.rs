@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::enrol;
+use crate::store::durable;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ fn empty(data: &Path) -> Result<(), String> {
     let enrolled = enrol::folder(data);
     match fs::remove_file(enrol::configuration(data)) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(at(&enrolled)(e)),
-        Ok(()) => crate::store::journal::sync_folder(&enrolled).map_err(|e| e.to_string())?,
+        Ok(()) => durable::sync_folder(&enrolled).map_err(at(&enrolled))?,
         Err(_) => {}
     }
     // Keys are overwritten before they are removed: a flash disk may keep the old block, but the file system does not.
@@ -70,7 +71,7 @@ fn empty(data: &Path) -> Result<(), String> {
         let gone = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
         gone.map_err(at(&entry))?;
     }
-    crate::store::journal::sync_folder(data).map_err(|e| e.to_string())
+    durable::sync_folder(data).map_err(at(data))
 }
 
 fn overwrite(file: &Path) -> std::io::Result<()> {

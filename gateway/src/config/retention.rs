@@ -1,7 +1,6 @@
 //! The `[retention]` table: how much is kept.
 
-use crate::engine::Retention;
-use crate::store::retention::Delivered;
+use crate::store::retention::{Delivered, Retention};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

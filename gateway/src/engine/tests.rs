@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::Source;
 use crate::keys;
 use crate::store::edition::{self, Order};
+use crate::store::retention::Delivered;
 use crate::subjects;
 use kakou_core::ids::SiteId;
 use kakou_core::pass::kp1::{Draft, kind_of};

@@ -60,7 +60,7 @@ fn an_edition_that_could_not_be_keyed_is_keyed_later() {
         .unwrap();
     feeds.plain_file("hold", &path).unwrap();
     // As an earlier program has left it, while somebody keeps it from being changed.
-    let edition = lists::folder(data).join("hold-1.db");
+    let edition = floors::folder(data).join("hold-1.db");
     let other = Connection::open(&edition).unwrap();
     other.execute_batch("UPDATE entry SET id = 'p-1'; PRAGMA user_version = 0; BEGIN IMMEDIATE").unwrap();
     let mut memory = Memory::default();

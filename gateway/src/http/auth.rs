@@ -3,7 +3,7 @@
 //! What strangers try keeps nobody from signing who is at work: what comes from a browser at which somebody is signed
 //! in is counted apart, by that session's officer.
 
-use super::guard::network;
+use super::network::network;
 use crate::config::OfficerEntry;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};

@@ -1,6 +1,7 @@
 //! What every request passes: same origin, a limit on the rate, headers that keep pages to themselves.
 
 use super::error::ApiError;
+use super::network::network;
 use super::seats::Sitting;
 use super::{App, MAX_BODY, Peer};
 use axum::extract::{ConnectInfo, Request, State};
@@ -8,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -42,14 +43,6 @@ impl Rate {
         let good = tokens >= 1.0;
         buckets.insert(peer, (if good { tokens - 1.0 } else { tokens }, now));
         good
-    }
-}
-
-/// One machine has one address of version 4, and a whole network of version 6.
-pub(super) fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

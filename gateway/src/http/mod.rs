@@ -8,6 +8,7 @@ mod demo;
 mod document;
 pub mod error;
 mod guard;
+mod network;
 pub(crate) mod pages;
 pub(crate) mod seats;
 mod sse;

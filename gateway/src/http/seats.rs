@@ -4,7 +4,7 @@
 //! have asked, the youngest of those who are most: who has been there long is a screen. Some seats are for whoever is
 //! signed in, and for this machine itself: nobody else gets them.
 
-use super::guard::network;
+use super::network::network;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

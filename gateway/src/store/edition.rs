@@ -7,8 +7,9 @@
 //! The source is text: one JSON object a line, `{"id": …, "facts": {…}}`, in ascending order of
 //! ids. In a change, a line without facts removes the entry.
 
-use super::lists::{InUse, Pointer, facts, folder, is_damage, meta, open_edition};
-use super::{StoreError, at, durable, floors, io_at};
+use super::floors::{self, folder};
+use super::lists::{InUse, KEYED, Pointer, facts, is_damage, meta, open_edition};
+use super::{StoreError, at, durable, io_at};
 use kakou_core::pass::hex;
 use kakou_core::pass::id::key;
 use kakou_core::text::{json_fault, without_mark};
@@ -35,8 +36,6 @@ CREATE TABLE meta (version INTEGER NOT NULL, issued_ms INTEGER NOT NULL, entries
 CREATE TABLE entry (id TEXT PRIMARY KEY, facts BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE supplement (id TEXT PRIMARY KEY, issued_ms INTEGER NOT NULL, facts BLOB) WITHOUT ROWID;
 ";
-/// What `user_version` says of an edition whose ids are the keys of [`key`].
-pub(super) const KEYED: i64 = 1;
 /// Names are searched for in one list only.
 const NAMES: &str = "CREATE INDEX entry_name ON entry (json_extract(CAST(facts AS TEXT), '$.name'))";
 

@@ -4,7 +4,6 @@
 //! A mark of damage is a file of its own, made by whoever meets the damage; the thread of the feeds takes
 //! it away when it has built the list anew.
 
-use super::lists::folder;
 use super::{StoreError, durable, io_at};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +22,11 @@ struct Floor {
 }
 
 type Floors = BTreeMap<String, Floor>;
+
+/// The folder of editions.
+pub fn folder(data: &Path) -> PathBuf {
+    data.join("editions")
+}
 
 fn path(data: &Path) -> PathBuf {
     folder(data).join("floors.json")

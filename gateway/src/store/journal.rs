@@ -20,12 +20,10 @@ use kakou_core::lane::LaneState;
 use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::records::Write;
 use kakou_core::time::Now;
-pub(super) use open::TRANSACTION;
 pub use open::reader;
 use open::{index, prepare_log, try_open};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use visits::OPEN_MS;
@@ -131,11 +129,6 @@ fn recall(data: &Path, journal: &Connection) -> rusqlite::Result<KeptLog> {
     let kept = KeptLog::open(data, journal)?;
     journal.execute_batch("COMMIT")?;
     Ok(kept)
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|f| f.sync_all()).map_err(io_at(folder))
 }
 
 impl Journal {

@@ -7,10 +7,10 @@
 //! A list that is damaged is a fault of that list: who is looked up in it gets no answer, which is not the
 //! same as not to be in it, until it was built anew. What fails for a passing reason is tried again.
 
-use super::edition::KEYED;
+use super::floors::{self, folder};
 use super::journal::is_corrupt;
 use super::search::Typed;
-use super::{StoreError, at, durable, floors, io_at};
+use super::{StoreError, at, durable, io_at};
 use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -22,6 +22,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// What `user_version` says of an edition whose ids are the keys of [`key`].
+pub(super) const KEYED: i64 = 1;
 /// Between two looks at a list that could not be taken over: each costs the lanes a little.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -59,11 +61,6 @@ pub struct ListFault {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pointer(pub BTreeMap<String, String>);
-
-/// The folder of editions.
-pub fn folder(data: &Path) -> PathBuf {
-    data.join("editions")
-}
 
 /// The facts of an entry. What this cannot read is refused when an edition is built, and is no entry without
 /// facts when it is met later.

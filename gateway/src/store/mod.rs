@@ -59,6 +59,9 @@ pub enum StoreError {
     Newer(PathBuf, i64, i64),
 }
 
+/// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
+const TRANSACTION: &str = "transaction";
+
 /// Whether a database has a table.
 pub(crate) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])

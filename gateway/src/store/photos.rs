@@ -1,6 +1,5 @@
 //! Photographs: files named by the SHA-256 of their bytes, durable before anything names them.
 
-use super::journal::sync_folder;
 use super::{StoreError, durable};
 use kakou_core::evidence::Hash;
 use ring::digest::{Context, SHA256};
@@ -90,7 +89,7 @@ impl Photos {
             File::open(&self.folder)?.sync_all()?;
         }
         fs::rename(file, path)?;
-        sync_folder(folder).map_err(io::Error::other)
+        durable::sync_folder(folder).map_err(|e| io::Error::other(super::io_at(folder)(e)))
     }
 
     /// The bytes of a picture, if it is there.

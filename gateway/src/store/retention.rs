@@ -36,6 +36,23 @@ pub enum Delivered {
     Acked,
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Bytes of the journal at most.
+    pub max_bytes: u64,
+    /// Days that delivered events are kept.
+    pub keep_days: i64,
+    /// What counts as delivered.
+    pub delivered: Delivered,
+    /// Bytes of photographs at most.
+    pub photo_bytes: u64,
+    /// Days that delivered photographs are kept.
+    pub photo_days: i64,
+    /// Size of the reserve file.
+    pub reserve_bytes: u64,
+}
+
 /// Bytes of the journal file: in use, and in free pages, which are written to again.
 pub fn bytes(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let get = |name: &str| connection.pragma_query_value(None, name, |r| r.get::<_, i64>(0));

@@ -185,8 +185,9 @@ mod tests {
         names.push(("zz", "李"));
         let lists = school(folder.path(), &names);
         // A name that no reader understands, to see who reads it.
-        let file = rusqlite::Connection::open(crate::store::lists::folder(folder.path()).join("status-1.db"))
-            .unwrap();
+        let file =
+            rusqlite::Connection::open(crate::store::floors::folder(folder.path()).join("status-1.db"))
+                .unwrap();
         let bad = b"{\"name\":\"\xff\"}".to_vec();
         file.execute("UPDATE entry SET facts = ?1 WHERE id = 'ZZ'", [bad]).unwrap();
         assert_eq!(lists.search("孙", 30).unwrap().len(), 30);

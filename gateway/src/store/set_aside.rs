@@ -1,7 +1,6 @@
 //! A damaged journal is set aside, with its sidecar files, and never deleted. Its folder is marked until a start has
 //! gone well with what could still be read of it: one that fails half-way is not the end of it.
 
-use super::journal::sync_folder;
 use super::{StoreError, durable, io_at};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -67,7 +66,7 @@ pub(super) fn set_aside(data: &Path, path: &Path) -> Result<(), StoreError> {
     let folder = aside(data, n);
     durable::make_folder(&folder).map_err(io_at(&folder))?;
     File::create(folder.join(WAITS)).and_then(|f| f.sync_all()).map_err(io_at(&folder))?;
-    sync_folder(&folder)?;
+    durable::sync_folder(&folder).map_err(io_at(&folder))?;
     for suffix in ["", "-wal", "-shm"] {
         let from = PathBuf::from(format!("{}{suffix}", path.display()));
         if from.exists() {
@@ -75,5 +74,5 @@ pub(super) fn set_aside(data: &Path, path: &Path) -> Result<(), StoreError> {
             std::fs::rename(&from, &to).map_err(io_at(&from))?;
         }
     }
-    sync_folder(data)
+    durable::sync_folder(data).map_err(io_at(data))
 }

@@ -4,8 +4,7 @@
 //! the clock, the difference between wall and monotonic time of that boot is kept beside it, so that
 //! an event of an unconfirmed clock can be dated afterwards: its monotonic time plus the difference.
 
-use super::journal::TRANSACTION;
-use super::number;
+use super::{TRANSACTION, number};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 

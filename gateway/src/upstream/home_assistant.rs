@@ -3,8 +3,7 @@
 //! Device discovery as Home Assistant documents it for MQTT ("MQTT integration", device-based
 //! discovery): a device, an origin, and components that read the topics which are there anyway.
 
-use super::topic;
-use crate::overview::HEALTH_EVERY;
+use super::{HEALTH_EVERY, topic};
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use serde_json::{Map, Value, json};
 

@@ -53,6 +53,9 @@ pub const RECEIPT_PATIENCE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The largest message body.
 pub const MAX_BODY: usize = 200 * 1024;
 
+/// Between two words about health upstream.
+pub const HEALTH_EVERY: Duration = Duration::from_secs(60);
+
 /// What the link needs.
 pub struct Link {
     /// The broker.

@@ -147,3 +147,13 @@ impl Rejection {
         Self::new("not_now", "当前步骤不能这样操作", "This does not fit the current step")
     }
 }
+
+/// Whether a note is longer than a desk lets anybody write.
+pub(super) fn is_long(note: &str) -> bool {
+    note.chars().count() > NOTE_MAX
+}
+
+/// What is said of it.
+pub(super) fn too_long() -> Rejection {
+    Rejection::new("note", &format!("说明最多{NOTE_MAX}字"), &format!("At most {NOTE_MAX} characters"))
+}

@@ -1,7 +1,7 @@
 //! What officers do at a desk: typing a code, cancelling, measuring again, printing again. An override has
 //! a file of its own.
 
-use super::action::{Action, NOTE_MAX, Officer, Rejection, Role};
+use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::event::Weight;
 use super::otherwise::Decision;
 use super::step::{self, Stimulus};
@@ -142,13 +142,4 @@ impl Lane {
         out.event("audit", Weight::Scan, &self.setup, Some(id), data);
         Ok(Ok(()))
     }
-}
-
-/// Whether a note is longer than a desk lets anybody write.
-pub(super) fn is_long(note: &str) -> bool {
-    note.chars().count() > NOTE_MAX
-}
-
-pub(super) fn too_long() -> Rejection {
-    Rejection::new("note", &format!("说明最多{NOTE_MAX}字"), &format!("At most {NOTE_MAX} characters"))
 }

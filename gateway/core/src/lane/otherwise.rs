@@ -4,8 +4,7 @@
 //! visit that is named: on the one at the front when its steps rest, on an earlier one also while another
 //! runs, as long as it needs nothing that belongs to whoever is in front.
 
-use super::action::{OVERRIDE_REASONS, Officer, Rejection, Role};
-use super::desk::{is_long, too_long};
+use super::action::{OVERRIDE_REASONS, Officer, Rejection, Role, is_long, too_long};
 use super::event::Weight;
 use super::step::{self, Flow};
 use super::visit::{Overridden, Stage, Visit};

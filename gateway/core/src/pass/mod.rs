@@ -16,6 +16,7 @@ pub mod public_key;
 pub mod trust;
 
 use crate::codes::Code;
+pub use crate::hex::{hex, unhex};
 use crate::text::trimmed_bytes;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cose::Sign1;
@@ -126,23 +127,6 @@ pub struct Check<'a> {
     pub now_s: Option<i64>,
     /// The region of this gateway, for keys that count in one region only.
     pub region: &'a str,
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
-        out.push(char::from(b"0123456789abcdef"[usize::from(b >> 4)]));
-        out.push(char::from(b"0123456789abcdef"[usize::from(b & 15)]));
-        out
-    })
-}
-
-/// Bytes out of hexadecimal, of whole pairs of digits in either case.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
-    bytes.collect::<Option<_>>().filter(|_| rest.is_empty())
 }
 
 struct Token {
@@ -283,18 +267,3 @@ fn opaque(text: &[u8]) -> Option<Pass> {
 mod cases;
 #[cfg(test)]
 mod traps;
-#[cfg(test)]
-mod tests {
-    use super::{hex, unhex};
-
-    #[test]
-    fn hexadecimal_is_pairs_of_digits_and_nothing_else() {
-        let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(unhex(&hex(&all)), Some(all.clone()));
-        assert_eq!(unhex(&hex(&all).to_uppercase()), Some(all));
-        assert_eq!(unhex(""), Some(Vec::new()));
-        for bad in ["0", "abc", "+f", "0x", " 0", "g0", "０0", "00\n"] {
-            assert_eq!(unhex(bad), None, "{bad:?}");
-        }
-    }
-}

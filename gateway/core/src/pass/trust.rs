@@ -7,8 +7,9 @@
 //! key, and each certificate gives it another id. All of them are one signer for uses and revocations.
 
 use super::cose::{Alg, Sign1};
-use super::{hex, public_key};
+use super::public_key;
 use crate::evidence::Hash;
+use crate::hex::hex;
 use crate::text::{json_fault, without_mark};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};

@@ -1,6 +1,6 @@
 //! A piece of configuration for what is attached.
 
-use super::list::{Found, kind};
+use super::found::{Found, kind};
 use crate::shown;
 use std::collections::BTreeMap;
 use std::fmt::Write;

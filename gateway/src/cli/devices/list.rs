@@ -1,31 +1,14 @@
-//! What is attached.
+//! The list of what is attached.
 
 use super::super::{fail, runtime};
+use super::found::{Found, kind};
 use super::{ask, fragment};
-use kakou_core::profile::DeviceKind;
 use kakou_drivers::known;
 use kakou_drivers::ports::{Kernel, Node};
-use kakou_drivers::registry;
 use rustix::fs::{Access, access};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Something attached, and what is known of it.
-pub struct Found {
-    /// Its node.
-    pub node: Node,
-    /// What people call it.
-    pub name: String,
-    /// The driver for it.
-    pub driver: Option<&'static str>,
-    /// Its speed, where a question was answered at another than the usual.
-    pub baud: Option<u32>,
-    /// Why it cannot be used as it is.
-    pub trouble: Option<String>,
-    /// What is worth knowing of it.
-    pub note: Option<&'static str>,
-}
 
 /// What is said of an adapter that echoes.
 const ECHO: &str = "its adapter sends back what it gets (echo): that is dropped; better switch it off there";
@@ -130,11 +113,6 @@ async fn ask_all(all: &mut [Found]) {
             Err(why) => found.trouble = Some(why),
         }
     }
-}
-
-/// Which kind a driver's device is first of all.
-pub fn kind(driver: &str) -> Option<DeviceKind> {
-    registry::find(driver).and_then(|d| d.kinds.first().copied())
 }
 
 fn as_json(all: &[Found]) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! `kakou devices`: what is attached, what it says, and a configuration for it.
 
 mod ask;
+mod found;
 mod fragment;
 mod list;
 mod replay;

@@ -2,7 +2,9 @@
 
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, asked, at, durable, has_column, has_table, io_at, photos, salvage, time};
+use crate::store::{
+    StoreError, TRANSACTION, asked, at, durable, has_column, has_table, io_at, photos, salvage, time,
+};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, OpenFlags, params};
@@ -55,9 +57,6 @@ const RECENT_COLUMNS: &str = "
 ALTER TABLE recent ADD COLUMN at_ms INTEGER;
 ALTER TABLE recent ADD COLUMN open INTEGER NOT NULL DEFAULT 1;
 ";
-
-/// The kind of event that a verdict makes, with or without what surrounds it in a CloudEvent.
-pub(in crate::store) const TRANSACTION: &str = "transaction";
 
 /// The log gets this size at once: a commit that only overwrites needs no change of the inode, and
 /// its fdatasync costs a fraction.

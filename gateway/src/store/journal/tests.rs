@@ -4,6 +4,7 @@ use crate::upstream::peers::Used;
 use kakou_core::ids::{GatewayId, SiteId, VisitId};
 use kakou_core::records::Redemption;
 use kakou_core::time::Quality;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
