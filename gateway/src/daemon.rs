@@ -434,7 +434,7 @@ impl Gateway for Intake {
     /// a lane.
     fn report(&self, device: &DeviceId, report: Report, arrived: Instant) -> bool {
         if let Report::Scan { bytes } = &report
-            && trimmed_bytes(bytes).starts_with(feeds::word::ENTRY_PREFIX)
+            && trimmed_bytes(bytes).starts_with(kakou_wire::feed::ENTRY_PREFIX)
         {
             return self.news.try_send(News::Entry(bytes.clone())).is_ok();
         }

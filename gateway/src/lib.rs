@@ -7,12 +7,10 @@
 #[macro_use]
 pub mod printed;
 
-pub mod asyncapi;
 pub mod central;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod contract;
 pub mod daemon;
 pub mod demo;
 pub mod devices;

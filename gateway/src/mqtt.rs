@@ -33,12 +33,6 @@ const READ: usize = 128;
 /// The largest packet taken from a broker.
 pub const MAX_PACKET: u32 = 1 << 20;
 
-/// The content types of an event and of a batch of them, by the binding of CloudEvents to MQTT 5: without one, a reader
-/// that goes by it takes the whole message for the data of an event that has no id.
-pub const EVENT: &str = "application/cloudevents+json";
-/// The same of a batch.
-pub const BATCH: &str = "application/cloudevents-batch+json";
-
 /// What a connection is to be.
 pub struct Options<'a> {
     /// Where, and how to be known there.

@@ -39,7 +39,7 @@ impl Contract {
     /// What goes over MQTT.
     pub fn mqtt() -> &'static Self {
         static CONTRACT: OnceLock<Contract> = OnceLock::new();
-        CONTRACT.get_or_init(|| Self::of(&kakou_gateway::asyncapi::document()))
+        CONTRACT.get_or_init(|| Self::of(&kakou_wire::asyncapi::document()))
     }
 
     /// What the screens and the API are answered.

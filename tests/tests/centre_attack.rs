@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_core::evidence::Hash;
-use kakou_gateway::upstream::photos::CHUNK;
 use kakou_tests::brokers::{self, Mosquitto, skip_without};
 use kakou_tests::central::panels;
 use kakou_tests::daemon::programs;
 use kakou_tests::fleet::{self, Central};
 use kakou_tests::postgres::{self, Postgres};
 use kakou_tests::wait;
+use kakou_wire::photo::CHUNK;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -3,13 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::relay::RelaySim;
-use kakou_gateway::orders::word::{COMMAND, Command, What};
 use kakou_provisioning::issuer::Issuer;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::fleet::{self, Central};
 use kakou_tests::passes::now_s;
 use kakou_tests::{profiles, wait};
+use kakou_wire::order::{COMMAND, Command, What};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Output;

@@ -1,10 +1,10 @@
 //! The examples for brokers give everybody what the one list of topics says, and nothing more.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_gateway::asyncapi;
 use kakou_gateway::central::listen::{Listen, Part};
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::fleet::watch::HEARD;
+use kakou_wire::asyncapi;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tower_http::services::ServeFile;
 
-use crate::upstream::photos::MAX_BYTES;
+use kakou_wire::photo::MAX_BYTES;
 
 /// How long a right counts.
 const RIGHT_S: i64 = 3_600;

@@ -55,7 +55,7 @@ impl From {
     }
     /// A topic of this gateway.
     pub fn topic(&self, rest: &str) -> String {
-        crate::upstream::topic(&self.site, &self.gateway, rest)
+        kakou_wire::topic::topic(&self.site, &self.gateway, rest)
     }
 }
 
@@ -438,6 +438,8 @@ pub trait Store: Send + 'static {
     fn about(&mut self, from: &From, about: About) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests {
     use super::*;

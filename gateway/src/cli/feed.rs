@@ -3,21 +3,20 @@
 mod source;
 
 use super::fail;
-use crate::feeds::word::{ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use crate::feeds::{columns, schema};
 use crate::files;
 use crate::fleet::send;
 use crate::https::Place;
 use crate::orders::stick;
-use crate::orders::word::Configuration;
 use crate::qr;
-use crate::store::edition::Canary;
 use jiff::tz::Offset;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_provisioning::issuer::Issuer;
+use kakou_wire::feed::{Canary, ENTRY, ENTRY_PREFIX, Entry, Head, Part};
+use kakou_wire::order::Configuration;
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -153,7 +153,7 @@ pub fn main() -> ExitCode {
         Command::Reset(a) => reset::run(&a),
         Command::Pages { folder } => pages::run(&folder),
         Command::Asyncapi => {
-            print!("{}", crate::asyncapi::document());
+            print!("{}", kakou_wire::asyncapi::document());
             ExitCode::SUCCESS
         }
         Command::Openapi => {

@@ -6,13 +6,12 @@
 
 use super::anchors::Anchors;
 use super::{ConfigError, Identity, Settings, identity, read, text_of};
-use crate::orders::word::Configuration;
 use crate::upstream::tls;
-use serde::{Deserialize, Serialize};
+use kakou_wire::order::{Configuration, Fault, Report};
+use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use utoipa::ToSchema;
 
 /// How long a trial may take to show that it works.
 pub const TRIAL: Duration = Duration::from_secs(120);
@@ -30,33 +29,10 @@ pub enum Edition {
     Trial(u64),
 }
 
-/// What is told upstream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Report {
-    /// The edition in use; 0 is the local file.
-    pub version: u64,
-    /// The latest edition that was asked for.
-    pub desired: u64,
-    /// What is wrong with that one: line and what is allowed.
-    pub errors: Vec<Fault>,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Fault {
-    /// The line, from 1; none if it is not about one.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl Fault {
-    /// Of an error.
-    pub fn of(e: &ConfigError) -> Self {
-        match e {
-            ConfigError::Wrong { line, what, .. } => Self { line: Some(*line), what: what.clone() },
-            ConfigError::Read(..) | ConfigError::Profile(_) => Self { line: None, what: e.to_string() },
-        }
+fn fault_of(e: &ConfigError) -> Fault {
+    match e {
+        ConfigError::Wrong { line, what, .. } => Fault { line: Some(*line), what: what.clone() },
+        ConfigError::Read(..) | ConfigError::Profile(_) => Fault { line: None, what: e.to_string() },
     }
 }
 
@@ -102,7 +78,7 @@ pub fn is_unlinked(data: &Path) -> bool {
 
 /// Reads the text of an edition as if it stood in the place of the local file, for the gateway that is here.
 pub fn check(file: &Path, configuration: &Configuration, own: &Identity) -> Result<Settings, Vec<Fault>> {
-    let settings = read(&configuration.toml, file).map_err(|e| vec![Fault::of(&e)])?;
+    let settings = read(&configuration.toml, file).map_err(|e| vec![fault_of(&e)])?;
     let same = settings.identity() == *own;
     let keys = settings.fleet_keys.is_some() && (settings.upstream.is_some() || !has_link(file));
     let mut faults = Vec::new();

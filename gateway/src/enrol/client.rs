@@ -1,7 +1,6 @@
 //! The box's side of enrolment and renewal: one attempt, and what it means.
 
 use super::pin;
-use super::word::{Bundle, ENROL, FORM, LONGEST, READER, RENEW, Refusal, Refused, Renewal, Renewed, Wait};
 use crate::clock::Clock;
 use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -12,6 +11,9 @@ use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{Code, Nonce};
 use kakou_provisioning::envelope::Reader;
 use kakou_provisioning::identity;
+use kakou_wire::enrol::{
+    Bundle, ENROL, FORM, LONGEST, READER, RENEW, Refusal, Refused, Renewal, Renewed, Wait,
+};
 use rustls::ClientConfig;
 use serde::Serialize;
 use std::sync::Arc;

@@ -15,7 +15,6 @@ pub mod screen;
 pub mod server;
 pub mod subjects;
 pub mod template;
-pub mod word;
 
 use crate::clock::{Clock, Source};
 use crate::keys;
@@ -28,6 +27,7 @@ use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
 use kakou_provisioning::subjects::Key;
+use kakou_wire::enrol::{AGAIN_S, Bundle};
 use readers::Read;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use word::Bundle;
 
 /// Between two attempts: somebody stands before the box.
 const AGAIN: Duration = Duration::from_secs(4);
@@ -370,7 +369,7 @@ impl Empty<'_> {
                         detail: String::new(),
                         ..s
                     });
-                    tokio::time::sleep(Duration::from_secs(server::AGAIN_S)).await;
+                    tokio::time::sleep(Duration::from_secs(AGAIN_S)).await;
                 }
                 // Another server in the place of one that was there, as a hotel's network puts it, has been told
                 // nothing: the right one may come back.
@@ -394,7 +393,7 @@ impl Empty<'_> {
         durable::write(&self.path("fleet.json"), bundle.fleet_keys.as_bytes())?;
         durable::write(&self.path("origin.json"), &origin)?;
         if let Some(others) = &bundle.others {
-            let word::Others { replaces, gateways } = others.clone();
+            let kakou_wire::enrol::Others { replaces, gateways } = others.clone();
             let others = Others { enrolled: code.issued, replaces, gateways };
             let json = serde_json::to_vec(&others).expect("names and numbers");
             durable::write(&self.path(OTHERS), &json)?;
@@ -404,10 +403,10 @@ impl Empty<'_> {
             durable::write(&self.enrol.data.join("trust.json"), bundle.trust.as_bytes())?;
         }
         if let Some(sealed) = &bundle.site_key {
-            let name = word::name_of(&bundle.site, &bundle.gateway);
+            let name = kakou_wire::enrol::name_of(&bundle.site, &bundle.gateway);
             let opened = keys::reader_key(&self.enrol.data)
                 .map_err(std::io::Error::other)?
-                .open(sealed, word::SITE_KEY, name.as_bytes())
+                .open(sealed, kakou_wire::enrol::SITE_KEY, name.as_bytes())
                 .map_err(std::io::Error::other)?;
             let number = bundle.site_key_number.unwrap_or(crate::subjects::FIRST);
             let key = Key::new(number, opened).map_err(std::io::Error::other)?;

@@ -6,9 +6,6 @@
 use super::readers::RATES;
 use super::subjects::{self, NoKey, Subjects};
 use super::template;
-use super::word::{
-    Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait, name_of,
-};
 use crate::config::{ConfigError, Settings, placeholder};
 use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -18,6 +15,9 @@ use kakou_provisioning::code::{Code, Nonce, digits, token};
 use kakou_provisioning::envelope::{self, Reader, Sealed};
 use kakou_provisioning::identity;
 use kakou_provisioning::subjects::SubjectsError;
+use kakou_wire::enrol::{
+    Bundle, FORM_NONCE, FORM_OTHERS, Others, Refusal, Renewal, Renewed, SITE_KEY, Wait, name_of,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

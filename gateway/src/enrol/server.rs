@@ -1,7 +1,6 @@
 //! The enrolment server: the routes of the [`Office`].
 
 use super::office::{Answer, Office};
-use super::word::{ENROL, FORM, READER, RENEW, ROOTS, Refusal, Refused, Renewal};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,10 +9,8 @@ use axum::{Json, Router};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_provisioning::code::is_port;
 use kakou_provisioning::envelope::{EnvelopeError, Reader};
+use kakou_wire::enrol::{AGAIN_S, ENROL, FORM, READER, RENEW, ROOTS, Refusal, Refused, Renewal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// A box asks again after so many seconds while an officer has not looked.
-pub const AGAIN_S: u64 = 2;
 
 /// The office behind its routes: one request at a time, they write files.
 #[derive(Clone)]
@@ -25,17 +22,15 @@ impl Counter {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::Unknown | Self::Used | Self::Certificate => StatusCode::UNAUTHORIZED,
-            Self::Expired => StatusCode::GONE,
-            Self::Refused => StatusCode::FORBIDDEN,
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(Refused { refused: self })).into_response()
-    }
+fn refused(refused: Refusal) -> Response {
+    let status = match refused {
+        Refusal::Unknown | Refusal::Used | Refusal::Certificate => StatusCode::UNAUTHORIZED,
+        Refusal::Expired => StatusCode::GONE,
+        Refusal::Refused => StatusCode::FORBIDDEN,
+        Refusal::Malformed => StatusCode::BAD_REQUEST,
+        Refusal::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, Json(Refused { refused })).into_response()
 }
 
 /// The routes.
@@ -54,18 +49,18 @@ async fn enrol(State(counter): State<Counter>, headers: HeaderMap, body: String)
     // It becomes part of a configuration: a path, nothing that could be more.
     let csr = STANDARD.decode(body.trim()).ok().filter(|_| is_port(&scanner));
     let (Some(csr), Ok(baud)) = (csr, text("kakou-scanner-baud").parse()) else {
-        return Refusal::Malformed.into_response();
+        return refused(Refusal::Malformed);
     };
     let form = text(FORM.0).parse().unwrap_or(1);
-    let Ok(reader) = reader(&headers) else { return Refusal::Malformed.into_response() };
+    let Ok(reader) = reader(&headers) else { return refused(Refusal::Malformed) };
     let work = move || counter.lock().enrol(&token, &csr, (&scanner, baud), (form, reader));
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Answer::Bundle(bundle))) => Json(bundle).into_response(),
         Ok(Ok(Answer::Wait(wait))) => {
             (StatusCode::ACCEPTED, [(header::RETRY_AFTER, AGAIN_S)], Json(wait)).into_response()
         }
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(_) => Refusal::Fault.into_response(),
+        Ok(Err(refusal)) => refused(refusal),
+        Err(_) => refused(Refusal::Fault),
     }
 }
 
@@ -76,11 +71,11 @@ fn reader(headers: &HeaderMap) -> Result<Option<Reader>, EnvelopeError> {
 }
 
 async fn renew(State(counter): State<Counter>, headers: HeaderMap, Json(renewal): Json<Renewal>) -> Response {
-    let Ok(reader) = reader(&headers) else { return Refusal::Malformed.into_response() };
+    let Ok(reader) = reader(&headers) else { return refused(Refusal::Malformed) };
     match tokio::task::spawn_blocking(move || counter.lock().renew(&renewal, reader)).await {
         Ok(Ok(renewed)) => Json(renewed).into_response(),
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(_) => Refusal::Fault.into_response(),
+        Ok(Err(refusal)) => refused(refusal),
+        Err(_) => refused(Refusal::Fault),
     }
 }
 

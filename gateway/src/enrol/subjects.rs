@@ -6,7 +6,6 @@
 
 use super::expected;
 use super::office::{Kept, Standing, codes_in};
-use super::word::name_of;
 use crate::keys::KeyError;
 use crate::store::durable;
 use crate::subjects::{FIRST, make, read, read_keys, write};
@@ -14,6 +13,7 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::envelope::{Reader, Sealed};
 use kakou_provisioning::subjects::{Key, Keys, SubjectsError};
+use kakou_wire::enrol::name_of;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,6 @@
 //! Entries that come by themselves, outside of any edition: from a code at a scanner of this gateway, and
 //! from the other gateways of the site.
 
-use super::word::{self, ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry};
 use super::{Feeds, NEWS, Wish};
 use crate::store::edition;
 use crate::store::lists::InUse;
@@ -13,6 +12,7 @@ use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
+use kakou_wire::feed::{self, ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::io;
@@ -69,7 +69,7 @@ impl Feeds {
             self.refuse(what, "this gateway has no fleet keys");
             return Ok(());
         };
-        let opened = match signed::open(&unpack(word), ENTRY, keys, word::usage(""), self.now_s()) {
+        let opened = match signed::open(&unpack(word), ENTRY, keys, feed::usage(""), self.now_s()) {
             Ok(opened) => opened,
             Err(e) => {
                 self.refuse(what, &e.to_string());
@@ -162,7 +162,7 @@ impl Feeds {
     /// Who has signed an entry that was verified when it came.
     fn signer(&self, text: &[u8]) -> String {
         let word = text.strip_prefix(ENTRY_PREFIX).map(unpack).unwrap_or_default();
-        let opened = self.keys.as_ref().map(|keys| signed::open(&word, ENTRY, keys, word::usage(""), None));
+        let opened = self.keys.as_ref().map(|keys| signed::open(&word, ENTRY, keys, feed::usage(""), None));
         opened.and_then(Result::ok).map(|o| o.issuer).unwrap_or_default()
     }
 
@@ -254,7 +254,7 @@ pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
 /// Whether it is an entry that somebody on the list of keys has signed: nothing else is worth a place on the disk.
 pub fn is_signed(text: &[u8], keys: &TrustList, now_s: Option<i64>) -> bool {
     let word = text.strip_prefix(ENTRY_PREFIX).map(unpack);
-    word.is_some_and(|word| signed::open(&word, ENTRY, keys, word::usage(""), now_s).is_ok())
+    word.is_some_and(|word| signed::open(&word, ENTRY, keys, feed::usage(""), now_s).is_ok())
 }
 
 fn file_of(folder: &Path, text: &[u8]) -> PathBuf {

@@ -12,7 +12,6 @@ pub mod fetch;
 mod folder;
 pub mod schema;
 mod trust;
-pub mod word;
 
 use crate::clock::Clock;
 use crate::config;
@@ -30,6 +29,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
+use kakou_wire::feed::{self, HEAD, Head, Part};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -43,7 +43,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 pub use trust::first_trust;
-use word::{HEAD, Head, Part};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -270,8 +269,8 @@ impl Feeds {
             return None;
         };
         // Whose key it must be depends on the feed, which only the signed text tells.
-        let opened = signed::open(word, HEAD, keys, word::usage(""), self.now_s())
-            .or_else(|_| signed::open(word, HEAD, keys, word::usage("trust"), self.now_s()));
+        let opened = signed::open(word, HEAD, keys, feed::usage(""), self.now_s())
+            .or_else(|_| signed::open(word, HEAD, keys, feed::usage("trust"), self.now_s()));
         let opened = match opened {
             Ok(opened) => opened,
             Err(e) => {
@@ -286,7 +285,7 @@ impl Feeds {
                 return None;
             }
         };
-        if let Err(e) = signed::open(word, HEAD, keys, word::usage(&head.feed), self.now_s()) {
+        if let Err(e) = signed::open(word, HEAD, keys, feed::usage(&head.feed), self.now_s()) {
             self.refuse(what, &e.to_string());
             return None;
         }
@@ -330,7 +329,7 @@ impl Feeds {
             }
             memory.seen.forget(&self.folder.join(format!("{name}.json")));
             // The broker sends the head that it keeps to whoever subscribes.
-            self.wish(Wish::Subscribe(word::head_topic(name)));
+            self.wish(Wish::Subscribe(feed::head_topic(name)));
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
-use crate::store::edition::Canary;
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_provisioning::issuer::Issuer;
+use kakou_wire::feed::Canary;
 use std::path::Path;
 
 /// The thread of the feeds on a folder of its own, what it asks for, and what it tells the engine.
@@ -164,8 +164,8 @@ fn entries_that_wait_are_one_line_a_minute() {
     assert_eq!(feeds.plain_file("hold", &list), Ok(()));
     for n in 0..3 {
         let entry =
-            word::Entry { feed: "hold".into(), issued_ms: 5_000 + n, id: format!("R-{n}"), facts: None };
-        let signed = issuer.word(&serde_json::to_vec(&entry).unwrap(), word::ENTRY).unwrap();
+            feed::Entry { feed: "hold".into(), issued_ms: 5_000 + n, id: format!("R-{n}"), facts: None };
+        let signed = issuer.word(&serde_json::to_vec(&entry).unwrap(), feed::ENTRY).unwrap();
         let signed: Value = serde_json::from_slice(&signed).unwrap();
         let part = |name: &str| signed[name].as_str().unwrap().to_owned();
         let text = format!("KE1:{}.{}.{}", part("protected"), part("payload"), part("signature"));
@@ -207,5 +207,5 @@ fn a_page_of_entries_looks_at_their_folder_once() {
     }
     assert_eq!(seen, ["KE1:a", "KE1:b", "KE1:c"]);
     assert_eq!(Known::of(data.path().to_path_buf()).next("a").unwrap().0, "a0");
-    assert_eq!(known.next(&crate::upstream::peers::WAITS[2..]), None);
+    assert_eq!(known.next(&kakou_wire::peers::WAITS[2..]), None);
 }

@@ -3,9 +3,9 @@
 
 use crate::central::postgres::{connect, other, whose};
 use crate::central::{From, VISIT};
-use crate::store::trace;
 use kakou_core::ids::LaneId;
 use kakou_core::time::{WallMs, rfc3339};
+use kakou_wire::trace::Row;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -136,7 +136,7 @@ async fn look(
     found.truncated = rows.len() > MOST;
     for row in rows.iter().take(MOST) {
         let event: Value = serde_json::from_str(row.get(4)).unwrap_or_default();
-        let visit = json!(trace::Row::of(row.get(3), &event));
+        let visit = json!(Row::of(row.get(3), &event));
         found.rows.extend(whose(row).map(|from| (from, row.get::<_, i64>(2).cast_unsigned(), visit)));
     }
     if found.of_person {

@@ -1,12 +1,12 @@
 //! Words to gateways: signed here, with the key of who sends them.
 
 use crate::enrol::subjects::Readers;
-use crate::feeds::word::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
 use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
-use crate::orders::word::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
-use crate::upstream::topic;
 use kakou_provisioning::envelope::seal;
 use kakou_provisioning::issuer::Issuer;
+use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
+use kakou_wire::order::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
+use kakou_wire::topic::topic;
 use serde::Serialize;
 use std::fs::File;
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! The API as an OpenAPI document: what each route says of itself, and what holds for all of them.
 
 use super::auth::COOKIE;
-use crate::contract;
+use kakou_wire::contract;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 

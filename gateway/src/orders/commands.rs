@@ -1,10 +1,8 @@
 //! Carrying out commands.
 
 use super::Desk;
-use super::word::{Command, What};
 use crate::config::remote::could_start;
 use crate::engine::Work;
-use crate::enrol::word::name_of;
 use crate::store::durable;
 use crate::subjects;
 use crate::upstream::tls;
@@ -15,6 +13,8 @@ use kakou_core::pass::hex;
 use kakou_core::reading::NoData;
 use kakou_provisioning::envelope::Sealed;
 use kakou_provisioning::identity;
+use kakou_wire::enrol::name_of;
+use kakou_wire::order::{Command, What};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -239,7 +239,7 @@ async fn reboot() -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::jobs::State;
+    use kakou_wire::order::State;
 
     #[tokio::test]
     async fn an_opening_that_comes_late_is_not_told_as_not_done() {

@@ -1,12 +1,12 @@
 //! Configuration from the central side: checked here, tried with a new start.
 
 use super::Desk;
-use super::word::{CONFIGURATION, Configuration};
 use crate::config::Identity;
-use crate::config::remote::{self, Fault};
+use crate::config::remote;
 use kakou_core::evidence::Hash;
 use kakou_core::pass::trust::Usage;
 use kakou_core::signed;
+use kakou_wire::order::{CONFIGURATION, Configuration, Fault};
 use serde_json::json;
 
 impl Desk {

@@ -1,11 +1,10 @@
 //! Commands that came, and what became of them: kept, so that each is carried out once, whatever
 //! comes twice and whenever the daemon ends. One that still counts is never forgotten.
 
-use super::word;
 use crate::store::has_column;
 use kakou_core::time::WallMs;
+use kakou_wire::order::{COUNTS_S, State};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,34 +13,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const KEEP: i64 = 1_000;
 /// Commands that the book takes: more than anybody gives within a day, for which one counts at most.
 pub const MOST: i64 = 20_000;
-
-/// How far a command is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum State {
-    /// Stored, not begun.
-    Queued,
-    /// Begun.
-    InProgress,
-    /// Done.
-    Succeeded,
-    /// Begun and not done.
-    Failed,
-    /// Never begun: not signed for this, not for this gateway, not a command.
-    Rejected,
-    /// Its time was over before it began.
-    TimedOut,
-}
-
-impl State {
-    /// Whether nothing more will come of it.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Rejected | Self::TimedOut)
-    }
-    fn word(self) -> String {
-        json!(self).as_str().unwrap_or_default().to_owned()
-    }
-}
 
 /// One command.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +58,7 @@ impl Jobs {
                 "BEGIN; ALTER TABLE job ADD COLUMN expires_s INTEGER NOT NULL DEFAULT {};
                  UPDATE job SET expires_s = at_ms / 1000 + {} WHERE at_ms IS NOT NULL; COMMIT;",
                 i64::MAX,
-                word::COUNTS_S
+                COUNTS_S
             ))?;
         }
         Ok(Self(Mutex::new(connection)))
@@ -186,6 +157,6 @@ mod tests {
         drop(old);
         let jobs = Jobs::open(data.path()).unwrap();
         let found = jobs.find("c-1").unwrap().unwrap();
-        assert_eq!((found.state, found.expires_s), (State::Succeeded, 1 + word::COUNTS_S));
+        assert_eq!((found.state, found.expires_s), (State::Succeeded, 1 + COUNTS_S));
     }
 }

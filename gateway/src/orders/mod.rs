@@ -11,7 +11,6 @@ pub mod configuration;
 pub mod jobs;
 pub mod questions;
 pub mod stick;
-pub mod word;
 
 use crate::clock::{Clock, boot_id};
 use crate::config::anchors::Anchors;
@@ -22,14 +21,15 @@ use crate::minutely::Minutely;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
-use crate::upstream::topic;
-use jobs::{Job, Jobs, State};
+use jobs::{Job, Jobs};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
+use kakou_wire::order::{self, Command, Judged, State};
+use kakou_wire::topic::topic;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +37,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use word::{Command, Judged};
 
 /// Orders that may wait; beyond it one is dropped and comes again with the next connection.
 pub const WAITING: usize = 64;
@@ -382,7 +381,7 @@ impl Desk {
     }
 
     fn open_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
-        let open = |usage| signed::open(word, word::COMMAND, &self.keys, usage, self.now_s());
+        let open = |usage| signed::open(word, order::COMMAND, &self.keys, usage, self.now_s());
         // Which usage it needs, only the signed text tells.
         let opened = open(Usage::Operate).or_else(|_| open(Usage::Maintain)).map_err(|e| e.to_string())?;
         let command: Command = serde_json::from_slice(&opened.payload).map_err(|e| e.to_string())?;

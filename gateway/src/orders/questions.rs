@@ -5,7 +5,6 @@
 //! not in the log.
 
 use super::Desk;
-use super::word::{PERSON, Question, TRACE};
 use crate::store::{journal, trace};
 use crate::{keys, subjects};
 use kakou_core::pass::id;
@@ -13,6 +12,8 @@ use kakou_core::pass::trust::Usage;
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use kakou_provisioning::subjects::Keys;
+use kakou_wire::order::{PERSON, Question, TRACE};
+use kakou_wire::trace::Row;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -31,7 +32,7 @@ struct Sought {
 /// What was found, and how far back it reaches.
 struct Found {
     sought: Option<Sought>,
-    rows: Vec<trace::Row>,
+    rows: Vec<Row>,
     truncated: bool,
     reach: trace::Reach,
 }

@@ -13,9 +13,10 @@ use super::{StoreError, at, durable, io_at};
 use kakou_core::pass::hex;
 use kakou_core::pass::id::key;
 use kakou_core::text::{json_fault, without_mark};
+use kakou_wire::feed::Canary;
 use ring::digest::{Context, SHA256};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -24,7 +25,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::BufRead;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use utoipa::ToSchema;
 
 /// Lines in one bite.
 const BITE: u64 = 1_000;
@@ -38,18 +38,6 @@ CREATE TABLE supplement (id TEXT PRIMARY KEY, issued_ms INTEGER NOT NULL, facts 
 ";
 /// Names are searched for in one list only.
 const NAMES: &str = "CREATE INDEX entry_name ON entry (json_extract(CAST(facts AS TEXT), '$.name'))";
-
-/// A look-up that must come out so before an edition counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Canary {
-    /// The id.
-    pub id: String,
-    /// Facts that the entry must have; without them, there must be no entry.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    pub facts: Option<Map<String, Value>>,
-}
 
 /// What is to be built.
 #[derive(Clone)]

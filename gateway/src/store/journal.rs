@@ -12,7 +12,6 @@ use super::kept_log::KeptLog;
 use super::photos::Photos;
 use super::salvage::{self, Fact};
 use super::{StoreError, at, durable, io_at, outbox, set_aside, time};
-use crate::upstream::peers;
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::LaneId;
@@ -396,7 +395,7 @@ impl Journal {
                 self.connection.prepare_cached(sql)?.execute(params![number, visit])?;
                 self.kept.note(Fact::Seal(number.clone(), visit));
                 // The other gateways of the site hear of it as of a pass.
-                self.redeem(&peers::seal(number), by, None)?;
+                self.redeem(&kakou_wire::peers::seal(number), by, None)?;
             }
         }
         Ok(())

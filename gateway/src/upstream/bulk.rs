@@ -6,11 +6,11 @@
 use super::backoff::Backoff;
 use super::tls;
 use crate::config::Upstream;
-use crate::feeds::word::CHUNK;
 use crate::feeds::{Get, News};
 use crate::https::{self, HttpsError, Place};
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
+use kakou_wire::feed::CHUNK;
 use rustls::ClientConfig;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};

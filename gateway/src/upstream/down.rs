@@ -10,12 +10,11 @@ use super::backoff::Backoff;
 use super::budget::{self, Budget, Word};
 use super::exchange::Exchange;
 use super::outage::Outage;
-use super::peers::{self, Used};
-use super::{bulk, plugged, topic, unplugged};
+use super::peers;
+use super::{bulk, plugged, unplugged};
 use crate::clock::Clock;
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
-use crate::feeds::word::head_topic;
 use crate::feeds::{Get, News, Wish, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, Client, Heard, Mark, Message};
@@ -23,6 +22,9 @@ use crate::orders::{Answer, Order};
 use crate::store::kept::KeptReader;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::TrustList;
+use kakou_wire::feed::head_topic;
+use kakou_wire::peers::Used;
+use kakou_wire::topic::topic;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -339,13 +341,13 @@ impl Down {
         client.subscribe(&own("cfg/desired"))?;
         client.subscribe(&format!("kakou/v1/{}/trace/req", self.site))?;
         client.subscribe(&head_topic("+"))?;
-        client.subscribe(&peers::topic(&self.site, "+", "+"))?;
+        client.subscribe(&kakou_wire::peers::topic(&self.site, "+", "+"))?;
         Ok(())
     }
 
     /// Asks the other gateways of the site to tell everything again.
     fn hello(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
-        let hello = peers::topic(&self.site, self.gateway.as_str(), "hello");
+        let hello = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "hello");
         client.publish(&hello, b"{}".to_vec(), Mark::default())?;
         told.queue.push_back(Said::Other);
         Ok(())
@@ -375,7 +377,7 @@ impl Down {
             }
             let body = serde_json::to_vec(&used).expect("a use is strings and numbers");
             client.publish(
-                &peers::topic(&self.site, self.gateway.as_str(), "redemption"),
+                &kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "redemption"),
                 body,
                 Mark::default(),
             )?;
@@ -388,7 +390,7 @@ impl Down {
             }
             let said = Said::Entry(file);
             if !told.under_way(&said) {
-                let topic = peers::topic(&self.site, self.gateway.as_str(), "entry");
+                let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "entry");
                 client.publish(&topic, text, Mark::default())?;
                 told.queue.push_back(said);
             }

@@ -5,12 +5,13 @@
 
 use super::budget::{self, Budget, Word};
 use super::down::{Down, Lost, PORTION, Said, Told};
-use super::peers::{self, Ask, ENTRIES, Page, WAITS};
+use super::peers;
 use crate::engine::Work;
 use crate::feeds::{Known, News, is_signed, keep_heard};
 use crate::mqtt::{Client, Mark, Message};
 use crate::store::asked;
 use kakou_core::ids::GatewayId;
+use kakou_wire::peers::{Ask, ENTRIES, Page, WAITS};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -85,7 +86,7 @@ impl Down {
         told: &mut Told,
         exchange: &mut Exchange,
     ) -> Result<(), Lost> {
-        let topic = |kind| peers::topic(&self.site, self.gateway.as_str(), kind);
+        let topic = |kind| kakou_wire::peers::topic(&self.site, self.gateway.as_str(), kind);
         let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         while told.queue.len() < PORTION
             && let Some(ask) = exchange.asks.pop_front()

@@ -3,8 +3,9 @@
 //! Device discovery as Home Assistant documents it for MQTT ("MQTT integration", device-based
 //! discovery): a device, an origin, and components that read the topics which are there anyway.
 
-use super::{HEALTH_EVERY, topic};
+use super::HEALTH_EVERY;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_wire::topic::topic;
 use serde_json::{Map, Value, json};
 
 /// Reports of health that may stay away before their values are not known any more.

@@ -18,22 +18,17 @@
 
 use super::budget;
 use crate::store::{asked, has_column};
-use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_core::ids::{GatewayId, LaneId};
+use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, Page, SEAL, Used};
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 /// Uses that are told at once.
 pub const AT_ONCE: usize = 100;
-/// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
-pub const LONGEST_PASS: usize = 120;
 /// Uses that one other gateway has told and that are kept; beyond it those go that end first.
 pub const MOST: i64 = 100_000;
 /// Conflicts that are put on record because of what one other gateway tells. Further ones are counted.
 pub const CONFLICTS: i64 = 1_000;
-/// What stands before the number of a seal: no signer has such a name.
-const SEAL: &str = "~seal:";
 /// A use is kept so long behind the end of its pass: the clock may have been set by mistake.
 const SLACK_MS: i64 = 7 * DAY_MS;
 /// How long a use is kept whose pass says no end.
@@ -44,147 +39,12 @@ const PEER_KEEP_MS: i64 = 100 * DAY_MS;
 const ROUND: i64 = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// What the use of a seal goes by.
-pub fn seal(number: &str) -> String {
-    format!("{SEAL}{number}")
-}
-
-/// The use of a pass, or of a seal, as it is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Used {
-    /// The pass: signer and id. `~list` stands for a pass without a signer, `~seal` for a seal.
-    pub pass: String,
-    /// The lane.
-    #[schema(value_type = String)]
-    pub lane: LaneId,
-    /// The visit at that gateway.
-    pub visit: u64,
-    /// When, UTC milliseconds.
-    pub at_ms: Option<i64>,
-}
-
-impl Used {
-    /// Whether it is of the form that gateways tell: a signer, an id, both in plain characters.
-    pub fn is_good(&self) -> bool {
-        let parts = self.pass.split_once(':');
-        self.pass.len() <= LONGEST_PASS
-            && self.pass.bytes().all(|b| b.is_ascii_graphic())
-            && parts.is_some_and(|(kid, id)| !kid.is_empty() && !id.is_empty())
-    }
-}
-
-/// A question for what another gateway knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Ask {
-    /// Whom it asks; nobody is everybody.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub to: Option<GatewayId>,
-    /// Up to where it was answered: what a page has given as `next`. Empty for the beginning, [`ENTRIES`] for the
-    /// entries alone.
-    #[serde(default)]
-    pub after: String,
-}
-
-impl Ask {
-    /// Whether it can be answered in a page: the place comes back in it.
-    pub fn is_good(&self) -> bool {
-        self.after.len() <= PLACE && !self.after.chars().any(char::is_control)
-    }
-}
-
-/// A page of the answer: uses first, then entries from codes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Page {
-    /// Who has asked.
-    #[serde(rename = "for")]
-    #[schema(value_type = String)]
-    pub asker: GatewayId,
-    /// Where it begins, as it was asked.
-    pub after: String,
-    /// Uses of passes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub uses: Vec<KnownUse>,
-    /// Texts of signed entries, as codes hold them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub entries: Vec<String>,
-    /// Where the next page begins; without it, this is all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// Gateways whose uses the answering one does not know yet itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
-    pub waits_for: Vec<GatewayId>,
-}
-
-/// A use that a gateway knows of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KnownUse {
-    /// The pass, as in [`Used`].
-    pub pass: String,
-    /// Where it was used.
-    #[schema(value_type = String)]
-    pub gateway: GatewayId,
-    /// The lane.
-    #[schema(value_type = String)]
-    pub lane: LaneId,
-    /// The visit at that gateway.
-    pub visit: u64,
-    /// When, UTC milliseconds.
-    pub at_ms: Option<i64>,
-}
-
-impl KnownUse {
-    /// As the gateway itself would tell it.
-    pub fn used(&self) -> Used {
-        let Self { pass, lane, visit, at_ms, .. } = self;
-        Used { pass: pass.clone(), lane: lane.clone(), visit: *visit, at_ms: *at_ms }
-    }
-}
-
-/// The place between uses and entries.
-pub const ENTRIES: &str = "e:";
-/// The place behind all entries, whose names are hexadecimal: whoever asks there hears only for whom the other one waits.
-pub const WAITS: &str = "e:~";
 /// The largest message of this exchange, in bytes.
 pub const PAGE_MAX: usize = budget::LARGEST;
 /// Of it, what surrounds the uses and entries: the places, and the names of who is waited for.
 const AROUND: usize = 1_000;
-/// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
-const PLACE: usize = LONGEST_PASS + 2;
 /// Names in a page at most. Whoever waits for more is not complete in any case.
 const NAMES: usize = 8;
-
-impl Page {
-    /// Where the asker goes on: none when it knows everything. Whoever waits for others, apart from the asker, does
-    /// not know everything itself: it is asked whether it still waits, and from the beginning when it does no more.
-    pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
-        if let Some(next) = &self.next {
-            return Some(next);
-        }
-        let incomplete = self.waits_for.iter().any(|g| g != asker);
-        match (incomplete, self.after == WAITS) {
-            (true, _) => Some(WAITS),
-            (false, true) => Some(""),
-            (false, false) => None,
-        }
-    }
-
-    /// What is asked at once when this page is stored.
-    pub fn then_ask(&self, asker: &GatewayId) -> Option<&str> {
-        self.goes_on(asker).filter(|place| *place != WAITS)
-    }
-
-    /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
-    pub fn is_good(&self) -> bool {
-        fn place(text: &str) -> (bool, &str) {
-            (text.starts_with(ENTRIES), text)
-        }
-        let behind = |next: &String| next.len() <= PLACE && place(next) > place(&self.after);
-        self.next.as_ref().is_none_or(behind) && self.uses.iter().all(|known| known.used().is_good())
-    }
-}
 
 /// A page of what this gateway knows. `entry` gives the name and text of the first entry behind a name.
 pub fn page(
@@ -254,12 +114,6 @@ pub fn page(
 
 /// Uses that are older are not told again.
 const AGAIN_MS: i64 = 7 * DAY_MS;
-
-/// Where a gateway tells of uses, and says that it is new, asks and answers: `redemption`, `hello`, `ask`,
-/// `tell`.
-pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
-    format!("kakou/v1/{site}/peer/{gateway}/{kind}")
-}
 
 /// Until when a use of this gateway is kept; none if not even the time is known.
 pub fn own_until(ends_ms: Option<i64>, at_ms: Option<i64>) -> Option<i64> {

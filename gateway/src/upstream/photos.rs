@@ -6,10 +6,11 @@
 //! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
 use super::backoff::Backoff;
+use super::bucket::Bucket;
 use super::outage::Outage;
 use super::pace::{Left, Pace};
 use super::put::{self, Flow};
-use super::{PROGRESS_LIMIT, PhotoReceipt, plugged, tls, topic, unplugged};
+use super::{PROGRESS_LIMIT, plugged, tls, unplugged};
 use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
 use crate::https::HttpsError;
@@ -19,6 +20,9 @@ use crate::store::kept::KeptReader;
 use crate::store::outbox;
 use crate::store::photos::Photos;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_wire::photo::CHUNK;
+use kakou_wire::receipt::PhotoReceipt;
+use kakou_wire::topic::topic;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +32,6 @@ use tokio::task::JoinSet;
 use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-/// Bytes of a chunk: small enough that one never holds up a verdict for long.
-pub const CHUNK: usize = 16 << 10;
 /// Photographs on their way at once.
 const AT_ONCE: usize = 8;
 /// Photographs that go by HTTPS at once.
@@ -38,9 +40,6 @@ const PUTS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks for new photographs.
 const LOOK: Duration = Duration::from_millis(500);
-/// A photograph that is larger was not made by a gateway.
-pub const MAX_BYTES: usize = 64 << 20;
-
 /// What the task needs.
 pub struct Carrier {
     /// The broker.
@@ -88,28 +87,6 @@ enum Put {
     Going,
     /// That did not work: it goes in chunks.
     Failed,
-}
-
-/// Bytes that may go now: a bucket that fills at the rate.
-pub(super) struct Bucket {
-    rate: Option<u64>,
-    level: f64,
-    filled: Instant,
-}
-
-impl Bucket {
-    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let Some(rate) = self.rate else { return true };
-        let rate = rate as f64;
-        let most = rate.max(CHUNK as f64 + 1024.0);
-        self.level = (self.level + now.duration_since(self.filled).as_secs_f64() * rate).min(most);
-        self.filled = now;
-        if self.level < bytes as f64 {
-            return false;
-        }
-        self.level -= bytes as f64;
-        true
-    }
 }
 
 /// Why a connection ended.
@@ -200,7 +177,7 @@ async fn connection(
         manual_acks: false,
     })?;
     let now = Instant::now();
-    let bucket = Bucket { rate: carrier.settings.photo_rate, level: 0.0, filled: now };
+    let bucket = Bucket::new(carrier.settings.photo_rate, now);
     let bucket = Arc::new(Mutex::new(bucket));
     let mut session = Session {
         client,

@@ -6,12 +6,13 @@
 //! such question gets the whole again.
 
 use super::backoff::Backoff;
-use super::photos::{Bucket, CHUNK};
+use super::bucket::Bucket;
 use crate::https::{self, HttpsError, Place};
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::{Method, StatusCode};
+use kakou_wire::photo::CHUNK;
 use rustls::ClientConfig;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};

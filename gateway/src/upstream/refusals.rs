@@ -1,11 +1,12 @@
 //! What the central side has kept aside of this gateway's events. Receipts are not signed, so that whoever poses as
 //! the broker may say it as often as it likes: one record a minute says how often it was.
 
-use super::{Link, RefusedEvent, send};
+use super::{Link, send};
 use crate::engine::Work;
 use crate::minutely::Minutely;
 use crate::shown;
 use kakou_core::event::{Class, NewEvent};
+use kakou_wire::receipt::RefusedEvent;
 use serde_json::json;
 use std::time::Instant;
 

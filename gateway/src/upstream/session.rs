@@ -3,10 +3,12 @@
 use super::flight::{Batch, Flight, TooLarge};
 use super::home_assistant;
 use super::refusals::Refusals;
-use super::{Link, Lost, MAX_BODY, PROGRESS_LIMIT, PhotoReceipt, Receipt, send, topic, unplugged};
+use super::{Link, Lost, MAX_BODY, PROGRESS_LIMIT, send, unplugged};
 use crate::engine::Work;
 use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken, Will};
 use kakou_core::event::Class;
+use kakou_wire::receipt::{PhotoReceipt, Receipt};
+use kakou_wire::topic::{self, topic};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,7 +142,7 @@ impl Session {
                 self.progress = Instant::now();
             }
             let mark = Mark {
-                content_type: Some(if *single { mqtt::EVENT } else { mqtt::BATCH }),
+                content_type: Some(if *single { topic::EVENT } else { topic::BATCH }),
                 ..Mark::default()
             };
             match self.client.publish(name, body.clone(), mark) {

@@ -1,12 +1,12 @@
 use super::super::tests::parts;
 use super::*;
 use crate::metrics::Metrics;
-use crate::upstream::peers::Used;
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
 use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::Write;
 use kakou_core::time::Quality;
+use kakou_wire::peers::Used;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,9 +1,10 @@
 use super::*;
 use crate::store::time;
-use crate::upstream::peers::Used;
+use crate::upstream::peers;
 use kakou_core::ids::{GatewayId, SiteId, VisitId};
 use kakou_core::records::Redemption;
 use kakou_core::time::Quality;
+use kakou_wire::peers::Used;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;

@@ -3,11 +3,12 @@
 use super::Journal;
 use crate::store::asked;
 use crate::store::salvage::{self, Fact};
-use crate::upstream::peers::{self, Page, Used};
+use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
 use kakou_core::records::Redemption;
 use kakou_core::time::Now;
+use kakou_wire::peers::{Page, Used, seal};
 use rusqlite::{OptionalExtension, params};
 
 impl Journal {
@@ -91,6 +92,6 @@ impl Journal {
     pub fn seal_used(&self, number: &str) -> rusqlite::Result<bool> {
         let sql =
             "SELECT 1 FROM seal WHERE number = ?1 UNION ALL SELECT 1 FROM redemption WHERE pass_id = ?2";
-        self.connection.prepare_cached(sql)?.exists([number, &peers::seal(number)])
+        self.connection.prepare_cached(sql)?.exists([number, &seal(number)])
     }
 }

@@ -4,6 +4,7 @@ use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::Usage;
 use kakou_provisioning::envelope::Sealed;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -158,6 +159,35 @@ impl What {
     }
 }
 
+/// How far a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Stored, not begun.
+    Queued,
+    /// Begun.
+    InProgress,
+    /// Done.
+    Succeeded,
+    /// Begun and not done.
+    Failed,
+    /// Never begun: not signed for this, not for this gateway, not a command.
+    Rejected,
+    /// Its time was over before it began.
+    TimedOut,
+}
+
+impl State {
+    /// Whether nothing more will come of it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Rejected | Self::TimedOut)
+    }
+    /// The word of the contract.
+    pub fn word(self) -> String {
+        json!(self).as_str().unwrap_or_default().to_owned()
+    }
+}
+
 /// A configuration for one gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +202,26 @@ pub struct Configuration {
     pub version: u64,
     /// The whole file.
     pub toml: String,
+}
+
+/// What is told of configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// The edition in use; 0 is the local file.
+    pub version: u64,
+    /// The latest edition that was asked for.
+    pub desired: u64,
+    /// What is wrong with that one: line and what is allowed.
+    pub errors: Vec<Fault>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// The line, from 1; none if it is not about one.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: String,
 }
 
 /// A question to the gateways of a site: who was where.

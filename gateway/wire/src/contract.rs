@@ -59,7 +59,7 @@ pub fn reference(name: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::jobs::State;
+    use crate::order::State;
 
     #[test]
     fn words_of_the_contract_are_those_of_the_code() {

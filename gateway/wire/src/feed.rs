@@ -1,6 +1,5 @@
 //! What the central side signs about a feed: its head, and an entry that comes by itself.
 
-use crate::store::edition::Canary;
 use kakou_core::pass::trust::Usage;
 use kakou_core::records::LISTS;
 use serde::{Deserialize, Serialize};
@@ -40,6 +39,18 @@ pub struct Head {
     /// What must come out before it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub canary: Vec<Canary>,
+}
+
+/// A look-up that must come out so before an edition counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The id.
+    pub id: String,
+    /// Facts that the entry must have; without them, there must be no entry.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub facts: Option<Map<String, Value>>,
 }
 
 /// One body.

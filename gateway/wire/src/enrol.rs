@@ -12,6 +12,8 @@ pub const ENROL: &str = "/.well-known/est/simpleenroll";
 pub const RENEW: &str = "/.well-known/est/simplereenroll";
 /// The root certificate.
 pub const ROOTS: &str = "/.well-known/est/cacerts";
+/// A box asks again after so many seconds while an officer has not looked.
+pub const AGAIN_S: u64 = 2;
 /// The longest answer.
 pub const LONGEST: usize = 1 << 20;
 

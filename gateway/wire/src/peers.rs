@@ -1,0 +1,194 @@
+//! What the gateways of a site tell each other: which single-use passes and seal numbers were used.
+//!
+//! A pass with a signer goes by its random id; one of a list by a key that is made of its plate, or of the number of
+//! a person, with the key of the site, so that the broker cannot tell whose it is (`~list:KEY`); a seal by its number
+//! (`~seal:NUMBER`).
+
+use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
+pub const LONGEST_PASS: usize = 120;
+/// What stands before the number of a seal: no signer has such a name.
+pub const SEAL: &str = "~seal:";
+
+/// The place between uses and entries.
+pub const ENTRIES: &str = "e:";
+/// The place behind all entries, whose names are hexadecimal: whoever asks there hears only for whom the other one waits.
+pub const WAITS: &str = "e:~";
+/// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
+const PLACE: usize = LONGEST_PASS + 2;
+
+/// What the use of a seal goes by.
+pub fn seal(number: &str) -> String {
+    format!("{SEAL}{number}")
+}
+
+/// The use of a pass, or of a seal, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// The pass: signer and id. `~list` stands for a pass without a signer, `~seal` for a seal.
+    pub pass: String,
+    /// The lane.
+    #[schema(value_type = String)]
+    pub lane: LaneId,
+    /// The visit at that gateway.
+    pub visit: u64,
+    /// When, UTC milliseconds.
+    pub at_ms: Option<i64>,
+}
+
+impl Used {
+    /// Whether it is of the form that gateways tell: a signer, an id, both in plain characters.
+    pub fn is_good(&self) -> bool {
+        let parts = self.pass.split_once(':');
+        self.pass.len() <= LONGEST_PASS
+            && self.pass.bytes().all(|b| b.is_ascii_graphic())
+            && parts.is_some_and(|(kid, id)| !kid.is_empty() && !id.is_empty())
+    }
+}
+
+/// A question for what another gateway knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ask {
+    /// Whom it asks; nobody is everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<GatewayId>,
+    /// Up to where it was answered: what a page has given as `next`. Empty for the beginning, [`ENTRIES`] for the
+    /// entries alone.
+    #[serde(default)]
+    pub after: String,
+}
+
+impl Ask {
+    /// Whether it can be answered in a page: the place comes back in it.
+    pub fn is_good(&self) -> bool {
+        self.after.len() <= PLACE && !self.after.chars().any(char::is_control)
+    }
+}
+
+/// A page of the answer: uses first, then entries from codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page {
+    /// Who has asked.
+    #[serde(rename = "for")]
+    #[schema(value_type = String)]
+    pub asker: GatewayId,
+    /// Where it begins, as it was asked.
+    pub after: String,
+    /// Uses of passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<KnownUse>,
+    /// Texts of signed entries, as codes hold them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// Where the next page begins; without it, this is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Gateways whose uses the answering one does not know yet itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub waits_for: Vec<GatewayId>,
+}
+
+/// A use that a gateway knows of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KnownUse {
+    /// The pass, as in [`Used`].
+    pub pass: String,
+    /// Where it was used.
+    #[schema(value_type = String)]
+    pub gateway: GatewayId,
+    /// The lane.
+    #[schema(value_type = String)]
+    pub lane: LaneId,
+    /// The visit at that gateway.
+    pub visit: u64,
+    /// When, UTC milliseconds.
+    pub at_ms: Option<i64>,
+}
+
+impl KnownUse {
+    /// As the gateway itself would tell it.
+    pub fn used(&self) -> Used {
+        let Self { pass, lane, visit, at_ms, .. } = self;
+        Used { pass: pass.clone(), lane: lane.clone(), visit: *visit, at_ms: *at_ms }
+    }
+}
+
+impl Page {
+    /// Where the asker goes on: none when it knows everything. Whoever waits for others, apart from the asker, does
+    /// not know everything itself: it is asked whether it still waits, and from the beginning when it does no more.
+    pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
+        if let Some(next) = &self.next {
+            return Some(next);
+        }
+        let incomplete = self.waits_for.iter().any(|g| g != asker);
+        match (incomplete, self.after == WAITS) {
+            (true, _) => Some(WAITS),
+            (false, true) => Some(""),
+            (false, false) => None,
+        }
+    }
+
+    /// What is asked at once when this page is stored.
+    pub fn then_ask(&self, asker: &GatewayId) -> Option<&str> {
+        self.goes_on(asker).filter(|place| *place != WAITS)
+    }
+
+    /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
+    pub fn is_good(&self) -> bool {
+        fn place(text: &str) -> (bool, &str) {
+            (text.starts_with(ENTRIES), text)
+        }
+        let behind = |next: &String| next.len() <= PLACE && place(next) > place(&self.after);
+        self.next.as_ref().is_none_or(behind) && self.uses.iter().all(|known| known.used().is_good())
+    }
+}
+
+/// Where a gateway tells of uses, and says that it is new, asks and answers: `redemption`, `hello`, `ask`,
+/// `tell`.
+pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
+    format!("kakou/v1/{site}/peer/{gateway}/{kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_names_a_signer_and_an_id_and_is_short() {
+        let used =
+            |pass: &str| Used { pass: pass.into(), lane: LaneId::new("l").unwrap(), visit: 1, at_ms: None };
+        assert!(used("8ed05c50cb24b41b:Zm9vYmFyYmF6cXV4MTIzNA").is_good());
+        assert!(used(&format!("k:{}", "x".repeat(LONGEST_PASS - 2))).is_good());
+        let long = format!("k:{}", "x".repeat(LONGEST_PASS - 1));
+        for bad in ["", ":", ":辽P12345@1-2", ":P-1", "k:", "k", "k:a b", "k:a\nb", "k:辽", &long] {
+            assert!(!used(bad).is_good(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_would_not_fit_an_answer_and_an_answer_that_leads_nowhere_are_not_taken() {
+        let ask = |after: &str| Ask { to: None, after: after.into() };
+        let long = "x".repeat(PLACE + 1);
+        for (after, good) in
+            [("", true), (ENTRIES, true), ("u:k:1", true), (long.as_str(), false), ("u:\u{1}", false)]
+        {
+            assert_eq!(ask(after).is_good(), good, "{after:?}");
+        }
+        let leads = |after: &str, next: Option<&str>| {
+            let (asker, next) = (GatewayId::new("gw-1").unwrap(), next.map(str::to_owned));
+            Page { asker, after: after.into(), uses: vec![], entries: vec![], next, waits_for: vec![] }
+                .is_good()
+        };
+        assert!(leads("", None) && leads("", Some("u:k:1")) && leads("u:k:1", Some("u:k:2")));
+        assert!(leads("u:k:2", Some("e:")) && leads("e:", Some("e:00")) && leads("e:00", None));
+        for (after, next) in [("u:k:1", "u:k:1"), ("u:k:2", "u:k:1"), ("e:00", "u:k:1"), ("", "")] {
+            assert!(!leads(after, Some(next)), "{after} {next}");
+        }
+    }
+}
