@@ -310,6 +310,15 @@ impl Gateway {
         all.filter(|e| e["type"] == format!("kakou.{kind}.v1")).collect()
     }
 
+    /// The verdict of this visit of a lane, for whom somebody shows a code until it is taken: while a barrier still
+    /// moves, the next one is turned away.
+    pub fn await_verdict(&self, visit: usize, show: impl FnMut()) -> Value {
+        let verdicts = || Some(self.events("transaction")).filter(|e| e.len() >= visit);
+        let found = wait::asking(Duration::from_secs(60), show, verdicts);
+        let all = found.unwrap_or_else(|| panic!("visit {visit} had no verdict; log:\n{}", self.log()));
+        all[visit - 1]["data"].clone()
+    }
+
     /// Waits for so many events of a kind.
     pub fn await_events(&self, kind: &str, count: usize) -> Vec<Value> {
         let found =

@@ -282,9 +282,18 @@ impl EmptyBox {
 
     /// Reads a code; outcome and codes of its verdict.
     pub fn verdict(&mut self, code: &str) -> (String, Vec<String>) {
-        self.show(code);
         self.scanned += 1;
-        let data = self.await_events("transaction", self.scanned)[self.scanned - 1]["data"].clone();
+        let end = Instant::now() + LIMIT;
+        // Until it is taken: while a barrier still moves, the next one is turned away.
+        let data = loop {
+            self.show(code);
+            let again = Duration::from_secs(10);
+            let verdicts = || Some(self.events("transaction")).filter(|e| e.len() >= self.scanned);
+            if let Some(all) = wait::try_until(again, verdicts) {
+                break all[self.scanned - 1]["data"].clone();
+            }
+            assert!(Instant::now() < end, "{code} had no verdict; log:\n{}", self.log());
+        };
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         (text(&data["outcome"]), data["codes"].as_array().into_iter().flatten().map(text).collect())
     }

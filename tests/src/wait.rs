@@ -7,6 +7,19 @@ pub fn until<T>(name: &str, limit: Duration, mut what: impl FnMut() -> Option<T>
     try_until(limit, &mut what).unwrap_or_else(|| panic!("{name} did not happen within {limit:?}"))
 }
 
+/// Does something, and again every ten seconds, until `what` gives a value or the time is over.
+pub fn asking<T>(limit: Duration, mut ask: impl FnMut(), mut what: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        ask();
+        let left = end.saturating_duration_since(Instant::now());
+        match try_until(left.min(Duration::from_secs(10)), &mut what) {
+            None if Instant::now() < end => {}
+            found => return found,
+        }
+    }
+}
+
 /// Looks until `what` gives a value or the time is over.
 pub fn try_until<T>(limit: Duration, mut what: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;

@@ -113,8 +113,7 @@ fn a_broker_without_retained_messages_is_said_and_lived_with() {
     let (mut gateway, mut scanner) = gateway(folder.path(), upstream);
     gateway.start();
     for n in 0..20 {
-        scanner.scan(&format!("ID-{n}")).unwrap();
-        gateway.await_events("transaction", n + 1);
+        gateway.await_verdict(n + 1, || scanner.scan(&format!("ID-{n}")).unwrap());
     }
     await_published(&gateway, 20);
     let said = || status(&gateway)["upstream"]["detail"].as_str().unwrap_or_default().to_owned();

@@ -141,8 +141,7 @@ fn ready(gateway: &Gateway) {
 }
 
 fn codes(gateway: &Gateway, scanner: &mut ScannerSim, code: &str, count: usize) -> Value {
-    scanner.scan(code).unwrap();
-    gateway.await_events("transaction", count).last().unwrap()["data"].clone()
+    gateway.await_verdict(count, || scanner.scan(code).unwrap())
 }
 
 #[test]

@@ -411,9 +411,10 @@ fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
     gateway.start();
     // What a scanner sends before its port is open is flushed.
     gateway.await_events("device", 4);
-    for _ in 0..5 {
-        scanner.scan(&passes::pass(&issuer, "resident-card", json!({ "id": "P-1" }))).unwrap();
+    for visit in 1..=5 {
+        let card = passes::pass(&issuer, "resident-card", json!({ "id": "P-1" }));
         let before = *pulses.lock().unwrap();
+        gateway.await_verdict(visit, || scanner.scan(&card).unwrap());
         wait::until("the barrier", Duration::from_secs(20), || {
             (*pulses.lock().unwrap() > before).then_some(())
         });
@@ -421,8 +422,7 @@ fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
     let verdicts = gateway.await_events("transaction", 5);
     assert!(verdicts.iter().all(|v| v["data"]["outcome"] == "ADMIT"), "{verdicts:?}");
     assert!(lamps.lock().unwrap().contains(&vec![0xa0, 3, 1, 0xa4]), "green");
-    scanner.scan("KP1:NONSENSE").unwrap();
-    gateway.await_events("transaction", 6);
+    gateway.await_verdict(6, || scanner.scan("KP1:NONSENSE").unwrap());
     wait::until("the red or the yellow lamp, and the buzzer", Duration::from_secs(5), || {
         let lamps = lamps.lock().unwrap();
         let warned = lamps.iter().any(|l| *l == [0xa0, 1, 1, 0xa2] || *l == [0xa0, 2, 1, 0xa3]);

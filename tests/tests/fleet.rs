@@ -78,9 +78,8 @@ fn first_view(base: &str) -> String {
 impl Site {
     fn scan(&mut self, code: &str) -> Value {
         self.scanned += 1;
-        self.scanner.scan(code).unwrap();
-        let all = self.gateway.await_events("transaction", self.scanned as usize);
-        all.last().unwrap()["data"].clone()
+        let scanner = &mut self.scanner;
+        self.gateway.await_verdict(self.scanned as usize, || scanner.scan(code).unwrap())
     }
 }
 
@@ -306,8 +305,7 @@ fn the_gateways_of_a_site_share_the_uses_of_passes_and_find_conflicts() {
     one.start();
     two.start();
     let verdict = |gateway: &Gateway, scanner: &mut ScannerSim, pass: &str, count: usize| {
-        scanner.scan(pass).unwrap();
-        gateway.await_events("transaction", count).last().unwrap()["data"].clone()
+        gateway.await_verdict(count, || scanner.scan(pass).unwrap())
     };
     let first = pass();
     assert_eq!(verdict(&one, &mut at_one, &first, 1)["outcome"], "ADMIT");

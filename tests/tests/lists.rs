@@ -67,8 +67,8 @@ impl Site {
     /// The verdict of the lane about a card.
     fn scan(&mut self, lane: usize, card: &str) -> Value {
         let before = self.gateway.events("transaction").len();
-        self.lanes[lane].0.scan(card).unwrap();
-        self.gateway.await_events("transaction", before + 1).pop().unwrap()["data"].clone()
+        let scanner = &mut self.lanes[lane].0;
+        self.gateway.await_verdict(before + 1, || scanner.scan(card).unwrap())
     }
 
     fn card(&self, id: &str) -> String {

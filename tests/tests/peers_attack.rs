@@ -71,8 +71,8 @@ impl Gate {
 
     fn scan(&mut self) {
         self.scanned += 1;
-        self.scanner.scan(&format!("ID-{}", self.scanned)).unwrap();
-        self.gateway.await_events("transaction", self.scanned);
+        let (scanner, id) = (&mut self.scanner, format!("ID-{}", self.scanned));
+        self.gateway.await_verdict(self.scanned, || scanner.scan(&id).unwrap());
     }
 
     fn known(&self) -> i64 {
