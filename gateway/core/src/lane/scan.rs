@@ -73,7 +73,7 @@ impl Lane {
         let key = keys[0].clone();
         self.archive(out);
         let mut visit = Visit::begin(next_visit, key.clone(), now);
-        visit.facts = self.setup.profile.unmade_facts();
+        visit.facts = self.setup.profile.unmade_facts().clone();
         match checked {
             Ok(pass) => {
                 // Whose turn it is must be seen before anybody is measured, not only with the verdict.

@@ -76,7 +76,7 @@ pub struct Measuring {
     /// A recheck after a verdict: one normal reading is not enough.
     pub recheck: bool,
     /// When the device was asked.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_ms: Option<WallMs>,
 }
 
@@ -149,7 +149,7 @@ pub struct Earlier {
     /// The verdict.
     pub verdict: Verdict,
     /// The override.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Overridden>,
 }
 
@@ -176,7 +176,7 @@ pub struct Visit {
     /// Its number.
     pub id: VisitId,
     /// When the code was read.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_ms: Option<WallMs>,
     /// When the code was read, monotonic.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -189,68 +189,68 @@ pub struct Visit {
     /// The index of the step.
     pub step: usize,
     /// When the step must be over.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<MonoMs>,
     /// The request of an `actuate` or `print` step.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
     /// The pass.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<Pass>,
     /// Why there is no pass.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
     /// The subject's key, not its id.
     pub subject: String,
     /// The number of the secret that made it; a visit of an earlier version does not say.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_key: Option<u32>,
     /// Masked name.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What was found.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// Codes that an officer has overridden.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgiven: Vec<Code>,
     /// What rules may ask.
     pub facts: Map<String, Value>,
     /// Measurements.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Taken>,
     /// The measurement under way.
     #[serde(default, skip_serializing_if = "is_default")]
     pub measuring: Measuring,
     /// Answers by question.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,
     /// Who approved what.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub approvals: BTreeMap<String, OfficerId>,
     /// Seals.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seals: Vec<Seal>,
     /// A seal number that was scanned and is still to be typed.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal_scanned: Option<String>,
     /// Photographs by role.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub photos: BTreeMap<String, PhotoSlot>,
     /// The verdict.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
     /// The override.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Overridden>,
     /// The verdicts before this one and the overrides beside them, the first first.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Earlier>,
     /// Kinds of extra events that were told of since the latest verdict.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emitted: Vec<String>,
     /// As what it is counted.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
     /// How many verdicts this visit has had.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -265,25 +265,25 @@ pub struct Visit {
     #[serde(default, skip_serializing_if = "is_default")]
     pub slip: Actuation,
     /// The request of the slip: its answer comes when the lane may have gone on.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slip_ticket: Option<Ticket>,
     /// Who acted last in it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<OfficerId>,
     /// How often the barrier was asked.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pulses: u32,
     /// Steps that staff have finished: after a recheck they are not asked again.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<usize>,
     /// The first of the steps that a refused pass left out: an override goes on there.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out_from: Option<usize>,
     /// Steps that were left out.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<usize>,
     /// When the screen goes back to idle.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown_until: Option<MonoMs>,
     /// Whether this is an earlier result shown again.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -159,6 +159,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         verdicts,
         instructions,
         emits,
+        unmade: super::unmade(&steps),
         steps,
     })
 }

@@ -16,6 +16,7 @@ use crate::rules::Expression;
 use crate::screening::Screening;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub use file::read;
@@ -112,6 +113,8 @@ pub struct Profile {
     pub emits: Vec<Emit>,
     /// The steps in order.
     pub steps: Vec<Step>,
+    /// As [`Profile::unmade_facts`]: it follows from the steps, and every visit begins with it.
+    unmade: Map<String, Value>,
 }
 
 /// An extra event of a profile.
@@ -347,24 +350,8 @@ impl Profile {
         self.lists().any(|name| name == list)
     }
     /// What the facts are while nothing has made them: a rule then reads them without an error.
-    pub fn unmade_facts(&self) -> serde_json::Map<String, serde_json::Value> {
-        let made_later = ["pass", "health", "temp", "seal", "photos"];
-        let mut all: serde_json::Map<_, _> =
-            made_later.iter().map(|group| ((*group).to_owned(), facts::unmade(group).into())).collect();
-        let answers = self.steps.iter().filter_map(|step| match &step.kind {
-            StepKind::Question { input } => Some((step.id.clone(), input.answer().empty())),
-            StepKind::Scan { .. }
-            | StepKind::Temperature { .. }
-            | StepKind::Verify { .. }
-            | StepKind::Decide { .. }
-            | StepKind::Actuate { .. }
-            | StepKind::Seal { .. }
-            | StepKind::Photo { .. }
-            | StepKind::Confirm { .. }
-            | StepKind::Print { .. } => None,
-        });
-        all.insert(facts::ANSWERS.to_owned(), serde_json::Value::Object(answers.collect()));
-        all
+    pub fn unmade_facts(&self) -> &Map<String, Value> {
+        &self.unmade
     }
     /// What the public screen says.
     pub fn instruction(&self, outcome: Outcome) -> Text {
@@ -374,4 +361,25 @@ impl Profile {
     pub fn devices(&self) -> impl Iterator<Item = (&str, DeviceKind, bool)> {
         self.steps.iter().filter_map(|s| Some((s.device.as_deref()?, s.kind.needs()?, s.optional)))
     }
+}
+
+/// The facts that some steps make, as long as they have not.
+fn unmade(steps: &[Step]) -> Map<String, Value> {
+    let made_later = ["pass", "health", "temp", "seal", "photos"];
+    let mut all: Map<_, _> =
+        made_later.iter().map(|group| ((*group).to_owned(), facts::unmade(group).into())).collect();
+    let answers = steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Question { input } => Some((step.id.clone(), input.answer().empty())),
+        StepKind::Scan { .. }
+        | StepKind::Temperature { .. }
+        | StepKind::Verify { .. }
+        | StepKind::Decide { .. }
+        | StepKind::Actuate { .. }
+        | StepKind::Seal { .. }
+        | StepKind::Photo { .. }
+        | StepKind::Confirm { .. }
+        | StepKind::Print { .. } => None,
+    });
+    all.insert(facts::ANSWERS.to_owned(), Value::Object(answers.collect()));
+    all
 }
