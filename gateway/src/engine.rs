@@ -59,7 +59,7 @@ const BATCH: usize = 256;
 /// How long acknowledgements may wait for a transaction to ride on.
 const LAZY: Duration = Duration::from_millis(200);
 /// Without work for this long the moment is quiet.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(2);
 /// Between two attempts to write after the store failed.
 const PROBE: Duration = Duration::from_secs(1);
 /// Between two looks at retention.
