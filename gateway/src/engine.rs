@@ -368,7 +368,8 @@ impl Engine {
         let lazy =
             self.marked_at.filter(|_| self.closed.is_none()).map(|at| LAZY.saturating_sub(at.elapsed()));
         let probe = self.closed.map(|_| PROBE);
-        let sign = self.sign_from.filter(|_| self.closed.is_none()).map(|_| LAZY);
+        let behind = self.sign_from.is_some() || self.journal.indexes_are_behind();
+        let sign = (behind && self.closed.is_none()).then_some(LAZY);
         let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);
         [core, lazy, probe, sign, fold]
             .into_iter()
@@ -414,9 +415,12 @@ impl Engine {
             log::error!("the lists: {e}");
         }
         let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
-        let idle_sign = self.sign_from.is_some() && taken == 0;
-        if result.is_ok() && self.closed.is_none() && (lazy || idle_sign) {
+        let idle = taken == 0 && (self.sign_from.is_some() || self.journal.indexes_are_behind());
+        if result.is_ok() && self.closed.is_none() && (lazy || idle) {
             result = self.journal.begin().map_err(Trouble::Sqlite);
+        }
+        if result.is_ok() && taken == 0 && self.journal.is_open() {
+            result = self.journal.catch_up().map_err(Trouble::Sqlite);
         }
         (result.and_then(|()| self.commit()), stop)
     }
@@ -561,7 +565,8 @@ impl Engine {
 
     fn finish(mut self) {
         self.sign_from = Some(self.journal.durable_head().0);
-        let done = self.journal.begin().map_err(Trouble::Sqlite).and_then(|()| self.commit());
+        let done = self.journal.begin().and_then(|()| self.journal.catch_up()).map_err(Trouble::Sqlite);
+        let done = done.and_then(|()| self.commit());
         if let Err(e) = done {
             log::error!("the last head of the chain was not signed: {e}");
         }

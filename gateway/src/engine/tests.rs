@@ -5,6 +5,7 @@ use crate::clock::Source;
 use crate::keys;
 use crate::store::edition::{self, Order};
 use crate::store::retention::Delivered;
+use crate::store::trace;
 use crate::subjects;
 use kakou_core::ids::SiteId;
 use kakou_core::pass::kp1::{Draft, kind_of};
@@ -118,6 +119,66 @@ impl Drop for Bench {
             drop(thread.join());
         }
     }
+}
+
+/// Frames of the journal's log, as its index says.
+fn frames(data: &Path) -> u64 {
+    let index = std::fs::read(data.join("journal.db-shm")).unwrap();
+    u64::from(u32::from_ne_bytes(index[16..20].try_into().unwrap()))
+}
+
+#[test]
+fn a_verdict_writes_its_event_and_its_visits_and_no_more_pages_than_those() {
+    const VISITS: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let engine = run(folder.path());
+    engine.append("audit");
+    let before = frames(folder.path());
+    for n in 0..VISITS {
+        let report = Report::Scan { bytes: format!("A-{n}").into_bytes() };
+        let device = DeviceId::new("scanner").unwrap();
+        engine.inlet.blocking_send(Work::Report(device, report, Instant::now())).unwrap();
+        // A question that writes nothing: it is answered when the verdict is durable.
+        let (tx, rx) = oneshot::channel();
+        engine.inlet.blocking_send(Work::Append(Vec::new(), Some(tx))).unwrap();
+        rx.blocking_recv().unwrap();
+    }
+    let pages = frames(folder.path()) - before;
+    drop(engine);
+    assert_eq!(visits(folder.path()).len() as u64, VISITS);
+    // The end of the events, of their order in the stream, of the visits that are over, and the lane; and where a page
+    // is full, the one that comes behind it, the one above it, and the first one.
+    assert!(pages < 6 * VISITS, "{pages} pages for {VISITS} verdicts");
+}
+
+#[test]
+fn verdicts_are_found_before_they_are_indexed_and_indexed_when_nobody_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (mut engine, _) = Engine::open(parts(data, &Arc::default(), TrustList::default())).unwrap();
+    let found = || {
+        let reader = journal::reader(data).unwrap();
+        let indexed = reader.query_row("SELECT count(*) FROM place", [], |r| r.get::<_, i64>(0)).unwrap();
+        (indexed, trace::find(&reader, trace::Of::Lane("lane-1"), 0, i64::MAX).unwrap().0.len())
+    };
+    let scan = |engine: &mut Engine, code: &str| {
+        let report = Report::Scan { bytes: code.as_bytes().to_vec() };
+        let work = Work::Report(DeviceId::new("scanner").unwrap(), report, Instant::now());
+        let (_inlet, mut none) = mpsc::channel(1);
+        assert!(engine.batch(Some(work), &mut none, &mut Pending::default()).0.is_ok());
+    };
+    scan(&mut engine, "A-1");
+    assert_eq!(found(), (0, 1));
+    let (_inlet, mut none) = mpsc::channel(1);
+    assert!(engine.batch(None, &mut none, &mut Pending::default()).0.is_ok());
+    assert_eq!(found(), (1, 1));
+    // The power goes before the next one is indexed.
+    scan(&mut engine, "A-2");
+    assert_eq!(found(), (1, 2));
+    drop(engine);
+    let (engine, _) = Engine::open(parts(data, &Arc::default(), TrustList::default())).unwrap();
+    assert_eq!(found(), (2, 2));
+    drop(engine);
 }
 
 #[test]

@@ -166,6 +166,7 @@ impl Engine {
         let delivered = self.parts.retention.delivered;
         self.journal.begin()?;
         let purge = |engine: &mut Self| -> rusqlite::Result<u64> {
+            engine.journal.catch_up()?;
             let purged = retention::purge(engine.journal.connection(), delivered, before_ms)?;
             if purged > 0 {
                 engine.sign()?;

@@ -4,6 +4,7 @@
 //! deleted; a fresh journal begins a new epoch, with what must not be forgotten ([`super::salvage`]). Every write
 //! happens inside a transaction that the engine begins and commits: events, outbox and lane states together.
 
+pub mod indexes;
 mod open;
 mod uses;
 mod visits;
@@ -12,6 +13,7 @@ use super::kept_log::KeptLog;
 use super::photos::Photos;
 use super::salvage::{self, Fact};
 use super::{StoreError, at, durable, io_at, outbox, set_aside, time};
+use indexes::Verdict;
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::LaneId;
@@ -20,7 +22,7 @@ use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::records::Write;
 use kakou_core::time::Now;
 pub use open::reader;
-use open::{index, prepare_log, try_open};
+use open::{name_photos, prepare_log, try_open};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,6 +90,9 @@ pub struct Journal {
     visits: u64,
     /// Set when visits may have been forgotten.
     skip_visits: bool,
+    /// Up to which event the indexes of verdicts reach, and the verdicts behind it.
+    indexed: u64,
+    unindexed: Vec<Verdict>,
 }
 
 /// Whether an error says that the file itself is damaged.
@@ -187,8 +192,11 @@ impl Journal {
             kept_before: 0,
             visits: 0,
             skip_visits: false,
+            indexed: 0,
+            unindexed: Vec::new(),
         };
         journal.load_heads().map_err(at(&path))?;
+        journal.open_indexes().map_err(at(&path))?;
         journal.skip_visits = known.is_none() && journal.visits > 0;
         journal.close_visits_of_before().map_err(at(&path))?;
         let lanes = journal.lanes()?;
@@ -288,6 +296,9 @@ impl Journal {
     /// Makes everything since [`Journal::begin`] durable.
     pub fn commit(&mut self) -> rusqlite::Result<()> {
         if self.open {
+            if self.indexes_are_far_behind() {
+                self.catch_up()?;
+            }
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             self.open = false;
             // A row may cost a page of its own, and each commit some of those above them.
@@ -328,7 +339,8 @@ impl Journal {
                 self.connection.execute_batch("ROLLBACK")?;
             }
         }
-        self.load_heads()
+        self.load_heads()?;
+        self.reload_indexes()
     }
 
     /// Adds an event at the end of the journal and of its stream.
@@ -351,11 +363,14 @@ impl Journal {
         ])?;
         let (lane, seq) = (event.lane.as_ref().map(LaneId::as_str), place.seq.cast_signed());
         let at_ms = now.wall_ms.unwrap_or(0);
-        let found = index(&self.connection, Some(&self.photos), &event.kind, lane, &event.data, seq, at_ms)?;
-        if found && !now.synced() {
-            let sql = "INSERT OR REPLACE INTO undated (seq, boot, mono_ms) VALUES (?1, ?2, ?3)";
-            let mono_ms = now.mono_ms.cast_signed();
-            self.connection.prepare_cached(sql)?.execute(params![seq, self.author.boot, mono_ms])?;
+        name_photos(&self.connection, Some(&self.photos), &event.data, seq, at_ms)?;
+        if let Some(verdict) = Verdict::of(seq, &event.kind, lane, &event.data) {
+            self.unindexed.push(verdict);
+            if !now.synced() {
+                let sql = "INSERT OR REPLACE INTO undated (seq, boot, mono_ms) VALUES (?1, ?2, ?3)";
+                let mono_ms = now.mono_ms.cast_signed();
+                self.connection.prepare_cached(sql)?.execute(params![seq, self.author.boot, mono_ms])?;
+            }
         }
         Ok(place)
     }

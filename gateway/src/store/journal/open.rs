@@ -1,10 +1,9 @@
 //! Opening the file of a journal: its tables, its log, and whether it can be read.
 
+use super::indexes::Verdict;
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{
-    StoreError, TRANSACTION, asked, at, durable, has_column, has_table, io_at, photos, salvage, time,
-};
+use crate::store::{StoreError, asked, at, durable, has_column, has_table, io_at, photos, salvage, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, OpenFlags, params};
@@ -139,38 +138,30 @@ fn upgrade(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
             let (seq, at_ms): (i64, i64) = (r.get(0)?, r.get(1)?);
             let body: Vec<u8> = r.get(2)?;
             let Ok(event) = serde_json::from_slice::<Value>(&body) else { continue };
-            let lane = event["subject"].as_str().and_then(|s| s.split('/').next()).map(str::to_owned);
-            let kind = event["type"].as_str().unwrap_or_default();
-            index(connection, photos.as_ref(), kind, lane.as_deref(), &event["data"], seq, at_ms)?;
+            name_photos(connection, photos.as_ref(), &event["data"], seq, at_ms)?;
+            if let Some(verdict) = Verdict::stored(seq, &event) {
+                verdict.index(connection)?;
+            }
         }
     }
     connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT;"))
 }
 
-/// Notes the photographs that an event names, and whom and which lane a verdict is about; whether it is one.
-pub(super) fn index(
+/// Notes the photographs that an event names.
+pub(super) fn name_photos(
     connection: &Connection,
     folder: Option<&Photos>,
-    kind: &str,
-    lane: Option<&str>,
     data: &Value,
     seq: i64,
     at_ms: i64,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<()> {
     for sha256 in photos::named(data) {
         let bytes = folder.and_then(|p| p.size(sha256)).unwrap_or(0);
         let sql = "INSERT INTO photo (sha256, seq, at_ms, bytes, state) VALUES (?1, ?2, ?3, ?4, 0)
                    ON CONFLICT (sha256) DO NOTHING";
         connection.prepare_cached(sql)?.execute(params![sha256, seq, at_ms, bytes.cast_signed()])?;
     }
-    let Some(lane) = lane.filter(|_| kind.contains(TRANSACTION)) else { return Ok(false) };
-    let sql = "INSERT OR IGNORE INTO place (lane, at_ms, seq) VALUES (?1, ?2, ?3)";
-    connection.prepare_cached(sql)?.execute(params![lane, at_ms, seq])?;
-    if let Some(key) = data["subject"].as_str().filter(|k| !k.is_empty()) {
-        let sql = "INSERT OR IGNORE INTO subject (key, at_ms, seq) VALUES (?1, ?2, ?3)";
-        connection.prepare_cached(sql)?.execute(params![key, at_ms, seq])?;
-    }
-    Ok(true)
+    Ok(())
 }
 
 /// Grows the log to its working size, unless an earlier run has left it so.
