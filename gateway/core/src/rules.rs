@@ -10,7 +10,7 @@ use crate::profile::facts::{ROOTS, Type};
 use cel::{Context, Env, Program, Value};
 use serde_json::Map;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use types::Answers;
 
 /// The longest expression.
@@ -47,10 +47,13 @@ pub enum RuleError {
     Type(String),
 }
 
+/// What expressions may call. It is the same for all of them, and larger than they are.
+static ENV: LazyLock<Arc<Env>> =
+    LazyLock::new(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()));
+
 /// A compiled expression.
 pub struct Expression {
     source: String,
-    env: Arc<Env>,
     program: Program,
     groups: Vec<String>,
 }
@@ -67,8 +70,7 @@ impl Expression {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
-        let env = Arc::new(Env::default().with_optional_support(false).with_stdlib());
-        let program = env.compile(source).map_err(|e| {
+        let program = ENV.compile(source).map_err(|e| {
             let first = e.errors.first().map(|e| format!("column {}: {}", e.pos.1, e.msg));
             RuleError::Syntax(first.unwrap_or_default())
         })?;
@@ -83,7 +85,7 @@ impl Expression {
         }
         let groups: BTreeSet<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
-        Ok(Self { source: source.to_owned(), env, program, groups: groups.into_iter().collect() })
+        Ok(Self { source: source.to_owned(), program, groups: groups.into_iter().collect() })
     }
 
     /// The groups of facts that it reads.
@@ -98,7 +100,7 @@ impl Expression {
 
     /// Evaluates to yes or no; anything else is an error text.
     pub fn ask(&self, facts: &Map<String, serde_json::Value>) -> Result<bool, String> {
-        let mut context = Context::with_env(self.env.clone());
+        let mut context = Context::with_env(ENV.clone());
         for name in &self.groups {
             let group = facts.get(name).unwrap_or(&serde_json::Value::Null);
             context.add_variable_from_value(name.as_str(), value(group));

@@ -93,6 +93,12 @@ impl Lane {
         visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
         visit.facts.insert("visit".into(), json!({ "id": next_visit }));
         self.state.last_visit = next_visit.0;
+        // Codes that would be taken anew are not written with every step.
+        let (same_read, same_result) = (self.setup.profile.same_read_ms, self.setup.profile.same_result_ms);
+        self.state.reads.retain(|read| {
+            now.mono_ms.saturating_sub(read.seen) < same_read
+                || now.mono_ms.saturating_sub(read.result) <= same_result
+        });
         self.state.reads.push_front(Read {
             key,
             seen: now.mono_ms,

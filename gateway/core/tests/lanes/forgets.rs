@@ -26,6 +26,20 @@ fn a_quiet_lane_forgets_its_visits_in_time() {
 }
 
 #[test]
+fn a_code_that_would_be_taken_anew_is_not_written_with_every_step() {
+    let mut g = gate("school-gate");
+    let kept =
+        |g: &Gate| serde_json::to_value(&g.core.lane(&g.lane).unwrap().state).unwrap()["reads"].clone();
+    g.admit("green");
+    g.wait(60_000);
+    g.admit("other");
+    assert_eq!(kept(&g).as_array().unwrap().len(), 2, "the first one would be shown its result");
+    g.wait(60_000);
+    g.scan("green");
+    assert_eq!(kept(&g).as_array().unwrap().len(), 2, "a visit of its own, and the one of a minute before");
+}
+
+#[test]
 fn a_full_name_is_masked_when_a_pass_is_taken_and_a_code_is_kept_as_a_key() {
     let mut g = gate("school-gate");
     g.scan("green");
