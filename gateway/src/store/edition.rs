@@ -152,8 +152,9 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
                 }
                 refuse(why)
             })?;
-            floors::keep(order.data, order.name, signed, file)?;
+            // The lanes look at it anew, whatever becomes of the rest.
             pointer.write(order.data)?;
+            floors::keep(order.data, order.name, signed, file)?;
             Ok(done)
         }
         (Some(base), _) => Err(refuse(Failed::Base(base, 0))),
@@ -508,27 +509,26 @@ pub fn supplement(
     let file =
         pointer.0.get(name).ok_or_else(|| refuse("there is no list that the entry could supplement"))?;
     let path = folder(data).join(file);
-    let put = || -> rusqlite::Result<bool> {
+    let put = || -> rusqlite::Result<Option<bool>> {
         let connection = open_edition(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(2))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         if meta(&connection, "main")?.issued_ms >= issued_ms {
-            return Ok(false);
+            return Ok(None);
         }
         let facts = facts.map(|f| serde_json::to_vec(f).expect("JSON stays JSON"));
         let sql = "INSERT INTO supplement (id, issued_ms, facts) VALUES (?1, ?2, ?3)
                    ON CONFLICT (id) DO UPDATE SET issued_ms = ?2, facts = ?3 WHERE issued_ms < ?2";
-        Ok(connection.execute(sql, params![key(name, id), issued_ms, facts])? > 0)
+        Ok(Some(connection.execute(sql, params![key(name, id), issued_ms, facts])? > 0))
     };
     let taken = put().inspect_err(|e| {
         if is_damage(e) {
             floors::mark(data, name, file);
         }
     });
-    let taken = taken.map_err(at(&path))?;
-    if taken {
-        pointer.write(data)?;
-    }
+    let Some(taken) = taken.map_err(at(&path))? else { return Ok(false) };
+    // Where it was there already the lanes may not know of it: they look anew when the pointer is another.
+    pointer.write(data)?;
     Ok(taken)
 }
 

@@ -44,6 +44,13 @@ pub struct InUse {
     pub signer: String,
 }
 
+impl InUse {
+    /// Whether it has nothing that could be found, neither of its edition nor by itself.
+    fn is_empty(&self) -> bool {
+        self.entries == 0 && self.single == 0
+    }
+}
+
 /// An entry: its id and its facts.
 pub type Entry = (String, Map<String, Value>);
 
@@ -267,7 +274,7 @@ impl Lists {
             Err(e) => return Err(rusqlite::Error::ToSqlConversionFailure(e.into())),
         }
         self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
-        self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -1024"))?;
+        self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -256"))?;
         let keyed: i64 = self.connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
         if keyed != KEYED {
             // A hold in it would hold nobody. The feeds give it its keys.
@@ -343,7 +350,8 @@ impl Lists {
             if let Some(why) = seen.faulty.get(list) {
                 return Err(fault(why.clone()));
             }
-            if !seen.in_use.contains_key(list) {
+            // Whatever changes a list puts the pointer in place anew behind it: one that was empty then is empty still.
+            if seen.in_use.get(list).is_none_or(InUse::is_empty) {
                 return Ok(None);
             }
         }

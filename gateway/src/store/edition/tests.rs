@@ -310,3 +310,28 @@ fn an_unreadable_policy_is_said() {
     file.execute("DELETE FROM entry", []).unwrap();
     assert_eq!(profile().unwrap(), None);
 }
+
+#[test]
+fn a_list_that_was_empty_has_what_comes_whether_by_a_change_or_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    take(&order(data, 1, None), "").unwrap();
+    let lists = Lists::open(data).unwrap();
+    assert_eq!(fact(&lists, "a"), None);
+    assert!(supplement(data, "status", "a", 1_500, Some(&facts(b"{\"n\":1}").unwrap())).unwrap());
+    assert_eq!(fact(&lists, "a"), Some(1.into()));
+    take(&order(data, 2, Some(1)), "{\"id\":\"b\",\"facts\":{\"n\":2}}\n").unwrap();
+    assert_eq!((fact(&lists, "a"), fact(&lists, "b")), (None, Some(2.into())), "the edition is newer");
+    take(&order(data, 3, Some(2)), "{\"id\":\"b\"}\n").unwrap();
+    assert_eq!(fact(&lists, "b"), None);
+    // It was stored, and the power went before the pointer was put in place: whoever tells it again is heard.
+    let pointer = super::folder(data).join("current.json");
+    let before = std::fs::read(&pointer).unwrap();
+    let file = super::folder(data).join("status-1.db");
+    let edition = Connection::open(file).unwrap();
+    let sql = "INSERT INTO supplement (id, issued_ms, facts) VALUES (?1, 4000, CAST('{\"n\":3}' AS BLOB))";
+    edition.execute(sql, [key("status", "c")]).unwrap();
+    assert!(!supplement(data, "status", "c", 4_000, Some(&facts(b"{\"n\":3}").unwrap())).unwrap());
+    assert_eq!(fact(&lists, "c"), Some(3.into()));
+    assert_eq!(std::fs::read(&pointer).unwrap(), before);
+}
