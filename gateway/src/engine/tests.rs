@@ -152,6 +152,31 @@ fn a_verdict_writes_its_event_and_its_visits_and_no_more_pages_than_those() {
 }
 
 #[test]
+fn the_log_keeps_its_size_where_somebody_comes_every_few_milliseconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = run(folder.path());
+    let log = folder.path().join("journal.db-wal");
+    let size = || std::fs::metadata(&log).unwrap().len();
+    let before = size();
+    for _ in 0..300 {
+        let event = NewEvent {
+            kind: "audit".into(),
+            class: Class::Verdict,
+            lane: None,
+            visit: None,
+            audience: Vec::new(),
+            data: json!({ "filling": "x".repeat(1_500) }),
+        };
+        let (tx, rx) = oneshot::channel();
+        engine.inlet.blocking_send(Work::Append(vec![event; 20], Some(tx))).unwrap();
+        rx.blocking_recv().unwrap();
+        // The rhythm of the gate.
+        std::thread::park_timeout(Duration::from_millis(6));
+    }
+    assert_eq!(size(), before, "each commit would change the inode as well");
+}
+
+#[test]
 fn verdicts_are_found_before_they_are_indexed_and_indexed_when_nobody_comes() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
