@@ -7,7 +7,7 @@ use kakou_gateway::config::remote::{self, Edition};
 use kakou_gateway::daemon::Running;
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{config, daemon, http, logging, notify, printed};
+use kakou_gateway::{config, daemon, give_memory_back, http, logging, notify, printed};
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 const RESTART_WAITS: Duration = Duration::from_secs(15 * 60);
 
 fn main() -> ExitCode {
+    give_memory_back();
     let arguments = Daemon::parse();
     logging::start(log::LevelFilter::Info);
     // Where the kernel gives huge pages unasked, a small daemon takes up twice the memory.
