@@ -64,10 +64,14 @@ fn unusable(e: &ConfigError) -> ExitCode {
     ExitCode::from(if stays { 78 } else { 74 })
 }
 
+/// A thread that looked something up and has had nothing to do for so long ends: each keeps memory of its own.
+const THREAD_RESTS: Duration = Duration::from_secs(2);
+
 fn on_threads(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(8)
+        .max_blocking_threads(4)
+        .thread_keep_alive(THREAD_RESTS)
         .enable_all()
         .build();
     match runtime {

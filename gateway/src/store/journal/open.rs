@@ -68,7 +68,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
     // What is deleted or written anew is gone from the file as well: lane states name persons.
     connection.pragma_update_and_check(None, "secure_delete", "ON", |_| Ok(()))?;
-    connection.pragma_update(None, "cache_size", -2048)?;
+    connection.pragma_update(None, "cache_size", -1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
     connection.set_prepared_statement_cache_capacity(40);
@@ -81,7 +81,7 @@ pub fn reader(data: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(at(&path))?;
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
-    connection.pragma_update(None, "cache_size", -512).map_err(at(&path))?;
+    connection.pragma_update(None, "cache_size", -128).map_err(at(&path))?;
     Ok(connection)
 }
 
