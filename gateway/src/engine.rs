@@ -472,7 +472,7 @@ impl Engine {
             }
             return Ok(());
         }
-        let durable = matches!(input, Input::Desk { .. } | Input::Remote { .. });
+        let durable = input.is_answered();
         let uses_known = self.waits_for.is_empty();
         let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
         let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
@@ -484,8 +484,7 @@ impl Engine {
 
     /// Writes a step into the open transaction; what follows from it waits for the commit.
     fn keep(&mut self, step: Step, durable: bool, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
-        let acts = step.requests.iter().any(|r| !matches!(r.command, Command::Measure | Command::Stop));
-        if durable || acts || !step.events.is_empty() || !step.writes.is_empty() {
+        if step.must_be_kept(durable) {
             self.append(&step.events, now)?;
             for write in &step.writes {
                 self.journal.write(write, now).map_err(Trouble::Sqlite)?;

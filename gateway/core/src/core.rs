@@ -10,7 +10,7 @@ use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Rejection};
 use crate::lane::remote::{Opened, Remote, Sender};
 use crate::lane::{Due, Lane, LaneState, Outbound, Setup};
-use crate::reading::{Report, Request};
+use crate::reading::{Command, Report, Request};
 use crate::records::{Records, RecordsFault, Write};
 use crate::time::{MonoMs, Now, WallMs};
 use serde_json::json;
@@ -53,6 +53,16 @@ pub enum Input {
     Tick,
 }
 
+impl Input {
+    /// Whether somebody hears what became of it: that is said when it is durable, and not before.
+    pub const fn is_answered(&self) -> bool {
+        match self {
+            Self::Desk { .. } | Self::Remote { .. } => true,
+            Self::Device { .. } | Self::Audit { .. } | Self::Tick => false,
+        }
+    }
+}
+
 /// What follows from one input.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -77,6 +87,13 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it is kept before anything follows from it. That somebody is being measured need not be: whoever comes
+    /// after a loss of power shows the code again.
+    pub fn must_be_kept(&self, answered: bool) -> bool {
+        let acts = self.requests.iter().any(|r| !matches!(r.command, Command::Measure | Command::Stop));
+        answered || acts || !self.events.is_empty() || !self.writes.is_empty()
+    }
+
     fn take(&mut self, lane: &LaneId, out: Outbound) {
         self.events.extend(out.events);
         self.writes.extend(out.writes);

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod reading;
 pub mod records;
 pub mod rules;
+pub mod scenario;
 pub mod screening;
 pub mod signed;
 pub mod text;

@@ -29,6 +29,14 @@ pub enum RecordsFault {
 /// The names of the local lists.
 pub const LISTS: [&str; 8] = ["trust", "status", "pass", "revocation", "hold", "roster", "release", "policy"];
 
+/// What stands before the number of a seal that was used: no signer has such a name.
+pub const SEAL: &str = "~seal:";
+
+/// What the use of a seal goes by, here and at the other gateways of the site.
+pub fn seal_use(number: &str) -> String {
+    format!("{SEAL}{number}")
+}
+
 /// How a pass, or a seal, was used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redemption {

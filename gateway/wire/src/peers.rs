@@ -5,13 +5,12 @@
 //! (`~seal:NUMBER`).
 
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
+pub use kakou_core::records::{SEAL, seal_use as seal};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
 pub const LONGEST_PASS: usize = 120;
-/// What stands before the number of a seal: no signer has such a name.
-pub const SEAL: &str = "~seal:";
 
 /// The place between uses and entries.
 pub const ENTRIES: &str = "e:";
@@ -19,11 +18,6 @@ pub const ENTRIES: &str = "e:";
 pub const WAITS: &str = "e:~";
 /// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
 const PLACE: usize = LONGEST_PASS + 2;
-
-/// What the use of a seal goes by.
-pub fn seal(number: &str) -> String {
-    format!("{SEAL}{number}")
-}
 
 /// The use of a pass, or of a seal, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

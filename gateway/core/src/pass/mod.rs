@@ -96,6 +96,16 @@ impl Pass {
         format!("{signer}:{}", self.id)
     }
 
+    /// What its use goes by at a gateway. A pass of a list has no id of its own: for the same plate, another window
+    /// (not before, end) is another pass.
+    pub fn used_as(&self, window: [Option<i64>; 2]) -> String {
+        if !self.kid.is_empty() || window == [None, None] {
+            return self.identity();
+        }
+        let [from, to] = window.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
+        format!(":{}@{from}-{to}", self.id)
+    }
+
     /// The ids of its key: the one that it names and all others under which the list has that key.
     pub fn kids(&self, trust: &TrustList) -> BTreeSet<String> {
         let named = (!self.kid.is_empty()).then(|| self.kid.clone());

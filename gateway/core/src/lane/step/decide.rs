@@ -137,16 +137,9 @@ fn used_elsewhere(cx: &Cx<'_>) -> Result<bool, RecordsFault> {
     Ok(false)
 }
 
-/// What the use of a pass goes by at this gateway. A pass of a list has no id of its own: for the same plate, another
-/// window is another pass.
+/// What the use of a pass goes by at this gateway.
 fn redemption_key(visit: &Visit, pass: &Pass) -> String {
-    let id = &pass.id;
-    let window = ["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64()));
-    if !pass.kid.is_empty() || window == [None, None] {
-        return pass.identity();
-    }
-    let [from, to] = window.map(|ms| ms.map(|ms| ms.to_string()).unwrap_or_default());
-    format!(":{id}@{from}-{to}")
+    pass.used_as(["nbf_ms", "exp_ms"].map(|key| visit.facts.get("pass").and_then(|p| p.get(key)?.as_i64())))
 }
 
 /// What the use of a pass without a signer goes by at all gateways of the site, and what it may have gone by before. Its
@@ -156,11 +149,16 @@ fn shared_keys(cx: &Cx<'_>, pass: &Pass) -> Vec<String> {
         return Vec::new();
     }
     let keys = cx.setup.subjects.all(&of_site(&redemption_key(cx.visit, pass)));
-    keys.into_iter().map(|key| format!("{LISTED}{key}")).collect()
+    keys.iter().map(|key| shared(key)).collect()
+}
+
+/// The name at all gateways of a use by its subject key.
+pub(crate) fn shared(key: &str) -> String {
+    format!("{LISTED}{key}")
 }
 
 /// What a subject key of a use is made of.
-fn of_site(pass_id: &str) -> String {
+pub(crate) fn of_site(pass_id: &str) -> String {
     format!("used:{pass_id}")
 }
 
@@ -216,8 +214,7 @@ pub fn admit(cx: &mut Cx<'_>) {
     {
         let pass_id = redemption_key(cx.visit, pass);
         // Under the key in use alone: those before are for what was told with them.
-        let shared = || format!("{LISTED}{}", cx.setup.subjects.of(&of_site(&pass_id)));
-        let shared = pass.kid.is_empty().then(shared);
+        let shared = pass.kid.is_empty().then(|| shared(&cx.setup.subjects.of(&of_site(&pass_id))));
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         let ends_ms = ends_ms(cx.visit, pass);
         cx.out.writes.push(Write::Redeem { pass_id, shared, by: by.clone(), ends_ms });

@@ -1,0 +1,406 @@
+//! Plays the acts of a file, one after another.
+
+use super::expect::{self, Found};
+use super::file::{Mistake, Scenario, moment, resolved};
+use super::serve::{Seen, somebody};
+use super::store::{PeerUse, Store};
+use super::verb::{self, Act, ListChange, Override, PeerTold, Verb};
+use super::when;
+use super::words;
+use super::world::{GATEWAY, Stopped, World};
+use super::{Failure, Profiles};
+use crate::core::Input;
+use crate::ids::{GatewayId, LaneId, VisitId};
+use crate::lane::action::{Action, Officer, Role};
+use crate::profile::{DeviceKind, Profile, StepKind};
+use crate::reading::{NoData, Report};
+use crate::records::{Redemption, Write, seal_use};
+use serde_json::json;
+
+/// A gateway beside that of the play.
+const PEER: &str = "gw-2";
+
+/// Plays a scenario on a store: `None` if everything is as it must be. `trace` hears of each act and of what follows.
+pub fn play(
+    scenario: &Scenario,
+    profiles: Profiles<'_>,
+    store: &mut dyn Store,
+    trace: &mut dyn FnMut(&str),
+) -> Result<Option<Failure>, Mistake> {
+    if let Some(what) = &scenario.not_built {
+        return Ok(Some(Failure::not_built(what)));
+    }
+    let mut world = World::new(scenario, profiles, store, trace)?;
+    let mistake = |line, what| Mistake { file: scenario.file.clone(), line, what };
+    for act in &scenario.acts {
+        let lane = world.lane_of(act);
+        check(&world, &lane, act).map_err(|what| mistake(act.line, what))?;
+    }
+    if let Err(stopped) = begin(&mut world, scenario) {
+        return Ok(Some(failure(&world, 1, stopped, None)));
+    }
+    let mut rejected: Option<(usize, &'static str, String)> = None;
+    // A photograph that was rejected is taken again: an expect that names the rejection looks at that moment.
+    let mut photographed = false;
+    for act in &scenario.acts {
+        (world.trace)(&format!("{}: {}", act.line, said(&act.verb)));
+        if let Verb::NotBuilt(what) = &act.verb {
+            return Ok(Some(Failure::not_built(what)));
+        }
+        let last = rejected.take();
+        let named = matches!(&act.verb, Verb::Expect(expect) if expect.refused.is_some());
+        if let Some((line, code, text)) = last.as_ref().filter(|_| !named) {
+            let stopped = Stopped::Rejected(code, text.clone());
+            return Ok(Some(failure(&world, *line, stopped, None)));
+        }
+        let refused = last.map(|(_, code, _)| code);
+        let stays = named && photographed;
+        photographed = matches!(act.verb, Verb::Photo { .. });
+        let served = if stays { Ok(()) } else { world.serve_before(act) };
+        let done = served.and_then(|()| world.act(act, refused));
+        match done {
+            Ok(None) => {}
+            Ok(Some(failed)) => return Ok(Some(failed)),
+            Err(Stopped::Rejected(code, text)) => {
+                (world.trace)(&format!("    rejected: {code} ({text})"));
+                rejected = Some((act.line, code, text));
+            }
+            Err(stopped @ Stopped::Failed(_)) => {
+                return Ok(Some(failure(&world, act.line, stopped, refused)));
+            }
+        }
+        let lane = world.lane_of(act);
+        if let Some((visit, step)) = world.waiting(&lane) {
+            let at = format!("    visit {} waits at {}", visit.id, step.id);
+            (world.trace)(&at);
+        }
+    }
+    Ok(rejected.map(|(line, code, text)| failure(&world, line, Stopped::Rejected(code, text), None)))
+}
+
+fn failure(world: &World<'_>, line: usize, stopped: Stopped, refused: Option<&'static str>) -> Failure {
+    let (why, refused) = match stopped {
+        Stopped::Rejected(code, text) => {
+            (format!("rejected with `{code}` ({text}), and no expect names it"), Some(code))
+        }
+        Stopped::Failed(why) => (why, refused),
+    };
+    let mut found = Found::default();
+    if let Some((lane, _)) = world.visits.last() {
+        found.look(world, lane, None);
+    }
+    found.refused = refused.map(str::to_owned);
+    Failure { line, why, found: Box::new(found) }
+}
+
+/// A verb for the trace.
+fn said(verb: &Verb) -> String {
+    let text = format!("{verb:?}");
+    text.chars().take(200).collect()
+}
+
+/// What an act names must be there, before anything is played.
+fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
+    let profile = world.profile(lane);
+    let steps = |of: &dyn Fn(&StepKind) -> bool| -> Vec<&str> {
+        profile.steps.iter().filter(|s| of(&s.kind)).map(|s| s.id.as_str()).collect()
+    };
+    let devices: Vec<&str> = profile.devices().map(|(role, ..)| role).collect();
+    match &act.verb {
+        Verb::Scan { on, .. } | Verb::ScanPass { on, .. } | Verb::Enter { on, .. } => {
+            reader(profile, on.as_deref()).map(drop)
+        }
+        Verb::Reprint { step } => {
+            verb::known("step that prints", step, &steps(&|k| matches!(k, StepKind::Print { .. })))
+        }
+        Verb::DeviceLost(role) | Verb::DeviceBack(role) | Verb::PrintFails(role) => {
+            verb::known("device", role, &devices)
+        }
+        Verb::Expect(expect) => {
+            if let Some(at) = &expect.at {
+                verb::known("step", at, &steps(&|_| true))?;
+            }
+            let profiles = || world.core.lanes().map(|l| &l.setup.profile);
+            let mut kinds = expect.events.iter().chain(&expect.no_events);
+            kinds.try_for_each(|kind| verb::known_event(words::event(kind, profiles()), kind))
+        }
+        // What no step of the lane asks for is rejected when it comes.
+        Verb::Measure(_)
+        | Verb::NoReading(_)
+        | Verb::Recheck(_)
+        | Verb::Answer(_)
+        | Verb::Photo { .. }
+        | Verb::Confirm(_)
+        | Verb::Approve { .. }
+        | Verb::Seal { .. }
+        | Verb::Override(_)
+        | Verb::Cancel(_)
+        | Verb::List(_)
+        | Verb::Peer(_)
+        | Verb::Wait(_)
+        | Verb::WaitUntil(_)
+        | Verb::Restart(_)
+        | Verb::NotBuilt(_) => Ok(()),
+    }
+}
+
+/// The role of the reader of a scan. A lane with one reader has that one as its way in.
+fn reader<'a>(profile: &'a Profile, on: Option<&str>) -> Result<&'a str, String> {
+    let readers: Vec<&str> = profile
+        .devices()
+        .filter(|(_, kind, _)| *kind == DeviceKind::Scanner)
+        .map(|(role, ..)| role)
+        .collect();
+    let wanted = on.unwrap_or("reader-in");
+    match (readers.iter().find(|role| **role == wanted), readers.as_slice()) {
+        (Some(role), _) => Ok(role),
+        (None, [only]) if wanted == "reader-in" => Ok(only),
+        (None, _) => verb::known("reader", wanted, &readers).map(|()| ""),
+    }
+}
+
+/// What stands before the first act.
+fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
+    for name in words::LISTS {
+        let of = scenario.lists.get(name);
+        let issued_ms = world.issued(of.is_some_and(|list| list.stale));
+        let mut entries = super::store::Entries::new();
+        for (id, facts) in of.iter().flat_map(|list| &list.entries) {
+            let facts = resolved(facts, scenario.clock_ms).map_err(Stopped::Failed)?;
+            entries.insert(world.entry_key(name, id), facts);
+        }
+        world.edition(name, issued_ms, entries)?;
+    }
+    for slot in &scenario.slots {
+        let lane = slot.lane.clone().unwrap_or_else(|| scenario.lanes[0].id.clone());
+        let visit = VisitId(expect::number(&slot.holder).unwrap_or(0));
+        let by = Redemption { lane, visit, at_ms: Some(slot.since_ms) };
+        let write = if slot.register == "seal" {
+            Write::Seal { number: crate::pass::id::normal(&slot.key), by }
+        } else {
+            let (pass_id, shared) = world.use_of(&slot.key)?;
+            Write::Redeem { pass_id, shared, by, ends_ms: None }
+        };
+        let now = world.now;
+        world.store.write(&[write], &now)?;
+    }
+    Ok(())
+}
+
+impl World<'_> {
+    /// One act; a failure is one of an `expect`.
+    fn act(&mut self, act: &Act, refused: Option<&'static str>) -> Result<Option<Failure>, Stopped> {
+        let lane = self.lane_of(act);
+        match &act.verb {
+            Verb::Scan { text, on } => self.scan(&lane, on.as_deref(), text.clone())?,
+            Verb::ScanPass { name, on } => {
+                let made = self.passes.get(name.trim_start_matches('@')).map(|made| made.text.clone());
+                self.scan(&lane, on.as_deref(), made.unwrap_or_default())?;
+            }
+            Verb::Enter { text, on: _ } => self.desk(act, &lane, Action::Enter(text.clone()))?,
+            Verb::Measure(mdeg) => {
+                self.at_thermometer(&lane)?;
+                self.measure(&lane, &Seen::Values(mdeg))?;
+            }
+            Verb::NoReading(why) => {
+                self.at_thermometer(&lane)?;
+                self.measure(&lane, &Seen::Nothing(*why))?;
+            }
+            Verb::Recheck(mdeg) => {
+                self.desk(act, &lane, Action::Recheck)?;
+                self.measure(&lane, &Seen::Values(mdeg))?;
+            }
+            Verb::Answer(answers) => self.answers(act, &lane, answers)?,
+            Verb::Confirm(checks) => self.desk(act, &lane, Action::Confirm(checks.clone()))?,
+            Verb::Approve { yes, note } => {
+                let action = Action::Approve { approve: *yes, note: note.clone(), desk: None };
+                self.desk(act, &lane, action)?;
+            }
+            Verb::Seal { number, again, kind, door } => {
+                let (first, second) = (number.clone(), again.clone());
+                let action = Action::Seal { first, second, kind: kind.clone(), door: door.clone() };
+                self.desk(act, &lane, action)?;
+            }
+            Verb::Photo { role, quality } => {
+                let by = self.who(act, &lane);
+                self.photo(&lane, &by, role, *quality)?;
+            }
+            Verb::Override(otherwise) => self.decide_otherwise(act, &lane, otherwise)?,
+            Verb::Cancel(reason) => {
+                self.desk(act, &lane, Action::Cancel { reason: reason.clone(), visit: None })?;
+            }
+            Verb::Reprint { .. } => {
+                let visit = self.lane(&lane).state.visits().next().map_or(VisitId(0), |v| v.id);
+                self.desk(act, &lane, Action::Reprint(visit))?;
+            }
+            Verb::List(change) => self.new_edition(change)?,
+            Verb::Peer(told) => self.told(told)?,
+            Verb::Wait(ms) => self.wait(*ms)?,
+            Verb::WaitUntil(text) => {
+                let of_day = when::until_time_of_day(text, self.wall_ms(), self.utc_offset_ms);
+                let ms = of_day.or_else(|_| when::moment(text, self.wall_ms()).map(|at| at - self.wall_ms()));
+                self.wait(ms.map_err(Stopped::Failed)?)?;
+            }
+            Verb::Restart(ms) => self.restart(*ms)?,
+            Verb::DeviceLost(role) => self.lost(&lane, role)?,
+            Verb::DeviceBack(role) => {
+                let id = self.device(&lane, role)?;
+                let device = self.devices.get_mut(&id).filter(|d| d.lost);
+                let was_lost = device.is_some_and(|d| std::mem::take(&mut d.lost));
+                if let Some(device) = self.devices.get_mut(&id) {
+                    device.prints = true;
+                }
+                if was_lost {
+                    self.input(Input::Device { device: id, report: Report::Link { ready: true } })?;
+                }
+            }
+            Verb::PrintFails(role) => {
+                let id = self.device(&lane, role)?;
+                if let Some(device) = self.devices.get_mut(&id) {
+                    device.prints = false;
+                }
+            }
+            Verb::Expect(expect) => return expect::check(self, &lane, act.line, expect, refused),
+            Verb::NotBuilt(what) => return Ok(Some(Failure::not_built(what))),
+        }
+        Ok(None)
+    }
+
+    /// Who acts: as the file says, or one who may.
+    fn who(&self, act: &Act, lane: &LaneId) -> Officer {
+        if let Some(by) = &act.by {
+            return by.clone();
+        }
+        let roles = match self.waiting(lane).map(|(_, step)| &step.kind) {
+            Some(StepKind::Confirm { roles, .. }) => roles.as_slice(),
+            Some(_) | None => &[],
+        };
+        let may = roles.iter().find_map(|word| Role::ALL.into_iter().find(|role| role.word() == word));
+        somebody(may.unwrap_or(Role::Guard))
+    }
+
+    fn desk(&mut self, act: &Act, lane: &LaneId, action: Action) -> Result<(), Stopped> {
+        let officer = self.who(act, lane);
+        let counters = self.input(Input::Desk { lane: lane.clone(), officer, action })?;
+        turned_away(&counters)
+    }
+
+    fn scan(&mut self, lane: &LaneId, on: Option<&str>, text: String) -> Result<(), Stopped> {
+        let role = reader(self.profile(lane), on).map_err(Stopped::Failed)?.to_owned();
+        let device = self.device(lane, &role)?;
+        if self.devices.get(&device).is_some_and(|d| d.lost) {
+            return Err(Stopped::Failed(format!(
+                "`{role}` is lost: it reads nothing; type the code with `enter`"
+            )));
+        }
+        let counters = self.report(lane, &role, Report::Scan { bytes: text.into_bytes() })?;
+        turned_away(&counters)
+    }
+
+    fn at_thermometer(&self, lane: &LaneId) -> Result<(), Stopped> {
+        let here = self.waiting(lane).is_some_and(|(_, s)| matches!(s.kind, StepKind::Temperature { .. }));
+        let not_now = || Stopped::Rejected("not_now", "No thermometer is waiting for anybody".into());
+        if here { Ok(()) } else { Err(not_now()) }
+    }
+
+    /// One question after another, as the desk asks them.
+    fn answers(&mut self, act: &Act, lane: &LaneId, answers: &[(String, String)]) -> Result<(), Stopped> {
+        let mut left: Vec<&(String, String)> = answers.iter().collect();
+        while !left.is_empty() {
+            let asked = self.waiting(lane).map(|(_, step)| step.id.clone());
+            let place = left.iter().position(|(id, _)| asked.as_ref() == Some(id)).unwrap_or(0);
+            let (question, value) = left.remove(place).clone();
+            self.desk(act, lane, Action::Answer { question, value })?;
+        }
+        Ok(())
+    }
+
+    fn decide_otherwise(&mut self, act: &Act, lane: &LaneId, what: &Override) -> Result<(), Stopped> {
+        let (lane, visit) = match what.visit {
+            Some(number) => self.visits.get(number - 1).cloned().ok_or_else(|| {
+                Stopped::Failed(format!("there is no visit {number}: {} have begun", self.visits.len()))
+            })?,
+            None => {
+                let latest = self.visits.iter().rev().find(|(of, _)| of == lane).cloned();
+                latest.ok_or_else(|| Stopped::Failed("no visit has begun in this lane".into()))?
+            }
+        };
+        let action = Action::Override {
+            visit,
+            outcome: what.outcome,
+            reason: what.reason.clone(),
+            note: what.note.clone(),
+            second: what.second.clone(),
+        };
+        self.desk(act, &lane, action)
+    }
+
+    fn new_edition(&mut self, change: &ListChange) -> Result<(), Stopped> {
+        let (_, mut entries) = self.lists.get(&change.name).cloned().unwrap_or_default();
+        if let Some(id) = &change.key {
+            let id = self.entry_key(&change.name, id);
+            match &change.entry {
+                Some(facts) => {
+                    let facts = resolved(facts, self.wall_ms()).map_err(Stopped::Failed)?;
+                    entries.insert(id, facts);
+                }
+                None => drop(entries.remove(&id)),
+            }
+        }
+        let issued_ms = self.issued(change.stale);
+        self.edition(&change.name.clone(), issued_ms, entries)
+    }
+
+    fn told(&mut self, told: &PeerTold) -> Result<(), Stopped> {
+        let at_ms = moment(told.at.as_ref(), "-0s", self.wall_ms()).map_err(Stopped::Failed)?;
+        let name = if told.register == "seal" {
+            seal_use(&crate::pass::id::normal(&told.key))
+        } else {
+            let (name, shared) = self.use_of(&told.key)?;
+            shared.unwrap_or(name)
+        };
+        let bad = |e: crate::ids::BadId| Stopped::Failed(e.to_string());
+        let visit = VisitId(expect::number(&told.holder).unwrap_or(0));
+        let by = Redemption { lane: LaneId::new("lane-1").map_err(bad)?, visit, at_ms: Some(at_ms) };
+        let told = PeerUse { gateway: GatewayId::new(PEER).map_err(bad)?, name, by };
+        let now = self.now;
+        let conflict = self.store.peer(&told, &now)?;
+        self.note(conflict.as_slice());
+        Ok(())
+    }
+
+    /// A device is gone: what it was asked has no answer.
+    fn lost(&mut self, lane: &LaneId, role: &str) -> Result<(), Stopped> {
+        let id = self.device(lane, role)?;
+        let Some(device) = self.devices.get_mut(&id) else { return Ok(()) };
+        if std::mem::replace(&mut device.lost, true) {
+            return Ok(());
+        }
+        let asked = self.waiting(lane).is_some_and(|(_, step)| step.device.as_deref() == Some(role));
+        let tickets = if asked { self.open_tickets(lane) } else { Default::default() };
+        self.input(Input::Device { device: id.clone(), report: Report::Link { ready: false } })?;
+        for ticket in tickets {
+            let report = Report::NoData { ticket, why: NoData::NotPresent };
+            self.input(Input::Device { device: id.clone(), report })?;
+        }
+        Ok(())
+    }
+}
+
+/// A code that was not taken because somebody else is in front.
+fn turned_away(counters: &[&'static str]) -> Result<(), Stopped> {
+    let busy = || Stopped::Rejected("busy", "Somebody else is in front".into());
+    if counters.contains(&"scan_while_busy_total") { Err(busy()) } else { Ok(()) }
+}
+
+/// The gateway of a play, for its store.
+pub fn gateway() -> GatewayId {
+    GatewayId::new(GATEWAY).expect("it is a name")
+}
+
+/// What was found, as JSON.
+pub fn found(failure: &Failure) -> serde_json::Value {
+    let mut all = json!(failure.found);
+    all["why"] = json!(failure.why);
+    all
+}

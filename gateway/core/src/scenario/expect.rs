@@ -1,0 +1,181 @@
+//! Compares what an `expect` says with what is so.
+
+use super::Failure;
+use super::verb::Expect;
+use super::world::{Stopped, World};
+use crate::codes::Outcome;
+use crate::ids::{LaneId, VisitId};
+use crate::lane::visit::Visit;
+use crate::records::seal_use;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What is so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The number of the visit in the file.
+    pub visit: Option<usize>,
+    /// The outcome that stands; `none` without one.
+    pub outcome: String,
+    /// The codes of the latest verdict.
+    pub codes: Vec<String>,
+    /// The step at which the visit waits; empty if it waits at none.
+    pub at: String,
+    /// The direction of the lane.
+    pub direction: String,
+    /// Whether something opened since it was looked at.
+    pub opened: bool,
+    /// Events since then, in order.
+    pub events: Vec<String>,
+    /// Slips since then.
+    pub printed: Vec<String>,
+    /// Holders of the keys that were asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub register: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// The word with which the last act was rejected.
+    pub refused: Option<String>,
+}
+
+impl Found {
+    /// Looks at a visit: the one that is named by its number in the file, else the one in front, else the latest.
+    pub(super) fn look(&mut self, world: &World<'_>, lane: &LaneId, number: Option<usize>) {
+        let named = number.and_then(|n| world.visits.get(n - 1));
+        let lane = named.map_or(lane, |(lane, _)| lane);
+        let state = &world.lane(lane).state;
+        let mut visits = state.visits();
+        let visit: Option<&Visit> = match named {
+            Some((_, id)) => visits.find(|v| v.id == *id),
+            None => visits.next(),
+        };
+        self.outcome = visit.and_then(Visit::outcome).map_or("none", Outcome::word).to_owned();
+        self.direction.clone_from(&world.profile(lane).direction);
+        let Some(visit) = visit else { return };
+        self.visit = world.visits.iter().position(|(_, id)| *id == visit.id).map(|at| at + 1);
+        let codes = visit.verdict.iter().flat_map(|v| &v.codes);
+        self.codes = codes.map(|c| c.word().to_owned()).collect();
+        let waiting = world.waiting(lane).filter(|(v, _)| v.id == visit.id);
+        self.at = waiting.map(|(_, step)| step.id.clone()).unwrap_or_default();
+    }
+}
+
+/// The number in the name of a holder: `visit:7`, `v7` and `7` are visit 7.
+pub(super) fn number(holder: &str) -> Option<u64> {
+    holder.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+}
+
+/// Whether two names of holders mean the same.
+fn same_holder(one: &str, other: &str) -> bool {
+    one == other || number(one).is_some() && number(one) == number(other)
+}
+
+/// A failure, if something is not as it must be.
+pub(super) fn check(
+    world: &mut World<'_>,
+    lane: &LaneId,
+    line: usize,
+    expect: &Expect,
+    refused: Option<&'static str>,
+) -> Result<Option<Failure>, Stopped> {
+    if let Some(number) = expect.visit.filter(|number| *number > world.visits.len()) {
+        let have = world.visits.len();
+        return Err(Stopped::Failed(format!("there is no visit {number}: {have} have begun")));
+    }
+    let came = world.came(lane);
+    let mut found = Found { refused: refused.map(str::to_owned), ..Found::default() };
+    found.look(world, lane, expect.visit);
+    found.opened = came.opened;
+    found.events = came.events;
+    found.printed = came.slips;
+    for (register, keys) in &expect.register {
+        for key in keys.keys() {
+            let holders = holders(world, register, key)?;
+            found.register.entry(register.clone()).or_default().insert(key.clone(), holders);
+        }
+    }
+    let why = differs(expect, &found);
+    Ok(why.map(|why| Failure { line, why, found: Box::new(found) }))
+}
+
+/// Who holds a key.
+fn holders(world: &World<'_>, register: &str, key: &str) -> Result<Vec<String>, Stopped> {
+    let names = if register == "seal" {
+        vec![seal_use(&crate::pass::id::normal(key))]
+    } else {
+        let (name, shared) = world.use_of(key)?;
+        [name].into_iter().chain(shared).collect()
+    };
+    for name in names {
+        if let Some(used) = world.store.redeemed(&name)? {
+            let VisitId(visit) = used.visit;
+            return Ok(vec![format!("visit:{visit}")]);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The first thing that is not as it must be.
+fn differs(expect: &Expect, found: &Found) -> Option<String> {
+    let told = |what: &str, wanted: &str, is: &str| Some(format!("expected {what} {wanted}, found {is}"));
+    if expect.refused.as_deref() != found.refused.as_deref() {
+        let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "none".into());
+        return told("the rejection", &word(&expect.refused), &word(&found.refused));
+    }
+    if let Some(outcome) = expect.outcome {
+        let wanted = outcome.map_or("none", Outcome::word);
+        if wanted != found.outcome {
+            return told("outcome", wanted, &format!("{} {}", found.outcome, found.codes.join(" ")));
+        }
+    }
+    if let Some(codes) = &expect.codes {
+        let wanted: Vec<&str> = codes.iter().map(|c| c.word()).collect();
+        if found.codes.len() < wanted.len() || found.codes.iter().zip(&wanted).any(|(is, want)| is != want) {
+            return told("codes", &wanted.join(" "), &found.codes.join(" "));
+        }
+    }
+    if let Some(opened) = expect.opened.filter(|opened| *opened != found.opened) {
+        return told("opened", &opened.to_string(), &found.opened.to_string());
+    }
+    let mut kinds = found.events.iter();
+    if let Some(absent) = expect.events.iter().find(|wanted| !kinds.any(|kind| kind == *wanted)) {
+        return told(
+            "events",
+            &format!("{} (`{absent}` at its place)", expect.events.join(", ")),
+            &found.events.join(", "),
+        );
+    }
+    if let Some(there) = expect.no_events.iter().find(|kind| found.events.contains(kind)) {
+        return told("no event", there, &found.events.join(", "));
+    }
+    if let Some(printed) = &expect.printed {
+        let good = if printed.is_empty() {
+            found.printed.is_empty()
+        } else {
+            found.printed.iter().any(|slip| slip.contains(printed.as_str()))
+        };
+        if !good {
+            return told("a slip with", &format!("`{printed}`"), &format!("{:?}", found.printed));
+        }
+    }
+    if let Some(at) = expect.at.as_ref().filter(|at| **at != found.at) {
+        return told("the visit at", at, if found.at.is_empty() { "no step" } else { &found.at });
+    }
+    if let Some(direction) = expect.direction.as_ref().filter(|d| **d != found.direction) {
+        return told("direction", direction, &found.direction);
+    }
+    for (register, keys) in &expect.register {
+        for (key, wanted) in keys {
+            let is = found.register.get(register).and_then(|of| of.get(key)).cloned().unwrap_or_default();
+            let all = |some: &[String], of: &[String]| {
+                some.iter().all(|one| of.iter().any(|o| same_holder(one, o)))
+            };
+            if is.len() != wanted.len() || !all(&is, wanted) || !all(wanted, &is) {
+                return told(
+                    &format!("{register} `{key}` held by"),
+                    &format!("{wanted:?}"),
+                    &format!("{is:?}"),
+                );
+            }
+        }
+    }
+    None
+}

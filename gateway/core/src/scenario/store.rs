@@ -1,0 +1,212 @@
+//! The store that a scenario is played on, as far as lanes see it: what they look up, what an input brings that
+//! must be kept, what a restart finds, and what comes from outside.
+
+use crate::core::{Core, Step};
+use crate::event::NewEvent;
+use crate::ids::{GatewayId, LaneId, VisitId};
+use crate::lane::visit::{Stage, Visit};
+use crate::lane::{LaneState, RECENT};
+use crate::pass::id::key;
+use crate::records::{Records, RecordsFault, Redemption, Write, seal_use};
+use crate::time::{Now, WallMs};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a restart finds: the state of each lane, and up to which number visits were given to visits that nobody
+/// remembers.
+pub type Found = (BTreeMap<LaneId, LaneState>, u64);
+
+/// The entries of a list by their ids.
+pub type Entries = BTreeMap<String, Map<String, Value>>;
+
+/// The use of a pass or of a seal at another gateway of the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerUse {
+    /// Which gateway.
+    pub gateway: GatewayId,
+    /// What was used, by the name that all gateways of the site know it by.
+    pub name: String,
+    /// By which visit there.
+    pub by: Redemption,
+}
+
+/// A store.
+pub trait Store: Records {
+    /// Keeps what an input has brought: events, writes and the lanes that changed, all or nothing.
+    fn keep(&mut self, step: &Step, core: &Core, now: &Now) -> Result<(), RecordsFault>;
+    /// Keeps changes that no input has brought.
+    fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault>;
+    /// The box has been off: everything is read anew.
+    fn restart(&mut self) -> Result<Found, RecordsFault>;
+    /// A list has a new edition.
+    fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault>;
+    /// Another gateway tells of a use; if this gateway knows of another one, that is an event.
+    fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<Option<NewEvent>, RecordsFault>;
+}
+
+/// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
+pub const OPEN_MS: i64 = 24 * 3_600_000;
+
+/// A list as it stands.
+#[derive(Debug)]
+struct List {
+    issued_ms: WallMs,
+    entries: Entries,
+}
+
+/// A use that is known: where, and at which gateway if not at this one.
+#[derive(Debug)]
+struct Use {
+    by: Redemption,
+    gateway: Option<GatewayId>,
+}
+
+/// A store in memory, for a play. What it keeps of lanes and visits goes through the same texts as on a disk.
+#[derive(Debug)]
+pub struct Memory {
+    gateway: GatewayId,
+    lists: BTreeMap<String, List>,
+    uses: BTreeMap<String, Use>,
+    conflicts: BTreeSet<(String, GatewayId)>,
+    lanes: BTreeMap<LaneId, Vec<u8>>,
+    visits: BTreeMap<(LaneId, VisitId), Vec<u8>>,
+}
+
+impl Memory {
+    /// An empty one, of a gateway.
+    pub const fn new(gateway: GatewayId) -> Self {
+        Self {
+            gateway,
+            lists: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            conflicts: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            visits: BTreeMap::new(),
+        }
+    }
+
+    fn redeem(&mut self, name: &str, by: &Redemption) {
+        self.uses.entry(name.to_owned()).or_insert_with(|| Use { by: by.clone(), gateway: None });
+    }
+
+    fn take(&mut self, write: &Write, now: &Now) -> Result<(), RecordsFault> {
+        match write {
+            Write::Redeem { pass_id, shared, by, ends_ms: _ } => {
+                for name in [pass_id].into_iter().chain(shared) {
+                    self.redeem(name, by);
+                }
+            }
+            Write::Seal { number, by } => self.redeem(&seal_use(number), by),
+            Write::Archive { lane, visit } => {
+                let waits = matches!(visit.stage, Stage::Running | Stage::Parked { .. });
+                let open = waits && now.wall_ms.unwrap_or(0) - visit.started_ms.unwrap_or(0) < OPEN_MS;
+                let state = if open { written(&**visit) } else { written(&visit.closed()) }?;
+                self.visits.insert((lane.clone(), visit.id), state);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn written(value: &impl serde::Serialize) -> Result<Vec<u8>, RecordsFault> {
+    serde_json::to_vec(value).map_err(|e| RecordsFault::Store(e.to_string()))
+}
+
+impl Records for Memory {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        Ok(self.lists.get(list).and_then(|l| l.entries.get(&*key(list, id))).cloned())
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<WallMs>, RecordsFault> {
+        Ok(self.lists.get(list).map(|l| l.issued_ms))
+    }
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        self.listed("revocation", &format!("{kid}:{id}"))
+    }
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        Ok(self.uses.get(pass_id).map(|used| used.by.clone()))
+    }
+    fn uses_known(&self) -> Result<bool, RecordsFault> {
+        Ok(true)
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        Ok(self.uses.contains_key(&seal_use(number)))
+    }
+}
+
+impl Store for Memory {
+    fn keep(&mut self, step: &Step, core: &Core, now: &Now) -> Result<(), RecordsFault> {
+        self.write(&step.writes, now)?;
+        for id in &step.lanes {
+            if let Some(lane) = core.lane(id) {
+                self.lanes.insert(id.clone(), written(&lane.state)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault> {
+        writes.iter().try_for_each(|write| self.take(write, now))
+    }
+
+    fn restart(&mut self) -> Result<Found, RecordsFault> {
+        let fault = |e: serde_json::Error| RecordsFault::Store(e.to_string());
+        let mut lanes = BTreeMap::new();
+        for (id, text) in &self.lanes {
+            let mut state: LaneState = serde_json::from_slice(text).map_err(fault)?;
+            let front = state.visit.as_ref().map(|v| v.id);
+            let of_lane = self.visits.iter().rev().filter(|((lane, _), _)| lane == id).take(RECENT);
+            for (_, text) in of_lane {
+                let visit: Visit = serde_json::from_slice(text).map_err(fault)?;
+                if Some(visit.id) != front {
+                    state.recent.push_back(Arc::new(visit));
+                }
+            }
+            lanes.insert(id.clone(), state);
+        }
+        Ok((lanes, 0))
+    }
+
+    fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault> {
+        let entries = entries.iter().map(|(id, facts)| (key(list, id).into_owned(), facts.clone())).collect();
+        self.lists.insert(list.to_owned(), List { issued_ms, entries });
+        Ok(())
+    }
+
+    fn peer(&mut self, told: &PeerUse, _: &Now) -> Result<Option<NewEvent>, RecordsFault> {
+        let theirs = || Use { by: told.by.clone(), gateway: Some(told.gateway.clone()) };
+        let Some(known) = self.uses.get(&told.name) else {
+            self.uses.insert(told.name.clone(), theirs());
+            return Ok(None);
+        };
+        let holder = known.gateway.clone().unwrap_or_else(|| self.gateway.clone());
+        let ours = known.by.clone();
+        if holder == told.gateway && ours == told.by {
+            return Ok(None);
+        }
+        // A use whose time nobody knew counts as later than any that has one.
+        let rank = |by: &Redemption, gateway: &GatewayId| {
+            (by.at_ms.unwrap_or(i64::MAX), gateway.to_string(), by.visit)
+        };
+        let earlier = rank(&told.by, &told.gateway) < rank(&ours, &holder);
+        if earlier {
+            self.uses.insert(told.name.clone(), theirs());
+        }
+        if !self.conflicts.insert((told.name.clone(), told.gateway.clone())) {
+            return Ok(None);
+        }
+        Ok(Some(conflict(&told.name, if earlier { &told.gateway } else { &holder })))
+    }
+}
+
+/// The event of a use that two gateways claim.
+pub fn conflict(name: &str, first: &GatewayId) -> NewEvent {
+    NewEvent {
+        kind: "peer_conflict".into(),
+        class: crate::event::Class::Verdict,
+        lane: None,
+        visit: None,
+        audience: Vec::new(),
+        data: json!({ "first": first, "name": name }),
+    }
+}

@@ -1,0 +1,116 @@
+use super::store::Memory;
+use super::*;
+
+fn played(text: &str) -> Result<Option<Failure>, Mistake> {
+    let scenario = read("a.toml", text)?;
+    play(&scenario, &shipped, &mut Memory::new(gateway()), &mut |_| {})
+}
+
+const HEAD: &str = r#"
+profile = "school-gate"
+clock = "2022-05-24T07:00:00+08:00"
+[lists.status.green]
+name = "张小明"
+colour = "green"
+test_result = "negative"
+sampled_at_ms = "-20h"
+[lists.status.red]
+colour = "red"
+test_result = "negative"
+sampled_at_ms = "-20h"
+"#;
+
+fn line(text: &str, part: &str) -> usize {
+    1 + text.lines().position(|l| l.contains(part)).unwrap()
+}
+
+/// What a failing file says, and at which line.
+fn fails(body: &str) -> (usize, String) {
+    let failure = played(&format!("{HEAD}{body}")).unwrap().expect("it fails");
+    (failure.line, failure.why)
+}
+
+fn passes(body: &str) {
+    assert_eq!(played(&format!("{HEAD}{body}")).unwrap(), None, "{body}");
+}
+
+#[test]
+fn the_first_expect_that_fails_ends_the_file_with_its_line_and_what_was_found() {
+    let text = format!(
+        "{HEAD}[[do]]\nscan = \"red\"\n[[do]]\nexpect = {{ outcome = \"ADMIT\" }}\n[[do]]\nexpect = {{ outcome = \"HOLD\" }}\n"
+    );
+    let failure = played(&text).unwrap().unwrap();
+    assert_eq!(failure.line, line(&text, "ADMIT") - 1);
+    assert_eq!(
+        (failure.found.outcome.as_str(), failure.found.codes.as_slice()),
+        ("DENY", &["H_RED".to_owned()][..])
+    );
+    assert!(failure.why.contains("expected outcome ADMIT"), "{}", failure.why);
+}
+
+#[test]
+fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
+    for (body, said) in [
+        ("[[do]]\nscann = \"x\"\n", "scann"),
+        ("[[do]]\nscan = \"x\"\nonn = \"y\"\n", "onn"),
+        ("[[do]]\nexpect = { outcom = \"ADMIT\" }\n", "outcom"),
+        ("[[do]]\nexpect = { outcome = \"ADMITT\" }\n", "ADMIT, REFER, HOLD, DENY, none"),
+        ("[[do]]\nexpect = { codes = [\"H_READ\"] }\n", "H_RED"),
+        ("[[do]]\nexpect = { refused = \"bussy\" }\n", "busy"),
+        ("[[do]]\nexpect = { events = [\"transactions\"] }\n", "transaction"),
+        ("[[do]]\nexpect = { at = \"nowhere\" }\n", "temperature"),
+        ("[[do]]\nscan = \"x\"\non = \"reader-out\"\n", "scanner"),
+        ("[[do]]\nscan_pass = \"t1\"\n", "[passes.t1]"),
+        ("[[do]]\nwait = \"5\"\n", "61s"),
+        ("[[do]]\nas = \"nurze\"\ncancel = \"left\"\n", "nurse"),
+        ("[[do]]\nlist = { name = \"holds\", key = \"x\", entry = {} }\n", "hold"),
+        ("[[do]]\ndevice_lost = \"camera\"\n", "thermometer"),
+        ("[[do]]\nscan = \"x\"\ncancel = \"y\"\n", "one verb"),
+        ("[[do]]\n", "one verb"),
+        ("[[do]]\nscan = \"x\"\nlane = \"lane-9\"\n", "lane-1"),
+    ] {
+        let mistake = played(&format!("{HEAD}{body}")).expect_err(body);
+        assert!(mistake.what.contains(said), "{body}: {mistake}");
+        let at = HEAD.lines().count();
+        assert!((at + 1..=at + 3).contains(&mistake.line), "{body}: {mistake}");
+    }
+}
+
+#[test]
+fn what_the_form_knows_and_this_version_cannot_play_is_said_by_its_name() {
+    for (body, said) in [
+        ("[[do]]\nweigh = 2300\n", "`weigh`"),
+        ("[[do]]\nparty = 2\n", "`party`"),
+        ("[[do]]\nstart = \"desk\"\n", "`start`"),
+        ("[[do]]\nplate = \"辽P12345\"\n", "`plate`"),
+        ("[[do]]\naside = true\n", "`aside`"),
+        ("[[do]]\nscan = \"red\"\nas = \"cdc\"\n", "role `cdc`"),
+        ("[[do]]\nexpect = { codes = [\"Q_HOURS\"] }\n", "Q_HOURS"),
+        ("[[do]]\nexpect = { party = { count = 2 } }\n", "`party` of `expect`"),
+        ("[[do]]\nexpect = { register = { companion = { \"B-12\" = [] } } }\n", "companion"),
+        ("[lists.patients.\"B-12\"]\nname = \"x\"\n", "list `patients`"),
+    ] {
+        let (_, why) = fails(body);
+        assert!(why.starts_with("not built yet: ") && why.contains(said), "{body}: {why}");
+    }
+}
+
+#[test]
+fn a_rejection_that_no_expect_names_ends_the_file() {
+    let (_, why) = fails("[[do]]\ncancel = \"nobody is here\"\n");
+    assert!(why.contains("not_now"), "{why}");
+    let (at, why) = fails("[[do]]\ncancel = \"nobody is here\"\n[[do]]\nscan = \"green\"\n");
+    assert!(why.contains("not_now"), "{why}");
+    assert_eq!(at, HEAD.lines().count() + 1);
+    passes("[[do]]\ncancel = \"nobody is here\"\n[[do]]\nexpect = { refused = \"not_now\" }\n");
+    let (_, why) = fails("[[do]]\nscan = \"green\"\n[[do]]\nexpect = { refused = \"busy\" }\n");
+    assert!(why.contains("found none"), "{why}");
+}
+
+#[test]
+fn what_an_expect_looks_at_is_what_came_since_the_one_before() {
+    passes(
+        "[[do]]\nscan = \"green\"\n[[do]]\nexpect = { opened = true, events = [\"transaction\", \"arrival\"] }\n\
+         [[do]]\nexpect = { outcome = \"ADMIT\", opened = false, no_events = [\"transaction\"], printed = \"\" }\n",
+    );
+}

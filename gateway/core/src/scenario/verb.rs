@@ -1,0 +1,487 @@
+//! The acts of a scenario file: one verb in each `[[do]]`, read and checked as far as that needs no profile.
+
+use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
+use super::form::{ActForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings};
+use super::when;
+use super::words::{self, Word};
+use crate::codes::{Code, Outcome};
+use crate::ids::{LaneId, OfficerId};
+use crate::lane::action::Officer;
+use crate::time::WallMs;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+use toml::Value;
+
+/// One `[[do]]`.
+#[derive(Debug, Clone)]
+pub(super) struct Act {
+    pub line: usize,
+    pub lane: Option<LaneId>,
+    pub by: Option<Officer>,
+    pub verb: Verb,
+}
+
+/// Why a thermometer gives no reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoReading {
+    Timeout,
+    Fault,
+    Unsteady,
+}
+
+/// How a photograph has become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quality {
+    Good,
+    Dark,
+    Bright,
+    Blurred,
+    Lost,
+}
+
+/// What is done.
+#[derive(Debug, Clone)]
+pub(super) enum Verb {
+    Scan { text: String, on: Option<String> },
+    ScanPass { name: String, on: Option<String> },
+    Enter { text: String, on: Option<String> },
+    Measure(Vec<i32>),
+    NoReading(NoReading),
+    Recheck(Vec<i32>),
+    Answer(Vec<(String, String)>),
+    Confirm(Vec<String>),
+    Approve { yes: bool, note: String },
+    Seal { number: String, again: String, kind: String, door: String },
+    Photo { role: String, quality: Quality },
+    Override(Override),
+    Cancel(String),
+    Reprint { step: String },
+    List(ListChange),
+    Peer(PeerTold),
+    Wait(i64),
+    WaitUntil(String),
+    Restart(i64),
+    DeviceLost(String),
+    DeviceBack(String),
+    PrintFails(String),
+    Expect(Box<Expect>),
+    NotBuilt(NotBuilt),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Override {
+    pub outcome: Outcome,
+    pub reason: String,
+    pub note: String,
+    pub second: Option<Officer>,
+    pub visit: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ListChange {
+    pub name: String,
+    pub key: Option<String>,
+    /// None takes it away.
+    pub entry: Option<Map<String, Json>>,
+    pub stale: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct PeerTold {
+    pub register: String,
+    pub key: String,
+    pub holder: String,
+    pub at: Option<Value>,
+}
+
+/// What must be so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expect {
+    /// `none` is no outcome.
+    pub outcome: Option<Option<Outcome>>,
+    pub codes: Option<Vec<Code>>,
+    pub opened: Option<bool>,
+    pub events: Vec<String>,
+    pub no_events: Vec<String>,
+    pub printed: Option<String>,
+    pub register: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    pub at: Option<String>,
+    pub direction: Option<String>,
+    pub visit: Option<usize>,
+    pub refused: Option<String>,
+}
+
+impl Act {
+    /// What of it may name a pass, as `@NAME`.
+    pub fn passes(&self) -> Vec<&str> {
+        match &self.verb {
+            Verb::ScanPass { name, .. } => vec![name.as_str()],
+            Verb::Peer(told) => vec![told.key.as_str()],
+            Verb::List(change) if change.name == "revocation" => change.key.as_deref().into_iter().collect(),
+            Verb::Expect(expect) => {
+                expect.register.values().flat_map(|of| of.keys().map(String::as_str)).collect()
+            }
+            Verb::Scan { .. }
+            | Verb::Enter { .. }
+            | Verb::Measure(_)
+            | Verb::NoReading(_)
+            | Verb::Recheck(_)
+            | Verb::Answer(_)
+            | Verb::Confirm(_)
+            | Verb::Approve { .. }
+            | Verb::Seal { .. }
+            | Verb::Photo { .. }
+            | Verb::Override(_)
+            | Verb::Cancel(_)
+            | Verb::Reprint { .. }
+            | Verb::List(_)
+            | Verb::Wait(_)
+            | Verb::WaitUntil(_)
+            | Verb::Restart(_)
+            | Verb::DeviceLost(_)
+            | Verb::DeviceBack(_)
+            | Verb::PrintFails(_)
+            | Verb::NotBuilt(_) => Vec::new(),
+        }
+    }
+}
+
+/// Verbs that this version cannot play: of them only the name is read.
+fn to_come(form: &ActForm) -> Option<&'static str> {
+    let all = [
+        ("plate", &form.plate),
+        ("start", &form.start),
+        ("input", &form.input),
+        ("aside", &form.aside),
+        ("seal_check", &form.seal_check),
+        ("tally", &form.tally),
+        ("weigh", &form.weigh),
+        ("party", &form.party),
+        ("complete", &form.complete),
+        ("correct", &form.correct),
+        ("hl7", &form.hl7),
+        ("hl7_text", &form.hl7_text),
+        ("console", &form.console),
+    ];
+    all.into_iter().find(|(_, value)| value.is_some()).map(|(name, _)| name)
+}
+
+const VERBS: &str = "scan, scan_pass, enter, plate, start, input, temperature, readings, no_reading, aside, \
+    recheck, answer, confirm, approve, refuse, seal, seal_check, photo, tally, weigh, party, complete, override, \
+    cancel, correct, reprint, list, hl7, peer, wait, wait_until, restart, device_lost, device_back, print_fails, \
+    console, expect";
+
+/// Reads one act.
+pub(super) fn read(
+    source: &mut Source<'_>,
+    line: usize,
+    form: ActForm,
+    clock_ms: WallMs,
+) -> Result<Act, Mistake> {
+    let lane =
+        form.lane.as_ref().map(LaneId::new).transpose().map_err(|e| source.mistake(line, e.to_string()))?;
+    let by = form.by.as_deref().map(|who| officer(source, line, who)).transpose()?.flatten();
+    let waits = to_come(&form);
+    let takes_reader = form.scan.is_some() || form.scan_pass.is_some() || form.enter.is_some();
+    if form.on.is_some() && !takes_reader && waits.is_none() {
+        return Err(source.mistake(
+            line,
+            "`on` names the reader of a scan: it belongs to `scan`, `scan_pass` and `enter`",
+        ));
+    }
+    let mut found: Vec<Verb> = Vec::new();
+    if let Some(name) = waits {
+        found.push(Verb::NotBuilt(NotBuilt { line, what: format!("`{name}`") }));
+    }
+    verbs(source, line, form, clock_ms, &mut found)?;
+    let verb = match (found.pop(), found.is_empty()) {
+        (Some(verb), true) => verb,
+        (None, _) => return Err(source.mistake(line, format!("a [[do]] has one verb; there are: {VERBS}"))),
+        (Some(_), false) => {
+            return Err(
+                source.mistake(line, "a [[do]] has one verb, here are several: write a [[do]] for each")
+            );
+        }
+    };
+    let verb = source.postponed().map_or(verb, Verb::NotBuilt);
+    Ok(Act { line, lane, by, verb })
+}
+
+fn verbs(
+    source: &mut Source<'_>,
+    line: usize,
+    form: ActForm,
+    clock_ms: WallMs,
+    found: &mut Vec<Verb>,
+) -> Result<(), Mistake> {
+    let wrong = |source: &Source<'_>, e: String| source.mistake(line, e);
+    let on = form.on;
+    found.extend(form.scan.map(|text| Verb::Scan { text, on: on.clone() }));
+    found.extend(form.scan_pass.map(|name| {
+        let name = if name.starts_with('@') { name } else { format!("@{name}") };
+        Verb::ScanPass { name, on: on.clone() }
+    }));
+    found.extend(form.enter.map(|text| Verb::Enter { text, on: on.clone() }));
+    let one = form.temperature.map(|celsius| vec![celsius]);
+    for celsius in [one, form.readings].into_iter().flatten() {
+        found.push(Verb::Measure(mdeg(&celsius).map_err(|e| wrong(source, e))?));
+    }
+    if let Some(why) = form.no_reading {
+        let why = match why.as_str() {
+            "timeout" => NoReading::Timeout,
+            "fault" => NoReading::Fault,
+            "unsteady" => NoReading::Unsteady,
+            other => {
+                let what =
+                    format!("`{other}` is no reason for no reading; allowed: timeout, fault, unsteady");
+                return Err(source.mistake(line, what));
+            }
+        };
+        found.push(Verb::NoReading(why));
+    }
+    if let Some(readings) = form.recheck {
+        let celsius = match readings {
+            Readings::One(celsius) => vec![celsius],
+            Readings::Several(celsius) => celsius,
+        };
+        found.push(Verb::Recheck(mdeg(&celsius).map_err(|e| wrong(source, e))?));
+    }
+    if let Some(answers) = form.answer {
+        let mut all = Vec::new();
+        for (id, value) in answers {
+            match answer(&value) {
+                Some(text) => all.push((id, text)),
+                None => source.postpone(line, format!("an answer of this type to `{id}`")),
+            }
+        }
+        if all.is_empty() {
+            return Err(
+                source.mistake(line, "`answer` names a question and its answer, as in `{ mask = \"yes\" }`")
+            );
+        }
+        found.push(Verb::Answer(all));
+    }
+    found.extend(form.confirm.map(Verb::Confirm));
+    found.extend(form.approve.map(|note| Verb::Approve { yes: true, note }));
+    found.extend(form.refuse.map(|note| Verb::Approve { yes: false, note }));
+    found.extend(form.seal.map(|seal| Verb::Seal {
+        again: seal.again.unwrap_or_else(|| seal.number.clone()),
+        number: seal.number,
+        kind: seal.kind,
+        door: seal.door,
+    }));
+    if let Some(photo) = form.photo {
+        let quality = match photo.quality.as_deref().unwrap_or("good") {
+            "good" => Quality::Good,
+            "dark" => Quality::Dark,
+            "bright" => Quality::Bright,
+            "blurred" => Quality::Blurred,
+            "lost" => Quality::Lost,
+            other => {
+                let allowed = "good, dark, bright, blurred, lost";
+                return Err(source.mistake(line, format!("`{other}` is no quality; allowed: {allowed}")));
+            }
+        };
+        found.push(Verb::Photo { role: photo.role, quality });
+    }
+    if let Some(otherwise) = form.otherwise {
+        found.push(Verb::Override(read_override(source, line, otherwise)?));
+    }
+    found.extend(form.cancel.map(Verb::Cancel));
+    found.extend(form.reprint.map(|reprint| Verb::Reprint { step: reprint.step }));
+    if let Some(list) = form.list {
+        found.push(Verb::List(read_list(source, line, list, clock_ms)?));
+    }
+    if let Some(peer) = form.peer {
+        found.push(Verb::Peer(read_peer(source, line, peer, clock_ms)?));
+    }
+    if let Some(text) = form.wait {
+        found.push(Verb::Wait(when::duration(&text).map_err(|e| wrong(source, e))?));
+    }
+    if let Some(text) = form.wait_until {
+        let is_one = when::until_time_of_day(&text, 0, 0).map(drop);
+        is_one.or_else(|e| when::moment(&text, 0).map(drop).map_err(|_| e)).map_err(|e| wrong(source, e))?;
+        found.push(Verb::WaitUntil(text));
+    }
+    if let Some(text) = form.restart {
+        found.push(Verb::Restart(when::duration(&text).map_err(|e| wrong(source, e))?));
+    }
+    found.extend(form.device_lost.map(Verb::DeviceLost));
+    found.extend(form.device_back.map(Verb::DeviceBack));
+    found.extend(form.print_fails.map(Verb::PrintFails));
+    if let Some(expect) = form.expect {
+        found.push(Verb::Expect(Box::new(read_expect(source, line, expect)?)));
+    }
+    Ok(())
+}
+
+/// `nurse`, or `nurse:chen`. A role that is to come is nobody yet.
+fn officer(source: &mut Source<'_>, line: usize, text: &str) -> Result<Option<Officer>, Mistake> {
+    let (role, name) = text.split_once(':').unwrap_or((text, text));
+    let role = match words::role(role) {
+        Ok(role) => role,
+        Err(word) => {
+            source.word(line, "role", role, word)?;
+            return Ok(None);
+        }
+    };
+    let id = OfficerId::new(name).map_err(|e| source.mistake(line, e.to_string()))?;
+    Ok(Some(Officer { id, role }))
+}
+
+/// Thousandths of a degree.
+#[expect(clippy::cast_possible_truncation, reason = "its range is checked before")]
+fn mdeg(celsius: &[f64]) -> Result<Vec<i32>, String> {
+    if celsius.is_empty() {
+        return Err("write at least one reading, in °C".into());
+    }
+    match celsius.iter().find(|c| !(-40.0..=125.0).contains(*c)) {
+        Some(c) => Err(format!("{c} is no reading in °C; write it as in `36.6`")),
+        None => Ok(celsius.iter().map(|c| (c * 1_000.0).round() as i32).collect()),
+    }
+}
+
+/// An answer as the desk sends it.
+fn answer(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
+    }
+}
+
+fn outcome(source: &Source<'_>, line: usize, word: &str, none: bool) -> Result<Option<Outcome>, Mistake> {
+    if none && word == "none" {
+        return Ok(None);
+    }
+    let found = Outcome::ALL.into_iter().find(|o| o.word() == word);
+    let allowed = if none { "ADMIT, REFER, HOLD, DENY, none" } else { "ADMIT, REFER, HOLD, DENY" };
+    let wrong = || source.mistake(line, format!("`{word}` is no outcome; allowed: {allowed}"));
+    found.map(Some).ok_or_else(wrong)
+}
+
+fn read_override(source: &mut Source<'_>, line: usize, form: OverrideForm) -> Result<Override, Mistake> {
+    let second = form.second.as_deref().map(|who| officer(source, line, who)).transpose()?.flatten();
+    if words::reason_to_come(&form.reason) {
+        source.postpone(line, format!("reason `{}`", form.reason));
+    }
+    let outcome = outcome(source, line, &form.outcome, false)?.unwrap_or(Outcome::Hold);
+    let visit = counted(source, line, form.visit)?;
+    Ok(Override { outcome, reason: form.reason, note: form.note, second, visit })
+}
+
+/// Visits of a file are counted from 1.
+fn counted(source: &Source<'_>, line: usize, visit: Option<usize>) -> Result<Option<usize>, Mistake> {
+    match visit {
+        Some(0) => Err(source.mistake(line, "visits are counted from 1, in the order in which they begin")),
+        other => Ok(other),
+    }
+}
+
+fn read_list(
+    source: &mut Source<'_>,
+    line: usize,
+    form: ListForm,
+    clock_ms: WallMs,
+) -> Result<ListChange, Mistake> {
+    source.word(line, "list", &form.name, words::list(&form.name))?;
+    let facts = match &form.entry {
+        None => None,
+        Some(Value::Table(facts)) => Some(entry(facts)),
+        Some(other) => {
+            return Err(
+                source.mistake(line, format!("`entry = {other}`: an entry is a table, as in `{{ }}`"))
+            );
+        }
+    };
+    if let Some(facts) = &facts {
+        resolved(facts, clock_ms).map_err(|e| source.mistake(line, e))?;
+    }
+    let wrong = |what: &str| Err(source.mistake(line, what));
+    match (&form.key, &facts, form.remove, form.stale) {
+        (Some(_), Some(_), true, _) => {
+            return wrong("`list` puts an `entry` or takes it away with `remove`, not both");
+        }
+        (None, Some(_), _, _) | (None, None, true, _) => return wrong("`list` needs the `key` of the entry"),
+        (Some(_), Some(_), false, _) | (Some(_), None, true, _) | (None, None, false, _) => {}
+        (Some(_), None, false, _) => {
+            return wrong("`list` with a `key` needs `entry = { … }` or `remove = true`");
+        }
+    }
+    Ok(ListChange { name: form.name, key: form.key, entry: facts, stale: form.stale })
+}
+
+fn read_peer(
+    source: &mut Source<'_>,
+    line: usize,
+    form: PeerForm,
+    clock_ms: WallMs,
+) -> Result<PeerTold, Mistake> {
+    source.word(line, "register", &form.register, words::register(&form.register))?;
+    moment(form.at.as_ref(), "-0s", clock_ms).map_err(|e| source.mistake(line, e))?;
+    Ok(PeerTold {
+        register: form.register,
+        key: form.key,
+        holder: form.holder.unwrap_or_default(),
+        at: form.at,
+    })
+}
+
+fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result<Expect, Mistake> {
+    for (name, given) in [("party", form.party.is_some()), ("rows", form.rows.is_some())] {
+        if given {
+            source.postpone(line, format!("`{name}` of `expect`"));
+        }
+    }
+    let mut codes = form.codes.as_ref().map(|_| Vec::new());
+    for name in form.codes.iter().flatten() {
+        match words::code(name) {
+            Ok(code) => codes.get_or_insert_default().push(code),
+            Err(word) => source.word(line, "reason code", name, word)?,
+        }
+    }
+    if let Some(direction) = &form.direction
+        && !["in", "out", "through"].contains(&direction.as_str())
+    {
+        let what = format!("`{direction}` is no direction; allowed: in, out, through");
+        return Err(source.mistake(line, what));
+    }
+    if let Some(word) = &form.refused {
+        source.word(line, "rejection", word, words::refusal(word))?;
+    }
+    for name in form.register.iter().flat_map(BTreeMap::keys) {
+        source.word(line, "register", name, words::register(name))?;
+    }
+    let expected = form.outcome.as_deref().map(|word| outcome(source, line, word, true)).transpose()?;
+    Ok(Expect {
+        outcome: expected,
+        codes,
+        opened: form.opened,
+        events: form.events.unwrap_or_default(),
+        no_events: form.no_events.unwrap_or_default(),
+        printed: form.printed,
+        register: form.register.unwrap_or_default(),
+        at: form.at,
+        direction: form.direction,
+        visit: counted(source, line, form.visit)?,
+        refused: form.refused,
+    })
+}
+
+/// What a profile must know: used when the profile is at hand.
+pub(super) fn known(what: &str, name: &str, all: &[&str]) -> Result<(), String> {
+    if all.contains(&name) {
+        return Ok(());
+    }
+    let there = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+    Err(format!("this lane has no {what} `{name}`; there are: {there}"))
+}
+
+/// An event that a profile or the gateway makes, or one that is to come.
+pub(super) fn known_event(word: Word, name: &str) -> Result<(), String> {
+    match word {
+        Word::Known | Word::ToCome => Ok(()),
+        Word::Mistake(allowed) => Err(format!("there is no event `{name}`; allowed: {allowed}")),
+    }
+}

@@ -1,0 +1,216 @@
+//! The words of a scenario file that are known, among them those that this version cannot play yet: such a
+//! word is said by its name, while one that nobody knows is a mistake of the file.
+
+use crate::codes::Code;
+use crate::event::OWN;
+use crate::lane::action::Role;
+use crate::pass::kp1;
+use crate::profile::Profile;
+
+/// Lists that a file may fill.
+pub const LISTS: [&str; 6] = ["status", "pass", "revocation", "hold", "roster", "release"];
+
+/// Lists that no lane reads yet.
+const LISTS_TO_COME: [&str; 12] = [
+    "seals",
+    "bookings",
+    "reports",
+    "results",
+    "patients",
+    "schedule",
+    "stages",
+    "children",
+    "certificates",
+    "bags",
+    "deliveries",
+    "items",
+];
+
+/// Registers that lanes keep.
+pub const REGISTERS: [&str; 2] = ["pass-used", "seal"];
+
+const REGISTERS_TO_COME: [&str; 19] = [
+    "transit",
+    "inside",
+    "companion",
+    "band",
+    "worker",
+    "sticker",
+    "sampled",
+    "tube",
+    "room",
+    "bag",
+    "card",
+    "visitor",
+    "ward_visitors",
+    "duty",
+    "collected",
+    "delivery",
+    "specimen",
+    "stock",
+    "consult",
+];
+
+const ROLES_TO_COME: [&str; 2] = ["collector", "cdc"];
+
+const CODES_TO_COME: [&str; 9] = [
+    "V_UNIT",
+    "V_PARTY",
+    "S_WEIGHT",
+    "D_NO_ENTRY",
+    "D_OVERDUE",
+    "Q_NOT_LISTED",
+    "Q_SHORT",
+    "Q_HOURS",
+    "Q_RESTRICTED",
+];
+
+const REASONS_TO_COME: [&str; 1] = ["end_of_life"];
+
+/// Words with which an act can be rejected.
+pub const REFUSALS: [&str; 19] = [
+    "bad_answer",
+    "role",
+    "unchecked",
+    "seal_form",
+    "seal_differs",
+    "seal_stock",
+    "seal_used",
+    "seal_place",
+    "photo_not_good",
+    "note",
+    "reason",
+    "second_sign_needed",
+    "used_meanwhile",
+    "busy",
+    "not_now",
+    "no_visit",
+    "no_verdict",
+    "same_outcome",
+    "cancelled",
+];
+
+const REFUSALS_TO_COME: [&str; 2] = ["same_person", "purpose"];
+
+const KINDS_TO_COME: [&str; 49] = [
+    "reprint",
+    "register_corrected",
+    "door_forced",
+    "door_held",
+    "visit",
+    "return_arrival",
+    "drug_purchase",
+    "purchase_referred",
+    "cover_record",
+    "vehicle_passage",
+    "transit_open",
+    "transit_overdue",
+    "transit_close",
+    "seal_verified",
+    "seal_breach",
+    "emergency_admit",
+    "record_overdue",
+    "record_completed",
+    "ward_in",
+    "ward_out",
+    "companion_swap",
+    "fire_release",
+    "exit_button",
+    "worker_enrolled",
+    "site_in",
+    "site_out",
+    "sticker",
+    "emergency_exit",
+    "isolation_in",
+    "isolation_out",
+    "release_pushed",
+    "sample",
+    "waste_handover",
+    "waste_alarm",
+    "attendance",
+    "handover",
+    "specimen_received",
+    "specimen_gap",
+    "supply_in",
+    "supply_out",
+    "supply_count",
+    "supply_low",
+    "consult_in",
+    "consult_out",
+    "emergency_open",
+    "duty_in",
+    "duty_refused",
+    "pickup",
+    "wash_passage",
+];
+
+/// Kinds of passes that a file can sign beside those of our own.
+pub const HCERT_TEST: &str = "hcert-test";
+
+/// What a word is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// One that can be played.
+    Known,
+    /// One that cannot be played yet.
+    ToCome,
+    /// None; these are allowed.
+    Mistake(String),
+}
+
+fn word(text: &str, known: &[&str], to_come: &[&str]) -> Word {
+    if known.contains(&text) {
+        Word::Known
+    } else if to_come.contains(&text) {
+        Word::ToCome
+    } else {
+        Word::Mistake(known.join(", "))
+    }
+}
+
+/// A list.
+pub fn list(name: &str) -> Word {
+    word(name, &LISTS, &LISTS_TO_COME)
+}
+
+/// A register.
+pub fn register(name: &str) -> Word {
+    word(name, &REGISTERS, &REGISTERS_TO_COME)
+}
+
+/// A role.
+pub fn role(name: &str) -> Result<Role, Word> {
+    let known = Role::ALL.map(Role::word);
+    Role::ALL.into_iter().find(|r| r.word() == name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
+}
+
+/// A reason code.
+pub fn code(name: &str) -> Result<Code, Word> {
+    let all: Vec<&str> = Code::ALL.iter().map(|c| c.word()).collect();
+    Code::from_word(name).ok_or_else(|| word(name, &all, &CODES_TO_COME))
+}
+
+/// A reason for an override: one that the gateway does not know is for the gateway to reject.
+pub fn reason_to_come(name: &str) -> bool {
+    REASONS_TO_COME.contains(&name)
+}
+
+/// A word of a rejection.
+pub fn refusal(name: &str) -> Word {
+    word(name, &REFUSALS, &REFUSALS_TO_COME)
+}
+
+/// A kind of pass.
+pub fn pass_kind(name: &str) -> Word {
+    let ours = ["resident-card", "vehicle-pass", "staff-badge", "companion-card", "release-slip"];
+    let known: Vec<&str> = kp1::kind_words().filter(|k| ours.contains(k)).chain([HCERT_TEST]).collect();
+    word(name, &known, &[])
+}
+
+/// A kind of event, of the gateway, of one of these profiles, or of a shipped one.
+pub fn event<'a>(name: &str, profiles: impl Iterator<Item = &'a Profile>) -> Word {
+    let own = profiles.flat_map(|p| p.emits.iter().map(|e| e.kind.as_str()));
+    let shipped = ["arrival", "fever", "triage", "fever_referral"];
+    let known: Vec<&str> = OWN.into_iter().chain(own).chain(shipped).collect();
+    word(name, &known, &KINDS_TO_COME)
+}
