@@ -13,6 +13,7 @@ mod pass;
 mod profile;
 mod register;
 mod reset;
+mod scenario;
 mod status;
 mod subjects;
 mod verify;

@@ -22,6 +22,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    Try(super::scenario::Arguments),
     /// Lists the shipped profiles.
     List,
     /// Prints a shipped profile, to be changed and used.
@@ -49,6 +50,7 @@ pub fn run(command: &Command) -> ExitCode {
             }
             None => fail(format!("no shipped profile is called `{id}`; `kakou profile list` lists them")),
         },
+        Command::Try(arguments) => super::scenario::run(arguments),
         Command::Check { files, config, json } => check(files, config.as_deref(), *json),
     }
 }
