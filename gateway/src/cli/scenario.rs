@@ -4,8 +4,12 @@ use super::fail;
 use crate::config;
 use crate::files;
 use crate::shown;
-use kakou_core::scenario::{self, Failure, Mistake, store::Memory};
+use kakou_core::profile::{self, Profile, shipped};
+use kakou_core::scenario::store::Memory;
+use kakou_core::scenario::table::{self, Row};
+use kakou_core::scenario::{self, Failure, Mistake};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,8 +18,8 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Arguments {
-    /// Scenario files.
-    #[arg(required = true)]
+    /// Scenario files; with --table profiles as well, by id or path, and all shipped ones if none is given.
+    #[arg(required_unless_present = "table")]
     files: Vec<PathBuf>,
     /// One JSON object a file: file, ok, failed_at (the line), found.
     #[arg(long)]
@@ -23,6 +27,9 @@ pub struct Arguments {
     /// Prints each step, and what follows from it.
     #[arg(long, conflicts_with = "json")]
     trace: bool,
+    /// Plays nothing, and prints the outcome of every rule of the profiles, with facts that make it true.
+    #[arg(long, conflicts_with = "trace")]
+    table: bool,
 }
 
 const EXAMPLE: &str = r#"A scenario file says who comes, what devices see and staff do, and what must be so:
@@ -56,6 +63,9 @@ Exit codes: 0 all as expected, 1 something is not, 2 a file cannot be read."#;
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    if arguments.table {
+        return tables(&arguments.files, arguments.json);
+    }
     let mut worst = 0;
     for file in &arguments.files {
         let played = play(file, arguments.trace);
@@ -67,6 +77,69 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         tell(file, &played, arguments.json);
     }
     ExitCode::from(worst)
+}
+
+/// The rules of profiles. A scenario file stands for its profile.
+fn tables(files: &[PathBuf], as_json: bool) -> ExitCode {
+    let shipped =
+        shipped::PROFILES.iter().filter_map(|(file, _)| file.strip_suffix(".toml").map(PathBuf::from));
+    let names: Vec<PathBuf> = if files.is_empty() { shipped.collect() } else { files.to_vec() };
+    let mut worst = ExitCode::SUCCESS;
+    for name in &names {
+        match profile_of(name) {
+            Ok(profile) => {
+                for row in table::table(&profile) {
+                    tell_rule(&profile, &row, as_json);
+                }
+            }
+            Err(why) => {
+                drop(fail(why));
+                worst = ExitCode::from(2);
+            }
+        }
+    }
+    worst
+}
+
+fn profile_of(name: &Path) -> Result<Profile, String> {
+    let (folder, named) = (name.parent().unwrap_or(Path::new(".")), name.display().to_string());
+    let (file, text) = config::find_profile(Path::new("."), &named, &|_| None)?;
+    let (file, text) = match toml::from_str::<toml::Table>(&text).ok().and_then(|t| t.get("profile").cloned())
+    {
+        Some(toml::Value::String(wanted)) => find(folder, &wanted)?,
+        Some(_) | None => (file, text),
+    };
+    profile::read(&file, &text).map_err(|e| e.to_string())
+}
+
+fn tell_rule(profile: &Profile, row: &Row, as_json: bool) {
+    if as_json {
+        let mut all = json!(row);
+        all["profile"] = json!(profile.id);
+        println!("{}", shown::json(&all));
+        return;
+    }
+    let facts = |all: &Option<BTreeMap<String, Value>>| match all {
+        None => "no facts were found".into(),
+        Some(all) if all.is_empty() => "nothing known".into(),
+        Some(all) => {
+            all.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let verdict = row.verdict.as_ref().map(|(outcome, codes)| {
+        let codes = codes.iter().map(|code| code.word()).collect::<Vec<_>>().join(" ");
+        format!("{} {codes}", outcome.word())
+    });
+    println!(
+        "{} {:<10} {:<15} {:<5}  {}",
+        profile.id,
+        row.step,
+        row.code.word(),
+        row.outcome.word(),
+        shown::line(&row.when)
+    );
+    println!("    with {}: {}", shown::line(&facts(&row.facts)), verdict.as_deref().unwrap_or("no verdict"));
+    println!("    not with {}", shown::line(&facts(&row.otherwise)));
 }
 
 /// Where a file cannot be played, and why.

@@ -10,6 +10,7 @@ use super::words;
 use super::world::{GATEWAY, Stopped, World};
 use super::{Failure, Profiles};
 use crate::core::Input;
+use crate::event::{Class, NewEvent};
 use crate::ids::{GatewayId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Role};
 use crate::profile::{DeviceKind, Profile, StepKind};
@@ -364,8 +365,16 @@ impl World<'_> {
         let by = Redemption { lane: LaneId::new("lane-1").map_err(bad)?, visit, at_ms: Some(at_ms) };
         let told = PeerUse { gateway: GatewayId::new(PEER).map_err(bad)?, name, by };
         let now = self.now;
-        let conflict = self.store.peer(&told, &now)?;
-        self.note(conflict.as_slice());
+        if self.store.peer(&told, &now)? {
+            self.note(&[NewEvent {
+                kind: "peer_conflict".into(),
+                class: Class::Verdict,
+                lane: None,
+                visit: None,
+                audience: Vec::new(),
+                data: json!({}),
+            }]);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod form;
 mod passes;
 mod serve;
 pub mod store;
+pub mod table;
 mod verb;
 mod when;
 mod words;

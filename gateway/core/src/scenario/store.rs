@@ -2,14 +2,13 @@
 //! must be kept, what a restart finds, and what comes from outside.
 
 use crate::core::{Core, Step};
-use crate::event::NewEvent;
 use crate::ids::{GatewayId, LaneId, VisitId};
 use crate::lane::visit::{Stage, Visit};
 use crate::lane::{LaneState, RECENT};
 use crate::pass::id::key;
 use crate::records::{Records, RecordsFault, Redemption, Write, seal_use};
 use crate::time::{Now, WallMs};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -41,8 +40,8 @@ pub trait Store: Records {
     fn restart(&mut self) -> Result<Found, RecordsFault>;
     /// A list has a new edition.
     fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault>;
-    /// Another gateway tells of a use; if this gateway knows of another one, that is an event.
-    fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<Option<NewEvent>, RecordsFault>;
+    /// Another gateway tells of a use; whether that is a conflict which was not known yet.
+    fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault>;
 }
 
 /// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
@@ -173,16 +172,17 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn peer(&mut self, told: &PeerUse, _: &Now) -> Result<Option<NewEvent>, RecordsFault> {
+    fn peer(&mut self, told: &PeerUse, _: &Now) -> Result<bool, RecordsFault> {
         let theirs = || Use { by: told.by.clone(), gateway: Some(told.gateway.clone()) };
         let Some(known) = self.uses.get(&told.name) else {
             self.uses.insert(told.name.clone(), theirs());
-            return Ok(None);
+            return Ok(false);
         };
         let holder = known.gateway.clone().unwrap_or_else(|| self.gateway.clone());
         let ours = known.by.clone();
+        // A use that is known is told again.
         if holder == told.gateway && ours == told.by {
-            return Ok(None);
+            return Ok(false);
         }
         // A use whose time nobody knew counts as later than any that has one.
         let rank = |by: &Redemption, gateway: &GatewayId| {
@@ -192,21 +192,6 @@ impl Store for Memory {
         if earlier {
             self.uses.insert(told.name.clone(), theirs());
         }
-        if !self.conflicts.insert((told.name.clone(), told.gateway.clone())) {
-            return Ok(None);
-        }
-        Ok(Some(conflict(&told.name, if earlier { &told.gateway } else { &holder })))
-    }
-}
-
-/// The event of a use that two gateways claim.
-pub fn conflict(name: &str, first: &GatewayId) -> NewEvent {
-    NewEvent {
-        kind: "peer_conflict".into(),
-        class: crate::event::Class::Verdict,
-        lane: None,
-        visit: None,
-        audience: Vec::new(),
-        data: json!({ "first": first, "name": name }),
+        Ok(self.conflicts.insert((told.name.clone(), told.gateway.clone())))
     }
 }

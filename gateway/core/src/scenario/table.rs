@@ -1,0 +1,274 @@
+//! Every rule of a profile with facts that make it true, and the verdict that follows from them.
+//!
+//! Facts are tried that lie around what the rule itself names: its texts, its numbers and their neighbours, the answers
+//! that a question offers. What the rule does not name is as if nothing had made it.
+
+use crate::codes::{Code, Finding, Outcome, weigh};
+use crate::profile::facts::{self, ANSWERS, Type};
+use crate::profile::{Input, Profile, Rule, StepKind};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Combinations of facts that are tried for one rule.
+const TRIED_MOST: usize = 50_000;
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The step that asks it.
+    pub step: String,
+    /// What it finds.
+    pub code: Code,
+    /// Its condition.
+    pub when: String,
+    /// The outcome that it asks for.
+    pub outcome: Outcome,
+    /// Facts that make it true, as few as were found; none if no such facts were found.
+    pub facts: Option<BTreeMap<String, Json>>,
+    /// Facts that make it false.
+    pub otherwise: Option<BTreeMap<String, Json>>,
+    /// The verdict of the whole step with the first ones.
+    pub verdict: Option<(Outcome, Vec<Code>)>,
+}
+
+/// The rules of a profile in their order.
+pub fn table(profile: &Profile) -> Vec<Row> {
+    let mut base = profile.unmade_facts().clone();
+    base.insert("lane".into(), json!({ "id": "lane-1", "region": "211400" }));
+    base.insert("visit".into(), json!({ "id": 1 }));
+    let mut rows = Vec::new();
+    for step in &profile.steps {
+        let StepKind::Decide { rules, .. } = &step.kind else { continue };
+        rows.extend(rules.iter().map(|rule| row(profile, &step.id, rules, rule, &base)));
+    }
+    rows
+}
+
+fn row(profile: &Profile, step: &str, rules: &[Rule], rule: &Rule, base: &Map<String, Json>) -> Row {
+    let asked = asked(profile, rule.when.source());
+    let (mut holds, mut fails) = (None::<Tried>, None::<Tried>);
+    let mut order = vec![0; asked.len()];
+    for _ in 0..TRIED_MOST {
+        let tried = Tried::new(&asked, &order, base);
+        match rule.when.ask(&tried.facts) {
+            Ok(true) if holds.as_ref().is_none_or(|best| tried.changed.len() < best.changed.len()) => {
+                holds = Some(tried);
+            }
+            Ok(false) if fails.as_ref().is_none_or(|best| tried.changed.len() < best.changed.len()) => {
+                fails = Some(tried);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        // The next combination; the first one comes again behind the last.
+        let mut at = 0;
+        while at < order.len() {
+            order[at] += 1;
+            if order[at] < asked[at].values.len() {
+                break;
+            }
+            order[at] = 0;
+            at += 1;
+        }
+        if at == order.len() {
+            break;
+        }
+    }
+    let verdict = holds.as_ref().map(|tried| {
+        let mut found: Vec<Finding> = Vec::new();
+        for rule in rules.iter().filter(|rule| rule.when.ask(&tried.facts) == Ok(true)) {
+            if !found.iter().any(|f| f.code == rule.code) {
+                found.push(Finding { code: rule.code, outcome: of(profile, rule) });
+            }
+        }
+        weigh(&found)
+    });
+    Row {
+        step: step.to_owned(),
+        code: rule.code,
+        when: rule.when.source().to_owned(),
+        outcome: of(profile, rule),
+        facts: holds.map(|tried| tried.changed),
+        otherwise: fails.map(|tried| tried.changed),
+        verdict,
+    }
+}
+
+fn of(profile: &Profile, rule: &Rule) -> Outcome {
+    rule.outcome.unwrap_or_else(|| profile.outcome(rule.code))
+}
+
+/// A combination of facts.
+struct Tried {
+    facts: Map<String, Json>,
+    /// Those that are not as if nothing had made them.
+    changed: BTreeMap<String, Json>,
+}
+
+impl Tried {
+    fn new(asked: &[Asked], order: &[usize], base: &Map<String, Json>) -> Self {
+        let (mut facts, mut changed) = (base.clone(), BTreeMap::new());
+        for (fact, number) in asked.iter().zip(order) {
+            let value = &fact.values[*number];
+            let group = facts.entry(fact.group.clone()).or_insert_with(|| json!({}));
+            if group.get(&fact.field) != Some(value) {
+                changed.insert(format!("{}.{}", fact.group, fact.field), value.clone());
+            }
+            group[&fact.field] = value.clone();
+        }
+        Self { facts, changed }
+    }
+}
+
+/// A fact that a rule names, and what it is tried with.
+struct Asked {
+    group: String,
+    field: String,
+    values: Vec<Json>,
+}
+
+fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
+    let words = words(source);
+    let answers: BTreeMap<&str, &Input> = profile
+        .steps
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Question { input } => Some((step.id.as_str(), input)),
+            StepKind::Scan { .. }
+            | StepKind::Temperature { .. }
+            | StepKind::Verify { .. }
+            | StepKind::Decide { .. }
+            | StepKind::Actuate { .. }
+            | StepKind::Seal { .. }
+            | StepKind::Photo { .. }
+            | StepKind::Confirm { .. }
+            | StepKind::Print { .. } => None,
+        })
+        .collect();
+    let mut out = Vec::new();
+    for (group, field) in &words.paths {
+        // Where the lane is does not change.
+        if matches!(group.as_str(), "lane" | "visit") {
+            continue;
+        }
+        let input = answers.get(field.as_str()).filter(|_| group == ANSWERS);
+        let of = match input {
+            Some(input) => Some(input.answer()),
+            None => facts::fields(group).find(|(name, _)| name == field).map(|(_, of)| of),
+        };
+        let Some(of) = of else { continue };
+        let empty = facts::unmade(group).get(field).cloned().unwrap_or_else(|| of.empty());
+        let mut values = vec![empty];
+        values.extend(match input {
+            Some(Input::Choice(options)) => options.iter().map(|o| json!(o.value)).collect(),
+            Some(Input::Number { min, max }) => (*min..=*max).take(20).map(|n| json!(n)).collect(),
+            Some(Input::Plate | Input::Text) | None => words.values(of),
+        });
+        let mut seen = BTreeSet::new();
+        values.retain(|value| seen.insert(value.to_string()));
+        out.push(Asked { group: group.clone(), field: field.clone(), values });
+    }
+    out
+}
+
+/// What a rule names.
+#[derive(Default)]
+struct Words {
+    paths: BTreeSet<(String, String)>,
+    texts: Vec<String>,
+    numbers: Vec<f64>,
+}
+
+impl Words {
+    #[expect(clippy::cast_possible_truncation, reason = "numbers of a rule, and their neighbours")]
+    fn values(&self, of: Type) -> Vec<Json> {
+        match of {
+            Type::Bool => vec![json!(true), json!(false)],
+            Type::Number => {
+                let around = |n: &f64| [n - 1.0, *n, n + 1.0].map(|n| json!(n as i64));
+                self.numbers.iter().flat_map(around).chain([json!(1), json!(2), json!(3)]).collect()
+            }
+            Type::Decimal => {
+                let around = |n: &f64| [n - 0.1, *n, n + 0.1].map(|n| json!(n));
+                self.numbers.iter().flat_map(around).chain([json!(0.0)]).collect()
+            }
+            Type::Text => {
+                self.texts.iter().map(String::as_str).chain(["211400", "other"]).map(Json::from).collect()
+            }
+            Type::Texts => self.texts.iter().map(|text| json!([text])).chain([json!(["other"])]).collect(),
+        }
+    }
+}
+
+/// Reads the facts, texts and numbers that stand in an expression, whose form was proved when the profile was read.
+fn words(source: &str) -> Words {
+    let mut words = Words::default();
+    let mut rest = source;
+    let mut before: Option<String> = None;
+    while let Some(c) = rest.chars().next() {
+        if c == '"' || c == '\'' {
+            let inner = &rest[1..];
+            let end = inner.find(c).unwrap_or(inner.len());
+            let text = &inner[..end];
+            rest = inner.get(end + 1..).unwrap_or_default();
+            match before.take().filter(|name| name == ANSWERS) {
+                // As in answers["crew"].
+                Some(group) => drop(words.paths.insert((group, text.to_owned()))),
+                None => words.texts.push(text.to_owned()),
+            }
+        } else if c.is_ascii_digit() {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            words.numbers.extend(rest[..end].parse::<f64>());
+            rest = &rest[end..];
+            before = None;
+        } else if c.is_ascii_alphabetic() || c == '_' {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let name = rest[..end].to_owned();
+            rest = &rest[end..];
+            match (rest.strip_prefix('.'), rest.strip_prefix('[')) {
+                (Some(behind), _) => {
+                    let end =
+                        behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(behind.len());
+                    words.paths.insert((name, behind[..end].to_owned()));
+                    rest = &behind[end..];
+                }
+                (None, Some(behind)) => {
+                    before = Some(name);
+                    rest = behind;
+                }
+                (None, None) => {}
+            }
+        } else {
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{read, shipped};
+
+    #[test]
+    fn every_rule_of_a_shipped_profile_has_facts_that_make_it_true_and_others_that_do_not() {
+        for (name, text) in shipped::PROFILES {
+            for row in table(&read(name, text).unwrap()) {
+                let (facts, verdict) = (row.facts.expect(&row.when), row.verdict.expect(&row.when));
+                assert!(verdict.1.contains(&row.code), "{name}: {} with {facts:?}: {verdict:?}", row.when);
+                assert!(row.otherwise.is_some(), "{name}: {} is always true", row.when);
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_truck_lane_shows_what_stops_it() {
+        let (name, text) = shipped::find("truck-supplies").unwrap();
+        let rows = table(&read(name, text).unwrap());
+        let codes: Vec<&str> = rows.iter().map(|row| row.code.word()).collect();
+        assert_eq!(codes, ["V_CATEGORY", "V_PLATE", "V_ROUTE", "V_CREW", "S_MISSING", "S_PHOTO"]);
+        let crew = rows[3].facts.clone().unwrap();
+        assert!(crew["answers.crew"].as_i64() > crew["pass.crew"].as_i64(), "{crew:?}");
+        assert!(rows.iter().all(|row| row.outcome == Outcome::Hold));
+    }
+}
