@@ -581,4 +581,6 @@ pub fn photo_saver(photos: Photos) -> kakou_drivers::SavePhoto {
 }
 
 #[cfg(test)]
+mod plays;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,167 @@
+//! Scenario files on the store of the daemon: its journal and its lists, in a folder of their own. The same files are
+//! played on a store in memory by the core's tests, and both stores are held to the same suite.
+
+use super::records::StoreRecords;
+use crate::store::edition::{self, Order};
+use crate::store::journal::{Found as Journals, Journal};
+use crate::store::lists::Lists;
+use kakou_core::core::{Core, Step};
+use kakou_core::event::Author;
+use kakou_core::ids::SiteId;
+use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::scenario::store::{Entries, Found, PeerUse, Store};
+use kakou_core::scenario::{gateway, play, read, shipped};
+use kakou_core::time::Now;
+use kakou_wire::peers::Used;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+#[macro_use]
+#[path = "../../core/tests/suite/mod.rs"]
+mod suite;
+
+store_suite!(OnDisk::new());
+
+/// The daemon's store.
+struct OnDisk {
+    folder: TempDir,
+    /// None while the box is off.
+    journal: Option<Journal>,
+    lists: Lists,
+    version: u64,
+}
+
+fn author() -> Author {
+    Author { site: SiteId::new("test").unwrap(), gateway: gateway(), boot: "boot".into() }
+}
+
+fn fault(e: impl std::fmt::Display) -> RecordsFault {
+    RecordsFault::Store(e.to_string())
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _, _) = Journal::open(folder.path(), author()).unwrap();
+        let lists = Lists::open(folder.path()).unwrap();
+        Self { folder, journal: Some(journal), lists, version: 0 }
+    }
+
+    fn journal(&mut self) -> &mut Journal {
+        self.journal.as_mut().expect("the box is on")
+    }
+
+    fn records(&self) -> StoreRecords<'_> {
+        let journal = self.journal.as_ref().expect("the box is on");
+        StoreRecords { journal, lists: &self.lists, uses_known: true }
+    }
+}
+
+impl Records for OnDisk {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        self.records().entry(list, id)
+    }
+    fn listed(&self, list: &str, id: &str) -> Result<bool, RecordsFault> {
+        self.records().listed(list, id)
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
+        self.records().issued_ms(list)
+    }
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        self.records().revoked(kid, id)
+    }
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        self.records().redeemed(pass_id)
+    }
+    fn uses_known(&self) -> Result<bool, RecordsFault> {
+        self.records().uses_known()
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        self.records().seal_used(number)
+    }
+}
+
+impl Store for OnDisk {
+    fn keep(&mut self, step: &Step, core: &Core, now: &Now) -> Result<(), RecordsFault> {
+        let journal = self.journal();
+        journal.begin().map_err(fault)?;
+        for event in &step.events {
+            journal.append(event, now).map_err(fault)?;
+        }
+        for write in &step.writes {
+            journal.write(write, now).map_err(fault)?;
+        }
+        for lane in step.lanes.iter().filter_map(|id| core.lane(id)) {
+            journal.keep_lane(&lane.setup.lane, &lane.state).map_err(fault)?;
+        }
+        journal.commit().map_err(fault)
+    }
+
+    fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault> {
+        let journal = self.journal();
+        journal.begin().map_err(fault)?;
+        writes.iter().try_for_each(|write| journal.write(write, now)).map_err(fault)?;
+        journal.commit().map_err(fault)
+    }
+
+    fn restart(&mut self) -> Result<Found, RecordsFault> {
+        self.journal = None;
+        let (journal, found, lanes) = Journal::open(self.folder.path(), author()).map_err(fault)?;
+        assert_eq!(found, Journals::Good);
+        let given = journal.forgotten_visits().map_err(fault)?.unwrap_or(0);
+        self.journal = Some(journal);
+        self.lists = Lists::open(self.folder.path()).map_err(fault)?;
+        Ok((lanes, given))
+    }
+
+    fn edition(&mut self, list: &str, issued_ms: i64, entries: &Entries) -> Result<(), RecordsFault> {
+        self.version += 1;
+        let line = |(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts }));
+        let lines: String = entries.iter().map(line).collect();
+        let order = Order {
+            data: self.folder.path(),
+            name: list,
+            version: self.version,
+            issued_ms,
+            base: None,
+            sha256: None,
+            signer: "",
+            canary: &[],
+            check: None,
+        };
+        edition::build(&order, lines.as_bytes(), &mut |_| true).map_err(fault)?;
+        // As between two batches of inputs.
+        self.lists.enter().and_then(|()| self.lists.leave()).map_err(fault)
+    }
+
+    fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault> {
+        let Redemption { lane, visit, at_ms } = told.by.clone();
+        let used = Used { pass: told.name.clone(), lane, visit: visit.0, at_ms };
+        let journal = self.journal();
+        journal.begin().map_err(fault)?;
+        let conflict = journal.peer(&told.gateway, &used, now).map_err(fault)?;
+        journal.commit().map_err(fault)?;
+        Ok(conflict)
+    }
+}
+
+#[test]
+fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/scenarios");
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let folders = inside(&all).into_iter().filter(|path| path.is_dir());
+    let (mut played, mut wrong) = (0, Vec::new());
+    for file in folders.flat_map(|folder| inside(&folder)) {
+        played += 1;
+        let name = file.strip_prefix(&all).unwrap().display().to_string();
+        let scenario = read(&name, &fs::read_to_string(&file).unwrap()).unwrap();
+        if let Some(failure) = play(&scenario, &shipped, &mut OnDisk::new(), &mut |_| {}).unwrap() {
+            wrong.push(format!("{name}:{}: {}", failure.line, failure.why));
+        }
+    }
+    assert!(played > 0 && wrong.is_empty(), "{} of {played}: {wrong:#?}", wrong.len());
+}
