@@ -93,7 +93,7 @@ fn tables(files: &[PathBuf], as_json: bool) -> ExitCode {
                 }
             }
             Err(why) => {
-                drop(fail(why));
+                eprintln!("kakou: {}", shown::lines(&why));
                 worst = ExitCode::from(2);
             }
         }
@@ -175,16 +175,7 @@ fn find(folder: &Path, wanted: &str) -> Result<(String, String), String> {
 fn tell(file: &Path, played: &Result<Option<Failure>, Unplayed>, as_json: bool) {
     let name = file.display().to_string();
     if as_json {
-        let row = |ok, line: Option<usize>, found: Value| {
-            let row = json!({ "file": name, "ok": ok, "failed_at": line, "found": found });
-            println!("{}", shown::json(&row));
-        };
-        match played {
-            Ok(None) => row(true, None, Value::Null),
-            Ok(Some(failure)) => row(false, Some(failure.line), scenario::found(failure)),
-            Err(Unplayed::File(why)) => row(false, None, json!({ "why": why })),
-            Err(Unplayed::Mistake(mistake)) => row(false, Some(mistake.line), json!({ "why": mistake.what })),
-        }
+        println!("{}", shown::json(&row(&name, played)));
         return;
     }
     match played {
@@ -195,5 +186,74 @@ fn tell(file: &Path, played: &Result<Option<Failure>, Unplayed>, as_json: bool) 
         }
         Err(Unplayed::File(why)) => drop(fail(why)),
         Err(Unplayed::Mistake(mistake)) => drop(fail(mistake)),
+    }
+}
+
+/// What became of a file, for programs.
+fn row(name: &str, played: &Result<Option<Failure>, Unplayed>) -> Value {
+    let (line, found) = match played {
+        Ok(None) => (None, Value::Null),
+        Ok(Some(failure)) => (Some(failure.line), scenario::found(failure)),
+        Err(Unplayed::File(why)) => (None, json!({ "why": why })),
+        Err(Unplayed::Mistake(mistake)) => (Some(mistake.line), json!({ "why": mistake.what })),
+    };
+    json!({ "file": name, "ok": matches!(played, Ok(None)), "failed_at": line, "found": found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// The file that the help shows.
+    fn example() -> String {
+        EXAMPLE.lines().filter_map(|line| line.strip_prefix("  ")).map(|line| format!("{line}\n")).collect()
+    }
+
+    fn of(folder: &Path, name: &str, text: &str) -> Value {
+        let file = folder.join(name);
+        fs::write(&file, text).unwrap();
+        row(name, &play(&file, false))
+    }
+
+    #[test]
+    fn the_example_of_the_help_comes_out_as_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = of(folder.path(), "a.toml", &example());
+        assert_eq!(row, json!({ "file": "a.toml", "ok": true, "failed_at": null, "found": null }));
+    }
+
+    #[test]
+    fn a_program_hears_in_one_line_what_is_not_so_where_and_what_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = example().replacen("REFER", "DENY", 1);
+        let at = 1 + text.lines().position(|line| line.contains("DENY")).unwrap();
+        let row = of(folder.path(), "a.toml", &text);
+        assert_eq!((&row["ok"], &row["found"]["outcome"]), (&json!(false), &json!("REFER")));
+        assert_eq!(row["failed_at"], json!(at - 1), "the line of its [[do]]");
+        assert!(row["found"]["why"].as_str().unwrap().contains("expected outcome DENY"));
+        assert!(!row.to_string().contains('\n'));
+        let row = of(folder.path(), "b.toml", &example().replace("scan =", "scann ="));
+        assert!(row["found"]["why"].as_str().unwrap().contains("unknown field `scann`"), "{row}");
+        let row = self::row("c.toml", &play(&folder.path().join("c.toml"), false));
+        assert_eq!((&row["ok"], &row["failed_at"]), (&json!(false), &Value::Null));
+    }
+
+    #[test]
+    fn a_profile_is_a_shipped_one_or_a_file_beside_the_scenario() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, text) = shipped::find("school-gate").unwrap();
+        fs::write(folder.path().join("mine.toml"), text.replace("high_mdeg = 37300", "high_mdeg = 38200"))
+            .unwrap();
+        let own = example().replace("school-gate", "mine.toml");
+        let row = of(folder.path(), "a.toml", &own);
+        assert_eq!(row["found"]["outcome"], json!("ADMIT"), "by its own limit: {row}");
+        let row = of(folder.path(), "a.toml", &example().replace("school-gate", "school-gates"));
+        assert!(row["found"]["why"].as_str().unwrap().contains("pre-triage"), "{row}");
+        assert_eq!(row["failed_at"], json!(1));
+        assert!(
+            profile_of(&folder.path().join("mine.toml")).is_ok()
+                && profile_of(Path::new("pre-triage")).is_ok()
+        );
     }
 }

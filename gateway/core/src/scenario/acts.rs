@@ -166,7 +166,7 @@ fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
         let of = scenario.lists.get(name);
         let issued_ms = world.issued(of.is_some_and(|list| list.stale));
         let mut entries = super::store::Entries::new();
-        for (id, facts) in of.iter().flat_map(|list| &list.entries) {
+        for (_, id, facts) in of.iter().flat_map(|list| &list.entries) {
             let facts = resolved(facts, scenario.clock_ms).map_err(Stopped::Failed)?;
             entries.insert(world.entry_key(name, id), facts);
         }

@@ -35,7 +35,8 @@ pub(super) struct LaneOf {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ListOf {
     pub stale: bool,
-    pub entries: Vec<(String, Map<String, Json>)>,
+    /// By line and id.
+    pub entries: Vec<(usize, String, Map<String, Json>)>,
 }
 
 /// A pass to be signed.
@@ -241,6 +242,8 @@ impl Scenario {
             }
         }
         let mut keys: Vec<(usize, &str)> = self.slots.iter().map(|s| (s.line, s.key.as_str())).collect();
+        let revoked = self.lists.get("revocation").into_iter().flat_map(|list| &list.entries);
+        keys.extend(revoked.map(|(line, key, _)| (*line, key.as_str())));
         keys.extend(self.acts.iter().flat_map(|a| a.passes().into_iter().map(|key| (a.line, key))));
         for (line, key) in keys {
             let Some(name) = key.strip_prefix('@') else { continue };
@@ -276,7 +279,7 @@ fn list(
             (_, Value::Table(facts)) => {
                 let facts = entry(facts);
                 resolved(&facts, clock_ms).map_err(|e| source.mistake(line, e))?;
-                out.entries.push((id.clone(), facts));
+                out.entries.push((line, id.clone(), facts));
             }
             (_, other) => {
                 let what = format!(

@@ -61,6 +61,7 @@ fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
         ("[[do]]\nexpect = { at = \"nowhere\" }\n", "temperature"),
         ("[[do]]\nscan = \"x\"\non = \"reader-out\"\n", "scanner"),
         ("[[do]]\nscan_pass = \"t1\"\n", "[passes.t1]"),
+        ("[lists.revocation.\"@t1\"]\n", "[passes.t1]"),
         ("[[do]]\nwait = \"5\"\n", "61s"),
         ("[[do]]\nas = \"nurze\"\ncancel = \"left\"\n", "nurse"),
         ("[[do]]\nlist = { name = \"holds\", key = \"x\", entry = {} }\n", "hold"),
