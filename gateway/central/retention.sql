@@ -27,4 +27,9 @@ BEGIN
   END LOOP;
   DELETE FROM refused WHERE received < now() - make_interval(days => days);
   DELETE FROM conflict WHERE received < now() - make_interval(days => days);
+  -- A use that is forgotten may be used once more: it stays as long as at gateways. It names nobody.
+  IF to_regclass('known.used') IS NOT NULL THEN
+    DELETE FROM known.used WHERE heard < now() - make_interval(days => greatest(days, 400));
+    DELETE FROM known.entry WHERE heard < now() - make_interval(days => greatest(days, 30));
+  END IF;
 END $$;

@@ -78,3 +78,24 @@ LEFT JOIN LATERAL (
   WHERE k.kind = 'kakou.clock.v1' AND k.site = e.site AND k.gateway = e.gateway
     AND event_boot(k.body) = r.boot AND d.synced = 'true'
   ORDER BY k.epoch, k.seq LIMIT 1) c ON r.synced = 'false';
+-- What gateways tell each other of uses and entries from codes, for a box that takes the place of another: `kakou central
+-- ingest` hears it, and answers. In a schema of its own: entries hold ids of persons, and no dashboard reads them.
+CREATE SCHEMA IF NOT EXISTS known;
+CREATE TABLE IF NOT EXISTS known.used (
+  site text NOT NULL, teller text NOT NULL,   -- whose word it is
+  pass text COLLATE "C" NOT NULL,       -- signer and id, `~list` and a key, `~seal` and a number: as gateways tell it
+  gateway text NOT NULL, lane text NOT NULL, visit bigint NOT NULL, at_ms bigint,
+  heard timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, pass, teller));
+CREATE INDEX IF NOT EXISTS used_teller ON known.used (site, teller, heard);
+CREATE TABLE IF NOT EXISTS known.entry (
+  site text NOT NULL, teller text NOT NULL, name text COLLATE "C" NOT NULL, text text NOT NULL,
+  heard timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, name, teller));
+CREATE INDEX IF NOT EXISTS entry_teller ON known.entry (site, teller, heard);
+-- Of which gateways everything is known, and since when each is heard.
+CREATE TABLE IF NOT EXISTS known.gateway (
+  site text NOT NULL, gateway text NOT NULL, whole boolean NOT NULL DEFAULT false,
+  since timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, gateway));
+-- How much was heard. The broker keeps the number as well: a database that was set back has a smaller one.
+CREATE TABLE IF NOT EXISTS known.hearing (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one), id text NOT NULL, mark bigint NOT NULL);
+INSERT INTO known.hearing (id, mark) SELECT md5(random()::text || clock_timestamp()), 0 ON CONFLICT DO NOTHING;

@@ -28,6 +28,7 @@ use upkeep::make_reserve;
 use crate::clock::Clock;
 use crate::enrol::Others;
 use crate::metrics::Metrics;
+use crate::store::asked::Asked;
 use crate::store::journal::{self, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Retention;
@@ -88,8 +89,8 @@ pub enum Work {
     Peer(GatewayId, Used, oneshot::Sender<u64>),
     /// The other gateways know of the use of a pass.
     PeerTold(String),
-    /// Another gateway tells what this one has asked for; the answer is whether the page was the next one.
-    PeerPage(GatewayId, Page, oneshot::Sender<bool>),
+    /// Somebody tells what this gateway has asked for; the answer says where it goes on, if the page was the next one.
+    PeerPage(Asked, Page, oneshot::Sender<Option<Onward>>),
     /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event
     /// says who and why; the answer comes when it is durable.
     ReleaseUses(NewEvent, oneshot::Sender<u64>),
@@ -98,6 +99,10 @@ pub enum Work {
     /// Store, answer, end.
     Stop,
 }
+
+/// The place at which an answer goes on; none is its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Onward(pub Option<String>);
 
 /// The way in.
 pub type Inlet = mpsc::Sender<Work>;
@@ -161,7 +166,7 @@ struct Pending {
     arrived: Option<Instant>,
     replies: Vec<(Reply, Result<(), Rejection>)>,
     stored: Vec<(oneshot::Sender<u64>, u64)>,
-    pages: Vec<(oneshot::Sender<bool>, bool)>,
+    pages: Vec<(oneshot::Sender<Option<Onward>>, Option<Onward>)>,
     lanes: BTreeSet<LaneId>,
     steps: Vec<Step>,
 }

@@ -166,10 +166,11 @@ impl Overview {
             let waiting = outbox::photos_waiting(journal).ok()?;
             let kept = outbox::photos_kept(journal).ok()?;
             let depths = upstream::depths(journal, &heads, link, now.wall_ms);
-            let waits_for = asked::waits_for(journal).ok()?;
-            Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept, waits_for))
+            let uses = uses(journal).ok()?;
+            Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept, uses))
         });
-        let (outbox, used, lists, waiting, (photos, photo_bytes), waits_for) = seen.unwrap_or_default();
+        let (outbox, used, lists, waiting, (photos, photo_bytes), uses) = seen.unwrap_or_default();
+        let uses = if uses.is_null() { json!({ "waits_for": [] }) } else { uses };
         let closed = self.outlook.closed.borrow().is_some();
         let oldest = waiting.oldest_ms.zip(now.wall_ms).map(|(then, now)| ((now - then) / 1000).max(0));
         let all = json!({
@@ -181,7 +182,7 @@ impl Overview {
             "lists": lists,
             "loading": *self.loading.borrow(),
             "outbox": outbox,
-            "uses": { "waits_for": waits_for },
+            "uses": uses,
             "subject_key": self.subjects.borrow().number(),
             "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
             "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
@@ -295,4 +296,12 @@ pub async fn keep(overview: Arc<Overview>, health: watch::Sender<Arc<str>>, canc
             health.send_replace(text.into());
         }
     }
+}
+/// Whom the lanes wait for, and what the central side has said, where it does not know everything.
+fn uses(journal: &Connection) -> rusqlite::Result<Value> {
+    let mut uses = json!({ "waits_for": asked::waits_for(journal)? });
+    if let Some(lacks) = asked::central_lacks(journal)? {
+        uses["central"] = json!({ "since": lacks.since_ms.map(rfc3339) });
+    }
+    Ok(uses)
 }

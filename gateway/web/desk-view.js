@@ -5,7 +5,7 @@ import { photoUrl } from "./api.js";
 import { byId, fill, h, setData, show } from "./dom.js";
 import { age, degrees, timeOfDay, zoneDiffers, zoneName } from "./format.js";
 import { icon } from "./icons.js";
-import { has, pick, t } from "./strings.js";
+import { has, pick, t, whoTells } from "./strings.js";
 
 const officerNames = new Map();
 
@@ -296,7 +296,7 @@ function deskBanners(desk) {
   if (dead("bad")) out.push(banner("devices", "bad", "bad", t("banner_devices", { names: dead("bad") })));
   if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));
   if (desk.notice) out.push(banner("notice", "warn", "warn", `${desk.notice.text} — ${desk.notice.by}`));
-  if (desk.uses_wait_for?.length > 0) out.push(banner("uses", "warn", "warn", `${t("banner_uses")} ${desk.uses_wait_for.join(", ")}`));
+  if (desk.uses_wait_for?.length > 0) out.push(banner("uses", "warn", "warn", `${t("banner_uses")} ${whoTells(desk.uses_wait_for)}`));
   if (lists?.stale?.length) out.push(banner("stale", "warn", "warn", t("banner_lists_old", { age: age(lists.age_s) })));
   else if (desk.lists_stale) out.push(banner("stale", "warn", "warn", t("banner_stale")));
   if (lists?.missing?.length) out.push(banner("missing", "warn", "warn", t("banner_lists_missing", { names: named(lists.missing) })));

@@ -32,6 +32,7 @@ const COUNTERS = {
   answer_dropped_total: ["丢弃的应答", "Answers dropped"],
   answer_unread_total: ["无人接收的应答", "Answers that nobody read"],
   audit_dropped_total: ["丢弃的审计记录", "Audit records dropped"],
+  central_ask_refused_total: ["上级核对未获许可", "Talk with the central side that the broker refused"],
   central_went_back_total: ["上级数据回退次数", "Times that the central side lacked what it had"],
   clock_step_total: ["时钟跳变", "Steps of the clock"],
   command_rejected_total: ["拒绝的上级命令", "Commands refused"],

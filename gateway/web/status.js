@@ -13,7 +13,7 @@ import { icon } from "./icons.js";
 import { startPage } from "./page.js";
 import { openStream } from "./sse.js";
 import { className, counterName, detailWords, listName, stepName } from "./status-words.js";
-import { has, pick, t } from "./strings.js";
+import { has, pick, t, whoTells } from "./strings.js";
 
 const LEVELS = {
   ready: "ok", online: "ok", ok: "ok", fresh: "ok", synced: "ok", empty: "ok",
@@ -62,8 +62,14 @@ function gateway() {
       `${store.events} ${t("st_events")} · ${store.photos} ${t("st_photos")} · ${bytes(store.used_bytes)} ${t("st_used")} · ${bytes(store.free_bytes)} ${t("st_free")}`]),
     // Meanwhile every single-use pass is held.
     status.uses?.waits_for?.length > 0 ? row("status-uses", { state: "waiting" }, [t("st_uses"), state("waiting", "state_waits_for"),
-      `${status.uses.waits_for.join(", ")} · ${t("st_uses_held")}`]) : null,
+      [whoTells(status.uses.waits_for), usesLack(status.uses.central), t("st_uses_held")].filter(Boolean).join(" · ")]) : null,
   ]);
+}
+
+/** What the central side has said, where it was asked and does not know everything. */
+function usesLack(central) {
+  if (!central) return "";
+  return central.since ? t("uses_since", { at: dateTime(central.since) }) : t("uses_never");
 }
 
 function lanes() {

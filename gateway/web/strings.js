@@ -260,8 +260,11 @@ const STRINGS = {
   st_free: ["可用", "free"],
   st_events: ["事件", "events"],
   st_photos: ["照片", "photos"],
+  the_central_side: ["上级平台", "the central side"],
+  uses_since: ["上级平台自 {at} 起才有本机记录，之前用过的证不全", "the central side knows this gateway only since {at}, and not all that was used before"],
+  uses_never: ["上级平台没有本机的任何记录", "the central side has never heard this gateway"],
   st_uses: ["单次通行证", "Single-use passes"],
-  st_uses_held: ["收齐同站用证记录之前，单次通行证一律等候；主管可在工作台放行", "until they have told which were used, single-use passes are held; a supervisor releases at the desk"],
+  st_uses_held: ["收齐用证记录之前，单次通行证一律等候；主管可在工作台放行", "until it is told which were used, single-use passes are held; a supervisor releases at the desk"],
   st_since: ["持续", "for"],
   st_epoch: ["纪元", "epoch"],
   col_name: ["名称", "Name"],
@@ -408,6 +411,10 @@ export function t(key, values = {}) {
   let words = text(key)[current];
   for (const [name, value] of Object.entries(values)) words = words.replaceAll(`{${name}}`, value);
   return words;
+}
+
+export function whoTells(names, between = ", ") {
+  return names.map((name) => (name === "central" ? t("the_central_side") : name)).join(between);
 }
 
 export function has(key) {

@@ -1,6 +1,7 @@
 //! The examples for brokers give everybody what the one list of topics says, and nothing more.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_gateway::central::known;
 use kakou_gateway::central::listen::{Listen, Part};
 use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::fleet::watch::HEARD;
@@ -142,6 +143,9 @@ fn programs_of_the_central_side_subscribe_to_what_they_may_read_alone() {
     let listen = Listen { broker, client_id: "c".into(), site: "+".into(), group: None, part: Part::All };
     for filter in listen.filters(true) {
         assert!(may("central", &filter), "the ingest does not hear {filter}");
+    }
+    for filter in known::filters(&listen) {
+        assert!(may("central", &filter), "what gateways tell each other is not heard: {filter}");
     }
     for user in ["metrics", "readers", "homeassistant"] {
         assert_eq!(rights[user].write, BTreeSet::new(), "{user} says nothing");

@@ -88,6 +88,8 @@ pub struct Tally {
     pub photos: u64,
     /// Whether the broker has taken the subscriptions.
     pub subscribed: bool,
+    /// Whether the broker had kept what was said while this consumer was away.
+    pub session: bool,
 }
 
 /// The kinds of messages.
@@ -205,14 +207,14 @@ pub async fn run<S: Store>(
 }
 
 /// A fault that comes at each try is told at once and then once a minute: how often it was, where it is to be told.
-fn again(faults: &mut Minutely, fault: &dyn std::fmt::Display) -> Option<String> {
+pub(super) fn again(faults: &mut Minutely, fault: &dyn std::fmt::Display) -> Option<String> {
     faults.note(json!({ "fault": fault.to_string() }), 1);
     let count = faults.due(Instant::now())?["count"].as_u64().unwrap_or(1);
     Some(if count > 1 { format!(" ({count} times within a minute)") } else { String::new() })
 }
 
 /// Speaks with the broker until cancelled, lost, or the store has ended.
-async fn speak(
+pub(super) async fn speak(
     (client, mut events, outage): (Client, Events, &mut Outage),
     filters: Vec<String>,
     inbox: mpsc::Sender<Message>,
@@ -237,7 +239,8 @@ async fn speak(
             heard = events.poll() => heard?,
         };
         match heard {
-            Heard::Connected { .. } => {
+            Heard::Connected { session, .. } => {
+                tally.send_modify(|t| t.session = session);
                 if let Some(line) = outage.up(Instant::now()) {
                     log::info!("{line}");
                 }

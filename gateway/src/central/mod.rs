@@ -8,6 +8,7 @@
 //! stream counts as filled, and the gateway is told why.
 
 pub mod bulk;
+pub mod known;
 pub mod ledger;
 pub mod listen;
 pub mod photos;

@@ -386,14 +386,15 @@ const FIRST: &str = "Before it comes, the broker must know it: `kakou ca acl`.";
 /// What whoever makes a code for the place of another box should know.
 fn replacement(others: &[GatewayId]) -> String {
     if others.is_empty() {
-        return "It takes the place of a box that had this name, and the site has no other gateway: nobody can tell it \
-                which single-use passes that box took, and it will take them once more.\n"
+        return "It takes the place of a box that had this name, and the site has no other gateway: it holds single-use \
+                passes until the central side (`kakou central ingest`) has told which were used, or until a supervisor \
+                releases it at its desk.\n"
             .into();
     }
     let names: Vec<&str> = others.iter().map(GatewayId::as_str).collect();
     format!(
-        "It takes the place of a box that had this name: it holds single-use passes until it has heard from {} which \
-         were used, or until a supervisor releases it at its desk.\n",
+        "It takes the place of a box that had this name: it holds single-use passes until it has heard from {}, or from \
+         the central side, which were used, or until a supervisor releases it at its desk.\n",
         names.join(", ")
     )
 }

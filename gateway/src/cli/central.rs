@@ -3,6 +3,7 @@
 use super::broker::Broker;
 use super::fail;
 use crate::central::bulk::{self, Rights};
+use crate::central::known::{self, Known};
 use crate::central::ledger::{Gone, Ledger, Sink};
 use crate::central::listen::{self, Listen, Part, Tally};
 use crate::central::photos::{Desk, QUOTA};
@@ -413,6 +414,18 @@ async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<Desk>) -> Resu
         let photos = if part == Part::Late { desk.take() } else { None };
         tasks.spawn(listen::run(listen, store, photos, tally, cancel.clone()));
     }
+    // What gateways tell each other is heard by a task of its own: no event waits for it.
+    let (tally, tallied) = watch::channel(Tally::default());
+    tallies.push(tallied);
+    let store = Known::new(Database::open(&wishes.database).await.map_err(|e| e.to_string())?);
+    let listen = Listen {
+        broker: settings,
+        client_id: format!("{}-known", wishes.client_id),
+        site: wishes.site.clone(),
+        group: wishes.group.clone(),
+        part: Part::Live,
+    };
+    tasks.spawn(known::run(listen, store, tally, cancel.clone()));
     let shown = tallies.clone();
     wishes.figures.serve(move |f| show(&shown, f), cancel.clone()).await?;
     eprintln!("the database is there; listening on {}, Ctrl-C ends", broker.url());

@@ -72,13 +72,7 @@ fn page(s: &Value) -> String {
         text(&s["upstream"]["state"]),
         text(&s["upstream"]["detail"]),
     );
-    let waits_for: Vec<String> = s["uses"]["waits_for"].as_array().into_iter().flatten().map(text).collect();
-    if !waits_for.is_empty() {
-        out.push_str(&format!(
-            "Uses: single-use passes are HELD until {} has told which were used; a supervisor releases at the desk\n",
-            waits_for.join(", ")
-        ));
-    }
+    out.push_str(&uses(&s["uses"]));
     out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
     let devices = s["devices"].as_array().map_or(&[][..], Vec::as_slice);
     let work = devices.iter().filter(|d| d["state"] == "ready").count();
@@ -114,9 +108,50 @@ fn page(s: &Value) -> String {
     out
 }
 
+fn who(name: &Value) -> String {
+    if name == "central" { "the central side".into() } else { text(name) }
+}
+
+/// Whom single-use passes wait for, if they do.
+fn uses(uses: &Value) -> String {
+    let waits_for: Vec<String> = uses["waits_for"].as_array().into_iter().flatten().map(who).collect();
+    if waits_for.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "Uses: single-use passes are HELD until {} has told which were used; a supervisor releases at the desk\n",
+        waits_for.join(", ")
+    );
+    if let Some(central) = uses.get("central") {
+        out.push_str(&match central["since"].as_str() {
+            Some(since) => format!(
+                "      the central side knows this gateway only since {since}, and not all that the box before it has used\n"
+            ),
+            None => "      the central side has never heard this gateway, and does not know what the box before it has used\n".to_owned(),
+        });
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_single_use_passes_wait_for_is_said_and_what_the_central_side_does_not_know() {
+        let said = |value: serde_json::Value| uses(&value);
+        assert_eq!(said(serde_json::json!({ "waits_for": [] })), "");
+        let alone = said(serde_json::json!({ "waits_for": ["central"] }));
+        assert!(
+            alone.contains("HELD until the central side has told") && alone.lines().count() == 1,
+            "{alone}"
+        );
+        let lacks = |since: serde_json::Value| {
+            said(serde_json::json!({ "waits_for": ["central"], "central": { "since": since } }))
+        };
+        assert!(lacks("2026-11-30T09:00:00Z".into()).contains("only since 2026-11-30T09:00:00Z"));
+        assert!(lacks(serde_json::Value::Null).contains("has never heard this gateway"));
+    }
     use serde_json::json;
 
     #[test]

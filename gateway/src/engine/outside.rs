@@ -1,8 +1,8 @@
 //! What comes from outside the lanes: events of others in the gateway, acknowledgements and receipts,
 //! what other gateways tell.
 
-use super::{Engine, Pending, Trouble, Work};
-use crate::store::asked;
+use super::{Engine, Onward, Pending, Trouble, Work};
+use crate::store::asked::{self, Asked};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
@@ -81,11 +81,15 @@ impl Engine {
                 let uses = u32::try_from(page.uses.len()).unwrap_or(u32::MAX);
                 self.heard_uses = self.heard_uses.saturating_add(uses);
                 let taken = self.journal.peer_page(&from, &page, now)?;
-                if let Some(conflicts) = taken {
-                    self.parts.metrics.add("peer_conflict_total", conflicts);
-                    self.look_who_waits(pending)?;
-                }
-                pending.pages.push((reply, taken.is_some()));
+                let next = match taken {
+                    Some((conflicts, next)) => {
+                        self.parts.metrics.add("peer_conflict_total", conflicts);
+                        self.look_who_waits(pending)?;
+                        Some(Onward(next))
+                    }
+                    None => None,
+                };
+                pending.pages.push((reply, next));
                 Ok(())
             }
             Work::ReleaseUses(event, reply) => {
@@ -124,12 +128,16 @@ impl Engine {
         self.journal.go_back(class, through)
     }
 
-    /// The first question to the other gateways of the site, where enrolment has named them.
+    /// The first question to the other gateways of the site, where enrolment has named them, and to the central side,
+    /// where this box has taken the place of another and can reach it.
     pub(super) fn ask_others(&mut self) -> Result<(), Trouble> {
         let ask = |engine: &mut Self| -> rusqlite::Result<()> {
             if let Some(others) = &engine.parts.others {
                 let journal = engine.journal.connection();
-                asked::begin(journal, others.enrolled, &others.gateways, others.replaces)?;
+                let central = others.replaces && *engine.parts.upstream.borrow() != "off";
+                let gateways = others.gateways.iter().cloned().map(Asked::Gateway);
+                let all: Vec<Asked> = gateways.chain(central.then_some(Asked::Central)).collect();
+                asked::begin(journal, others.enrolled, &all, others.replaces)?;
             }
             engine.waits_for = asked::waits_for(engine.journal.connection())?;
             Ok(())
@@ -138,7 +146,7 @@ impl Engine {
         if !self.waits_for.is_empty() {
             let names: Vec<&str> = self.waits_for.iter().map(|g| g.as_str()).collect();
             log::warn!(
-                "single-use passes are held until it is known which were used at {}",
+                "single-use passes are held until it is known which were used; this is still to be told by: {}",
                 names.join(", ")
             );
         }

@@ -153,9 +153,15 @@ pub(super) enum Said {
     Use(String),
     /// An entry, from this file.
     Entry(PathBuf),
+    /// A question to the central side, or an answer: an access list of an earlier version lets nobody say it.
+    ToCentral,
     /// Something that nobody waits for.
     Other,
 }
+
+/// Subscriptions of a connection, in this order: its own first, then those to what the central side asks and tells.
+const OWN: usize = 5;
+const CENTRAL: [&str; 2] = ["asked", "told"];
 
 /// What is told of at once: the client has room for more.
 pub(super) const PORTION: usize = 150;
@@ -211,7 +217,7 @@ impl Down {
             capacity: CAPACITY,
             manual_acks: true,
         })?;
-        let mut answering = false;
+        let (mut answering, mut answered) = (false, 0);
         let mut told = Told { look: true, ..Told::default() };
         let mut again: Option<tokio::time::Instant> = None;
         // Dropped with the connection: what was not acknowledged on it comes with the next one.
@@ -245,7 +251,14 @@ impl Down {
                         self.order(Order::Connected);
                         self.tell(News::Connected);
                     }
-                    Heard::Subscribed(answer) => answer.map_err(|why| Lost::Refused("a subscription", why))?,
+                    Heard::Subscribed(answer) => {
+                        answered += 1;
+                        match answer {
+                            // The access list is of an earlier version: all else goes on.
+                            Err(why) if OWN < answered && answered <= OWN + CENTRAL.len() => self.not_allowed(&why),
+                            answer => answer.map_err(|why| Lost::Refused("a subscription", why))?,
+                        }
+                    }
                     Heard::Message(message) => {
                         self.exchange(&message, &mut ears.budget, &mut exchange);
                         // What a gateway of the site tells is acknowledged when it is durable here.
@@ -263,11 +276,15 @@ impl Down {
                     }
                     Heard::Departed(pkid) => told.departed(pkid),
                     Heard::Acked(pkid, answer) => {
-                        answer.map_err(|why| Lost::Refused("an answer", why))?;
-                        match told.acked(pkid) {
+                        let said = told.acked(pkid);
+                        match answer {
+                            Err(why) if said == Some(Said::ToCentral) => self.not_allowed(&why),
+                            answer => answer.map_err(|why| Lost::Refused("an answer", why))?,
+                        }
+                        match said {
                             Some(Said::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
                             Some(Said::Entry(file)) => drop(tokio::fs::remove_file(file).await),
-                            Some(Said::Other) | None => {}
+                            Some(Said::ToCentral | Said::Other) | None => {}
                         }
                     }
                     Heard::Other => {}
@@ -283,7 +300,7 @@ impl Down {
                     }
                 }
                 Some(done) = exchange.storing.join_next() => {
-                    done.ok().flatten().into_iter().for_each(|next| exchange.ask(next));
+                    done.ok().flatten().into_iter().for_each(|(to, after)| exchange.ask(to, after));
                 }
                 // It is said above; what has come has its turn as well.
                 () = std::future::ready(()), if answering && exchange.is_asked() && told.queue.len() < PORTION => {}
@@ -342,7 +359,16 @@ impl Down {
         client.subscribe(&format!("kakou/v1/{}/trace/req", self.site))?;
         client.subscribe(&head_topic("+"))?;
         client.subscribe(&kakou_wire::peers::topic(&self.site, "+", "+"))?;
+        CENTRAL.iter().try_for_each(|kind| client.subscribe(&own(kind)))?;
         Ok(())
+    }
+
+    /// What the gateway and the central side tell each other of uses is not allowed at this broker.
+    fn not_allowed(&self, why: &str) {
+        self.metrics.count("central_ask_refused_total");
+        log::debug!(
+            "the broker does not let this gateway and the central side tell each other of uses: {why}"
+        );
     }
 
     /// Asks the other gateways of the site to tell everything again.

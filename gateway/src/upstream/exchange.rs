@@ -1,4 +1,6 @@
-//! What a gateway that is new at its site asks the others, and what it answers when one of them asks.
+//! What a gateway that is new at its site asks the others, and what it answers when one of them asks. The central side
+//! asks and is asked in the same words, on topics that nobody else may write to (`ask` and `tell` of the gateway, `asked`
+//! and `told` for it): it knows what a box has told that is gone.
 //!
 //! Each page is asked for: whoever asks takes one, makes it durable and asks for the next, so that no answer is ever
 //! larger than a page in anybody's memory. Whoever has not answered is asked again, over restarts too.
@@ -6,12 +8,13 @@
 use super::budget::{self, Budget, Word};
 use super::down::{Down, Lost, PORTION, Said, Told};
 use super::peers;
-use crate::engine::Work;
+use crate::engine::{Onward, Work};
 use crate::feeds::{Known, News, is_signed, keep_heard};
 use crate::mqtt::{Client, Mark, Message};
-use crate::store::asked;
+use crate::store::asked::{self, Asked};
 use kakou_core::ids::GatewayId;
 use kakou_wire::peers::{Ask, ENTRIES, Page, WAITS};
+use kakou_wire::topic::topic;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,15 +33,23 @@ const WAITING: usize = 64;
 /// Pages that are being stored at once; what is beyond it is asked for again.
 const PAGES: usize = 8;
 
+/// Whom a question is for.
+pub(super) enum To {
+    /// Every gateway of the site.
+    All,
+    /// One alone.
+    One(Asked),
+}
+
 /// What is under way.
 #[derive(Default)]
 pub(super) struct Exchange {
     /// What is to be asked.
-    asks: VecDeque<Ask>,
+    asks: VecDeque<(To, String)>,
     /// What others have asked: who, and behind what.
-    asked: VecDeque<(GatewayId, String)>,
+    asked: VecDeque<(Asked, String)>,
     /// Pages that are being stored; then what is asked next.
-    pub storing: JoinSet<Option<Ask>>,
+    pub storing: JoinSet<Option<(To, String)>>,
     /// When whoever has not answered is asked again.
     pub again: Option<Instant>,
     /// After what pause.
@@ -47,10 +58,19 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Asks, where there is room for it.
-    pub fn ask(&mut self, ask: Ask) {
+    pub fn ask(&mut self, to: To, after: String) {
         if self.asks.len() < WAITING {
-            self.asks.push_back(ask);
+            self.asks.push_back((to, after));
         }
+    }
+
+    /// Somebody asks; whether there is room for it.
+    fn is_asked_by(&mut self, who: Asked, after: String) -> bool {
+        let room = self.asked.len() < WAITING;
+        if room {
+            self.asked.push_back((who, after));
+        }
+        room
     }
 
     /// Whether somebody waits for a page.
@@ -60,7 +80,7 @@ impl Exchange {
 
     /// The broker knew nothing of this gateway: entries may have been read meanwhile.
     pub fn ask_for_entries(&mut self) {
-        self.ask(Ask { to: None, after: ENTRIES.to_owned() });
+        self.ask(To::All, ENTRIES.to_owned());
     }
 }
 
@@ -74,8 +94,8 @@ impl Down {
         let waiting = unanswered.as_ref().is_some_and(|all| all.iter().all(|(_, after)| after == WAITS));
         exchange.pause = if waiting { (2 * exchange.pause).clamp(AGAIN, AGAIN_MOST) } else { AGAIN };
         exchange.again = again.then(|| Instant::now() + exchange.pause);
-        for (gateway, after) in unanswered.unwrap_or_default() {
-            exchange.ask(Ask { to: Some(gateway), after });
+        for (who, after) in unanswered.unwrap_or_default() {
+            exchange.ask(To::One(who), after);
         }
     }
 
@@ -86,20 +106,32 @@ impl Down {
         told: &mut Told,
         exchange: &mut Exchange,
     ) -> Result<(), Lost> {
-        let topic = |kind| kakou_wire::peers::topic(&self.site, self.gateway.as_str(), kind);
+        let topic = |to_central, kind| {
+            if to_central {
+                topic(&self.site, &self.gateway, kind)
+            } else {
+                kakou_wire::peers::topic(&self.site, self.gateway.as_str(), kind)
+            }
+        };
+        let said = |to_central| if to_central { Said::ToCentral } else { Said::Other };
         let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         while told.queue.len() < PORTION
-            && let Some(ask) = exchange.asks.pop_front()
+            && let Some((to, after)) = exchange.asks.pop_front()
         {
-            let body = serde_json::to_vec(&ask).expect("a question is strings");
-            client.publish(&topic("ask"), body, soon)?;
-            told.queue.push_back(Said::Other);
+            let (to, central) = match to {
+                To::All | To::One(Asked::Central) => (None, matches!(to, To::One(_))),
+                To::One(Asked::Gateway(gateway)) => (Some(gateway), false),
+            };
+            let body = serde_json::to_vec(&Ask { to, after }).expect("a question is strings");
+            client.publish(&topic(central, "ask"), body, soon)?;
+            told.queue.push_back(said(central));
         }
         // One page, then whatever has come is looked at: an order waits for no more than that.
         if told.queue.len() < PORTION
-            && let Some(question) = exchange.asked.pop_front()
+            && let Some((who, after)) = exchange.asked.pop_front()
         {
             let (data, own) = (self.data.clone(), self.gateway.clone());
+            let (question, central) = ((who.name(), after), who == Asked::Central);
             let look = move |journal: &rusqlite::Connection| {
                 let known = Known::of(data);
                 peers::page(journal, &own, question, |behind| known.next(behind))
@@ -107,8 +139,8 @@ impl Down {
             // Who hears nothing asks again.
             let Some(page) = self.reader.look(look).await else { return Ok(()) };
             let body = serde_json::to_vec(&page).expect("a page is strings and numbers");
-            client.publish(&topic("tell"), body, soon)?;
-            told.queue.push_back(Said::Other);
+            client.publish(&topic(central, "tell"), body, soon)?;
+            told.queue.push_back(said(central));
         }
         Ok(())
     }
@@ -117,11 +149,20 @@ impl Down {
     pub(super) fn exchange(&self, message: &Message, budget: &mut Budget, exchange: &mut Exchange) {
         let rest = message.topic.strip_prefix("kakou/v1/").unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').collect();
-        let [_, "peer", from, kind @ ("ask" | "tell")] = parts.as_slice() else { return };
-        let Ok(from) = GatewayId::new(*from) else { return self.metrics.count("peer_unreadable_total") };
-        if from == self.gateway {
-            return;
-        }
+        let (who, is_ask) = match parts.as_slice() {
+            [_, "peer", from, kind @ ("ask" | "tell")] => {
+                let Ok(from) = GatewayId::new(*from) else {
+                    return self.metrics.count("peer_unreadable_total");
+                };
+                if from == self.gateway {
+                    return;
+                }
+                (Asked::Gateway(from), *kind == "ask")
+            }
+            [_, _, kind @ ("asked" | "told")] => (Asked::Central, *kind == "asked"),
+            _ => return,
+        };
+        let from = who.name();
         if message.payload.len() > budget::LARGEST {
             budget.junk(&from);
             return self.metrics.count("peer_large_total");
@@ -129,15 +170,14 @@ impl Down {
         if !budget.allows(&from, Word::Exchange) {
             return self.metrics.count("peer_over_budget_total");
         }
-        let unreadable = if *kind == "ask" {
+        let unreadable = if is_ask {
             match serde_json::from_slice::<Ask>(&message.payload) {
                 Ok(ask) if ask.to.as_ref().is_some_and(|to| *to != self.gateway) => false,
                 Ok(ask) if !ask.is_good() => true,
-                Ok(ask) if exchange.asked.len() < WAITING => {
-                    exchange.asked.push_back((from.clone(), ask.after));
-                    false
+                Ok(ask) if !exchange.is_asked_by(who.clone(), ask.after.clone()) => {
+                    return self.metrics.count("peer_ask_dropped_total");
                 }
-                Ok(_) => return self.metrics.count("peer_ask_dropped_total"),
+                Ok(_) => false,
                 Err(_) => true,
             }
         } else {
@@ -147,11 +187,14 @@ impl Down {
                 Ok(page) if !budget.allows_many(&from, Word::Use, page.uses.len()) => {
                     return self.metrics.count("peer_over_budget_total");
                 }
-                Ok(page) if self.is_good(&page) => {
-                    self.take(from.clone(), page, exchange);
-                    false
-                }
-                Ok(_) | Err(_) => true,
+                Ok(page) => match self.good(&who, page) {
+                    Some(page) => {
+                        self.take(who, page, exchange);
+                        false
+                    }
+                    None => true,
+                },
+                Err(_) => true,
             }
         };
         if unreadable {
@@ -160,19 +203,24 @@ impl Down {
         }
     }
 
-    /// Nothing else is worth a place in the store.
-    fn is_good(&self, page: &Page) -> bool {
+    /// Nothing else is worth a place in the store. The central side has no keys of the fleet: what one gateway has told it
+    /// that nobody has signed is left out, and keeps the rest from nobody.
+    fn good(&self, who: &Asked, mut page: Page) -> Option<Page> {
         let now = self.clock.now();
         let now_s = now.wall_s().filter(|_| now.synced());
-        let signed = |entry: &String| is_signed(entry.as_bytes(), &self.keys, now_s);
-        page.is_good() && page.entries.iter().all(signed)
+        let before = page.entries.len();
+        page.entries.retain(|entry| is_signed(entry.as_bytes(), &self.keys, now_s));
+        let junk = before - page.entries.len();
+        if junk > 0 && *who == Asked::Central {
+            self.metrics.add("peer_unreadable_total", junk as u64);
+        }
+        (page.is_good() && (junk == 0 || *who == Asked::Central)).then_some(page)
     }
 
     /// Stores a page; then the next one is asked for. What entries say counts before the page does: a gateway that
     /// knows everything must not let somebody in whom the last page holds.
-    fn take(&self, from: GatewayId, page: Page, exchange: &mut Exchange) {
+    fn take(&self, from: Asked, page: Page, exchange: &mut Exchange) {
         let (data, news, engine) = (self.data.clone(), self.news.clone(), self.engine.clone());
-        let own = self.gateway.clone();
         exchange.storing.spawn(async move {
             let entries = page.entries.clone();
             let (tx, in_use) = oneshot::channel();
@@ -187,11 +235,14 @@ impl Down {
                 return None;
             }
             let entries_alone = page.after.starts_with(ENTRIES) && page.after != WAITS;
-            let next = page.then_ask(&own).map(str::to_owned);
+            let alone = page.next.clone().filter(|_| entries_alone);
             let (tx, stored) = oneshot::channel();
-            let taken = engine.send(Work::PeerPage(from.clone(), page, tx)).await.is_ok()
-                && stored.await.unwrap_or(false);
-            next.filter(|_| taken || entries_alone).map(|after| Ask { to: Some(from), after })
+            engine.send(Work::PeerPage(from.clone(), page, tx)).await.ok()?;
+            let next = match stored.await.ok()? {
+                Some(Onward(next)) => next.filter(|place| place != WAITS),
+                None => alone,
+            };
+            next.map(|after| (To::One(from), after))
         });
     }
 }
@@ -209,16 +260,17 @@ mod tests {
              CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
         )
         .unwrap();
-        c.execute_batch(asked::SCHEMA).unwrap();
+        asked::prepare(&c).unwrap();
         c
     }
 
     #[test]
     fn two_boxes_that_wait_for_a_third_do_not_tell_each_other_everything_again_and_again() {
         let name = |text: &str| GatewayId::new(text).unwrap();
+        let gateway = |text: &str| Asked::Gateway(name(text));
         let (one, two) = (journal(), journal());
-        asked::begin(&one, 1, &[name("gw-2")], true).unwrap();
-        asked::begin(&two, 1, &[name("gw-1"), name("gw-3")], true).unwrap();
+        asked::begin(&one, 1, &[gateway("gw-2")], true).unwrap();
+        asked::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
         let used = |pass: &str, gateway: Option<&str>| {
             let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway) VALUES (?1, 'lane-1', 1, 1, ?2)";
             two.execute(sql, params![pass, gateway]).unwrap();
@@ -228,8 +280,8 @@ mod tests {
         let ask = || {
             let (_, after) = asked::unanswered(&one).unwrap().first()?.clone();
             let page = peers::page(&two, &name("gw-2"), (name("gw-1"), after.clone()), |_| None).unwrap();
-            let to = page.goes_on(&name("gw-1"));
-            assert!(asked::answered(&one, &name("gw-2"), (&after, to)).unwrap());
+            let told = asked::Told::of(&page, &name("gw-1"), &gateway("gw-2"), &[name("gw-2")]);
+            assert!(asked::answered(&one, &gateway("gw-2"), &told).unwrap());
             Some((after, page.uses.len()))
         };
         let first: usize =
@@ -240,7 +292,7 @@ mod tests {
         }
         // gw-3 answers gw-2 at last. What it has told may stand before every place, so all is asked once more.
         used("kid=:!", Some("gw-3"));
-        asked::answered(&two, &name("gw-3"), ("", None)).unwrap();
+        asked::answered(&two, &gateway("gw-3"), &asked::Told::default()).unwrap();
         assert_eq!(ask(), Some((WAITS.to_owned(), 0)));
         let again: usize = std::iter::from_fn(ask).map(|(_, uses)| uses).sum();
         assert_eq!(again, 301);

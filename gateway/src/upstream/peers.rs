@@ -19,7 +19,7 @@
 use super::budget;
 use crate::store::{asked, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
-use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, Page, SEAL, Used};
+use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, Used};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
@@ -43,17 +43,17 @@ const DAY_MS: i64 = 86_400_000;
 pub const PAGE_MAX: usize = budget::LARGEST;
 /// Of it, what surrounds the uses and entries: the places, and the names of who is waited for.
 const AROUND: usize = 1_000;
-/// Names in a page at most. Whoever waits for more is not complete in any case.
-const NAMES: usize = 8;
 
-/// A page of what this gateway knows. `entry` gives the name and text of the first entry behind a name.
-pub fn page(
-    connection: &Connection,
-    own: &GatewayId,
-    (asker, after): (GatewayId, String),
+/// What is known behind a place: the pass of each row, and its use where it can be told.
+pub type Rows = Vec<(String, Option<KnownUse>)>;
+
+/// Fills a page with what follows the place where it begins: `rows` are the uses behind a pass, at most [`AT_ONCE`] of
+/// them, and `entry` gives the name and text of the first entry behind a name.
+pub fn fill<E>(
+    mut page: Page,
+    rows: impl FnOnce(&str) -> Result<Rows, E>,
     entry: impl Fn(&str) -> Option<(String, String)>,
-) -> rusqlite::Result<Page> {
-    let mut page = Page { asker, after, uses: vec![], entries: vec![], next: None, waits_for: vec![] };
+) -> Result<Page, E> {
     let mut room = PAGE_MAX - AROUND;
     let mut fits = |bytes: usize| {
         let fits = bytes < room;
@@ -64,20 +64,10 @@ pub fn page(
         Some(name) => name.to_owned(),
         None => {
             let mut last = page.after.strip_prefix("u:").unwrap_or_default().to_owned();
-            let sql = "SELECT pass_id, lane, visit, at_ms, gateway FROM redemption
-                       WHERE pass_id > ?1 AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?3
-                       ORDER BY pass_id LIMIT ?2";
-            let mut select = connection.prepare_cached(sql)?;
-            let mut rows = select.query(params![last, bound(AT_ONCE), bound(LONGEST_PASS)])?;
-            let mut more = 0;
-            while let Some(r) = rows.next()? {
-                more += 1;
-                let pass: String = r.get(0)?;
-                let gateway = r.get::<_, Option<String>>(4)?;
-                let gateway = gateway.map_or(Ok(own.clone()), GatewayId::new);
-                if let (Ok(lane), Ok(gateway)) = (LaneId::new(r.get::<_, String>(1)?), gateway) {
-                    let visit = r.get::<_, i64>(2)?.cast_unsigned();
-                    let known = KnownUse { pass: pass.clone(), gateway, lane, visit, at_ms: r.get(3)? };
+            let rows = rows(&last)?;
+            let more = rows.len() == AT_ONCE;
+            for (pass, known) in rows {
+                if let Some(known) = known {
                     if !fits(serde_json::to_string(&known).map_or(0, |t| t.len())) {
                         page.next = Some(format!("u:{last}"));
                         return Ok(page);
@@ -86,7 +76,7 @@ pub fn page(
                 }
                 last = pass;
             }
-            if more == AT_ONCE {
+            if more {
                 page.next = Some(format!("u:{last}"));
                 return Ok(page);
             }
@@ -107,8 +97,40 @@ pub fn page(
         page.entries.push(text);
         behind = name;
     }
-    page.waits_for = asked::waits_for(connection)?;
-    page.waits_for.truncate(NAMES);
+    Ok(page)
+}
+
+/// A page of what this gateway knows. `entry` gives the name and text of the first entry behind a name.
+pub fn page(
+    connection: &Connection,
+    own: &GatewayId,
+    (asker, after): (GatewayId, String),
+    entry: impl Fn(&str) -> Option<(String, String)>,
+) -> rusqlite::Result<Page> {
+    let rows = |behind: &str| {
+        let sql = "SELECT pass_id, lane, visit, at_ms, gateway FROM redemption
+                   WHERE pass_id > ?1 AND substr(pass_id, 1, 1) <> ':' AND length(pass_id) <= ?3
+                   ORDER BY pass_id LIMIT ?2";
+        let mut select = connection.prepare_cached(sql)?;
+        let mut found = select.query(params![behind, bound(AT_ONCE), bound(LONGEST_PASS)])?;
+        let mut rows = Rows::new();
+        while let Some(r) = found.next()? {
+            let pass: String = r.get(0)?;
+            let gateway = r.get::<_, Option<String>>(4)?;
+            let gateway = gateway.map_or(Ok(own.clone()), GatewayId::new);
+            let (visit, at_ms) = (r.get::<_, i64>(2)?.cast_unsigned(), r.get(3)?);
+            let known = LaneId::new(r.get::<_, String>(1)?).ok().zip(gateway.ok()).map(|(lane, gateway)| {
+                KnownUse { pass: pass.clone(), gateway, lane, visit, at_ms, teller: None }
+            });
+            rows.push((pass, known));
+        }
+        Ok::<_, rusqlite::Error>(rows)
+    };
+    let mut page = fill(Page::empty(asker, after), rows, entry)?;
+    if page.next.is_none() {
+        page.waits_for = asked::waits_for(connection)?;
+        page.waits_for.truncate(NAMES);
+    }
     Ok(page)
 }
 

@@ -7,6 +7,7 @@ import { alarmLevel, linkOf } from "./fleet-model.js";
 import { icon } from "./icons.js";
 import { has, t, word } from "./fleet-strings.js";
 import { glyph } from "./fleet-tiles.js";
+import { whoTells } from "./strings.js";
 
 const UNKNOWN = "—";
 /** How many alarms have room in a cell. */
@@ -75,7 +76,7 @@ function span(one, seconds, nothing = false) {
 
 function worstCell(one) {
   if (one.alarms.length === 0 && one.waiting) return { text: t("waiting"), level: "off", title: t("tip_waiting") };
-  const more = { SILENT: known(one.health_s) ? t("cell_silent", { age: age(one.health_s) }) : t("cell_silent_never"), USES: t("cell_uses", { names: (one.uses_wait_for ?? []).join("、") }) };
+  const more = { SILENT: known(one.health_s) ? t("cell_silent", { age: age(one.health_s) }) : t("cell_silent_never"), USES: t("cell_uses", { names: whoTells(one.uses_wait_for ?? [], "、") }) };
   const title = one.alarms.map((name) => [word("alarm_", name), more[name]].filter(Boolean).join(": ")).join(" · ");
   return { badges: one.alarms, gateway: one, title };
 }

@@ -8,7 +8,7 @@ import { has, t, word } from "./fleet-strings.js";
 import { age, bytes, dateTime } from "./format.js";
 import { className, commandName, counterName, detailWords, listName } from "./status-words.js";
 import { icon } from "./icons.js";
-import { pick } from "./strings.js";
+import { pick, whoTells } from "./strings.js";
 
 const UNKNOWN = "—";
 const OUTCOMES = ["ADMIT", "REFER", "HOLD", "DENY"];
@@ -65,7 +65,7 @@ function healthPairs({ at, certificate, clock, store, box, uses }) {
   const days = certificate?.days;
   const waits = uses?.waits_for ?? [];
   return [
-    ...(waits.length > 0 ? [[t("d_uses"), level("warn", t("d_uses_wait", { names: waits.join("、") }))]] : []),
+    ...(waits.length > 0 ? [[t("d_uses"), level("warn", t("d_uses_wait", { names: whoTells(waits, "、") }))]] : []),
     [t("d_report"), dateTime(at)],
     [t("fc_cert"), known(days) ? level(days <= 0 ? "bad" : null, t("days", { n: days })) : UNKNOWN],
     [t("fc_clock"), clock?.quality ? state(clock.quality) : UNKNOWN],

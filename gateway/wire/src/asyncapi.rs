@@ -25,7 +25,7 @@ const OF_A_PROFILE: &str = "eventOfAProfile";
 /// The message for several events.
 const BATCH: &str = "eventBatch";
 
-const CHANNELS: [Channel; 19] = [
+const CHANNELS: [Channel; 23] = [
     (
         "events",
         "kakou/v1/{site}/{gateway}/evt/{class}",
@@ -164,6 +164,42 @@ const CHANNELS: [Channel; 19] = [
         1,
         false,
         "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
+    ),
+    (
+        "questionsToCentral",
+        "kakou/v1/{site}/{gateway}/ask",
+        "up",
+        &["Ask"],
+        1,
+        false,
+        "A box that has taken the place of another asks the central side what is known of its site; `to` is absent",
+    ),
+    (
+        "answersOfCentral",
+        "kakou/v1/{site}/{gateway}/told",
+        "down",
+        &["Page"],
+        1,
+        false,
+        "What the central side knows of the site, a page for each question; `for` is the gateway",
+    ),
+    (
+        "questionsOfCentral",
+        "kakou/v1/{site}/{gateway}/asked",
+        "down",
+        &["Ask"],
+        1,
+        false,
+        "The central side asks what a gateway knows; `to` is absent",
+    ),
+    (
+        "answersToCentral",
+        "kakou/v1/{site}/{gateway}/tell",
+        "up",
+        &["Page"],
+        1,
+        false,
+        "What the gateway knows, a page for each question; `for` is `central`",
     ),
 ];
 

@@ -16,6 +16,8 @@ pub const LONGEST_PASS: usize = 120;
 pub const ENTRIES: &str = "e:";
 /// The place behind all entries, whose names are hexadecimal: whoever asks there hears only for whom the other one waits.
 pub const WAITS: &str = "e:~";
+/// Names in a page at most. Whoever waits for more is not complete in any case.
+pub const NAMES: usize = 8;
 /// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
 const PLACE: usize = LONGEST_PASS + 2;
 
@@ -82,10 +84,14 @@ pub struct Page {
     /// Where the next page begins; without it, this is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Gateways whose uses the answering one does not know yet itself.
+    /// Gateways whose uses the answering one does not know yet itself; `central` is the central side. A gateway that
+    /// waits has just come in the place of another. From the central side: gateways of which it does not know all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub waits_for: Vec<GatewayId>,
+    /// From the central side: from when on it has heard whoever asks, UTC milliseconds; absent if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
 }
 
 /// A use that a gateway knows of.
@@ -103,6 +109,10 @@ pub struct KnownUse {
     pub visit: u64,
     /// When, UTC milliseconds.
     pub at_ms: Option<i64>,
+    /// From the central side: whose word it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub teller: Option<GatewayId>,
 }
 
 impl KnownUse {
@@ -114,23 +124,9 @@ impl KnownUse {
 }
 
 impl Page {
-    /// Where the asker goes on: none when it knows everything. Whoever waits for others, apart from the asker, does
-    /// not know everything itself: it is asked whether it still waits, and from the beginning when it does no more.
-    pub fn goes_on(&self, asker: &GatewayId) -> Option<&str> {
-        if let Some(next) = &self.next {
-            return Some(next);
-        }
-        let incomplete = self.waits_for.iter().any(|g| g != asker);
-        match (incomplete, self.after == WAITS) {
-            (true, _) => Some(WAITS),
-            (false, true) => Some(""),
-            (false, false) => None,
-        }
-    }
-
-    /// What is asked at once when this page is stored.
-    pub fn then_ask(&self, asker: &GatewayId) -> Option<&str> {
-        self.goes_on(asker).filter(|place| *place != WAITS)
+    /// One with nothing in it.
+    pub fn empty(asker: GatewayId, after: String) -> Self {
+        Self { asker, after, uses: vec![], entries: vec![], next: None, waits_for: vec![], since_ms: None }
     }
 
     /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
@@ -176,8 +172,7 @@ mod tests {
         }
         let leads = |after: &str, next: Option<&str>| {
             let (asker, next) = (GatewayId::new("gw-1").unwrap(), next.map(str::to_owned));
-            Page { asker, after: after.into(), uses: vec![], entries: vec![], next, waits_for: vec![] }
-                .is_good()
+            Page { next, ..Page::empty(asker, after.into()) }.is_good()
         };
         assert!(leads("", None) && leads("", Some("u:k:1")) && leads("u:k:1", Some("u:k:2")));
         assert!(leads("u:k:2", Some("e:")) && leads("e:", Some("e:00")) && leads("e:00", None));

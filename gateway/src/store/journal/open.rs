@@ -103,7 +103,7 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
     if format == 1 {
         upgrade(&connection, path).map_err(at(path))?;
     }
-    connection.execute_batch(asked::SCHEMA).map_err(at(path))?;
+    asked::prepare(&connection).map_err(at(path))?;
     later(&connection).map_err(at(path))?;
     peers::prepare(&connection).map_err(at(path))?;
     check_tail(&connection).map_err(at(path))?;

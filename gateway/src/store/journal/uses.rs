@@ -1,7 +1,7 @@
 //! Passes and seals that were used up: here, and at the other gateways of the site.
 
 use super::Journal;
-use crate::store::asked;
+use crate::store::asked::{self, Asked, Told};
 use crate::store::salvage::{self, Fact};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
@@ -63,18 +63,25 @@ impl Journal {
         Ok(true)
     }
 
-    /// Takes a page of what another gateway tells because it was asked; says how many conflicts it brings. A page
-    /// that is not the next one of that gateway changes nothing, and gives none.
-    pub fn peer_page(&mut self, from: &GatewayId, page: &Page, now: &Now) -> rusqlite::Result<Option<u64>> {
-        let to = page.goes_on(&self.author.gateway);
-        if !asked::answered(&self.connection, from, (&page.after, to))? {
+    /// Takes a page of what somebody tells because it was asked; says how many conflicts it brings, and where the answer
+    /// goes on. A page that is not the next one of that answer changes nothing, and gives none.
+    pub fn peer_page(
+        &mut self,
+        from: &Asked,
+        page: &Page,
+        now: &Now,
+    ) -> rusqlite::Result<Option<(u64, Option<String>)>> {
+        let answer = Told::of(page, &self.author.gateway, from, &asked::names(&self.connection)?);
+        if !asked::answered(&self.connection, from, &answer)? {
             return Ok(None);
         }
-        let mut conflicts = 0;
+        let (mut conflicts, name, told) = (0, from.name(), *from == Asked::Central);
         for known in &page.uses {
-            conflicts += u64::from(self.peer_tells((from, &known.gateway), &known.used(), now)?);
+            // A use stays the word of whoever has told the central side of it, and a gateway speaks in its own name.
+            let teller = told.then_some(known.teller.as_ref()).flatten().unwrap_or(&name);
+            conflicts += u64::from(self.peer_tells((teller, &known.gateway), &known.used(), now)?);
         }
-        Ok(Some(conflicts))
+        Ok(Some((conflicts, answer.to)))
     }
 
     /// The first use of a pass.

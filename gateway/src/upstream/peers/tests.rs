@@ -1,6 +1,7 @@
 //! What the gateways of a site tell each other.
 
 use super::*;
+use crate::store::asked::Asked;
 use kakou_wire::peers::WAITS;
 use proptest::prelude::*;
 
@@ -20,7 +21,7 @@ fn before() -> Connection {
 fn store() -> Connection {
     let c = before();
     c.execute_batch("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);").unwrap();
-    c.execute_batch(asked::SCHEMA).unwrap();
+    asked::prepare(&c).unwrap();
     prepare(&c).unwrap();
     c
 }
@@ -176,11 +177,20 @@ fn an_entry_as_large_as_a_code_can_hold_fits_a_page() {
 #[test]
 fn whoever_waits_itself_is_not_complete_unless_it_waits_for_the_asker_alone() {
     let two = store();
-    asked::begin(&two, 1, &[name("gw-1"), name("gw-3")], true).unwrap();
+    let gateway = |text: &str| Asked::Gateway(name(text));
+    asked::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
     let ask = |c: &Connection| page(c, &name("gw-2"), (name("gw-1"), String::new()), |_| None).unwrap();
-    assert_eq!(ask(&two).goes_on(&name("gw-1")), Some(WAITS), "it is asked whether it still waits");
-    asked::answered(&two, &name("gw-3"), ("", None)).unwrap();
-    assert_eq!(ask(&two).goes_on(&name("gw-1")), None, "two new boxes do not wait for each other");
+    let goes_on =
+        |page: &Page, asked: &[GatewayId]| asked::Told::of(page, &name("gw-1"), &gateway("gw-2"), asked).to;
+    assert_eq!(
+        goes_on(&ask(&two), &[name("gw-2")]).as_deref(),
+        Some(WAITS),
+        "it is asked whether it still waits"
+    );
+    let both = [name("gw-2"), name("gw-3")];
+    assert_eq!(goes_on(&ask(&two), &both), None, "whom the asker asks itself it waits for itself");
+    asked::answered(&two, &gateway("gw-3"), &asked::Told::default()).unwrap();
+    assert_eq!(goes_on(&ask(&two), &[name("gw-2")]), None, "two new boxes do not wait for each other");
 }
 
 #[test]
