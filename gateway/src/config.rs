@@ -514,8 +514,7 @@ fn check_devices(
         }
     }
     for step in &profile.steps {
-        let watched =
-            matches!(&step.kind, StepKind::Temperature { screening, .. } if screening.black_body.is_some());
+        let watched = matches!(&step.kind, StepKind::Temperature(t) if t.screening.black_body.is_some());
         let id = step.device.as_ref().and_then(|role| roles.get(role));
         let sees = id
             .and_then(|id| devices.iter().find(|d| d.id == *id))

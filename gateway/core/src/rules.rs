@@ -6,12 +6,11 @@
 
 pub mod types;
 
-use crate::profile::facts::{ROOTS, Type};
+use crate::profile::facts::{Known, Type, groups};
 use cel::{Context, Env, Program, Value};
 use serde_json::Map;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
-use types::Answers;
 
 /// The longest expression.
 pub const MAX_LENGTH: usize = 400;
@@ -29,7 +28,7 @@ pub enum RuleError {
     #[error("the expression cannot be read: {0}")]
     Syntax(String),
     /// A name that is no group of facts.
-    #[error("`{0}` is not a fact; there are: {groups}", groups = ROOTS.join(", "))]
+    #[error("`{0}` is not a fact; there are: {groups}", groups = groups().join(", "))]
     Fact(String),
     /// A group of facts has no such fact.
     #[error("there is no fact `{name}`; there are: {allowed}")]
@@ -38,6 +37,14 @@ pub enum RuleError {
         name: String,
         /// What there is.
         allowed: String,
+    },
+    /// A fact that is not there yet.
+    #[error("`{name}` is read, but no earlier step makes it; a `{by}` step makes it")]
+    NotMade {
+        /// As it was written.
+        name: String,
+        /// The kind of step that would.
+        by: &'static str,
     },
     /// A function that is not allowed.
     #[error("`{0}()` is not available; there are: {functions}", functions = FUNCTIONS.join(", "))]
@@ -66,7 +73,7 @@ impl std::fmt::Debug for Expression {
 
 impl Expression {
     /// Reads an expression and proves every name and type in it. The environment has no macros: nothing loops.
-    pub fn new(source: &str, answers: &Answers) -> Result<Self, RuleError> {
+    pub fn new(source: &str, known: &Known) -> Result<Self, RuleError> {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
@@ -74,7 +81,7 @@ impl Expression {
             let first = e.errors.first().map(|e| format!("column {}: {}", e.pos.1, e.msg));
             RuleError::Syntax(first.unwrap_or_default())
         })?;
-        match types::of(program.expression(), answers)? {
+        match types::of(program.expression(), known)? {
             Type::Bool => {}
             other @ (Type::Number | Type::Decimal | Type::Text | Type::Texts) => {
                 return Err(RuleError::Type(format!(
@@ -86,11 +93,6 @@ impl Expression {
         let groups: BTreeSet<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
         Ok(Self { source: source.to_owned(), program, groups: groups.into_iter().collect() })
-    }
-
-    /// The groups of facts that it reads.
-    pub fn groups(&self) -> &[String] {
-        &self.groups
     }
 
     /// The text.
@@ -134,6 +136,7 @@ fn value(json: &serde_json::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::step::KINDS;
     use serde_json::json;
 
     fn facts(json: serde_json::Value) -> Map<String, serde_json::Value> {
@@ -142,7 +145,9 @@ mod tests {
 
     fn read(source: &str) -> Result<Expression, RuleError> {
         let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
-        Expression::new(source, &answers.map(|(id, of)| (id.to_owned(), of)).into())
+        let made_by = KINDS.iter().map(|about| about.word).collect();
+        let known = Known { made_by, answers: answers.map(|(id, of)| (id.to_owned(), of)).into() };
+        Expression::new(source, &known)
     }
 
     #[test]

@@ -32,15 +32,16 @@ impl Lane {
     /// The barrier of this lane, for how long it is pulsed and how long it may take to confirm.
     fn barrier(&self) -> Option<(DeviceId, u32, u64)> {
         self.setup.profile.steps.iter().find_map(|step| {
-            let StepKind::Actuate { pulse_ms } = step.kind else { return None };
+            let StepKind::Actuate(actuate) = &step.kind else { return None };
             let device = self.setup.devices.get(step.device.as_ref()?)?.clone();
-            Some((device, pulse_ms, step.timeout_ms.unwrap_or(CONFIRM_MS)))
+            Some((device, actuate.pulse_ms, step.timeout_ms.unwrap_or(CONFIRM_MS)))
         })
     }
 
     /// Whether the barrier is being asked now, by a step or beside it.
     pub(super) fn is_opening(&self) -> bool {
-        let at_step = self.is_running() && self.step_word() == Some("actuate");
+        let at_step =
+            self.is_running() && self.current_step().is_some_and(|s| matches!(s.kind, StepKind::Actuate(_)));
         at_step || self.state.opening.is_some()
     }
 

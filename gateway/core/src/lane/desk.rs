@@ -4,8 +4,9 @@
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::event::Weight;
 use super::otherwise::Decision;
-use super::step::{self, Stimulus};
-use super::visit::{Actuation, Measuring, Stage};
+use super::step::temperature::Measuring;
+use super::step::{self, StepKind, Stimulus};
+use super::visit::{Actuation, Stage};
 use super::{Lane, Outbound};
 use crate::codes::Code;
 use crate::ids::VisitId;
@@ -97,7 +98,7 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<Result<(), Rejection>, RecordsFault> {
-        let at = self.setup.profile.steps.iter().position(|s| s.kind.word() == "temperature");
+        let at = self.setup.profile.steps.iter().position(|s| matches!(s.kind, StepKind::Temperature(_)));
         let parked = self.state.visit.as_mut().filter(|v| matches!(v.stage, Stage::Parked { .. }));
         let (Some(at), Some(visit)) = (at, parked) else { return Ok(Err(Rejection::not_now())) };
         let hot = |c: Code| c.rank() == crate::codes::Rank::Temperature;
@@ -107,7 +108,7 @@ impl Lane {
         }
         visit.findings.retain(|f| !hot(f.code));
         visit.forgiven.retain(|c| !hot(*c));
-        visit.measuring = Measuring { recheck: true, ..Measuring::default() };
+        visit.waits.temperature = Some(Measuring { recheck: true, ..Measuring::default() });
         visit.stage = Stage::Running;
         visit.step = at;
         visit.shown_until = None;
@@ -124,12 +125,12 @@ impl Lane {
         id: VisitId,
         out: &mut Outbound,
     ) -> Result<Result<(), Rejection>, RecordsFault> {
-        let printer = self.setup.profile.steps.iter().find(|s| s.kind.word() == "print");
+        let printer = self.setup.profile.steps.iter().find(|s| matches!(s.kind, StepKind::Print(_)));
         let device = printer.and_then(|s| self.setup.devices.get(s.device.as_ref()?)).cloned();
         let known = self.state.visits().find(|v| v.id == id);
         let (Some(device), Some(visit)) = (device, known) else { return Ok(Err(Rejection::not_now())) };
-        let outcome = step::actuate::outcome_words(visit);
-        let time = step::actuate::time_words(now, &self.setup);
+        let outcome = step::print::outcome_words(visit);
+        let time = step::print::time_words(now, &self.setup);
         let lines = vec![time, format!("No. {id}  {outcome}"), "补打 Reprint".into()];
         let ticket = Ticket(self.state.next_ticket);
         self.state.next_ticket += 1;

@@ -9,6 +9,7 @@ use crate::event::Class;
 use crate::ids::DeviceId;
 use crate::pass::{Format, Pass};
 use crate::profile::Profile;
+use crate::reading::Temperature;
 use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
 use serde_json::{Value, json};
@@ -96,13 +97,12 @@ pub fn extra(visit: &Visit, outcome: Outcome) -> Value {
 
 /// One measurement with its raw frames, and what was added to their median.
 pub fn sample(
-    visit: &Visit,
+    frames: &[Temperature],
     device: &DeviceId,
     mdeg: Option<i32>,
     state: State,
     correction: Option<&Correction>,
 ) -> Value {
-    let frames = &visit.measuring.frames;
     json!({
         "device": device,
         "median_mdeg": mdeg,

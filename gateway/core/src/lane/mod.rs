@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use step::{Cx, Flow, Stimulus};
+use step::{Cx, Flow, Stimulus, Waits};
 use visit::{Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
@@ -191,6 +191,7 @@ impl LaneState {
         // An earlier version has kept codes and names in clear.
         if let Some(visit) = &mut self.visit {
             visit.forget_names();
+            visit.take_over();
         }
         let visit = self.visit.iter_mut().map(|visit| &mut visit.key);
         for key in visit.chain(self.reads.iter_mut().map(|read| &mut read.key)) {
@@ -251,8 +252,9 @@ impl Lane {
     /// Whether the one who was to be measured may have left while the box was off: nobody else is measured in
     /// their place. Other steps have staff, who see whose visit it is.
     fn gone(&self, now: &Now, counts_ms: i64) -> bool {
-        let measuring = self.state.visit.as_ref().filter(|_| self.step_word() == Some("temperature"));
-        let since = measuring.map(|v| v.measuring.asked_ms);
+        let measures = self.current_step().is_some_and(|s| s.kind.about().measures);
+        let visit = self.state.visit.as_ref().filter(|_| measures);
+        let since = visit.map(|v| v.waits.temperature.as_ref().and_then(|m| m.asked_ms));
         since.is_some_and(|at| {
             // A clock that nobody has confirmed may stand where it stood when the power went.
             let wall = now.wall_ms.filter(|_| now.synced());
@@ -262,7 +264,7 @@ impl Lane {
     }
 
     fn stop_devices(&mut self, out: &mut Outbound) {
-        if self.step_word() == Some("temperature")
+        if self.current_step().is_some_and(|s| s.kind.about().measures)
             && let Some(device) = self.step_device().cloned()
         {
             let ticket = Ticket(self.state.next_ticket);
@@ -289,6 +291,7 @@ impl Lane {
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
         visit.deadline = None;
+        visit.waits = Waits::default();
         let mut data = json!({ "officer": officer, "reason": reason, "subject": visit.subject,
             "subject_key": visit.subject_key, "step": step });
         if !visit.seals.is_empty() {
@@ -345,8 +348,8 @@ impl Lane {
     ) -> Result<(), RecordsFault> {
         let running = self.is_running();
         if let Report::Scan { bytes } = report {
-            let at_seal = running && self.step_word() == Some("seal");
-            if !at_seal {
+            let taken = running && self.current_step().is_some_and(|s| s.kind.about().takes_codes);
+            if !taken {
                 return self.scan(now, bytes, next_visit, records, out);
             }
         }
@@ -380,11 +383,11 @@ impl Lane {
             return Ok(());
         }
         if let Report::Done { ticket } | Report::NoData { ticket, .. } = report {
-            let waits = self.state.visit.as_ref().is_some_and(|v| running && v.ticket == Some(*ticket));
+            let waits = self.state.visit.as_ref().is_some_and(|v| running && v.waits.print == Some(*ticket));
             let slip = self.state.visits().find(|v| v.slip_ticket == Some(*ticket)).map(|v| v.id);
             if let Some(id) = slip.filter(|_| !waits) {
                 let setup = &self.setup;
-                self.state.change(id, |visit| step::actuate::slip_answer(visit, report, setup, out));
+                self.state.change(id, |visit| step::print::slip_answer(visit, report, setup, out));
                 return Ok(());
             }
         }
@@ -414,10 +417,6 @@ impl Lane {
 
     fn current_step(&self) -> Option<&crate::profile::Step> {
         self.state.visit.as_ref().and_then(|v| self.setup.profile.steps.get(v.step))
-    }
-
-    fn step_word(&self) -> Option<&'static str> {
-        self.current_step().map(|s| s.kind.word())
     }
 
     fn step_device(&self) -> Option<&DeviceId> {
@@ -539,6 +538,10 @@ impl Lane {
 
     fn apply(&mut self, flow: Flow) {
         let visit = self.state.visit.as_mut().expect("a flow belongs to a visit");
+        // What the step kept while it waited is its own.
+        if !matches!(flow, Flow::Wait | Flow::Reject(_)) {
+            visit.waits = Waits::default();
+        }
         match flow {
             Flow::Next => visit.step += 1,
             Flow::Jump(to) => visit.step = to,

@@ -64,7 +64,7 @@ impl Lane {
         };
         let from = resume.unwrap_or(self.setup.profile.steps.len());
         // An admission that is still to be judged again is neither shown nor told of yet.
-        let judged_again = self.left(from).iter().any(|s| matches!(s.kind, StepKind::Decide { .. }));
+        let judged_again = self.left(from).iter().any(|s| matches!(s.kind, StepKind::Decide(_)));
         self.with_visit(now, records, out, |cx| {
             if !judged_again {
                 step::decide::extra_events(cx, what.outcome);
@@ -139,7 +139,7 @@ impl Lane {
     fn may_admit_behind(&self, visit: &Visit) -> Result<(), Rejection> {
         let resume = if let Stage::Parked { resume } = visit.stage { resume } else { usize::MAX };
         let left = self.left(resume);
-        if !left.iter().all(|s| matches!(s.kind, StepKind::Actuate { .. } | StepKind::Print { .. })) {
+        if !left.iter().all(|s| s.kind.about().after_verdict) {
             return Err(reject(
                 "busy",
                 "该记录还有未做的步骤：请先完成或取消当前流程，再改判",
@@ -249,7 +249,7 @@ impl Lane {
                 opens = step::actuate::opens(cx.setup, resume);
                 go_on(cx.visit, resume);
                 step::decide::admit(cx);
-                step::actuate::print_slip(cx, resume);
+                step::print::print_slip(cx, resume);
                 cx.visit.stage = Stage::Done;
                 cx.visit.step = steps;
             }

@@ -84,8 +84,8 @@ impl Lane {
         match what {
             Remote::Open => {
                 let barrier = self.setup.profile.steps.iter().find_map(|step| {
-                    let StepKind::Actuate { pulse_ms } = &step.kind else { return None };
-                    Some((step.device.as_ref()?, *pulse_ms))
+                    let StepKind::Actuate(actuate) = &step.kind else { return None };
+                    Some((step.device.as_ref()?, actuate.pulse_ms))
                 });
                 let device = barrier.and_then(|(role, ms)| Some((self.setup.devices.get(role)?.clone(), ms)));
                 let Some((device, ms)) = device else {

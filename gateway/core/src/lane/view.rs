@@ -1,19 +1,21 @@
 //! What the screens show of a lane. The public screen shows a verdict, an instruction, a masked
 //! name and counters: never an id, a test or a reason.
 
+pub mod ask;
 mod lamps;
 mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
 use super::step::actuate::opens;
-use super::step::question::MAX_TEXT;
-use super::visit::{Actuation, PhotoState, Stage, Visit};
+use super::step::{Look, Progress};
+use super::visit::{Actuation, Stage, Visit};
 use super::{Lane, RECENT};
 use crate::codes::{Code, Outcome, Rank};
 use crate::ids::DeviceId;
-use crate::profile::{Choice, Input, Step, StepKind};
+use crate::profile::Step;
 use crate::text::Text;
 use crate::time::{Now, WallMs, rfc3339};
+use ask::Ask;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,9 +91,9 @@ pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> &'static str {
     }
 }
 
-fn current(lane: &Lane) -> Option<(&Visit, &Step)> {
+fn current<'a>(lane: &'a Lane, now: &'a Now) -> Option<Look<'a>> {
     let visit = lane.state.visit.as_ref().filter(|v| v.stage == Stage::Running)?;
-    Some((visit, lane.setup.profile.steps.get(visit.step)?))
+    Some(Look { now, step: lane.setup.profile.steps.get(visit.step)?, place: visit.step, visit })
 }
 
 /// The public screen.
@@ -128,9 +130,9 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
         None if mode == "idle" && !ready => {
             Text::new("请稍候，请找工作人员", "Please wait and speak to the staff")
         }
-        None => public_prompt(lane),
+        None => public_prompt(lane, now),
     };
-    let step = current(lane).map(|(_, s)| s.kind.word()).or(unopened(lane).map(|_| "actuate"));
+    let step = current(lane, now).map(|look| look.step.kind.word()).or(unopened(lane).map(|_| "actuate"));
     json!({
         "lane": lane.setup.lane,
         "title": lane.setup.profile.title,
@@ -154,39 +156,18 @@ fn asks_the_site(lane: &Lane) -> bool {
 }
 
 /// What staff are asked is not for the public.
-fn public_prompt(lane: &Lane) -> Text {
-    let wait = || Text::new("请稍候", "Please wait");
+fn public_prompt(lane: &Lane, now: &Now) -> Text {
     if unopened(lane).is_some() {
-        return wait();
+        return Text::new("请稍候", "Please wait");
     }
-    match current(lane).map(|(v, s)| (v, &s.kind)) {
-        Some((
-            _,
-            StepKind::Confirm { .. }
-            | StepKind::Question { .. }
-            | StepKind::Actuate { .. }
-            | StepKind::Print { .. }
-            | StepKind::Verify { .. }
-            | StepKind::Decide { .. },
-        )) => wait(),
-        Some((_, StepKind::Seal { .. })) => {
-            Text::new("请稍候，正在贴封条", "Please wait, the seal is being applied")
-        }
-        Some((_, StepKind::Photo { .. })) => {
-            Text::new("请稍候，正在拍照", "Please wait, photographs are being taken")
-        }
-        Some((v, StepKind::Temperature { .. })) if v.measuring.ticket.is_none() => {
-            Text::new("请稍候，马上再测一次", "Please wait, one more measurement")
-        }
-        Some((_, StepKind::Temperature { .. } | StepKind::Scan { .. })) | None => lane.prompt(),
-    }
+    current(lane, now).map_or_else(|| lane.prompt(), |look| look.step.kind.public(look))
 }
 
 /// Another code was shown: who is in front, for whoever shows it.
 fn other(lane: &Lane, now: &Now) -> Option<Value> {
     let other = lane.state.other.as_ref().filter(|o| o.until > now.mono_ms)?;
-    let (visit, step) = current(lane)?;
-    let measures = matches!(step.kind, StepKind::Temperature { .. });
+    let Look { visit, step, .. } = current(lane, now)?;
+    let measures = step.kind.about().measures;
     let text = match (&visit.name, measures) {
         (Some(name), true) => {
             Text::new(format!("请稍候，正在为 {name} 测温"), format!("Please wait: {name} is being measured"))
@@ -221,7 +202,7 @@ fn closed_text(code: Code) -> Text {
 pub fn status(lane: &Lane, now: &Now, closed: Closed) -> Value {
     json!({
         "id": lane.setup.lane, "title": lane.setup.profile.title, "profile": lane.setup.profile.id,
-        "mode": mode(lane, now, closed), "step": current(lane).map(|(_, s)| s.id.clone()),
+        "mode": mode(lane, now, closed), "step": current(lane, now).map(|look| look.step.id.clone()),
         "counters": counters(lane),
     })
 }
@@ -236,11 +217,11 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
         "title": lane.setup.profile.title,
         "profile": lane.setup.profile.id,
         "mode": mode(lane, now, closed),
-        "steps": steps(lane),
+        "steps": steps(lane, now),
         // On a closed lane no earlier verdict stands as if it were for whoever is there.
         "visit": visit.filter(|v| closed.is_none() || v.stage == Stage::Running).map(|v| visit_view(lane, v)),
-        "ask": closed.map_or_else(|| ask(lane, now), |c| json!({ "kind": "wait", "prompt": closed_text(c) })),
-        "actions": actions(lane),
+        "ask": closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) }),
+        "actions": actions(lane, now),
         "override_reasons": OVERRIDE_REASONS.iter().map(|(id, zh, en, note)|
             json!({ "id": id, "text": Text::new(*zh, *en), "needs_note": note })).collect::<Vec<_>>(),
         "note_max": NOTE_MAX,
@@ -261,46 +242,38 @@ pub fn last_visits(lane: &Lane) -> impl Iterator<Item = &Arc<Visit>> {
     lane.state.recent.iter().take(RECENT)
 }
 
-fn steps(lane: &Lane) -> Vec<Value> {
+fn steps(lane: &Lane, now: &Now) -> Vec<Value> {
     let at = lane.state.visit.as_ref();
-    lane.setup
-        .profile
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(i, s)| {
-            let state = match at {
-                None => "todo",
-                // A device that the lane does not have has done nothing.
-                Some(v) if lacks(lane, s) && (v.stage == Stage::Done || i < v.step) => "skipped",
-                Some(v) if matches!(s.kind, StepKind::Print { .. }) && v.slip != Actuation::None => {
-                    match v.slip {
-                        Actuation::None | Actuation::Asked => "current",
-                        Actuation::Done => "done",
-                        Actuation::Failed | Actuation::ByHand => "failed",
-                    }
-                }
-                Some(v) if v.skipped.contains(&i) => "skipped",
-                Some(v) if v.unopened() && matches!(s.kind, StepKind::Actuate { .. }) => "failed",
-                Some(v) if v.stage == Stage::Done || i < v.step => "done",
-                Some(v) if i == v.step && v.stage == Stage::Running => "current",
-                Some(v) if i == v.step => "done",
-                Some(_) => "todo",
-            };
-            json!({ "id": s.id, "kind": s.kind.word(), "title": s.title, "state": state })
-        })
-        .collect()
+    let state = |place: usize, step: &Step| {
+        let Some(visit) = at else { return Progress::Todo };
+        let done = visit.stage == Stage::Done || place < visit.step;
+        // A device that the lane does not have has done nothing.
+        if lacks(lane, step) && done {
+            return Progress::Skipped;
+        }
+        match step.kind.progress(Look { now, step, place, visit }) {
+            Some(progress) => progress,
+            None if visit.skipped.contains(&place) => Progress::Skipped,
+            None if done => Progress::Done,
+            None if place == visit.step && visit.stage == Stage::Running => Progress::Current,
+            None if place == visit.step => Progress::Done,
+            None => Progress::Todo,
+        }
+    };
+    let steps = lane.setup.profile.steps.iter().enumerate();
+    let row = |(place, s): (usize, &Step)| json!({ "id": s.id, "kind": s.kind.word(), "title": s.title, "state": state(place, s) });
+    steps.map(row).collect()
 }
 
 fn lacks(lane: &Lane, step: &Step) -> bool {
     step.device.as_ref().is_some_and(|role| !lane.setup.devices.contains_key(role))
 }
 
-fn actions(lane: &Lane) -> Vec<&'static str> {
+fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     let mut out = Vec::new();
     let visit = lane.state.visit.as_ref();
     let running = visit.is_some_and(|v| v.stage == Stage::Running);
-    let measuring = running && current(lane).is_some_and(|(_, s)| s.kind.word() == "temperature");
+    let measuring = running && current(lane, now).is_some_and(|look| look.step.kind.about().measures);
     let hot = visit.is_some_and(|v| {
         let decided =
             v.verdict.as_ref().and_then(|x| x.codes.first()).is_some_and(|c| c.rank() == Rank::Temperature);
@@ -323,67 +296,7 @@ fn actions(lane: &Lane) -> Vec<&'static str> {
     out
 }
 
-fn options(choices: &[Choice]) -> Vec<Value> {
-    choices.iter().map(|c| json!({ "value": c.value, "text": c.text() })).collect()
-}
-
-fn ask(lane: &Lane, now: &Now) -> Value {
-    let first = &lane.setup.profile.steps[0];
-    let Some((visit, step)) = current(lane) else {
-        return json!({ "kind": "scan", "prompt": first.prompt });
-    };
-    let prompt = &step.prompt;
-    match &step.kind {
-        StepKind::Scan { .. } => json!({ "kind": "scan", "prompt": prompt }),
-        StepKind::Temperature { tries, .. } => {
-            let waiting = visit.measuring.ticket.is_none();
-            let wait_ms = visit.deadline.filter(|_| waiting).map_or(0, |d| d.saturating_sub(now.mono_ms));
-            json!({ "kind": "temperature", "prompt": prompt, "try": visit.measuring.round + 1, "tries": tries,
-                "wait_s": wait_ms.div_ceil(1000) })
-        }
-        StepKind::Question { input } => {
-            let mut ask = json!({ "kind": "question", "id": step.id, "prompt": prompt });
-            let form = match input {
-                Input::Choice(choices) => json!({ "input": "choice", "options": options(choices) }),
-                Input::Number { min, max } => json!({ "input": "number", "min": min, "max": max }),
-                Input::Plate => json!({ "input": "plate", "photo": pictured(visit) }),
-                Input::Text => json!({ "input": "text", "max": MAX_TEXT }),
-            };
-            if let (Some(ask), Value::Object(form)) = (ask.as_object_mut(), form) {
-                ask.extend(form);
-            }
-            ask
-        }
-        StepKind::Seal { doors, kinds, .. } => {
-            json!({ "kind": "seal", "prompt": prompt, "doors": options(doors), "kinds": options(kinds),
-                "scanned": visit.seal_scanned })
-        }
-        StepKind::Photo { roles, .. } => {
-            let open =
-                |r: &&Choice| visit.photos.get(&r.value).is_none_or(|s| s.state != PhotoState::Accepted);
-            let role = roles.iter().find(open).or(roles.first());
-            json!({ "kind": "photo", "role": role.map(|r| &r.value), "prompt": role.map(Choice::text) })
-        }
-        StepKind::Confirm { approve: true, roles, .. } => {
-            json!({ "kind": "approve", "prompt": prompt, "roles": roles })
-        }
-        StepKind::Confirm { checks, .. } => {
-            let checks: Vec<Value> =
-                checks.iter().map(|c| json!({ "id": c.value, "text": c.text() })).collect();
-            json!({ "kind": "confirm", "prompt": prompt, "checks": checks })
-        }
-        StepKind::Verify { .. }
-        | StepKind::Decide { .. }
-        | StepKind::Actuate { .. }
-        | StepKind::Print { .. } => {
-            json!({ "kind": "wait", "prompt": prompt })
-        }
-    }
-}
-
-/// The photograph that a plate is read from.
-fn pictured(visit: &Visit) -> Option<Value> {
-    let accepted = || visit.photos.iter().filter(|(_, s)| s.state == PhotoState::Accepted);
-    let (role, slot) = accepted().find(|(role, _)| *role == "plate").or_else(|| accepted().next())?;
-    Some(json!({ "role": role, "sha256": slot.photo.as_ref().map(|p| &p.sha256) }))
+fn ask(lane: &Lane, now: &Now) -> Ask {
+    let scan = || Ask::Scan { prompt: lane.prompt() };
+    current(lane, now).map_or_else(scan, |look| look.step.kind.ask(look))
 }

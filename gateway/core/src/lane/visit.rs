@@ -1,10 +1,12 @@
 //! A visit: everything that is known of one pass of one subject through one lane.
 
+use super::step::Waits;
+use super::step::temperature::Measuring;
 use crate::codes::{Code, Finding, Outcome};
 use crate::evidence::SubjectKeys;
 use crate::ids::{DeviceId, OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
-use crate::reading::{Photo, Temperature, Ticket};
+use crate::reading::{Photo, Ticket};
 use crate::screening::State;
 use crate::text::masked;
 use crate::time::{MonoMs, WallMs};
@@ -62,22 +64,6 @@ pub struct Taken {
     pub at_ms: Option<WallMs>,
     /// By which device.
     pub device: DeviceId,
-}
-
-/// A temperature step in progress.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measuring {
-    /// Frames of the current measurement.
-    pub frames: Vec<Temperature>,
-    /// The request under way.
-    pub ticket: Option<Ticket>,
-    /// Measurements of this round; a recheck by staff begins a new round.
-    pub round: usize,
-    /// A recheck after a verdict: one normal reading is not enough.
-    pub recheck: bool,
-    /// When the device was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked_ms: Option<WallMs>,
 }
 
 /// One seal.
@@ -191,9 +177,9 @@ pub struct Visit {
     /// When the step must be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<MonoMs>,
-    /// The request of an `actuate` or `print` step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticket: Option<Ticket>,
+    /// What the step keeps while it waits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub waits: Waits,
     /// The pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<Pass>,
@@ -219,9 +205,6 @@ pub struct Visit {
     /// Measurements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Taken>,
-    /// The measurement under way.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub measuring: Measuring,
     /// Answers by question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,
@@ -231,9 +214,6 @@ pub struct Visit {
     /// Seals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seals: Vec<Seal>,
-    /// A seal number that was scanned and is still to be typed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seal_scanned: Option<String>,
     /// Photographs by role.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub photos: BTreeMap<String, PhotoSlot>,
@@ -288,6 +268,12 @@ pub struct Visit {
     /// Whether this is an earlier result shown again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub repeated: bool,
+    /// What an earlier version kept of a temperature step in progress.
+    #[serde(default, skip_serializing)]
+    measuring: Option<Measuring>,
+    /// What it kept of a seal step.
+    #[serde(default, skip_serializing)]
+    seal_scanned: Option<String>,
 }
 
 impl Actuation {
@@ -314,7 +300,7 @@ impl Visit {
             stage: Stage::Running,
             step: 0,
             deadline: None,
-            ticket: None,
+            waits: Waits::default(),
             pass: None,
             refused: None,
             subject: String::new(),
@@ -324,11 +310,9 @@ impl Visit {
             forgiven: Vec::new(),
             facts: Map::new(),
             readings: Vec::new(),
-            measuring: Measuring::default(),
             answers: BTreeMap::new(),
             approvals: BTreeMap::new(),
             seals: Vec::new(),
-            seal_scanned: None,
             photos: BTreeMap::new(),
             verdict: None,
             overridden: None,
@@ -347,6 +331,8 @@ impl Visit {
             skipped: Vec::new(),
             shown_until: None,
             repeated: false,
+            measuring: None,
+            seal_scanned: None,
         }
     }
 
@@ -370,6 +356,13 @@ impl Visit {
         if let Some(Value::Object(pass)) = self.facts.get_mut("pass") {
             pass.remove("name");
         }
+    }
+
+    /// Takes over what an earlier version kept for the step that waits.
+    pub fn take_over(&mut self) {
+        let Self { waits, measuring, seal_scanned, .. } = self;
+        waits.temperature = measuring.take().or(waits.temperature.take());
+        waits.seal = seal_scanned.take().or(waits.seal.take());
     }
 
     /// The visit as it is kept when nothing of it can go on any more: what screens and later events show of it,

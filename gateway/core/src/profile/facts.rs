@@ -1,7 +1,11 @@
-//! The facts that expressions may ask: one table with their types, and what they are while nothing has made
-//! them. An expression then never fails at the gate for want of a fact.
+//! The facts that expressions may ask: one table with their types, who makes them, and what they are while nothing
+//! has made them. An expression then never fails at the gate for want of a fact.
+//!
+//! Each kind of step holds the rows of what it makes; here are those that are there from the start.
 
+use crate::lane::step::{About, KINDS};
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The type of a fact or of a part of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,81 +43,172 @@ impl Type {
             Self::Texts => json!([]),
         }
     }
-}
-
-/// Whose fields depend on the questions of the profile.
-pub const ANSWERS: &str = "answers";
-
-/// The groups of facts.
-pub const ROOTS: [&str; 8] = ["pass", "health", "temp", ANSWERS, "seal", "photos", "lane", "visit"];
-
-use Type::{Bool, Decimal, Number, Text, Texts};
-
-/// Every fact by group and name.
-const FACTS: &[(&str, &str, Type)] = &[
-    ("lane", "id", Text),
-    ("lane", "region", Text),
-    ("visit", "id", Number),
-    ("pass", "id", Text),
-    ("pass", "format", Text),
-    ("pass", "kind", Text),
-    ("pass", "plate", Text),
-    ("pass", "category", Text),
-    ("pass", "from", Text),
-    ("pass", "to", Text),
-    ("pass", "crew", Number),
-    ("pass", "uses", Number),
-    ("pass", "approvals", Texts),
-    ("pass", "driver", Text),
-    ("pass", "patient", Text),
-    ("pass", "ward", Text),
-    ("pass", "role", Text),
-    ("pass", "roster", Text),
-    ("pass", "seals", Texts),
-    ("pass", "class", Text),
-    ("pass", "company", Text),
-    ("pass", "gates", Texts),
-    ("pass", "certificate", Text),
-    ("pass", "country", Text),
-    ("pass", "test_result", Text),
-    ("pass", "sampled_at_ms", Number),
-    ("pass", "dose", Number),
-    ("pass", "doses", Number),
-    ("pass", "vaccinated_at_ms", Number),
-    ("pass", "from_ms", Number),
-    ("pass", "until_ms", Number),
-    ("health", "known", Bool),
-    ("health", "colour", Text),
-    ("health", "test_result", Text),
-    ("health", "test_age_h", Decimal),
-    ("health", "risk_area", Bool),
-    ("health", "out_of_city", Bool),
-    ("temp", "state", Text),
-    ("temp", "mdeg", Number),
-    ("seal", "count", Number),
-    ("seal", "number", Text),
-    ("photos", "accepted", Number),
-];
-
-/// Facts whose value, while nothing has made them, is not that of their type.
-fn empty(root: &str, field: &str, of: Type) -> Value {
-    match (root, field) {
-        ("health", "colour") => json!("unknown"),
-        // Older than any limit.
-        ("health", "test_age_h") => json!(1e9),
-        ("temp", "state") => json!("none"),
-        _ => of.empty(),
+    /// Whether a value is of this type.
+    fn holds(self, value: &Value) -> bool {
+        match self {
+            Self::Bool => value.is_boolean(),
+            Self::Number => value.is_i64() || value.is_u64(),
+            Self::Decimal => value.is_number(),
+            Self::Text => value.is_string(),
+            Self::Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+        }
     }
 }
 
-/// The fields of a group with their types; of answers there are none here.
-pub fn fields(root: &str) -> impl Iterator<Item = (&'static str, Type)> {
-    FACTS.iter().filter(move |(r, ..)| *r == root).map(|(_, field, of)| (*field, *of))
+/// The value of a fact that nothing has made. There is always one: whoever writes a rule need not ask whether a step
+/// was left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum LeftOut {
+    /// Nothing, as its type has it: false, 0, an empty text, no texts.
+    Empty,
+    /// A word.
+    Word(&'static str),
+    /// A number with a fraction.
+    Decimal(f64),
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fact {
+    /// The group and the name, as expressions have them.
+    pub path: &'static str,
+    /// Its type.
+    pub of: Type,
+    left_out: LeftOut,
+}
+
+impl Fact {
+    /// One that is nothing while nobody has made it.
+    pub const fn new(path: &'static str, of: Type) -> Self {
+        Self { path, of, left_out: LeftOut::Empty }
+    }
+    /// A text that is a word of its own then.
+    pub const fn word(path: &'static str, left_out: &'static str) -> Self {
+        Self { path, of: Type::Text, left_out: LeftOut::Word(left_out) }
+    }
+    /// A number with a fraction that is another than 0 then.
+    pub const fn decimal(path: &'static str, left_out: f64) -> Self {
+        Self { path, of: Type::Decimal, left_out: LeftOut::Decimal(left_out) }
+    }
+    /// Its group.
+    pub fn group(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(group, _)| group)
+    }
+    /// Its name in the group.
+    pub fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(_, name)| name)
+    }
+    /// The value while nothing has made it.
+    pub fn left_out(&self) -> Value {
+        match self.left_out {
+            LeftOut::Empty => self.of.empty(),
+            LeftOut::Word(word) => json!(word),
+            LeftOut::Decimal(number) => json!(number),
+        }
+    }
+}
+
+/// The group whose facts are the answers to the questions of a profile, each under the id of its step.
+pub const ANSWERS: &str = "answers";
+
+/// What is there before any step.
+const START: &[Fact] = &[
+    Fact::new("lane.id", Type::Text),
+    Fact::new("lane.region", Type::Text),
+    Fact::new("visit.id", Type::Number),
+];
+
+/// The whole table: who makes each, and the fact; what is there from the start nobody makes.
+pub fn table() -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> {
+    let made = KINDS.iter().flat_map(|about| about.facts.iter().map(|fact| (Some(*about), fact)));
+    START.iter().map(|fact| (None, fact)).chain(made)
+}
+
+/// The groups of facts, in the order of the table.
+pub fn groups() -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for group in table().map(|(_, fact)| fact.group()).chain([ANSWERS]) {
+        if !all.contains(&group) {
+            all.push(group);
+        }
+    }
+    all
+}
+
+/// The facts of a group; of answers there are none here.
+fn of_group(group: &str) -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> {
+    table().filter(move |(_, fact)| fact.group() == group)
+}
+
+/// A fact by its group and its name.
+pub fn find(group: &str, name: &str) -> Option<&'static Fact> {
+    of_group(group).map(|(_, fact)| fact).find(|fact| fact.name() == name)
 }
 
 /// A group while nothing has made it.
-pub fn unmade(root: &str) -> Map<String, Value> {
-    fields(root).map(|(field, of)| (field.to_owned(), empty(root, field, of))).collect()
+pub fn unmade(group: &str) -> Map<String, Value> {
+    of_group(group).map(|(_, fact)| (fact.name().to_owned(), fact.left_out())).collect()
+}
+
+/// The groups that steps make, while nothing has made them.
+pub fn all_unmade() -> Map<String, Value> {
+    let mut all: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for (_, fact) in table().filter(|(maker, _)| maker.is_some()) {
+        all.entry(fact.group()).or_default().insert(fact.name().to_owned(), fact.left_out());
+    }
+    all.into_iter().map(|(group, facts)| (group.to_owned(), Value::Object(facts))).collect()
+}
+
+/// The first fact of a group that is not there or not of its type.
+pub(crate) fn misfit(group: &str, facts: &Map<String, Value>) -> Option<&'static str> {
+    let misfits = |fact: &&Fact| !facts.get(fact.name()).is_some_and(|value| fact.of.holds(value));
+    of_group(group).map(|(_, fact)| fact).find(misfits).map(|fact| fact.path)
+}
+
+/// What an expression at some place of a profile may ask.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The kinds of the earlier steps, by their words.
+    pub made_by: BTreeSet<&'static str>,
+    /// The answers to earlier questions.
+    pub answers: BTreeMap<String, Type>,
+}
+
+/// Why a profile cannot ask a fact.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// There is no such group.
+    Group,
+    /// The group has no such fact; these it has.
+    Name(String),
+    /// No earlier step makes it; those of this kind do.
+    NotMade(&'static str),
+}
+
+impl Known {
+    /// The type of a fact that may be asked here.
+    pub fn find(&self, group: &str, name: &str) -> Result<Type, Unknown> {
+        if group == ANSWERS {
+            return self.answers.get(name).copied().ok_or_else(|| Unknown::Name(self.names(group)));
+        }
+        let found = of_group(group).find(|(_, fact)| fact.name() == name);
+        match found {
+            Some((Some(maker), _)) if !self.made_by.contains(maker.word) => Err(Unknown::NotMade(maker.word)),
+            Some((_, fact)) => Ok(fact.of),
+            None if of_group(group).next().is_none() => Err(Unknown::Group),
+            None => Err(Unknown::Name(self.names(group))),
+        }
+    }
+
+    /// The paths of a group.
+    pub fn names(&self, group: &str) -> String {
+        let all: Vec<String> = if group == ANSWERS {
+            self.answers.keys().map(|id| format!("{ANSWERS}.{id}")).collect()
+        } else {
+            of_group(group).map(|(_, fact)| fact.path.to_owned()).collect()
+        };
+        if all.is_empty() { "none here".into() } else { all.join(", ") }
+    }
 }
 
 #[cfg(test)]
@@ -127,8 +222,23 @@ mod tests {
             // Names and pictures of persons are for screens, keys and addresses for the gateway itself.
             let own = ["name", "photo", "key", "url"];
             for field in kp1::field_help(kind).split(", ").map(|f| f.trim_end_matches('?')) {
-                assert!(own.contains(&field) || fields("pass").any(|(name, _)| name == field), "{field}");
+                let is_fact = of_group("pass").any(|(_, fact)| fact.name() == field);
+                assert!(own.contains(&field) || is_fact, "{field}");
             }
+        }
+    }
+
+    #[test]
+    fn every_fact_stands_once_and_has_a_value_of_its_type_when_its_step_was_left_out() {
+        let mut seen = BTreeSet::new();
+        for (_, fact) in table() {
+            assert!(seen.insert(fact.path), "{} stands twice", fact.path);
+            assert!(!fact.name().is_empty() && !fact.name().contains('.'), "{}", fact.path);
+            assert!(fact.of.holds(&fact.left_out()), "{} is {}", fact.path, fact.left_out());
+            assert_ne!(fact.group(), ANSWERS, "answers are the questions' own");
+        }
+        for group in groups().into_iter().filter(|group| *group != ANSWERS) {
+            assert_eq!(misfit(group, &unmade(group)), None);
         }
     }
 }

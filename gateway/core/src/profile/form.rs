@@ -1,14 +1,15 @@
-//! The TOML form of a profile: which fields there are, and which belong to which kind of step.
+//! The TOML form of a profile, but for what belongs to one kind of step alone.
 
-use super::file::Source;
-use super::{Choice, ProfileError};
+use super::ProfileError;
+use super::source::Source;
 use crate::event::Class;
 use crate::ids::ProfileId;
-use crate::screening::{BlackBody, Correction};
 use crate::text::Text;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +34,8 @@ pub(super) struct ProfileFile {
     pub instructions: BTreeMap<String, Spanned<Text>>,
     #[serde(default)]
     pub emit: Vec<Spanned<EmitFile>>,
-    pub step: Vec<Spanned<StepFile>>,
+    /// Each is read by its kind: see [`steps`].
+    pub step: Vec<Spanned<IgnoredAny>>,
 }
 
 fn day_h() -> Spanned<i64> {
@@ -60,14 +62,7 @@ pub(super) struct EmitFile {
     pub codes: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RuleFile {
-    pub code: String,
-    pub when: String,
-    pub outcome: Option<String>,
-}
-
+/// The fields that a step of any kind takes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StepFile {
@@ -81,113 +76,55 @@ pub(super) struct StepFile {
     #[serde(default)]
     pub optional: bool,
     pub device: Option<String>,
-    pub accepts: Option<Vec<String>>,
-    pub high_mdeg: Option<i32>,
-    pub low_mdeg: Option<i32>,
-    pub frames: Option<usize>,
-    pub spread_mdeg: Option<i32>,
-    pub correction: Option<Correction>,
-    pub black_body: Option<BlackBody>,
-    pub tries: Option<usize>,
-    pub wait_s: Option<f64>,
-    pub lists: Option<Vec<String>>,
-    pub test_age_from: Option<String>,
-    pub rules: Option<Vec<Spanned<RuleFile>>>,
-    pub last: Option<bool>,
-    pub pulse_ms: Option<u32>,
-    pub input: Option<String>,
-    pub options: Option<Vec<Choice>>,
-    pub min: Option<i64>,
-    pub max: Option<i64>,
-    pub doors: Option<Vec<Choice>>,
-    pub kinds: Option<Vec<Choice>>,
-    pub stock: Option<Vec<String>>,
-    pub photos: Option<Vec<Choice>>,
-    pub min_sharpness: Option<u32>,
-    pub min_luma: Option<u8>,
-    pub max_luma: Option<u8>,
-    pub checks: Option<Vec<Choice>>,
-    pub approve: Option<bool>,
-    pub roles: Option<Vec<String>>,
-    pub lines: Option<Vec<String>>,
 }
 
-/// The fields that each kind takes beside the common ones.
-const KIND_FIELDS: [(&str, &[&str]); 10] = [
-    ("scan", &["device", "accepts"]),
-    (
-        "temperature",
-        &[
-            "device",
-            "high_mdeg",
-            "low_mdeg",
-            "frames",
-            "spread_mdeg",
-            "correction",
-            "black_body",
-            "tries",
-            "wait_s",
-        ],
-    ),
-    ("verify", &["lists", "test_age_from"]),
-    ("decide", &["rules", "last"]),
-    ("actuate", &["device", "pulse_ms"]),
-    ("question", &["input", "options", "min", "max"]),
-    ("seal", &["doors", "kinds", "stock"]),
-    ("photo", &["device", "photos", "min_sharpness", "min_luma", "max_luma"]),
-    ("confirm", &["checks", "approve", "roles"]),
-    ("print", &["device", "lines"]),
-];
+/// Their names; what else stands in a step belongs to its kind.
+pub(super) const OF_EVERY_STEP: [&str; 8] =
+    ["kind", "id", "title", "prompt", "when", "timeout_s", "optional", "device"];
 
-/// Refuses a field that the kind of step does not take.
-pub(super) fn check_fields(source: &Source<'_>, at: usize, file: &StepFile) -> Result<(), ProfileError> {
-    let Some((_, fields)) = KIND_FIELDS.iter().find(|(kind, _)| *kind == file.kind) else {
-        let kinds: Vec<&str> = KIND_FIELDS.iter().map(|(k, _)| *k).collect();
-        return Err(
-            source.error(at, format!("`{}` is not a kind of step; allowed: {}", file.kind, kinds.join(", ")))
-        );
+/// A step: where it stands, what every step has, and what belongs to its kind.
+pub(super) struct RawStep<'i> {
+    pub at: usize,
+    pub file: StepFile,
+    pub own: Spanned<DeValue<'i>>,
+}
+
+/// Reads everything but what belongs to a kind of step.
+pub(super) fn read<'i>(
+    source: &Source<'_>,
+    text: &'i str,
+) -> Result<(ProfileFile, Vec<RawStep<'i>>), ProfileError> {
+    let unreadable = |e: toml::de::Error| source.unreadable(&e, 0);
+    let document = DeTable::parse(text).map_err(unreadable)?;
+    let file =
+        ProfileFile::deserialize(toml::de::Deserializer::from(document.clone())).map_err(unreadable)?;
+    let found = document.into_inner().remove("step").map(Spanned::into_inner);
+    let Some(DeValue::Array(found)) = found else {
+        return Err(source.error(0, "`step` is a list of tables"));
     };
-    let given = [
-        ("device", file.device.is_some()),
-        ("accepts", file.accepts.is_some()),
-        ("high_mdeg", file.high_mdeg.is_some()),
-        ("low_mdeg", file.low_mdeg.is_some()),
-        ("frames", file.frames.is_some()),
-        ("spread_mdeg", file.spread_mdeg.is_some()),
-        ("correction", file.correction.is_some()),
-        ("black_body", file.black_body.is_some()),
-        ("tries", file.tries.is_some()),
-        ("wait_s", file.wait_s.is_some()),
-        ("lists", file.lists.is_some()),
-        ("test_age_from", file.test_age_from.is_some()),
-        ("rules", file.rules.is_some()),
-        ("last", file.last.is_some()),
-        ("pulse_ms", file.pulse_ms.is_some()),
-        ("input", file.input.is_some()),
-        ("options", file.options.is_some()),
-        ("min", file.min.is_some()),
-        ("max", file.max.is_some()),
-        ("doors", file.doors.is_some()),
-        ("kinds", file.kinds.is_some()),
-        ("stock", file.stock.is_some()),
-        ("photos", file.photos.is_some()),
-        ("min_sharpness", file.min_sharpness.is_some()),
-        ("min_luma", file.min_luma.is_some()),
-        ("max_luma", file.max_luma.is_some()),
-        ("checks", file.checks.is_some()),
-        ("approve", file.approve.is_some()),
-        ("roles", file.roles.is_some()),
-        ("lines", file.lines.is_some()),
-    ];
-    match given.iter().find(|(name, is)| *is && !fields.contains(name)) {
-        Some((name, _)) => Err(source.error(
-            at,
-            format!(
-                "`{name}` does not belong to a step of kind `{}`; it takes: {}",
-                file.kind,
-                fields.join(", ")
-            ),
-        )),
-        None => Ok(()),
+    let steps = file.step.iter().zip(found.iter()).map(|(spanned, step)| split(source, spanned, step));
+    let steps = steps.collect::<Result<_, _>>()?;
+    Ok((file, steps))
+}
+
+/// Takes what every step has out of a step.
+fn split<'i>(
+    source: &Source<'_>,
+    spanned: &Spanned<IgnoredAny>,
+    step: &Spanned<DeValue<'i>>,
+) -> Result<RawStep<'i>, ProfileError> {
+    let at = spanned.span().start;
+    let Some(mut own) = step.get_ref().as_table().cloned() else {
+        return Err(source.error(at, "a step is a table: [[step]]"));
+    };
+    let mut of_every_step = DeTable::new();
+    for name in OF_EVERY_STEP {
+        if let Some((key, value)) = own.remove_entry(name) {
+            of_every_step.insert(key, value);
+        }
     }
+    let table = |table| Spanned::new(step.span(), DeValue::Table(table));
+    let file = StepFile::deserialize(ValueDeserializer::from(table(of_every_step)))
+        .map_err(|e| source.unreadable(&e, at))?;
+    Ok(RawStep { at, file, own: table(own) })
 }

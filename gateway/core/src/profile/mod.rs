@@ -7,18 +7,21 @@
 pub mod facts;
 mod file;
 mod form;
+#[cfg(test)]
+mod refusals;
 pub mod shipped;
+pub(crate) mod source;
 
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::ids::ProfileId;
 use crate::rules::Expression;
-use crate::screening::Screening;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+pub use crate::lane::step::StepKind;
 pub use file::read;
 
 /// The least time, in milliseconds, that a step waits for its slip: the printer answers before.
@@ -151,156 +154,6 @@ pub struct Step {
     pub kind: StepKind,
 }
 
-/// The kinds of steps.
-#[derive(Debug)]
-pub enum StepKind {
-    /// Waits for a code.
-    Scan {
-        /// Kinds of passes that this lane takes.
-        accepts: Vec<String>,
-    },
-    /// Measures skin temperature.
-    Temperature {
-        /// Limits.
-        screening: Screening,
-        /// Measurements at most.
-        tries: usize,
-        /// Pause before the next.
-        wait_ms: u64,
-    },
-    /// Checks the pass against trust, lists and holds.
-    Verify {
-        /// The lists to consult beside trust.
-        lists: Vec<String>,
-        /// Whether the age of a test counts from `sampling` or `report`.
-        test_age_from_report: bool,
-    },
-    /// Weighs everything that was found.
-    Decide {
-        /// The rules in the order of the file.
-        rules: Vec<Rule>,
-        /// Whether an ADMIT here is the verdict; if not, the visit goes on.
-        last: bool,
-    },
-    /// Opens the barrier.
-    Actuate {
-        /// How long the board keeps the relay closed.
-        pulse_ms: u32,
-    },
-    /// Asks staff one question.
-    Question {
-        /// The form of the answer.
-        input: Input,
-    },
-    /// Takes the seal number twice.
-    Seal {
-        /// Positions.
-        doors: Vec<Choice>,
-        /// Kinds of seals.
-        kinds: Vec<Choice>,
-        /// The beginnings of numbers in the issued stock; any if empty.
-        stock: Vec<String>,
-    },
-    /// Takes photographs.
-    Photo {
-        /// What of.
-        roles: Vec<Choice>,
-        /// Below this a picture is blurred.
-        min_sharpness: u32,
-        /// Below this a picture is dark.
-        min_luma: u8,
-        /// Above this a picture is overexposed.
-        max_luma: u8,
-    },
-    /// Staff confirm checks, or approve.
-    Confirm {
-        /// What is ticked.
-        checks: Vec<Choice>,
-        /// An approval that can be refused, instead of checks.
-        approve: bool,
-        /// Roles that may; any if empty.
-        roles: Vec<String>,
-    },
-    /// Prints a slip.
-    Print {
-        /// The lines; `{name}`, `{outcome}`, `{visit}` and `{time}` are filled in.
-        lines: Vec<String>,
-    },
-}
-
-impl StepKind {
-    /// The word in profiles and on screens.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Scan { .. } => "scan",
-            Self::Temperature { .. } => "temperature",
-            Self::Verify { .. } => "verify",
-            Self::Decide { .. } => "decide",
-            Self::Actuate { .. } => "actuate",
-            Self::Question { .. } => "question",
-            Self::Seal { .. } => "seal",
-            Self::Photo { .. } => "photo",
-            Self::Confirm { .. } => "confirm",
-            Self::Print { .. } => "print",
-        }
-    }
-    /// Whether staff do it, at the desk.
-    pub const fn needs_staff(&self) -> bool {
-        match self {
-            Self::Question { .. } | Self::Seal { .. } | Self::Photo { .. } | Self::Confirm { .. } => true,
-            Self::Scan { .. }
-            | Self::Temperature { .. }
-            | Self::Verify { .. }
-            | Self::Decide { .. }
-            | Self::Actuate { .. }
-            | Self::Print { .. } => false,
-        }
-    }
-    /// The kind of device that it needs.
-    pub const fn needs(&self) -> Option<DeviceKind> {
-        match self {
-            Self::Scan { .. } => Some(DeviceKind::Scanner),
-            Self::Temperature { .. } => Some(DeviceKind::Thermometer),
-            Self::Actuate { .. } => Some(DeviceKind::Relay),
-            Self::Photo { .. } => Some(DeviceKind::Camera),
-            Self::Print { .. } => Some(DeviceKind::Printer),
-            Self::Verify { .. }
-            | Self::Decide { .. }
-            | Self::Question { .. }
-            | Self::Seal { .. }
-            | Self::Confirm { .. } => None,
-        }
-    }
-}
-
-/// The form of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// One of these.
-    Choice(Vec<Choice>),
-    /// A number.
-    Number {
-        /// At least.
-        min: i64,
-        /// At most.
-        max: i64,
-    },
-    /// A number plate.
-    Plate,
-    /// A line of text.
-    Text,
-}
-
-impl Input {
-    /// The type of the fact that an answer makes.
-    pub const fn answer(&self) -> facts::Type {
-        match self {
-            Self::Number { .. } => facts::Type::Number,
-            Self::Choice(_) | Self::Plate | Self::Text => facts::Type::Text,
-        }
-    }
-}
-
 /// A word and what people read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -320,17 +173,6 @@ impl Choice {
     }
 }
 
-/// One rule: when it is true, its code is found.
-#[derive(Debug)]
-pub struct Rule {
-    /// The code.
-    pub code: Code,
-    /// The condition.
-    pub when: Expression,
-    /// The verdict, where it differs.
-    pub outcome: Option<Outcome>,
-}
-
 impl Profile {
     /// The verdict that a code leads to here.
     pub fn outcome(&self, code: Code) -> Outcome {
@@ -340,8 +182,8 @@ impl Profile {
     /// The lists that steps look into.
     pub fn lists(&self) -> impl Iterator<Item = &str> {
         let lists = self.steps.iter().filter_map(|step| {
-            let StepKind::Verify { lists, .. } = &step.kind else { return None };
-            Some(lists)
+            let StepKind::Verify(verify) = &step.kind else { return None };
+            Some(&verify.lists)
         });
         lists.flatten().map(String::as_str)
     }
@@ -359,27 +201,14 @@ impl Profile {
     }
     /// The devices that it needs: role, kind and whether it can go without.
     pub fn devices(&self) -> impl Iterator<Item = (&str, DeviceKind, bool)> {
-        self.steps.iter().filter_map(|s| Some((s.device.as_deref()?, s.kind.needs()?, s.optional)))
+        self.steps.iter().filter_map(|s| Some((s.device.as_deref()?, s.kind.about().device?, s.optional)))
     }
 }
 
 /// The facts that some steps make, as long as they have not.
 fn unmade(steps: &[Step]) -> Map<String, Value> {
-    let made_later = ["pass", "health", "temp", "seal", "photos"];
-    let mut all: Map<_, _> =
-        made_later.iter().map(|group| ((*group).to_owned(), facts::unmade(group).into())).collect();
-    let answers = steps.iter().filter_map(|step| match &step.kind {
-        StepKind::Question { input } => Some((step.id.clone(), input.answer().empty())),
-        StepKind::Scan { .. }
-        | StepKind::Temperature { .. }
-        | StepKind::Verify { .. }
-        | StepKind::Decide { .. }
-        | StepKind::Actuate { .. }
-        | StepKind::Seal { .. }
-        | StepKind::Photo { .. }
-        | StepKind::Confirm { .. }
-        | StepKind::Print { .. } => None,
-    });
+    let mut all = facts::all_unmade();
+    let answers = steps.iter().filter_map(|s| Some((s.id.clone(), s.kind.answer()?.empty())));
     all.insert(facts::ANSWERS.to_owned(), Value::Object(answers.collect()));
     all
 }

@@ -2,13 +2,9 @@
 //! nothing of it fails in front of a person.
 
 use super::{FUNCTIONS, RuleError};
-use crate::profile::facts::{self, ANSWERS, ROOTS, Type};
+use crate::profile::facts::{Known, Type, Unknown, groups};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue, operators as op};
-use std::collections::BTreeMap;
-
-/// The answers that an expression may ask, by question.
-pub type Answers = BTreeMap<String, Type>;
 
 fn wrong<T>(what: impl Into<String>) -> Result<T, RuleError> {
     Err(RuleError::Type(what.into()))
@@ -24,7 +20,7 @@ fn comparable(a: Type, b: Type) -> bool {
 }
 
 /// The type of an expression, or what is wrong with it.
-pub fn of(e: &IdedExpr, answers: &Answers) -> Result<Type, RuleError> {
+pub fn of(e: &IdedExpr, known: &Known) -> Result<Type, RuleError> {
     match &e.expr {
         Expr::Literal(literal) => match literal {
             LiteralValue::Boolean(_) => Ok(Type::Bool),
@@ -33,68 +29,57 @@ pub fn of(e: &IdedExpr, answers: &Answers) -> Result<Type, RuleError> {
             LiteralValue::String(_) => Ok(Type::Text),
             LiteralValue::Bytes(_) | LiteralValue::Null => wrong("no fact is null or bytes"),
         },
-        Expr::Ident(name) if ROOTS.contains(&name.as_str()) => {
-            wrong(format!("`{name}` alone is no value; there are: {}", allowed(name, answers)))
+        Expr::Ident(name) if groups().contains(&name.as_str()) => {
+            wrong(format!("`{name}` alone is no value; there are: {}", known.names(name)))
         }
         Expr::Ident(name) => Err(RuleError::Fact(name.clone())),
         Expr::Select(select) if select.test => Err(RuleError::Function("has".into())),
-        Expr::Select(select) => fact(&select.operand, &select.field, answers),
+        Expr::Select(select) => fact(&select.operand, &select.field, known),
         Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
             [group, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] => {
-                fact(group, field.inner(), answers)
+                fact(group, field.inner(), known)
             }
             _ => wrong("what stands in [ ] must be the name of a fact, as in answers[\"crew\"]"),
         },
-        Expr::Call(call) => called(call, answers),
-        Expr::List(list) => listed(list, answers),
+        Expr::Call(call) => called(call, known),
+        Expr::List(list) => listed(list, known),
         Expr::Comprehension(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {
             wrong("only facts, texts, numbers, lists and operators are available")
         }
     }
 }
 
-fn allowed(root: &str, answers: &Answers) -> String {
-    let all: Vec<String> = if root == ANSWERS {
-        answers.keys().map(|id| format!("{ANSWERS}.{id}")).collect()
-    } else {
-        facts::fields(root).map(|(field, _)| format!("{root}.{field}")).collect()
-    };
-    if all.is_empty() { "none here".into() } else { all.join(", ") }
-}
-
-fn fact(group: &IdedExpr, field: &str, answers: &Answers) -> Result<Type, RuleError> {
+/// A fact by its group and its name: a `Select` of a group, or an index of it by a literal. Nothing else has fields.
+fn fact(group: &IdedExpr, name: &str, known: &Known) -> Result<Type, RuleError> {
     let Expr::Ident(root) = &group.expr else {
         // What is wrong with the inner part is said first.
-        of(group, answers)?;
-        return wrong(format!("`.{field}` is asked of a value, but only groups of facts have fields"));
+        of(group, known)?;
+        return wrong(format!("`.{name}` is asked of a value, but only groups of facts have fields"));
     };
-    if !ROOTS.contains(&root.as_str()) {
-        return Err(RuleError::Fact(root.clone()));
-    }
-    let found = if root == ANSWERS {
-        answers.get(field).copied()
-    } else {
-        facts::fields(root).find(|(name, _)| *name == field).map(|(_, of)| of)
-    };
-    found.ok_or_else(|| RuleError::Field { name: format!("{root}.{field}"), allowed: allowed(root, answers) })
+    let path = || format!("{root}.{name}");
+    known.find(root, name).map_err(|why| match why {
+        Unknown::Group => RuleError::Fact(root.clone()),
+        Unknown::Name(allowed) => RuleError::Field { name: path(), allowed },
+        Unknown::NotMade(by) => RuleError::NotMade { name: path(), by },
+    })
 }
 
-fn listed(list: &ListExpr, answers: &Answers) -> Result<Type, RuleError> {
+fn listed(list: &ListExpr, known: &Known) -> Result<Type, RuleError> {
     for element in &list.elements {
-        if of(element, answers)? != Type::Text {
+        if of(element, known)? != Type::Text {
             return wrong("a list holds texts, as in [\"green\", \"yellow\"]");
         }
     }
     Ok(Type::Texts)
 }
 
-fn called(call: &CallExpr, answers: &Answers) -> Result<Type, RuleError> {
+fn called(call: &CallExpr, known: &Known) -> Result<Type, RuleError> {
     let types: Vec<Type> = call
         .target
         .as_deref()
         .into_iter()
         .chain(&call.args)
-        .map(|e| of(e, answers))
+        .map(|e| of(e, known))
         .collect::<Result<_, _>>()?;
     let name = call.func_name.as_str();
     let words = || types.iter().map(|t| t.word()).collect::<Vec<_>>().join(" and ");

@@ -112,7 +112,7 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
             reader(profile, on.as_deref()).map(drop)
         }
         Verb::Reprint { step } => {
-            verb::known("step that prints", step, &steps(&|k| matches!(k, StepKind::Print { .. })))
+            verb::known("step that prints", step, &steps(&|k| matches!(k, StepKind::Print(_))))
         }
         Verb::DeviceLost(role) | Verb::DeviceBack(role) | Verb::PrintFails(role) => {
             verb::known("device", role, &devices)
@@ -273,7 +273,7 @@ impl World<'_> {
             return by.clone();
         }
         let roles = match self.waiting(lane).map(|(_, step)| &step.kind) {
-            Some(StepKind::Confirm { roles, .. }) => roles.as_slice(),
+            Some(StepKind::Confirm(confirm)) => confirm.roles.as_slice(),
             Some(_) | None => &[],
         };
         let may = roles.iter().find_map(|word| Role::ALL.into_iter().find(|role| role.word() == word));
@@ -299,7 +299,7 @@ impl World<'_> {
     }
 
     fn at_thermometer(&self, lane: &LaneId) -> Result<(), Stopped> {
-        let here = self.waiting(lane).is_some_and(|(_, s)| matches!(s.kind, StepKind::Temperature { .. }));
+        let here = self.waiting(lane).is_some_and(|(_, s)| matches!(s.kind, StepKind::Temperature(_)));
         let not_now = || Stopped::Rejected("not_now", "No thermometer is waiting for anybody".into());
         if here { Ok(()) } else { Err(not_now()) }
     }

@@ -7,7 +7,7 @@ use crate::core::Input;
 use crate::evidence::Hash;
 use crate::ids::{LaneId, OfficerId};
 use crate::lane::action::{Action, Officer, Role};
-use crate::lane::visit::PhotoState;
+use crate::lane::visit::{PhotoState, Visit};
 use crate::profile::{Choice, StepKind};
 use crate::reading::{NoData, Photo, Report, Temperature, Ticket};
 use crate::screening::Screening;
@@ -30,13 +30,18 @@ pub(super) fn somebody(role: Role) -> Officer {
     Officer { id, role }
 }
 
+/// The measurement under way.
+fn measured(visit: &Visit) -> Option<Ticket> {
+    visit.waits.temperature.as_ref().and_then(|m| m.ticket)
+}
+
 /// Whether an act is for the device step at which a lane waits, or for whoever stands there.
 fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
     match verb {
         Verb::Measure(_) | Verb::NoReading(_) | Verb::Recheck(_) => {
-            matches!(kind, StepKind::Temperature { .. })
+            matches!(kind, StepKind::Temperature(_))
         }
-        Verb::Photo { .. } => matches!(kind, StepKind::Photo { .. }),
+        Verb::Photo { .. } => matches!(kind, StepKind::Photo(_)),
         Verb::DeviceLost(lost) | Verb::DeviceBack(lost) | Verb::PrintFails(lost) => {
             role == Some(lost.as_str())
         }
@@ -72,19 +77,19 @@ impl World<'_> {
                 }
                 let before = (visit.id, visit.step);
                 match &step.kind {
-                    StepKind::Temperature { .. } => self.measure(&lane, &Seen::Values(&[USUAL_MDEG]))?,
-                    StepKind::Photo { roles, .. } => {
-                        let roles = roles.clone();
+                    StepKind::Temperature(_) => self.measure(&lane, &Seen::Values(&[USUAL_MDEG]))?,
+                    StepKind::Photo(photo) => {
+                        let roles = photo.roles.clone();
                         self.photograph(&lane, &roles)?;
                     }
-                    StepKind::Scan { .. }
-                    | StepKind::Verify { .. }
-                    | StepKind::Decide { .. }
-                    | StepKind::Actuate { .. }
-                    | StepKind::Question { .. }
-                    | StepKind::Seal { .. }
-                    | StepKind::Confirm { .. }
-                    | StepKind::Print { .. } => break,
+                    StepKind::Scan(_)
+                    | StepKind::Verify(_)
+                    | StepKind::Decide(_)
+                    | StepKind::Actuate(_)
+                    | StepKind::Question(_)
+                    | StepKind::Seal(_)
+                    | StepKind::Confirm(_)
+                    | StepKind::Print(_) => break,
                 }
                 if self.waiting(&lane).is_some_and(|(visit, _)| (visit.id, visit.step) == before) {
                     break;
@@ -98,15 +103,15 @@ impl World<'_> {
     pub fn measure(&mut self, lane: &LaneId, seen: &Seen<'_>) -> Result<(), Stopped> {
         let mut tries = 0;
         while let Some((visit, step)) = self.waiting(lane) {
-            let StepKind::Temperature { screening, .. } = &step.kind else { break };
+            let StepKind::Temperature(temperature) = &step.kind else { break };
             let (role, deadline) = (step.device.clone().unwrap_or_default(), visit.deadline);
-            match (visit.measuring.ticket, deadline) {
+            match (measured(visit), deadline) {
                 (Some(ticket), deadline) => {
-                    let screening = screening.clone();
+                    let screening = temperature.screening.clone();
                     self.look(lane, &role, ticket, &screening, seen, tries)?;
                     tries += 1;
                     // What does not settle has had its time.
-                    let same = self.waiting(lane).is_some_and(|(v, _)| v.measuring.ticket == Some(ticket));
+                    let same = self.waiting(lane).is_some_and(|(v, _)| measured(v) == Some(ticket));
                     match deadline.filter(|_| same) {
                         Some(at) => self.wait(i64::try_from(at - self.now.mono_ms).unwrap_or(0))?,
                         None if same => {
@@ -194,14 +199,12 @@ impl World<'_> {
         let act = |action| Input::Desk { lane: lane.clone(), officer: by.clone(), action };
         let state = |world: &Self| {
             let (visit, step) = world.waiting(lane)?;
-            let StepKind::Photo { roles, min_sharpness, min_luma, max_luma } = &step.kind else {
-                return None;
-            };
-            let here = roles.iter().any(|r| r.value == role);
+            let StepKind::Photo(photo) = &step.kind else { return None };
+            let here = photo.roles.iter().any(|r| r.value == role);
             let slot = visit.photos.get(role).filter(|_| here)?;
             Some((
                 slot.ticket,
-                (*min_sharpness, *min_luma, *max_luma),
+                (photo.min_sharpness, photo.min_luma, photo.max_luma),
                 step.device.clone().unwrap_or_default(),
             ))
         };

@@ -4,8 +4,10 @@
 //! that a question offers. What the rule does not name is as if nothing had made it.
 
 use crate::codes::{Code, Finding, Outcome, weigh};
+use crate::lane::step::decide::Rule;
+use crate::lane::step::question::Input;
 use crate::profile::facts::{self, ANSWERS, Type};
-use crate::profile::{Input, Profile, Rule, StepKind};
+use crate::profile::{Profile, StepKind};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +41,8 @@ pub fn table(profile: &Profile) -> Vec<Row> {
     base.insert("visit".into(), json!({ "id": 1 }));
     let mut rows = Vec::new();
     for step in &profile.steps {
-        let StepKind::Decide { rules, .. } = &step.kind else { continue };
+        let StepKind::Decide(decide) = &step.kind else { continue };
+        let rules = &decide.rules;
         rows.extend(rules.iter().map(|rule| row(profile, &step.id, rules, rule, &base)));
     }
     rows
@@ -129,35 +132,26 @@ struct Asked {
 
 fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
     let words = words(source);
-    let answers: BTreeMap<&str, &Input> = profile
-        .steps
-        .iter()
-        .filter_map(|step| match &step.kind {
-            StepKind::Question { input } => Some((step.id.as_str(), input)),
-            StepKind::Scan { .. }
-            | StepKind::Temperature { .. }
-            | StepKind::Verify { .. }
-            | StepKind::Decide { .. }
-            | StepKind::Actuate { .. }
-            | StepKind::Seal { .. }
-            | StepKind::Photo { .. }
-            | StepKind::Confirm { .. }
-            | StepKind::Print { .. } => None,
-        })
-        .collect();
+    let questions = profile.steps.iter().filter_map(|step| {
+        let StepKind::Question(question) = &step.kind else { return None };
+        Some((step.id.as_str(), (&question.input, step.kind.answer()?)))
+    });
+    let answers: BTreeMap<&str, (&Input, Type)> = questions.collect();
     let mut out = Vec::new();
     for (group, field) in &words.paths {
         // Where the lane is does not change.
         if matches!(group.as_str(), "lane" | "visit") {
             continue;
         }
-        let input = answers.get(field.as_str()).filter(|_| group == ANSWERS);
-        let of = match input {
-            Some(input) => Some(input.answer()),
-            None => facts::fields(group).find(|(name, _)| name == field).map(|(_, of)| of),
+        let answer = answers.get(field.as_str()).copied().filter(|_| group == ANSWERS);
+        let (of, empty) = match answer {
+            Some((_, of)) => (of, of.empty()),
+            None => match facts::find(group, field) {
+                Some(fact) => (fact.of, fact.left_out()),
+                None => continue,
+            },
         };
-        let Some(of) = of else { continue };
-        let empty = facts::unmade(group).get(field).cloned().unwrap_or_else(|| of.empty());
+        let input = answer.map(|(input, _)| input);
         let mut values = vec![empty];
         values.extend(match input {
             Some(Input::Choice(options)) => options.iter().map(|o| json!(o.value)).collect(),

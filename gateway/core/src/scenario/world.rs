@@ -346,7 +346,9 @@ impl<'a> World<'a> {
     pub fn open_tickets(&self, lane: &LaneId) -> BTreeSet<Ticket> {
         let Some((visit, _)) = self.waiting(lane) else { return BTreeSet::new() };
         let photos = visit.photos.values().filter_map(|slot| slot.ticket);
-        [visit.measuring.ticket, visit.ticket].into_iter().flatten().chain(photos).collect()
+        let waits = &visit.waits;
+        let measured = waits.temperature.as_ref().and_then(|m| m.ticket);
+        [measured, waits.actuate, waits.print].into_iter().flatten().chain(photos).collect()
     }
 
     /// Puts an edition of a list in place.

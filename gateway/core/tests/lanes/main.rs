@@ -10,6 +10,7 @@ mod evidence_steps;
 mod forgets;
 mod gate;
 mod goes_on;
+mod kinds;
 mod lists;
 mod otherwise;
 mod policy;

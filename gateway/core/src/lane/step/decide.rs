@@ -2,44 +2,113 @@
 
 use super::super::event::{self, Weight};
 use super::super::visit::Visit;
+use super::kind::{About, Kind};
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome, Rank};
 use crate::pass::Pass;
-use crate::profile::Rule;
+use crate::profile::ProfileError;
+use crate::profile::source::Place;
 use crate::records::{RecordsFault, Redemption, Write};
+use crate::rules::Expression;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use toml::Spanned;
 
 /// What stands before the key of a pass without a signer: no signer has such a name.
 const LISTED: &str = "~list:";
 
-/// Evaluates the rules; then the verdict, or on to the next step.
-pub fn enter(cx: &mut Cx<'_>, rules: &[Rule], last: bool) -> Result<Flow, RecordsFault> {
-    // A pass that is refused needs no rule: its facts may be missing. After an override the rules are
-    // evaluated all the same; those about the pass only if there is one.
-    let refused = cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && of_pass(f.code));
-    let refused: Vec<Code> = refused.map(|f| f.code).collect();
-    let settled = refused.iter().any(|code| !cx.visit.forgiven.contains(code));
-    if !settled {
-        let unknown = cx.visit.pass.is_none() && !refused.is_empty();
-        let ask = |rule: &&Rule| !(unknown && matches!(rule.code.rank(), Rank::Credential | Rank::Vehicle));
-        evaluate(cx, rules.iter().filter(ask));
+/// Weighs everything that was found.
+#[derive(Debug)]
+pub struct Decide {
+    /// The rules in the order of the file.
+    pub rules: Vec<Rule>,
+    /// Whether an ADMIT here is the verdict; if not, the visit goes on.
+    pub last: bool,
+}
+
+/// One rule: when it is true, its code is found.
+#[derive(Debug)]
+pub struct Rule {
+    /// The code.
+    pub code: Code,
+    /// The condition.
+    pub when: Expression,
+    /// The verdict, where it differs.
+    pub outcome: Option<Outcome>,
+}
+
+/// The fields of the step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    #[serde(default)]
+    rules: Vec<Spanned<RuleForm>>,
+    #[serde(default = "last")]
+    last: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleForm {
+    code: String,
+    when: String,
+    outcome: Option<String>,
+}
+
+const fn last() -> bool {
+    true
+}
+
+impl Kind for Decide {
+    const ABOUT: About = About::new("decide", ("判定", "Decide"), ("正在判定", "Deciding"));
+    type Form = Form;
+    type Waits = ();
+
+    fn read(form: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+        let source = place.source;
+        let rule = |spanned: Spanned<RuleForm>| {
+            let at = spanned.span().start;
+            let RuleForm { code, when, outcome } = spanned.into_inner();
+            Ok(Rule {
+                code: source.code(at, &code)?,
+                when: source.expression(at, &when, place.known)?,
+                outcome: outcome.map(|o| source.outcome(at, &o)).transpose()?,
+            })
+        };
+        let rules = form.rules.into_iter().map(rule).collect::<Result<_, _>>()?;
+        Ok(Self { rules, last: form.last })
     }
-    check_again(cx)?;
-    let (outcome, _) = cx.weigh();
-    if outcome == Outcome::Admit && !last {
-        return Ok(Flow::Next);
+
+    /// Evaluates the rules; then the verdict, or on to the next step.
+    fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        // A pass that is refused needs no rule: its facts may be missing. After an override the rules are
+        // evaluated all the same; those about the pass only if there is one.
+        let refused = cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && of_pass(f.code));
+        let refused: Vec<Code> = refused.map(|f| f.code).collect();
+        let settled = refused.iter().any(|code| !cx.visit.forgiven.contains(code));
+        if !settled {
+            let unknown = cx.visit.pass.is_none() && !refused.is_empty();
+            let ask =
+                |rule: &&Rule| !(unknown && matches!(rule.code.rank(), Rank::Credential | Rank::Vehicle));
+            evaluate(cx, self.rules.iter().filter(ask));
+        }
+        check_again(cx)?;
+        let (outcome, _) = cx.weigh();
+        if outcome == Outcome::Admit && !self.last {
+            return Ok(Flow::Next);
+        }
+        record_verdict(cx);
+        if outcome == Outcome::Admit {
+            admit(cx);
+            return Ok(Flow::Next);
+        }
+        if self.last {
+            super::print::print_slip(cx, cx.visit.step + 1);
+        }
+        let again = settled && cx.visit.pass.is_some();
+        let next = if again { cx.visit.step } else { cx.visit.step + 1 };
+        Ok(Flow::Park(cx.visit.left_out_from.unwrap_or(next)))
     }
-    record_verdict(cx);
-    if outcome == Outcome::Admit {
-        admit(cx);
-        return Ok(Flow::Next);
-    }
-    if last {
-        super::actuate::print_slip(cx, cx.visit.step + 1);
-    }
-    let again = settled && cx.visit.pass.is_some();
-    let next = if again { cx.visit.step } else { cx.visit.step + 1 };
-    Ok(Flow::Park(cx.visit.left_out_from.unwrap_or(next)))
 }
 
 /// What may have changed since it was verified: a visit can take long, and a restart lies between.

@@ -1,10 +1,12 @@
-//! The kinds of steps: one file each, with `enter` when the visit comes to it and `on` for what
-//! happens while it waits.
+//! The kinds of steps: one file each, with its fields in a profile, what it needs and makes, `enter` when the visit
+//! comes to it and `on` for what happens while it waits. [`KINDS`] lists them.
 
 pub mod actuate;
 pub mod confirm;
 pub mod decide;
+mod kind;
 pub mod photo;
+pub mod print;
 pub mod question;
 pub mod scan;
 pub mod seal;
@@ -12,13 +14,17 @@ pub mod temperature;
 pub mod verify;
 
 use super::action::{Action, Officer, Rejection};
+use super::event::Weight;
 use super::visit::Visit;
 use super::{Outbound, Setup, Stage};
 use crate::codes::{Code, Outcome, weigh};
-use crate::profile::Step;
+use crate::profile::{Step, facts};
 use crate::reading::{Command, Report, Ticket};
 use crate::records::{Records, RecordsFault};
 use crate::time::Now;
+use serde_json::{Value, json};
+
+pub use kind::{About, KINDS, Look, Progress, StepKind, Waits};
 
 /// What happens while a step waits.
 pub enum Stimulus<'a> {
@@ -74,6 +80,19 @@ impl Cx<'_> {
         Some(ticket)
     }
 
+    /// Puts a group of facts, each of the type that the table names.
+    pub fn make(&mut self, group: &'static str, facts: Value) {
+        debug_assert_eq!(facts.as_object().and_then(|all| facts::misfit(group, all)), None, "in {facts}");
+        self.visit.facts.insert(group.to_owned(), facts);
+    }
+
+    /// The device of the step did not do what it was asked.
+    pub fn device_failed(&mut self) {
+        let data = json!({ "step": self.step.id, "device": self.step.device, "code": Code::X_DEVICE });
+        self.out.event("device", Weight::Health, self.setup, Some(self.visit.id), data);
+        self.out.count("device_request_failed_total");
+    }
+
     /// Gives the step its time.
     pub fn allow(&mut self, ms: Option<u64>) {
         self.visit.deadline = ms.map(|ms| self.now.mono_ms + ms);
@@ -115,7 +134,6 @@ impl Cx<'_> {
 
 /// Begins a step.
 pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
-    use crate::profile::StepKind as K;
     cx.visit.deadline = None;
     let index = cx.visit.step;
     // Left out in an earlier round, it may be done in this one.
@@ -138,45 +156,18 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
     if cx.visit.finished.contains(&index) {
         return Ok(Flow::Next);
     }
-    match &cx.step.kind {
-        K::Scan { accepts } => Ok(scan::enter(cx, accepts)),
-        K::Temperature { .. } => Ok(temperature::enter(cx)),
-        K::Verify { lists, test_age_from_report } => verify::enter(cx, lists, *test_age_from_report),
-        K::Decide { rules, last } => decide::enter(cx, rules, *last),
-        K::Actuate { pulse_ms } => Ok(actuate::pulse(cx, *pulse_ms)),
-        K::Question { .. } => Ok(question::enter(cx)),
-        K::Seal { .. } => Ok(seal::enter(cx)),
-        K::Photo { roles, .. } => Ok(photo::enter(cx, roles)),
-        K::Confirm { .. } => Ok(confirm::enter(cx)),
-        K::Print { lines } => Ok(actuate::print(cx, lines)),
-    }
+    let kind = &cx.step.kind;
+    kind.enter(cx)
 }
 
 /// Goes on with a step that waits. What staff finish is finished for the visit.
 pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
-    let flow = react(cx, what)?;
-    let by_staff = matches!(what, Stimulus::Action(..)) && cx.step.kind.needs_staff();
+    assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
+    let kind = &cx.step.kind;
+    let flow = kind.on(cx, what)?;
+    let by_staff = matches!(what, Stimulus::Action(..)) && kind.about().by_staff;
     if by_staff && flow == Flow::Next {
         cx.visit.finished.push(cx.visit.step);
     }
     Ok(flow)
-}
-
-fn react(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
-    use crate::profile::StepKind as K;
-    assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
-    match &cx.step.kind {
-        K::Temperature { screening, tries, wait_ms } => {
-            let limits = temperature::Limits { screening, tries: *tries, wait_ms: *wait_ms };
-            Ok(temperature::on(cx, what, &limits))
-        }
-        K::Question { input } => Ok(question::on(cx, what, input)),
-        K::Seal { doors, kinds, stock } => seal::on(cx, what, doors, kinds, stock),
-        K::Photo { roles, min_sharpness, min_luma, max_luma } => {
-            Ok(photo::on(cx, what, roles, *min_sharpness, *min_luma..=*max_luma))
-        }
-        K::Confirm { checks, approve, roles } => Ok(confirm::on(cx, what, checks, *approve, roles)),
-        K::Actuate { .. } | K::Print { .. } => Ok(actuate::on(cx, what)),
-        K::Scan { .. } | K::Verify { .. } | K::Decide { .. } => Ok(Flow::Reject(Rejection::not_now())),
-    }
 }

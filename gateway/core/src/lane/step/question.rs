@@ -1,39 +1,141 @@
 //! Staff answer one question.
 
+use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, Stimulus};
 use crate::lane::action::{Action, Rejection};
+use crate::lane::view::ask::{Answer, Ask, options};
 use crate::pass::plate;
-use crate::profile::Input;
+use crate::profile::facts::{ANSWERS, Type};
+use crate::profile::source::Place;
+use crate::profile::{Choice, ProfileError};
+use crate::records::RecordsFault;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// The longest answer in words, in characters; the desk is told of it.
 pub const MAX_TEXT: usize = 200;
 
-/// Waits for the answer.
-pub fn enter(cx: &mut Cx<'_>) -> Flow {
-    cx.allow(cx.step.timeout_ms);
-    Flow::Wait
+/// Asks staff one question.
+#[derive(Debug)]
+pub struct Question {
+    /// The form of the answer.
+    pub input: Input,
 }
 
-/// Takes the answer.
-pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>, input: &Input) -> Flow {
-    match what {
-        Stimulus::Deadline => cx.time_out(),
-        Stimulus::Report(_) => Flow::Wait,
-        Stimulus::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
-            match read(value, input) {
-                Err(why) => Flow::Reject(why),
-                Ok((word, fact)) => {
-                    cx.visit.answers.insert(question.clone(), word);
-                    let all = cx.visit.facts.entry("answers").or_insert_with(|| Value::Object(Map::new()));
-                    if let Some(all) = all.as_object_mut() {
-                        all.insert(question.clone(), fact);
+/// The form of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// One of these.
+    Choice(Vec<Choice>),
+    /// A number.
+    Number {
+        /// At least.
+        min: i64,
+        /// At most.
+        max: i64,
+    },
+    /// A number plate.
+    Plate,
+    /// A line of text.
+    Text,
+}
+
+/// The fields of the step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    #[serde(default)]
+    input: InputForm,
+    #[serde(default)]
+    options: Vec<Choice>,
+    #[serde(default)]
+    min: i64,
+    #[serde(default = "max")]
+    max: i64,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum InputForm {
+    #[default]
+    Choice,
+    Number,
+    Plate,
+    Text,
+}
+
+const fn max() -> i64 {
+    999
+}
+
+impl Kind for Question {
+    const ABOUT: About = About {
+        by_staff: true,
+        timeout_s: Some(180),
+        ..About::new("question", ("询问", "Question"), ("请回答工作人员", "Please answer staff"))
+    };
+    type Form = Form;
+    type Waits = ();
+
+    fn read(Form { input, options, min, max }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+        let input = match input {
+            InputForm::Choice => {
+                place.choices("options", &options, 2, 9)?;
+                Input::Choice(options)
+            }
+            InputForm::Number if min > max => {
+                let what = format!("no number is at least {min} (`min`) and at most {max} (`max`)");
+                return Err(place.error(what));
+            }
+            InputForm::Number => Input::Number { min, max },
+            InputForm::Plate => Input::Plate,
+            InputForm::Text => Input::Text,
+        };
+        Ok(Self { input })
+    }
+
+    fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        cx.allow(cx.step.timeout_ms);
+        Ok(Flow::Wait)
+    }
+
+    /// Takes the answer.
+    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+        Ok(match what {
+            Stimulus::Deadline => cx.time_out(),
+            Stimulus::Report(_) => Flow::Wait,
+            Stimulus::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
+                match read(value, &self.input) {
+                    Err(why) => Flow::Reject(why),
+                    Ok((word, fact)) => {
+                        cx.visit.answers.insert(question.clone(), word);
+                        let all = cx.visit.facts.entry(ANSWERS).or_insert_with(|| Value::Object(Map::new()));
+                        if let Some(all) = all.as_object_mut() {
+                            all.insert(question.clone(), fact);
+                        }
+                        Flow::Next
                     }
-                    Flow::Next
                 }
             }
-        }
-        Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+        })
+    }
+
+    fn ask(&self, look: Look<'_>) -> Ask {
+        let answer = match &self.input {
+            Input::Choice(choices) => Answer::Choice { options: options(choices) },
+            Input::Number { min, max } => Answer::Number { min: *min, max: *max },
+            Input::Plate => Answer::Plate { photo: super::photo::of_the_plate(look.visit) },
+            Input::Text => Answer::Text { max: MAX_TEXT },
+        };
+        Ask::Question { id: look.step.id.clone(), prompt: look.step.prompt.clone(), answer }
+    }
+
+    fn answer(&self) -> Option<Type> {
+        Some(match self.input {
+            Input::Number { .. } => Type::Number,
+            Input::Choice(_) | Input::Plate | Input::Text => Type::Text,
+        })
     }
 }
 

@@ -1,18 +1,152 @@
 //! The seal number, twice, unused and of the issued stock.
 
-use super::super::visit::Seal;
+use super::super::visit::Seal as Applied;
+use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, Stimulus};
 use crate::lane::action::{Action, Rejection};
+use crate::lane::view::ask::{Ask, options};
 use crate::pass::id;
-use crate::profile::Choice;
+use crate::profile::facts::{Fact, Type};
+use crate::profile::source::Place;
+use crate::profile::{Choice, ProfileError};
 use crate::reading::Report;
 use crate::records::RecordsFault;
+use crate::text::Text;
+use serde::Deserialize;
 use serde_json::json;
 
-/// Waits for the number.
-pub fn enter(cx: &mut Cx<'_>) -> Flow {
-    cx.allow(cx.step.timeout_ms);
-    Flow::Wait
+/// Takes the seal number twice.
+#[derive(Debug)]
+pub struct Seal {
+    /// Positions.
+    pub doors: Vec<Choice>,
+    /// Kinds of seals.
+    pub kinds: Vec<Choice>,
+    /// The beginnings of numbers in the issued stock; any if empty.
+    pub stock: Vec<String>,
+}
+
+/// The fields of the step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    #[serde(default)]
+    doors: Vec<Choice>,
+    #[serde(default)]
+    kinds: Vec<Choice>,
+    #[serde(default)]
+    stock: Vec<String>,
+}
+
+/// A seal number that was scanned and is still to be typed.
+type Scanned = String;
+
+impl Kind for Seal {
+    const ABOUT: About = About {
+        by_staff: true,
+        takes_codes: true,
+        timeout_s: Some(900),
+        facts: &[Fact::new("seal.count", Type::Number), Fact::new("seal.number", Type::Text)],
+        ..About::new(
+            "seal",
+            ("贴封条", "Seal"),
+            ("请稍候，正在贴封条", "Please wait, the seal is being applied"),
+        )
+    };
+    type Form = Form;
+    type Waits = Scanned;
+
+    fn read(Form { doors, kinds, stock }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+        place.choices("doors", &doors, 1, 9)?;
+        place.choices("kinds", &kinds, 1, 9)?;
+        Ok(Self { doors, kinds, stock })
+    }
+
+    fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        cx.allow(cx.step.timeout_ms);
+        Ok(Flow::Wait)
+    }
+
+    /// Takes the number; a scanned code counts as one of the two.
+    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+        let (officer, first, second, kind, door) = match what {
+            Stimulus::Deadline => return Ok(cx.time_out()),
+            Stimulus::Report(Report::Scan { bytes }) => {
+                let number = std::str::from_utf8(bytes).ok().and_then(normal);
+                // Whatever else was held before the reader is no seal.
+                if let Some(number) = number.filter(|n| self.is_issued(n)) {
+                    cx.visit.waits.seal = Some(number);
+                }
+                return Ok(Flow::Wait);
+            }
+            Stimulus::Report(_) => return Ok(Flow::Wait),
+            Stimulus::Action(officer, Action::Seal { first, second, kind, door }) => {
+                (officer, first, second, kind, door)
+            }
+            Stimulus::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
+        };
+        let reject = |code, zh: &str, en: &str| Ok(Flow::Reject(Rejection::new(code, zh, en)));
+        let (Some(number), Some(again)) = (normal(first), normal(second)) else {
+            return reject(
+                "seal_form",
+                "封条号应为4到20位字母和数字",
+                "A seal number has 4 to 20 letters and digits",
+            );
+        };
+        let scanned = cx.visit.waits.seal.as_ref();
+        if number != again || scanned.is_some_and(|s| *s != number) {
+            return reject(
+                "seal_differs",
+                "两次封条号不一致，请重新核对",
+                "The two numbers differ: look again",
+            );
+        }
+        if !self.kinds.iter().any(|c| c.value == *kind) || !self.doors.iter().any(|c| c.value == *door) {
+            return reject("seal_place", "请选择封条类型和位置", "Choose the kind of seal and its place");
+        }
+        if !self.is_issued(&number) {
+            return reject(
+                "seal_stock",
+                "该封条号不在本站领用范围",
+                "This number is not of the stock issued here",
+            );
+        }
+        if cx.records.seal_used(&number)? || cx.visit.seals.iter().any(|s| s.number == number) {
+            return reject("seal_used", "该封条号已用过", "This seal number was used before");
+        }
+        // The next seal has a number of its own.
+        let scanned = cx.visit.waits.seal.take();
+        let read_method = if scanned.is_some() { "scanned-and-typed" } else { "typed-twice" };
+        cx.visit.seals.push(Applied {
+            number: number.clone(),
+            kind: kind.clone(),
+            door: door.clone(),
+            read_method: read_method.into(),
+            officer: officer.id.clone(),
+        });
+        cx.make("seal", json!({ "count": cx.visit.seals.len(), "number": number }));
+        Ok(Flow::Next)
+    }
+
+    fn ask(&self, look: Look<'_>) -> Ask {
+        Ask::Seal {
+            prompt: look.step.prompt.clone(),
+            doors: options(&self.doors),
+            kinds: options(&self.kinds),
+            scanned: look.visit.waits.seal.clone(),
+        }
+    }
+
+    fn public(&self, _look: Look<'_>) -> Text {
+        Self::ABOUT.prompt()
+    }
+}
+
+impl Seal {
+    /// Whether a number is of the stock that was issued here.
+    fn is_issued(&self, number: &str) -> bool {
+        self.stock.is_empty() || self.stock.iter().any(|s| number.starts_with(s.as_str()))
+    }
 }
 
 /// A seal number in its normal form.
@@ -21,73 +155,6 @@ fn normal(text: &str) -> Option<String> {
     let fits = (4..=20).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');
     fits.then_some(number)
-}
-
-/// Takes the number; a scanned code counts as one of the two.
-pub fn on(
-    cx: &mut Cx<'_>,
-    what: &Stimulus<'_>,
-    doors: &[Choice],
-    kinds: &[Choice],
-    stock: &[String],
-) -> Result<Flow, RecordsFault> {
-    let (officer, first, second, kind, door) = match what {
-        Stimulus::Deadline => {
-            cx.visit.seal_scanned = None;
-            return Ok(cx.time_out());
-        }
-        Stimulus::Report(Report::Scan { bytes }) => {
-            let number = std::str::from_utf8(bytes).ok().and_then(normal);
-            // Whatever else was held before the reader is no seal.
-            let issued = |n: &String| stock.is_empty() || stock.iter().any(|s| n.starts_with(s.as_str()));
-            if let Some(number) = number.filter(issued) {
-                cx.visit.seal_scanned = Some(number);
-            }
-            return Ok(Flow::Wait);
-        }
-        Stimulus::Report(_) => return Ok(Flow::Wait),
-        Stimulus::Action(officer, Action::Seal { first, second, kind, door }) => {
-            (officer, first, second, kind, door)
-        }
-        Stimulus::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
-    };
-    let reject = |code, zh: &str, en: &str| Ok(Flow::Reject(Rejection::new(code, zh, en)));
-    let (Some(number), Some(again)) = (normal(first), normal(second)) else {
-        return reject(
-            "seal_form",
-            "封条号应为4到20位字母和数字",
-            "A seal number has 4 to 20 letters and digits",
-        );
-    };
-    let scanned = cx.visit.seal_scanned.as_ref();
-    if number != again || scanned.is_some_and(|s| *s != number) {
-        return reject("seal_differs", "两次封条号不一致，请重新核对", "The two numbers differ: look again");
-    }
-    if !kinds.iter().any(|c| c.value == *kind) || !doors.iter().any(|c| c.value == *door) {
-        return reject("seal_place", "请选择封条类型和位置", "Choose the kind of seal and its place");
-    }
-    if !stock.is_empty() && !stock.iter().any(|s| number.starts_with(s.as_str())) {
-        return reject(
-            "seal_stock",
-            "该封条号不在本站领用范围",
-            "This number is not of the stock issued here",
-        );
-    }
-    if cx.records.seal_used(&number)? || cx.visit.seals.iter().any(|s| s.number == number) {
-        return reject("seal_used", "该封条号已用过", "This seal number was used before");
-    }
-    // The next seal has a number of its own.
-    let scanned = cx.visit.seal_scanned.take();
-    let read_method = if scanned.is_some() { "scanned-and-typed" } else { "typed-twice" };
-    cx.visit.seals.push(Seal {
-        number: number.clone(),
-        kind: kind.clone(),
-        door: door.clone(),
-        read_method: read_method.into(),
-        officer: officer.id.clone(),
-    });
-    cx.visit.facts.insert("seal".into(), json!({ "count": cx.visit.seals.len(), "number": number }));
-    Ok(Flow::Next)
 }
 
 #[cfg(test)]

@@ -1,70 +1,163 @@
 //! Checks the pass against what this gateway knows: lists, their age, revocation, holds, the
 //! clock. Makes the facts `pass` and `health`.
 
+use super::kind::{About, Kind};
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome};
 use crate::entry;
 use crate::pass::{Format, Pass, id, plate};
-use crate::profile::facts;
+use crate::profile::ProfileError;
+use crate::profile::facts::{self, Fact, Type};
+use crate::profile::source::Place;
 use crate::records::RecordsFault;
 use crate::text::masked;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Milliseconds in an hour.
 const HOUR_MS: i64 = 3_600_000;
 /// The list of those who are held.
 const HOLD: &str = "hold";
+/// The lists that it can look into.
+const LISTS: [&str; 4] = ["status", "pass", "revocation", HOLD];
 
-/// Looks everything up; takes no time.
-pub fn enter(cx: &mut Cx<'_>, lists: &[String], test_age_from_report: bool) -> Result<Flow, RecordsFault> {
-    if !cx.now.synced() || cx.now.wall_ms.is_none() {
-        cx.find(Code::X_CLOCK);
-    }
-    check_age(cx, lists)?;
-    let mut facts = facts::unmade("pass");
-    let mut status = None;
-    if let Some(pass) = cx.visit.pass.clone() {
-        // What a certificate does not say stays as if nothing had made it.
-        facts.extend(pass.facts.clone().into_iter().filter(|(_, fact)| !fact.is_null()));
-        facts.insert("format".into(), json!(pass.format.word()));
-        facts.insert("kind".into(), json!(pass.kind));
-        let mut known = pass.format != Format::Opaque;
-        if lists.iter().any(|l| l == "revocation") && known && revoked(cx, &pass)? {
-            cx.find(Code::C_REVOKED);
+/// What the pass says, and what lists say of its holder.
+const FACTS: &[Fact] = &[
+    Fact::new("pass.id", Type::Text),
+    Fact::new("pass.format", Type::Text),
+    Fact::new("pass.kind", Type::Text),
+    Fact::new("pass.plate", Type::Text),
+    Fact::new("pass.category", Type::Text),
+    Fact::new("pass.from", Type::Text),
+    Fact::new("pass.to", Type::Text),
+    Fact::new("pass.crew", Type::Number),
+    Fact::new("pass.uses", Type::Number),
+    Fact::new("pass.approvals", Type::Texts),
+    Fact::new("pass.driver", Type::Text),
+    Fact::new("pass.patient", Type::Text),
+    Fact::new("pass.ward", Type::Text),
+    Fact::new("pass.role", Type::Text),
+    Fact::new("pass.roster", Type::Text),
+    Fact::new("pass.seals", Type::Texts),
+    Fact::new("pass.class", Type::Text),
+    Fact::new("pass.company", Type::Text),
+    Fact::new("pass.gates", Type::Texts),
+    Fact::new("pass.certificate", Type::Text),
+    Fact::new("pass.country", Type::Text),
+    Fact::new("pass.test_result", Type::Text),
+    Fact::new("pass.sampled_at_ms", Type::Number),
+    Fact::new("pass.dose", Type::Number),
+    Fact::new("pass.doses", Type::Number),
+    Fact::new("pass.vaccinated_at_ms", Type::Number),
+    Fact::new("pass.from_ms", Type::Number),
+    Fact::new("pass.until_ms", Type::Number),
+    Fact::new("health.known", Type::Bool),
+    Fact::word("health.colour", "unknown"),
+    Fact::new("health.test_result", Type::Text),
+    // Older than any limit.
+    Fact::decimal("health.test_age_h", NEVER_H),
+    Fact::new("health.risk_area", Type::Bool),
+    Fact::new("health.out_of_city", Type::Bool),
+];
+
+/// The age of a test that was never made, in hours.
+const NEVER_H: f64 = 1e9;
+
+/// Checks the pass against trust, lists and holds.
+#[derive(Debug)]
+pub struct Verify {
+    /// The lists to consult beside trust.
+    pub lists: Vec<String>,
+    /// From when the age of a test counts.
+    pub test_age_from: AgeFrom,
+}
+
+/// From when the age of a test counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgeFrom {
+    /// From when the sample was taken.
+    #[default]
+    Sampling,
+    /// From when the result was reported.
+    Report,
+}
+
+/// The fields of the step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    #[serde(default)]
+    lists: Vec<String>,
+    #[serde(default)]
+    test_age_from: AgeFrom,
+}
+
+impl Kind for Verify {
+    const ABOUT: About =
+        About { facts: FACTS, ..About::new("verify", ("核验", "Verify"), ("正在核验", "Checking")) };
+    type Form = Form;
+    type Waits = ();
+
+    fn read(Form { lists, test_age_from }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+        match lists.iter().find(|l| !LISTS.contains(&l.as_str())) {
+            Some(bad) => Err(place.error(format!("`{bad}` is not a list; allowed: {}", LISTS.join(", ")))),
+            None => Ok(Self { lists, test_age_from }),
         }
-        if lists.iter().any(|l| l == "pass")
-            && let Some(entry) = look_up(cx, "pass", &pass.subject)?
-        {
-            if pass.format == Format::Opaque {
-                check_window(cx, &entry);
-                facts.extend(entry);
+    }
+
+    /// Looks everything up; takes no time.
+    fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        let lists = &self.lists;
+        if !cx.now.synced() || cx.now.wall_ms.is_none() {
+            cx.find(Code::X_CLOCK);
+        }
+        check_age(cx, lists)?;
+        let mut facts = facts::unmade("pass");
+        let mut status = None;
+        if let Some(pass) = cx.visit.pass.clone() {
+            // What a certificate does not say stays as if nothing had made it.
+            facts.extend(pass.facts.clone().into_iter().filter(|(_, fact)| !fact.is_null()));
+            facts.insert("format".into(), json!(pass.format.word()));
+            facts.insert("kind".into(), json!(pass.kind));
+            let mut known = pass.format != Format::Opaque;
+            if lists.iter().any(|l| l == "revocation") && known && revoked(cx, &pass)? {
+                cx.find(Code::C_REVOKED);
             }
-            known = true;
+            if lists.iter().any(|l| l == "pass")
+                && let Some(entry) = look_up(cx, "pass", &pass.subject)?
+            {
+                if pass.format == Format::Opaque {
+                    check_window(cx, &entry);
+                    facts.extend(entry);
+                }
+                known = true;
+            }
+            if lists.iter().any(|l| l == "status") {
+                status = look_up(cx, "status", &pass.subject)?;
+                known |= status.is_some();
+            }
+            if lists.iter().any(|l| l == HOLD) {
+                look_for_hold(cx, &pass, facts.get("plate"))?;
+            }
+            if !known {
+                cx.find(Code::C_UNKNOWN);
+            }
+            let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
+            if let Some(name) = name {
+                cx.visit.name = Some(masked(&name));
+            }
         }
-        if lists.iter().any(|l| l == "status") {
-            status = look_up(cx, "status", &pass.subject)?;
-            known |= status.is_some();
+        // An entry of a list may carry a full name as well: rules and screens need none.
+        facts.remove("name");
+        if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
+            facts.insert("plate".into(), json!(text));
         }
-        if lists.iter().any(|l| l == HOLD) {
-            look_for_hold(cx, &pass, facts.get("plate"))?;
-        }
-        if !known {
-            cx.find(Code::C_UNKNOWN);
-        }
-        let name = status.as_ref().and_then(|s| s.get("name")).and_then(Value::as_str).map(str::to_owned);
-        if let Some(name) = name {
-            cx.visit.name = Some(masked(&name));
-        }
+        let health = health(cx, &facts, status.as_ref(), self.test_age_from);
+        cx.make("health", Value::Object(health));
+        cx.visit.facts.insert("pass".into(), Value::Object(facts));
+        Ok(Flow::Next)
     }
-    // An entry of a list may carry a full name as well: rules and screens need none.
-    facts.remove("name");
-    if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
-        facts.insert("plate".into(), json!(text));
-    }
-    let health = health(cx, &facts, status.as_ref(), test_age_from_report);
-    cx.visit.facts.insert("health".into(), Value::Object(health));
-    cx.visit.facts.insert("pass".into(), Value::Object(facts));
-    Ok(Flow::Next)
 }
 
 fn check_age(cx: &mut Cx<'_>, lists: &[String]) -> Result<(), RecordsFault> {
@@ -169,7 +262,7 @@ fn health(
     cx: &Cx<'_>,
     pass: &Map<String, Value>,
     status: Option<&Map<String, Value>>,
-    from_report: bool,
+    from: AgeFrom,
 ) -> Map<String, Value> {
     let text = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_str).unwrap_or_default();
     let flag = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_bool).unwrap_or(false);
@@ -179,14 +272,17 @@ fn health(
             (result, pass.get("sampled_at_ms").and_then(Value::as_i64).filter(|at_ms| *at_ms != 0))
         }
         None => {
-            let key = if from_report { "reported_at_ms" } else { "sampled_at_ms" };
+            let key = match from {
+                AgeFrom::Sampling => "sampled_at_ms",
+                AgeFrom::Report => "reported_at_ms",
+            };
             (text("test_result"), status.and_then(|s| s.get(key)).and_then(Value::as_i64))
         }
     };
     let age_h = match (at_ms, cx.now.wall_ms) {
         // A sample from the future is no fresh test.
         (Some(at), Some(now)) if at <= now + 10 * 60_000 => (now - at) as f64 / HOUR_MS as f64,
-        (Some(_), Some(_)) | (None, _) | (_, None) => 1e9,
+        (Some(_), Some(_)) | (None, _) | (_, None) => NEVER_H,
     };
     let mut out = Map::new();
     out.insert("known".into(), json!(status.is_some() || own_test.is_some()));

@@ -3,7 +3,6 @@
 use super::Around;
 use crate::lane::step::actuate::SIGNAL;
 use crate::lane::{LOOP, Lane};
-use crate::pass::Format;
 use crate::profile::{DeviceKind, StepKind};
 use crate::text::Text;
 use crate::time::Now;
@@ -67,9 +66,7 @@ fn title(kind: Option<DeviceKind>, role: &str) -> Text {
 fn lists(lane: &Lane, now: &Now, around: &Around<'_>) -> Option<Value> {
     let profile = &lane.setup.profile;
     let named: BTreeSet<&str> = profile.lists().collect();
-    let is_signed = |kind: &String| kind != Format::Opaque.word();
-    let takes_signed =
-        |kind: &StepKind| matches!(kind, StepKind::Scan { accepts } if accepts.iter().any(is_signed));
+    let takes_signed = |kind: &StepKind| matches!(kind, StepKind::Scan(scan) if scan.takes_signed());
     let signed = profile.steps.iter().any(|step| takes_signed(&step.kind));
     let (mut missing, mut stale, mut oldest_ms) = (Vec::new(), Vec::new(), None::<i64>);
     for name in named {

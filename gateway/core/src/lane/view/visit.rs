@@ -2,9 +2,10 @@
 
 use crate::codes::Code;
 use crate::lane::Lane;
+use crate::lane::step::question::{Input, Question};
 use crate::lane::visit::{Actuation, Earlier, Overridden, Seal, Stage, Visit};
 use crate::pass::kp1;
-use crate::profile::{Choice, Input, StepKind};
+use crate::profile::{Choice, StepKind};
 use crate::screening::State;
 use crate::text::Text;
 use crate::time::rfc3339;
@@ -73,22 +74,22 @@ fn needs_second(v: &Visit) -> bool {
 }
 
 fn measures(lane: &Lane) -> bool {
-    lane.setup.profile.steps.iter().any(|s| matches!(s.kind, StepKind::Temperature { .. }))
+    lane.setup.profile.steps.iter().any(|s| s.kind.about().measures)
 }
 
 /// A question that is still to be asked hides what the pass says about it: it is read from the vehicle, and
 /// not copied.
 fn is_hidden(lane: &Lane, v: &Visit, name: &str) -> bool {
-    let asks = |s: &crate::profile::Step| s.id == name && matches!(s.kind, StepKind::Question { .. });
+    let asks = |s: &crate::profile::Step| s.id == name && matches!(s.kind, StepKind::Question(_));
     v.stage == Stage::Running && lane.setup.profile.steps.iter().skip(v.step).any(asks)
 }
 
 /// What staff have read themselves, beside what the pass says of it.
 fn compared(lane: &Lane, v: &Visit) -> Vec<Value> {
     let pair = |step: &crate::profile::Step| {
-        let StepKind::Question { input } = &step.kind else { return None };
+        let StepKind::Question(question) = &step.kind else { return None };
         let (answer, said) = (v.answers.get(&step.id)?, fact(v, &step.id)?);
-        let same = match input {
+        let same = match &question.input {
             // Fewer people than the pass names may be on board.
             Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
             Input::Choice(_) | Input::Plate | Input::Text => *answer == said,
@@ -142,19 +143,8 @@ pub(super) fn fact(v: &Visit, name: &str) -> Option<String> {
 /// An answer as the question offered it.
 fn answer_text(lane: &Lane, question: &str, answer: &str) -> Option<Text> {
     let step = lane.setup.profile.steps.iter().find(|s| s.id == question)?;
-    match &step.kind {
-        StepKind::Question { input: Input::Choice(choices) } => chosen(choices, answer),
-        StepKind::Question { .. }
-        | StepKind::Scan { .. }
-        | StepKind::Temperature { .. }
-        | StepKind::Verify { .. }
-        | StepKind::Decide { .. }
-        | StepKind::Actuate { .. }
-        | StepKind::Seal { .. }
-        | StepKind::Photo { .. }
-        | StepKind::Confirm { .. }
-        | StepKind::Print { .. } => None,
-    }
+    let StepKind::Question(Question { input: Input::Choice(choices) }) = &step.kind else { return None };
+    chosen(choices, answer)
 }
 
 /// The words of a choice.
@@ -166,9 +156,9 @@ pub(super) fn chosen(choices: &[Choice], value: &str) -> Option<Text> {
 fn seal_view(lane: &Lane, seal: &Seal) -> Value {
     let mut out = json!(seal);
     for step in &lane.setup.profile.steps {
-        if let StepKind::Seal { doors, kinds, .. } = &step.kind {
-            out["door_text"] = json!(chosen(doors, &seal.door));
-            out["kind_text"] = json!(chosen(kinds, &seal.kind));
+        if let StepKind::Seal(asked) = &step.kind {
+            out["door_text"] = json!(chosen(&asked.doors, &seal.door));
+            out["kind_text"] = json!(chosen(&asked.kinds, &seal.kind));
         }
     }
     out
@@ -185,8 +175,8 @@ fn photo_reason(reason: &str) -> Text {
 
 fn role_label(lane: &Lane, role: &str) -> Text {
     for step in &lane.setup.profile.steps {
-        if let StepKind::Photo { roles, .. } = &step.kind
-            && let Some(choice) = roles.iter().find(|c| c.value == role)
+        if let StepKind::Photo(photo) = &step.kind
+            && let Some(choice) = photo.roles.iter().find(|c| c.value == role)
         {
             return choice.text();
         }

@@ -1,0 +1,98 @@
+//! The text of a profile while it is read, for the line and the allowed values in each error.
+
+use super::facts::Known;
+use super::{Choice, ProfileError};
+use crate::codes::{Code, Outcome};
+use crate::rules::Expression;
+use std::collections::BTreeSet;
+
+/// The text that is read.
+pub struct Source<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a str,
+}
+
+impl Source<'_> {
+    pub(crate) fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        ProfileError { file: self.file.to_owned(), line, what: what.into() }
+    }
+
+    /// What the TOML reader says, at the place that it names.
+    pub(super) fn unreadable(&self, e: &toml::de::Error, or_at: usize) -> ProfileError {
+        self.error(e.span().map_or(or_at, |span| span.start), e.message())
+    }
+
+    pub(crate) fn outcome(&self, at: usize, word: &str) -> Result<Outcome, ProfileError> {
+        Outcome::ALL.into_iter().find(|o| o.word() == word).ok_or_else(|| {
+            self.error(at, format!("`{word}` is not a verdict; allowed: ADMIT, REFER, HOLD, DENY"))
+        })
+    }
+
+    pub(crate) fn code(&self, at: usize, word: &str) -> Result<Code, ProfileError> {
+        Code::from_word(word).ok_or_else(|| {
+            let family = word.split('_').next().unwrap_or_default();
+            let near: Vec<&str> =
+                Code::ALL.iter().map(|c| c.word()).filter(|c| c.split('_').next() == Some(family)).collect();
+            let all: Vec<&str> = Code::ALL.iter().map(|c| c.word()).collect();
+            let allowed = if near.is_empty() { all } else { near };
+            self.error(at, format!("`{word}` is not a reason code; allowed: {}", allowed.join(", ")))
+        })
+    }
+
+    pub(crate) fn expression(
+        &self,
+        at: usize,
+        text: &str,
+        known: &Known,
+    ) -> Result<Expression, ProfileError> {
+        Expression::new(text, known).map_err(|e| self.error(at, format!("`{text}`: {e}")))
+    }
+}
+
+/// A step that is read: where it stands, and what earlier ones have made.
+pub struct Place<'a> {
+    pub(crate) source: &'a Source<'a>,
+    pub(crate) at: usize,
+    pub(crate) known: &'a Known,
+}
+
+impl Place<'_> {
+    pub(crate) fn error(&self, what: impl Into<String>) -> ProfileError {
+        self.source.error(self.at, what)
+    }
+
+    pub(crate) fn between(
+        &self,
+        name: &str,
+        value: impl Into<i64>,
+        low: i64,
+        high: i64,
+    ) -> Result<(), ProfileError> {
+        let value = value.into();
+        if (low..=high).contains(&value) {
+            return Ok(());
+        }
+        Err(self.error(format!("`{name}` is {value}; allowed: {low} to {high}")))
+    }
+
+    /// A field that holds so many choices, of which no two have one value: those could not be told apart.
+    pub(crate) fn choices(
+        &self,
+        field: &str,
+        choices: &[Choice],
+        least: usize,
+        most: usize,
+    ) -> Result<(), ProfileError> {
+        if !(least..=most).contains(&choices.len()) {
+            let n = choices.len();
+            return Err(self.error(format!("`{field}` is {n}; allowed: {least} to {most}")));
+        }
+        let mut seen = BTreeSet::new();
+        match choices.iter().find(|c| !seen.insert(c.value.as_str())) {
+            Some(twice) => Err(self.error(format!("`{field}` has the value `{}` twice", twice.value))),
+            None => Ok(()),
+        }
+    }
+}
