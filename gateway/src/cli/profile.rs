@@ -3,7 +3,7 @@
 use super::fail;
 use crate::config;
 use crate::shown;
-use kakou_core::profile::{self, shipped};
+use kakou_core::profile::{self, facts, shipped};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,6 +25,8 @@ pub enum Command {
     Try(super::scenario::Arguments),
     /// Lists the shipped profiles.
     List,
+    /// Prints every fact that expressions may ask: its type, who makes it, and what it is when that step was left out.
+    Facts,
     /// Prints a shipped profile, to be changed and used.
     Show {
         /// Its id.
@@ -41,6 +43,10 @@ pub fn run(command: &Command) -> ExitCode {
                     println!("{:<20} {}  {}", p.id, p.title.zh, p.title.en);
                 }
             }
+            ExitCode::SUCCESS
+        }
+        Command::Facts => {
+            print!("{}", facts::page());
             ExitCode::SUCCESS
         }
         Command::Show { id } => match shipped::find(id) {

@@ -211,6 +211,35 @@ impl Known {
     }
 }
 
+/// The page of all facts, for whoever writes a profile.
+pub fn page() -> String {
+    let row = |path: &str, of: &str, by: &str, left_out: &str| {
+        format!("| `{path}` | {of} | {by} | `{left_out}` |\n")
+    };
+    let mut page = String::from(PAGE_HEAD);
+    for (maker, fact) in table() {
+        let by = maker.map_or("always there".to_owned(), |about| format!("`{}`", about.word));
+        let left_out = maker.map_or("–".to_owned(), |_| fact.left_out().to_string());
+        page.push_str(&row(fact.path, fact.of.word(), &by, &left_out));
+    }
+    let of = format!("{}; {} where `input = \"number\"`", Type::Text.word(), Type::Number.word());
+    let left_out = format!("{}` or `{}", Type::Text.empty(), Type::Number.empty());
+    page.push_str(&row(&format!("{ANSWERS}.ID"), &of, "the `question` whose `id` it is", &left_out));
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# What expressions may ask
+
+`when` of a step and of a rule is CEL over these facts; `kakou profile facts` prints this page. A fact is written
+`health.colour` or `health[\"colour\"]`, and only behind a step that makes it. Where that step was left out, or its
+device said nothing, the fact has the value of the last column. `kakou profile check FILE` says, with the line, what
+no lane would understand: another name, a comparison of different types, a fact that no earlier step makes.
+
+| fact | type | made by | when left out |
+| --- | --- | --- | --- |
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +255,12 @@ mod tests {
                 assert!(own.contains(&field) || is_fact, "{field}");
             }
         }
+    }
+
+    #[test]
+    fn the_page_of_facts_is_the_table() {
+        let kept = include_str!("../../../profiles/facts.md");
+        assert_eq!(kept, page(), "`kakou profile facts > gateway/profiles/facts.md` brings it up to date");
     }
 
     #[test]
