@@ -115,3 +115,73 @@ fn what_an_expect_looks_at_is_what_came_since_the_one_before() {
          [[do]]\nexpect = { outcome = \"ADMIT\", opened = false, no_events = [\"transaction\"], printed = \"\" }\n",
     );
 }
+
+#[test]
+fn each_key_of_an_expect_can_fail() {
+    let slot = "[[slot]]\nregister = \"seal\"\nkey = \"LN0000001\"\nholder = \"visit:7\"\n";
+    for (good, bad) in [
+        ("outcome = \"ADMIT\"", "outcome = \"none\""),
+        ("codes = []", "codes = [\"OK\", \"X_STALE\"]"),
+        ("codes = [\"OK\"]", "codes = [\"X_STALE\"]"),
+        ("opened = true", "opened = false"),
+        ("events = [\"temperature\", \"arrival\"]", "events = [\"arrival\", \"temperature\"]"),
+        ("events = [\"transaction\"]", "events = [\"transaction\", \"transaction\"]"),
+        ("no_events = [\"fever\"]", "no_events = [\"arrival\"]"),
+        ("printed = \"\"", "printed = \"slip\""),
+        ("direction = \"in\"", "direction = \"out\""),
+        ("visit = 1", "visit = 2"),
+        ("outcome = \"ADMIT\"", "at = \"temperature\""),
+        ("outcome = \"ADMIT\"", "refused = \"busy\""),
+        (
+            "register = { seal = { LN0000001 = [\"v7\"], LN0000002 = [] } }",
+            "register = { seal = { LN0000001 = [] } }",
+        ),
+        (
+            "register = { seal = { LN0000001 = [\"visit:7\"] } }",
+            "register = { seal = { LN0000001 = [\"visit:8\"] } }",
+        ),
+        ("register = { seal = { LN0000002 = [] } }", "register = { seal = { LN0000002 = [\"visit:7\"] } }"),
+    ] {
+        let body = |key: &str| format!("{slot}[[do]]\nscan = \"green\"\n[[do]]\nexpect = {{ {key} }}\n");
+        passes(&body(good));
+        let (line, why) = fails(&body(bad));
+        assert_eq!(line, HEAD.lines().count() + 7, "{bad}: {why}");
+    }
+}
+
+#[test]
+fn a_device_step_is_served_by_itself_unless_the_next_act_is_for_it_or_for_whoever_stands_there() {
+    // Whoever waits is measured, and so is whoever the next one comes behind.
+    for next in ["wait = \"1s\"", "scan = \"red\"", "expect = {}"] {
+        passes(&format!(
+            "[[do]]\nscan = \"green\"\n[[do]]\n{next}\n[[do]]\nexpect = {{ visit = 1, outcome = \"ADMIT\" }}\n"
+        ));
+    }
+    // Whoever leaves, or is there when the power fails, is not measured before.
+    passes(
+        "[[do]]\nscan = \"green\"\n[[do]]\ncancel = \"left\"\n\
+         [[do]]\nexpect = { outcome = \"none\", events = [\"visit_abandoned\"], no_events = [\"temperature\"] }\n",
+    );
+    passes(
+        "[[do]]\nenter = \"green\"\n[[do]]\nrestart = \"90s\"\n\
+         [[do]]\nexpect = { outcome = \"none\", events = [\"visit_abandoned\"] }\n",
+    );
+    passes(
+        "[[do]]\nscan = \"green\"\n[[do]]\ndevice_lost = \"thermometer\"\n\
+         [[do]]\nexpect = { outcome = \"REFER\", codes = [\"T_FAULT\"], events = [\"device\"] }\n",
+    );
+}
+
+#[test]
+fn the_clock_moves_by_waiting_and_by_the_pauses_of_a_measurement_alone() {
+    let clock = |wait: &str, repeated: bool| {
+        let event = if repeated { "events" } else { "no_events" };
+        passes(&format!(
+            "[[do]]\nscan = \"green\"\n[[do]]\nreadings = [38.0, 36.6, 36.6]\n[[do]]\nexpect = {{ outcome = \"ADMIT\" }}\n\
+             [[do]]\nwait = \"{wait}\"\n[[do]]\nscan = \"green\"\n[[do]]\nexpect = {{ {event} = [\"repeat\"] }}\n"
+        ));
+    };
+    // Two pauses of five seconds have passed already: a result counts for a minute from the first reading of the code.
+    clock("50s", true);
+    clock("50001ms", false);
+}
