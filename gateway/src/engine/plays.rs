@@ -16,6 +16,7 @@ use kakou_wire::peers::Used;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 #[macro_use]
@@ -154,14 +155,21 @@ fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
     };
     let folders = inside(&all).into_iter().filter(|path| path.is_dir());
-    let (mut played, mut wrong) = (0, Vec::new());
-    for file in folders.flat_map(|folder| inside(&folder)) {
-        played += 1;
+    let files: Vec<PathBuf> = folders.flat_map(|folder| inside(&folder)).collect();
+    let wrong = Mutex::new(Vec::new());
+    // Most of the time is the disk's.
+    let one = |file: &PathBuf| {
         let name = file.strip_prefix(&all).unwrap().display().to_string();
-        let scenario = read(&name, &fs::read_to_string(&file).unwrap()).unwrap();
+        let scenario = read(&name, &fs::read_to_string(file).unwrap()).unwrap();
         if let Some(failure) = play(&scenario, &shipped, &mut OnDisk::new(), &mut |_| {}).unwrap() {
-            wrong.push(format!("{name}:{}: {}", failure.line, failure.why));
+            wrong.lock().unwrap().push(format!("{name}:{}: {}", failure.line, failure.why));
         }
-    }
-    assert!(played > 0 && wrong.is_empty(), "{} of {played}: {wrong:#?}", wrong.len());
+    };
+    std::thread::scope(|scope| {
+        for part in files.chunks(files.len().div_ceil(4).max(1)) {
+            scope.spawn(|| part.iter().for_each(&one));
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(!files.is_empty() && wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), files.len());
 }
