@@ -44,7 +44,7 @@ pub fn play(
     // A photograph that was rejected is taken again: an expect that names the rejection looks at that moment.
     let mut photographed = false;
     for act in &scenario.acts {
-        (world.trace)(&format!("{}: {}", act.line, said(&act.verb)));
+        (world.trace)(&format!("{}: {}", act.line, act.said));
         if let Verb::NotBuilt(what) = &act.verb {
             return Ok(Some(Failure::not_built(what)));
         }
@@ -92,12 +92,6 @@ fn failure(world: &World<'_>, line: usize, stopped: Stopped, refused: Option<&'s
     }
     found.refused = refused.map(str::to_owned);
     Failure { line, why, found: Box::new(found) }
-}
-
-/// A verb for the trace.
-fn said(verb: &Verb) -> String {
-    let text = format!("{verb:?}");
-    text.chars().take(200).collect()
 }
 
 /// What an act names must be there, before anything is played.

@@ -193,7 +193,10 @@ pub fn read(file: &str, text: &str) -> Result<Scenario, Mistake> {
     let before = source.not_built.take();
     for act in form.acts {
         let line = source.line(act.span().start);
-        acts.push(verb::read(&mut source, line, act.into_inner(), clock_ms)?);
+        let body = text.lines().skip(line).map(str::trim).take_while(|body| !body.starts_with("[["));
+        let said: Vec<&str> = body.filter(|body| !body.is_empty() && !body.starts_with('#')).collect();
+        let act = verb::read(&mut source, line, act.into_inner(), clock_ms)?;
+        acts.push(Act { said: said.join("; "), ..act });
     }
     let scenario = Scenario {
         file: file.to_owned(),

@@ -185,3 +185,27 @@ fn the_clock_moves_by_waiting_and_by_the_pauses_of_a_measurement_alone() {
     clock("50s", true);
     clock("50001ms", false);
 }
+
+#[test]
+fn a_trace_tells_each_act_as_the_file_says_it_and_what_follows() {
+    let text =
+        format!("{HEAD}[[do]]\nscan = \"green\"   \n\n# whoever stands there\n[[do]]\ntemperature = 36.6\n");
+    let scenario = read("a.toml", &text).unwrap();
+    let mut told = Vec::new();
+    let played =
+        play(&scenario, &shipped, &mut Memory::new(gateway()), &mut |line| told.push(line.trim().to_owned()));
+    assert_eq!(played, Ok(None));
+    let at = HEAD.lines().count();
+    assert_eq!(
+        told,
+        [
+            format!("{}: scan = \"green\"", at + 1),
+            "visit 1 waits at temperature".into(),
+            format!("{}: temperature = 36.6", at + 5),
+            "event temperature lane-1".into(),
+            "event transaction lane-1 ADMIT [\"OK\"]".into(),
+            "event arrival lane-1 ADMIT [\"OK\"]".into(),
+            "barrier is asked to open".into(),
+        ]
+    );
+}

@@ -16,6 +16,8 @@ use toml::Value;
 #[derive(Debug, Clone)]
 pub(super) struct Act {
     pub line: usize,
+    /// As the file says it, for people.
+    pub said: String,
     pub lane: Option<LaneId>,
     pub by: Option<Officer>,
     pub verb: Verb,
@@ -204,7 +206,7 @@ pub(super) fn read(
         }
     };
     let verb = source.postponed().map_or(verb, Verb::NotBuilt);
-    Ok(Act { line, lane, by, verb })
+    Ok(Act { line, said: String::new(), lane, by, verb })
 }
 
 fn verbs(
