@@ -6,7 +6,7 @@ use crate::config::{LaneEntry, Settings};
 use crate::engine::{self, Engine, Inlet, Outlook, Parts, Setups, Work};
 use crate::enrol::{self, renew::Renewal};
 use crate::feeds::{self, Feeds, News};
-use crate::http::{self, App, Demo, Shared};
+use crate::http::{self, App, Shared};
 use crate::keys::{self, KeyError};
 use crate::metrics::Metrics;
 use crate::orders::{self, Desk};
@@ -61,11 +61,11 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
-/// What the demo adds.
+/// What the caller adds.
 #[derive(Clone, Default)]
 pub struct Extras {
-    /// The demo's controls.
-    pub demo: Option<Arc<dyn Demo>>,
+    /// Pages that are served beside the screens.
+    pub pages: axum::Router,
     /// The plug of the network.
     pub plug: Option<watch::Receiver<bool>>,
     /// Starts the daemon anew inside its process.
@@ -391,7 +391,6 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
             lanes: titles,
             photos,
             officers: http::auth::Officers::new(settings.officers),
-            demo: extras.demo,
             loopback: bound.ip().is_loopback(),
             tls: http.tls.is_some(),
             rate: http::Rate::default(),
@@ -400,7 +399,7 @@ pub async fn start(settings: Settings, extras: Extras) -> Result<Running, StartE
         });
         let end = intake.clone();
         tasks.spawn(async move {
-            if let Err(e) = http::serve(http, listener, app, end).await {
+            if let Err(e) = http::serve(http, listener, app, extras.pages, end).await {
                 log::error!("the screens cannot be served: {e}");
             }
         });

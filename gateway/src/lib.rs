@@ -12,7 +12,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
-pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! What the commands print. Whoever reads them may stop reading (`| head`): that is no fault, and nothing to be told in
 //! a backtrace. Much of what is printed others have said: it moves no cursor and sets no colour. These take the place of the
-//! macros of the same names everywhere in this crate.
+//! macros of the same names everywhere in this crate, and in those that import them from it.
 
 use crate::shown;
 use std::fmt::Arguments;
@@ -34,19 +34,27 @@ pub fn err(text: Arguments<'_>) {
     drop(std::io::stderr().lock().write_all(shown::lines(&text.to_string()).as_bytes()));
 }
 
+/// Prints, as the macro of the same name does.
+#[macro_export]
 macro_rules! print {
     ($($text:tt)*) => { $crate::printed::out(format_args!($($text)*)) };
 }
 
+/// Prints a line.
+#[macro_export]
 macro_rules! println {
     () => { $crate::printed::out(format_args!("\n")) };
     ($($text:tt)*) => { $crate::printed::out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// Prints to standard error.
+#[macro_export]
 macro_rules! eprint {
     ($($text:tt)*) => { $crate::printed::err(format_args!($($text)*)) };
 }
 
+/// Prints a line to standard error.
+#[macro_export]
 macro_rules! eprintln {
     () => { $crate::printed::err(format_args!("\n")) };
     ($($text:tt)*) => { $crate::printed::err(format_args!("{}\n", format_args!($($text)*))) };

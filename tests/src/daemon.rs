@@ -29,11 +29,15 @@ pub fn programs() -> &'static Path {
             "-p",
             "kakou-gateway",
             "-p",
+            "kakou-demo",
+            "-p",
             "kakou-tests",
             "--bin",
             "kakoud",
             "--bin",
             "kakou",
+            "--bin",
+            "kakou-demo",
         ];
         build.current_dir(root).args(wanted);
         // What cargo tells the program that it runs would look like a change to some build scripts,

@@ -103,6 +103,18 @@ fn help_teaches() {
 }
 
 #[test]
+fn a_command_whose_program_is_absent_names_the_package_that_brings_it() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let alone = folder.path().join("kakou");
+    std::fs::hard_link(programs().join("kakou"), &alone).unwrap();
+    let out = Command::new(&alone).args(["demo", "--headless"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("install the package kakou-demo"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
 fn the_demo_runs_by_itself_and_loses_nothing() {
     for separator in [false, true] {
         let mut arguments = vec!["demo"];

@@ -1,5 +1,6 @@
 //! The command `kakou`.
 
+mod beside;
 mod broker;
 mod ca;
 mod central;
@@ -18,7 +19,6 @@ mod status;
 mod subjects;
 mod verify;
 
-use crate::demo::{self, Wishes};
 use crate::http;
 use crate::shown;
 use clap::{Parser, Subcommand};
@@ -39,20 +39,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs a whole gateway with simulated devices on this machine, for a look around.
-    Demo {
-        /// Plays visits by itself and ends.
-        #[arg(long)]
-        headless: bool,
-        /// How long to play, with --headless.
-        #[arg(long, default_value_t = 20, value_name = "N")]
-        seconds: u64,
-        /// Prints one JSON object with the figures as its last line.
-        #[arg(long)]
-        json: bool,
-        /// Port of the screens; 0 takes any that is free.
-        #[arg(long, default_value_t = 8088)]
-        port: u16,
-    },
+    #[command(disable_help_flag = true)]
+    Demo(beside::Handed),
     /// Looks over this box: ports, rights, clock, disk, certificates, broker, lists, and says what to do.
     Doctor(doctor::Arguments),
     Devices(devices::Arguments),
@@ -116,23 +104,11 @@ enum Officer {
     Pin,
 }
 
-/// `cargo demo -- --headless` reaches us with the separator in between: it means nothing here.
-fn arguments() -> Vec<std::ffi::OsString> {
-    let mut all: Vec<_> = std::env::args_os().collect();
-    if all.get(1).is_some_and(|a| a == "demo") && all.get(2).is_some_and(|a| a == "--") {
-        all.remove(2);
-    }
-    all
-}
-
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let command = Arguments::parse_from(arguments()).command;
+    let command = Arguments::parse().command;
     match command {
-        Command::Demo { headless, seconds, json, port } => {
-            crate::logging::start(if headless { log::LevelFilter::Warn } else { log::LevelFilter::Info });
-            run_demo(Wishes { headless, seconds, json, port: if headless { 0 } else { port } })
-        }
+        Command::Demo(handed) => beside::run("demo", "kakou-demo", handed),
         Command::Doctor(a) => doctor::run(&a),
         Command::Devices(a) => devices::run(a),
         Command::Status(a) => status::run(&a),
@@ -174,18 +150,6 @@ fn fail(why: impl std::fmt::Display) -> ExitCode {
 /// A runtime for commands that need one.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-}
-
-fn run_demo(wishes: Wishes) -> ExitCode {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(e) => return fail(e),
-    };
-    match runtime.block_on(demo::run(wishes)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => fail("events were lost on their way to the central side"),
-        Err(e) => fail(e),
-    }
 }
 
 fn pin() -> ExitCode {

@@ -4,7 +4,6 @@ pub mod acts;
 pub mod api;
 pub mod auth;
 pub(crate) mod connections;
-mod demo;
 mod document;
 pub mod error;
 mod guard;
@@ -41,20 +40,6 @@ const MAX_BODY: usize = 16 * 1024;
 /// Connections that may wait to be accepted; as many as tokio lets wait.
 const BACKLOG: u32 = 1024;
 
-/// What the demo can do from its page.
-pub trait Demo: Send + Sync {
-    /// What the page shows.
-    fn describe(&self) -> serde_json::Value;
-    /// Presents a card to a lane's scanner.
-    fn present(&self, lane: &str, card: &str) -> Result<(), String>;
-    /// Sets what stands before a lane's thermometer.
-    fn temperature(&self, lane: &str, mdeg: i32) -> Result<(), String>;
-    /// Pulls or plugs the network.
-    fn network(&self, up: bool);
-    /// Sets what a lane's camera sees.
-    fn camera(&self, lane: &str, look: &str) -> Result<(), String>;
-}
-
 /// What the routes share.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -71,8 +56,6 @@ pub struct Shared {
     pub photos: Photos,
     /// Who may sign in.
     pub officers: Officers,
-    /// The demo's controls.
-    pub demo: Option<Arc<dyn Demo>>,
     /// Whether only this machine is served.
     pub loopback: bool,
     /// Whether it is served by TLS.
@@ -121,11 +104,6 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::search))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
-        .routes(routes!(demo::demo))
-        .routes(routes!(demo::demo_present))
-        .routes(routes!(demo::demo_temperature))
-        .routes(routes!(demo::demo_network))
-        .routes(routes!(demo::demo_camera))
 }
 
 /// The OpenAPI document.
@@ -136,8 +114,8 @@ pub fn openapi() -> String {
     format!("{document:#}")
 }
 
-/// All routes.
-pub fn router(app: App) -> axum::Router {
+/// All routes, with those that the caller has.
+pub fn router(app: App, more: axum::Router) -> axum::Router {
     let (router, _) = documented().split_for_parts();
     router
         .route("/api/v1/openapi.json", get(|| async { ([("content-type", "application/json")], openapi()) }))
@@ -146,8 +124,8 @@ pub fn router(app: App) -> axum::Router {
         .route("/lane/{lane}", get(pages::lane))
         .route("/desk/{lane}", get(pages::desk))
         .route("/status", get(pages::status))
-        .route("/demo", get(pages::demo))
         .route("/assets/{name}", get(pages::asset))
+        .merge(more.with_state(()))
         .fallback(|| async { error::ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
             error::ApiError::new(
@@ -196,6 +174,7 @@ pub async fn serve(
     http: Http,
     listener: TcpListener,
     app: App,
+    more: axum::Router,
     cancel: CancellationToken,
 ) -> Result<(), String> {
     let config = match &http.tls {
@@ -204,7 +183,7 @@ pub async fn serve(
     };
     let metrics = app.overview.metrics.clone();
     let rules = (House::BOX, BodyTime::SHORT);
-    connections::serve(listener, config, router(app), rules, metrics, cancel).await;
+    connections::serve(listener, config, router(app, more), rules, metrics, cancel).await;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ macro_rules! assets {
 }
 
 assets! {
-    "api.js" "awake.js" "demo.css" "demo.html" "demo.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-help.js" "desk-keys.js"
+    "api.js" "awake.js" "desk-ask.js" "desk-dialogs.js" "desk-evidence.js" "desk-help.js" "desk-keys.js"
     "desk-lock.js" "desk-override.js" "desk-presses.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js" "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "format.js" "icons.js"
     "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "letters.js" "page.js" "pinpad.js" "plate.js"
     "signin.js" "sse.js" "status-words.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
@@ -68,10 +68,6 @@ pub async fn fleet() -> Response {
 /// `/` of a box that is not enrolled.
 pub async fn enrol() -> Response {
     file("enrol.html")
-}
-/// `/demo`
-pub async fn demo() -> Response {
-    file("demo.html")
 }
 /// `/assets/{name}`
 pub async fn asset(Path(name): Path<String>) -> Response {

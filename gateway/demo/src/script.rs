@@ -1,14 +1,13 @@
 //! Plays visits through all three lanes: cards to the scanners, acts of officers to the desks.
 
-use super::world::World;
-use crate::daemon::Running;
-use crate::engine::Work;
-use crate::http::Demo;
-use crate::store::journal;
+use crate::world::World;
 use kakou_core::codes::Outcome;
 use kakou_core::core::Input;
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
 use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_gateway::daemon::Running;
+use kakou_gateway::engine::Work;
+use kakou_gateway::store::journal;
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,14 +1,13 @@
 //! The demo's surroundings: simulated devices, the folder of the daemon, and the controls of the
 //! demo page.
 
-use super::DemoError;
-use super::cards::{Card, Deck, deal};
-use crate::http::Demo;
-use crate::http::auth::hash_pin;
-use crate::qr;
+use crate::cards::{Card, Deck, deal};
+use crate::run::DemoError;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
+use kakou_gateway::http::auth::hash_pin;
+use kakou_gateway::qr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,11 +34,11 @@ pub const OFFICERS: [(&str, &str, &str, &str); 4] = [
 
 /// The pictures that a camera of the demo can see.
 const PICTURES: [(&str, &[u8]); 5] = [
-    ("plate", include_bytes!("../../demo/photos/plate.jpg")),
-    ("closeup", include_bytes!("../../demo/photos/closeup.jpg")),
-    ("overall", include_bytes!("../../demo/photos/overall.jpg")),
-    ("dark", include_bytes!("../../demo/photos/dark.jpg")),
-    ("blurred", include_bytes!("../../demo/photos/blurred.jpg")),
+    ("plate", include_bytes!("../photos/plate.jpg")),
+    ("closeup", include_bytes!("../photos/closeup.jpg")),
+    ("overall", include_bytes!("../photos/overall.jpg")),
+    ("dark", include_bytes!("../photos/dark.jpg")),
+    ("blurred", include_bytes!("../photos/blurred.jpg")),
 ];
 
 /// What a normal forehead shows.
@@ -154,8 +153,9 @@ fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
     Ok(out)
 }
 
-impl Demo for World {
-    fn describe(&self) -> Value {
+impl World {
+    /// What the page shows.
+    pub fn describe(&self) -> Value {
         let cards = self.cards.iter().map(|c| {
             json!({ "id": c.id, "lane": c.lane, "title": c.title, "hint": c.hint, "text": c.text, "qr_svg": qr::svg(&c.text, &[]).unwrap_or_default() })
         });
@@ -169,7 +169,8 @@ impl Demo for World {
         })
     }
 
-    fn present(&self, lane: &str, card: &str) -> Result<(), String> {
+    /// Presents a card to a lane's scanner.
+    pub fn present(&self, lane: &str, card: &str) -> Result<(), String> {
         let text = &self
             .cards
             .iter()
@@ -180,7 +181,8 @@ impl Demo for World {
         scanner.scan(text).map_err(|e| e.to_string())
     }
 
-    fn temperature(&self, lane: &str, mdeg: i32) -> Result<(), String> {
+    /// Sets what stands before a lane's thermometer.
+    pub fn temperature(&self, lane: &str, mdeg: i32) -> Result<(), String> {
         if !(10_000..=60_000).contains(&mdeg) {
             return Err("between 10000 and 60000 thousandths of a degree".into());
         }
@@ -190,11 +192,13 @@ impl Demo for World {
         Ok(())
     }
 
-    fn network(&self, up: bool) {
+    /// Pulls or plugs the network.
+    pub fn network(&self, up: bool) {
         self.plug.send_replace(up);
     }
 
-    fn camera(&self, lane: &str, look: &str) -> Result<(), String> {
+    /// Sets what a lane's camera sees.
+    pub fn camera(&self, lane: &str, look: &str) -> Result<(), String> {
         self.sims(lane)?;
         if !["good", "dark", "blurred"].contains(&look) {
             return Err("`look` is good, dark or blurred".into());

@@ -1,17 +1,14 @@
-//! `kakou demo`: a whole gateway on one machine: three lanes with simulated devices, a broker and a
-//! receipting consumer, all on loopback, without root and without a network.
+//! Puts the demo together: folder, broker, consumer, gateway; plays or waits; reports.
 
-mod cards;
-mod script;
-mod world;
-
-use crate::central::Arrived;
-use crate::central::ledger::{Gone, Ledger, Sink};
-use crate::central::listen::{self, Listen, Part, Tally};
-use crate::central::photos::Desk;
-use crate::config::{MqttVersion, Upstream};
-use crate::daemon::{self, Extras};
-use crate::{config, http};
+use crate::world::World;
+use crate::{page, script};
+use kakou_gateway::central::Arrived;
+use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
+use kakou_gateway::central::listen::{self, Listen, Part, Tally};
+use kakou_gateway::central::photos::Desk;
+use kakou_gateway::config::{self, MqttVersion, Upstream};
+use kakou_gateway::daemon::{self, Extras};
+use kakou_gateway::{eprintln, println};
 use mqtt5::broker::{BrokerConfig, MqttBroker};
 use serde_json::json;
 use std::io;
@@ -20,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use world::World;
 
 /// What the demo is asked for.
 #[derive(Debug, Clone)]
@@ -106,8 +102,7 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let (plug, plugged) = watch::channel(true);
     let world = Arc::new(World::make(folder.path(), broker_port, wishes.port, plug)?);
     let settings = config::load(&folder.path().join("kakou.toml"))?;
-    let extras =
-        Extras { demo: Some(world.clone() as Arc<dyn http::Demo>), plug: Some(plugged), restart: None };
+    let extras = Extras { pages: page::routes(world.clone()), plug: Some(plugged), restart: None };
     let (tally, mut tallied) = watch::channel(Tally::default());
     let url = format!("mqtt://127.0.0.1:{broker_port}");
     let listen = Listen {

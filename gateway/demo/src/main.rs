@@ -1,0 +1,5 @@
+//! The demo's command.
+
+fn main() -> std::process::ExitCode {
+    kakou_demo::main()
+}
