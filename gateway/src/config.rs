@@ -1,8 +1,6 @@
 //! Configuration: one TOML file, read, checked and turned into [`Settings`]. An error shows file,
 //! line and what is allowed; nothing has a silent default that matters at the gate.
 
-use crate::clock::{self, Clock};
-use crate::files;
 use crate::store::lists;
 use crate::store::retention::Retention;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
@@ -14,6 +12,9 @@ use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
 use kakou_core::time::parse_instant;
 use kakou_drivers::options::Options;
 use kakou_drivers::registry::{self, DRIVERS, Driver, Make};
+use kakou_link::broker::Upstream;
+use kakou_link::clock::{self, Clock};
+use kakou_link::files;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -30,7 +31,6 @@ mod upstream;
 
 use anchors::Anchors;
 use retention::RetentionFile;
-pub use upstream::{MqttVersion, Upstream, read_broker};
 use upstream::{UpstreamFile, read_upstream};
 
 /// Why a configuration is refused.

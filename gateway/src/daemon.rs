@@ -1,7 +1,6 @@
 //! Puts the parts together, and takes them apart in order: intake first, then the engine, then the
 //! link upstream.
 
-use crate::clock::boot_id;
 use crate::config::{LaneEntry, Settings};
 use crate::engine::{self, Engine, Inlet, Outlook, Parts, Setups, Work};
 use crate::enrol::{self, renew::Renewal};
@@ -13,9 +12,8 @@ use crate::orders::{self, Desk};
 use crate::overview::{self, Overview, Readers};
 use crate::store::kept::KeptReader;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, durable, journal};
+use crate::store::{StoreError, journal};
 use crate::upstream::down::Down;
-use crate::upstream::outage::Outage;
 use crate::upstream::photos::Carrier;
 use crate::upstream::sparkplug::View;
 use crate::upstream::{self, Link, LinkState};
@@ -28,6 +26,9 @@ use kakou_core::profile::{self, Profile};
 use kakou_core::reading::Report;
 use kakou_core::text::trimmed_bytes;
 use kakou_drivers::Gateway;
+use kakou_link::clock::boot_id;
+use kakou_link::durable;
+use kakou_link::outage::Outage;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -25,7 +25,6 @@ use trouble::Trouble;
 pub use upkeep::free_bytes;
 use upkeep::make_reserve;
 
-use crate::clock::Clock;
 use crate::enrol::Others;
 use crate::metrics::Metrics;
 use crate::store::asked::Asked;
@@ -45,6 +44,7 @@ use kakou_core::reading::{Command, NoData, Report, Request};
 use kakou_core::records::Write;
 use kakou_core::time::Now;
 use kakou_drivers::Errand;
+use kakou_link::clock::Clock;
 use kakou_wire::peers::{Page, Used};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,9 +1,9 @@
 //! The keys of the gateway: made at the first start, readable by the daemon alone. Those of its site are in
 //! [`crate::subjects`].
 
-use crate::store::durable;
 use kakou_core::evidence::GatewayKey;
 use kakou_core::pass::hex;
+use kakou_link::durable;
 use kakou_provisioning::envelope::{KEY, ReaderKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;

@@ -3,20 +3,21 @@
 
 mod figures;
 
-use crate::clock::Clock;
-use crate::config::Upstream;
 use crate::devices::{self, Known};
 use crate::engine::{Outlook, free_bytes};
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::lists::Lists;
 use crate::store::{asked, floors, journal, outbox, retention};
-use crate::upstream::{self, LinkState, tls};
+use crate::upstream::{self, LinkState};
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::time::rfc3339;
+use kakou_link::broker::Upstream;
+use kakou_link::clock::Clock;
+use kakou_link::tls;
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

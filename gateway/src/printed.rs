@@ -2,7 +2,7 @@
 //! a backtrace. Much of what is printed others have said: it moves no cursor and sets no colour. These take the place of the
 //! macros of the same names everywhere in this crate, and in those that import them from it.
 
-use crate::shown;
+use kakou_link::shown;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 

@@ -5,8 +5,8 @@
 //! without a number, `keys/site.key`: it is number 1.
 
 use crate::keys::{self, KeyError, random};
-use crate::store::durable;
 use kakou_core::evidence::SubjectKeys;
+use kakou_link::durable;
 use kakou_provisioning::envelope::Sealed;
 use kakou_provisioning::subjects::{Key, Keys, LEAST, SubjectsError};
 use std::fs;

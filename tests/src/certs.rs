@@ -1,6 +1,6 @@
 //! A certificate authority for tests.
 
-use kakou_gateway::upstream::tls;
+use kakou_link::tls;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose,

@@ -3,9 +3,9 @@
 use crate::brokers::Mosquitto;
 use crate::certs::Authority;
 use crate::daemon::{Plan, programs};
-use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::enrol::expected;
-use kakou_gateway::mqtt::{self, Heard, Mark};
+use kakou_link::broker::{MqttVersion, Upstream};
+use kakou_link::mqtt::{self, Heard, Mark};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

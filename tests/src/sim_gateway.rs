@@ -4,10 +4,10 @@
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
-use kakou_gateway::config::Upstream;
 use kakou_gateway::fleet::watch::now_ms;
-use kakou_gateway::mqtt::{self, Client, Heard, Mark, Will};
-use kakou_gateway::upstream::backoff::Backoff;
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::mqtt::{self, Client, Heard, Mark, Will};
 use kakou_wire::order::{Question, TRACE};
 use kakou_wire::receipt::Receipt;
 use kakou_wire::topic::topic;

@@ -7,7 +7,7 @@ mod desk;
 
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::https::{self, Place};
+use kakou_link::https::{self, Place};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::crowd::{Crowd, Habit, connect};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};

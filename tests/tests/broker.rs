@@ -6,7 +6,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::central::Arrived;
 use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
 use kakou_gateway::central::listen::{self, Listen, Part, Tally};
-use kakou_gateway::config::{MqttVersion, Upstream};
+use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;
 use kakou_tests::daemon::{Gateway, Plan};

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::https::{self, Place};
+use kakou_link::https::{self, Place};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};

@@ -3,8 +3,8 @@
 
 use kakou_gateway::central::known;
 use kakou_gateway::central::listen::{Listen, Part};
-use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::fleet::watch::HEARD;
+use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_wire::asyncapi;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

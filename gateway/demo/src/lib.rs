@@ -9,7 +9,8 @@ mod world;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use kakou_gateway::{eprintln, shown};
+use kakou_gateway::eprintln;
+use kakou_link::shown;
 use run::Wishes;
 use std::ffi::OsString;
 use std::io;

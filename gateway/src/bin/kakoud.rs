@@ -2,12 +2,13 @@
 
 use clap::Parser;
 use kakou_gateway::cli::Daemon;
-use kakou_gateway::config::ConfigError;
 use kakou_gateway::config::remote::{self, Edition};
-use kakou_gateway::daemon::Running;
+use kakou_gateway::config::{self, ConfigError};
+use kakou_gateway::daemon::{self, Running};
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{config, daemon, give_memory_back, http, logging, notify, printed};
+use kakou_gateway::{give_memory_back, http, notify, printed};
+use kakou_link::logging;
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};

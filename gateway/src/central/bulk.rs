@@ -173,7 +173,7 @@ async fn take(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
-    let now_s = crate::clock::Clock::system().now().wall_s().unwrap_or(0);
+    let now_s = kakou_link::clock::Clock::system().now().wall_s().unwrap_or(0);
     let Some(path) = shelf.photos.path(&sha256) else {
         return (StatusCode::BAD_REQUEST, "not a SHA-256").into_response();
     };

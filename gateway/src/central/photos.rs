@@ -6,9 +6,9 @@
 
 use super::From;
 use super::bulk::Rights;
-use crate::clock::Clock;
-use crate::store::durable;
 use crate::store::photos::Photos;
+use kakou_link::clock::Clock;
+use kakou_link::durable;
 use kakou_wire::photo::{CHUNK, MAX_BYTES};
 use kakou_wire::receipt::PhotoReceipt;
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 //! of it and how often it was. Each is named, and none fills the log.
 
 use super::From;
-use crate::minutely::{EVERY, Minutely};
-use crate::shown;
+use kakou_link::minutely::{EVERY, Minutely};
+use kakou_link::shown;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Display;

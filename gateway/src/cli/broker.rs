@@ -1,6 +1,6 @@
 //! The options with which a tool of the central side finds its broker.
 
-use crate::config::{MqttVersion, Upstream};
+use kakou_link::broker::{MqttVersion, Upstream};
 use std::path::PathBuf;
 
 /// Where the broker is and who we are there.

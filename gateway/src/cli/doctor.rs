@@ -25,9 +25,9 @@ pub fn run(a: &Arguments) -> ExitCode {
     let findings = examine(a.config.as_deref());
     let worst = worst(&findings);
     if a.json {
-        println!("{}", crate::shown::json(&json!({ "severity": worst, "findings": findings })));
+        println!("{}", kakou_link::shown::json(&json!({ "severity": worst, "findings": findings })));
     } else {
-        print!("{}", crate::shown::lines(&page(&findings)));
+        print!("{}", kakou_link::shown::lines(&page(&findings)));
     }
     match worst {
         Severity::Right => ExitCode::SUCCESS,

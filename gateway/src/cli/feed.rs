@@ -4,9 +4,7 @@ mod source;
 
 use super::fail;
 use crate::feeds::{columns, schema};
-use crate::files;
 use crate::fleet::send;
-use crate::https::Place;
 use crate::orders::stick;
 use crate::qr;
 use jiff::tz::Offset;
@@ -14,6 +12,8 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
+use kakou_link::files;
+use kakou_link::https::Place;
 use kakou_provisioning::issuer::Issuer;
 use kakou_wire::feed::{Canary, ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use kakou_wire::order::Configuration;

@@ -43,7 +43,7 @@ pub fn run(command: &Command) -> ExitCode {
         Ok(v) => {
             if *json {
                 let whole = serde_json::json!({ "ok": v.problems.is_empty(), "verified": v });
-                println!("{}", crate::shown::json(&whole));
+                println!("{}", kakou_link::shown::json(&whole));
             } else {
                 println!(
                     "{} events, {} shed, {} signed heads, {} photographs verified",
@@ -52,7 +52,7 @@ pub fn run(command: &Command) -> ExitCode {
                 if v.unsigned > 0 {
                     println!("{} events are newer than the last signed head", v.unsigned);
                 }
-                v.problems.iter().for_each(|p| println!("PROBLEM: {}", crate::shown::line(p)));
+                v.problems.iter().for_each(|p| println!("PROBLEM: {}", kakou_link::shown::line(p)));
             }
             if v.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

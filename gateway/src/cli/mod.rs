@@ -20,8 +20,8 @@ mod subjects;
 mod verify;
 
 use crate::http;
-use crate::shown;
 use clap::{Parser, Subcommand};
+use kakou_link::shown;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -116,11 +116,11 @@ pub fn main() -> ExitCode {
         Command::Pass(c) => pass::run(c),
         Command::Verify(a) => verify::run(&a),
         Command::Central(c) => {
-            crate::logging::start(log::LevelFilter::Info);
+            kakou_link::logging::start(log::LevelFilter::Info);
             central::run(c)
         }
         Command::Ca(c) => {
-            crate::logging::start(log::LevelFilter::Info);
+            kakou_link::logging::start(log::LevelFilter::Info);
             ca::run(c)
         }
         Command::Fleet(c) => fleet::run(c),

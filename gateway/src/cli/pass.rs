@@ -1,18 +1,17 @@
 //! `kakou pass`
 
 use super::fail;
-use crate::clock::Clock;
 use crate::feeds::columns;
 use crate::qr;
-use crate::shown;
 use crate::table::{self, Known};
-use crate::upstream::tls;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::pass::cose::Sign1;
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, TrustList, Usage};
 use kakou_core::pass::{Format, base45, hcert, hex, id};
 use kakou_core::text::trimmed;
+use kakou_link::clock::Clock;
+use kakou_link::{shown, tls};
 use kakou_provisioning::certificate::{self, HEALTH};
 use kakou_provisioning::issuer::Issuer;
 use kakou_provisioning::sheet::{self, Card};

@@ -2,8 +2,8 @@
 
 use super::fail;
 use crate::config;
-use crate::shown;
 use kakou_core::profile::{self, facts, shipped};
+use kakou_link::shown;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

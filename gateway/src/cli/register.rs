@@ -2,9 +2,8 @@
 
 use crate::enrol::expected::{self, Name};
 use crate::enrol::office::{Standing, id_of};
-use crate::files;
-use crate::store::durable;
 use kakou_core::time::rfc3339;
+use kakou_link::{durable, files};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -79,7 +78,7 @@ pub fn list(dir: &Path) -> Result<String, String> {
     let office = super::ca::looked_at(dir)?;
     let mut out = String::new();
     let day = |s: i64| rfc3339(s * 1000)[..10].to_owned();
-    let now = crate::clock::Clock::system().now().wall_s().unwrap_or(0);
+    let now = kakou_link::clock::Clock::system().now().wall_s().unwrap_or(0);
     let mut codes = office.codes();
     codes.sort_by(|(a, x), (b, y)| {
         (&x.site, &x.gateway, x.issued, a).cmp(&(&y.site, &y.gateway, y.issued, b))

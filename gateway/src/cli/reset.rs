@@ -2,7 +2,7 @@
 
 use super::fail;
 use crate::enrol;
-use crate::store::durable;
+use kakou_link::durable;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,12 +2,11 @@
 
 use super::fail;
 use crate::config;
-use crate::files;
-use crate::shown;
 use kakou_core::profile::{self, Profile, shipped};
 use kakou_core::scenario::store::Memory;
 use kakou_core::scenario::table::{self, Row};
 use kakou_core::scenario::{self, Failure, Mistake};
+use kakou_link::{files, shown};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

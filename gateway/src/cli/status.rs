@@ -1,7 +1,7 @@
 //! `kakou status`
 
 use super::fail;
-use crate::shown;
+use kakou_link::shown;
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;

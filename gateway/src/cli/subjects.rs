@@ -4,8 +4,8 @@ use super::ca::office;
 use crate::enrol::office::Office;
 use crate::enrol::subjects::ForBoxes;
 use crate::fleet::watch::now_ms;
-use crate::store::durable;
 use kakou_core::ids::SiteId;
+use kakou_link::durable;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,11 @@
 //! `kakou verify`
 
-use crate::clock::Clock;
-use crate::shown;
 use kakou_core::codes::Code;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::pass::{self, Check};
 use kakou_core::time::parse_instant;
+use kakou_link::clock::Clock;
+use kakou_link::shown;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@
 //! roots, and nothing else.
 
 use super::File;
-use crate::clock::Source;
+use kakou_link::clock::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

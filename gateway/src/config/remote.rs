@@ -6,7 +6,7 @@
 
 use super::anchors::Anchors;
 use super::{ConfigError, Identity, Settings, identity, read, text_of};
-use crate::upstream::tls;
+use kakou_link::tls;
 use kakou_wire::order::{Configuration, Fault, Report};
 use serde::Deserialize;
 use serde_json::json;
@@ -53,7 +53,7 @@ pub fn keep_report(data: &Path, report: &Report) -> std::io::Result<()> {
 
 fn put(data: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder(data))?;
-    crate::store::durable::write_secret(&folder(data).join(name), bytes)
+    kakou_link::durable::write_secret(&folder(data).join(name), bytes)
 }
 
 fn stored(data: &Path, name: &str) -> Option<Configuration> {

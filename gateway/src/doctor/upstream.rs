@@ -1,8 +1,9 @@
 //! Certificates and the broker.
 
 use super::Finding;
-use crate::config::{Settings, Upstream};
-use crate::upstream::tls;
+use crate::config::Settings;
+use kakou_link::broker::Upstream;
+use kakou_link::tls;
 use kakou_provisioning::certificate::validity;
 use serde_json::Value;
 use std::net::{TcpStream, ToSocketAddrs};

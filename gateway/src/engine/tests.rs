@@ -1,7 +1,6 @@
 //! The engine on a folder of its own, without devices.
 
 use super::*;
-use crate::clock::Source;
 use crate::keys;
 use crate::store::edition::{self, Order};
 use crate::store::retention::Delivered;
@@ -11,6 +10,7 @@ use kakou_core::ids::SiteId;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::profile;
+use kakou_link::clock::Source;
 use kakou_provisioning::issuer::Issuer;
 use serde_json::Value;
 use std::path::Path;

@@ -2,11 +2,11 @@
 //! and once the clock is confirmed the events before can be dated.
 
 use super::Engine;
-use crate::clock::{STEP_MS, Source};
 use crate::notify;
 use crate::store::time;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::{Now, Quality};
+use kakou_link::clock::{STEP_MS, Source};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! The box's side of enrolment and renewal: one attempt, and what it means.
 
 use super::pin;
-use crate::clock::Clock;
-use crate::https::{self, HttpsError, Place};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::{BodyExt, Limited};
 use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
+use kakou_link::clock::Clock;
+use kakou_link::https::{self, HttpsError, Place};
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{Code, Nonce};
 use kakou_provisioning::envelope::Reader;

@@ -16,13 +16,13 @@ pub mod server;
 pub mod subjects;
 pub mod template;
 
-use crate::clock::{Clock, Source};
 use crate::keys;
-use crate::store::durable;
 use client::NotEnrolled;
 use kakou_core::ids::GatewayId;
 use kakou_core::text::Text;
 use kakou_drivers::scan_text::{self, Before};
+use kakou_link::clock::{Clock, Source};
+use kakou_link::durable;
 use kakou_provisioning::authority::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
@@ -96,7 +96,7 @@ pub fn others(data: &Path) -> std::io::Result<Option<Others>> {
 
 /// Reads the table, if the configuration is one of an empty box.
 pub fn wanted(file: &Path) -> Option<Enrol> {
-    let text = crate::files::read_text(file).ok()?;
+    let text = kakou_link::files::read_text(file).ok()?;
     let table: Table = toml::from_str(&text).ok()?;
     let folder = file.parent().unwrap_or(Path::new("."));
     Some(Enrol { data: folder.join(&table.enrol.data), ..table.enrol })

@@ -7,9 +7,9 @@ use super::readers::RATES;
 use super::subjects::{self, NoKey, Subjects};
 use super::template;
 use crate::config::{ConfigError, Settings, placeholder};
-use crate::store::durable;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_link::durable;
 use kakou_provisioning::authority::{self, Authority, AuthorityError, fingerprint, hex, pem_der};
 use kakou_provisioning::code::{Code, Nonce, digits, token};
 use kakou_provisioning::envelope::{self, Reader, Sealed};
@@ -164,7 +164,7 @@ pub enum OfficeError {
 }
 
 fn now_s() -> i64 {
-    crate::clock::Clock::system().now().wall_s().unwrap_or(0)
+    kakou_link::clock::Clock::system().now().wall_s().unwrap_or(0)
 }
 
 impl Office {
@@ -345,7 +345,7 @@ impl Office {
         if template.contains(['/', '.']) {
             return Err(bad("a template is named without its folder and `.toml`".into()));
         }
-        let text = crate::files::read_text(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
+        let text = kakou_link::files::read_text(&path).map_err(|e| OfficeError::Io(path.clone(), e))?;
         let baud = baud.to_string();
         let own = [
             ("site", site.as_str()),

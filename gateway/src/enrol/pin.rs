@@ -1,6 +1,6 @@
 //! TLS before the box has roots: the root is the one whose hash stands in the enrolment code.
 
-use crate::clock::Clock;
+use kakou_link::clock::Clock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;

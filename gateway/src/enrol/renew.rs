@@ -2,12 +2,11 @@
 //! its end as well.
 
 use super::{Origin, client, folder};
-use crate::clock::Clock;
 use crate::keys;
 use crate::orders::commands::finish_change;
-use crate::store::durable;
-use crate::upstream::backoff::Backoff;
-use crate::upstream::tls;
+use kakou_link::backoff::Backoff;
+use kakou_link::clock::Clock;
+use kakou_link::{durable, tls};
 use kakou_provisioning::{certificate, identity};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub struct Renewal {
     /// Certificate and key.
     pub identity: (PathBuf, PathBuf),
     /// The settings of the broker: roots and clock.
-    pub settings: crate::config::Upstream,
+    pub settings: kakou_link::broker::Upstream,
     /// Raised when connections must begin anew.
     pub renewed: watch::Sender<u64>,
 }

@@ -7,9 +7,9 @@
 use super::expected;
 use super::office::{Kept, Standing, codes_in};
 use crate::keys::KeyError;
-use crate::store::durable;
 use crate::subjects::{FIRST, make, read, read_keys, write};
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_link::durable;
 use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::envelope::{Reader, Sealed};
 use kakou_provisioning::subjects::{Key, Keys, SubjectsError};

@@ -2,9 +2,9 @@
 //! from the other gateways of the site.
 
 use super::{Feeds, NEWS, Wish};
+use crate::store::StoreError;
 use crate::store::edition;
 use crate::store::lists::InUse;
-use crate::store::{StoreError, durable};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::trust::TrustList;
@@ -12,6 +12,7 @@ use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::text::trimmed;
 use kakou_core::time::rfc3339;
+use kakou_link::durable;
 use kakou_wire::feed::{self, ENTRY, ENTRY_MAX, ENTRY_PREFIX, Entry};
 use serde_json::{Value, json};
 use std::cell::OnceCell;

@@ -2,7 +2,7 @@
 //!
 //! What is there of a body survives a restart and a lost connection: the file says how far it is.
 
-use crate::store::durable;
+use kakou_link::durable;
 use kakou_wire::feed::{CHUNK, GROUP, Head, Part, chunk_topic};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

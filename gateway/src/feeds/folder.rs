@@ -2,11 +2,10 @@
 //! a second folder, of which only signed feeds are taken.
 
 use super::{Feeds, Memory};
-use crate::files;
-use crate::store::durable;
 use crate::store::edition::{self, Order};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
+use kakou_link::{durable, files};
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

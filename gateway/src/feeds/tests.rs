@@ -181,7 +181,7 @@ fn entries_that_wait_are_one_line_a_minute() {
     let now = Instant::now();
     feeds.waits("one more", "busy");
     assert_eq!(feeds.tell_waiting(now), None, "it was told just now");
-    assert_eq!(feeds.tell_waiting(now + crate::minutely::EVERY).unwrap()["count"], 1);
+    assert_eq!(feeds.tell_waiting(now + kakou_link::minutely::EVERY).unwrap()["count"], 1);
     drop(busy);
     feeds.take_heard();
     assert_eq!(std::fs::read_dir(data.path().join("heard")).unwrap().count(), 0, "and are taken");

@@ -1,9 +1,10 @@
 //! The trust list: keys come as a feed as well, and count at once.
 
 use super::Feeds;
-use crate::store::{durable, floors};
+use crate::store::floors;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::pass::{self, Check};
+use kakou_link::durable;
 use kakou_wire::feed::Canary;
 use serde_json::{Value, json};
 use std::path::Path;

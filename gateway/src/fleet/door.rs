@@ -94,7 +94,8 @@ fn without_port(authority: &str) -> &str {
 /// A name for the record: neither empty nor long, and nothing that a reader of the record would not see.
 pub fn clean(name: &str) -> Option<String> {
     let name = name.trim();
-    let good = !name.is_empty() && name.chars().count() <= LONGEST_NAME && crate::shown::line(name) == name;
+    let good =
+        !name.is_empty() && name.chars().count() <= LONGEST_NAME && kakou_link::shown::line(name) == name;
     good.then(|| name.to_owned())
 }
 

@@ -1,7 +1,7 @@
 //! Words to gateways: signed here, with the key of who sends them.
 
 use crate::enrol::subjects::Readers;
-use crate::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
+use kakou_link::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
 use kakou_provisioning::envelope::seal;
 use kakou_provisioning::issuer::Issuer;
 use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};

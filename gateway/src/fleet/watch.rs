@@ -2,9 +2,9 @@
 
 use super::Fleet;
 use super::send::Word;
-use crate::config::Upstream;
-use crate::mqtt::{self, Heard, Mark};
-use crate::upstream::outage::Outage;
+use kakou_link::broker::Upstream;
+use kakou_link::mqtt::{self, Heard, Mark};
+use kakou_link::outage::Outage;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;

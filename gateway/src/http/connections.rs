@@ -8,7 +8,6 @@
 use super::Peer;
 use super::seats::{Crowd, House, Seat, Seats};
 use crate::metrics::Metrics;
-use crate::minutely::Minutely;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::Request;
@@ -17,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use kakou_link::minutely::Minutely;
 use rustix::net::sockopt;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};

@@ -109,7 +109,7 @@ mod tests {
     fn every_counter_has_a_name_in_both_languages() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut counted = BTreeSet::new();
-        for sources in ["src", "core/src", "wire/src"] {
+        for sources in ["src", "core/src", "wire/src", "link/src"] {
             counters(&here.join(sources), &mut counted);
         }
         assert!(counted.len() > 60 && counted.contains("scan_repeat_total"), "{counted:?}");

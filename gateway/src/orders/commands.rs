@@ -3,14 +3,13 @@
 use super::Desk;
 use crate::config::remote::could_start;
 use crate::engine::Work;
-use crate::store::durable;
 use crate::subjects;
-use crate::upstream::tls;
 use kakou_core::core::Input;
 use kakou_core::lane::action::Rejection;
 use kakou_core::lane::remote::{Remote, Sender};
 use kakou_core::pass::hex;
 use kakou_core::reading::NoData;
+use kakou_link::{durable, tls};
 use kakou_provisioning::envelope::Sealed;
 use kakou_provisioning::identity;
 use kakou_wire::enrol::name_of;

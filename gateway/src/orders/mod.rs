@@ -12,12 +12,10 @@ pub mod jobs;
 pub mod questions;
 pub mod stick;
 
-use crate::clock::{Clock, boot_id};
 use crate::config::anchors::Anchors;
 use crate::config::remote;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
-use crate::minutely::Minutely;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
@@ -28,6 +26,8 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
+use kakou_link::clock::{Clock, boot_id};
+use kakou_link::minutely::Minutely;
 use kakou_wire::order::{self, Command, Judged, State};
 use kakou_wire::topic::topic;
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ pub struct Desk {
     /// The clock.
     pub clock: Clock,
     /// The broker's settings: the roots of the fleet. None in a box without a link, which hears of its stick alone.
-    pub upstream: Option<crate::config::Upstream>,
+    pub upstream: Option<kakou_link::broker::Upstream>,
     /// Records and lanes.
     pub engine: Inlet,
     /// Counters.

@@ -1,9 +1,9 @@
 //! A configuration on a USB stick: for a gateway that central ops do not reach.
 
 use super::Desk;
-use crate::store::durable;
 use crate::store::seen::Seen;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_link::durable;
 
 /// A signed configuration is a text file for people, in base64.
 const MAX: u64 = 4 << 20;

@@ -9,10 +9,11 @@
 
 use super::floors::{self, folder};
 use super::lists::{InUse, KEYED, Pointer, facts, is_damage, meta, open_edition};
-use super::{StoreError, at, durable, io_at};
+use super::{StoreError, at, io_at};
 use kakou_core::pass::hex;
 use kakou_core::pass::id::key;
 use kakou_core::text::{json_fault, without_mark};
+use kakou_link::durable;
 use kakou_wire::feed::Canary;
 use ring::digest::{Context, SHA256};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};

@@ -4,7 +4,8 @@
 //! A mark of damage is a file of its own, made by whoever meets the damage; the thread of the feeds takes
 //! it away when it has built the list anew.
 
-use super::{StoreError, durable, io_at};
+use super::{StoreError, io_at};
+use kakou_link::durable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -10,9 +10,10 @@
 use super::floors::{self, folder};
 use super::journal::is_corrupt;
 use super::search::Typed;
-use super::{StoreError, at, durable, io_at};
+use super::{StoreError, at, io_at};
 use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
+use kakou_link::durable;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -5,7 +5,6 @@
 
 pub mod asked;
 pub mod chain;
-pub mod durable;
 pub mod edition;
 pub mod floors;
 pub mod journal;

@@ -1,7 +1,8 @@
 //! Photographs: files named by the SHA-256 of their bytes, durable before anything names them.
 
-use super::{StoreError, durable};
+use super::StoreError;
 use kakou_core::evidence::Hash;
+use kakou_link::durable;
 use ring::digest::{Context, SHA256};
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions, Permissions};

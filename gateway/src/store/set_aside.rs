@@ -1,7 +1,8 @@
 //! A damaged journal is set aside, with its sidecar files, and never deleted. Its folder is marked until a start has
 //! gone well with what could still be read of it: one that fails half-way is not the end of it.
 
-use super::{StoreError, durable, io_at};
+use super::{StoreError, io_at};
+use kakou_link::durable;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -3,13 +3,13 @@
 //! The head of a feed reaches every gateway of a fleet at the same moment, so that the service may have no room
 //! just then: an attempt that fails is made again after a pause of its own. The broker is the last way.
 
-use super::backoff::Backoff;
-use super::tls;
-use crate::config::Upstream;
 use crate::feeds::{Get, News};
-use crate::https::{self, HttpsError, Place};
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::https::{self, HttpsError, Place};
+use kakou_link::tls;
 use kakou_wire::feed::CHUNK;
 use rustls::ClientConfig;
 use std::sync::Arc;

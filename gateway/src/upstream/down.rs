@@ -6,22 +6,22 @@
 //! Other gateways of the site speak on it as well, and one of them may be in bad hands: what they say is small,
 //! and of each so much in a minute ([`super::budget`]); what waits to be stored holds up no order.
 
-use super::backoff::Backoff;
 use super::budget::{self, Budget, Word};
 use super::exchange::Exchange;
-use super::outage::Outage;
 use super::peers;
 use super::{bulk, plugged, unplugged};
-use crate::clock::Clock;
-use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
 use crate::feeds::{Get, News, Wish, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
-use crate::mqtt::{self, Client, Heard, Mark, Message};
 use crate::orders::{Answer, Order};
 use crate::store::kept::KeptReader;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::TrustList;
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::clock::Clock;
+use kakou_link::mqtt::{self, Client, Heard, Mark, Message};
+use kakou_link::outage::Outage;
 use kakou_wire::feed::head_topic;
 use kakou_wire::peers::Used;
 use kakou_wire::topic::topic;

@@ -6,7 +6,6 @@
 //! receipted for [`RECEIPT_PATIENCE`] is sent again, a little at first: a central side that is slow must not get
 //! more to do by being slow.
 
-pub mod backoff;
 mod bucket;
 pub mod budget;
 mod bulk;
@@ -14,7 +13,6 @@ pub mod down;
 mod exchange;
 mod flight;
 mod home_assistant;
-pub mod outage;
 mod pace;
 pub mod peers;
 pub mod photos;
@@ -22,20 +20,19 @@ mod put;
 mod refusals;
 mod session;
 pub mod sparkplug;
-pub mod tls;
 
-use crate::clock::Clock;
-use crate::config::Upstream;
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
-use crate::mqtt;
 use crate::store::outbox;
-use backoff::Backoff;
 use flight::Flight;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::clock::Clock;
+use kakou_link::mqtt;
+use kakou_link::outage::Outage;
 use kakou_wire::receipt::PhotoReceipt;
-use outage::Outage;
 use rusqlite::Connection;
 use serde_json::json;
 use std::path::PathBuf;

@@ -5,21 +5,22 @@
 //! follows. Where it says so, the whole goes by HTTPS instead. The answer that it has all, with the right hash, is the receipt. A connection that ends
 //! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
-use super::backoff::Backoff;
 use super::bucket::Bucket;
-use super::outage::Outage;
 use super::pace::{Left, Pace};
 use super::put::{self, Flow};
-use super::{PROGRESS_LIMIT, plugged, tls, unplugged};
-use crate::config::Upstream;
+use super::{PROGRESS_LIMIT, plugged, unplugged};
 use crate::engine::{Inlet, Work};
-use crate::https::HttpsError;
 use crate::metrics::Metrics;
-use crate::mqtt::{self, Client, Heard, Mark, NotTaken};
 use crate::store::kept::KeptReader;
 use crate::store::outbox;
 use crate::store::photos::Photos;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::https::HttpsError;
+use kakou_link::mqtt::{self, Client, Heard, Mark, NotTaken};
+use kakou_link::outage::Outage;
+use kakou_link::tls;
 use kakou_wire::photo::CHUNK;
 use kakou_wire::receipt::PhotoReceipt;
 use kakou_wire::topic::topic;

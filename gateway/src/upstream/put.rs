@@ -5,13 +5,13 @@
 //! `Content-Range: bytes */SIZE` asks how much is there (308 with `Range`). A store that knows no
 //! such question gets the whole again.
 
-use super::backoff::Backoff;
 use super::bucket::Bucket;
-use crate::https::{self, HttpsError, Place};
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::{Method, StatusCode};
+use kakou_link::backoff::Backoff;
+use kakou_link::https::{self, HttpsError, Place};
 use kakou_wire::photo::CHUNK;
 use rustls::ClientConfig;
 use std::convert::Infallible;

@@ -3,9 +3,9 @@
 
 use super::{Link, send};
 use crate::engine::Work;
-use crate::minutely::Minutely;
-use crate::shown;
 use kakou_core::event::{Class, NewEvent};
+use kakou_link::minutely::Minutely;
+use kakou_link::shown;
 use kakou_wire::receipt::RefusedEvent;
 use serde_json::json;
 use std::time::Instant;

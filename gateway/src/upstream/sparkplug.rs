@@ -4,14 +4,14 @@
 //! rule of that specification data goes with quality of service 0, so this is a view, and never the
 //! way of the evidence.
 
-use super::backoff::Backoff;
-use super::outage::Outage;
 use super::{plugged, unplugged};
-use crate::config::Upstream;
 use crate::metrics::Metrics;
-use crate::mqtt::{self, Heard, Mark, Will};
 use crate::overview::Overview;
-use crate::store::durable;
+use kakou_link::backoff::Backoff;
+use kakou_link::broker::Upstream;
+use kakou_link::durable;
+use kakou_link::mqtt::{self, Heard, Mark, Will};
+use kakou_link::outage::Outage;
 use prost::Message;
 use serde_json::Value;
 use std::collections::BTreeMap;

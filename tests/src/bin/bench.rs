@@ -9,14 +9,14 @@ use kakou_core::pass::{Check, check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
-use kakou_gateway::clock::Clock;
-use kakou_gateway::config::{MqttVersion, Upstream};
 use kakou_gateway::engine::{Engine, Inlet, Outlook, Parts, QUEUE, Work};
 use kakou_gateway::metrics::Metrics;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
-use kakou_gateway::upstream::outage::Outage;
 use kakou_gateway::upstream::{self, Link, LinkState};
+use kakou_link::broker::{MqttVersion, Upstream};
+use kakou_link::clock::Clock;
+use kakou_link::outage::Outage;
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::figures::{Missing, finish, percentiles, pulse_quantile, round, say};
@@ -75,7 +75,7 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
-    kakou_gateway::logging::start(log::LevelFilter::Warn);
+    kakou_link::logging::start(log::LevelFilter::Warn);
     finish(run(&a))
 }
 

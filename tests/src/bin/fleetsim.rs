@@ -4,7 +4,7 @@
 use clap::Parser;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::TrustList;
-use kakou_gateway::config::{MqttVersion, Upstream};
+use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed};
 use kakou_tests::daemon::{free_port, programs};
 use kakou_tests::figures::{Missing, drive, percentiles, round, say};

@@ -1,7 +1,7 @@
 //! A piece of configuration for what is attached.
 
 use super::found::{Found, kind};
-use crate::shown;
+use kakou_link::shown;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

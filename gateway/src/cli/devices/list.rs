@@ -78,9 +78,9 @@ pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> Exi
         runtime.block_on(ask_all(&mut all));
     }
     if json {
-        println!("{}", crate::shown::json(&as_json(&all)));
+        println!("{}", kakou_link::shown::json(&as_json(&all)));
     } else {
-        print!("{}", crate::shown::lines(&page(&all, ask)));
+        print!("{}", kakou_link::shown::lines(&page(&all, ask)));
     }
     let text = fragment::of(&all);
     match write {

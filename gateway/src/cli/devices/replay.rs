@@ -2,12 +2,12 @@
 
 use super::super::fail;
 use super::watch::shown;
-use crate::shown::lines;
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::codec::Out;
 use kakou_drivers::options::Options;
 use kakou_drivers::record::{self, Way};
 use kakou_drivers::registry::{self, Make};
+use kakou_link::shown::lines;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(a: &Arguments) -> ExitCode {
-    let text = match crate::files::read_text(&a.file) {
+    let text = match kakou_link::files::read_text(&a.file) {
         Ok(text) => text,
         Err(e) => return fail(format!("{}: {e}", a.file.display())),
     };

@@ -3,15 +3,14 @@
 use super::super::{fail, runtime};
 use crate::config::DeviceEntry;
 use crate::devices::{self, Surroundings};
-use crate::shown::lines;
 use kakou_core::ids::DeviceId;
 use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::profile::DeviceKind;
 use kakou_core::reading::{Command, Report, Ticket};
 use kakou_drivers::options::Options;
-use kakou_drivers::registry;
 use kakou_drivers::scan_text::{self, Before};
-use kakou_drivers::{Errand, Gateway, SavePhoto};
+use kakou_drivers::{Errand, Gateway, SavePhoto, registry};
+use kakou_link::shown::lines;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -131,7 +130,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     if let Err(why) = driver.check(&options) {
         return fail(why);
     }
-    crate::logging::start(log::LevelFilter::Warn);
+    kakou_link::logging::start(log::LevelFilter::Warn);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(e) => return fail(e),

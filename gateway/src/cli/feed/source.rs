@@ -1,7 +1,6 @@
 //! What a list is made from: lines of JSON, one JSON object, or the table of an office; and what was read out of it.
 
 use crate::feeds::{columns, schema};
-use crate::files;
 use crate::store::edition::Line;
 use crate::table::{self, Known, Table};
 use jiff::tz::Offset;
@@ -9,6 +8,7 @@ use kakou_core::entry::{FACTS, Is, facts};
 use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::text::without_mark;
+use kakou_link::files;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

@@ -9,15 +9,14 @@ mod trace;
 use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
-use crate::files;
 use crate::fleet::door::Door;
 use crate::fleet::send::{self, Post, Word};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::metrics::serve::At;
-use crate::mqtt::{self, Heard};
-use crate::shown;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::{TrustFile, Usage};
+use kakou_link::mqtt::{self, Heard};
+use kakou_link::{files, shown};
 use kakou_provisioning::issuer::Issuer;
 use kakou_wire::order::{Command as Order, Configuration, Report, State, What};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -312,7 +311,7 @@ fn key(out: &Path, keys: &Path, usage: &[String], holder: &str) -> Result<(), St
     if out.exists() {
         return Err(format!("{} is there already", out.display()));
     }
-    crate::store::durable::write_secret(out, &der).map_err(|e| format!("{}: {e}", out.display()))?;
+    kakou_link::durable::write_secret(out, &der).map_err(|e| format!("{}: {e}", out.display()))?;
     list.keys.push(issuer.entry(holder, &usages));
     list.version += 1;
     list.issued = now_ms() / 1000;

@@ -29,7 +29,7 @@ pub(super) async fn serve(
             "{listen} is not loopback: put a reverse proxy with your sign-in before the page"
         ));
     }
-    crate::logging::start(log::LevelFilter::Info);
+    kakou_link::logging::start(log::LevelFilter::Info);
     let photos = photos.map(Photos::open).transpose().map_err(|e| e.to_string())?;
     let issuer = sign_key.map(issuer).transpose()?.map(Arc::new);
     let (fleet, out, cancel) = watched(broker, &site, "page")?;

@@ -3,7 +3,8 @@
 use super::{Broker, Sources, watched};
 use crate::fleet::alarms::{rank, sum};
 use crate::fleet::watch::now_ms;
-use crate::{printed, shown};
+use crate::printed;
+use kakou_link::shown;
 use serde_json::Value;
 use std::time::Duration;
 

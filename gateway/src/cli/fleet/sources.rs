@@ -1,9 +1,9 @@
 //! What is known of the fleet beside what it says itself: the database, and the list of boxes that should be there.
 
 use crate::central::From;
-use crate::files;
 use crate::fleet::memory;
 use crate::fleet::watch::Watched;
+use kakou_link::files;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

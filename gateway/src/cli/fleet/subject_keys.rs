@@ -4,7 +4,7 @@ use super::{Broker, is_final, issuer, listen, random_id};
 use crate::enrol::subjects::ForBoxes;
 use crate::fleet::send;
 use crate::fleet::watch::now_ms;
-use crate::shown;
+use kakou_link::shown;
 use kakou_wire::order::{Command, What};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -3,9 +3,10 @@
 use super::indexes::Verdict;
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, asked, at, durable, has_column, has_table, io_at, photos, salvage, time};
+use crate::store::{StoreError, asked, at, has_column, has_table, io_at, photos, salvage, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
+use kakou_link::durable;
 use rusqlite::{Connection, OpenFlags, params};
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -5,9 +5,9 @@
 //! broker) is used where it is there and never needed. Nothing here keeps a message: a connection is
 //! opened once, and when it ends it is thrown away with all that it held.
 
-use crate::config::{MqttVersion, Upstream};
+use crate::broker::{MqttVersion, Upstream};
 use crate::files;
-use crate::upstream::tls::{self, TlsError};
+use crate::tls::{self, TlsError};
 use kakou_core::text::trimmed;
 use rumqttc as v5;
 use rumqttc_v4 as v4;

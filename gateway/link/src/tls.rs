@@ -1,6 +1,6 @@
 //! TLS towards the broker: roots of the fleet alone, and the gateway's own certificate.
 
-use crate::config::Upstream;
+use crate::broker::Upstream;
 use crate::files;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
