@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::public_key::{alg, first_element};
 use kakou_core::pass::trust::{KeyEntry, Usage};
+use ring::digest::{SHA256, digest};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::ObjectIdentifier;
@@ -78,4 +79,21 @@ pub fn entry(der: &[u8]) -> Result<KeyEntry, CertificateError> {
         nbf: None,
         exp: None,
     })
+}
+
+/// The SHA-256 of a certificate in DER.
+pub fn fingerprint(der: &[u8]) -> [u8; 32] {
+    digest(&SHA256, der).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// The bytes of the first block of a PEM text.
+pub fn pem_der(text: &str) -> Option<Vec<u8>> {
+    let body: String = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .skip_while(|l| !l.starts_with("-----BEGIN"))
+        .skip(1)
+        .take_while(|l| !l.starts_with("-----END"))
+        .collect();
+    STANDARD.decode(body).ok().filter(|der| !der.is_empty())
 }

@@ -66,7 +66,7 @@ pub struct Sealed {
 impl Reader {
     /// The short name of the key.
     pub fn kid(&self) -> String {
-        crate::authority::hex(&digest(&SHA256, &self.0).as_ref()[..8])
+        kakou_core::pass::hex(&digest(&SHA256, &self.0).as_ref()[..8])
     }
 }
 

@@ -34,7 +34,7 @@ pub fn request(common_name: &str) -> Result<Request, RequestError> {
 /// Unlike a TLS client certificate it still works when that certificate has ended.
 pub fn prove(key_pem: &str, csr_der: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
-    let der = crate::authority::pem_der(key_pem)?;
+    let der = crate::certificate::pem_der(key_pem)?;
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der, &random).ok()?;
     Some(key.sign(&random, csr_der).ok()?.as_ref().to_vec())
 }
@@ -44,25 +44,4 @@ pub fn is_proved(certificate_der: &[u8], csr_der: &[u8], signature: &[u8]) -> bo
     let Ok(certificate) = Certificate::from_der(certificate_der) else { return false };
     let key = certificate.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(csr_der, signature).is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::authority::{Authority, pem_der};
-
-    #[test]
-    fn a_renewal_is_proved_with_the_key_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::make(folder.path(), "Fleet").unwrap();
-        let (first, next) = (request("a").unwrap(), request("a").unwrap());
-        let csr = |r: &Request| pem_der(&r.csr_pem).unwrap();
-        let certificate = pem_der(&authority.client(&csr(&first), "s.a", 1).unwrap()).unwrap();
-        let proof = prove(&first.key_pem, &csr(&next)).unwrap();
-        assert!(is_proved(&certificate, &csr(&next), &proof));
-        assert!(!is_proved(&certificate, &csr(&first), &proof));
-        let other = prove(&next.key_pem, &csr(&next)).unwrap();
-        assert!(!is_proved(&certificate, &csr(&next), &other));
-        assert!(!is_proved(b"none", &csr(&next), &proof));
-    }
 }

@@ -1,12 +1,10 @@
-//! Issuer keys, trust lists and what becomes of certificates in them.
+//! What a box needs to become and to stay a gateway: its identity, codes and envelopes, keys of persons, and what becomes
+//! of certificates in trust lists. Whoever signs for others is in `kakou-authority`.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
-pub mod authority;
 pub mod certificate;
 pub mod code;
 pub mod envelope;
 pub mod identity;
-pub mod issuer;
-pub mod sheet;
 pub mod subjects;

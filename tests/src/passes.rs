@@ -1,8 +1,8 @@
 //! Passes and lists for tests.
 
+use kakou_authority::issuer::Issuer;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, Usage};
-use kakou_provisioning::issuer::Issuer;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -42,7 +42,7 @@ struct Gate {
     scanner: ScannerSim,
     relay: Option<RelaySim>,
     pulses: Arc<AtomicUsize>,
-    issuer: kakou_provisioning::issuer::Issuer,
+    issuer: kakou_authority::issuer::Issuer,
     people: usize,
     _folder: tempfile::TempDir,
 }

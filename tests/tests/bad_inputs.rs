@@ -16,7 +16,7 @@ use std::time::Duration;
 struct Gate {
     gateway: Gateway,
     scanner: ScannerSim,
-    issuer: kakou_provisioning::issuer::Issuer,
+    issuer: kakou_authority::issuer::Issuer,
     _relay: RelaySim,
     _folder: tempfile::TempDir,
     admitted: usize,

@@ -2,6 +2,7 @@
 //! back again.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_authority::issuer::Issuer;
 use kakou_core::evidence::Hash;
 use kakou_drivers::modbus_ir;
 use kakou_drivers::modbus_relay::framed;
@@ -9,7 +10,6 @@ use kakou_drivers::sim::engine::AnswerSim;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::{passes, profiles, wait};

@@ -2,8 +2,8 @@
 //! feeds, commands, configuration, questions, photographs, and what a gateway may not do.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{self, Desk};

@@ -2,6 +2,7 @@
 //! close the lanes of others, and lanes do not wait for lists.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_authority::issuer::Issuer;
 use kakou_core::evidence::Hash;
 use kakou_core::pass::id::key;
 use kakou_core::pass::trust::{TrustFile, TrustList, Usage};
@@ -9,7 +10,6 @@ use kakou_core::pass::{self, Check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::edition::{Order, build};
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::Desk;
 use kakou_tests::{passes, profiles, wait};

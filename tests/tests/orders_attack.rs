@@ -2,8 +2,8 @@
 //! Mosquitto with the access list that ships.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::relay::RelaySim;
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::fleet::{self, Central};

@@ -19,7 +19,7 @@ const PLATE: &str = "辽P54321";
 struct Site {
     folder: tempfile::TempDir,
     office: Office,
-    issuer: kakou_provisioning::issuer::Issuer,
+    issuer: kakou_authority::issuer::Issuer,
 }
 
 /// A fleet with a site of three gates, whose lanes take vehicle passes and cards.

@@ -1,10 +1,10 @@
 //! The sample cards and lists of the demo: issued anew at each start, by keys that nobody else
 //! trusts.
 
+use kakou_authority::issuer::Issuer;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::text::Text;
-use kakou_provisioning::issuer::Issuer;
 use serde_json::{Map, Value, json};
 
 /// One card that can be presented.

@@ -151,7 +151,7 @@ pub fn server(cert: &Path, file: &Path) -> Result<Arc<rustls::ServerConfig>, Tls
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kakou_provisioning::authority::Authority;
+    use kakou_authority::authority::Authority;
 
     #[test]
     fn byte_order_marks_cost_no_certificate_and_no_key() {

@@ -9,12 +9,12 @@ use crate::http::connections::{self, BodyTime};
 use crate::http::seats::House;
 use crate::metrics::serve::At;
 use crate::qr;
+use kakou_authority::authority::{Authority, AuthorityError};
+use kakou_authority::sheet::{self, Card};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::https::Place;
 use kakou_link::{durable, tls};
-use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::code::Code;
-use kakou_provisioning::sheet::{self, Card};
 use qrcodegen::{QrCode, QrCodeEcc};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -253,8 +253,8 @@ fn answer(command: Command) -> Result<String, String> {
             let authority = Authority::make(&dir, &name).map_err(|e| text(&e))?;
             let template = dir.join("templates/default.toml");
             put(&template, TEMPLATE.replace("{broker}", &broker))?;
-            let root = kakou_provisioning::authority::fingerprint(&authority.root_der);
-            let root = kakou_provisioning::authority::hex(&root);
+            let root = kakou_provisioning::certificate::fingerprint(&authority.root_der);
+            let root = kakou_authority::authority::hex(&root);
             Ok(format!(
                 "{}: the root of {name}, SHA-256 {root}\n{}: what each box gets; write your lanes and devices into it",
                 dir.join("root.pem").display(),

@@ -5,6 +5,8 @@ use crate::feeds::columns;
 use crate::qr;
 use crate::table::{self, Known};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use kakou_authority::issuer::Issuer;
+use kakou_authority::sheet::{self, Card};
 use kakou_core::pass::cose::Sign1;
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, TrustList, Usage};
@@ -13,8 +15,6 @@ use kakou_core::text::trimmed;
 use kakou_link::clock::Clock;
 use kakou_link::{shown, tls};
 use kakou_provisioning::certificate::{self, HEALTH};
-use kakou_provisioning::issuer::Issuer;
-use kakou_provisioning::sheet::{self, Card};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::ErrorKind;
@@ -336,7 +336,7 @@ fn show(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kakou_provisioning::authority::Authority;
+    use kakou_authority::authority::Authority;
 
     #[test]
     fn a_pass_of_a_stranger_moves_no_cursor() {

@@ -6,12 +6,12 @@ use crate::store::edition::{self, Order};
 use crate::store::retention::Delivered;
 use crate::store::trace;
 use crate::subjects;
+use kakou_authority::issuer::Issuer;
 use kakou_core::ids::SiteId;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::profile;
 use kakou_link::clock::Source;
-use kakou_provisioning::issuer::Issuer;
 use serde_json::Value;
 use std::path::Path;
 

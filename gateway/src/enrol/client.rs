@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
 use kakou_link::clock::Clock;
 use kakou_link::https::{self, HttpsError, Place};
-use kakou_provisioning::authority::pem_der;
+use kakou_provisioning::certificate::pem_der;
 use kakou_provisioning::code::{Code, Nonce};
 use kakou_provisioning::envelope::Reader;
 use kakou_provisioning::identity;

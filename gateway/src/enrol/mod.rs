@@ -23,7 +23,7 @@ use kakou_core::text::Text;
 use kakou_drivers::scan_text::{self, Before};
 use kakou_link::clock::{Clock, Source};
 use kakou_link::durable;
-use kakou_provisioning::authority::pem_der;
+use kakou_provisioning::certificate::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
 use kakou_provisioning::identity;
 use kakou_provisioning::subjects::Key;

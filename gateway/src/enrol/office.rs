@@ -8,9 +8,10 @@ use super::subjects::{self, NoKey, Subjects};
 use super::template;
 use crate::config::{ConfigError, Settings, placeholder};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use kakou_authority::authority::{self, Authority, AuthorityError, hex};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::durable;
-use kakou_provisioning::authority::{self, Authority, AuthorityError, fingerprint, hex, pem_der};
+use kakou_provisioning::certificate::{fingerprint, pem_der};
 use kakou_provisioning::code::{Code, Nonce, digits, token};
 use kakou_provisioning::envelope::{self, Reader, Sealed};
 use kakou_provisioning::identity;
@@ -131,7 +132,7 @@ pub struct Office {
 pub enum OfficeError {
     /// The authority.
     #[error(transparent)]
-    Authority(#[from] kakou_provisioning::authority::AuthorityError),
+    Authority(#[from] kakou_authority::authority::AuthorityError),
     /// The subject keys.
     #[error(transparent)]
     Subjects(#[from] NoKey),

@@ -38,7 +38,8 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<ServerCertVerified, Error> {
         // The server sends its root along; it counts if its hash is that of the code, and then the
         // certificate is verified as with any root.
-        let root = intermediates.iter().find(|c| kakou_provisioning::authority::fingerprint(c) == self.root);
+        let root =
+            intermediates.iter().find(|c| kakou_provisioning::certificate::fingerprint(c) == self.root);
         let root = root.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(root.clone().into_owned())?;

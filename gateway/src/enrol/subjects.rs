@@ -8,9 +8,9 @@ use super::expected;
 use super::office::{Kept, Standing, codes_in};
 use crate::keys::KeyError;
 use crate::subjects::{FIRST, make, read, read_keys, write};
+use kakou_authority::authority::{Authority, AuthorityError};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::durable;
-use kakou_provisioning::authority::{Authority, AuthorityError};
 use kakou_provisioning::envelope::{Reader, Sealed};
 use kakou_provisioning::subjects::{Key, Keys, SubjectsError};
 use kakou_wire::enrol::name_of;
@@ -328,7 +328,7 @@ impl Readers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kakou_provisioning::authority::pem_der;
+    use kakou_provisioning::certificate::pem_der;
     use kakou_provisioning::envelope::ReaderKey;
     use kakou_provisioning::identity;
 

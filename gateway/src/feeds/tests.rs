@@ -1,6 +1,6 @@
 use super::*;
+use kakou_authority::issuer::Issuer;
 use kakou_core::pass::trust::{TrustFile, Usage};
-use kakou_provisioning::issuer::Issuer;
 use kakou_wire::feed::Canary;
 use std::path::Path;
 

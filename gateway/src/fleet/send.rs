@@ -1,9 +1,9 @@
 //! Words to gateways: signed here, with the key of who sends them.
 
 use crate::enrol::subjects::Readers;
+use kakou_authority::issuer::Issuer;
 use kakou_link::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
 use kakou_provisioning::envelope::seal;
-use kakou_provisioning::issuer::Issuer;
 use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
 use kakou_wire::order::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
 use kakou_wire::topic::topic;

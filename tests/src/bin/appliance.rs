@@ -3,7 +3,7 @@
 //! pass and photographs come from the camera, and the events arrive by mutual TLS.
 
 use clap::Parser;
-use kakou_provisioning::issuer::Issuer;
+use kakou_authority::issuer::Issuer;
 use kakou_tests::desk::{Desk, PIN};
 use kakou_tests::disk::Disk;
 use kakou_tests::figures::{Missing, finish, round, say};

@@ -478,7 +478,7 @@ fn memory(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), Missing> 
 }
 
 /// Some seconds of visits in three lanes; the greatest memory seen.
-fn busy(gateway: &Gateway, issuer: &kakou_provisioning::issuer::Issuer, run: usize) -> Result<f64, Missing> {
+fn busy(gateway: &Gateway, issuer: &kakou_authority::issuer::Issuer, run: usize) -> Result<f64, Missing> {
     let mut scanners = Vec::new();
     let mut kept = Vec::new();
     for lane in ["school-1", "school-2", "triage-1"] {

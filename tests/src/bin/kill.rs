@@ -5,11 +5,11 @@
 //! that was answered is in the journal, the chain verifies and every photograph is there.
 
 use clap::Parser;
+use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::Seeded;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::{chain, photos::Photos};
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::{Desk, PIN, officers};
 use kakou_tests::figures::{Missing, finish, round, say};

@@ -2,11 +2,11 @@
 //! to another device's lane, and a device that is away costs next to nothing.
 
 use clap::Parser;
+use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::Seeded;
 use kakou_drivers::sim::engine::AnswerSim;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::thermometer::ThermometerSim;
-use kakou_provisioning::issuer::Issuer;
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::figures::{Missing, finish, round, say};
 use kakou_tests::{load, passes, profiles, wait};

@@ -1,12 +1,12 @@
 //! An issuer of KP1 passes and of words to gateways: an ES256 key and its id.
 
-use crate::authority::pem_der;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;
 use kakou_core::pass::cose::Alg;
 use kakou_core::pass::kp1::{self, Draft, Kp1Error};
 use kakou_core::pass::trust::{KeyEntry, Usage};
 use kakou_core::signed;
+use kakou_provisioning::certificate::pem_der;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 

@@ -6,12 +6,12 @@
 
 pub use kakou_core::pass::hex;
 use kakou_core::pass::unhex;
+use kakou_provisioning::certificate::{fingerprint, pem_der};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     RevocationReason, RevokedCertParams, SerialNumber,
 };
-use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -90,11 +90,6 @@ pub struct Authority {
     pub root: String,
     /// The root certificate, DER.
     pub root_der: Vec<u8>,
-}
-
-/// The SHA-256 of a certificate in DER.
-pub fn fingerprint(der: &[u8]) -> [u8; 32] {
-    digest(&SHA256, der).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 fn at(path: &Path) -> impl Fn(std::io::Error) -> AuthorityError + '_ {
@@ -321,23 +316,10 @@ impl Authority {
     }
 }
 
-/// The bytes of the first block of a PEM text.
-pub fn pem_der(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine;
-    let body: String = text
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .skip_while(|l| !l.starts_with("-----BEGIN"))
-        .skip(1)
-        .take_while(|l| !l.starts_with("-----END"))
-        .collect();
-    base64::engine::general_purpose::STANDARD.decode(body).ok().filter(|der| !der.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{certificate, identity};
+    use kakou_provisioning::{certificate, identity};
 
     #[test]
     fn what_is_issued_is_on_the_register_and_what_is_revoked_is_on_the_list() {
@@ -402,5 +384,20 @@ mod tests {
         }
         fs::write(&path, format!("what is this?\n{text}")).unwrap();
         assert!(matches!(authority.issued(), Err(AuthorityError::Register(_, 1, _))), "edited by hand");
+    }
+
+    #[test]
+    fn a_renewal_is_proved_with_the_key_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::make(folder.path(), "Fleet").unwrap();
+        let (first, next) = (identity::request("a").unwrap(), identity::request("a").unwrap());
+        let csr = |r: &identity::Request| pem_der(&r.csr_pem).unwrap();
+        let certificate = pem_der(&authority.client(&csr(&first), "s.a", 1).unwrap()).unwrap();
+        let proof = identity::prove(&first.key_pem, &csr(&next)).unwrap();
+        assert!(identity::is_proved(&certificate, &csr(&next), &proof));
+        assert!(!identity::is_proved(&certificate, &csr(&first), &proof));
+        let other = identity::prove(&next.key_pem, &csr(&next)).unwrap();
+        assert!(!identity::is_proved(&certificate, &csr(&next), &other));
+        assert!(!identity::is_proved(b"none", &csr(&next), &proof));
     }
 }
