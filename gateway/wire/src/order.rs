@@ -204,7 +204,7 @@ pub struct Configuration {
     pub toml: String,
 }
 
-/// What is told of configurations.
+/// What is told upstream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The edition in use; 0 is the local file.
