@@ -1,0 +1,85 @@
+//! The thread that takes lists in, and its ends.
+
+use super::StartError;
+use super::common::Common;
+use crate::config::Settings;
+use crate::feeds::{self, Feeds, Loading, News, Wish};
+use kakou_core::pass::trust::TrustList;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The thread before it runs.
+pub struct Prepared {
+    /// The way to it.
+    pub news: SyncSender<News>,
+    feeds: Feeds,
+    heard: Receiver<News>,
+    wishes: mpsc::Receiver<Wish>,
+    loading: watch::Receiver<Option<Loading>>,
+    looked_at: watch::Receiver<bool>,
+}
+
+/// The thread that runs.
+pub struct Lists {
+    /// The way to it.
+    pub news: SyncSender<News>,
+    /// What it wants from the central side.
+    pub wishes: mpsc::Receiver<Wish>,
+    /// What it is loading.
+    pub loading: watch::Receiver<Option<Loading>>,
+    /// Whether it has looked at what lay in the folder.
+    pub looked_at: watch::Receiver<bool>,
+    /// Itself.
+    pub thread: JoinHandle<()>,
+}
+
+/// Makes it ready, with the keys of passes that were in use before.
+pub fn prepare(
+    common: &Common,
+    settings: &Settings,
+    restart: Option<mpsc::Sender<()>>,
+    end: CancellationToken,
+) -> (Prepared, watch::Receiver<Arc<TrustList>>) {
+    let signed = settings.fleet_keys.is_some();
+    let first = Arc::new(feeds::first_trust(&common.data, &settings.lists, signed));
+    let (trust, trust_in_use) = watch::channel(first);
+    let (wishing, wishes) = mpsc::channel(feeds::NEWS);
+    let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
+    let (load, loading) = watch::channel(None);
+    let (looked, looked_at) = watch::channel(false);
+    let feeds = Feeds {
+        data: common.data.clone(),
+        folder: settings.lists.clone(),
+        stick: settings.stick.clone(),
+        keys: settings.fleet_keys.clone(),
+        region: settings.region.clone(),
+        config: (settings.file.clone(), settings.text.clone()),
+        follows_policy: settings.follows_policy(),
+        restart,
+        clock: common.clock.clone(),
+        metrics: common.metrics.clone(),
+        engine: common.engine.clone(),
+        trust,
+        wishes: wishing,
+        loading: load,
+        looked,
+        end,
+        waiting: Mutex::default(),
+    };
+    (Prepared { news, feeds, heard, wishes, loading, looked_at }, trust_in_use)
+}
+
+impl Prepared {
+    /// Runs it.
+    pub fn start(self) -> Result<Lists, StartError> {
+        let Self { news, feeds, heard, wishes, loading, looked_at } = self;
+        let thread = std::thread::Builder::new()
+            .name("feeds".into())
+            .spawn(move || feeds.run(&heard))
+            .map_err(StartError::Thread)?;
+        Ok(Lists { news, wishes, loading, looked_at, thread })
+    }
+}
