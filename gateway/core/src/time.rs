@@ -71,6 +71,12 @@ pub fn local(wall_ms: WallMs, utc_offset_ms: i64) -> String {
     )
 }
 
+/// The civil day at a place so far from UTC: `2022-05-24`. A moment that no calendar has is none.
+pub fn local_day(wall_ms: WallMs, utc_offset_ms: i64) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(wall_ms.saturating_add(utc_offset_ms)).ok()?;
+    Some(at.strftime("%Y-%m-%d").to_string())
+}
+
 /// Reads RFC 3339 and the ISO 8601 variants that passes carry (date only, short offsets).
 pub fn parse_instant(text: &str) -> Option<WallMs> {
     if let Ok(t) = text.parse::<jiff::Timestamp>() {
@@ -94,6 +100,13 @@ mod tests {
         assert_eq!(parse_instant("2021-05-20"), Some(1_621_468_800_000));
         assert_eq!(parse_instant("gestern"), None);
         assert_eq!(rfc3339(1_621_514_096_000), "2021-05-20T12:34:56.000Z");
+    }
+    #[test]
+    fn a_day_is_that_of_the_place() {
+        let at = 1_653_350_400_000;
+        assert_eq!(local_day(at, 8 * 3_600_000).as_deref(), Some("2022-05-24"));
+        assert_eq!(local_day(at - 1, 0).as_deref(), Some("2022-05-23"));
+        assert_eq!(local_day(i64::MAX, 1), None);
     }
     #[test]
     fn paper_tells_the_time_of_the_place() {

@@ -1,6 +1,6 @@
 //! Rules over what was left out: no visit is held for a rule that could not be evaluated.
 
-use super::gate::{gate_of, put, verdict};
+use super::gate::{WALL, gate_of, put, verdict};
 use serde_json::json;
 
 const HEAD: &str = r#"
@@ -58,4 +58,33 @@ rules = [
 ]
 "#;
     assert_eq!(decided(steps), ("ADMIT".into(), vec!["OK".into()]));
+}
+
+#[test]
+fn a_rule_can_ask_on_which_day_of_the_site_a_sample_was_taken() {
+    let steps = r#"
+[[step]]
+kind = "verify"
+lists = ["status"]
+[[step]]
+kind = "decide"
+rules = [
+  { code = "H_TEST_EXPIRED", when = 'health.sampled_day != "DAY"' },
+]
+"#;
+    let midnight = WALL - (WALL + 8 * 3_600_000) % 86_400_000;
+    for (sampled_ms, day, in_order) in [
+        (Some(midnight), true, true),
+        (Some(midnight - 1), true, false),
+        (None, true, false),
+        (None, false, true),
+    ] {
+        let today = kakou_core::time::local_day(WALL, 8 * 3_600_000).unwrap();
+        let steps = steps.replace("DAY", if day { &today } else { "" });
+        let mut g = gate_of("own.toml", &format!("{HEAD}{steps}"), &["scanner"]);
+        put(&mut g.memory, "status", "p-1", json!({ "colour": "green", "sampled_at_ms": sampled_ms }));
+        let (_, codes) = verdict(&g.scan("p-1"));
+        let expired = codes.contains(&"H_TEST_EXPIRED".into());
+        assert_eq!(!expired, in_order, "{sampled_ms:?} {codes:?}");
+    }
 }

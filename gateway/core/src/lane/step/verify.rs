@@ -11,6 +11,7 @@ use crate::profile::facts::{self, Fact, Type};
 use crate::profile::source::Place;
 use crate::records::RecordsFault;
 use crate::text::masked;
+use crate::time::local_day;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -56,6 +57,7 @@ const FACTS: &[Fact] = &[
     Fact::new("health.test_result", Type::Text),
     // Older than any limit.
     Fact::decimal("health.test_age_h", NEVER_H),
+    Fact::new("health.sampled_day", Type::Text),
     Fact::new("health.risk_area", Type::Bool),
     Fact::new("health.out_of_city", Type::Bool),
 ];
@@ -267,18 +269,22 @@ fn health(
     let text = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_str).unwrap_or_default();
     let flag = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_bool).unwrap_or(false);
     let own_test = pass.get("test_result").and_then(Value::as_str).filter(|result| !result.is_empty());
-    let (result, at_ms) = match own_test {
+    let listed_ms = |key: &str| status.and_then(|s| s.get(key)).and_then(Value::as_i64);
+    let (result, sampled_ms, at_ms) = match own_test {
         Some(result) => {
-            (result, pass.get("sampled_at_ms").and_then(Value::as_i64).filter(|at_ms| *at_ms != 0))
+            let sampled_ms = pass.get("sampled_at_ms").and_then(Value::as_i64).filter(|at_ms| *at_ms != 0);
+            (result, sampled_ms, sampled_ms)
         }
         None => {
-            let key = match from {
-                AgeFrom::Sampling => "sampled_at_ms",
-                AgeFrom::Report => "reported_at_ms",
+            let sampled_ms = listed_ms("sampled_at_ms");
+            let at_ms = match from {
+                AgeFrom::Sampling => sampled_ms,
+                AgeFrom::Report => listed_ms("reported_at_ms"),
             };
-            (text("test_result"), status.and_then(|s| s.get(key)).and_then(Value::as_i64))
+            (text("test_result"), sampled_ms, at_ms)
         }
     };
+    let sampled_day = sampled_ms.and_then(|at_ms| local_day(at_ms, cx.setup.utc_offset_ms));
     let age_h = match (at_ms, cx.now.wall_ms) {
         // A sample from the future is no fresh test.
         (Some(at), Some(now)) if at <= now + 10 * 60_000 => (now - at) as f64 / HOUR_MS as f64,
@@ -289,6 +295,7 @@ fn health(
     out.insert("colour".into(), json!(if status.is_some() { text("colour") } else { "unknown" }));
     out.insert("test_result".into(), json!(result));
     out.insert("test_age_h".into(), json!(age_h));
+    out.insert("sampled_day".into(), json!(sampled_day.unwrap_or_default()));
     out.insert("risk_area".into(), json!(flag("risk_area")));
     out.insert("out_of_city".into(), json!(flag("out_of_city")));
     out
