@@ -5,8 +5,10 @@
 
 use super::{Known, Listening};
 use crate::central::From;
+use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::WallMs;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// What can be wrong, the worst first. A doubt about records comes before a gateway that is away, which works on its
 /// own; nobody knows what one does that is silent. The page has the same list.
@@ -64,6 +66,61 @@ pub(super) fn since(then: WallMs, now: WallMs) -> i64 {
     (now - then).max(0) / 1000
 }
 
+/// The line of a gateway that was heard of. A thousand of them are written whenever somebody looks.
+#[derive(Debug, Serialize)]
+pub(super) struct Row<'a> {
+    site: &'a SiteId,
+    gateway: &'a GatewayId,
+    online: Option<bool>,
+    silent: bool,
+    waiting: bool,
+    since_s: Option<i64>,
+    since_exact: bool,
+    seen_s: Option<i64>,
+    health_s: Option<i64>,
+    version: Option<&'a str>,
+    outbox: Option<i64>,
+    oldest_s: Option<i64>,
+    unreceipted: Option<i64>,
+    photos: &'a Value,
+    lists_age_s: Option<i64>,
+    stale: Option<usize>,
+    cert_days: Option<i64>,
+    clock: &'a str,
+    devices: Option<usize>,
+    devices_down: Option<usize>,
+    uses_wait_for: Option<&'a Vec<Value>>,
+    lanes: Option<usize>,
+    admit: Option<i64>,
+    refer: Option<i64>,
+    hold: Option<i64>,
+    deny: Option<i64>,
+    alarms: Vec<&'static str>,
+}
+
+/// The line of a box that was never heard of.
+#[derive(Debug, Serialize)]
+pub(super) struct Never<'a> {
+    site: &'a SiteId,
+    gateway: &'a GatewayId,
+    online: Option<bool>,
+    silent: bool,
+    waiting: bool,
+    never: bool,
+    clock: &'static str,
+    alarms: &'static [&'static str],
+}
+
+/// A line of either sort.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Line<'a> {
+    /// Of one that was heard of.
+    Known(Box<Row<'a>>),
+    /// Of one that was not.
+    Never(Never<'a>),
+}
+
 impl Known {
     /// When anything was last heard of it.
     pub(super) fn seen(&self) -> Option<WallMs> {
@@ -83,7 +140,7 @@ impl Known {
     }
 
     /// What a gateway counts and keeps, as one line.
-    pub(super) fn row(&self, from: &From, listening: &Listening, now: WallMs) -> Value {
+    pub(super) fn row<'a>(&'a self, from: &'a From, listening: &Listening, now: WallMs) -> Row<'a> {
         let health = &self.health;
         let all = |list: &'static str| health[list].as_array();
         let outbox = all("outbox").map(|o| sum(o.iter().map(|c| &c["unpublished"])));
@@ -130,22 +187,52 @@ impl Known {
         let old = self.health_at.is_none_or(|at| now - at > SILENT_MS);
         let waiting = old && !silent && online != Some(false);
         let version = health["version"].as_str().or(self.state["version"].as_str());
-        json!({ "site": from.site, "gateway": from.gateway, "online": online, "silent": silent, "waiting": waiting,
-            "since_s": self.since.map(|(at, _)| since(at, now)), "since_exact": self.since.is_some_and(|(_, exact)| exact),
-            "seen_s": self.seen().map(|at| since(at, now)), "health_s": self.health_at.map(|at| since(at, now)),
-            "version": version, "outbox": outbox, "oldest_s": oldest, "unreceipted": unreceipted,
-            "photos": health["photos"]["waiting"], "lists_age_s": lists_age, "stale": stale, "cert_days": cert_days,
-            "clock": quality, "devices": devices, "devices_down": down, "uses_wait_for": waits_for,
-            "lanes": self.state["lanes"].as_array().map(Vec::len), "admit": outcome("ADMIT"), "refer": outcome("REFER"),
-            "hold": outcome("HOLD"), "deny": outcome("DENY"), "alarms": alarms })
+        Row {
+            site: &from.site,
+            gateway: &from.gateway,
+            online,
+            silent,
+            waiting,
+            since_s: self.since.map(|(at, _)| since(at, now)),
+            since_exact: self.since.is_some_and(|(_, exact)| exact),
+            seen_s: self.seen().map(|at| since(at, now)),
+            health_s: self.health_at.map(|at| since(at, now)),
+            version,
+            outbox,
+            oldest_s: oldest,
+            unreceipted,
+            photos: &health["photos"]["waiting"],
+            lists_age_s: lists_age,
+            stale,
+            cert_days,
+            clock: quality,
+            devices,
+            devices_down: down,
+            uses_wait_for: waits_for,
+            lanes: self.state["lanes"].as_array().map(Vec::len),
+            admit: outcome("ADMIT"),
+            refer: outcome("REFER"),
+            hold: outcome("HOLD"),
+            deny: outcome("DENY"),
+            alarms,
+        }
     }
 }
 
 /// The line of a box that is expected and was never heard of.
-pub(super) fn never(from: &From, listening: &Listening, now: WallMs) -> Value {
+pub(super) fn never<'a>(from: &'a From, listening: &Listening, now: WallMs) -> Never<'a> {
     // With a database it is known at once; else somebody must have listened first.
     let known = listening.recorded.is_some() || listening.connected.is_some_and(|at| now - at > SILENT_MS);
     let alarms: &[&str] = if known { &["NEVER"] } else { &[] };
-    json!({ "site": from.site, "gateway": from.gateway, "online": null, "silent": false, "waiting": !known,
-        "never": known, "clock": "unknown", "alarms": alarms })
+    let (site, gateway) = (&from.site, &from.gateway);
+    Never {
+        site,
+        gateway,
+        online: None,
+        silent: false,
+        waiting: !known,
+        never: known,
+        clock: "unknown",
+        alarms,
+    }
 }

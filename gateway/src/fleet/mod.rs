@@ -16,8 +16,10 @@ mod visits;
 pub mod watch;
 
 use crate::central::From;
+use alarms::Line;
 use asked::Asked;
 use kakou_core::time::{WallMs, rfc3339};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use visits::Visits;
@@ -96,6 +98,17 @@ pub struct Fleet {
     expected: BTreeSet<From>,
     /// Messages that could not be read.
     pub unreadable: u64,
+}
+
+/// What the page and `kakou fleet watch` read: a line for each gateway, and since when it has been listened to.
+#[derive(Debug, Serialize)]
+pub struct Lines<'a> {
+    at: String,
+    gateways: Vec<Line<'a>>,
+    listening: Value,
+    /// Who looks, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub you: Option<Value>,
 }
 
 impl Fleet {
@@ -276,16 +289,22 @@ impl Fleet {
         }
     }
 
-    /// A line for each gateway, and since when it has been listened to.
-    pub fn rows(&self, now: WallMs) -> Value {
+    /// A line for each gateway.
+    pub fn lines(&self, now: WallMs) -> Lines<'_> {
         let l = &self.listening;
-        let known = self.gateways.iter().map(|(from, known)| known.row(from, l, now));
+        let known = self.gateways.iter().map(|(from, known)| Line::Known(Box::new(known.row(from, l, now))));
         let never = self.expected.iter().filter(|from| !self.gateways.contains_key(from));
-        let rows: Vec<Value> = known.chain(never.map(|from| alarms::never(from, l, now))).collect();
+        let never = never.map(|from| Line::Never(alarms::never(from, l, now)));
         let ago = |then: Option<WallMs>| then.map(|then| alarms::since(then, now));
-        json!({ "at": rfc3339(now), "gateways": rows, "listening": { "since": l.begun.map(rfc3339),
-            "connected_s": ago(l.connected), "lost_s": ago(l.lost), "heard_s": ago(l.heard), "refused": l.refused,
-            "alarm": self.deaf(now), "database": l.remembers, "forgets": l.forgets, "unlisted": l.unlisted } })
+        let listening = json!({ "since": l.begun.map(rfc3339), "connected_s": ago(l.connected),
+            "lost_s": ago(l.lost), "heard_s": ago(l.heard), "refused": l.refused, "alarm": self.deaf(now),
+            "database": l.remembers, "forgets": l.forgets, "unlisted": l.unlisted });
+        Lines { at: rfc3339(now), gateways: known.chain(never).collect(), listening, you: None }
+    }
+
+    /// The same as JSON.
+    pub fn rows(&self, now: WallMs) -> Value {
+        json!(self.lines(now))
     }
 
     /// Everything about one gateway.

@@ -92,14 +92,16 @@ async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
     response
 }
 
-async fn fleet(State(page): State<Page>, headers: HeaderMap) -> Json<Value> {
-    let mut rows = page.fleet.lock().rows(now_ms());
-    rows["you"] = match page.door.name(&headers) {
+async fn fleet(State(page): State<Page>, headers: HeaderMap) -> Response {
+    let you = match page.door.name(&headers) {
         Name::Proven(name) => json!({ "name": name, "asked": false }),
         Name::Missing => json!({ "name": null, "asked": false }),
         Name::Asked => json!({ "name": null, "asked": true }),
     };
-    Json(rows)
+    let fleet = page.fleet.lock();
+    let mut lines = fleet.lines(now_ms());
+    lines.you = Some(you);
+    Json(lines).into_response()
 }
 
 async fn gateway(State(page): State<Page>, Path((site, gateway)): Path<(String, String)>) -> Answer {
