@@ -121,6 +121,26 @@ fn a_hold_that_comes_while_a_truck_is_sealed_stops_it() {
 }
 
 #[test]
+fn a_listed_window_that_ends_while_a_truck_is_sealed_stops_it() {
+    for (window, expired) in [
+        (json!({ "exp_ms": WALL + 600_000 }), false),
+        (json!({ "exp_ms": WALL + 599_999 }), true),
+        (json!({ "nbf_ms": WALL }), false),
+    ] {
+        let mut g = gate("truck-supplies");
+        let listed = g.memory.lists.get_mut(&("pass".into(), "辽P12345".into())).unwrap();
+        listed.extend(window.as_object().unwrap().clone());
+        truck(&mut g, "辽P12345");
+        let step = seal(&mut g, "LN0045678", "LN0045678");
+        g.wait(600_000);
+        let step = photographed_and_confirmed(&mut g, &step);
+        let (outcome, code) = if expired { ("DENY", "C_EXPIRED") } else { ("ADMIT", "OK") };
+        assert_eq!(verdict(&step), (outcome.into(), vec![code.into()]), "{window}");
+        assert_eq!(opened(&step), !expired);
+    }
+}
+
+#[test]
 fn the_use_of_a_pass_of_a_list_is_told_by_the_key_of_the_site_and_known_under_the_keys_before() {
     let mut g = gate("truck-supplies");
     truck(&mut g, "辽P12345");

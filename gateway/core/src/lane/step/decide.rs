@@ -128,7 +128,10 @@ fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
             let plate = cx.visit.facts.get("pass").and_then(|p| p.get("plate")).cloned();
             super::verify::look_for_hold(cx, &pass, plate.as_ref())?;
         }
-        if pass.exp.zip(cx.now.wall_s()).is_some_and(|(exp, now_s)| now_s > exp) {
+        let own = pass.exp.zip(cx.now.wall_s()).is_some_and(|(exp, now_s)| now_s > exp);
+        // A pass of a list has its window there.
+        let listed = cx.visit.facts.get("pass").and_then(Value::as_object);
+        if own || listed.is_some_and(|entry| super::verify::is_outside(entry, cx.now.wall_ms)) {
             cx.find(Code::C_EXPIRED);
         }
         if !pass.kid.is_empty() && cx.now.wall_s().is_some() && super::verify::revoked(cx, &pass)? {

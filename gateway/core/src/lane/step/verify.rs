@@ -11,7 +11,7 @@ use crate::profile::facts::{self, Fact, Type};
 use crate::profile::source::Place;
 use crate::records::RecordsFault;
 use crate::text::masked;
-use crate::time::local_day;
+use crate::time::{WallMs, local_day};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -130,7 +130,9 @@ impl Kind for Verify {
                 && let Some(entry) = look_up(cx, "pass", &pass.subject)?
             {
                 if pass.format == Format::Opaque {
-                    check_window(cx, &entry);
+                    if is_outside(&entry, cx.now.wall_ms) {
+                        cx.find(Code::C_EXPIRED);
+                    }
                     facts.extend(entry);
                 }
                 known = true;
@@ -177,13 +179,11 @@ fn check_age(cx: &mut Cx<'_>, lists: &[String]) -> Result<(), RecordsFault> {
     Ok(())
 }
 
-/// An opaque pass has its validity in the list.
-fn check_window(cx: &mut Cx<'_>, entry: &Map<String, Value>) {
+/// Whether it is not yet, or no longer, within the window that a list gives an opaque pass.
+pub(super) fn is_outside(entry: &Map<String, Value>, now_ms: Option<WallMs>) -> bool {
     let at = |key: &str| entry.get(key).and_then(Value::as_i64);
-    let Some(now) = cx.now.wall_ms else { return };
-    if at("nbf_ms").is_some_and(|nbf| now < nbf) || at("exp_ms").is_some_and(|exp| now > exp) {
-        cx.find(Code::C_EXPIRED);
-    }
+    let Some(now) = now_ms else { return false };
+    at("nbf_ms").is_some_and(|nbf| now < nbf) || at("exp_ms").is_some_and(|exp| now > exp)
 }
 
 /// What is asked of a list. One that cannot answer says neither yes nor no: whoever is looked up waits for
