@@ -100,6 +100,11 @@ impl Expression {
         &self.source
     }
 
+    /// Whether it asks something of a group of facts.
+    pub fn reads(&self, group: &str) -> bool {
+        self.groups.iter().any(|name| name == group)
+    }
+
     /// Evaluates to yes or no; anything else is an error text.
     pub fn ask(&self, facts: &Map<String, serde_json::Value>) -> Result<bool, String> {
         let mut context = Context::with_env(ENV.clone());

@@ -4,6 +4,7 @@
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::event::Weight;
 use super::otherwise::Decision;
+use super::scan::Origin;
 use super::step::temperature::Measuring;
 use super::step::{self, StepKind, Stimulus};
 use super::visit::{Actuation, Stage};
@@ -45,7 +46,7 @@ impl Lane {
                 }
                 let data = json!({ "officer": officer.id, "act": "enter" });
                 out.event("audit", Weight::Scan, &self.setup, None, data);
-                self.scan(now, text.trim().as_bytes(), next_visit, records, out)?;
+                self.scan(now, (text.trim().as_bytes(), Origin::Typed), next_visit, records, out)?;
                 Ok(Ok(()))
             }
             Action::Cancel { reason: note, .. } | Action::Approve { note, .. } if is_long(note) => {

@@ -350,7 +350,7 @@ impl Lane {
         if let Report::Scan { bytes } = report {
             let taken = running && self.current_step().is_some_and(|s| s.kind.about().takes_codes);
             if !taken {
-                return self.scan(now, bytes, next_visit, records, out);
+                return self.scan(now, (bytes, scan::Origin::Scan), next_visit, records, out);
             }
         }
         if self.opening_heard(now, report, out) {

@@ -1,21 +1,32 @@
 //! A code is read: a new visit, the earlier result shown again, or a word that somebody else is in front.
 
 use super::visit::{Actuation, Stage, Visit};
-use super::{Lane, Outbound, RECENT, step};
+use super::{Lane, Outbound, RECENT, Setup, step};
 use crate::codes::{Code, Outcome};
 use crate::evidence::Hash;
 use crate::ids::VisitId;
 use crate::lane::event::Weight;
 use crate::pass::{self, Check, Pass, Refused};
+use crate::profile::facts::{PASS, VISIT};
 use crate::reading::{Command, Request, Ticket};
 use crate::records::{Records, RecordsFault};
 use crate::text::masked;
-use crate::time::{MonoMs, Now, WallMs, rfc3339};
+use crate::time::{MonoMs, Now, WallMs, local_day, rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// How long both screens say that another code was shown.
 const OTHER_SHOWN_MS: u64 = 5_000;
+
+/// How a visit has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Origin {
+    /// A reader has read a code.
+    Scan,
+    /// Staff have typed one, or found it by a name.
+    Typed,
+}
 
 /// A code that was read lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +59,7 @@ impl Lane {
     pub(super) fn scan(
         &mut self,
         now: &Now,
-        bytes: &[u8],
+        (bytes, origin): (&[u8], Origin),
         next_visit: VisitId,
         records: &dyn Records,
         out: &mut Outbound,
@@ -90,8 +101,7 @@ impl Lane {
                 visit.refused = Some(Refused { why: String::new(), ..refused });
             }
         }
-        visit.facts.insert("lane".into(), json!({ "id": self.setup.lane, "region": self.setup.region }));
-        visit.facts.insert("visit".into(), json!({ "id": next_visit }));
+        self.begin_facts(now, origin, &mut visit);
         self.state.last_visit = next_visit.0;
         // Codes that would be taken anew are not written with every step.
         let (same_read, same_result) = (self.setup.profile.same_read_ms, self.setup.profile.same_result_ms);
@@ -110,6 +120,20 @@ impl Lane {
         self.state.visit = Some(visit);
         self.state.other = None;
         self.advance(now, records, out)
+    }
+
+    /// What rules may ask before any step has made something.
+    fn begin_facts(&self, now: &Now, origin: Origin, visit: &mut Visit) {
+        let Setup { lane, region, profile, utc_offset_ms, .. } = &self.setup;
+        let day = now.wall_ms.and_then(|at_ms| local_day(at_ms, *utc_offset_ms)).unwrap_or_default();
+        let of_code = step::verify::of_code(visit);
+        if let Some(pass) = visit.facts.get_mut(PASS).and_then(Value::as_object_mut) {
+            pass.extend(of_code);
+        }
+        visit.facts.insert("lane".into(), json!({ "id": lane, "region": region }));
+        let of_visit = json!({ "id": visit.id, "now_ms": now.wall_ms.unwrap_or_default(),
+            "direction": profile.direction, "day": day, "origin": origin });
+        visit.facts.insert(VISIT.into(), of_visit);
     }
 
     /// The masked name of a person, where this lane looks people up.

@@ -65,6 +65,8 @@ enum LeftOut {
     Word(&'static str),
     /// A number with a fraction.
     Decimal(f64),
+    /// It is never left out.
+    Never,
 }
 
 /// A row of the table.
@@ -90,6 +92,10 @@ impl Fact {
     pub const fn decimal(path: &'static str, left_out: f64) -> Self {
         Self { path, of: Type::Decimal, left_out: LeftOut::Decimal(left_out) }
     }
+    /// One that every visit has.
+    const fn always(path: &'static str, of: Type) -> Self {
+        Self { path, of, left_out: LeftOut::Never }
+    }
     /// Its group.
     pub fn group(&self) -> &'static str {
         self.path.split_once('.').map_or(self.path, |(group, _)| group)
@@ -101,7 +107,7 @@ impl Fact {
     /// The value while nothing has made it.
     pub fn left_out(&self) -> Value {
         match self.left_out {
-            LeftOut::Empty => self.of.empty(),
+            LeftOut::Empty | LeftOut::Never => self.of.empty(),
             LeftOut::Word(word) => json!(word),
             LeftOut::Decimal(number) => json!(number),
         }
@@ -111,11 +117,26 @@ impl Fact {
 /// The group whose facts are the answers to the questions of a profile, each under the id of its step.
 pub const ANSWERS: &str = "answers";
 
-/// What is there before any step.
+/// The group of what is known of the visit itself.
+pub const VISIT: &str = "visit";
+
+/// The group of what the code says.
+pub const PASS: &str = "pass";
+
+/// What is there before any step: where, when, and what kind of code begins the visit. What it says comes with `verify`.
 const START: &[Fact] = &[
-    Fact::new("lane.id", Type::Text),
-    Fact::new("lane.region", Type::Text),
-    Fact::new("visit.id", Type::Number),
+    Fact::always("lane.id", Type::Text),
+    Fact::always("lane.region", Type::Text),
+    Fact::always("visit.id", Type::Number),
+    // Of the moment at which it is asked.
+    Fact::new("visit.now_ms", Type::Number),
+    Fact::always("visit.direction", Type::Text),
+    Fact::new("visit.day", Type::Text),
+    Fact::always("visit.origin", Type::Text),
+    Fact::new("pass.format", Type::Text),
+    Fact::new("pass.kind", Type::Text),
+    Fact::new("pass.id", Type::Text),
+    Fact::new("pass.subject", Type::Text),
 ];
 
 /// The whole table: who makes each, and the fact; what is there from the start nobody makes.
@@ -150,10 +171,10 @@ pub fn unmade(group: &str) -> Map<String, Value> {
     of_group(group).map(|(_, fact)| (fact.name().to_owned(), fact.left_out())).collect()
 }
 
-/// The groups that steps make, while nothing has made them.
+/// All groups but the answers, while nothing has made them.
 pub fn all_unmade() -> Map<String, Value> {
     let mut all: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for (_, fact) in table().filter(|(maker, _)| maker.is_some()) {
+    for (_, fact) in table() {
         all.entry(fact.group()).or_default().insert(fact.name().to_owned(), fact.left_out());
     }
     all.into_iter().map(|(group, facts)| (group.to_owned(), Value::Object(facts))).collect()
@@ -218,8 +239,9 @@ pub fn page() -> String {
     };
     let mut page = String::from(PAGE_HEAD);
     for (maker, fact) in table() {
-        let by = maker.map_or("always there".to_owned(), |about| format!("`{}`", about.word));
-        let left_out = maker.map_or("–".to_owned(), |_| fact.left_out().to_string());
+        let by = maker.map_or("the start of the visit".to_owned(), |about| format!("`{}`", about.word));
+        let never = fact.left_out == LeftOut::Never;
+        let left_out = if never { "–".to_owned() } else { fact.left_out().to_string() };
         page.push_str(&row(fact.path, fact.of.word(), &by, &left_out));
     }
     let of = format!("{}; {} where `input = \"number\"`", Type::Text.word(), Type::Number.word());

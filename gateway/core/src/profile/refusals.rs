@@ -49,7 +49,7 @@ const CHOICE: &str = "{ value = \"a\", zh = \"a\", en = \"a\" }";
 #[test]
 fn a_path_that_is_no_fact_is_refused_with_those_that_are() {
     rule_refused(VERIFY, "health.typo == 'x'", &["`health.typo`", "health.known, health.colour"]);
-    rule_refused(VERIFY, "helth.colour == 'red'", &["`helth` is not a fact", "pass, health, seal"]);
+    rule_refused(VERIFY, "helth.colour == 'red'", &["`helth` is not a fact", "pass, temp, health, seal"]);
     rule_refused(VERIFY, "visit.foo == 1", &["`visit.foo`", "visit.id"]);
     rule_refused(VERIFY, "health['typo'] == 'x'", &["`health.typo`", "health.colour"]);
     rule_refused(VERIFY, "health == 1", &["`health` alone is no value", "health.colour"]);

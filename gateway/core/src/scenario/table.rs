@@ -8,6 +8,7 @@ use crate::lane::step::decide::Rule;
 use crate::lane::step::question::Input;
 use crate::profile::facts::{self, ANSWERS, Type};
 use crate::profile::{Profile, StepKind};
+use crate::time::local_day;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use std::cmp::Reverse;
@@ -15,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Combinations of facts that are tried for one rule.
 const TRIED_MOST: usize = 5_000;
+/// The moment at which rules are asked, 2022-05-24 in UTC milliseconds.
+const SHOWN_MS: i64 = 1_653_350_400_000;
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +42,10 @@ pub struct Row {
 pub fn table(profile: &Profile) -> Vec<Row> {
     let mut base = profile.unmade_facts().clone();
     base.insert("lane".into(), json!({ "id": "lane-1", "region": "211400" }));
-    base.insert("visit".into(), json!({ "id": 1 }));
+    let day = local_day(SHOWN_MS, 0).unwrap_or_default();
+    let visit =
+        json!({ "id": 1, "now_ms": SHOWN_MS, "direction": profile.direction, "day": day, "origin": "scan" });
+    base.insert(facts::VISIT.into(), visit);
     let mut rows = Vec::new();
     for step in &profile.steps {
         let StepKind::Decide(decide) = &step.kind else { continue };
@@ -173,8 +179,8 @@ fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
     let answers: BTreeMap<&str, (&Input, Type)> = questions.collect();
     let mut out = Vec::new();
     for (group, field) in &words.paths {
-        // Where the lane is does not change.
-        if matches!(group.as_str(), "lane" | "visit") {
+        // Where the lane is does not change, nor which way it leads.
+        if group == "lane" || group == facts::VISIT && matches!(field.as_str(), "id" | "direction") {
             continue;
         }
         let answer = answers.get(field.as_str()).copied().filter(|_| group == ANSWERS);

@@ -1,6 +1,7 @@
 //! Rules over what was left out: no visit is held for a rule that could not be evaluated.
 
 use super::gate::{WALL, gate_of, put, verdict};
+use kakou_core::lane::action::Action;
 use serde_json::json;
 
 const HEAD: &str = r#"
@@ -86,5 +87,69 @@ rules = [
         let (_, codes) = verdict(&g.scan("p-1"));
         let expired = codes.contains(&"H_TEST_EXPIRED".into());
         assert_eq!(!expired, in_order, "{sampled_ms:?} {codes:?}");
+    }
+}
+
+#[test]
+fn who_came_when_and_how_can_be_asked_from_the_start() {
+    // Behind `scan`, and no step has checked anything yet.
+    let steps = |when: &str| {
+        format!("[[step]]\nkind = \"decide\"\nrules = [{{ code = \"H_SYMPTOM\", when = '{when}' }}]\n")
+    };
+    let found = |when: &str, typed: bool| {
+        let mut g = gate_of("own.toml", &format!("{HEAD}{}", steps(when)), &["scanner"]);
+        let step = if typed { g.act(Action::Enter("P-1".into())) } else { g.scan("p-1") };
+        let (_, codes) = verdict(&step);
+        assert!(!codes.contains(&"X_RULE".into()), "{when}");
+        codes.contains(&"H_SYMPTOM".into())
+    };
+    for (when, of_scan, of_typed) in [
+        (r#"pass.format == "opaque" && pass.kind == "opaque""#.to_owned(), true, true),
+        (r#"pass.subject == "P-1" && pass.id == "P-1""#.to_owned(), true, true),
+        (r#"visit.direction == "in""#.to_owned(), true, true),
+        (r#"visit.day == "2022-05-24""#.to_owned(), true, true),
+        (format!("visit.now_ms == {WALL}"), true, true),
+        (r#"visit.origin == "scan""#.to_owned(), true, false),
+        (r#"visit.origin == "typed""#.to_owned(), false, true),
+    ] {
+        assert_eq!((found(&when, false), found(&when, true)), (of_scan, of_typed), "{when}");
+    }
+}
+
+#[test]
+fn the_day_of_a_visit_is_that_of_the_site_when_it_began_and_the_moment_is_now() {
+    let steps = r#"
+[[step]]
+kind = "question"
+id = "from"
+input = "text"
+[[step]]
+kind = "decide"
+rules = [
+  { code = "H_SYMPTOM", when = 'visit.day == "2022-05-24"' },
+  { code = "H_RED", when = "visit.now_ms == LATER" },
+]
+"#;
+    // 23:59:59 at the site.
+    let begun = WALL - (WALL + 8 * 3_600_000) % 86_400_000 + 86_400_000 - 1_000;
+    let steps = steps.replace("LATER", &(begun + 2_000).to_string());
+    let mut g = gate_of("own.toml", &format!("{HEAD}{steps}"), &["scanner"]);
+    g.now.wall_ms = Some(begun);
+    g.scan("p-1");
+    g.wait(2_000);
+    let (_, codes) = verdict(&g.answer("from", "x"));
+    assert!(codes.contains(&"H_SYMPTOM".into()) && codes.contains(&"H_RED".into()), "{codes:?}");
+}
+
+#[test]
+fn a_code_that_is_no_pass_gives_its_format_alone() {
+    for (code, format) in [("HC1:NOT A PASS", "HCERT"), ("KP1:NOT A PASS", "KP1")] {
+        let when =
+            format!(r#"pass.format == "{format}" && pass.kind == "" && pass.id == "" && pass.subject == """#);
+        let ask =
+            format!("[[step]]\nkind = \"question\"\nid = \"from\"\ninput = \"text\"\nwhen = '{when}'\n");
+        let mut g = gate_of("own.toml", &format!("{HEAD}{ask}[[step]]\nkind = \"decide\"\n"), &["scanner"]);
+        g.scan(code);
+        assert_eq!(g.desk()["ask"]["kind"], "question", "{code}");
     }
 }

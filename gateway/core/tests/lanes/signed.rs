@@ -259,3 +259,19 @@ fn a_lane_without_lists_goes_on_when_revocation_is_damaged() {
         assert_eq!(scan(&mut g, &permit(&ours, b"k1")).0, wanted, "{lists}");
     }
 }
+
+#[test]
+fn the_id_of_a_pass_and_whom_it_is_about_are_known_before_anything_is_checked() {
+    let key = key();
+    let asked = |when: &str| {
+        let ask =
+            format!("[[step]]\nkind = \"question\"\nid = \"from\"\ninput = \"text\"\nwhen = '{when}'\n");
+        let verify = "[[step]]\nkind = \"verify\"";
+        let mut g = lane_with(&PROFILE.replacen(verify, &format!("{ask}{verify}"), 1), [&key, &key]);
+        g.scan(&permit(&key, b"k1"));
+        g.desk()["ask"]["kind"] == "question"
+    };
+    assert!(asked(r#"pass.id == "BwcHBwcHBwc" && pass.subject == "辽P12345""#));
+    assert!(asked(r#"pass.kind == "vehicle-pass" && pass.format == "KP1""#));
+    assert!(!asked(r#"pass.subject == pass.id"#));
+}

@@ -168,7 +168,7 @@ fn of_pass(code: Code) -> bool {
 
 fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
     for rule in rules {
-        match rule.when.ask(&cx.visit.facts) {
+        match cx.ask(&rule.when) {
             Ok(true) => {
                 let outcome = rule.outcome.unwrap_or_else(|| cx.setup.profile.outcome(rule.code));
                 cx.visit.find(rule.code, outcome);

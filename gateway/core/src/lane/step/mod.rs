@@ -21,6 +21,7 @@ use crate::codes::{Code, Outcome, weigh};
 use crate::profile::{Step, facts};
 use crate::reading::{Command, Report, Ticket};
 use crate::records::{Records, RecordsFault};
+use crate::rules::Expression;
 use crate::time::Now;
 use serde_json::{Value, json};
 
@@ -78,6 +79,16 @@ impl Cx<'_> {
         *self.next_ticket += 1;
         self.out.requests.push(crate::reading::Request { device, ticket, command });
         Some(ticket)
+    }
+
+    /// Whether an expression holds, at this moment.
+    pub fn ask(&mut self, when: &Expression) -> Result<bool, String> {
+        if when.reads(facts::VISIT)
+            && let Some(visit) = self.visit.facts.get_mut(facts::VISIT).and_then(Value::as_object_mut)
+        {
+            visit.insert("now_ms".into(), json!(self.now.wall_ms.unwrap_or_default()));
+        }
+        when.ask(&self.visit.facts)
     }
 
     /// Puts a group of facts, each of the type that the table names.
@@ -138,8 +149,9 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
     let index = cx.visit.step;
     // Left out in an earlier round, it may be done in this one.
     cx.visit.skipped.retain(|skipped| *skipped != index);
-    if let Some(when) = &cx.step.when {
-        match when.ask(&cx.visit.facts) {
+    let step = cx.step;
+    if let Some(when) = &step.when {
+        match cx.ask(when) {
             Ok(true) => {}
             Ok(false) => {
                 cx.visit.skipped.push(index);

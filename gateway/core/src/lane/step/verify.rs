@@ -5,9 +5,10 @@ use super::kind::{About, Kind};
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome};
 use crate::entry;
+use crate::lane::visit::Visit;
 use crate::pass::{Format, Pass, id, plate};
 use crate::profile::ProfileError;
-use crate::profile::facts::{self, Fact, Type};
+use crate::profile::facts::{self, Fact, PASS, Type};
 use crate::profile::source::Place;
 use crate::records::RecordsFault;
 use crate::text::masked;
@@ -24,9 +25,6 @@ const LISTS: [&str; 4] = ["status", "pass", "revocation", HOLD];
 
 /// What the pass says, and what lists say of its holder.
 const FACTS: &[Fact] = &[
-    Fact::new("pass.id", Type::Text),
-    Fact::new("pass.format", Type::Text),
-    Fact::new("pass.kind", Type::Text),
     Fact::new("pass.plate", Type::Text),
     Fact::new("pass.category", Type::Text),
     Fact::new("pass.from", Type::Text),
@@ -115,13 +113,11 @@ impl Kind for Verify {
             cx.find(Code::X_CLOCK);
         }
         check_age(cx, lists)?;
-        let mut facts = facts::unmade("pass");
+        let mut facts = facts::unmade(PASS);
         let mut status = None;
         if let Some(pass) = cx.visit.pass.clone() {
             // What a certificate does not say stays as if nothing had made it.
             facts.extend(pass.facts.clone().into_iter().filter(|(_, fact)| !fact.is_null()));
-            facts.insert("format".into(), json!(pass.format.word()));
-            facts.insert("kind".into(), json!(pass.kind));
             let mut known = pass.format != Format::Opaque;
             if lists.iter().any(|l| l == "revocation") && known && revoked(cx, &pass)? {
                 cx.find(Code::C_REVOKED);
@@ -154,14 +150,32 @@ impl Kind for Verify {
         }
         // An entry of a list may carry a full name as well: rules and screens need none.
         facts.remove("name");
+        // What was known from the start stays, whatever a field of the pass or of an entry is called.
+        facts.extend(of_code(cx.visit));
         if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
             facts.insert("plate".into(), json!(text));
         }
         let health = health(cx, &facts, status.as_ref(), self.test_age_from);
         cx.make("health", Value::Object(health));
-        cx.visit.facts.insert("pass".into(), Value::Object(facts));
+        cx.visit.facts.insert(PASS.into(), Value::Object(facts));
         Ok(Flow::Next)
     }
+}
+
+/// What is known of a code as soon as it is read. One whose signature was not verified gives its format alone.
+pub(in crate::lane) fn of_code(visit: &Visit) -> Map<String, Value> {
+    let (format, [kind, id, subject]) = match (&visit.pass, &visit.refused) {
+        (Some(pass), _) => {
+            let said = [&pass.kind, &pass.id, &pass.subject];
+            (pass.format.word(), said.map(Clone::clone))
+        }
+        (None, Some(refused)) => (refused.format.word(), [const { String::new() }; 3]),
+        // Nobody has shown anything.
+        (None, None) => ("", [String::new(), String::new(), format!("visit:{}", visit.id)]),
+    };
+    let all =
+        [("format", json!(format)), ("kind", json!(kind)), ("id", json!(id)), ("subject", json!(subject))];
+    all.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 fn check_age(cx: &mut Cx<'_>, lists: &[String]) -> Result<(), RecordsFault> {
