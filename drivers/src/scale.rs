@@ -1,5 +1,8 @@
 //! Scales that send a line for each weighing, `ST,GS,+  4.876kg`, 9600 8N1: only a steady weight is reported.
 //!
+//! Whoever asks gets the first steady weight above 0 that is told after the question: not what lay there before, and
+//! not an empty scale.
+//!
 //! `ST` steady, `US` not yet, `OL` overload; `GS` gross, `NT` net; sign, number, unit `kg` or `g`. Source:
 //! public drivers.
 
@@ -15,6 +18,7 @@ pub struct Scale {
     line: Vec<u8>,
     too_long: bool,
     last: Option<i64>,
+    asked: Option<Ticket>,
 }
 
 /// A line for simulators.
@@ -62,6 +66,19 @@ fn read(line: &[u8]) -> Option<Said> {
     }
 }
 
+impl Scale {
+    /// A steady weight: the answer to whoever asks, or told when it is another one than before.
+    fn steady(&mut self, grams: i64, out: &mut Vec<Out>) {
+        if self.asked.is_some() && grams <= 0 {
+            return;
+        }
+        let ticket = self.asked.take();
+        if self.last.replace(grams) != Some(grams) || ticket.is_some() {
+            out.push(Out::Report(Report::Weight { ticket, grams }));
+        }
+    }
+}
+
 impl Codec for Scale {
     fn opened(&mut self, _: Ms, out: &mut Vec<Out>) {
         *self = Self::default();
@@ -86,9 +103,7 @@ impl Codec for Scale {
             match read(line.strip_suffix(b"\r").unwrap_or(&line)) {
                 Some(Said::Steady(grams)) => {
                     out.push(Out::Seen);
-                    if self.last.replace(grams) != Some(grams) {
-                        out.push(Out::Report(Report::Weight { grams }));
-                    }
+                    self.steady(grams, out);
                 }
                 Some(Said::NotYet) => {
                     out.push(Out::Seen);
@@ -100,8 +115,16 @@ impl Codec for Scale {
     }
 
     fn command(&mut self, _: Ms, ticket: Ticket, command: &Command, out: &mut Vec<Out>) {
-        if !matches!(command, Command::Stop) {
-            out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
+        match command {
+            Command::Measure => self.asked = Some(ticket),
+            Command::Stop => self.asked = None,
+            Command::Pulse { .. }
+            | Command::Capture { .. }
+            | Command::Print { .. }
+            | Command::Read { .. }
+            | Command::Signal { .. } => {
+                out.push(Out::Report(Report::NoData { ticket, why: NoData::Fault }));
+            }
         }
     }
 
@@ -112,8 +135,7 @@ impl Codec for Scale {
     fn wake(&mut self, _: Ms, _: &mut Vec<Out>) {}
 
     fn lost(&mut self) -> Option<Ticket> {
-        *self = Self::default();
-        None
+        std::mem::take(self).asked
     }
 }
 
@@ -129,8 +151,27 @@ mod tests {
             s.bytes(0, &line, &mut out);
         }
         let weights: Vec<_> = out.iter().filter(|o| matches!(o, Out::Report(_))).collect();
-        let grams = |grams| Out::Report(Report::Weight { grams });
+        let grams = |grams| Out::Report(Report::Weight { ticket: None, grams });
         assert_eq!(weights, [&grams(4_876), &grams(0)]);
+    }
+
+    #[test]
+    fn whoever_asks_gets_the_next_steady_load_and_nobody_else_gets_it_again() {
+        let (mut s, mut out) = (Scale::default(), Vec::new());
+        s.bytes(0, &line(true, 2_300), &mut out);
+        s.command(1, Ticket(7), &Command::Measure, &mut out);
+        for (steady, grams) in [(false, 900), (true, 0), (true, -20), (true, 2_300), (true, 2_300)] {
+            s.bytes(2, &line(steady, grams), &mut out);
+        }
+        let weights: Vec<_> = out.drain(..).filter(|o| matches!(o, Out::Report(_))).collect();
+        let told = |ticket, grams| Out::Report(Report::Weight { ticket, grams });
+        assert_eq!(weights, [told(None, 2_300), told(Some(Ticket(7)), 2_300)]);
+        s.command(3, Ticket(8), &Command::Measure, &mut out);
+        assert_eq!(s.lost(), Some(Ticket(8)), "its question has no answer");
+        s.command(4, Ticket(9), &Command::Measure, &mut out);
+        s.command(4, Ticket(9), &Command::Stop, &mut out);
+        s.bytes(5, &line(true, 4_000), &mut out);
+        assert_eq!(out.last(), Some(&told(None, 4_000)), "nobody waits for it any more");
     }
 
     #[test]

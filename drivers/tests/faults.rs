@@ -123,7 +123,7 @@ const SUBJECTS: [Subject; 8] = [
     Subject {
         codec: || Box::new(Scale::default()),
         frame: |n| scale::line(true, n.into()),
-        shown: |r| if let Report::Weight { grams } = r { i32::try_from(*grams).ok() } else { None },
+        shown: |r| if let Report::Weight { grams, .. } = r { i32::try_from(*grams).ok() } else { None },
         step: 1,
         summed: false,
         asked: false,

@@ -8,6 +8,7 @@ use kakou_drivers::modbus_ir;
 use kakou_drivers::modbus_relay::framed;
 use kakou_drivers::sim::engine::AnswerSim;
 use kakou_drivers::sim::relay::RelaySim;
+use kakou_drivers::sim::scale::ScaleSim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_tests::daemon::{Gateway, Plan, programs};
@@ -146,6 +147,9 @@ fn codes_and_temperatures_are_shown_as_they_come_and_a_recording_is_played_again
     let warm =
         kakou(&["devices", "watch", &shown(&at("thermometer")), "--driver", "gy-mcu90614", "--seconds", "2"]);
     assert!(said(&warm).contains("36.5") && said(&warm).contains("not body-grade"), "{}", said(&warm));
+    let _scale = ScaleSim::new(&at("scale"), 4_876, Duration::from_millis(50)).unwrap();
+    let weighed = kakou(&["devices", "watch", &shown(&at("scale")), "--driver", "scale", "--seconds", "1"]);
+    assert!(said(&weighed).contains("4876 g, steady"), "{}", said(&weighed));
 
     let tape = at("tape");
     std::fs::write(&tape, "3 > 7e00\n10 < 4b50313a41420d\n20 < 4b50\n700 < 313a\n705 < 4344310d\n").unwrap();

@@ -4,6 +4,7 @@
 
 pub mod engine;
 pub mod relay;
+pub mod scale;
 pub mod scanner;
 pub mod thermometer;
 

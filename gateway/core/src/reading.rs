@@ -112,6 +112,8 @@ pub enum Report {
     },
     /// A steady weight.
     Weight {
+        /// The request that it answers; none if nobody has asked.
+        ticket: Option<Ticket>,
         /// In grams.
         grams: i64,
     },
@@ -126,7 +128,7 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
-    /// Send temperature frames until [`Command::Stop`].
+    /// Send temperature frames until [`Command::Stop`]; of a scale, the next steady weight.
     Measure,
     /// Stop sending frames.
     Stop,

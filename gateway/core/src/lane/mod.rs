@@ -361,7 +361,7 @@ impl Lane {
                 self.input(device, *active, out);
                 return Ok(());
             }
-            Report::Weight { grams } => {
+            Report::Weight { grams, .. } => {
                 let data = json!({ "device": device, "grams": grams });
                 out.event(
                     "weight",

@@ -3,6 +3,7 @@
 use super::super::{fail, runtime};
 use kakou_drivers::sim::engine::AnswerSim;
 use kakou_drivers::sim::relay::RelaySim;
+use kakou_drivers::sim::scale::ScaleSim;
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,9 +41,10 @@ async fn simulate(folder: &Path, code: &str) -> std::io::Result<()> {
     let _relay = RelaySim::new(&folder.join("relay"), |p| println!("the relay closes for {} ms", p.ms))?;
     let _printer =
         AnswerSim::printer(&folder.join("printer"), 9_600, |b| println!("{} bytes printed", b.len()))?;
+    let _scale = ScaleSim::new(&folder.join("scale"), 2_300, Duration::from_millis(200))?;
     println!(
-        "A GM65 scanner, a GY-MCU90614 thermometer, a Modbus relay and an ESC/POS printer are in {}. The scanner \
-         reads a code each second. Ctrl-C ends it.",
+        "A GM65 scanner, a GY-MCU90614 thermometer, a Modbus relay, an ESC/POS printer and a scale are in {}. The \
+         scanner reads a code each second. Ctrl-C ends it.",
         folder.display()
     );
     loop {
