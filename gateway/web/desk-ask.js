@@ -13,6 +13,7 @@ import { lang, pick, t, text } from "./strings.js";
 const RENDERERS = {
   scan: () => [],
   wait: () => [],
+  weigh: () => [],
   temperature: askTemperature,
   question: askQuestion,
   approve: askApprove,

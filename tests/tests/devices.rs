@@ -436,6 +436,33 @@ fn a_relay_and_a_thermometer_share_a_line_and_lamps_show_the_verdict() {
 }
 
 #[test]
+fn a_visit_waits_for_a_weight_that_lies_still_and_is_not_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let scale = ScaleSim::new(&at("scale"), 0, Duration::from_millis(20)).unwrap();
+    let _scanner = ScannerSim::new(&at("scanner"), Faults::default(), 1).unwrap();
+    let (mut gateway, issuer) = gateway(
+        folder.path(),
+        "[[step]]\nkind = \"weigh\"\ndevice = \"scale\"\n",
+        &[("scanner", "line-scanner", port(&at("scanner"), "")), ("scale", "scale", port(&at("scale"), ""))],
+    );
+    gateway.start();
+    gateway.await_events("device", 2);
+    // The empty scale is steady, and nobody's weight.
+    gateway.await_events("weight", 1);
+    let mut desk = Desk::new(&gateway.url(""));
+    assert!(matches!(desk.sign_in("li", PIN), Ok((200, _))));
+    let enter = json!({ "action": "enter", "text": card(&issuer) });
+    assert!(matches!(desk.act("gate", &enter), Ok((200, _))));
+    assert!(gateway.events("transaction").is_empty());
+    scale.set(2_300);
+    assert_eq!(gateway.await_events("transaction", 1)[0]["data"]["outcome"], "ADMIT");
+    let weights = gateway.await_events("weight", 2);
+    assert_eq!((&weights[0]["data"]["grams"], &weights[1]["data"]["grams"]), (&json!(0), &json!(2_300)));
+    gateway.stop();
+}
+
+#[test]
 fn a_setting_that_the_driver_does_not_know_is_refused_with_its_line_and_the_allowed_names() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |driver: &str, port: String| {

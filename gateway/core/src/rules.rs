@@ -72,8 +72,13 @@ impl std::fmt::Debug for Expression {
 }
 
 impl Expression {
-    /// Reads an expression and proves every name and type in it. The environment has no macros: nothing loops.
+    /// Reads a condition and proves every name and type in it. The environment has no macros: nothing loops.
     pub fn new(source: &str, known: &Known) -> Result<Self, RuleError> {
+        Self::of(source, known, Type::Bool)
+    }
+
+    /// Reads an expression that gives a value of a type.
+    pub fn of(source: &str, known: &Known, wanted: Type) -> Result<Self, RuleError> {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
@@ -81,14 +86,10 @@ impl Expression {
             let first = e.errors.first().map(|e| format!("column {}: {}", e.pos.1, e.msg));
             RuleError::Syntax(first.unwrap_or_default())
         })?;
-        match types::of(program.expression(), known)? {
-            Type::Bool => {}
-            other @ (Type::Number | Type::Decimal | Type::Text | Type::Texts) => {
-                return Err(RuleError::Type(format!(
-                    "the expression gives {}, not true or false",
-                    other.word()
-                )));
-            }
+        let gives = types::of(program.expression(), known)?;
+        if gives != wanted {
+            let (gives, wanted) = (gives.word(), wanted.word());
+            return Err(RuleError::Type(format!("the expression gives {gives}, not {wanted}")));
         }
         let groups: BTreeSet<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
@@ -107,16 +108,29 @@ impl Expression {
 
     /// Evaluates to yes or no; anything else is an error text.
     pub fn ask(&self, facts: &Map<String, serde_json::Value>) -> Result<bool, String> {
+        let answer = self.evaluate(facts)?;
+        if let Value::Bool(answer) = answer {
+            return Ok(answer);
+        }
+        Err(format!("the expression gives {:?}, not true or false", answer.type_of()))
+    }
+
+    /// Evaluates to a whole number; anything else is an error text.
+    pub fn number(&self, facts: &Map<String, serde_json::Value>) -> Result<i64, String> {
+        let answer = self.evaluate(facts)?;
+        if let Value::Int(number) = answer {
+            return Ok(number);
+        }
+        Err(format!("the expression gives {:?}, not a whole number", answer.type_of()))
+    }
+
+    fn evaluate(&self, facts: &Map<String, serde_json::Value>) -> Result<Value, String> {
         let mut context = Context::with_env(ENV.clone());
         for name in &self.groups {
             let group = facts.get(name).unwrap_or(&serde_json::Value::Null);
             context.add_variable_from_value(name.as_str(), value(group));
         }
-        match self.program.execute(&context) {
-            Ok(Value::Bool(answer)) => Ok(answer),
-            Ok(other) => Err(format!("the expression gives {:?}, not true or false", other.type_of())),
-            Err(e) => Err(e.to_string()),
-        }
+        self.program.execute(&context).map_err(|e| e.to_string())
     }
 }
 

@@ -370,7 +370,6 @@ impl Lane {
                     self.state.visit.as_ref().map(|v| v.id),
                     data,
                 );
-                return Ok(());
             }
             Report::Scan { .. }
             | Report::Temperature { .. }

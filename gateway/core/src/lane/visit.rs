@@ -81,6 +81,17 @@ pub struct Seal {
     pub officer: OfficerId,
 }
 
+/// What was weighed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// Its weight.
+    pub grams: i64,
+    /// What it should weigh; 0 where nothing says so.
+    pub reference: i64,
+    /// Whether the two differ by more than they may.
+    pub gap: bool,
+}
+
 /// Where one photograph stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -214,6 +225,9 @@ pub struct Visit {
     /// Seals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seals: Vec<Seal>,
+    /// The weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighed: Option<Weighed>,
     /// Photographs by role.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub photos: BTreeMap<String, PhotoSlot>,
@@ -313,6 +327,7 @@ impl Visit {
             answers: BTreeMap::new(),
             approvals: BTreeMap::new(),
             seals: Vec::new(),
+            weighed: None,
             photos: BTreeMap::new(),
             verdict: None,
             overridden: None,

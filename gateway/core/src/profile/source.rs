@@ -1,6 +1,6 @@
 //! The text of a profile while it is read, for the line and the allowed values in each error.
 
-use super::facts::Known;
+use super::facts::{Known, Type};
 use super::{Choice, ProfileError};
 use crate::codes::{Code, Outcome};
 use crate::rules::Expression;
@@ -61,6 +61,12 @@ pub struct Place<'a> {
 impl Place<'_> {
     pub(crate) fn error(&self, what: impl Into<String>) -> ProfileError {
         self.source.error(self.at, what)
+    }
+
+    /// An expression over what earlier steps have made, to a whole number.
+    pub(crate) fn number(&self, text: &str) -> Result<Expression, ProfileError> {
+        let read = Expression::of(text, self.known, Type::Number);
+        read.map_err(|e| self.error(format!("`{text}`: {e}")))
     }
 
     pub(crate) fn between(

@@ -125,6 +125,7 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         | Verb::Recheck(_)
         | Verb::Answer(_)
         | Verb::Photo { .. }
+        | Verb::Weigh(_)
         | Verb::Confirm(_)
         | Verb::Approve { .. }
         | Verb::Seal { .. }
@@ -220,6 +221,7 @@ impl World<'_> {
                 let by = self.who(act, &lane);
                 self.photo(&lane, &by, role, *quality)?;
             }
+            Verb::Weigh(grams) => self.weigh(&lane, *grams)?,
             Verb::Override(otherwise) => self.decide_otherwise(act, &lane, otherwise)?,
             Verb::Cancel(reason) => {
                 self.desk(act, &lane, Action::Cancel { reason: reason.clone(), visit: None })?;
@@ -290,6 +292,16 @@ impl World<'_> {
         }
         let counters = self.report(lane, &role, Report::Scan { bytes: text.into_bytes() })?;
         turned_away(&counters)
+    }
+
+    /// What is put on the scale, when it lies still.
+    fn weigh(&mut self, lane: &LaneId, grams: i64) -> Result<(), Stopped> {
+        let waits =
+            self.waiting(lane).and_then(|(visit, step)| Some((visit.waits.weigh?, step.device.clone()?)));
+        let Some((ticket, role)) = waits else {
+            return Err(Stopped::Rejected("not_now", "No scale is waiting for anything".into()));
+        };
+        self.report(lane, &role, Report::Weight { ticket: Some(ticket), grams }).map(drop)
     }
 
     fn at_thermometer(&self, lane: &LaneId) -> Result<(), Stopped> {

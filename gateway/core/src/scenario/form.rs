@@ -121,7 +121,7 @@ pub(super) struct ActForm {
     pub seal_check: Option<Value>,
     pub photo: Option<PhotoForm>,
     pub tally: Option<Value>,
-    pub weigh: Option<Value>,
+    pub weigh: Option<i64>,
     pub party: Option<Value>,
     pub complete: Option<Value>,
     #[serde(rename = "override")]

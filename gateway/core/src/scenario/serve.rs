@@ -42,6 +42,7 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
             matches!(kind, StepKind::Temperature(_))
         }
         Verb::Photo { .. } => matches!(kind, StepKind::Photo(_)),
+        Verb::Weigh(_) => matches!(kind, StepKind::Weigh(_)),
         Verb::DeviceLost(lost) | Verb::DeviceBack(lost) | Verb::PrintFails(lost) => {
             role == Some(lost.as_str())
         }
@@ -82,7 +83,14 @@ impl World<'_> {
                         let roles = photo.roles.clone();
                         self.photograph(&lane, &roles)?;
                     }
-                    StepKind::Scan(_)
+                    // A scale that a lane can go without gives nothing; at another the visit waits.
+                    StepKind::Weigh(_) if step.optional => {
+                        let (role, ticket) = (step.device.clone().unwrap_or_default(), visit.waits.weigh);
+                        let Some(ticket) = ticket else { break };
+                        self.report(&lane, &role, Report::NoData { ticket, why: NoData::Timeout })?;
+                    }
+                    StepKind::Weigh(_)
+                    | StepKind::Scan(_)
                     | StepKind::Verify(_)
                     | StepKind::Decide(_)
                     | StepKind::Actuate(_)

@@ -55,6 +55,7 @@ pub(super) enum Verb {
     Approve { yes: bool, note: String },
     Seal { number: String, again: String, kind: String, door: String },
     Photo { role: String, quality: Quality },
+    Weigh(i64),
     Override(Override),
     Cancel(String),
     Reprint { step: String },
@@ -133,6 +134,7 @@ impl Act {
             | Verb::Approve { .. }
             | Verb::Seal { .. }
             | Verb::Photo { .. }
+            | Verb::Weigh(_)
             | Verb::Override(_)
             | Verb::Cancel(_)
             | Verb::Reprint { .. }
@@ -157,7 +159,6 @@ fn to_come(form: &ActForm) -> Option<&'static str> {
         ("aside", &form.aside),
         ("seal_check", &form.seal_check),
         ("tally", &form.tally),
-        ("weigh", &form.weigh),
         ("party", &form.party),
         ("complete", &form.complete),
         ("correct", &form.correct),
@@ -286,6 +287,7 @@ fn verbs(
         };
         found.push(Verb::Photo { role: photo.role, quality });
     }
+    found.extend(form.weigh.map(Verb::Weigh));
     if let Some(otherwise) = form.otherwise {
         found.push(Verb::Override(read_override(source, line, otherwise)?));
     }

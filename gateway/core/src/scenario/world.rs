@@ -348,7 +348,7 @@ impl<'a> World<'a> {
         let photos = visit.photos.values().filter_map(|slot| slot.ticket);
         let waits = &visit.waits;
         let measured = waits.temperature.as_ref().and_then(|m| m.ticket);
-        [measured, waits.actuate, waits.print].into_iter().flatten().chain(photos).collect()
+        [measured, waits.weigh, waits.actuate, waits.print].into_iter().flatten().chain(photos).collect()
     }
 
     /// Puts an edition of a list in place.

@@ -18,6 +18,7 @@ mod remote;
 mod rules;
 mod signed;
 mod trucks;
+mod weighs;
 mod words;
 
 use gate::*;

@@ -1,7 +1,7 @@
 //! What a kind of step is, and the list of them.
 
 use super::{Cx, Flow, Stimulus};
-use super::{actuate, confirm, decide, photo, print, question, scan, seal, temperature, verify};
+use super::{actuate, confirm, decide, photo, print, question, scan, seal, temperature, verify, weigh};
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
 use crate::lane::visit::Visit;
@@ -230,6 +230,8 @@ kinds! {
     Confirm in confirm,
     /// Prints a slip.
     Print in print,
+    /// Weighs what is handed over.
+    Weigh in weigh,
 }
 
 impl StepKind {

@@ -12,6 +12,7 @@ pub mod scan;
 pub mod seal;
 pub mod temperature;
 pub mod verify;
+pub mod weigh;
 
 use super::action::{Action, Officer, Rejection};
 use super::event::Weight;
@@ -83,12 +84,22 @@ impl Cx<'_> {
 
     /// Whether an expression holds, at this moment.
     pub fn ask(&mut self, when: &Expression) -> Result<bool, String> {
-        if when.reads(facts::VISIT)
+        self.at_this_moment(when);
+        when.ask(&self.visit.facts)
+    }
+
+    /// The number that an expression gives, at this moment.
+    pub fn number(&mut self, of: &Expression) -> Result<i64, String> {
+        self.at_this_moment(of);
+        of.number(&self.visit.facts)
+    }
+
+    fn at_this_moment(&mut self, asks: &Expression) {
+        if asks.reads(facts::VISIT)
             && let Some(visit) = self.visit.facts.get_mut(facts::VISIT).and_then(Value::as_object_mut)
         {
             visit.insert("now_ms".into(), json!(self.now.wall_ms.unwrap_or_default()));
         }
-        when.ask(&self.visit.facts)
     }
 
     /// Puts a group of facts, each of the type that the table names.

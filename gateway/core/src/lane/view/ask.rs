@@ -45,6 +45,11 @@ pub enum Ask {
         /// The number that was scanned.
         scanned: Option<String>,
     },
+    /// Nothing: something is put on the scale.
+    Weigh {
+        /// What the lane asks for.
+        prompt: Text,
+    },
     /// A photograph.
     Photo {
         /// Of what.

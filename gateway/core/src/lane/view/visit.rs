@@ -87,6 +87,13 @@ fn is_hidden(lane: &Lane, v: &Visit, name: &str) -> bool {
 /// What staff have read themselves, beside what the pass says of it.
 fn compared(lane: &Lane, v: &Visit) -> Vec<Value> {
     let pair = |step: &crate::profile::Step| {
+        if let StepKind::Weigh(_) = &step.kind {
+            let weighed = v.weighed.as_ref().filter(|w| w.reference > 0)?;
+            let [said, grams] = [weighed.reference, weighed.grams].map(|grams| format!("{grams} g"));
+            return Some(
+                json!({ "id": step.id, "label": step.title, "pass": said, "lane": grams, "same": !weighed.gap }),
+            );
+        }
         let StepKind::Question(question) = &step.kind else { return None };
         let (answer, said) = (v.answers.get(&step.id)?, fact(v, &step.id)?);
         let same = match &question.input {
