@@ -63,6 +63,21 @@ impl Input {
     }
 }
 
+/// That something is kept lasts at most so long, in milliseconds, where nothing waits for it.
+pub const KEEP_WITHIN_MS: u64 = 200;
+
+/// How soon the state of a lane is kept, where nothing that follows must wait for that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// With the next thing that is.
+    #[default]
+    Later,
+    /// Within [`KEEP_WITHIN_MS`]: a loss of power must not make it undone.
+    Soon,
+    /// Now: its time is over.
+    Now,
+}
+
 /// What follows from one input.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -84,14 +99,17 @@ pub struct Step {
     pub notes: Vec<String>,
     /// The answer to an act.
     pub reply: Option<Result<(), Rejection>>,
+    /// How soon all this is kept, if nothing else asks for it.
+    pub keep: Keep,
 }
 
 impl Step {
-    /// Whether it is kept before anything follows from it. That somebody is being measured need not be: whoever comes
-    /// after a loss of power shows the code again.
+    /// Whether it is kept before anything follows from it. That somebody is being measured need not be: it is kept
+    /// soon, and without a verdict waiting for it.
     pub fn must_be_kept(&self, answered: bool) -> bool {
         let acts = self.requests.iter().any(|r| !matches!(r.command, Command::Measure | Command::Stop));
-        answered || acts || !self.events.is_empty() || !self.writes.is_empty()
+        let due = self.keep == Keep::Now;
+        answered || acts || due || !self.events.is_empty() || !self.writes.is_empty()
     }
 
     fn take(&mut self, lane: &LaneId, out: Outbound) {
@@ -102,6 +120,7 @@ impl Step {
         self.counters.extend(out.counters);
         self.outcomes.extend(out.outcomes.into_iter().map(|outcome| (lane.clone(), outcome)));
         self.notes.extend(out.notes);
+        self.keep = self.keep.max(out.keep);
         self.lanes.insert(lane.clone());
     }
 }
@@ -205,6 +224,26 @@ impl Core {
 
     /// One input.
     pub fn handle(&mut self, now: &Now, input: Input, records: &dyn Records) -> Result<Step, RecordsFault> {
+        let answered = input.is_answered();
+        let step = self.handled(now, input, records)?;
+        for id in &step.lanes {
+            let Some(lane) = self.lanes.get_mut(id) else { continue };
+            if step.must_be_kept(answered) {
+                lane.state.keep_at = None;
+            } else if step.keep == Keep::Soon {
+                lane.state.keep_at.get_or_insert(now.mono_ms + KEEP_WITHIN_MS);
+            }
+        }
+        Ok(step)
+    }
+
+    /// Lanes of which something is still to be kept soon, as a step that is kept now.
+    pub fn unkept(&self) -> Step {
+        let open = self.lanes.iter().filter(|(_, lane)| lane.state.keep_at.is_some());
+        Step { lanes: open.map(|(id, _)| id.clone()).collect(), keep: Keep::Now, ..Step::default() }
+    }
+
+    fn handled(&mut self, now: &Now, input: Input, records: &dyn Records) -> Result<Step, RecordsFault> {
         let mut step = Step::default();
         match input {
             Input::Device { device, report } => self.device(now, &device, &report, records, &mut step)?,

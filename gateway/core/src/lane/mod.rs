@@ -17,6 +17,7 @@ pub mod view;
 pub mod visit;
 
 use crate::codes::Outcome;
+use crate::core::Keep;
 use crate::event::{NewEvent, OWN};
 use crate::evidence::{GatewayKey, SubjectKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
@@ -81,6 +82,8 @@ pub struct Outbound {
     pub outcomes: Vec<Outcome>,
     /// For the log; no person's data.
     pub notes: Vec<String>,
+    /// How soon this is kept.
+    pub keep: Keep,
 }
 
 impl Outbound {
@@ -100,6 +103,10 @@ impl Outbound {
     /// Raises a counter.
     pub fn count(&mut self, name: &'static str) {
         self.counters.push(name);
+    }
+    /// What has changed is kept soon, whether or not anything else comes.
+    pub fn keep_soon(&mut self) {
+        self.keep = self.keep.max(Keep::Soon);
     }
     /// Counts a verdict.
     pub fn outcome(&mut self, outcome: Outcome) {
@@ -133,6 +140,9 @@ pub struct LaneState {
     pub other: Option<scan::Other>,
     #[serde(skip)]
     day_look: Option<MonoMs>,
+    /// When what is not kept yet must be.
+    #[serde(skip)]
+    pub(crate) keep_at: Option<MonoMs>,
     /// A message of central ops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<remote::Notice>,
@@ -162,6 +172,8 @@ pub enum Due {
     Opening,
     /// The civil day may be over.
     Day,
+    /// What has changed is not kept yet.
+    Keep,
 }
 
 impl LaneState {
@@ -333,7 +345,8 @@ impl Lane {
         let other = state.other.as_ref().map(|o| (o.until, Due::Other));
         let opening = state.opening.as_ref().map(|o| (o.until, Due::Opening));
         let day = state.day_look.map(|at| (at, Due::Day));
-        [visit, notice, other, opening, day].into_iter().flatten()
+        let keep = state.keep_at.map(|at| (at, Due::Keep));
+        [visit, notice, other, opening, day, keep].into_iter().flatten()
     }
 
     /// A device of this lane reports.
@@ -452,6 +465,7 @@ impl Lane {
                 Due::Other => self.state.other = None,
                 Due::Opening => self.opening_ended(now, false, out),
                 Due::Day => self.start_day(now),
+                Due::Keep => out.keep = Keep::Now,
             }
         }
         Ok(())

@@ -119,6 +119,8 @@ impl Lane {
         self.state.reads.truncate(RECENT);
         self.state.visit = Some(visit);
         self.state.other = None;
+        // Whoever is measured when the power fails goes on, or is told of.
+        out.keep_soon();
         self.advance(now, records, out)
     }
 

@@ -324,8 +324,10 @@ impl<'a> World<'a> {
         self.now.wall_ms = self.now.wall_ms.map(|at| at.saturating_add_unsigned(ms));
     }
 
-    /// The box is off for so long; then it takes up what its store says.
+    /// The box is off for so long; then it takes up what its store says. It goes off when what is kept soon has been.
     pub fn restart(&mut self, ms: i64) -> Result<(), Stopped> {
+        let unkept = self.core.unkept();
+        self.store.keep(&unkept, &self.core, &self.now)?;
         let off = u64::try_from(ms).unwrap_or(0);
         self.now.wall_ms = self.now.wall_ms.map(|at| at.saturating_add_unsigned(off));
         self.now.mono_ms = BOOTED_MS;

@@ -231,6 +231,7 @@ fn a_thermometer_that_comes_after_it_was_asked_is_asked_again_in_the_time_that_i
     let mut g = gate("school-gate");
     let first = g.scan("green");
     g.wait(10_000);
+    g.input(Input::Tick);
     let step = g.device("thermometer", Report::Link { ready: true });
     assert_ne!(ticket(&step, &Command::Measure), ticket(&first, &Command::Measure));
     assert_eq!(g.core.next_deadline().map(|(at, _)| at), Some(g.now.mono_ms + 5_000));

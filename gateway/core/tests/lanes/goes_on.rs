@@ -4,7 +4,7 @@ use crate::gate::*;
 use crate::restarted;
 use crate::trucks::{seal, truck};
 use kakou_core::codes::{Code, Outcome};
-use kakou_core::core::{Input, Step};
+use kakou_core::core::{Input, KEEP_WITHIN_MS, Step};
 use kakou_core::ids::VisitId;
 use kakou_core::lane::LaneState;
 use kakou_core::lane::action::{Action, Role};
@@ -12,7 +12,7 @@ use kakou_core::lane::visit::Stage;
 use kakou_core::pass::cose::Alg;
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::pass::{Check, Pass, check, kp1};
-use kakou_core::reading::Command;
+use kakou_core::reading::{Command, Report};
 use kakou_core::records::Redemption;
 use kakou_core::time::Quality;
 use serde_json::{Value, json};
@@ -259,4 +259,40 @@ fn a_recheck_does_not_forget_whose_card_it_is() {
     }
     assert_eq!(verdict(&step).0, "ADMIT");
     assert_eq!(name(&g), masked);
+}
+
+#[test]
+fn who_is_measured_is_kept_within_a_fifth_of_a_second_and_nothing_waits_for_that() {
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    assert!(ticket(&step, &Command::Measure).is_some() && !step.must_be_kept(false));
+    g.wait(KEEP_WITHIN_MS - 1);
+    assert!(!g.input(Input::Tick).must_be_kept(false));
+    assert_eq!(g.core.next_deadline().unwrap().0, g.now.mono_ms + 1);
+    g.wait(1);
+    let kept = g.input(Input::Tick);
+    assert!(kept.must_be_kept(false) && kept.lanes.contains(&g.lane));
+    assert!(kept.events.is_empty() && kept.requests.is_empty());
+    g.wait(1);
+    assert!(!g.input(Input::Tick).must_be_kept(false), "once");
+    // What a verdict has kept is not kept again.
+    let mut g = gate("school-gate");
+    let step = g.scan("green");
+    assert!(g.warm(&step, 36_600).must_be_kept(false));
+    g.wait(KEEP_WITHIN_MS);
+    assert!(!g.input(Input::Tick).must_be_kept(false));
+}
+
+#[test]
+fn a_seal_that_was_scanned_is_kept_within_a_fifth_of_a_second() {
+    let mut g = gate("truck-supplies");
+    truck(&mut g, "辽P12345");
+    let scan =
+        |g: &mut Gate, code: &str| g.device("scanner", Report::Scan { bytes: code.as_bytes().to_vec() });
+    assert!(!scan(&mut g, "NO-SEAL").must_be_kept(false));
+    g.wait(KEEP_WITHIN_MS);
+    assert!(!g.input(Input::Tick).must_be_kept(false), "nothing has changed");
+    assert!(!scan(&mut g, "LN0045678").must_be_kept(false));
+    g.wait(KEEP_WITHIN_MS);
+    assert!(g.input(Input::Tick).must_be_kept(false));
 }

@@ -222,7 +222,7 @@ pub fn a_restart_finds_the_lane_as_it_was_kept_and_nothing_of_what_was_not(store
     handle(&mut core, &at(20), Input::Tick, store);
     let kept = core.lane(&lane()).unwrap().state.clone();
     assert!(kept.visit.is_none() && kept.recent.len() == 1);
-    // Whoever is being measured shows the code again.
+    // Whoever has just been read is kept a moment later.
     device(&mut core, &at(30), "scanner", Report::Scan { bytes: b"P-2".to_vec() }, store);
     assert!(core.lane(&lane()).unwrap().state.visit.is_some());
     let (lanes, given) = store.restart().unwrap();

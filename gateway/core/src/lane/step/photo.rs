@@ -121,6 +121,7 @@ impl Kind for Photo {
                     let reason = self.judge(photo).map(str::to_owned);
                     let state = if reason.is_some() { PhotoState::Retake } else { PhotoState::Review };
                     *slot = PhotoSlot { state, ticket: None, photo: Some(photo.clone()), reason, at_ms };
+                    cx.out.keep_soon();
                 }
                 Flow::Wait
             }

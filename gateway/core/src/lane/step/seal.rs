@@ -76,6 +76,7 @@ impl Kind for Seal {
                 // Whatever else was held before the reader is no seal.
                 if let Some(number) = number.filter(|n| self.is_issued(n)) {
                     cx.visit.waits.seal = Some(number);
+                    cx.out.keep_soon();
                 }
                 return Ok(Flow::Wait);
             }
