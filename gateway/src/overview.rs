@@ -12,6 +12,7 @@ use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
+use kakou_core::lane::view::shapes::LaneStatus;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::time::rfc3339;
@@ -109,7 +110,7 @@ impl Overview {
         all.insert("gateway".into(), json!(self.gateway));
         all.insert("epoch".into(), json!(self.outlook.epoch));
         all.insert("utc_offset_minutes".into(), json!(self.utc_offset_minutes));
-        let lanes: Vec<Value> = self.outlook.lanes.values().map(|l| l.borrow().status.clone()).collect();
+        let lanes: Vec<_> = self.outlook.lanes.keys().map(|id| self.lane(id)).collect();
         all.insert("lanes".into(), json!(lanes));
         all.insert(
             "upstream".into(),
@@ -144,8 +145,9 @@ impl Overview {
             .lanes
             .iter()
             .map(|(id, profile)| {
-                let view = self.outlook.lanes.get(id).map(|l| l.borrow().status.clone()).unwrap_or_default();
-                json!({ "id": id, "profile": profile, "mode": view["mode"], "outcomes": view["counters"] })
+                let lane = self.lane(id);
+                let (mode, counters) = (lane.as_ref().map(|l| l.mode), lane.map(|l| l.counters));
+                json!({ "id": id, "profile": profile, "mode": mode, "outcomes": counters })
             })
             .collect();
         all.insert("lanes".into(), json!(lanes));
@@ -157,6 +159,12 @@ impl Overview {
     /// Gateways of the site that have not told which passes were used. Not for an async thread.
     pub fn uses_wait_for(&self) -> Option<Vec<GatewayId>> {
         self.readers.look(&self.data, |journal, _| asked::waits_for(journal).ok())
+    }
+
+    /// One line of the status page; none before the lane has shown anything.
+    fn lane(&self, id: &LaneId) -> Option<LaneStatus> {
+        let view = self.outlook.lanes.get(id)?.borrow().clone();
+        view.status()
     }
 
     fn common(&self, link: &LinkState) -> Map<String, Value> {

@@ -1,6 +1,14 @@
 //! What a running gateway says, held against the documents that it hands out; and what gateways of before have said.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_core::core::{Core, Step};
+use kakou_core::lane::view;
+use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::scenario::{
+    self,
+    store::{Entries, Found, Memory, PeerUse, Store as Keeps},
+};
+use kakou_core::time::Now;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
 use kakou_gateway::central::postgres::Database;
@@ -12,8 +20,9 @@ use kakou_tests::desk::{self, Desk};
 use kakou_tests::mqtt::{Recorded, Recorder};
 use kakou_tests::postgres::{self, Postgres};
 use kakou_tests::{profiles, wait};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -181,6 +190,85 @@ fn answers_of_the_api_are_what_its_document_says_and_every_alarm_that_ships_has_
     for name in asked_for("kakou-gateway") {
         assert!(shown.contains(&name) || absent.contains(&name.as_str()), "no figure {name} in {text}");
     }
+}
+
+/// A store in memory. What it keeps, screens show: each time that is held against the document.
+struct Shown {
+    memory: Memory,
+    views: usize,
+}
+
+impl Records for Shown {
+    fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+        self.memory.entry(list, id)
+    }
+    fn issued_ms(&self, list: &str) -> Result<Option<i64>, RecordsFault> {
+        self.memory.issued_ms(list)
+    }
+    fn revoked(&self, kid: &str, id: &str) -> Result<bool, RecordsFault> {
+        self.memory.revoked(kid, id)
+    }
+    fn redeemed(&self, pass_id: &str) -> Result<Option<Redemption>, RecordsFault> {
+        self.memory.redeemed(pass_id)
+    }
+    fn uses_known(&self) -> Result<bool, RecordsFault> {
+        self.memory.uses_known()
+    }
+    fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
+        self.memory.seal_used(number)
+    }
+}
+
+impl Keeps for Shown {
+    fn keep(&mut self, step: &Step, core: &Core, now: &Now) -> Result<(), RecordsFault> {
+        self.memory.keep(step, core, now)?;
+        let contract = Contract::api();
+        for lane in step.lanes.iter().filter_map(|id| core.lane(id)) {
+            let around = view::Around {
+                closed: None,
+                upstream: "off",
+                waits: false,
+                links: core.links(),
+                issued: &|list| self.memory.issued_ms(list).ok().flatten(),
+            };
+            contract.hold("Screen", &json!(view::screen(lane, now, &around, 1)));
+            let mut desk = json!(view::desk(lane, now, &around));
+            desk["last_visits"] = view::last_visits(lane).map(|v| json!(view::last_visit(lane, v))).collect();
+            desk["uses_wait_for"] = json!([]);
+            contract.hold("Desk", &desk);
+            self.views += 1;
+        }
+        Ok(())
+    }
+    fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault> {
+        self.memory.write(writes, now)
+    }
+    fn restart(&mut self) -> Result<Found, RecordsFault> {
+        self.memory.restart()
+    }
+    fn edition(&mut self, list: &str, issued_ms: i64, entries: &Entries) -> Result<(), RecordsFault> {
+        self.memory.edition(list, issued_ms, entries)
+    }
+    fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault> {
+        self.memory.peer(told, now)
+    }
+}
+
+#[test]
+fn whatever_screens_show_in_any_scenario_is_what_the_document_of_the_api_says() {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/core/scenarios");
+    let mut views = 0;
+    for folder in std::fs::read_dir(all).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_dir()) {
+        for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()) {
+            let name = file.display().to_string();
+            let scenario = scenario::read(&name, &std::fs::read_to_string(&file).unwrap()).unwrap();
+            let mut keeps = Shown { memory: Memory::new(scenario::gateway()), views: 0 };
+            let played = scenario::play(&scenario, &scenario::shipped, &mut keeps, &mut |_| {});
+            assert_eq!(played, Ok(None), "{name}");
+            views += keeps.views;
+        }
+    }
+    assert!(views > 500, "{views}");
 }
 
 /// A program of the central side that shows its figures.

@@ -15,6 +15,7 @@ use crate::records::{Records, RecordsFault, Write};
 use crate::time::{MonoMs, Now, WallMs};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What happens to the core.
 #[derive(Debug, Clone)]
@@ -155,7 +156,7 @@ impl Core {
             }
             let mut state = states.remove(&id).unwrap_or_default();
             state.fit(&setup);
-            core.lanes.insert(id, Lane { setup, state });
+            core.lanes.insert(id, Lane { setup: Arc::new(setup), state });
         }
         core
     }
@@ -204,16 +205,16 @@ impl Core {
     }
 
     /// Replaces the keys of every lane.
-    pub fn set_trust(&mut self, trust: &std::sync::Arc<crate::pass::trust::TrustList>) {
+    pub fn set_trust(&mut self, trust: &Arc<crate::pass::trust::TrustList>) {
         for lane in self.lanes.values_mut() {
-            lane.setup.trust = trust.clone();
+            Arc::make_mut(&mut lane.setup).trust = trust.clone();
         }
     }
 
     /// Replaces the secrets of every lane that make subject keys.
-    pub fn set_subjects(&mut self, subjects: &std::sync::Arc<crate::evidence::SubjectKeys>) {
+    pub fn set_subjects(&mut self, subjects: &Arc<crate::evidence::SubjectKeys>) {
         for lane in self.lanes.values_mut() {
-            lane.setup.subjects = subjects.clone();
+            Arc::make_mut(&mut lane.setup).subjects = subjects.clone();
         }
     }
 

@@ -70,7 +70,8 @@ pub fn setups(
             .map(|lane| Setup {
                 lane: lane.id.clone(),
                 profile: profile::read(&lane.profile.0, &lane.profile.1)
-                    .expect("the profile was read before"),
+                    .expect("the profile was read before")
+                    .into(),
                 devices: lane.devices.clone(),
                 region: region.clone(),
                 gateway: gateway.clone(),

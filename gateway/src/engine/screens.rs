@@ -1,34 +1,46 @@
-//! What screens show of the lanes, made anew after whatever may have changed it.
+//! What screens show of the lanes. The loop hands out the state after whatever may have changed it; the JSON is made
+//! from it where somebody listens, once for all who do.
 
 use super::Engine;
-use kakou_core::ids::LaneId;
+use kakou_core::ids::{DeviceId, GatewayId, LaneId};
+use kakou_core::lane::Lane;
+use kakou_core::lane::view::shapes::LaneStatus;
+use kakou_core::lane::view::{self, Around, Closed};
 use kakou_core::lane::visit::Visit;
-use kakou_core::lane::{Lane, view};
-use kakou_core::time::Now;
+use kakou_core::time::{Now, WallMs};
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
-/// What screens show of a lane.
-#[derive(Debug, Clone, Default)]
+/// What screens show of a lane. Before the lane has shown anything it is empty.
+#[derive(Clone, Default)]
 pub struct LaneView {
-    /// For the public.
-    pub screen: Arc<str>,
-    /// For the desk.
-    pub desk: Arc<str>,
-    /// For the status page.
-    pub status: Value,
     /// Whether a visit is under way.
     pub running: bool,
+    shown: Option<Arc<Shown>>,
+}
+
+/// The state that is shown, and what of it has been written.
+struct Shown {
+    lane: Lane,
+    now: Now,
+    seq: u64,
+    closed: Closed,
+    upstream: &'static str,
+    uses_wait_for: Vec<GatewayId>,
+    links: BTreeMap<DeviceId, bool>,
+    issued: BTreeMap<String, WallMs>,
+    rows: Arc<Mutex<Rows>>,
+    screen: OnceLock<Arc<str>>,
+    desk: OnceLock<Arc<str>>,
 }
 
 /// The screens of one lane.
 pub(super) struct Screens {
     views: watch::Sender<LaneView>,
-    rows: RefCell<Rows>,
+    rows: Arc<Mutex<Rows>>,
 }
 
 /// The rows of the latest visits as they were written last: of twenty one changes, and to write all of them takes
@@ -41,14 +53,70 @@ struct Rows(Vec<(Arc<Visit>, Arc<RawValue>)>);
 #[derive(Serialize)]
 struct Desk<'a> {
     #[serde(flatten)]
-    desk: Value,
+    desk: view::shapes::Desk,
     last_visits: Vec<&'a RawValue>,
-    uses_wait_for: &'a [kakou_core::ids::GatewayId],
+    uses_wait_for: &'a [GatewayId],
 }
 
 impl Screens {
     pub(super) fn new(views: watch::Sender<LaneView>) -> Self {
-        Self { views, rows: RefCell::default() }
+        Self { views, rows: Arc::default() }
+    }
+}
+
+impl LaneView {
+    /// For the public.
+    pub fn screen(&self) -> Arc<str> {
+        self.shown
+            .as_ref()
+            .map(|shown| shown.screen.get_or_init(|| shown.write_screen()).clone())
+            .unwrap_or_default()
+    }
+
+    /// For the desk.
+    pub fn desk(&self) -> Arc<str> {
+        self.shown
+            .as_ref()
+            .map(|shown| shown.desk.get_or_init(|| shown.write_desk()).clone())
+            .unwrap_or_default()
+    }
+
+    /// For the status page.
+    pub fn status(&self) -> Option<LaneStatus> {
+        self.shown.as_ref().map(|shown| view::status(&shown.lane, &shown.now, shown.closed))
+    }
+}
+
+impl Shown {
+    fn with_around<T>(&self, with: impl FnOnce(&Around<'_>) -> T) -> T {
+        with(&Around {
+            closed: self.closed,
+            upstream: self.upstream,
+            waits: !self.uses_wait_for.is_empty(),
+            links: &self.links,
+            issued: &|list| self.issued.get(list).copied(),
+        })
+    }
+
+    fn write_screen(&self) -> Arc<str> {
+        let screen = self.with_around(|around| view::screen(&self.lane, &self.now, around, self.seq));
+        self.written(serde_json::to_string(&screen))
+    }
+
+    fn write_desk(&self) -> Arc<str> {
+        let desk = self.with_around(|around| view::desk(&self.lane, &self.now, around));
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let desk = rows.of(&self.lane).and_then(|last_visits| {
+            serde_json::to_string(&Desk { desk, last_visits, uses_wait_for: &self.uses_wait_for })
+        });
+        self.written(desk)
+    }
+
+    fn written(&self, text: serde_json::Result<String>) -> Arc<str> {
+        text.map(Arc::from).unwrap_or_else(|e| {
+            log::error!("lane {}: what its screens show cannot be written: {e}", self.lane.setup.lane);
+            Arc::default()
+        })
     }
 }
 
@@ -73,32 +141,22 @@ impl Rows {
 impl Engine {
     pub(super) fn show(&self, id: &LaneId, now: &Now) {
         let (Some(lane), Some(screens)) = (self.core.lane(id), self.screens.get(id)) else { return };
-        let seq = self.journal.head().0;
-        let around = view::Around {
+        let lists = lane.setup.profile.lists();
+        let issued = lists.filter_map(|list| Some((list.to_owned(), self.lists.issued_ms(list)?))).collect();
+        let shown = Shown {
+            lane: lane.clone(),
+            now: *now,
+            seq: self.journal.head().0,
             closed: self.closed,
             upstream: *self.parts.upstream.borrow(),
-            waits: !self.waits_for.is_empty(),
-            links: self.core.links(),
-            issued: &|list| self.lists.issued_ms(list),
+            uses_wait_for: self.waits_for.clone(),
+            links: self.core.links().clone(),
+            issued,
+            rows: screens.rows.clone(),
+            screen: OnceLock::new(),
+            desk: OnceLock::new(),
         };
-        let mut rows = screens.rows.borrow_mut();
-        let desk = rows.of(lane).and_then(|last_visits| {
-            let desk = view::desk(lane, now, &around);
-            serde_json::to_string(&Desk { desk, last_visits, uses_wait_for: &self.waits_for })
-        });
-        let desk = match desk {
-            Ok(desk) => desk.into(),
-            Err(e) => {
-                log::error!("lane {id}: the desk cannot be written: {e}");
-                return;
-            }
-        };
-        screens.views.send_replace(LaneView {
-            screen: view::screen(lane, now, &around, seq).to_string().into(),
-            desk,
-            status: view::status(lane, now, self.closed),
-            running: lane.is_running(),
-        });
+        screens.views.send_replace(LaneView { running: lane.is_running(), shown: Some(Arc::new(shown)) });
     }
 
     pub(super) fn show_all(&self, now: &Now) {

@@ -34,7 +34,7 @@ pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Pa
     let setups: Setups = Box::new(move |trust| {
         vec![Setup {
             lane: LaneId::new("lane-1").unwrap(),
-            profile: profile::read("gate.toml", PROFILE).unwrap(),
+            profile: profile::read("gate.toml", PROFILE).unwrap().into(),
             devices: BTreeMap::from([("scanner".to_owned(), scanner.clone())]),
             region: String::new(),
             gateway: "gw-1".into(),

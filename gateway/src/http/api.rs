@@ -69,11 +69,11 @@ pub async fn lanes(State(app): State<App>) -> Json<Value> {
 
 /// What the public screen of a lane shows, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/screen", params(("lane" = String, Path)),
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `screen` and `beat`"), (status = 404)))]
+    responses((status = 200, content_type = "text/event-stream", body = ref("#/components/schemas/Screen"), description = "Events `screen`, each with the whole screen as JSON, and `beat`"), (status = 404)))]
 pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
     let id = lane_of(&app, &lane)?;
     let watched = app.overview.outlook.lanes[&id].clone();
-    Ok(sse::follow("screen", watched, |v| v.screen.to_string(), app.end.clone().cancelled_owned()))
+    Ok(sse::follow("screen", watched, |v| v.screen().to_string(), app.end.clone().cancelled_owned()))
 }
 
 /// Devices, lists, outbox, clock, store, counters.
@@ -85,7 +85,7 @@ pub async fn status(State(app): State<App>) -> Answer<Json<Value>> {
 
 /// The status every two seconds, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/status/events",
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `status`")))]
+    responses((status = 200, content_type = "text/event-stream", body = ref("#/components/schemas/Status"), description = "Events `status`, each with the whole status as JSON")))]
 pub async fn status_events(State(app): State<App>) -> Events {
     let end = app.end.clone().cancelled_owned();
     sse::repeat("status", overview::SHOWN_EVERY, move || app.overview.clone().shown(), end)
@@ -211,7 +211,7 @@ pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCo
 
 /// What the desk of a lane shows, as server-sent events.
 #[utoipa::path(get, path = "/api/v1/lanes/{lane}/desk", params(("lane" = String, Path)),
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Events `desk` and `beat`"), (status = 401), (status = 404)), security(("session" = [])))]
+    responses((status = 200, content_type = "text/event-stream", body = ref("#/components/schemas/Desk"), description = "Events `desk`, each with the whole desk as JSON, and `beat`"), (status = 401), (status = 404)), security(("session" = [])))]
 pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
     signed_in(&app, &headers)?;
     let id = lane_of(&app, &lane)?;
@@ -219,7 +219,7 @@ pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: Hea
     let end = async move {
         tokio::select! { () = app.end.cancelled() => {}, () = app.officers.ended(&headers) => {} }
     };
-    Ok(sse::follow("desk", watched, |v| v.desk.to_string(), end))
+    Ok(sse::follow("desk", watched, |v| v.desk().to_string(), end))
 }
 
 /// The signature of an officer other than the one who is signed in.

@@ -22,6 +22,12 @@ fn refusal(status: &str) -> &'static str {
     }
 }
 
+/// The forms of what screens are told. The types are those of the lanes ([`kakou_core::lane::view::shapes`]); a test holds
+/// what they write against these.
+fn views() -> Map<String, Value> {
+    serde_json::from_str(include_str!("views.json")).expect("a test reads the file")
+}
+
 /// Completes what the routes say.
 pub(super) fn complete(mut document: Value) -> Value {
     let operations = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
@@ -40,6 +46,7 @@ pub(super) fn complete(mut document: Value) -> Value {
         }
     }
     let (mut more, mut known) = (BTreeSet::new(), contract::schemas());
+    known.extend(views());
     contract::names_in(&document["paths"], &mut more);
     let schemas = &mut document["components"]["schemas"];
     while let Some(name) = more.pop_first() {
@@ -95,7 +102,10 @@ mod tests {
         let document = document();
         let mut found = BTreeSet::new();
         contract::names_in(&document, &mut found);
-        assert!(found.contains("Status") && found.contains("Device"), "{found:?}");
+        assert!(
+            ["Status", "Device", "Screen", "Desk", "Visit"].iter().all(|name| found.contains(*name)),
+            "{found:?}"
+        );
         for name in found {
             assert!(document["components"]["schemas"][&name].is_object(), "{name}");
         }

@@ -44,7 +44,9 @@ pub fn follow<T: Clone + Send + Sync + 'static>(
                 }
             }
         }
-        let data = text(&watched.borrow_and_update());
+        // Whoever hands out the next value waits for nobody who still writes this one down.
+        let value = watched.borrow_and_update().clone();
+        let data = text(&value);
         Some((Ok(Event::default().event(name).data(data)), (watched, beats, false, text, end)))
     });
     Sse::new(Box::pin(events))

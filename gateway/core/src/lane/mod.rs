@@ -42,11 +42,12 @@ pub const LOOP: &str = "loop";
 pub const RECENT: usize = 20;
 
 /// The surroundings of a lane: constant for a run, but for the trust list.
+#[derive(Clone)]
 pub struct Setup {
     /// Its id.
     pub lane: LaneId,
     /// Its profile.
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
     /// Its devices by role.
     pub devices: BTreeMap<String, DeviceId>,
     /// The region of the site.
@@ -214,10 +215,11 @@ impl LaneState {
     }
 }
 
-/// A lane.
+/// A lane. A copy is cheap, and shows what the lane was at when it was made.
+#[derive(Clone)]
 pub struct Lane {
     /// Its surroundings.
-    pub setup: Setup,
+    pub setup: Arc<Setup>,
     /// What it remembers.
     pub state: LaneState,
 }

@@ -126,7 +126,7 @@ impl Lane {
 
     /// What rules may ask before any step has made something.
     fn begin_facts(&self, now: &Now, origin: Origin, visit: &mut Visit) {
-        let Setup { lane, region, profile, utc_offset_ms, .. } = &self.setup;
+        let Setup { lane, region, profile, utc_offset_ms, .. } = &*self.setup;
         let day = now.wall_ms.and_then(|at_ms| local_day(at_ms, *utc_offset_ms)).unwrap_or_default();
         let of_code = step::verify::of_code(visit);
         if let Some(pass) = visit.facts.get_mut(PASS).and_then(Value::as_object_mut) {

@@ -3,6 +3,7 @@
 
 pub mod ask;
 mod lamps;
+pub mod shapes;
 mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
@@ -16,7 +17,10 @@ use crate::profile::Step;
 use crate::text::Text;
 use crate::time::{Now, WallMs, rfc3339};
 use ask::Ask;
-use serde_json::{Value, json};
+use shapes::{
+    Barrier, Counters, Desk, LaneStatus, Mode, NoticeView, OverrideReason, Screen, ShownRepeat, ShownVerdict,
+    StepRow, Turn,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 pub use visit::last_visit;
@@ -39,9 +43,8 @@ pub struct Around<'a> {
     pub issued: &'a dyn Fn(&str) -> Option<WallMs>,
 }
 
-fn counters(lane: &Lane) -> Value {
-    let of = |o: Outcome| lane.state.counters.get(&o).copied().unwrap_or(0);
-    Outcome::ALL.iter().map(|&o| (o.word().to_owned(), json!(of(o)))).collect()
+fn counters(lane: &Lane) -> Counters {
+    Outcome::ALL.iter().map(|o| (o.word(), lane.state.counters.get(o).copied().unwrap_or(0))).collect()
 }
 
 /// An admission is shown when the barrier has opened for it, where there is one to open.
@@ -79,15 +82,15 @@ fn unopened(lane: &Lane) -> Option<&Visit> {
     lane.state.visit.as_ref().filter(|v| v.stage != Stage::Running && (v.unopened() || asked(v)))
 }
 
-/// `idle`, `working`, `verdict`, `repeat` or `closed`.
-pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> &'static str {
+/// What the lane is at.
+pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> Mode {
     match &lane.state.visit {
-        _ if closed.is_some() => "closed",
-        _ if unopened(lane).is_some() => "working",
-        _ if repeats(lane, now).is_some() => "repeat",
-        _ if shown(lane, now) => "verdict",
-        Some(v) if v.stage == Stage::Running => "working",
-        Some(_) | None => "idle",
+        _ if closed.is_some() => Mode::Closed,
+        _ if unopened(lane).is_some() => Mode::Working,
+        _ if repeats(lane, now).is_some() => Mode::Repeat,
+        _ if shown(lane, now) => Mode::Verdict,
+        Some(v) if v.stage == Stage::Running => Mode::Working,
+        Some(_) | None => Mode::Idle,
     }
 }
 
@@ -97,57 +100,60 @@ fn current<'a>(lane: &'a Lane, now: &'a Now) -> Option<Look<'a>> {
 }
 
 /// The public screen.
-pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Value {
+pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
     let closed = around.closed;
     let mode = mode(lane, now, closed);
     let shown_for_ms = |until: Option<u64>| until.map_or(0, |until| until.saturating_sub(now.mono_ms));
     let front = lane.state.visit.as_ref();
-    let verdict = front.filter(|_| mode == "verdict").and_then(|v| {
+    let verdict = front.filter(|_| mode == Mode::Verdict).and_then(|v| {
         let outcome = v.outcome()?;
-        Some(json!({
-            "outcome": outcome,
-            "instruction": lane.setup.profile.instruction(outcome),
-            "name": v.name,
-            "visit": v.id,
-            "overridden": v.overridden.is_some(),
-            "repeated": v.repeated,
-            "showing": v.shown_until,
-            "shown_for_ms": shown_for_ms(v.shown_until),
-        }))
+        Some(ShownVerdict {
+            outcome,
+            instruction: lane.setup.profile.instruction(outcome),
+            name: v.name.clone(),
+            visit: v.id,
+            overridden: v.overridden.is_some(),
+            repeated: v.repeated,
+            showing: v.shown_until,
+            shown_for_ms: shown_for_ms(v.shown_until),
+        })
     });
-    let repeat = repeats(lane, now).filter(|_| mode == "repeat").map(|v| {
-        json!({ "visit": v.id, "name": v.name, "first": v.started_ms.map(rfc3339), "showing": v.shown_until,
-            "shown_for_ms": shown_for_ms(v.shown_until) })
+    let repeat = repeats(lane, now).filter(|_| mode == Mode::Repeat).map(|v| ShownRepeat {
+        visit: v.id,
+        name: v.name.clone(),
+        first: v.started_ms.map(rfc3339),
+        showing: v.shown_until,
+        shown_for_ms: shown_for_ms(v.shown_until),
     });
     let waits = around.waits && asks_the_site(lane);
     let ready = lamps::is_ready(lane, around) && !waits;
     let prompt = match closed {
         Some(code) => closed_text(code),
-        None if mode == "idle" && waits => Text::new(
+        None if mode == Mode::Idle && waits => Text::new(
             "正在与本站其他闸口核对，请稍候",
             "Checking with the other gates of this site: please wait",
         ),
-        None if mode == "idle" && !ready => {
+        None if mode == Mode::Idle && !ready => {
             Text::new("请稍候，请找工作人员", "Please wait and speak to the staff")
         }
         None => public_prompt(lane, now),
     };
     let step = current(lane, now).map(|look| look.step.kind.word()).or(unopened(lane).map(|_| "actuate"));
-    json!({
-        "lane": lane.setup.lane,
-        "title": lane.setup.profile.title,
-        "mode": mode,
-        "step": step,
-        "prompt": prompt,
-        "ready": ready,
-        "person": front.filter(|_| mode == "working").and_then(|v| v.name.clone()),
-        "verdict": verdict,
-        "repeat": repeat,
-        "other": other(lane, now),
-        "notice": lane.notice(now).map(|n| &n.text),
-        "counters": counters(lane),
-        "seq": seq,
-    })
+    Screen {
+        lane: lane.setup.lane.clone(),
+        title: lane.setup.profile.title.clone(),
+        mode,
+        step,
+        prompt,
+        ready,
+        person: front.filter(|_| mode == Mode::Working).and_then(|v| v.name.clone()),
+        verdict,
+        repeat,
+        other: other(lane, now),
+        notice: lane.notice(now).map(|n| n.text.clone()),
+        counters: counters(lane),
+        seq,
+    }
 }
 
 /// Whether this lane looks into a list that an entry from a code may change, or that names passes for one use.
@@ -164,7 +170,7 @@ fn public_prompt(lane: &Lane, now: &Now) -> Text {
 }
 
 /// Another code was shown: who is in front, for whoever shows it.
-fn other(lane: &Lane, now: &Now) -> Option<Value> {
+fn other(lane: &Lane, now: &Now) -> Option<Turn> {
     let other = lane.state.other.as_ref().filter(|o| o.until > now.mono_ms)?;
     let Look { visit, step, .. } = current(lane, now)?;
     let measures = step.kind.about().measures;
@@ -180,17 +186,21 @@ fn other(lane: &Lane, now: &Now) -> Option<Value> {
         }
         (None, false) => Text::new("请稍候，正在办理前一位", "Please wait for the one in front"),
     };
-    Some(json!({ "since": other.since, "text": text,
-        "shown_for_ms": other.until.saturating_sub(now.mono_ms) }))
+    Some(Turn { since: other.since, text, shown_for_ms: other.until.saturating_sub(now.mono_ms) })
 }
 
 /// A barrier that did not open, until an officer says what became of it; the latest visit first.
-fn barrier(lane: &Lane) -> Option<Value> {
+fn barrier(lane: &Lane) -> Option<Barrier> {
     let state = &lane.state;
     let asked = |v: &Visit| state.opening.as_ref().is_some_and(|o| o.visit == v.id);
     let visit = state.visits().find(|v| asked(v)).or_else(|| state.visits().find(|v| v.unopened()))?;
-    Some(json!({ "visit": visit.id, "who": who(visit), "at": visit.started_ms.map(rfc3339),
-        "tries": visit.pulses, "state": if asked(visit) { "asked" } else { "failed" } }))
+    Some(Barrier {
+        visit: visit.id,
+        who: who(visit),
+        at: visit.started_ms.map(rfc3339),
+        tries: visit.pulses,
+        state: if asked(visit) { "asked" } else { "failed" },
+    })
 }
 
 fn closed_text(code: Code) -> Text {
@@ -199,42 +209,48 @@ fn closed_text(code: Code) -> Text {
 }
 
 /// One line of the status page.
-pub fn status(lane: &Lane, now: &Now, closed: Closed) -> Value {
-    json!({
-        "id": lane.setup.lane, "title": lane.setup.profile.title, "profile": lane.setup.profile.id,
-        "mode": mode(lane, now, closed), "step": current(lane, now).map(|look| look.step.id.clone()),
-        "counters": counters(lane),
-    })
+pub fn status(lane: &Lane, now: &Now, closed: Closed) -> LaneStatus {
+    LaneStatus {
+        id: lane.setup.lane.clone(),
+        title: lane.setup.profile.title.clone(),
+        profile: lane.setup.profile.id.clone(),
+        mode: mode(lane, now, closed),
+        step: current(lane, now).map(|look| look.step.id.clone()),
+        counters: counters(lane),
+    }
 }
 
 /// The desk screen, but for its rows of the latest visits.
-pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Value {
+pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
     let closed = around.closed;
     let visit = lane.state.visit.as_ref();
-    let stale = visit.is_some_and(|v| v.findings.iter().any(|f| f.code == Code::X_STALE));
-    json!({
-        "lane": lane.setup.lane,
-        "title": lane.setup.profile.title,
-        "profile": lane.setup.profile.id,
-        "mode": mode(lane, now, closed),
-        "steps": steps(lane, now),
+    let reasons = OVERRIDE_REASONS.iter().map(|(id, zh, en, note)| OverrideReason {
+        id,
+        text: Text::new(*zh, *en),
+        needs_note: *note,
+    });
+    Desk {
+        lane: lane.setup.lane.clone(),
+        title: lane.setup.profile.title.clone(),
+        profile: lane.setup.profile.id.clone(),
+        mode: mode(lane, now, closed),
+        steps: steps(lane, now),
         // On a closed lane no earlier verdict stands as if it were for whoever is there.
-        "visit": visit.filter(|v| closed.is_none() || v.stage == Stage::Running).map(|v| visit_view(lane, v)),
-        "ask": closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) }),
-        "actions": actions(lane, now),
-        "override_reasons": OVERRIDE_REASONS.iter().map(|(id, zh, en, note)|
-            json!({ "id": id, "text": Text::new(*zh, *en), "needs_note": note })).collect::<Vec<_>>(),
-        "note_max": NOTE_MAX,
-        "counters": counters(lane),
-        "lists_stale": stale,
-        "barrier": barrier(lane),
-        "other": other(lane, now),
-        "ready": lamps::is_ready(lane, around),
-        "lamps": lamps::lamps(lane, now, around),
-        "notice": lane.notice(now).map(|n| json!({ "text": n.text, "by": n.by })),
-        "upstream": around.upstream,
-        "utc_offset_minutes": lane.setup.utc_offset_ms / 60_000,
-    })
+        visit: visit.filter(|v| closed.is_none() || v.stage == Stage::Running).map(|v| visit_view(lane, v)),
+        ask: closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) }),
+        actions: actions(lane, now),
+        override_reasons: reasons.collect(),
+        note_max: NOTE_MAX,
+        counters: counters(lane),
+        lists_stale: visit.is_some_and(|v| v.findings.iter().any(|f| f.code == Code::X_STALE)),
+        barrier: barrier(lane),
+        other: other(lane, now),
+        ready: lamps::is_ready(lane, around),
+        lamps: lamps::lamps(lane, now, around),
+        notice: lane.notice(now).map(|n| NoticeView { text: n.text.clone(), by: n.by.clone() }),
+        upstream: around.upstream.to_owned(),
+        utc_offset_minutes: lane.setup.utc_offset_ms / 60_000,
+    }
 }
 
 /// The latest visits, the last one first.
@@ -242,7 +258,7 @@ pub fn last_visits(lane: &Lane) -> impl Iterator<Item = &Arc<Visit>> {
     lane.state.recent.iter().take(RECENT)
 }
 
-fn steps(lane: &Lane, now: &Now) -> Vec<Value> {
+fn steps(lane: &Lane, now: &Now) -> Vec<StepRow> {
     let at = lane.state.visit.as_ref();
     let state = |place: usize, step: &Step| {
         let Some(visit) = at else { return Progress::Todo };
@@ -261,7 +277,12 @@ fn steps(lane: &Lane, now: &Now) -> Vec<Value> {
         }
     };
     let steps = lane.setup.profile.steps.iter().enumerate();
-    let row = |(place, s): (usize, &Step)| json!({ "id": s.id, "kind": s.kind.word(), "title": s.title, "state": state(place, s) });
+    let row = |(place, s): (usize, &Step)| StepRow {
+        id: s.id.clone(),
+        kind: s.kind.word(),
+        title: s.title.clone(),
+        state: state(place, s),
+    };
     steps.map(row).collect()
 }
 

@@ -115,7 +115,7 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
             if let Some(at) = &expect.at {
                 verb::known("step", at, &steps(&|_| true))?;
             }
-            let profiles = || world.core.lanes().map(|l| &l.setup.profile);
+            let profiles = || world.core.lanes().map(|l| &*l.setup.profile);
             let mut kinds = expect.events.iter().chain(&expect.no_events);
             kinds.try_for_each(|kind| verb::known_event(words::event(kind, profiles()), kind))
         }

@@ -145,7 +145,7 @@ impl<'a> World<'a> {
         };
         let setup = |(id, place): (&LaneId, &Place)| Setup {
             lane: id.clone(),
-            profile: crate::profile::read(&place.name, &place.text).expect("it was read before"),
+            profile: crate::profile::read(&place.name, &place.text).expect("it was read before").into(),
             devices: devices(id),
             region: self.region.clone(),
             gateway: GATEWAY.into(),

@@ -100,7 +100,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
     let lane = LaneId::new("lane-1").unwrap();
     let setup = Setup {
         lane: lane.clone(),
-        profile: read(name, text).unwrap(),
+        profile: read(name, text).unwrap().into(),
         devices: roles.iter().map(|r| ((*r).to_owned(), DeviceId::new(*r).unwrap())).collect(),
         region: "葫芦岛".into(),
         gateway: "gw-1".into(),
@@ -240,14 +240,18 @@ impl Gate {
     /// What the public sees.
     pub fn screen(&self) -> Value {
         let lane = self.core.lane(&self.lane).unwrap();
-        view::screen(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()), 1)
+        let issued = |list: &str| self.memory.issued.get(list).copied();
+        let around = self.around(&issued);
+        serde_json::to_value(view::screen(lane, &self.now, &around, 1)).unwrap()
     }
     /// What staff see.
     pub fn desk(&self) -> Value {
         let lane = self.core.lane(&self.lane).unwrap();
-        let mut desk =
-            view::desk(lane, &self.now, &self.around(&|list| self.memory.issued.get(list).copied()));
-        desk["last_visits"] = view::last_visits(lane).map(|v| view::last_visit(lane, v)).collect();
+        let issued = |list: &str| self.memory.issued.get(list).copied();
+        let around = self.around(&issued);
+        let mut desk = serde_json::to_value(view::desk(lane, &self.now, &around)).unwrap();
+        let rows = view::last_visits(lane).map(|v| serde_json::to_value(view::last_visit(lane, v)).unwrap());
+        desk["last_visits"] = rows.collect();
         desk
     }
     /// The day's counters: ADMIT, REFER, HOLD, DENY.

@@ -26,6 +26,7 @@ use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
 use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::lane::view::shapes::Mode;
 use kakou_core::lane::{Setup, view, visit::Stage};
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Command, Report};
@@ -364,7 +365,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
     let (name, text) = shipped::find(profile).unwrap();
     let setup = Setup {
         lane: donor.lane.clone(),
-        profile: read(name, text).unwrap(),
+        profile: read(name, text).unwrap().into(),
         devices: lane.setup.devices.clone(),
         region: lane.setup.region.clone(),
         gateway: "gw-1".into(),
@@ -388,7 +389,7 @@ fn an_asked_barrier_is_not_asked_again_after_a_restart() {
     assert!(!opened(&step));
     let lane = g.core.lane(&g.lane).unwrap();
     assert_eq!(lane.state.visits().next().unwrap().stage, Stage::Done);
-    assert_eq!(view::mode(lane, &g.now, None), "idle", "whoever stands there now was not admitted");
+    assert_eq!(view::mode(lane, &g.now, None), Mode::Idle, "whoever stands there now was not admitted");
 }
 
 #[test]
@@ -411,7 +412,7 @@ fn a_result_of_before_a_restart_counts_for_as_long_as_any_other() {
         g.now.wall_ms = g.now.wall_ms.map(|ms| ms + later);
         g.memory.issued.values_mut().for_each(|ms| *ms += later);
         g.core.resume(&g.now, &g.memory).unwrap();
-        assert_eq!(view::mode(g.core.lane(&g.lane).unwrap(), &g.now, None), "idle");
+        assert_eq!(view::mode(g.core.lane(&g.lane).unwrap(), &g.now, None), Mode::Idle);
         g.wait(4_000);
         let step = g.scan("green");
         let step = if kinds_then.len() > 1 { g.warm(&step, 36_600) } else { step };

@@ -168,7 +168,7 @@ fn core(store: &mut dyn Store) -> Core {
     let devices = ["scanner", "thermometer"].map(|role| (role.to_owned(), DeviceId::new(role).unwrap()));
     let setup = Setup {
         lane: lane(),
-        profile: read(name, text).unwrap(),
+        profile: read(name, text).unwrap().into(),
         devices: devices.into(),
         region: "211400".into(),
         gateway: "gw-1".into(),

@@ -1,12 +1,12 @@
 //! Whether a lane could work, said before anybody comes: its devices, its lists and its clock.
 
 use super::Around;
+use super::shapes::{Lamp, ListAges};
 use crate::lane::step::actuate::SIGNAL;
 use crate::lane::{LOOP, Lane};
 use crate::profile::{DeviceKind, StepKind};
 use crate::text::Text;
 use crate::time::Now;
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -19,16 +19,19 @@ pub(super) fn is_ready(lane: &Lane, around: &Around<'_>) -> bool {
 }
 
 /// One lamp for each device, one for the lists, one for the clock.
-pub(super) fn lamps(lane: &Lane, now: &Now, around: &Around<'_>) -> Vec<Value> {
+pub(super) fn lamps(lane: &Lane, now: &Now, around: &Around<'_>) -> Vec<Lamp> {
     let mut out = devices(lane, around);
     out.extend(lists(lane, now, around));
     let synced = now.synced() && now.wall_ms.is_some();
-    out.push(json!({ "id": "clock", "kind": "clock", "title": Text::new("时钟", "Clock"),
-        "state": if synced { "ok" } else { "warn" } }));
+    out.push(lamp("clock", "clock", Text::new("时钟", "Clock"), if synced { "ok" } else { "warn" }));
     out
 }
 
-fn devices(lane: &Lane, around: &Around<'_>) -> Vec<Value> {
+fn lamp(id: &str, kind: &str, title: Text, state: &'static str) -> Lamp {
+    Lamp { id: id.to_owned(), kind: kind.to_owned(), title, state, lists: None }
+}
+
+fn devices(lane: &Lane, around: &Around<'_>) -> Vec<Lamp> {
     let mut seen = BTreeSet::new();
     let mut roles: Vec<(&str, Option<DeviceKind>, bool)> = Vec::new();
     roles.extend(lane.setup.profile.devices().map(|(role, kind, optional)| (role, Some(kind), optional)));
@@ -42,7 +45,7 @@ fn devices(lane: &Lane, around: &Around<'_>) -> Vec<Value> {
             Some(false) | None => "bad",
         };
         let word = kind.map_or(role, |kind| kind.word());
-        out.push(json!({ "id": role, "kind": word, "title": title(kind, role), "state": state }));
+        out.push(lamp(role, word, title(kind, role), state));
     }
     out
 }
@@ -63,30 +66,30 @@ fn title(kind: Option<DeviceKind>, role: &str) -> Text {
 }
 
 /// The age of the oldest list that this lane looks into, and which ones are too old or not there.
-fn lists(lane: &Lane, now: &Now, around: &Around<'_>) -> Option<Value> {
+fn lists(lane: &Lane, now: &Now, around: &Around<'_>) -> Option<Lamp> {
     let profile = &lane.setup.profile;
     let named: BTreeSet<&str> = profile.lists().collect();
     let takes_signed = |kind: &StepKind| matches!(kind, StepKind::Scan(scan) if scan.takes_signed());
     let signed = profile.steps.iter().any(|step| takes_signed(&step.kind));
-    let (mut missing, mut stale, mut oldest_ms) = (Vec::new(), Vec::new(), None::<i64>);
+    let (mut missing, mut stale, mut oldest_ms) = (Vec::<String>::new(), Vec::<String>::new(), None::<i64>);
     for name in named {
         let Some(issued) = (around.issued)(name) else {
-            missing.push(name);
+            missing.push(name.to_owned());
             continue;
         };
         let age = now.wall_ms.map(|now| (now - issued).max(0));
         if age.is_none_or(|age| age > profile.stale_after_h * HOUR_MS) {
-            stale.push(name);
+            stale.push(name.to_owned());
         }
         oldest_ms = oldest_ms.max(age);
     }
     if signed && lane.setup.trust.version == 0 {
-        missing.push("trust");
+        missing.push("trust".to_owned());
     }
     if oldest_ms.is_none() && missing.is_empty() && stale.is_empty() {
         return None;
     }
     let state = if missing.is_empty() && stale.is_empty() { "ok" } else { "warn" };
-    Some(json!({ "id": "lists", "kind": "lists", "title": Text::new("名单", "Lists"), "state": state,
-        "age_s": oldest_ms.map(|ms| ms / 1000), "missing": missing, "stale": stale }))
+    let ages = ListAges { age_s: oldest_ms.map(|ms| ms / 1000), missing, stale };
+    Some(Lamp { lists: Some(ages), ..lamp("lists", "lists", Text::new("名单", "Lists"), state) })
 }

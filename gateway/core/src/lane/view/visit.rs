@@ -1,52 +1,83 @@
 //! A visit as the desk shows it: whole, and as a row of the latest ones.
 
+use super::shapes::{
+    AnswerView, CodeView, Compared, EarlierView, LastVisit, OverrideView, PassFact, PassView, PhotoView,
+    ReadingView, Repeated, SealView, VerdictView, VisitView,
+};
 use crate::codes::Code;
 use crate::lane::Lane;
 use crate::lane::step::question::{Input, Question};
-use crate::lane::visit::{Actuation, Earlier, Overridden, Seal, Stage, Visit};
+use crate::lane::visit::{Actuation, Earlier, Overridden, PhotoSlot, Seal, Stage, Taken, Visit};
 use crate::pass::kp1;
-use crate::profile::{Choice, StepKind};
+use crate::profile::{Choice, Step, StepKind};
 use crate::screening::State;
 use crate::text::Text;
 use crate::time::rfc3339;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Everything that the desk shows of a visit.
-pub(super) fn visit_view(lane: &Lane, v: &Visit) -> Value {
-    let choice = |role: &str| role_label(lane, role);
-    json!({
-        "id": v.id,
-        "started": v.started_ms.map(rfc3339),
-        "name": v.name,
-        "by": v.by,
-        "slip": v.slip.word(),
-        "repeated": v.repeated.then(|| json!({ "first": v.started_ms.map(rfc3339), "outcome": v.stands(),
-            "measured": measures(lane), "showing": v.shown_until })),
-        "pass": v.pass.as_ref().map(|p| json!({
-            "format": p.format.word(), "kind": p.kind, "verified": v.refused.is_none() && !p.kid.is_empty(),
-            "facts": pass_facts(lane, v),
-        })),
-        "compared": compared(lane, v),
-        "readings": v.readings.iter().enumerate().map(|(i, r)| json!({
-            "mdeg": r.mdeg, "state": if r.state == State::Env || r.state == State::None { "fault" } else { r.state.word() },
-            "at": r.at_ms.map(rfc3339), "device": r.device, "try": i + 1 })).collect::<Vec<_>>(),
-        "answers": v.answers.iter().map(|(q, a)| json!({
-            "question": q, "label": step_title(lane, q), "value": a, "text": answer_text(lane, q, a) })).collect::<Vec<_>>(),
-        "seals": v.seals.iter().map(|s| seal_view(lane, s)).collect::<Vec<_>>(),
-        "photos": v.photos.iter().map(|(role, slot)| json!({
-            "role": role, "label": choice(role), "state": slot.state,
-            "sha256": slot.photo.as_ref().map(|p| &p.sha256),
-            "sharpness": slot.photo.as_ref().map(|p| p.sharpness),
-            "exposure": slot.photo.as_ref().map(|_| slot.reason.as_deref().filter(|r| *r != "blurred").unwrap_or("ok")),
-            "reason": slot.reason.as_deref().map(photo_reason) })).collect::<Vec<_>>(),
-        "verdict": v.verdict.as_ref().map(|verdict| json!({
-            "outcome": verdict.outcome, "codes": codes_text(&verdict.codes),
-            "overridden": v.overridden.as_ref().map(override_view),
-            "final": v.stands() })),
-        "history": history(v),
-        "second_sign": needs_second(v),
-        "overridable": is_overridable(v),
-    })
+pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
+    VisitView {
+        id: v.id,
+        started: v.started_ms.map(rfc3339),
+        name: v.name.clone(),
+        by: v.by.clone(),
+        slip: v.slip.word(),
+        repeated: v.repeated.then(|| Repeated {
+            first: v.started_ms.map(rfc3339),
+            outcome: v.stands(),
+            measured: measures(lane),
+            showing: v.shown_until,
+        }),
+        pass: v.pass.as_ref().map(|p| PassView {
+            format: p.format.word(),
+            kind: p.kind.clone(),
+            verified: v.refused.is_none() && !p.kid.is_empty(),
+            facts: pass_facts(lane, v),
+        }),
+        compared: compared(lane, v),
+        readings: v.readings.iter().enumerate().map(reading_view).collect(),
+        answers: v.answers.iter().map(|(q, a)| answer_view(lane, q, a)).collect(),
+        seals: v.seals.iter().map(|s| seal_view(lane, s)).collect(),
+        photos: v.photos.iter().map(|(role, slot)| photo_view(lane, role, slot)).collect(),
+        verdict: v.verdict.as_ref().map(|verdict| VerdictView {
+            outcome: verdict.outcome,
+            codes: codes_text(&verdict.codes),
+            overridden: v.overridden.as_ref().map(override_view),
+            r#final: v.stands(),
+        }),
+        history: history(v),
+        second_sign: needs_second(v),
+        overridable: is_overridable(v),
+    }
+}
+
+fn reading_view((i, r): (usize, &Taken)) -> ReadingView {
+    let fault = matches!(r.state, State::Env | State::None);
+    let state = if fault { State::Fault.word() } else { r.state.word() };
+    ReadingView { mdeg: r.mdeg, state, at: r.at_ms.map(rfc3339), device: r.device.clone(), r#try: i + 1 }
+}
+
+fn answer_view(lane: &Lane, question: &str, answer: &str) -> AnswerView {
+    AnswerView {
+        question: question.to_owned(),
+        label: step_title(lane, question),
+        value: answer.to_owned(),
+        text: answer_text(lane, question, answer),
+    }
+}
+
+fn photo_view(lane: &Lane, role: &str, slot: &PhotoSlot) -> PhotoView {
+    let exposure = || slot.reason.as_deref().filter(|r| *r != "blurred").unwrap_or("ok").to_owned();
+    PhotoView {
+        role: role.to_owned(),
+        label: role_label(lane, role),
+        state: slot.state,
+        sha256: slot.photo.as_ref().map(|p| p.sha256.clone()),
+        sharpness: slot.photo.as_ref().map(|p| p.sharpness),
+        exposure: slot.photo.as_ref().map(|_| exposure()),
+        reason: slot.reason.as_deref().map(photo_reason),
+    }
 }
 
 /// What runs is finished first, what was cancelled is begun anew, and without a verdict there is nothing to
@@ -55,15 +86,21 @@ pub(super) fn is_overridable(v: &Visit) -> bool {
     v.verdict.is_some() && matches!(v.stage, Stage::Parked { .. } | Stage::Done)
 }
 
-fn override_view(o: &Overridden) -> Value {
-    json!({ "outcome": o.outcome, "officer": o.officer, "second": o.second, "reason": o.reason })
+fn override_view(o: &Overridden) -> OverrideView {
+    OverrideView {
+        outcome: o.outcome,
+        officer: o.officer.clone(),
+        second: o.second.clone(),
+        reason: o.reason.clone(),
+    }
 }
 
 /// The verdicts before the one that counts, and what officers decided beside them.
-fn history(v: &Visit) -> Vec<Value> {
-    let one = |e: &Earlier| {
-        json!({ "outcome": e.verdict.outcome, "codes": codes_text(&e.verdict.codes),
-            "overridden": e.overridden.as_ref().map(override_view) })
+fn history(v: &Visit) -> Vec<EarlierView> {
+    let one = |e: &Earlier| EarlierView {
+        outcome: e.verdict.outcome,
+        codes: codes_text(&e.verdict.codes),
+        overridden: e.overridden.as_ref().map(override_view),
     };
     v.history.iter().map(one).collect()
 }
@@ -80,19 +117,24 @@ fn measures(lane: &Lane) -> bool {
 /// A question that is still to be asked hides what the pass says about it: it is read from the vehicle, and
 /// not copied.
 fn is_hidden(lane: &Lane, v: &Visit, name: &str) -> bool {
-    let asks = |s: &crate::profile::Step| s.id == name && matches!(s.kind, StepKind::Question(_));
+    let asks = |s: &Step| s.id == name && matches!(s.kind, StepKind::Question(_));
     v.stage == Stage::Running && lane.setup.profile.steps.iter().skip(v.step).any(asks)
 }
 
 /// What staff have read themselves, beside what the pass says of it.
-fn compared(lane: &Lane, v: &Visit) -> Vec<Value> {
-    let pair = |step: &crate::profile::Step| {
+fn compared(lane: &Lane, v: &Visit) -> Vec<Compared> {
+    let row = |step: &Step, pass: String, lane: String, same: bool| Compared {
+        id: step.id.clone(),
+        label: step.title.clone(),
+        pass,
+        lane,
+        same,
+    };
+    let pair = |step: &Step| {
         if let StepKind::Weigh(_) = &step.kind {
             let weighed = v.weighed.as_ref().filter(|w| w.reference > 0)?;
             let [said, grams] = [weighed.reference, weighed.grams].map(|grams| format!("{grams} g"));
-            return Some(
-                json!({ "id": step.id, "label": step.title, "pass": said, "lane": grams, "same": !weighed.gap }),
-            );
+            return Some(row(step, said, grams, !weighed.gap));
         }
         let StepKind::Question(question) = &step.kind else { return None };
         let (answer, said) = (v.answers.get(&step.id)?, fact(v, &step.id)?);
@@ -101,17 +143,17 @@ fn compared(lane: &Lane, v: &Visit) -> Vec<Value> {
             Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
             Input::Choice(_) | Input::Plate | Input::Text => *answer == said,
         };
-        Some(json!({ "id": step.id, "label": step.title, "pass": said, "lane": answer, "same": same }))
+        Some(row(step, said, answer.clone(), same))
     };
     lane.setup.profile.steps.iter().filter_map(pair).collect()
 }
 
-fn codes_text(codes: &[Code]) -> Vec<Value> {
-    codes.iter().map(|c| json!({ "code": c, "text": c.text(), "advice": c.advice() })).collect()
+fn codes_text(codes: &[Code]) -> Vec<CodeView> {
+    codes.iter().map(|&code| CodeView { code, text: code.text(), advice: code.advice() }).collect()
 }
 
 /// What staff compare with the vehicle or the card in their hand.
-fn pass_facts(lane: &Lane, v: &Visit) -> Vec<Value> {
+fn pass_facts(lane: &Lane, v: &Visit) -> Vec<PassFact> {
     const SHOWN: [(&str, &str, &str); 7] = [
         ("plate", "车牌", "Plate"),
         ("category", "类别", "Category"),
@@ -127,7 +169,7 @@ fn pass_facts(lane: &Lane, v: &Visit) -> Vec<Value> {
         .filter_map(|(name, zh, en)| {
             let value = fact(v, name)?;
             let text = kp1::category_text(&value);
-            Some(json!({ "label": Text::new(*zh, *en), "value": value, "text": text }))
+            Some(PassFact { label: Text::new(*zh, *en), value, text })
         })
         .collect()
 }
@@ -160,15 +202,14 @@ pub(super) fn chosen(choices: &[Choice], value: &str) -> Option<Text> {
 }
 
 /// A seal with the words for its place and kind.
-fn seal_view(lane: &Lane, seal: &Seal) -> Value {
-    let mut out = json!(seal);
-    for step in &lane.setup.profile.steps {
-        if let StepKind::Seal(asked) = &step.kind {
-            out["door_text"] = json!(chosen(&asked.doors, &seal.door));
-            out["kind_text"] = json!(chosen(&asked.kinds, &seal.kind));
-        }
+fn seal_view(lane: &Lane, seal: &Seal) -> SealView {
+    let mut steps = lane.setup.profile.steps.iter().rev();
+    let asked = steps.find_map(|s| if let StepKind::Seal(asked) = &s.kind { Some(asked) } else { None });
+    SealView {
+        seal: seal.clone(),
+        door_text: asked.and_then(|asked| chosen(&asked.doors, &seal.door)),
+        kind_text: asked.and_then(|asked| chosen(&asked.kinds, &seal.kind)),
     }
-    out
 }
 
 fn photo_reason(reason: &str) -> Text {
@@ -198,24 +239,29 @@ fn step_title(lane: &Lane, id: &str) -> Text {
 
 /// A row of the latest visits, with everything that is shown of it when it is chosen. It says the same as long as
 /// the visit and the profile stay the same.
-pub fn last_visit(lane: &Lane, v: &Visit) -> Value {
+pub fn last_visit(lane: &Lane, v: &Visit) -> LastVisit {
     let notice = match (v.actuation, v.repeated) {
         (Actuation::Failed, _) => Some(Text::new("道闸未确认开启", "The barrier did not confirm")),
         (Actuation::ByHand, _) => Some(Text::new("已手动打开道闸", "The barrier was opened by hand")),
         (_, true) => Some(Code::D_REPEAT.text()),
         (Actuation::None | Actuation::Asked | Actuation::Done, false) => None,
     };
-    json!({
-        "id": v.id, "at": v.started_ms.map(rfc3339), "name": v.name,
-        "outcome": v.verdict.as_ref().map(|x| x.outcome), "final": v.stands(),
-        "codes": v.verdict.as_ref().map(|x| &x.codes), "notice": notice, "slip": v.slip.word(),
-        "why": v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect::<Vec<_>>(),
-        "who": who(v),
-        "overridden": v.overridden.as_ref().map(override_view),
-        "history": history(v),
-        "overridable": is_overridable(v),
-        "detail": visit_view(lane, v),
-    })
+    LastVisit {
+        id: v.id,
+        at: v.started_ms.map(rfc3339),
+        name: v.name.clone(),
+        outcome: v.verdict.as_ref().map(|x| x.outcome),
+        r#final: v.stands(),
+        codes: v.verdict.as_ref().map(|x| x.codes.clone()),
+        notice,
+        slip: v.slip.word(),
+        why: v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect(),
+        who: who(v),
+        overridden: v.overridden.as_ref().map(override_view),
+        history: history(v),
+        overridable: is_overridable(v),
+        detail: visit_view(lane, v),
+    }
 }
 
 /// Whose visit it is: a masked name, or the plate.
