@@ -80,7 +80,7 @@ impl ApiError {
 impl From<Rejection> for ApiError {
     fn from(why: Rejection) -> Self {
         let status = match why.code {
-            "role" | "second_sign_needed" => StatusCode::FORBIDDEN,
+            "role" | "second_sign_needed" | "same_person" => StatusCode::FORBIDDEN,
             "no_lane" | "no_visit" => StatusCode::NOT_FOUND,
             "storage" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,

@@ -122,7 +122,7 @@ pub const NOTE_MAX: usize = 300;
 pub const OVERRIDE_REASONS: [(&str, &str, &str, bool); 6] = [
     ("paper_seen", "已查验纸质证明", "Paper proof was seen", false),
     ("clinical_thermometer", "临床体温计复测正常", "Clinical thermometer reads normal", false),
-    ("known_person", "工作人员认识本人", "Staff know the person", true),
+    ("known_person", "工作人员认识本人", "Staff know the person", false),
     ("medical_need", "就医需要", "Medical need", false),
     ("device_fault", "设备故障，人工核验", "Device fault, checked by hand", false),
     ("other", "其他（请说明）", "Other (say what)", true),

@@ -105,7 +105,7 @@ impl Lane {
         match visit.stage {
             Stage::Abandoned => {
                 return Err(reject(
-                    "cancelled",
+                    "not_now",
                     "该记录已取消，请重新扫码",
                     "This visit was cancelled: scan again",
                 ));
@@ -116,17 +116,16 @@ impl Lane {
             Stage::Parked { .. } | Stage::Done => {}
         }
         let Some(verdict) = &visit.verdict else {
-            return Err(reject("no_verdict", "该记录尚无判定", "This visit has no verdict"));
+            return Err(reject("not_now", "该记录尚无判定", "This visit has no verdict"));
         };
         if visit.outcome() == Some(what.outcome) {
-            return Err(reject(
-                "same_outcome",
-                "该记录已是此结论",
-                "This visit stands at this outcome already",
-            ));
+            return Err(reject("not_now", "该记录已是此结论", "This visit stands at this outcome already"));
         }
-        let second = what.second.filter(|s| s.role == Role::Supervisor && s.id != officer.id);
-        if verdict.codes.iter().any(|c| c.needs_second_sign()) && second.is_none() {
+        let needs_second = verdict.codes.iter().any(|c| c.needs_second_sign());
+        if needs_second && what.second.is_some_and(|s| s.id == officer.id) {
+            return Err(reject("same_person", "第二签名须由他人签署", "Somebody else must sign as well"));
+        }
+        if needs_second && what.second.is_none_or(|s| s.role != Role::Supervisor) {
             return Err(reject("second_sign_needed", "需要主管第二签名", "A supervisor must sign as well"));
         }
         if what.outcome == Outcome::Admit && self.is_running() {

@@ -68,9 +68,10 @@ const CODES_TO_COME: [&str; 9] = [
 const REASONS_TO_COME: [&str; 1] = ["end_of_life"];
 
 /// Words with which an act can be rejected.
-pub const REFUSALS: [&str; 19] = [
+pub const REFUSALS: [&str; 17] = [
     "bad_answer",
     "role",
+    "same_person",
     "unchecked",
     "seal_form",
     "seal_differs",
@@ -85,12 +86,9 @@ pub const REFUSALS: [&str; 19] = [
     "busy",
     "not_now",
     "no_visit",
-    "no_verdict",
-    "same_outcome",
-    "cancelled",
 ];
 
-const REFUSALS_TO_COME: [&str; 2] = ["same_person", "purpose"];
+const REFUSALS_TO_COME: [&str; 1] = ["purpose"];
 
 const KINDS_TO_COME: [&str; 49] = [
     "reprint",

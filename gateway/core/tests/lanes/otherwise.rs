@@ -87,7 +87,7 @@ fn a_visit_that_stands_at_an_outcome_is_not_overridden_to_it_and_no_event_comes_
     let mut g = gate("school-gate");
     let first = g.admit("green");
     let step = g.override_of(first, Outcome::Admit);
-    assert_eq!(step.reply.unwrap().unwrap_err().code, "same_outcome");
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "not_now");
     assert!(step.events.is_empty() && step.requests.is_empty());
 
     let mut g = gate("school-gate");
