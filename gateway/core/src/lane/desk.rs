@@ -91,7 +91,7 @@ impl Lane {
         }
     }
 
-    /// A visit that rests for its temperature is measured again; its first verdict stays on record.
+    /// A visit that rests, for its temperature among other reasons, is measured again; its first verdict stays on record.
     fn recheck(
         &mut self,
         now: &Now,
@@ -103,7 +103,7 @@ impl Lane {
         let parked = self.state.visit.as_mut().filter(|v| matches!(v.stage, Stage::Parked { .. }));
         let (Some(at), Some(visit)) = (at, parked) else { return Ok(Err(Rejection::not_now())) };
         let hot = |c: Code| c.rank() == crate::codes::Rank::Temperature;
-        let decided = visit.verdict.as_ref().and_then(|v| v.codes.first()).is_some_and(|c| hot(*c));
+        let decided = visit.verdict.as_ref().is_some_and(|v| v.codes.iter().any(|c| hot(*c)));
         if !decided || visit.overridden.is_some() {
             return Ok(Err(Rejection::not_now()));
         }

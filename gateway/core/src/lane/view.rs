@@ -296,8 +296,8 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     let running = visit.is_some_and(|v| v.stage == Stage::Running);
     let measuring = running && current(lane, now).is_some_and(|look| look.step.kind.about().measures);
     let hot = visit.is_some_and(|v| {
-        let decided =
-            v.verdict.as_ref().and_then(|x| x.codes.first()).is_some_and(|c| c.rank() == Rank::Temperature);
+        let codes = v.verdict.iter().flat_map(|x| &x.codes);
+        let decided = codes.into_iter().any(|c| c.rank() == Rank::Temperature);
         matches!(v.stage, Stage::Parked { .. }) && decided && v.overridden.is_none()
     });
     if measuring || hot {
