@@ -241,7 +241,9 @@ impl Lane {
             let age =
                 now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..counts).contains(a));
             let Some(age) = age else { return false };
-            (read.seen, read.result) = (now.mono_ms, now.mono_ms.saturating_sub(age.unsigned_abs()));
+            // When it was seen last, nobody knows any more: it counts as seen when its visit began.
+            let begun = scan::moment(now).saturating_sub(age);
+            (read.seen, read.result) = (begun, begun);
             true
         });
         self.state.notice = None;

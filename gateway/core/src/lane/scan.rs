@@ -33,14 +33,24 @@ pub(super) enum Origin {
 pub(super) struct Read {
     /// As [`Visit::key`].
     pub key: String,
-    /// When the reader last saw it.
-    pub seen: MonoMs,
+    /// When the reader last saw it, monotonic: before 0, if that was before the box began.
+    pub seen: i64,
     /// When its visit began: its result counts from then.
-    pub result: MonoMs,
+    pub result: i64,
     /// The same in UTC milliseconds, for a run that begins with another clock.
     #[serde(default)]
     pub at_ms: Option<WallMs>,
     pub visit: VisitId,
+}
+
+/// A moment of the monotonic clock, among those before it began.
+pub(super) fn moment(now: &Now) -> i64 {
+    i64::try_from(now.mono_ms).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since a moment.
+fn since(now: &Now, then: i64) -> u64 {
+    u64::try_from(moment(now).saturating_sub(then)).unwrap_or(0)
 }
 
 /// A code that was shown while another visit runs, and was not taken.
@@ -105,14 +115,13 @@ impl Lane {
         self.state.last_visit = next_visit.0;
         // Codes that would be taken anew are not written with every step.
         let (same_read, same_result) = (self.setup.profile.same_read_ms, self.setup.profile.same_result_ms);
-        self.state.reads.retain(|read| {
-            now.mono_ms.saturating_sub(read.seen) < same_read
-                || now.mono_ms.saturating_sub(read.result) <= same_result
-        });
+        self.state
+            .reads
+            .retain(|read| since(now, read.seen) < same_read || since(now, read.result) <= same_result);
         self.state.reads.push_front(Read {
             key,
-            seen: now.mono_ms,
-            result: now.mono_ms,
+            seen: moment(now),
+            result: moment(now),
             at_ms: now.wall_ms,
             visit: next_visit,
         });
@@ -157,9 +166,8 @@ impl Lane {
     fn repeated(&mut self, now: &Now, keys: &[String], out: &mut Outbound) -> bool {
         let Some(at) = self.state.reads.iter().position(|r| keys.contains(&r.key)) else { return false };
         let read = self.state.reads[at].clone();
-        let unseen = now.mono_ms.saturating_sub(read.seen);
-        let age = now.mono_ms.saturating_sub(read.result);
-        self.state.reads[at].seen = now.mono_ms;
+        let (unseen, age) = (since(now, read.seen), since(now, read.result));
+        self.state.reads[at].seen = moment(now);
         let current = self.state.visit.as_ref().is_some_and(|v| v.id == read.visit);
         if unseen < self.setup.profile.same_read_ms || (current && self.is_running()) {
             out.count("scan_same_read_total");
