@@ -49,13 +49,13 @@ rules = []
 fn a_second_seal_step_takes_another_number_than_the_first_one_scanned() {
     let mut g = gate_of("doors", DOORS, &["scanner", "camera"]);
     g.scan("辽P12345");
-    g.device("scanner", Report::Scan { bytes: b"LN0001".to_vec() });
-    let step = seal(&mut g, "LN0001", "LN0001");
+    g.device("scanner", Report::Scan { bytes: b"LN0000001".to_vec() });
+    let step = seal(&mut g, "LN0000001", "LN0000001");
     assert_eq!(step.reply, Some(Ok(())));
     g.photo(&step, 200, 90);
     g.act(Action::Accept("overall".into()));
     assert_eq!(g.desk()["ask"]["scanned"], Value::Null);
-    assert_eq!(seal(&mut g, "LN0002", "LN0002").reply, Some(Ok(())));
+    assert_eq!(seal(&mut g, "LN0000002", "LN0000002").reply, Some(Ok(())));
 }
 
 /// Everything that staff do lies between the measurement and the verdict.
@@ -106,7 +106,7 @@ fn a_recheck_takes_no_photograph_no_seal_and_no_signature_again() {
     let step = g.warm(&step, 38_200);
     g.photo(&step, 200, 90);
     g.act(Action::Accept("overall".into()));
-    assert_eq!(seal(&mut g, "LN0001", "LN0001").reply, Some(Ok(())));
+    assert_eq!(seal(&mut g, "LN0000001", "LN0000001").reply, Some(Ok(())));
     let step = g.act(Action::Confirm(vec!["tug".into()]));
     assert_eq!(verdict(&step), ("REFER".into(), vec!["T_HIGH".into()]));
     let step = g.act(Action::Recheck);

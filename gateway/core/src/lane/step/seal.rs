@@ -22,7 +22,7 @@ pub struct Seal {
     pub doors: Vec<Choice>,
     /// Kinds of seals.
     pub kinds: Vec<Choice>,
-    /// The beginnings of numbers in the issued stock; any if empty.
+    /// The numbers of the issued stock: their beginning, or a whole number with `#` for each digit; any if empty.
     pub stock: Vec<String>,
 }
 
@@ -146,8 +146,16 @@ impl Kind for Seal {
 impl Seal {
     /// Whether a number is of the stock that was issued here.
     fn is_issued(&self, number: &str) -> bool {
-        self.stock.is_empty() || self.stock.iter().any(|s| number.starts_with(s.as_str()))
+        self.stock.is_empty() || self.stock.iter().any(|stock| is_of(stock, number))
     }
+}
+
+/// Whether a number is one of those that a stock names.
+fn is_of(stock: &str, number: &str) -> bool {
+    let mut fits = stock.chars().zip(number.chars());
+    let same = fits.all(|(of, c)| if of == '#' { c.is_ascii_digit() } else { of == c });
+    let (wanted, has) = (stock.chars().count(), number.chars().count());
+    same && if stock.contains('#') { wanted == has } else { wanted <= has }
 }
 
 /// A seal number in its normal form.
@@ -160,7 +168,24 @@ fn normal(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::normal;
+    use super::{is_of, normal};
+
+    #[test]
+    fn a_stock_names_the_beginning_of_its_numbers_or_each_of_their_digits() {
+        for (stock, number, fits) in [
+            ("LN", "LN0045678", true),
+            ("LN", "LN12", true),
+            ("LN", "XX0045678", false),
+            ("LN", "L", false),
+            ("LN#######", "LN0045678", true),
+            ("LN#######", "LN004567", false),
+            ("LN#######", "LN00456789", false),
+            ("LN#######", "LN004567A", false),
+            ("LN##-A", "LN12-A", true),
+        ] {
+            assert_eq!(is_of(stock, number), fits, "{stock} {number}");
+        }
+    }
 
     #[test]
     fn a_seal_number_has_one_form_however_it_is_typed() {
