@@ -243,6 +243,9 @@ pub struct Visit {
     /// Kinds of extra events that were told of since the latest verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emitted: Vec<String>,
+    /// Steps whose slip has come since then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub printed: Vec<usize>,
     /// As what it is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
@@ -333,6 +336,7 @@ impl Visit {
             overridden: None,
             history: Vec::new(),
             emitted: Vec::new(),
+            printed: Vec::new(),
             counted: None,
             verdicts: 0,
             admitted: false,

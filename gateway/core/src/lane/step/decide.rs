@@ -247,6 +247,7 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     // An earlier override was of an earlier verdict: both are kept beside this one.
     cx.visit.keep_earlier();
     cx.visit.emitted.clear();
+    cx.visit.printed.clear();
     cx.visit.repeated = false;
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);

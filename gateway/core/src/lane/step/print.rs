@@ -52,14 +52,18 @@ impl Kind for Print {
         Ok(Self { lines })
     }
 
-    /// Prints the slip and waits for it.
+    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        if cx.visit.printed.contains(&cx.visit.step) {
+            return Ok(Flow::Next);
+        }
         let lines = filled(cx, &self.lines);
         let ticket = cx.request(Command::Print { lines });
         cx.visit.waits.print = ticket;
         if ticket.is_none() {
             return Ok(Flow::Next);
         }
+        cx.visit.printed.push(cx.visit.step);
         cx.visit.slip = Actuation::Asked;
         cx.visit.slip_ticket = ticket;
         cx.allow(cx.step.timeout_ms);
@@ -79,6 +83,7 @@ impl Kind for Print {
         cx.visit.slip_ticket = None;
         cx.visit.slip = if done { Actuation::Done } else { Actuation::Failed };
         if !done {
+            cx.visit.printed.clear();
             cx.device_failed();
         }
         Ok(Flow::Next)
@@ -116,12 +121,16 @@ fn check_placeholders(line: &str, place: &Place<'_>) -> Result<(), ProfileError>
 /// whoever is referred needs one most.
 pub fn print_slip(cx: &mut Cx<'_>, from: usize) {
     let setup = cx.setup;
-    for step in setup.profile.steps.get(from..).unwrap_or_default() {
+    for (at, step) in setup.profile.steps.iter().enumerate().skip(from) {
+        if cx.visit.printed.contains(&at) {
+            continue;
+        }
         let device = step.device.as_ref().and_then(|role| setup.devices.get(role));
         if let (StepKind::Print(print), Some(device)) = (&step.kind, device) {
             let command = Command::Print { lines: filled(cx, &print.lines) };
             let ticket = Ticket(*cx.next_ticket);
             *cx.next_ticket += 1;
+            cx.visit.printed.push(at);
             cx.visit.slip = Actuation::Asked;
             cx.visit.slip_ticket = Some(ticket);
             cx.out.requests.push(Request { device: device.clone(), ticket, command });
@@ -158,6 +167,7 @@ pub fn slip_answer(visit: &mut Visit, report: &Report, setup: &Setup, out: &mut 
         return;
     }
     visit.slip = Actuation::Failed;
+    visit.printed.clear();
     let printer = setup.profile.steps.iter().find(|s| matches!(s.kind, StepKind::Print(_)));
     let data = json!({ "step": printer.map(|s| &s.id), "device": printer.and_then(|s| s.device.as_ref()), "code": "X_DEVICE" });
     out.event("device", Weight::Health, setup, Some(visit.id), data);
