@@ -7,7 +7,8 @@ mod links;
 mod lists;
 
 use crate::config::Settings;
-use crate::engine::{self, Engine, Inlet, Outlook, Parts, Work, photo_saver};
+use crate::engine::shell::{Shell, Wiring};
+use crate::engine::{self, Inlet, Outlook, Parts, Work};
 use crate::feeds::News;
 use crate::http::{self, App, Shared};
 use crate::keys::{self, KeyError};
@@ -104,29 +105,36 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     let (waiting, commands, known) = devices::prepare(std::mem::take(&mut settings.devices));
     let (lists, trust) = lists::prepare(&common, &settings, extras.restart.clone(), intake.clone());
     let ends = Ends::new(settings.upstream.is_some());
+    let wiring = Wiring {
+        trust: trust.clone(),
+        subjects: subject_keys.clone(),
+        upstream: ends.word.subscribe(),
+        clock: common.clock.clone(),
+        devices: commands,
+        metrics: common.metrics.clone(),
+    };
     let parts = Parts {
         data: common.data.clone(),
         author: common.author(),
-        setups: lanes::setups(&mut settings, subject_keys.clone(), key.clone()),
-        trust: trust.clone(),
-        subjects: subject_keys.clone(),
-        clock: common.clock.clone(),
+        setups: lanes::setups(&mut settings, key.clone()),
+        trust: wiring.trust.borrow().clone(),
+        subjects: wiring.subjects.borrow().clone(),
+        upstream: *wiring.upstream.borrow(),
+        source: common.clock.source(),
         key,
-        devices: commands,
-        metrics: common.metrics.clone(),
-        upstream: ends.word.subscribe(),
         photos: common.photos.clone(),
         retention: settings.retention,
         others: enrol::others(&common.data).map_err(|e| StartError::Data(enrol::folder(&common.data), e))?,
     };
-    let (core, outlook) = Engine::open(parts)?;
+    let (shell, outlook) = Shell::open(parts, wiring)?;
     ends.recall(&common.data);
     let failed = CancellationToken::new();
-    let (thread, gate) = start_engine(core, work, failed.clone().drop_guard())?;
+    let (thread, gate) = start_engine(shell, work, failed.clone().drop_guard())?;
     let (engine, metrics, news) = (common.engine.clone(), common.metrics.clone(), lists.news.clone());
+    let photos = common.photos.clone();
     let surroundings = devices::Surroundings {
         gateway: Arc::new(Intake { engine, metrics, news }),
-        save: photo_saver(common.photos.clone()),
+        save: Arc::new(move |bytes| photos.save(bytes)),
         cancel: intake.clone(),
     };
     let device_tasks = devices::start(waiting, &surroundings, &gate);
@@ -184,7 +192,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
 
 /// Runs the engine on a thread of its own, which devices share; the guard says that it has ended.
 fn start_engine(
-    core: Engine,
+    shell: Shell,
     work: mpsc::Receiver<Work>,
     guard: DropGuard,
 ) -> Result<(std::thread::JoinHandle<()>, Handle), StartError> {
@@ -192,7 +200,7 @@ fn start_engine(
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
     let gate = runtime.handle().clone();
     let run = move || {
-        runtime.block_on(core.run(work));
+        runtime.block_on(shell.run(work));
         drop(guard);
     };
     let thread = std::thread::Builder::new().name("engine".into()).spawn(run).map_err(StartError::Thread)?;

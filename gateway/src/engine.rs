@@ -1,73 +1,63 @@
-//! The one loop that owns the core and writes the journal.
+//! The engine owns the core, the journal and the lists. It is a state machine: jobs and the time come in, [`Effects`]
+//! come out, and there is no clock, channel, task or device in it. [`shell`] is the loop around it.
 //!
-//! Inputs that wait are handled together in one transaction, so that all lanes share one fsync.
-//! The tasks of the devices run on the same thread: between the last byte of a code, the commit and
-//! the frame to the barrier nobody has to be woken. While the disk writes, the kernel keeps what
-//! devices send.
-//! Only when it is durable are devices asked, acts answered and screens changed. If the store
-//! fails, everything of the batch is forgotten, the core is made anew from the journal, and the
-//! lanes stay closed with `X_STORAGE` until a write succeeds again.
+//! The jobs of a batch are handled together in one transaction, so that all lanes share one fsync. What follows from
+//! them exists when it is durable, and not before: only then are devices asked, acts answered and screens changed. If
+//! the store fails, everything of the batch is forgotten, the core is made anew from the journal, and the lanes stay
+//! closed with `X_STORAGE` until a write succeeds again.
 
+mod batch;
 mod commit;
+mod effects;
+mod fault;
 mod openings;
 mod outside;
 mod records;
-mod screens;
+pub mod shell;
 mod time;
 mod trouble;
 mod upkeep;
+mod views;
 mod work;
 
-use openings::Openings;
+pub use effects::{ArrivedNs, ClockChange, Effects, Exit, Job, Line, Moment, Onward, ReplyTo};
 use records::StoreRecords;
-pub use screens::LaneView;
-use screens::Screens;
 use trouble::Trouble;
-pub use upkeep::free_bytes;
-use upkeep::make_reserve;
-pub use work::{Inlet, Onward, Outlook, Reply, Work};
+pub use views::LaneView;
+pub use work::{Inlet, Outlook, QUEUE, Reply, Work};
 
 use crate::enrol::Others;
-use crate::metrics::Metrics;
-use crate::store::journal::{self, Journal};
+use crate::store::journal::{self, Found, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Retention;
-use crate::store::{StoreError, photos::Photos, set_aside};
+use crate::store::{StoreError, at, disk, photos::Photos, set_aside, time as stored_time};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::evidence::{GatewayKey, SubjectKeys};
-use kakou_core::ids::{DeviceId, GatewayId, LaneId};
+use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
 use kakou_core::pass::trust::TrustList;
-use kakou_core::reading::{Command, NoData, Report, Request};
-use kakou_core::records::Write;
-use kakou_core::time::Now;
-use kakou_drivers::Errand;
-use kakou_link::clock::Clock;
+use kakou_core::time::{MonoMs, Now, WallMs};
+use kakou_link::clock::Source;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use views::Rows;
 
-/// Inputs that may wait; beyond it a scanner's report is dropped and counted.
-pub const QUEUE: usize = 4_096;
-/// Inputs in one transaction.
-const BATCH: usize = 256;
 /// How long acknowledgements may wait for a transaction to ride on.
-const LAZY: Duration = Duration::from_millis(200);
+const LAZY_MS: u64 = 200;
 /// Without work for this long the moment is quiet.
-const QUIET: Duration = Duration::from_millis(2);
+const QUIET_MS: u64 = 2;
 /// Between two attempts to write after the store failed.
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE_MS: u64 = 1_000;
 /// Between two looks at retention.
-const TEND: Duration = Duration::from_secs(10);
+const TEND_MS: u64 = 10_000;
 
-/// Makes the lanes' surroundings from the keys.
-pub type Setups = Box<dyn Fn(&Arc<TrustList>) -> Vec<Setup> + Send>;
+/// Makes the lanes' surroundings from the keys of passes, and from what makes subject keys.
+pub type Setups = Box<dyn Fn(&Arc<TrustList>, &Arc<SubjectKeys>) -> Vec<Setup> + Send>;
 
 /// Everything that the engine needs.
 pub struct Parts {
@@ -77,20 +67,16 @@ pub struct Parts {
     pub author: Author,
     /// Lanes to run, made anew after a fault.
     pub setups: Setups,
-    /// The keys, as the feeds change them.
-    pub trust: watch::Receiver<Arc<TrustList>>,
-    /// What makes subject keys, as rotations change it.
-    pub subjects: watch::Receiver<Arc<SubjectKeys>>,
-    /// The clock.
-    pub clock: Clock,
+    /// The keys of passes.
+    pub trust: Arc<TrustList>,
+    /// What makes subject keys.
+    pub subjects: Arc<SubjectKeys>,
+    /// The state of the link upstream, for desks.
+    pub upstream: &'static str,
+    /// Where the time comes from.
+    pub source: Source,
     /// Signs heads.
     pub key: Arc<GatewayKey>,
-    /// Commands to devices.
-    pub devices: BTreeMap<DeviceId, mpsc::Sender<Errand>>,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// The state of the link upstream, for desks.
-    pub upstream: watch::Receiver<&'static str>,
     /// Photographs.
     pub photos: Photos,
     /// Limits.
@@ -99,126 +85,121 @@ pub struct Parts {
     pub others: Option<Others>,
 }
 
-/// What waits for the commit.
-#[derive(Default)]
-struct Pending {
-    requests: Vec<(Request, Instant)>,
-    // When that arrived which is handled now.
-    arrived: Option<Instant>,
-    replies: Vec<(Reply, Result<(), Rejection>)>,
-    stored: Vec<(oneshot::Sender<u64>, u64)>,
-    pages: Vec<(oneshot::Sender<Option<Onward>>, Option<Onward>)>,
-    lanes: BTreeSet<LaneId>,
-    steps: Vec<Step>,
-}
-
-/// The loop.
+/// The state machine.
 pub struct Engine {
     parts: Parts,
     journal: Journal,
     lists: Lists,
     core: Core,
+    /// What is durable and not handed out yet.
+    out: Effects,
     closed: Option<Code>,
-    screens: BTreeMap<LaneId, Screens>,
-    streams: watch::Sender<[u64; 4]>,
-    uses: watch::Sender<u64>,
-    closed_view: watch::Sender<Option<Code>>,
+    exit: Option<Exit>,
+    /// The rows of each lane's latest visits, as they were written last.
+    rows: BTreeMap<LaneId, Rows>,
+    /// The last event of each stream, as it was told last.
+    streams_told: [u64; 4],
     marks: [(u64, u64); 4],
     photo_marks: Vec<String>,
     /// Of the photographs: looked at last for those that nothing names.
     shelf: u8,
-    marked_at: Option<Instant>,
+    marked_ms: Option<MonoMs>,
     signed_seq: u64,
     /// The first event that a signed head must cover in the transaction after its own.
     sign_from: Option<u64>,
     /// The last one.
     sign_through: u64,
-    requeue: VecDeque<Input>,
     watch: time::Watch,
-    openings: Openings,
+    /// When the last batch was handled, and whether there was nothing in it.
+    handled_ms: MonoMs,
+    quiet: bool,
+    probed_ms: MonoMs,
+    tended_ms: MonoMs,
     /// Uses of passes that others have told since uses were forgotten last, and when that was.
     heard_uses: u32,
-    forgotten_at: Option<Instant>,
+    forgotten_ms: Option<MonoMs>,
     /// When no visit was left to be closed.
-    closed_visits_at: Option<Instant>,
+    closed_visits_ms: Option<MonoMs>,
     /// Gateways whose uses of passes are not known yet, as the journal has it.
     waits_for: Vec<GatewayId>,
+    /// How the journal was found.
+    found: Found,
 }
 
 impl Engine {
-    /// Opens the store and takes up the lanes.
-    pub fn open(mut parts: Parts) -> Result<(Self, Outlook), StoreError> {
+    /// Opens the store. The lanes are taken up by [`Engine::start`].
+    pub fn open(parts: Parts) -> Result<Self, StoreError> {
+        let mut out = Effects::default();
         let open = || {
             let opened = Journal::open(&parts.data, parts.author.clone())?;
             Ok((opened, Lists::open(&parts.data)?))
         };
         let ((journal, found, states), lists) = open().or_else(|e: StoreError| {
             // A disk that was full when the daemon ended.
-            if !upkeep::give_up_reserve(&parts.data) {
+            if !disk::give_up_reserve(&parts.data) {
                 return Err(e);
             }
-            log::error!("{e}; the reserve was given up, and it is tried once more");
+            out.error(format!("{e}; the reserve was given up, and it is tried once more"));
             open()
         })?;
-        make_reserve(&parts);
-        let trust = parts.trust.borrow_and_update().clone();
-        let mut core = Core::new((parts.setups)(&trust), states);
-        let forgotten = journal.forgotten_visits().map_err(crate::store::at(&parts.data))?;
+        let mut core = Core::new((parts.setups)(&parts.trust, &parts.subjects), states);
+        let forgotten = journal.forgotten_visits().map_err(at(&parts.data))?;
         core.given(forgotten.unwrap_or(0));
-        let (streams, streams_rx) = watch::channel(journal.streams());
-        let (uses, uses_rx) = watch::channel(0);
-        let (closed_view, closed_rx) = watch::channel(None);
-        let mut screens = BTreeMap::new();
-        let mut lanes = BTreeMap::new();
-        for lane in core.lanes() {
-            let (tx, rx) = watch::channel(LaneView::default());
-            screens.insert(lane.setup.lane.clone(), Screens::new(tx));
-            lanes.insert(lane.setup.lane.clone(), rx);
-        }
-        let outlook =
-            Outlook { lanes, streams: streams_rx, uses: uses_rx, closed: closed_rx, epoch: journal.epoch() };
+        let rows = core.lanes().map(|lane| (lane.setup.lane.clone(), Rows::default())).collect();
         let mut engine = Self {
             parts,
             journal,
             lists,
             core,
+            out,
             closed: None,
-            screens,
-            streams,
-            uses,
-            closed_view,
+            exit: None,
+            rows,
+            streams_told: [0; 4],
             marks: [(0, 0); 4],
             photo_marks: Vec::new(),
             shelf: 0,
-            marked_at: None,
+            marked_ms: None,
             signed_seq: 0,
             sign_from: Some(1),
             sign_through: 0,
-            requeue: VecDeque::new(),
             watch: time::Watch::default(),
-            openings: Openings::default(),
+            handled_ms: 0,
+            quiet: false,
+            probed_ms: 0,
+            tended_ms: 0,
             heard_uses: 0,
-            forgotten_at: None,
-            closed_visits_at: None,
+            forgotten_ms: None,
+            closed_visits_ms: None,
             waits_for: Vec::new(),
+            found,
         };
-        engine.recall_time();
-        engine.start(&found);
-        Ok((engine, outlook))
+        engine.make_reserve();
+        Ok(engine)
+    }
+
+    /// What the journal has kept as floor of the time: the clock is told before the lanes are taken up.
+    pub fn floor_ms(&mut self) -> Option<WallMs> {
+        if self.parts.source == Source::Fixed {
+            return None;
+        }
+        stored_time::floor(self.journal.connection()).unwrap_or_else(|e| {
+            self.out.warn(format!("the floor of the time cannot be read: {e}"));
+            None
+        })
     }
 
     /// The first events of a run, and what was under way.
-    fn start(&mut self, found: &journal::Found) {
-        let now = self.parts.clock.now();
-        if let journal::Found::SetAside(folder) = found {
-            log::error!(
-                "the journal was damaged; it was set aside in {} and a new one begun",
-                folder.display()
-            );
-            self.parts.metrics.count("journal_set_aside_total");
+    pub fn start(&mut self, now: &Now) -> Effects {
+        (self.handled_ms, self.probed_ms, self.tended_ms) = (now.mono_ms, now.mono_ms, now.mono_ms);
+        if let Found::SetAside(folder) = &self.found {
+            let folder = folder.display();
+            self.out
+                .error(format!("the journal was damaged; it was set aside in {folder} and a new one begun"));
+            self.out.count("journal_set_aside_total");
         }
         let data = json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": self.journal.epoch(),
-            "journal": found.word() });
+            "journal": self.found.word() });
         let event = NewEvent {
             kind: "started".into(),
             class: Class::Health,
@@ -227,209 +208,233 @@ impl Engine {
             audience: vec!["ops".into()],
             data,
         };
-        let mut pending = Pending::default();
-        let done = self.append(&[event], &now).and_then(|()| self.ask_others());
-        let done = done.and_then(|()| self.resume(&now, &mut pending));
+        let mut pending = Effects::default();
+        let done = self.append(&[event], now).and_then(|()| self.ask_others());
+        let done = done.and_then(|()| self.resume(now, &mut pending));
         match done.and_then(|()| self.commit()) {
             Ok(()) => {
                 set_aside::taken_over(&self.parts.data);
-                self.act(pending, &now);
+                self.out.join(pending);
             }
             Err(e) => self.fail(&e, pending),
         }
-        self.show_all(&now);
+        self.show_all();
+        self.hand_out()
     }
 
-    fn resume(&mut self, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
+    fn resume(&mut self, now: &Now, pending: &mut Effects) -> Result<(), Trouble> {
         let uses_known = self.waits_for.is_empty();
         let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
         let step = self.core.resume(now, &records).map_err(Trouble::Records)?;
-        self.keep(step, true, now, pending)
+        self.keep(step, true, None, now, pending)
     }
 
-    /// Runs until told to stop.
-    pub async fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        let mut tended = Instant::now();
-        let mut probed = Instant::now();
-        loop {
-            let now = self.parts.clock.now();
-            let (first, quiet) = match self.requeue.pop_front() {
-                Some(input) => (Some(Work::Input(input, None)), false),
-                None => tokio::select! {
-                    biased;
-                    waited = tokio::time::timeout(self.patience(&now), work.recv()) => match waited {
-                        Ok(work) => (Some(work.unwrap_or(Work::Stop)), false),
-                        Err(_) => (None, true),
-                    },
-                    // The desks hear at once that the link upstream is gone, or back. However often that is,
-                    // what this loop owes the clock, the watchdog and the store is done each time.
-                    Ok(()) = self.parts.upstream.changed() => {
-                        self.show_all(&now);
-                        (None, false)
-                    }
-                },
-            };
-            // A key that was taken back counts for nobody who comes after that, however much waits here.
-            if self.parts.trust.has_changed().unwrap_or(false) {
-                let trust = self.parts.trust.borrow_and_update().clone();
-                self.core.set_trust(&trust);
-            }
-            if self.parts.subjects.has_changed().unwrap_or(false) {
-                let subjects = self.parts.subjects.borrow_and_update().clone();
-                self.core.set_subjects(&subjects);
-            }
-            let mut pending = Pending::default();
-            let (done, stop) = self.batch(first, &mut work, &mut pending);
-            match done {
-                Ok(()) => {
-                    self.ask(&mut pending);
-                    // The barrier before the screens.
-                    tokio::task::yield_now().await;
-                    self.tell(pending, &self.parts.clock.now());
-                }
+    /// Handles a batch as one transaction, each job at its own moment, and what the lanes owe to the time. An empty
+    /// batch is a quiet moment. No more jobs are taken behind [`Job::Stop`], or when the store fails.
+    pub fn handle(&mut self, now: &Now, jobs: &mut dyn Iterator<Item = (Now, Job)>) -> Effects {
+        if self.exit.is_none() {
+            self.handled_ms = now.mono_ms;
+            let mut pending = Effects::default();
+            match self.batch(*now, jobs, &mut pending) {
+                Ok(()) => self.out.join(pending),
                 Err(trouble) => self.fail(&trouble, pending),
             }
-            self.watch_clock();
-            self.alive();
-            self.fold(quiet);
-            if self.closed.is_some() && probed.elapsed() >= PROBE {
-                probed = Instant::now();
-                self.probe();
-            }
-            if tended.elapsed() >= TEND {
-                tended = Instant::now();
-                self.tend();
-                self.keep_time();
-            }
-            if stop {
-                return self.finish();
-            }
+        }
+        self.hand_out()
+    }
+
+    /// What is owed to the clock and the store, as far as it is due: behind what follows from a batch.
+    pub fn upkeep(&mut self, at: &Moment) -> Effects {
+        let now_ms = at.now.mono_ms;
+        self.handled_ms = now_ms;
+        self.alive(|engine| engine.watch_clock(&at.now));
+        self.alive(Self::fold);
+        if self.closed.is_some() && now_ms.saturating_sub(self.probed_ms) >= PROBE_MS {
+            self.probed_ms = now_ms;
+            self.alive(|engine| engine.probe(at));
+        }
+        if now_ms.saturating_sub(self.tended_ms) >= TEND_MS {
+            self.tended_ms = now_ms;
+            self.alive(|engine| engine.tend(at));
+            self.alive(|engine| engine.keep_time(at));
+        }
+        self.hand_out()
+    }
+
+    /// One that must end does nothing any more.
+    fn alive(&mut self, work: impl FnOnce(&mut Self)) {
+        if self.exit.is_none() {
+            work(self);
         }
     }
 
-    fn patience(&self, now: &Now) -> Duration {
+    /// When [`Engine::handle`] and [`Engine::upkeep`] must be called at the latest.
+    pub fn deadline(&self) -> MonoMs {
+        let open = self.closed.is_none();
         // While nothing can be recorded no step ends: what is overdue waits for the store.
-        let due = self.core.next_deadline().filter(|_| self.closed.is_none());
-        let core = due.map(|(at, _)| Duration::from_millis(at.saturating_sub(now.mono_ms)));
-        let lazy =
-            self.marked_at.filter(|_| self.closed.is_none()).map(|at| LAZY.saturating_sub(at.elapsed()));
-        let probe = self.closed.map(|_| PROBE);
+        let core = self.core.next_deadline().filter(|_| open).map(|(at, _)| at);
+        let lazy = self.marked_ms.filter(|_| open).map(|at| at + LAZY_MS);
+        let probe = (!open).then_some(self.probed_ms + PROBE_MS);
         let behind = self.sign_from.is_some() || self.journal.indexes_are_behind();
-        let sign = (behind && self.closed.is_none()).then_some(LAZY);
-        let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(QUIET);
-        [core, lazy, probe, sign, fold]
-            .into_iter()
-            .flatten()
-            // However far the next deadline of a lane is: the store and the clock are looked at in between.
-            .fold(TEND, Duration::min)
-            .max(Duration::from_millis(1))
+        let sign = (behind && open).then_some(self.handled_ms + LAZY_MS);
+        let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(self.handled_ms + QUIET_MS);
+        // However far the next deadline of a lane is: the store and the clock are looked at in between.
+        [core, lazy, probe, sign, fold].into_iter().flatten().fold(self.tended_ms + TEND_MS, MonoMs::min)
     }
 
-    /// Handles what waits as one transaction. Says whether to stop.
+    /// The end: the last head is signed, and the log of the journal emptied.
+    pub fn finish(mut self) -> Effects {
+        self.sign_from = Some(self.journal.durable_head().0);
+        let done = self.journal.begin().and_then(|()| self.journal.catch_up()).map_err(Trouble::Sqlite);
+        if let Err(e) = done.and_then(|()| self.commit()) {
+            self.out.error(format!("the last head of the chain was not signed: {e}"));
+        }
+        if let Err(e) = self.journal.empty_log() {
+            self.out.debug(format!("the log of the journal was not emptied: {e}"));
+        }
+        self.hand_out()
+    }
+
+    /// The epoch of the journal.
+    pub fn epoch(&self) -> u64 {
+        self.journal.epoch()
+    }
+
+    /// The journal, to look at.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The last event of each stream.
+    pub fn streams(&self) -> [u64; 4] {
+        self.journal.streams()
+    }
+
+    /// The core, to look at.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn hand_out(&mut self) -> Effects {
+        let streams = self.journal.streams();
+        if std::mem::replace(&mut self.streams_told, streams) != streams {
+            self.out.streams = Some(streams);
+        }
+        self.out.exit = self.exit;
+        std::mem::take(&mut self.out)
+    }
+
+    /// Handles jobs as one transaction.
     fn batch(
         &mut self,
-        first: Option<Work>,
-        work: &mut mpsc::Receiver<Work>,
-        pending: &mut Pending,
-    ) -> (Result<(), Trouble>, bool) {
-        let mut now = self.parts.clock.now();
-        let (mut stop, mut next, mut taken) = (false, first, 0);
+        mut now: Now,
+        jobs: &mut dyn Iterator<Item = (Now, Job)>,
+        pending: &mut Effects,
+    ) -> Result<(), Trouble> {
+        let (mut stop, mut idle) = (false, true);
+        self.quiet = true;
         // What is wrong with the lists is no matter of the journal: who is looked up in them hears of it.
         if let Err(e) = self.lists.enter() {
-            log::error!("the lists: {e}");
+            self.out.error(format!("the lists: {e}"));
         }
         let mut result = Ok(());
-        while let (Ok(()), Some(item)) = (&result, next.take()) {
-            taken += 1;
-            stop = matches!(item, Work::Stop);
-            result = self.take(item, &now, pending);
-            if result.is_err() || stop || taken >= BATCH {
-                break;
-            }
-            next = work.try_recv().ok();
-            if next.is_some() {
-                now = self.parts.clock.now();
-            }
+        while result.is_ok() && !stop {
+            let Some((at, job)) = jobs.next() else { break };
+            (now, self.quiet) = (at, false);
+            idle &= job.is_surroundings();
+            stop = matches!(job, Job::Stop);
+            result = self.take(job, &now, pending);
         }
-        for _ in 0..self.screens.len() {
+        self.out.stop |= stop;
+        for _ in 0..self.rows.len() {
             let due = self.core.next_deadline().is_some_and(|(at, _)| at <= now.mono_ms);
             if result.is_ok() && due {
-                result = self.take(Work::Input(Input::Tick, None), &now, pending);
+                result = self.input(Input::Tick, None, None, &now, pending);
             }
         }
         if let Err(e) = self.lists.leave() {
-            log::error!("the lists: {e}");
+            self.out.error(format!("the lists: {e}"));
         }
-        let lazy = self.marked_at.is_some_and(|at| at.elapsed() >= LAZY || stop);
-        let idle = taken == 0 && (self.sign_from.is_some() || self.journal.indexes_are_behind());
-        if result.is_ok() && self.closed.is_none() && (lazy || idle) {
-            result = self.journal.begin().map_err(Trouble::Sqlite);
+        result?;
+        let lazy = self.marked_ms.is_some_and(|at| now.mono_ms.saturating_sub(at) >= LAZY_MS || stop);
+        let behind = idle && (self.sign_from.is_some() || self.journal.indexes_are_behind());
+        if self.closed.is_none() && (lazy || behind) {
+            self.journal.begin().map_err(Trouble::Sqlite)?;
         }
-        if result.is_ok() && taken == 0 && self.journal.is_open() {
-            result = self.journal.catch_up().map_err(Trouble::Sqlite);
+        if idle && self.journal.is_open() {
+            self.journal.catch_up().map_err(Trouble::Sqlite)?;
         }
-        (result.and_then(|()| self.commit()), stop)
+        self.commit()
     }
 
-    fn take(&mut self, work: Work, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
-        match work {
-            Work::Input(input, reply) => {
-                pending.arrived = None;
-                self.input(input, reply, now, pending)
+    fn take(&mut self, job: Job, now: &Now, pending: &mut Effects) -> Result<(), Trouble> {
+        match job {
+            Job::Input(input, reply) => self.input(input, reply, None, now, pending),
+            Job::Report(device, report, arrived) => {
+                self.input(Input::Device { device, report }, None, Some(arrived), now, pending)
             }
-            Work::Remote(input, reply, opened) => {
-                pending.arrived = None;
-                if let Input::Remote { sender, .. } = &input {
-                    self.openings.wait(&sender.command, opened);
-                }
-                self.input(input, Some(reply), now, pending)
+            // A key that was taken back counts for nobody who comes after that.
+            Job::Trust(trust) => {
+                self.core.set_trust(&trust);
+                self.parts.trust = trust;
+                Ok(())
             }
-            Work::Report(device, report, arrived) => {
-                pending.arrived = Some(arrived);
-                self.input(Input::Device { device, report }, None, now, pending)
+            Job::Subjects(subjects) => {
+                self.core.set_subjects(&subjects);
+                self.parts.subjects = subjects;
+                Ok(())
             }
-            Work::Append(..)
-            | Work::Acked(..)
-            | Work::Receipted(..)
-            | Work::WentBack(..)
-            | Work::PhotoReceipted(_)
-            | Work::Peer(..)
-            | Work::PeerPage(..)
-            | Work::ReleaseUses(..)
-            | Work::PeerTold(_)
-            | Work::PeerHello(_) => self.outside(work, now, pending).map_err(Trouble::Sqlite),
-            Work::Stop => Ok(()),
+            Job::Upstream(state) => {
+                self.parts.upstream = state;
+                self.show_all();
+                Ok(())
+            }
+            Job::Append(..)
+            | Job::Acked(..)
+            | Job::Receipted(..)
+            | Job::WentBack(..)
+            | Job::PhotoReceipted(_)
+            | Job::Peer(..)
+            | Job::PeerPage(..)
+            | Job::ReleaseUses(..)
+            | Job::PeerTold(_)
+            | Job::PeerHello(_) => self.outside(job, now, pending).map_err(Trouble::Sqlite),
+            Job::Stop => Ok(()),
         }
     }
 
     fn input(
         &mut self,
         input: Input,
-        reply: Option<Reply>,
+        reply: Option<ReplyTo>,
+        arrived: Option<ArrivedNs>,
         now: &Now,
-        pending: &mut Pending,
+        pending: &mut Effects,
     ) -> Result<(), Trouble> {
         if let Some(code) = self.closed {
             // Nothing can be recorded, so nothing is decided.
-            self.parts.metrics.count("input_while_closed_total");
-            if let Some(reply) = reply {
-                let text = code.text();
-                drop(reply.send(Err(Rejection { code: "storage", text })));
-            }
+            pending.count("input_while_closed_total");
+            let refusal = Rejection { code: "storage", text: code.text() };
+            pending.answers.extend(reply.map(|reply| (reply, Err(refusal))));
             return Ok(());
         }
         let durable = input.is_answered();
         let uses_known = self.waits_for.is_empty();
         let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
         let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
-        if let (Some(sender), Some(answer)) = (reply, step.reply.take()) {
-            pending.replies.push((sender, answer));
-        }
-        self.keep(step, durable, now, pending)
+        pending.answers.extend(reply.zip(step.reply.take()));
+        self.keep(step, durable, arrived, now, pending)
     }
 
     /// Writes a step into the open transaction; what follows from it waits for the commit.
-    fn keep(&mut self, step: Step, durable: bool, now: &Now, pending: &mut Pending) -> Result<(), Trouble> {
+    fn keep(
+        &mut self,
+        step: Step,
+        durable: bool,
+        arrived: Option<ArrivedNs>,
+        now: &Now,
+        pending: &mut Effects,
+    ) -> Result<(), Trouble> {
         if step.must_be_kept(durable) {
             self.append(&step.events, now)?;
             for write in &step.writes {
@@ -441,92 +446,19 @@ impl Engine {
                 }
             }
         }
-        let since = pending.arrived.unwrap_or_else(Instant::now);
-        pending.requests.extend(step.requests.iter().cloned().map(|r| (r, since)));
-        pending.lanes.extend(step.lanes.iter().cloned());
-        pending.steps.push(step);
+        pending.follow(step, arrived);
         Ok(())
-    }
-
-    /// The transaction is durable: now devices are asked, acts answered, screens changed.
-    fn act(&mut self, mut pending: Pending, now: &Now) {
-        self.ask(&mut pending);
-        self.tell(pending, now);
-    }
-
-    fn ask(&mut self, pending: &mut Pending) {
-        for (request, since) in pending.requests.drain(..) {
-            let Request { device, ticket, command } = request.clone();
-            let errand = Errand { device, ticket, command, since, sent: Instant::now() };
-            let sent = self.parts.devices.get(&request.device).is_some_and(|tx| tx.try_send(errand).is_ok());
-            if !sent && !matches!(request.command, Command::Stop) {
-                self.parts.metrics.count("device_request_dropped_total");
-                let report = Report::NoData { ticket: request.ticket, why: NoData::NotPresent };
-                self.requeue.push_back(Input::Device { device: request.device, report });
-            }
-        }
-    }
-
-    fn tell(&mut self, pending: Pending, now: &Now) {
-        for (sender, answer) in pending.replies {
-            drop(sender.send(answer));
-        }
-        for (sender, seq) in pending.stored {
-            if sender.send(seq).is_err() {
-                self.parts.metrics.count("answer_unread_total");
-            }
-        }
-        for (sender, next) in pending.pages {
-            if sender.send(next).is_err() {
-                self.parts.metrics.count("answer_unread_total");
-            }
-        }
-        self.streams
-            .send_if_modified(|s| std::mem::replace(s, self.journal.streams()) != self.journal.streams());
-        let redeems =
-            |step: &Step| step.writes.iter().any(|w| matches!(w, Write::Redeem { .. } | Write::Seal { .. }));
-        if pending.steps.iter().any(redeems) {
-            self.uses.send_modify(|n| *n += 1);
-        }
-        for opened in pending.steps.iter().flat_map(|step| &step.opened) {
-            if self.openings.heard(opened) {
-                self.parts.metrics.count("answer_unread_total");
-            }
-        }
-        for step in &pending.steps {
-            step.counters.iter().for_each(|name| self.parts.metrics.count(name));
-            step.outcomes.iter().for_each(|(lane, o)| self.parts.metrics.outcome(lane, *o));
-            step.notes.iter().for_each(|note| log::warn!("{note}"));
-        }
-        for id in &pending.lanes {
-            self.show(id, now);
-        }
     }
 
     fn close(&mut self, code: Option<Code>) {
         self.closed = code;
-        self.closed_view.send_replace(code);
+        self.out.closed = Some(code);
     }
-
-    fn finish(mut self) {
-        self.sign_from = Some(self.journal.durable_head().0);
-        let done = self.journal.begin().and_then(|()| self.journal.catch_up()).map_err(Trouble::Sqlite);
-        let done = done.and_then(|()| self.commit());
-        if let Err(e) = done {
-            log::error!("the last head of the chain was not signed: {e}");
-        }
-        if let Err(e) = self.journal.empty_log() {
-            log::debug!("the log of the journal was not emptied: {e}");
-        }
-    }
-}
-
-/// The photographs of a data folder, for the drivers.
-pub fn photo_saver(photos: Photos) -> kakou_drivers::SavePhoto {
-    Arc::new(move |bytes| photos.save(bytes))
 }
 
 #[cfg(test)]
 mod plays;
+#[cfg(test)]
+mod stepped;
 #[cfg(test)]
 mod tests;

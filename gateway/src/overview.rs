@@ -4,9 +4,10 @@
 mod figures;
 
 use crate::devices::{self, Known};
-use crate::engine::{Outlook, free_bytes};
+use crate::engine::Outlook;
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
+use crate::store::disk::free_bytes;
 use crate::store::lists::Lists;
 use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};

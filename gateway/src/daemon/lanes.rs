@@ -2,14 +2,13 @@
 
 use crate::config::{LaneEntry, Settings};
 use crate::engine::Setups;
-use kakou_core::evidence::{GatewayKey, Hash, SubjectKeys};
+use kakou_core::evidence::{GatewayKey, Hash};
 use kakou_core::ids::{DeviceId, LaneId};
 use kakou_core::lane::Setup;
 use kakou_core::profile::{self, Profile};
 use kakou_core::text::Text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The lanes, for whoever shows them.
 pub struct Lanes {
@@ -54,17 +53,13 @@ fn stale_after<'a>(profiles: impl Iterator<Item = &'a Profile>) -> BTreeMap<Stri
     hours
 }
 
-/// Makes the surroundings of the lanes from the keys of passes, each time that those change. Takes the lanes out of the
+/// Makes the surroundings of the lanes from the keys of passes, and from what makes subject keys. Takes the lanes out of the
 /// settings: nobody else needs them.
-pub fn setups(
-    settings: &mut Settings,
-    subjects: watch::Receiver<Arc<SubjectKeys>>,
-    key: Arc<GatewayKey>,
-) -> Setups {
+pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
     let lanes = std::mem::take(&mut settings.lanes);
     let (region, gateway) = (settings.region.clone(), settings.gateway.to_string());
     let utc_offset_ms = settings.utc_offset_ms;
-    Box::new(move |trust| {
+    Box::new(move |trust, subjects| {
         lanes
             .iter()
             .map(|lane| Setup {
@@ -78,7 +73,7 @@ pub fn setups(
                 profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
                 utc_offset_ms,
                 trust: trust.clone(),
-                subjects: subjects.borrow().clone(),
+                subjects: subjects.clone(),
                 key: key.clone(),
             })
             .collect()

@@ -2,7 +2,7 @@
 
 use super::{Finding, lists_of};
 use crate::config::Settings;
-use crate::engine::free_bytes;
+use crate::store::disk::free_bytes;
 use kakou_core::time::Quality;
 use std::path::Path;
 

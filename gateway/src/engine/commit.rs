@@ -21,7 +21,7 @@ impl Engine {
         if !self.journal.is_open() {
             return Ok(());
         }
-        if self.marked_at.is_some() {
+        if self.marked_ms.is_some() {
             for class in Class::ALL {
                 let (acked, receipted) = self.marks[usize::from(class.number())];
                 if (acked, receipted) != (0, 0) {
@@ -39,7 +39,7 @@ impl Engine {
             self.sign().map_err(Trouble::Sqlite)?;
         }
         self.journal.commit().map_err(Trouble::Sqlite)?;
-        self.marked_at = None;
+        self.marked_ms = None;
         self.photo_marks.clear();
         Ok(())
     }

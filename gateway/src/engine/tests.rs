@@ -1,19 +1,24 @@
 //! The engine on a folder of its own, without devices.
 
+use super::shell::{Shell, Wiring};
 use super::*;
 use crate::keys;
+use crate::metrics::Metrics;
 use crate::store::edition::{self, Order};
 use crate::store::retention::Delivered;
 use crate::store::trace;
 use crate::subjects;
 use kakou_authority::issuer::Issuer;
-use kakou_core::ids::SiteId;
+use kakou_core::ids::{DeviceId, SiteId};
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_core::profile;
-use kakou_link::clock::Source;
+use kakou_core::reading::Report;
+use kakou_link::clock::Clock;
 use serde_json::Value;
 use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{mpsc, oneshot, watch};
 
 const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
     same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"resident-card\", \"companion-card\", \"opaque\"]\n\
@@ -25,13 +30,11 @@ struct Bench {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Parts {
+pub(super) fn parts(data: &Path, trust: TrustList) -> Parts {
     let key = Arc::new(keys::gateway_key(data).unwrap());
-    let subjects = Arc::new(subjects::for_lanes(&subjects::load(data).unwrap()));
-    let known = subjects.clone();
     let scanner = DeviceId::new("scanner").unwrap();
     let signs = key.clone();
-    let setups: Setups = Box::new(move |trust| {
+    let setups: Setups = Box::new(move |trust, subjects| {
         vec![Setup {
             lane: LaneId::new("lane-1").unwrap(),
             profile: profile::read("gate.toml", PROFILE).unwrap().into(),
@@ -53,13 +56,11 @@ pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Pa
             boot: "boot".into(),
         },
         setups,
-        trust: watch::channel(Arc::new(trust)).1,
-        subjects: watch::channel(known).1,
-        clock: Clock::new(Source::System, 0, None),
+        trust: Arc::new(trust),
+        subjects: Arc::new(subjects::for_lanes(&subjects::load(data).unwrap())),
+        upstream: "off",
+        source: Source::System,
         key,
-        devices: BTreeMap::new(),
-        metrics: metrics.clone(),
-        upstream: watch::channel("off").1,
         photos: Photos::open(data).unwrap(),
         retention: Retention {
             max_bytes: u64::MAX,
@@ -73,17 +74,54 @@ pub(super) fn parts(data: &Path, metrics: &Arc<Metrics>, trust: TrustList) -> Pa
     }
 }
 
+/// The engine alone, with its lanes taken up.
+pub(super) fn engine(data: &Path, change: impl FnOnce(&mut Parts)) -> Engine {
+    let mut parts = parts(data, TrustList::default());
+    change(&mut parts);
+    let mut engine = Engine::open(parts).unwrap();
+    engine.start(&moment().now);
+    engine
+}
+
+pub(super) fn moment() -> Moment {
+    Moment { now: Clock::system().now(), claimed_ms: None, files_at: SystemTime::now() }
+}
+
+pub(super) fn event(kind: &str) -> NewEvent {
+    NewEvent {
+        kind: kind.into(),
+        class: Class::Verdict,
+        lane: None,
+        visit: None,
+        audience: Vec::new(),
+        data: json!({ "filling": "x".repeat(600) }),
+    }
+}
+
+/// The loop around it, and the link upstream as it stands.
+fn shell(data: &Path, trust: TrustList, upstream: watch::Receiver<&'static str>) -> Shell {
+    let parts = parts(data, trust);
+    let wiring = Wiring {
+        trust: watch::channel(parts.trust.clone()).1,
+        subjects: watch::channel(parts.subjects.clone()).1,
+        upstream,
+        clock: Clock::system(),
+        devices: BTreeMap::new(),
+        metrics: Arc::new(Metrics::default()),
+    };
+    Shell::open(parts, wiring).unwrap().0
+}
+
 fn run(data: &Path) -> Bench {
     run_with(data, TrustList::default())
 }
 
 fn run_with(data: &Path, trust: TrustList) -> Bench {
-    let metrics = Arc::new(Metrics::default());
-    let (engine, _) = Engine::open(parts(data, &metrics, trust)).unwrap();
+    let shell = shell(data, trust, watch::channel("off").1);
     let (inlet, work) = mpsc::channel(QUEUE);
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(engine.run(work));
+        runtime.block_on(shell.run(work));
     });
     Bench { inlet, thread: Some(thread) }
 }
@@ -180,7 +218,7 @@ fn the_log_keeps_its_size_where_somebody_comes_every_few_milliseconds() {
 fn verdicts_are_found_before_they_are_indexed_and_indexed_when_nobody_comes() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
-    let (mut engine, _) = Engine::open(parts(data, &Arc::default(), TrustList::default())).unwrap();
+    let mut engine = engine(data, |_| {});
     let found = || {
         let reader = journal::reader(data).unwrap();
         let indexed = reader.query_row("SELECT count(*) FROM place", [], |r| r.get::<_, i64>(0)).unwrap();
@@ -188,20 +226,19 @@ fn verdicts_are_found_before_they_are_indexed_and_indexed_when_nobody_comes() {
     };
     let scan = |engine: &mut Engine, code: &str| {
         let report = Report::Scan { bytes: code.as_bytes().to_vec() };
-        let work = Work::Report(DeviceId::new("scanner").unwrap(), report, Instant::now());
-        let (_inlet, mut none) = mpsc::channel(1);
-        assert!(engine.batch(Some(work), &mut none, &mut Pending::default()).0.is_ok());
+        let job = Job::Report(DeviceId::new("scanner").unwrap(), report, ArrivedNs(0));
+        let now = moment().now;
+        assert_eq!(engine.handle(&now, &mut std::iter::once((now, job))).outcomes.len(), 1);
     };
     scan(&mut engine, "A-1");
     assert_eq!(found(), (0, 1));
-    let (_inlet, mut none) = mpsc::channel(1);
-    assert!(engine.batch(None, &mut none, &mut Pending::default()).0.is_ok());
+    assert_eq!(engine.handle(&moment().now, &mut std::iter::empty()).closed, None);
     assert_eq!(found(), (1, 1));
     // The power goes before the next one is indexed.
     scan(&mut engine, "A-2");
     assert_eq!(found(), (1, 2));
     drop(engine);
-    let (engine, _) = Engine::open(parts(data, &Arc::default(), TrustList::default())).unwrap();
+    let engine = Engine::open(parts(data, TrustList::default())).unwrap();
     assert_eq!(found(), (2, 2));
     drop(engine);
 }
@@ -234,7 +271,7 @@ fn evidence_is_covered_by_a_signed_head_in_the_next_transaction() {
 }
 
 /// Puts a list into a data folder.
-fn list(data: &Path, name: &str, entries: &[(&str, Value)]) {
+pub(super) fn list(data: &Path, name: &str, entries: &[(&str, Value)]) {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|(id, _)| *id);
     let lines: String =
@@ -313,8 +350,7 @@ fn nothing_but_the_lists_tells_who_was_here_and_for_a_day_whom_an_override_can_l
     }
     // The one that was refused can be taken up again by an override, and is known for so long.
     assert_eq!(told("ID-EXPIRED"), [journal::path(data)]);
-    let (mut journal, ..) =
-        Journal::open(data, parts(data, &Arc::default(), TrustList::default()).author).unwrap();
+    let (mut journal, ..) = Journal::open(data, parts(data, TrustList::default()).author).unwrap();
     journal.begin().unwrap();
     journal.close_visits(Clock::system().now().wall_ms.unwrap() + 2 * 86_400_000).unwrap();
     journal.commit().unwrap();
@@ -378,9 +414,7 @@ fn the_watchdog_is_told_while_the_link_changes_on_and_on() {
     let folder = tempfile::tempdir().unwrap();
     if std::env::var_os(CHILD).is_some() {
         let (link, upstream) = watch::channel("off");
-        let mut parts = parts(folder.path(), &Arc::default(), TrustList::default());
-        parts.upstream = upstream;
-        let (engine, _) = Engine::open(parts).unwrap();
+        let shell = shell(folder.path(), TrustList::default(), upstream);
         std::thread::spawn(move || {
             loop {
                 for word in ["on", "off"] {
@@ -390,7 +424,7 @@ fn the_watchdog_is_told_while_the_link_changes_on_and_on() {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (_inlet, work) = mpsc::channel(QUEUE);
-        return runtime.block_on(engine.run(work));
+        return runtime.block_on(shell.run(work));
     }
     let place = folder.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&place).unwrap();

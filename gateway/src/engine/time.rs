@@ -1,68 +1,42 @@
 //! What the engine does about time: steps and changes of quality go on record, the floor is kept,
 //! and once the clock is confirmed the events before can be dated.
 
-use super::Engine;
-use crate::notify;
+use super::{ClockChange, Effects, Engine, Moment};
 use crate::store::time;
 use kakou_core::event::{Class, NewEvent};
-use kakou_core::time::{Now, Quality};
+use kakou_core::time::{MonoMs, Now, Quality};
 use kakou_link::clock::{STEP_MS, Source};
 use serde_json::json;
-use std::time::{Duration, Instant};
 
 /// Between two times that are kept as floor: a box that lost its clock is wrong by this much less.
-const KEEP_EVERY: Duration = Duration::from_secs(600);
-/// Between two words to the watchdog.
-const ALIVE: Duration = Duration::from_secs(3);
+const KEEP_EVERY_MS: u64 = 600_000;
 /// A time that was stepped to counts as floor when it has stood for so long.
-const PROVED: Duration = Duration::from_secs(600);
+const PROVED_MS: u64 = 600_000;
 
 /// What was seen of the clock.
 #[derive(Default)]
 pub(super) struct Watch {
     seen: Option<(i64, Quality)>,
-    stepped: Option<Instant>,
+    stepped_ms: Option<MonoMs>,
     /// Since when the time service has stood for a time that lies before the floor.
-    contradicted: Option<Instant>,
-    kept: Option<Instant>,
-    alive: Option<Instant>,
+    contradicted_ms: Option<MonoMs>,
+    kept_ms: Option<MonoMs>,
 }
 
 impl Engine {
-    /// The watchdog of systemd is fed by this loop alone: when lanes hang, the daemon is started anew.
-    pub(super) fn alive(&mut self) {
-        if self.watch.alive.is_none_or(|at| at.elapsed() >= ALIVE) {
-            self.watch.alive = Some(Instant::now());
-            notify::tell(&[notify::WATCHDOG]);
-        }
-    }
-
-    /// What the journal has kept as floor.
-    pub(super) fn recall_time(&self) {
-        if self.parts.clock.source() == Source::Fixed {
-            return;
-        }
-        match time::floor(self.journal.connection()) {
-            Ok(Some(floor)) => self.parts.clock.not_before(floor),
-            Ok(None) => {}
-            Err(e) => log::warn!("the floor of the time cannot be read: {e}"),
-        }
-    }
-
     /// Looks whether the clock was stepped, or is worth more or less than before.
-    pub(super) fn watch_clock(&mut self) {
-        let now = self.parts.clock.now();
-        let Some(wall_ms) = now.wall_ms.filter(|_| self.parts.clock.source() != Source::Fixed) else {
+    pub(super) fn watch_clock(&mut self, now: &Now) {
+        let Some(wall_ms) = now.wall_ms.filter(|_| self.parts.source != Source::Fixed) else {
             return;
         };
         let offset_ms = wall_ms - now.mono_ms.cast_signed();
         let told = match self.watch.seen {
             Some((before, quality)) => (offset_ms - before).abs() >= STEP_MS || quality != now.quality,
             // A clock that is believed as it is has nothing to be told of at the start.
-            None => self.parts.clock.source() == Source::Ntp && self.news_of_boot(offset_ms, &now),
+            None => self.parts.source == Source::Ntp && self.news_of_boot(offset_ms, now),
         };
         if told && self.closed.is_none() {
-            self.tell_time(offset_ms, &now);
+            self.tell_time(offset_ms, now);
         } else if !told && self.watch.seen.is_none() {
             self.watch.seen = Some((offset_ms, now.quality));
         }
@@ -99,37 +73,38 @@ impl Engine {
             Ok(()) => {
                 self.watch.seen = Some((offset_ms, now.quality));
                 if let Some(ms) = stepped_ms {
-                    self.watch.stepped = Some(Instant::now());
-                    self.parts.metrics.count("clock_step_total");
-                    log::warn!("the clock was stepped by {} s", ms / 1000);
+                    self.watch.stepped_ms = Some(now.mono_ms);
+                    self.out.count("clock_step_total");
+                    self.out.warn(format!("the clock was stepped by {} s", ms / 1000));
                 }
-                log::info!("the time is {}", now.quality.word());
-                self.streams.send_replace(self.journal.streams());
-                self.show_all(now);
+                self.out.info(format!("the time is {}", now.quality.word()));
+                self.show_all();
             }
-            Err(trouble) => self.fail(&trouble, super::Pending::default()),
+            Err(trouble) => self.fail(&trouble, Effects::default()),
         }
     }
 
     /// Keeps a confirmed time as floor: not one that was stepped to a moment ago, which may be wrong.
-    pub(super) fn keep_time(&mut self) {
-        let now = self.parts.clock.now();
-        let claimed = self.parts.clock.claimed().filter(|_| now.quality == Quality::Floor);
+    pub(super) fn keep_time(&mut self, at: &Moment) {
+        let now = at.now;
+        let claimed = at.claimed_ms.filter(|_| now.quality == Quality::Floor);
         // A floor can be too high from the start: of a boot whose clock was wrong. A clock that nobody confirms
         // says nothing against it by standing there.
-        let contradicts = claimed.is_some() && self.parts.clock.source() == Source::Ntp;
-        let since = self.watch.contradicted.take().filter(|_| contradicts);
-        self.watch.contradicted = since.or_else(|| contradicts.then(Instant::now));
-        let stood = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() >= PROVED);
-        if let Some(wall_ms) = claimed.filter(|_| stood(self.watch.stepped) || stood(self.watch.contradicted))
-        {
-            log::warn!("the time source has stood for an earlier time: it is believed");
-            self.watch.kept = None;
-            return self.parts.clock.believe(wall_ms);
+        let contradicts = claimed.is_some() && self.parts.source == Source::Ntp;
+        let since = self.watch.contradicted_ms.take().filter(|_| contradicts);
+        self.watch.contradicted_ms = since.or_else(|| contradicts.then_some(now.mono_ms));
+        let stood_ms = |since: MonoMs| now.mono_ms.saturating_sub(since);
+        let stood = |since: Option<MonoMs>| since.is_some_and(|since| stood_ms(since) >= PROVED_MS);
+        let believed = stood(self.watch.stepped_ms) || stood(self.watch.contradicted_ms);
+        if let Some(wall_ms) = claimed.filter(|_| believed) {
+            self.out.warn("the time source has stood for an earlier time: it is believed".into());
+            self.watch.kept_ms = None;
+            self.out.clock = Some(ClockChange::Believe(wall_ms));
+            return;
         }
-        let proved = self.watch.stepped.is_none_or(|at| at.elapsed() >= PROVED);
-        let due = self.watch.kept.is_none_or(|at| at.elapsed() >= KEEP_EVERY);
-        let fixed = self.parts.clock.source() == Source::Fixed;
+        let proved = self.watch.stepped_ms.is_none_or(|since| stood_ms(since) >= PROVED_MS);
+        let due = self.watch.kept_ms.is_none_or(|since| stood_ms(since) >= KEEP_EVERY_MS);
+        let fixed = self.parts.source == Source::Fixed;
         let Some(wall_ms) = now.wall_ms.filter(|_| now.synced() && proved && due && !fixed) else { return };
         if self.closed.is_some() {
             return;
@@ -137,10 +112,10 @@ impl Engine {
         let kept = self.journal.begin().and_then(|()| self.journal.keep_floor(wall_ms));
         match kept.map_err(super::Trouble::Sqlite).and_then(|()| self.commit()) {
             Ok(()) => {
-                self.watch.kept = Some(Instant::now());
-                self.parts.clock.not_before(wall_ms);
+                self.watch.kept_ms = Some(now.mono_ms);
+                self.out.clock = Some(ClockChange::NotBefore(wall_ms));
             }
-            Err(trouble) => self.fail(&trouble, super::Pending::default()),
+            Err(trouble) => self.fail(&trouble, Effects::default()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the engine is asked, and what the rest of the gateway can watch of it.
 
 use super::openings::Moved;
-use super::screens::LaneView;
+use super::{LaneView, Onward};
 use crate::store::asked::Asked;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// What the engine is asked.
+/// Inputs that may wait; beyond it a scanner's report is dropped and counted.
+pub const QUEUE: usize = 4_096;
+
+/// What the engine is asked, by whoever waits for the answer.
 pub enum Work {
     /// An input of the core; the answer to an act comes when it is durable.
     Input(Input, Option<Reply>),
@@ -47,10 +50,6 @@ pub enum Work {
     /// Store, answer, end.
     Stop,
 }
-
-/// The place at which an answer goes on; none is its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Onward(pub Option<String>);
 
 /// The way in.
 pub type Inlet = mpsc::Sender<Work>;

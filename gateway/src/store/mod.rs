@@ -5,6 +5,7 @@
 
 pub mod asked;
 pub mod chain;
+pub mod disk;
 pub mod edition;
 pub mod floors;
 pub mod journal;

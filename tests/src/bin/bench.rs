@@ -9,7 +9,8 @@ use kakou_core::pass::{Check, check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
-use kakou_gateway::engine::{Engine, Inlet, Outlook, Parts, QUEUE, Work};
+use kakou_gateway::engine::shell::{Shell, Wiring};
+use kakou_gateway::engine::{Inlet, Outlook, Parts, QUEUE, Work};
 use kakou_gateway::metrics::Metrics;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
@@ -266,17 +267,23 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
     std::fs::create_dir_all(data)?;
     let author =
         Author { site: SiteId::new("test")?, gateway: GatewayId::new("gw-1")?, boot: "bench".into() };
+    let wiring = Wiring {
+        trust: watch::channel(Arc::default()).1,
+        subjects: watch::channel(Arc::new(SubjectKeys::new(1, b"bench"))).1,
+        upstream: watch::channel("off").1,
+        clock: Clock::system(),
+        devices: BTreeMap::new(),
+        metrics: Arc::new(Metrics::default()),
+    };
     let parts = Parts {
         data: data.to_path_buf(),
         author,
-        setups: Box::new(|_| Vec::new()),
-        trust: watch::channel(Arc::default()).1,
-        subjects: watch::channel(Arc::new(SubjectKeys::new(1, b"bench"))).1,
-        clock: Clock::system(),
+        setups: Box::new(|_, _| Vec::new()),
+        trust: wiring.trust.borrow().clone(),
+        subjects: wiring.subjects.borrow().clone(),
+        upstream: *wiring.upstream.borrow(),
+        source: wiring.clock.source(),
         key: Arc::new(key),
-        devices: BTreeMap::new(),
-        metrics: Arc::new(Metrics::default()),
-        upstream: watch::channel("off").1,
         photos: Photos::open(data)?,
         retention: Retention {
             max_bytes: 8 << 30,
@@ -289,9 +296,9 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         others: None,
     };
     let (inlet, work) = tokio::sync::mpsc::channel(QUEUE);
-    let (engine, outlook) = Engine::open(parts)?;
+    let (shell, outlook) = Shell::open(parts, wiring)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::spawn(move || runtime.block_on(engine.run(work)));
+    let thread = std::thread::spawn(move || runtime.block_on(shell.run(work)));
     Ok((inlet, outlook, thread))
 }
 

@@ -1,60 +1,20 @@
-use super::super::tests::parts;
+use super::super::tests::{engine, event, moment};
 use super::*;
-use crate::metrics::Metrics;
 use kakou_core::ids::{GatewayId, LaneId, VisitId};
 use kakou_core::lane::visit::{Stage, Visit};
-use kakou_core::pass::trust::TrustList;
 use kakou_core::records::Write;
 use kakou_core::time::Quality;
 use kakou_wire::peers::Used;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 const DAY_MS: i64 = 86_400_000;
-
-fn engine(data: &Path, change: impl FnOnce(&mut Parts)) -> Engine {
-    let mut parts = parts(data, &Arc::default(), TrustList::default());
-    change(&mut parts);
-    Engine::open(parts).unwrap().0
-}
-
-fn event(kind: &str) -> NewEvent {
-    NewEvent {
-        kind: kind.into(),
-        class: Class::Verdict,
-        lane: None,
-        visit: None,
-        audience: Vec::new(),
-        data: json!({ "filling": "x".repeat(600) }),
-    }
-}
-
-#[test]
-fn a_full_disk_is_relieved_by_a_few_folders_at_a_time_and_by_all_of_them_in_turn() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut engine = engine(folder.path(), |_| {});
-    let long_ago = SystemTime::now() - 2 * UNNAMED;
-    for shelf in 0..=u8::MAX {
-        let path = engine.parts.photos.path(&format!("{shelf:02x}{}", "0".repeat(62))).unwrap();
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::File::create(path).unwrap().set_modified(long_ago).unwrap();
-    }
-    let (mut all, mut rounds) = (0, 0);
-    while all < 256 {
-        let taken = engine.relieve(false).unwrap();
-        assert!((1..=SHELVES as u64).contains(&taken), "{taken} in one round");
-        (all, rounds) = (all + taken, rounds + 1);
-    }
-    assert_eq!(rounds, 256 / SHELVES);
-}
 
 #[test]
 fn what_is_kept_beside_the_journal_stays_as_small_as_what_counts() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(folder.path(), |_| {});
     let (from, lane) = (GatewayId::new("gw-2").unwrap(), LaneId::new("lane-1").unwrap());
-    let now = engine.parts.clock.now();
+    let now = moment().now;
     for earlier in 0..12_000 {
         engine.journal.begin().unwrap();
         // A gateway that tells an earlier use each time needs no more rows.
@@ -63,10 +23,10 @@ fn what_is_kept_beside_the_journal_stays_as_small_as_what_counts() {
         engine.journal.peer(&from, &used, &now).unwrap();
         if earlier % 1_000 == 999 {
             engine.journal.commit().unwrap();
-            engine.tend();
+            engine.tend(&moment());
         }
     }
-    (0..4).for_each(|_| engine.tend());
+    (0..4).for_each(|_| engine.tend(&moment()));
     drop(engine);
     let kept = std::fs::read_to_string(folder.path().join("kept.log")).unwrap();
     let lines = kept.lines().count();
@@ -81,7 +41,7 @@ fn what_is_kept_beside_the_journal_stays_as_small_as_what_counts() {
 fn a_purge_does_not_let_the_log_grow() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(folder.path(), |parts| parts.retention.max_bytes = 0);
-    let now = engine.parts.clock.now();
+    let now = moment().now;
     for _ in 0..24 {
         engine.append(&vec![event("audit"); 1_000], &now).unwrap();
         for (class, head) in Class::ALL.into_iter().zip(engine.journal.streams()) {
@@ -91,8 +51,9 @@ fn a_purge_does_not_let_the_log_grow() {
         engine.journal.fold().unwrap();
     }
     for _ in 0..11 {
-        engine.tend();
-        engine.fold(true);
+        engine.tend(&moment());
+        engine.quiet = true;
+        engine.fold();
     }
     let left: i64 =
         engine.journal.connection().query_row("SELECT count(*) FROM event", [], |r| r.get(0)).unwrap();
@@ -102,41 +63,10 @@ fn a_purge_does_not_let_the_log_grow() {
 }
 
 #[test]
-fn evidence_before_a_full_disk_is_covered_when_the_disk_has_room() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut engine = engine(folder.path(), |_| {});
-    let now = engine.parts.clock.now();
-    engine.append(&[event("evidence")], &now).unwrap();
-    engine.commit().unwrap();
-    let evidence = engine.journal.head().0;
-    // A disk that refuses the commit itself, once the reserve is given up.
-    let refuse = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
-        CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
-        CREATE TRIGGER refuse AFTER INSERT ON checkpoint BEGIN INSERT INTO child VALUES (1); END";
-    engine.journal.connection().execute_batch(refuse).unwrap();
-    std::fs::write(folder.path().join(RESERVE), "reserve").unwrap();
-    engine.closed = Some(Code::X_STORAGE);
-    engine.parts.retention.reserve_bytes = 1 << 60;
-    engine.probe();
-    assert!(engine.closed.is_some() && !folder.path().join(RESERVE).exists());
-    assert_eq!(engine.journal.head().0, evidence, "that could not be written");
-    engine.journal.connection().execute_batch("DROP TRIGGER refuse").unwrap();
-    engine.parts.retention.reserve_bytes = 0;
-    engine.probe();
-    assert!(engine.closed.is_none());
-    engine.append(&[event("audit")], &now).unwrap();
-    engine.commit().unwrap();
-    let covered = "SELECT max(seq) FROM checkpoint";
-    let covered: Option<i64> = engine.journal.connection().query_row(covered, [], |r| r.get(0)).unwrap();
-    let covered = covered.unwrap_or(0).cast_unsigned();
-    assert!(covered >= evidence, "evidence {evidence} can be changed, a head is signed up to {covered}");
-}
-
-#[test]
 fn an_unconfirmed_clock_forgets_no_visit() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(folder.path(), |_| {});
-    let now = engine.parts.clock.now();
+    let now = moment().now;
     let mut visit = Visit::begin(VisitId(1), "key".into(), &now);
     visit.stage = Stage::Parked { resume: 0 };
     let lane = LaneId::new("lane-1").unwrap();
@@ -154,50 +84,20 @@ fn an_unconfirmed_clock_forgets_no_visit() {
     let before = kept(&engine);
     assert_eq!(before.0, 1);
     let a_year_ahead = now.wall_ms.map(|ms| ms + 365 * DAY_MS);
+    let ahead = |quality| Moment { now: Now { wall_ms: a_year_ahead, quality, ..now }, ..moment() };
     for quality in [Quality::Unsynced, Quality::Floor] {
-        engine.keep_limits(&Now { wall_ms: a_year_ahead, quality, ..now }).unwrap();
+        engine.keep_limits(&ahead(quality)).unwrap();
         assert_eq!(kept(&engine), before, "{quality:?}");
     }
-    engine.keep_limits(&Now { wall_ms: a_year_ahead, quality: Quality::Synced, ..now }).unwrap();
+    engine.keep_limits(&ahead(Quality::Synced)).unwrap();
     assert_eq!(kept(&engine), (0, 0));
-}
-
-#[test]
-fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path();
-    let mut first = engine(data, |_| {});
-    let now = first.parts.clock.now();
-    let lane = LaneId::new("lane-1").unwrap();
-    let by = kakou_core::records::Redemption { lane, visit: VisitId(7), at_ms: now.wall_ms };
-    first.journal.begin().unwrap();
-    let used = Write::Redeem { pass_id: "kid:used".into(), shared: None, by, ends_ms: None };
-    first.journal.write(&used, &now).unwrap();
-    first.commit().unwrap();
-    drop(first);
-    std::fs::remove_file(data.join("kept.log")).unwrap();
-    set_aside::condemn(data);
-    // Nothing can be written in the place of the file with the epoch.
-    std::fs::create_dir(data.join("epoch.new")).unwrap();
-    let start = |metrics: &Arc<Metrics>| Engine::open(parts(data, metrics, TrustList::default()));
-    assert!(start(&Arc::default()).is_err());
-    std::fs::remove_dir(data.join("epoch.new")).unwrap();
-    for (said, count) in [("SetAside", 1), ("Good", 0)] {
-        let metrics = Arc::default();
-        let (engine, _) = start(&metrics).unwrap();
-        assert!(engine.journal.redeemed("kid:used").unwrap().is_some());
-        let sql = "SELECT CAST(body AS TEXT) ->> '$.data.journal' FROM event ORDER BY seq DESC LIMIT 1";
-        let found: String = engine.journal.connection().query_row(sql, [], |r| r.get(0)).unwrap();
-        assert_eq!(found, said);
-        assert_eq!(metrics.plain().get("journal_set_aside_total").copied().unwrap_or(0), count, "{said}");
-    }
 }
 
 #[test]
 fn a_round_of_forgetting_is_bounded_whoever_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(folder.path(), |_| {});
-    let (now, lane) = (engine.parts.clock.now(), LaneId::new("lane-1").unwrap());
+    let (now, lane) = (moment().now, LaneId::new("lane-1").unwrap());
     engine.journal.begin().unwrap();
     for gateway in 0..5 {
         let from = GatewayId::new(format!("gw-{gateway}")).unwrap();

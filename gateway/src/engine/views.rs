@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::watch;
 
 /// What screens show of a lane. Before the lane has shown anything it is empty.
 #[derive(Clone, Default)]
@@ -32,22 +31,18 @@ struct Shown {
     uses_wait_for: Vec<GatewayId>,
     links: BTreeMap<DeviceId, bool>,
     issued: BTreeMap<String, WallMs>,
-    rows: Arc<Mutex<Rows>>,
+    rows: Rows,
     screen: OnceLock<Arc<str>>,
     desk: OnceLock<Arc<str>>,
-}
-
-/// The screens of one lane.
-pub(super) struct Screens {
-    views: watch::Sender<LaneView>,
-    rows: Arc<Mutex<Rows>>,
 }
 
 /// The rows of the latest visits as they were written last: of twenty one changes, and to write all of them takes
 /// longer than the rest of a visit. What a visit says never changes under the same pointer, because this holds it, and
 /// its profile is the same for a run.
-#[derive(Default)]
-struct Rows(Vec<(Arc<Visit>, Arc<RawValue>)>);
+#[derive(Clone, Default)]
+pub(super) struct Rows(Arc<Mutex<Vec<Row>>>);
+
+type Row = (Arc<Visit>, Arc<RawValue>);
 
 /// The desk as it is sent.
 #[derive(Serialize)]
@@ -56,12 +51,6 @@ struct Desk<'a> {
     desk: view::shapes::Desk,
     last_visits: Vec<&'a RawValue>,
     uses_wait_for: &'a [GatewayId],
-}
-
-impl Screens {
-    pub(super) fn new(views: watch::Sender<LaneView>) -> Self {
-        Self { views, rows: Arc::default() }
-    }
 }
 
 impl LaneView {
@@ -105,8 +94,7 @@ impl Shown {
 
     fn write_desk(&self) -> Arc<str> {
         let desk = self.with_around(|around| view::desk(&self.lane, &self.now, around));
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let desk = rows.of(&self.lane).and_then(|last_visits| {
+        let desk = self.rows.of(&self.lane, |last_visits| {
             serde_json::to_string(&Desk { desk, last_visits, uses_wait_for: &self.uses_wait_for })
         });
         self.written(desk)
@@ -122,8 +110,13 @@ impl Shown {
 
 impl Rows {
     /// Those of a lane now.
-    fn of(&mut self, lane: &Lane) -> serde_json::Result<Vec<&RawValue>> {
-        let mut before = std::mem::take(&mut self.0);
+    fn of<T>(
+        &self,
+        lane: &Lane,
+        take: impl FnOnce(Vec<&RawValue>) -> serde_json::Result<T>,
+    ) -> serde_json::Result<T> {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *rows);
         for visit in view::last_visits(lane) {
             let row = match before.iter().position(|(written, _)| Arc::ptr_eq(written, visit)) {
                 Some(at) => before.swap_remove(at),
@@ -132,15 +125,16 @@ impl Rows {
                     (Arc::clone(visit), row.into())
                 }
             };
-            self.0.push(row);
+            rows.push(row);
         }
-        Ok(self.0.iter().map(|(_, row)| &**row).collect())
+        take(rows.iter().map(|(_, row)| &**row).collect())
     }
 }
 
 impl Engine {
-    pub(super) fn show(&self, id: &LaneId, now: &Now) {
-        let (Some(lane), Some(screens)) = (self.core.lane(id), self.screens.get(id)) else { return };
+    /// What screens show of a lane, if there is such a lane.
+    pub fn view(&self, id: &LaneId, now: &Now) -> Option<LaneView> {
+        let (lane, rows) = (self.core.lane(id)?, self.rows.get(id)?);
         let lists = lane.setup.profile.lists();
         let issued = lists.filter_map(|list| Some((list.to_owned(), self.lists.issued_ms(list)?))).collect();
         let shown = Shown {
@@ -148,20 +142,19 @@ impl Engine {
             now: *now,
             seq: self.journal.head().0,
             closed: self.closed,
-            upstream: *self.parts.upstream.borrow(),
+            upstream: self.parts.upstream,
             uses_wait_for: self.waits_for.clone(),
             links: self.core.links().clone(),
             issued,
-            rows: screens.rows.clone(),
+            rows: rows.clone(),
             screen: OnceLock::new(),
             desk: OnceLock::new(),
         };
-        screens.views.send_replace(LaneView { running: lane.is_running(), shown: Some(Arc::new(shown)) });
+        Some(LaneView { running: lane.is_running(), shown: Some(Arc::new(shown)) })
     }
 
-    pub(super) fn show_all(&self, now: &Now) {
-        for id in self.screens.keys() {
-            self.show(id, now);
-        }
+    /// All lanes are to be shown anew.
+    pub(super) fn show_all(&mut self) {
+        self.out.screens.extend(self.rows.keys().cloned());
     }
 }

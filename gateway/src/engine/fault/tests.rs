@@ -1,0 +1,88 @@
+use super::super::tests::{engine, event, moment, parts};
+use super::super::upkeep::UNNAMED;
+use super::*;
+use kakou_core::ids::{LaneId, VisitId};
+use kakou_core::pass::trust::TrustList;
+use kakou_core::records::Write;
+use std::time::SystemTime;
+
+#[test]
+fn a_full_disk_is_relieved_by_a_few_folders_at_a_time_and_by_all_of_them_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), |_| {});
+    let long_ago = SystemTime::now() - 2 * UNNAMED;
+    for shelf in 0..=u8::MAX {
+        let path = engine.parts.photos.path(&format!("{shelf:02x}{}", "0".repeat(62))).unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::File::create(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    let (mut all, mut rounds) = (0, 0);
+    while all < 256 {
+        let taken = engine.relieve(false, &moment()).unwrap();
+        assert!((1..=SHELVES as u64).contains(&taken), "{taken} in one round");
+        (all, rounds) = (all + taken, rounds + 1);
+    }
+    assert_eq!(rounds, 256 / SHELVES);
+}
+
+#[test]
+fn evidence_before_a_full_disk_is_covered_when_the_disk_has_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = engine(folder.path(), |_| {});
+    let now = moment().now;
+    engine.append(&[event("evidence")], &now).unwrap();
+    engine.commit().unwrap();
+    let evidence = engine.journal.head().0;
+    // A disk that refuses the commit itself, once the reserve is given up.
+    let refuse = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER refuse AFTER INSERT ON checkpoint BEGIN INSERT INTO child VALUES (1); END";
+    engine.journal.connection().execute_batch(refuse).unwrap();
+    std::fs::write(folder.path().join(disk::RESERVE), "reserve").unwrap();
+    engine.closed = Some(Code::X_STORAGE);
+    engine.parts.retention.reserve_bytes = 1 << 60;
+    engine.probe(&moment());
+    assert!(engine.closed.is_some() && !folder.path().join(disk::RESERVE).exists());
+    assert_eq!(engine.journal.head().0, evidence, "that could not be written");
+    engine.journal.connection().execute_batch("DROP TRIGGER refuse").unwrap();
+    engine.parts.retention.reserve_bytes = 0;
+    engine.probe(&moment());
+    assert!(engine.closed.is_none());
+    engine.append(&[event("audit")], &now).unwrap();
+    engine.commit().unwrap();
+    let covered = "SELECT max(seq) FROM checkpoint";
+    let covered: Option<i64> = engine.journal.connection().query_row(covered, [], |r| r.get(0)).unwrap();
+    let covered = covered.unwrap_or(0).cast_unsigned();
+    assert!(covered >= evidence, "evidence {evidence} can be changed, a head is signed up to {covered}");
+}
+
+#[test]
+fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let mut first = engine(data, |_| {});
+    let now = moment().now;
+    let lane = LaneId::new("lane-1").unwrap();
+    let by = kakou_core::records::Redemption { lane, visit: VisitId(7), at_ms: now.wall_ms };
+    first.journal.begin().unwrap();
+    let used = Write::Redeem { pass_id: "kid:used".into(), shared: None, by, ends_ms: None };
+    first.journal.write(&used, &now).unwrap();
+    first.commit().unwrap();
+    drop(first);
+    std::fs::remove_file(data.join("kept.log")).unwrap();
+    set_aside::condemn(data);
+    // Nothing can be written in the place of the file with the epoch.
+    std::fs::create_dir(data.join("epoch.new")).unwrap();
+    let start = || Engine::open(parts(data, TrustList::default()));
+    assert!(start().is_err());
+    std::fs::remove_dir(data.join("epoch.new")).unwrap();
+    for (said, counted) in [("SetAside", true), ("Good", false)] {
+        let mut engine = start().unwrap();
+        let counters = engine.start(&now).counters;
+        assert!(engine.journal.redeemed("kid:used").unwrap().is_some());
+        let sql = "SELECT CAST(body AS TEXT) ->> '$.data.journal' FROM event ORDER BY seq DESC LIMIT 1";
+        let found: String = engine.journal.connection().query_row(sql, [], |r| r.get(0)).unwrap();
+        assert_eq!(found, said);
+        assert_eq!(counters.contains(&("journal_set_aside_total", 1)), counted, "{said}");
+    }
+}
