@@ -334,7 +334,7 @@ impl Engine {
         let (mut stop, mut idle) = (false, true);
         self.quiet = true;
         // What is wrong with the lists is no matter of the journal: who is looked up in them hears of it.
-        if let Err(e) = self.lists.enter() {
+        if let Err(e) = self.lists.enter(now.mono_ms) {
             self.out.error(format!("the lists: {e}"));
         }
         let mut result = Ok(());

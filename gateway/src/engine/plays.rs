@@ -134,7 +134,7 @@ impl Store for OnDisk {
         };
         edition::build(&order, lines.as_bytes(), &mut |_| true).map_err(fault)?;
         // As between two batches of inputs.
-        self.lists.enter().and_then(|()| self.lists.leave()).map_err(fault)
+        self.lists.enter(0).and_then(|()| self.lists.leave()).map_err(fault)
     }
 
     fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault> {

@@ -13,6 +13,7 @@ use super::search::Typed;
 use super::{StoreError, at, io_at};
 use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
+use kakou_core::time::MonoMs;
 use kakou_link::durable;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// What `user_version` says of an edition whose ids are the keys of [`key`].
 pub(super) const KEYED: i64 = 1;
 /// Between two looks at a list that could not be taken over: each costs the lanes a little.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MS: MonoMs = 1_000;
 
 /// A list in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +153,7 @@ struct Seen {
     /// Something failed that may pass: it is looked at again, after a while.
     again: bool,
     /// When they were looked at.
-    looked: Option<Instant>,
+    looked_ms: MonoMs,
     files: BTreeMap<&'static str, Attached>,
     in_use: BTreeMap<&'static str, InUse>,
     /// What is there and does not answer, and why.
@@ -175,17 +175,17 @@ impl Lists {
         let connection = Connection::open_in_memory().map_err(at(&path))?;
         connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
         let lists = Self { data: data.to_path_buf(), connection, seen: RefCell::default() };
-        lists.refresh();
+        lists.refresh(None);
         Ok(lists)
     }
 
     /// Takes over what the pointer says, if it has changed. A list that cannot be taken over answers nobody until it
-    /// can; it keeps no other one away.
-    fn refresh(&self) {
+    /// can; it keeps no other one away. Without a time what failed is tried again at once.
+    fn refresh(&self, now_ms: Option<MonoMs>) {
         let stamp = std::fs::metadata(Pointer::path(&self.data)).ok().map(|m| (m.ino(), m.mtime_nsec()));
         {
             let seen = self.seen.borrow();
-            let due = seen.again && seen.looked.is_none_or(|at| at.elapsed() >= AGAIN);
+            let due = seen.again && now_ms.is_none_or(|now| now.saturating_sub(seen.looked_ms) >= AGAIN_MS);
             if stamp == seen.stamp && !due {
                 return;
             }
@@ -201,7 +201,7 @@ impl Lists {
             }
         };
         self.connection.flush_prepared_statement_cache();
-        let mut seen = Seen { stamp, looked: Some(Instant::now()), ..Seen::default() };
+        let mut seen = Seen { stamp, looked_ms: now_ms.unwrap_or(0), ..Seen::default() };
         let before = self.seen.take();
         for name in LISTS {
             let file = pointer.0.get(name);
@@ -294,7 +294,7 @@ impl Lists {
     /// The edition in use.
     pub fn in_use(&self, name: &str) -> Option<InUse> {
         if self.connection.is_autocommit() {
-            self.refresh();
+            self.refresh(None);
         }
         self.seen.borrow().in_use.get(name).cloned()
     }
@@ -309,10 +309,10 @@ impl Lists {
         self.seen.borrow().in_use.get(name).map(|l| l.issued_ms)
     }
 
-    /// Begins a view that stays the same until [`Lists::leave`]. Where that fails, each look sees what is in use
+    /// Begins a view that stays the same until [`Lists::leave`], with what is in use at this moment. Where that fails, each look sees what is in use
     /// then.
-    pub fn enter(&self) -> rusqlite::Result<()> {
-        self.refresh();
+    pub fn enter(&self, now_ms: MonoMs) -> rusqlite::Result<()> {
+        self.refresh(Some(now_ms));
         self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
     }
     /// Ends the view, so that a newer edition is seen.
@@ -492,7 +492,7 @@ mod tests {
         assert!(rows.next().unwrap().is_some());
         take(data, first, 2);
         take(data, last, 2);
-        lists.refresh();
+        lists.refresh(None);
         assert!(lists.listed(first, "a").is_err(), "not the same as not to be listed");
         assert!(lists.listed(last, "a").unwrap());
     }

@@ -205,7 +205,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             let at = n.wrapping_mul(104_729) % a.entries;
             let wanted = if name == "status" { id(at) } else { format!("a1b2c3d4:{at:022}") };
             let from = Instant::now();
-            reader.enter()?;
+            reader.enter(n)?;
             let found = reader.entry(name, &wanted)?.is_some();
             reader.leave()?;
             times.push(from.elapsed());
