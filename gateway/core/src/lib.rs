@@ -8,6 +8,7 @@
 pub mod codes;
 pub mod contract;
 pub mod core;
+pub mod delivery;
 pub mod entry;
 pub mod event;
 pub mod evidence;
