@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use crate::upstream::LinkState;
 use crate::{devices, enrol, subjects};
 use common::Common;
+use kakou_core::delivery::Positions;
 use kakou_core::ids::{DeviceId, LaneId};
 use kakou_core::reading::Report;
 use kakou_core::text::{Text, trimmed_bytes};
@@ -77,6 +78,8 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     /// The link upstream.
     pub link: watch::Receiver<LinkState>,
+    /// How far each stream is.
+    pub positions: watch::Receiver<Positions>,
     /// Whether what lay in the folder of lists at the start is in use: lanes do not wait for it.
     pub lists_looked_at: watch::Receiver<bool>,
     /// Cancelled when the engine ends by itself: the process must end as well.
@@ -156,11 +159,12 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         loading: lists.loading,
         broker: settings.upstream.clone(),
         link: ends.state.subscribe(),
+        positions: ends.positions.subscribe(),
         metrics: common.metrics.clone(),
         readers: Readers::default(),
         last: Mutex::default(),
     });
-    let link = ends.state.subscribe();
+    let (link, positions) = (ends.state.subscribe(), ends.positions.subscribe());
     let mut links = Links {
         common: &common,
         settings: &settings,
@@ -179,6 +183,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         outlook,
         metrics: common.metrics,
         link,
+        positions,
         lists_looked_at: lists.looked_at,
         failed,
         intake,

@@ -11,6 +11,7 @@ use crate::store::disk::free_bytes;
 use crate::store::lists::Lists;
 use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};
+use kakou_core::delivery::Positions;
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::lane::view::shapes::LaneStatus;
@@ -66,6 +67,8 @@ pub struct Overview {
     pub broker: Option<Upstream>,
     /// The link upstream.
     pub link: watch::Receiver<LinkState>,
+    /// How far each stream is.
+    pub positions: watch::Receiver<Positions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Opened at the first look.
@@ -106,7 +109,7 @@ impl Overview {
             (Some(_), false) => "offline",
         };
         let broker = self.broker.as_ref().map(Upstream::address);
-        let mut all = self.common(&link);
+        let mut all = self.common();
         all.insert("site".into(), json!(self.site));
         all.insert("gateway".into(), json!(self.gateway));
         all.insert("epoch".into(), json!(self.outlook.epoch));
@@ -139,8 +142,7 @@ impl Overview {
 
     /// What goes upstream once a minute. Reads a few rows of the journal; not for an async thread.
     pub fn health(&self) -> Value {
-        let link = self.link.borrow().clone();
-        let mut all = self.common(&link);
+        let mut all = self.common();
         all.insert("at".into(), json!(self.clock.now().wall_ms.map(rfc3339)));
         let lanes: Vec<Value> = self
             .lanes
@@ -168,14 +170,16 @@ impl Overview {
         view.status()
     }
 
-    fn common(&self, link: &LinkState) -> Map<String, Value> {
+    fn common(&self) -> Map<String, Value> {
         let now = self.clock.now();
         let heads = *self.outlook.streams.borrow();
+        let mut positions = *self.positions.borrow();
+        positions.store(heads);
         let seen = self.readers.look(&self.data, |journal, lists| {
             let used = retention::bytes(journal).ok()?.0;
             let waiting = outbox::photos_waiting(journal).ok()?;
             let kept = outbox::photos_kept(journal).ok()?;
-            let depths = upstream::depths(journal, &heads, link, now.wall_ms);
+            let depths = upstream::depths(journal, &positions, now.wall_ms);
             let uses = uses(journal).ok()?;
             Some((depths, used, self.lists(lists, now.wall_ms), waiting, kept, uses))
         });

@@ -162,7 +162,7 @@ async fn settle(running: &daemon::Running, tally: &watch::Receiver<Tally>) {
     let (mut before, mut patience) = (0, 50);
     while patience > 0 {
         let stored: u64 = running.outlook.streams.borrow().iter().sum();
-        let receipted: u64 = running.link.borrow().receipted.iter().sum();
+        let receipted: u64 = running.positions.borrow().receipted().iter().sum();
         let arrived = tally.borrow().events;
         if arrived >= stored && receipted >= stored {
             return;
@@ -192,7 +192,7 @@ fn report(running: &daemon::Running, tally: &watch::Receiver<Tally>, folder: &Pa
         "visits": figures.visits, "admit": figures.outcomes[0], "refer": figures.outcomes[1],
         "hold": figures.outcomes[2], "deny": figures.outcomes[3], "overrides": figures.overrides,
         "seals": figures.seals, "photos": figures.photos, "events": stored, "published": link.published,
-        "receipted": link.receipted.iter().sum::<u64>(), "received": arrived.events,
+        "receipted": running.positions.borrow().receipted().iter().sum::<u64>(), "received": arrived.events,
         "duplicates": arrived.duplicates, "lost": stored.saturating_sub(arrived.events),
         "rss_mb": (rss_mb() * 10.0).round() / 10.0,
     })

@@ -9,10 +9,12 @@ use crate::orders::{self, Answer, Desk, Order};
 use crate::overview::{self, Overview};
 use crate::store::journal;
 use crate::store::kept::KeptReader;
+use crate::store::outbox;
 use crate::upstream::down::{self, Down};
 use crate::upstream::photos::{self, Carrier};
 use crate::upstream::sparkplug::{self, View};
 use crate::upstream::{self, Link, LinkState};
+use kakou_core::delivery::Positions;
 use kakou_core::evidence::SubjectKeys;
 use kakou_link::broker::Upstream;
 use kakou_link::outage::Outage;
@@ -30,6 +32,8 @@ const PHOTO_RECEIPTS: usize = 64;
 pub struct Ends {
     /// For the status page.
     pub state: watch::Sender<LinkState>,
+    /// How far each stream is.
+    pub positions: watch::Sender<Positions>,
     /// For desks.
     pub word: watch::Sender<&'static str>,
 }
@@ -38,13 +42,17 @@ impl Ends {
     /// Before the first connection.
     pub fn new(configured: bool) -> Self {
         let (state, word) = (LinkState::default(), if configured { "offline" } else { "off" });
-        Self { state: watch::Sender::new(state), word: watch::Sender::new(word) }
+        Self {
+            state: watch::Sender::new(state),
+            positions: watch::Sender::new(Positions::default()),
+            word: watch::Sender::new(word),
+        }
     }
 
     /// Takes up what the broker and the central side had at the end of the last run.
     pub fn recall(&self, data: &Path) {
-        match journal::reader(data).map(|journal| LinkState::stored(&journal)) {
-            Ok(Ok(stored)) => drop(self.state.send_replace(stored)),
+        match journal::reader(data).map(|journal| outbox::positions(&journal)) {
+            Ok(Ok(stored)) => self.positions.send_modify(|p| p.take_up(&stored)),
             Ok(Err(e)) => log::warn!("what the broker has is not known before the link is up: {e}"),
             Err(e) => log::warn!("what the broker has is not known before the link is up: {e}"),
         }
@@ -213,6 +221,7 @@ impl Links<'_> {
             engine: common.engine.clone(),
             streams: self.outlook.streams.clone(),
             metrics: common.metrics.clone(),
+            positions: ends.positions,
             state: ends.state,
             word: ends.word,
             health: healthy,

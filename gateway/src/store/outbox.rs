@@ -3,6 +3,7 @@
 //! There is no outbox table: the journal is the outbox, and two numbers a stream say how far it
 //! was acknowledged by the broker and receipted by the central side.
 
+use kakou_core::delivery::{Position, Positions};
 use kakou_core::event::Class;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -92,6 +93,16 @@ pub fn progress(connection: &Connection, class: Class) -> rusqlite::Result<(u64,
         .query_row([class.number()], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)))
         .optional()?;
     Ok(row.map_or((0, 0), |(a, r)| (a.cast_unsigned(), r.cast_unsigned())))
+}
+
+/// How far all streams are, as the journal has it. What was sent and not acknowledged is sent again.
+pub fn positions(connection: &Connection) -> rusqlite::Result<Positions> {
+    let read = |class| {
+        let (acknowledged, receipted) = progress(connection, class)?;
+        let stored = head(connection, class)?.max(acknowledged).max(receipted);
+        Ok(Position { stored, sent: acknowledged, acknowledged, receipted })
+    };
+    Positions::read(read)
 }
 
 /// Events at the end of a stream that are looked at one by one.

@@ -11,6 +11,7 @@ mod stream;
 use super::pace::{Left, Pace};
 use super::{RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
 use crate::store::outbox;
+use kakou_core::delivery::{Position, Positions};
 use kakou_core::event::{Class, type_of};
 use kakou_core::evidence::Hash;
 use rusqlite::Connection;
@@ -115,16 +116,21 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Begins behind what the journal knows to be acknowledged.
-    pub fn load(reader: Connection, batch: usize, window: usize, receipts: bool) -> rusqlite::Result<Self> {
-        let mut streams: [Stream; 4] = std::array::from_fn(|_| Stream::default());
-        for class in Class::ALL {
-            let (acked, receipted) = outbox::progress(&reader, class)?;
+    /// Begins behind what is known to be acknowledged.
+    pub fn new(
+        reader: Connection,
+        positions: &Positions,
+        batch: usize,
+        window: usize,
+        receipts: bool,
+    ) -> Self {
+        let streams = Class::ALL.map(|class| {
+            let Position { acknowledged, receipted, .. } = positions.stream(class);
             // What was not receipted before a restart is sent again where receipts are expected.
-            let acked = if receipts { receipted } else { acked.max(receipted) };
-            streams[usize::from(class.number())] = Stream { acked, receipted, ..Stream::default() };
-        }
-        Ok(Self {
+            let acked = if receipts { receipted } else { acknowledged.max(receipted) };
+            Stream { acked, receipted, ..Stream::default() }
+        });
+        Self {
             reader,
             batch,
             window,
@@ -142,7 +148,7 @@ impl Flight {
             late_turn: 0,
             late_left: WEIGHTS[0],
             live_in_a_row: 0,
-        })
+        }
     }
 
     /// A connection is up: what is older than [`LATE_MS`] becomes backlog. The broker allows so many

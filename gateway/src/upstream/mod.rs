@@ -25,6 +25,7 @@ use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
 use crate::store::outbox;
 use flight::Flight;
+use kakou_core::delivery::Positions;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_link::backoff::Backoff;
@@ -71,6 +72,8 @@ pub struct Link {
     pub streams: watch::Receiver<[u64; 4]>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// How far each stream is.
+    pub positions: watch::Sender<Positions>,
     /// What the status page shows.
     pub state: watch::Sender<LinkState>,
     /// What desks show.
@@ -104,34 +107,11 @@ pub struct LinkState {
     pub detail: String,
     /// Events acknowledged by the broker since start.
     pub published: u64,
-    /// Up to where each stream is acknowledged.
-    pub acked: [u64; 4],
-    /// Up to where each stream is receipted.
-    pub receipted: [u64; 4],
 }
 
 impl Default for LinkState {
     fn default() -> Self {
-        Self {
-            online: false,
-            since: Instant::now(),
-            detail: String::new(),
-            published: 0,
-            acked: [0; 4],
-            receipted: [0; 4],
-        }
-    }
-}
-
-impl LinkState {
-    /// Before the link comes up: how far the streams were at the end of the daemon before.
-    pub fn stored(journal: &Connection) -> rusqlite::Result<Self> {
-        let mut state = Self::default();
-        for class in Class::ALL {
-            let i = usize::from(class.number());
-            (state.acked[i], state.receipted[i]) = outbox::progress(journal, class)?;
-        }
-        Ok(state)
+        Self { online: false, since: Instant::now(), detail: String::new(), published: 0 }
     }
 }
 
@@ -209,11 +189,14 @@ async fn load(link: &Link, cancel: &CancellationToken) -> Option<Flight> {
     let Upstream { batch, inflight, receipts, .. } = link.settings;
     loop {
         let reader = crate::store::journal::reader(&link.data).map_err(|e| e.to_string());
-        let flight = reader.and_then(|reader| {
-            Flight::load(reader, batch, usize::from(inflight), receipts).map_err(|e| e.to_string())
-        });
-        match flight {
-            Ok(flight) => return Some(flight),
+        let read =
+            reader.and_then(|reader| Ok((outbox::positions(&reader).map_err(|e| e.to_string())?, reader)));
+        match read {
+            Ok((positions, reader)) => {
+                link.positions.send_modify(|p| p.take_up(&positions));
+                let positions = *link.positions.borrow();
+                return Some(Flight::new(reader, &positions, batch, usize::from(inflight), receipts));
+            }
             Err(e) => log::error!("the journal cannot be read yet, nothing is sent: {e}"),
         }
         tokio::select! { () = cancel.cancelled() => return None, () = tokio::time::sleep(Duration::from_secs(1)) => {} }
@@ -228,22 +211,15 @@ fn send(engine: &Inlet, work: Work, metrics: &Metrics) {
 }
 
 /// Depth and age of each stream, for the status page.
-pub fn depths(
-    reader: &Connection,
-    heads: &[u64; 4],
-    state: &LinkState,
-    now_ms: Option<i64>,
-) -> Vec<serde_json::Value> {
+pub fn depths(reader: &Connection, positions: &Positions, now_ms: Option<i64>) -> Vec<serde_json::Value> {
     Class::ALL
         .iter()
         .map(|&class| {
-            let i = usize::from(class.number());
-            let (acked, receipted) = outbox::progress(reader, class).unwrap_or((0, 0));
-            let (acked, receipted) = (acked.max(state.acked[i]), receipted.max(state.receipted[i]));
-            let oldest = outbox::oldest_ms(reader, class, acked).ok().flatten();
+            let stream = positions.stream(class);
+            let oldest = outbox::oldest_ms(reader, class, stream.acknowledged).ok().flatten();
             let age = oldest.zip(now_ms).map(|(then, now)| ((now - then) / 1000).max(0));
-            json!({ "class": class.word(), "unpublished": heads[i].saturating_sub(acked),
-                "unreceipted": heads[i].saturating_sub(receipted), "oldest_age_s": age })
+            json!({ "class": class.word(), "unpublished": stream.unpublished(),
+                "unreceipted": stream.unreceipted(), "oldest_age_s": age })
         })
         .collect()
 }

@@ -5,6 +5,7 @@ use super::home_assistant;
 use super::refusals::Refusals;
 use super::{Link, Lost, MAX_BODY, PROGRESS_LIMIT, send, unplugged};
 use crate::engine::Work;
+use kakou_core::delivery::Positions;
 use kakou_core::event::Class;
 use kakou_link::mqtt::{self, Client, Events, Heard, Mark, NotTaken, Will};
 use kakou_wire::receipt::{PhotoReceipt, Receipt};
@@ -146,7 +147,10 @@ impl Session {
                 ..Mark::default()
             };
             match self.client.publish(name, body.clone(), mark) {
-                Ok(()) => flight.sent(&batch, Instant::now()),
+                Ok(()) => {
+                    flight.sent(&batch, Instant::now());
+                    quietly(link, |p| p.send(batch.class, batch.last));
+                }
                 Err(NotTaken::Full) => {
                     flight.put_back(batch);
                     break;
@@ -222,16 +226,13 @@ impl Session {
     fn mark(&mut self, link: &Link, flight: &Flight) {
         let published = std::mem::take(&mut self.unmarked);
         let through = Class::ALL.map(|c| flight.acked_through(c));
-        let before = link.state.borrow().acked;
-        for class in Class::ALL {
-            let i = usize::from(class.number());
-            if through[i] > before[i] {
-                send(&link.engine, Work::Acked(class, through[i]), &link.metrics);
+        for (class, through) in Class::ALL.into_iter().zip(through) {
+            if quietly(link, |p| p.acknowledge(class, through)) {
+                send(&link.engine, Work::Acked(class, through), &link.metrics);
             }
         }
         link.state.send_if_modified(|s| {
             s.published += published;
-            s.acked = through;
             false
         });
     }
@@ -311,15 +312,13 @@ impl Session {
                 if flight.receipted(r.stream, r.through_seq) {
                     self.receipts[usize::from(r.stream.number())] = Instant::now();
                 }
-                let clear = std::mem::take(&mut self.unreceipted);
-                link.state.send_if_modified(|s| {
-                    if clear {
+                if std::mem::take(&mut self.unreceipted) {
+                    link.state.send_if_modified(|s| {
                         s.detail.clear();
-                    }
-                    let at = &mut s.receipted[usize::from(r.stream.number())];
-                    *at = (*at).max(r.through_seq);
-                    false
-                });
+                        false
+                    });
+                }
+                quietly(link, |p| p.receipt(r.stream, r.through_seq));
                 send(&link.engine, Work::Receipted(r.stream, r.epoch, r.through_seq), &link.metrics);
             }
             Ok(_) => link.metrics.count("receipt_refused_total"),
@@ -337,14 +336,9 @@ impl Session {
              older one. What is still here is sent again from there on",
             class.word()
         );
-        let i = usize::from(class.number());
-        self.receipts[i] = Instant::now();
+        self.receipts[usize::from(class.number())] = Instant::now();
         self.say_floor = true;
-        link.state.send_if_modified(|s| {
-            s.acked[i] = s.acked[i].min(through);
-            s.receipted[i] = s.receipted[i].min(through);
-            false
-        });
+        quietly(link, |p| p.go_back(class, through));
         send(&link.engine, Work::WentBack(class, receipt.epoch, through), &link.metrics);
         true
     }
@@ -402,6 +396,16 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Changes the positions of the streams; nobody is woken for it.
+fn quietly<T>(link: &Link, change: impl FnOnce(&mut Positions) -> T) -> T {
+    let mut done = None;
+    link.positions.send_if_modified(|positions| {
+        done = Some(change(positions));
+        false
+    });
+    done.expect("a change is made at once")
 }
 
 fn by_class(numbers: &[u64; 4]) -> Map<String, Value> {

@@ -1,6 +1,7 @@
 //! The figures of the gateway, each as a ratio to a baseline of the same run.
 
 use clap::Parser;
+use kakou_core::delivery::Positions;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{GatewayId, SiteId};
@@ -405,6 +406,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             engine: inlet.clone(),
             streams: outlook.streams.clone(),
             metrics: Arc::new(Metrics::default()),
+            positions: watch::Sender::new(Positions::default()),
             state,
             word: watch::channel("offline").0,
             health: watch::channel(Arc::from("")).1,

@@ -32,9 +32,23 @@ impl Position {
 pub struct Positions([Position; 4]);
 
 impl Positions {
-    /// As a journal has it: what is stored, acknowledged and receipted of each stream.
-    pub fn of(read: impl Fn(Class) -> Position) -> Self {
-        Self(Class::ALL.map(read))
+    /// As somebody has it of each stream.
+    pub fn read<E>(mut read: impl FnMut(Class) -> Result<Position, E>) -> Result<Self, E> {
+        let mut all = [Position::default(); 4];
+        for class in Class::ALL {
+            all[usize::from(class.number())] = read(class)?;
+        }
+        Ok(Self(all))
+    }
+
+    /// Takes up what a journal says, where it says more.
+    pub fn take_up(&mut self, journal: &Self) {
+        for (stream, told) in self.0.iter_mut().zip(journal.0) {
+            stream.stored = stream.stored.max(told.stored);
+            stream.sent = stream.sent.max(told.sent);
+            stream.acknowledged = stream.acknowledged.max(told.acknowledged);
+            stream.receipted = stream.receipted.max(told.receipted);
+        }
     }
 
     /// How far a stream is.
@@ -79,10 +93,9 @@ impl Positions {
         news
     }
 
-    /// The central side has everything up to here; says whether that is news. Whatever it has was published, though the
-    /// broker's acknowledgement may be lost.
+    /// The central side has everything up to here; says whether that is news. It may be before the broker has
+    /// acknowledged as much.
     pub fn receipt(&mut self, class: Class, through: u64) -> bool {
-        self.acknowledge(class, through);
         let stream = self.stream_mut(class);
         let news = through > stream.receipted;
         stream.receipted = stream.receipted.max(through);
@@ -123,11 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_says_that_an_event_was_published_whose_acknowledgement_was_lost() {
+    fn what_a_journal_says_counts_where_it_says_more() {
+        let told = Position { stored: 3, sent: 2, acknowledged: 2, receipted: 1 };
+        let journal = Positions::read(|_| Ok::<_, ()>(told)).unwrap();
         let mut positions = Positions::default();
-        positions.store([3; 4]);
-        assert!(positions.receipt(Class::Health, 3));
-        assert_eq!(positions.acknowledged(), [0, 0, 0, 3]);
-        assert_eq!(positions.stream(Class::Health).unpublished(), 0);
+        positions.store([5, 0, 0, 0]);
+        assert!(positions.receipt(Class::Verdict, 2));
+        positions.take_up(&journal);
+        assert_eq!(positions.stream(Class::Verdict), Position { stored: 5, receipted: 2, ..told });
+        assert_eq!((positions.stored(), positions.acknowledged()), ([5, 3, 3, 3], [2; 4]));
+        assert_eq!(positions.receipted(), [2, 1, 1, 1]);
     }
 }

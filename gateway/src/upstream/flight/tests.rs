@@ -54,7 +54,7 @@ fn numbers(batch: &Batch) -> Vec<u64> {
 fn what_happens_now_goes_before_the_backlog_and_the_backlog_is_late() {
     let mut events = vec![(3_600_000, false); 40];
     events.extend([(1_000, false); 3]);
-    let mut flight = Flight::load(journal(&events), 10, 100, false).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, false);
     flight.begin(100, &heads(43), NOW).unwrap();
     let mut seen = Vec::new();
     while let Some(batch) = flight.next(&heads(43), 10_000, NOW).unwrap() {
@@ -86,7 +86,7 @@ fn the_backlogs_of_all_streams_take_turns_and_a_gap_that_one_still_fills_misses_
     let heads = [400, 0, 0, 401].map(|n: u64| n);
     let (verdict, health) = (usize::from(Class::Verdict.number()), usize::from(Class::Health.number()));
     assert_eq!((verdict, health), (0, 3));
-    let mut flight = Flight::load(journal_of(&events), 10, 100, true).unwrap();
+    let mut flight = Flight::new(journal_of(&events), &Positions::default(), 10, 100, true);
     flight.begin(100, &heads, NOW).unwrap();
     let next = |flight: &mut Flight, pkid: u16| {
         let batch = flight.next(&heads, 10_000, NOW).unwrap().unwrap();
@@ -106,7 +106,7 @@ fn the_backlogs_of_all_streams_take_turns_and_a_gap_that_one_still_fills_misses_
 #[test]
 fn a_link_that_is_slower_than_the_lanes_does_not_put_old_before_new() {
     let events: Vec<(i64, bool)> = (0..30).map(|i| (if i < 20 { 50_000 } else { 0 }, false)).collect();
-    let mut flight = Flight::load(journal(&events), 2, 100, false).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 2, 100, false);
     flight.begin(100, &heads(20), NOW).unwrap();
     let first = flight.next(&heads(20), 10_000, NOW).unwrap().unwrap();
     assert_eq!((first.late, numbers(&first)), (false, vec![1, 2]));
@@ -134,7 +134,7 @@ proptest! {
         let events: Vec<(i64, bool)> =
             shed.iter().enumerate().map(|(i, s)| (if i < split { 3_600_000 } else { 10 }, *s)).collect();
         let heads = heads(events.len());
-        let mut flight = Flight::load(journal(&events), batch, 8, false).unwrap();
+        let mut flight = Flight::new(journal(&events), &Positions::default(), batch, 8, false);
         flight.begin(8, &heads, NOW).unwrap();
         let mut acked = std::collections::BTreeSet::new();
         let mut way: Vec<(u16, Vec<u64>)> = Vec::new();
@@ -180,7 +180,7 @@ fn an_event_that_is_larger_than_the_broker_takes_stops_no_stream_and_is_named_in
     let large = json!({ "id": "gw-1/1/3", "type": "kakou.evidence.v1", "source": "/kakou/s/gw-1", "stream": "verdict",
         "streamseq": 3, "data": { "text": "x".repeat(5_000) } });
     c.execute("UPDATE event SET body = ?1 WHERE seq = 3", [large.to_string().into_bytes()]).unwrap();
-    let mut flight = Flight::load(c, 10, 100, false).unwrap();
+    let mut flight = Flight::new(c, &Positions::default(), 10, 100, false);
     flight.begin(100, &heads(5), NOW).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = flight.next(&heads(5), 1_000, NOW).unwrap() {
@@ -219,7 +219,7 @@ fn drain(flight: &mut Flight, heads: &[u64; 4], pkid: &mut u16) -> Vec<u64> {
 fn a_central_side_that_is_slow_gets_one_batch_again_and_is_waited_for_longer_each_time() {
     let events = vec![(10, false); 1_000];
     let heads = heads(1_000);
-    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
     flight.begin(100, &heads, NOW).unwrap();
     let mut pkid = 0;
     assert_eq!(drain(&mut flight, &heads, &mut pkid).len(), 1_000);
@@ -244,7 +244,7 @@ fn a_central_side_that_is_slow_gets_one_batch_again_and_is_waited_for_longer_eac
 fn a_receipt_that_is_no_news_makes_no_probe_come_sooner() {
     let events = vec![(10, false); 1_000];
     let heads = heads(1_000);
-    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
     flight.begin(100, &heads, NOW).unwrap();
     let mut pkid = 0;
     drain(&mut flight, &heads, &mut pkid);
@@ -266,7 +266,7 @@ fn a_receipt_that_is_no_news_makes_no_probe_come_sooner() {
 fn what_a_broker_acknowledged_and_lost_comes_again_with_the_receipts_of_the_probe() {
     let events = vec![(10, false); 2_000];
     let heads = heads(2_000);
-    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
     flight.begin(100, &heads, NOW).unwrap();
     let mut pkid = 0;
     drain(&mut flight, &heads, &mut pkid);
@@ -289,7 +289,7 @@ fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
     let events = vec![(10, false); EVENTS];
     let heads = heads(EVENTS);
     // Where the broker's word is the proof, nothing else repairs what is forgotten.
-    let mut flight = Flight::load(journal(&events), 1, 512, false).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 1, 512, false);
     flight.begin(512, &heads, NOW).unwrap();
     let mut pkid = 0_u16;
     while flight.acked_through(Class::Verdict) < EVENTS as u64 {
@@ -374,7 +374,7 @@ fn hand_over(flight: &mut Flight, heads: &[u64; 4]) -> (Vec<u64>, Vec<u64>) {
 #[test]
 fn where_the_central_side_lacks_what_it_receipted_all_of_it_goes_once_more_as_backlog_and_only_once() {
     let events: Vec<(i64, bool)> = (0..60).map(|i| (10, i < 20)).collect();
-    let mut flight = Flight::load(journal(&events), 10, 100, true).unwrap();
+    let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
     flight.begin(100, &heads(50), NOW).unwrap();
     hand_over(&mut flight, &heads(50));
     flight.receipted(Class::Verdict, 50);
