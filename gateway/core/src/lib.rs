@@ -2,7 +2,7 @@
 //!
 //! Inputs and a moment go in; events, state changes and effects come out. Nothing here reads a
 //! clock, opens a file or sleeps: see [`lane`] for the engine, [`pass`] for what a code must prove,
-//! [`profile`] for how a lane is described.
+//! [`profile`] for how a lane is described, [`delivery`] for how events reach the central side.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod codes;

@@ -1,55 +1,29 @@
-//! Pauses between connections: doubled, with full jitter, so that a fleet does not come back at once.
+//! Pauses between connections, with chance from the system.
 
+use kakou_core::delivery::backoff as pure;
 use std::time::Duration;
 
-/// The first pause at most.
-pub const MIN: Duration = Duration::from_millis(200);
-/// The longest.
-pub const MAX: Duration = Duration::from_secs(30);
-/// A connection that held so long was a good one.
-const GOOD: Duration = Duration::from_secs(10);
+pub use pure::{MAX, MIN};
 
 /// The state of the pauses.
-#[derive(Debug)]
-pub struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(MIN)
-    }
-}
+#[derive(Debug, Default)]
+pub struct Backoff(pure::Backoff);
 
 impl Backoff {
     /// The next pause; `up` is how long the lost connection had been up, if it had come up.
     pub fn pause(&mut self, up: Option<Duration>) -> Duration {
-        if up.is_some_and(|up| up >= GOOD) {
-            self.0 = MIN;
-        }
-        let pause = jitter(self.0);
-        self.0 = (self.0 * 2).min(MAX);
-        pause
+        self.0.pause(up, u16::from_le_bytes(random().unwrap_or([0x00, 0x80])))
     }
 }
 
-/// A random part of a pause, at least a tenth.
-fn jitter(pause: Duration) -> Duration {
-    let mut bytes = [0_u8; 2];
-    let random = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).is_ok();
-    let part = if random { f64::from(u16::from_le_bytes(bytes)) / 65_535.0 } else { 0.5 };
-    pause.mul_f64(0.1 + 0.9 * part)
+/// A seed for [`pure::Random`].
+pub fn seed() -> u64 {
+    random().map_or(0, u64::from_le_bytes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_cap_and_begin_anew_after_a_good_connection() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<Duration> = (0..12).map(|_| backoff.pause(None)).collect();
-        assert!(pauses[0] <= MIN && pauses.iter().all(|p| *p >= MIN / 10 && *p <= MAX));
-        assert!(pauses[11] > 10 * MIN);
-        assert!(backoff.pause(Some(Duration::from_secs(2))) > MIN, "a short connection is no good one");
-        assert!(backoff.pause(Some(GOOD)) <= MIN);
-    }
+/// None where the system has no chance to give.
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).ok()?;
+    Some(bytes)
 }

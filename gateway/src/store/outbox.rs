@@ -3,21 +3,37 @@
 //! There is no outbox table: the journal is the outbox, and two numbers a stream say how far it
 //! was acknowledged by the broker and receipted by the central side.
 
-use kakou_core::delivery::{Position, Positions};
+use kakou_core::delivery::{Outbox, Position, Positions, Row, Unreadable};
 use kakou_core::event::Class;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// One event to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Its order in the journal.
-    pub seq: u64,
-    /// Its order in its stream.
-    pub stream_seq: u64,
-    /// When it was stored.
-    pub at_ms: i64,
-    /// The CloudEvents JSON.
-    pub body: Vec<u8>,
+/// A connection of its own, for delivery.
+#[derive(Debug)]
+pub struct Reader(pub Connection);
+
+impl Outbox for Reader {
+    fn after(
+        &self,
+        class: Class,
+        behind: u64,
+        last: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<Row>, Unreadable> {
+        after(&self.0, class, behind, last, limit, bytes).map_err(unreadable)
+    }
+
+    fn stored_before(&self, class: Class, after: u64, head: u64, before_ms: i64) -> Result<u64, Unreadable> {
+        stored_before(&self.0, class, after, head, before_ms).map_err(unreadable)
+    }
+
+    fn floor(&self, class: Class, head: u64) -> Result<u64, Unreadable> {
+        floor(&self.0, class, head).map_err(unreadable)
+    }
+}
+
+fn unreadable(why: rusqlite::Error) -> Unreadable {
+    Unreadable(why.to_string())
 }
 
 /// Events of a stream after `after` and up to `last`, at most `limit` and at most `bytes` (but at
@@ -176,4 +192,51 @@ pub fn oldest_ms(connection: &Connection, class: Class, after: u64) -> rusqlite:
         .prepare_cached(sql)?
         .query_row(params![class.number(), after.cast_signed()], |r| r.get(0))
         .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kakou_core::delivery::Rows;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What tests of delivery read is what delivery reads: the outbox in memory answers as the journal does.
+        #[test]
+        fn the_outbox_in_memory_and_the_journal_say_the_same(
+            events in prop::collection::vec((0_u8..4, 0_i64..100, any::<bool>(), 1_usize..30), 0..60),
+            purged in 0_u64..10,
+            looks in prop::collection::vec((0_u8..4, 0_u64..20, 0_u64..20, 1_usize..10, 1_usize..200, 0_i64..100), 20),
+        ) {
+            let rows = Rows::default();
+            let journal = Connection::open_in_memory().unwrap();
+            let table = "CREATE TABLE event (seq INTEGER PRIMARY KEY, class INTEGER, stream_seq INTEGER, at_ms INTEGER,
+                           shed INTEGER, hash BLOB, body BLOB);";
+            journal.execute_batch(table).unwrap();
+            for (seq, (class, at_ms, shed, size)) in (1_i64..).zip(&events) {
+                let of = Class::of(*class).unwrap();
+                let n = rows.push(of, *at_ms, |_| vec![b'x'; *size]);
+                if *shed {
+                    rows.shed(of, n);
+                }
+                let row = params![seq, class, n.cast_signed(), at_ms, shed, vec![b'x'; *size]];
+                journal.execute("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, x'', ?6)", row).unwrap();
+            }
+            for class in Class::ALL {
+                rows.purge(class, purged);
+            }
+            journal.execute("DELETE FROM event WHERE stream_seq <= ?1", [purged.cast_signed()]).unwrap();
+            let (journal, heads) = (Reader(journal), rows.heads());
+            for (class, behind, last, limit, bytes, before_ms) in looks {
+                let of = Class::of(class).unwrap();
+                let look = |it: &dyn Outbox| {
+                    (it.after(of, behind, last, limit, bytes), it.stored_before(of, behind, last, before_ms),
+                     it.floor(of, heads[usize::from(class)]))
+                };
+                prop_assert_eq!(look(&rows), look(&journal));
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@
 use super::budget::{self, Budget, Word};
 use super::exchange::Exchange;
 use super::peers;
-use super::{bulk, plugged, unplugged};
+use super::{bulk, moment, plugged, unplugged};
 use crate::engine::{Inlet, Work};
 use crate::feeds::{Get, News, Wish, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
@@ -541,13 +541,5 @@ impl Down {
 fn answer(done: oneshot::Sender<bool>, durable: bool) {
     if done.send(durable).is_err() {
         log::debug!("what another gateway told comes once more");
-    }
-}
-
-/// Waits until then; for ever without a moment.
-async fn moment(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

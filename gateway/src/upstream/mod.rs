@@ -1,19 +1,10 @@
-//! The link to the central side: the journal's streams out, receipts in.
-//!
-//! The journal is the only truth; everything here can be thrown away. After each connection the
-//! events behind the last acknowledgement are read again. An acknowledgement of the broker is not
-//! durability: the journal is purged up to the receipt of the central side, and what was not
-//! receipted for [`RECEIPT_PATIENCE`] is sent again, a little at first: a central side that is slow must not get
-//! more to do by being slow.
+//! The link to the central side: the journal's streams out, receipts in. What happens when is decided by
+//! [`kakou_core::delivery`]; here are its clock, its client and its journal.
 
-mod bucket;
-pub mod budget;
 mod bulk;
 pub mod down;
 mod exchange;
-mod flight;
 mod home_assistant;
-mod pace;
 pub mod peers;
 pub mod photos;
 mod put;
@@ -21,35 +12,27 @@ mod refusals;
 mod session;
 pub mod sparkplug;
 
+pub use kakou_core::delivery::budget;
+
 use crate::engine::{Inlet, Work};
 use crate::metrics::Metrics;
 use crate::store::outbox;
-use flight::Flight;
-use kakou_core::delivery::Positions;
+use kakou_core::delivery::{Delivery, PROGRESS_LIMIT, Positions, Settings};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
-use kakou_link::backoff::Backoff;
+use kakou_link::backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::clock::Clock;
-use kakou_link::mqtt;
 use kakou_link::outage::Outage;
 use kakou_wire::receipt::PhotoReceipt;
 use rusqlite::Connection;
 use serde_json::json;
+use session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// In flight and no acknowledgement for this long: the peer has stopped reading.
-pub const PROGRESS_LIMIT: Duration = Duration::from_secs(20);
-/// Acknowledged but not receipted for this long: the oldest events are sent again. Twice as long each time.
-pub const RECEIPT_PATIENCE: Duration = Duration::from_secs(30);
-/// And no longer than this.
-pub const RECEIPT_PATIENCE_MAX: Duration = Duration::from_secs(15 * 60);
-/// The largest message body.
-pub const MAX_BODY: usize = 200 * 1024;
 
 /// Between two words about health upstream.
 pub const HEALTH_EVERY: Duration = Duration::from_secs(60);
@@ -115,57 +98,10 @@ impl Default for LinkState {
     }
 }
 
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum Lost {
-    #[error(transparent)]
-    Mqtt(#[from] mqtt::Lost),
-    #[error("no acknowledgement for {} s", PROGRESS_LIMIT.as_secs())]
-    Stuck,
-    #[error("the broker refuses {0}: {1}")]
-    Refused(&'static str, String),
-    #[error("the client has stopped")]
-    Client,
-    #[error("the journal cannot be read: {0}")]
-    Journal(rusqlite::Error),
-    #[error("the broker takes no message of {0} bytes")]
-    TooLarge(usize),
-    #[error("unplugged")]
-    Unplugged,
-    #[error("the certificate is new")]
-    Renewed,
-}
-
 /// Keeps the link until cancelled.
-pub async fn run(mut link: Link, cancel: CancellationToken) {
-    let Some(mut flight) = load(&link, &cancel).await else { return };
-    flight.late_rate(link.settings.backlog_per_s);
-    let (mut backoff, mut will_kept) = (Backoff::default(), true);
-    while !cancel.is_cancelled() {
-        if !plugged(&mut link.plug, &cancel).await {
-            return;
-        }
-        let Err(why) = session::connection(&mut link, &mut flight, will_kept, &cancel).await else { return };
-        flight.rewind();
-        // It is taken without.
-        will_kept &= !matches!(why, Lost::Mqtt(mqtt::Lost::NoRetain));
-        link.metrics.count("upstream_lost_total");
-        link.word.send_if_modified(|word| std::mem::replace(word, "offline") != "offline");
-        link.busy.send_replace(false);
-        let up = link.state.borrow().online.then(|| link.state.borrow().since.elapsed());
-        let why = why.to_string();
-        link.state.send_modify(|s| {
-            if s.online {
-                s.since = Instant::now();
-            }
-            s.online = false;
-            s.detail.clone_from(&why);
-        });
-        if let Some(line) = link.outage.lost(&why, Instant::now()) {
-            log::warn!("{line}");
-        }
-        let pause = backoff.pause(up);
-        tokio::select! { () = cancel.cancelled() => return, () = tokio::time::sleep(pause) => {} }
+pub async fn run(link: Link, cancel: CancellationToken) {
+    if let Some(delivery) = load(&link, &cancel).await {
+        Session::new(link, delivery).run(cancel).await;
     }
 }
 
@@ -184,9 +120,26 @@ pub async fn unplugged(plug: &mut watch::Receiver<bool>) {
     }
 }
 
+/// Waits for a change; for ever, where nobody makes one.
+async fn changed<T>(news: &mut watch::Receiver<T>) {
+    if news.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Waits until then; for ever without a moment.
+async fn moment(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Reads how far the streams are; tries until it can.
-async fn load(link: &Link, cancel: &CancellationToken) -> Option<Flight> {
-    let Upstream { batch, inflight, receipts, .. } = link.settings;
+async fn load(link: &Link, cancel: &CancellationToken) -> Option<Delivery<outbox::Reader>> {
+    let Upstream { batch, inflight, receipts, backlog_per_s, home_assistant, .. } = link.settings;
+    let settings =
+        Settings { epoch: link.epoch, batch, inflight, receipts, backlog_per_s, discovery: home_assistant };
     loop {
         let reader = crate::store::journal::reader(&link.data).map_err(|e| e.to_string());
         let read =
@@ -195,7 +148,7 @@ async fn load(link: &Link, cancel: &CancellationToken) -> Option<Flight> {
             Ok((positions, reader)) => {
                 link.positions.send_modify(|p| p.take_up(&positions));
                 let positions = *link.positions.borrow();
-                return Some(Flight::new(reader, &positions, batch, usize::from(inflight), receipts));
+                return Some(Delivery::new(settings, positions, outbox::Reader(reader), backoff::seed()));
             }
             Err(e) => log::error!("the journal cannot be read yet, nothing is sent: {e}"),
         }

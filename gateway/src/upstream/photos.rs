@@ -5,8 +5,6 @@
 //! follows. Where it says so, the whole goes by HTTPS instead. The answer that it has all, with the right hash, is the receipt. A connection that ends
 //! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
-use super::bucket::Bucket;
-use super::pace::{Left, Pace};
 use super::put::{self, Flow};
 use super::{PROGRESS_LIMIT, plugged, unplugged};
 use crate::engine::{Inlet, Work};
@@ -14,6 +12,8 @@ use crate::metrics::Metrics;
 use crate::store::kept::KeptReader;
 use crate::store::outbox;
 use crate::store::photos::Photos;
+use kakou_core::delivery::bucket::Bucket;
+use kakou_core::delivery::pace::{Left, Pace};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
@@ -39,6 +39,8 @@ const AT_ONCE: usize = 8;
 const PUTS: usize = 2;
 /// Without an answer for this long, `init` is said again.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What goes at once at most: a chunk with its packet.
+const LARGEST: usize = CHUNK + 1024;
 /// Between two looks for new photographs.
 const LOOK: Duration = Duration::from_millis(500);
 /// What the task needs.
@@ -157,6 +159,8 @@ struct Session {
     queue: VecDeque<Left>,
     under_way: HashMap<u16, Left>,
     pace: Pace,
+    /// The clock of pace and bucket begins here.
+    begun: Instant,
     bucket: Arc<Mutex<Bucket>>,
     puts: JoinSet<(String, Result<(), HttpsError>)>,
     progress: Instant,
@@ -178,7 +182,7 @@ async fn connection(
         manual_acks: false,
     })?;
     let now = Instant::now();
-    let bucket = Bucket::new(carrier.settings.photo_rate, now);
+    let bucket = Bucket::new(carrier.settings.photo_rate, LARGEST, Duration::ZERO);
     let bucket = Arc::new(Mutex::new(bucket));
     let mut session = Session {
         client,
@@ -187,6 +191,7 @@ async fn connection(
         queue: VecDeque::new(),
         under_way: HashMap::new(),
         pace: Pace::default(),
+        begun: now,
         bucket,
         puts: JoinSet::new(),
         progress: now,
@@ -218,7 +223,7 @@ async fn connection(
                     answer.map_err(Lost::Refused)?;
                     session.progress = Instant::now();
                     if let Some(left) = session.under_way.remove(&pkid) {
-                        session.pace.arrived(left, Instant::now());
+                        session.pace.arrived(left, session.begun.elapsed());
                     }
                 }
                 Heard::Subscribed(_) | Heard::Message(_) | Heard::Other => {}
@@ -311,7 +316,7 @@ impl Session {
                 if self.queue.is_empty() && self.under_way.is_empty() {
                     self.progress = Instant::now();
                 }
-                let left = self.pace.leaves(bytes, Instant::now());
+                let left = self.pace.leaves(bytes, self.begun.elapsed());
                 self.queue.push_back(left);
                 Ok(true)
             }
@@ -331,7 +336,8 @@ impl Session {
             let Some((sha256, way)) = next else { return Ok(()) };
             let (sha256, n) = (sha256.clone(), way.given);
             let chunk: Vec<u8> = way.bytes.chunks(CHUNK).nth(n as usize).unwrap_or_default().to_vec();
-            if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(chunk.len(), Instant::now()) {
+            let now = self.begun.elapsed();
+            if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(chunk.len(), now) {
                 return Ok(());
             }
             let name = topic(&carrier.site, &carrier.gateway, &format!("photo/{sha256}/{n}"));
@@ -363,7 +369,7 @@ impl Session {
                     continue;
                 }
             };
-            let flow = Flow { busy: carrier.busy.clone(), bucket: self.bucket.clone() };
+            let flow = Flow { busy: carrier.busy.clone(), bucket: self.bucket.clone(), begun: self.begun };
             let bytes = way.bytes.clone();
             self.puts.spawn(async move {
                 let done = put::put(&tls, &url, bytes, &flow).await;

@@ -5,11 +5,11 @@
 //! `Content-Range: bytes */SIZE` asks how much is there (308 with `Range`). A store that knows no
 //! such question gets the whole again.
 
-use super::bucket::Bucket;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::{Method, StatusCode};
+use kakou_core::delivery::bucket::Bucket;
 use kakou_link::backoff::Backoff;
 use kakou_link::https::{self, HttpsError, Place};
 use kakou_wire::photo::CHUNK;
@@ -34,6 +34,8 @@ pub struct Flow {
     pub busy: watch::Receiver<bool>,
     /// The bytes that photographs may take.
     pub bucket: Arc<Mutex<Bucket>>,
+    /// The bucket's clock begins here.
+    pub begun: Instant,
 }
 
 /// Puts the bytes there.
@@ -101,7 +103,8 @@ impl Flow {
             if self.busy.wait_for(|busy| !*busy).await.is_err() {
                 return;
             }
-            if self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(bytes, Instant::now()) {
+            let now = self.begun.elapsed();
+            if self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(bytes, now) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

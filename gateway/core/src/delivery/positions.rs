@@ -71,6 +71,13 @@ impl Positions {
         self.0.map(|stream| stream.receipted)
     }
 
+    /// Takes over what delivery says: everything but what is stored.
+    pub fn deliver(&mut self, told: &Self) {
+        for (stream, told) in self.0.iter_mut().zip(told.0) {
+            *stream = Position { stored: stream.stored, ..told };
+        }
+    }
+
     /// Events are durable up to here.
     pub fn store(&mut self, heads: [u64; 4]) {
         for (stream, head) in self.0.iter_mut().zip(heads) {
@@ -146,5 +153,7 @@ mod tests {
         assert_eq!(positions.stream(Class::Verdict), Position { stored: 5, receipted: 2, ..told });
         assert_eq!((positions.stored(), positions.acknowledged()), ([5, 3, 3, 3], [2; 4]));
         assert_eq!(positions.receipted(), [2, 1, 1, 1]);
+        positions.deliver(&Positions::default());
+        assert_eq!((positions.stored(), positions.receipted()), ([5, 3, 3, 3], [0; 4]));
     }
 }

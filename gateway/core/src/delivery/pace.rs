@@ -6,7 +6,7 @@
 //! (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016), without
 //! its probing for bandwidth: acknowledgements here are of messages, not of segments.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Never less: a few messages.
 pub const LEAST: usize = 32 << 10;
@@ -20,7 +20,7 @@ const FADE: f64 = 0.98;
 /// A message when it left.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Left {
-    at: Instant,
+    at: Duration,
     bytes: usize,
     delivered: u64,
     /// Whether it met an empty queue, so that its round trip is that of the link.
@@ -34,7 +34,7 @@ pub struct Pace {
     delivered: u64,
     /// Bytes a second.
     rate: f64,
-    trip: Option<(Duration, Instant)>,
+    trip: Option<(Duration, Duration)>,
     /// The round trip is old: one message leaves alone, to measure it anew without a queue of ours.
     probing: bool,
 }
@@ -58,16 +58,16 @@ impl Pace {
         if self.probing { self.under_way == 0 } else { self.under_way < self.limit() }
     }
     /// A message leaves.
-    pub fn leaves(&mut self, bytes: usize, now: Instant) -> Left {
+    pub fn leaves(&mut self, bytes: usize, now: Duration) -> Left {
         let alone = self.under_way == 0;
         self.under_way += bytes;
         Left { at: now, bytes, delivered: self.delivered, alone }
     }
     /// It was acknowledged.
-    pub fn arrived(&mut self, left: Left, now: Instant) {
+    pub fn arrived(&mut self, left: Left, now: Duration) {
         self.under_way = self.under_way.saturating_sub(left.bytes);
         self.delivered += left.bytes as u64;
-        let trip = now.saturating_duration_since(left.at).max(Duration::from_micros(50));
+        let trip = now.saturating_sub(left.at).max(Duration::from_micros(50));
         match self.trip {
             Some((least, _)) if trip > least && !(self.probing && left.alone) => {}
             Some(_) | None => {
@@ -75,7 +75,7 @@ impl Pace {
                 self.probing = false;
             }
         }
-        self.probing |= self.trip.is_some_and(|(_, since)| now.saturating_duration_since(since) > MEMORY);
+        self.probing |= self.trip.is_some_and(|(_, since)| now.saturating_sub(since) > MEMORY);
         let sample = (self.delivered - left.delivered) as f64 / trip.as_secs_f64();
         self.rate = sample.max(self.rate * FADE);
     }
@@ -93,17 +93,17 @@ mod tests {
     /// A link of some bytes a second and a round trip, for messages of 10 kB: the most that waited
     /// in its queue behind the first second, and the share of the link that was used.
     fn drain(bytes_per_s: f64, trip: Duration) -> (f64, f64) {
-        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let (mut pace, begun) = (Pace::default(), Duration::ZERO);
         let mut now = begun;
         let mut free = begun;
-        let mut way: VecDeque<(Instant, Left)> = VecDeque::new();
+        let mut way: VecDeque<(Duration, Left)> = VecDeque::new();
         let (mut waited, mut sent) = (0.0_f64, 0.0);
         while now < begun + Duration::from_secs(20) {
             while pace.room() {
                 let start = free.max(now);
                 free = start + Duration::from_secs_f64(10_000.0 / bytes_per_s);
                 if now > begun + Duration::from_secs(1) {
-                    waited = waited.max(start.saturating_duration_since(now).as_secs_f64());
+                    waited = waited.max(start.saturating_sub(now).as_secs_f64());
                 }
                 way.push_back((free + trip, pace.leaves(10_000, now)));
                 sent += 10_000.0;

@@ -6,18 +6,17 @@
 //! days of backlog do not hide what happens now. Publishes go out in the order in which they were
 //! handed over, so a queue tells which one a packet id belongs to.
 
+mod batch;
 mod stream;
 
+use super::outbox::{Outbox, Unreadable};
 use super::pace::{Left, Pace};
-use super::{RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
-use crate::store::outbox;
-use kakou_core::delivery::{Position, Positions};
-use kakou_core::event::{Class, type_of};
-use kakou_core::evidence::Hash;
-use rusqlite::Connection;
-use serde_json::{Map, Value, json};
+use super::{Moment, Position, Positions, RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
+use crate::event::Class;
+pub use batch::{Batch, TooLarge};
+use batch::{Taken, stand_in};
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stream::{Cursor, PROBE_MOST, Stream, Which};
 
 /// An event that leaves so long after it was stored is late, in milliseconds: it tells what was and
@@ -32,56 +31,14 @@ const LIVE_TURNS: usize = 4;
 /// Late events that may be beyond the last receipt: a broker keeps few for a slow consumer, and
 /// drops what is more; and what a consumer has to do at once is what others wait for.
 const LATE_AHEAD: u64 = 2_000;
+/// Between two looks whether the backlog may go on.
+const LATE_EVERY: Duration = Duration::from_millis(10);
 /// Rows read from the journal at once.
 const READ_ROWS: usize = 512;
 /// Bytes read from the journal at once.
 const READ_BYTES: usize = 1 << 20;
-/// Events of one stream in one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
-    /// The stream.
-    pub class: Class,
-    /// The first event, or the first of those that were shed before it.
-    pub first: u64,
-    /// The last event.
-    pub last: u64,
-    /// How many: events that were shed leave gaps.
-    pub count: u64,
-    /// The message.
-    pub body: Vec<u8>,
-    /// One event as it is, or an array of them.
-    pub single: bool,
-    /// Whether it tells what was, not what is.
-    pub late: bool,
-    /// It stands for an event that is larger than the broker takes.
-    pub too_large: Option<TooLarge>,
-    /// Whether the backlog's cursor gave it.
-    backlog: bool,
-}
 
-/// An event that no message can carry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooLarge {
-    /// Its id.
-    pub id: String,
-    /// Its size.
-    pub bytes: usize,
-}
-
-/// The kind of the event that goes out in its place.
-const STANDS_FOR: &str = "event_too_large";
-
-/// What goes out in the place of an event that is too large: the same event, with the hash of what was in it. The
-/// stream goes on, the central side knows that something was there, and the journal still has it.
-fn stand_in(body: &[u8], max: usize) -> (Vec<u8>, TooLarge) {
-    let mut event: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-    let was = event.insert("type".into(), json!(type_of(STANDS_FOR)));
-    let data = json!({ "type": was, "bytes": body.len(), "most": max, "sha256": Hash::of(body).hex() });
-    event.insert("data".into(), data);
-    let id = event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    (Value::Object(event).to_string().into_bytes(), TooLarge { id, bytes: body.len() })
-}
-
+/// A batch that was handed over.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     class: Class,
@@ -93,8 +50,8 @@ struct Sent {
 
 /// The window of one connection, and the state of the streams beyond it.
 #[derive(Debug)]
-pub struct Flight {
-    reader: Connection,
+pub struct Flight<O> {
+    outbox: O,
     batch: usize,
     window: usize,
     receipts: bool,
@@ -102,12 +59,13 @@ pub struct Flight {
     /// Handed to the client, without a packet id yet.
     queue: VecDeque<Option<Sent>>,
     under_way: HashMap<u16, Option<Sent>>,
-    put_back: Option<Batch>,
     pace: Pace,
     /// Late events a second at most, how many may go now, and since when that counts.
     late_rate: f64,
     late_level: f64,
-    late_filled: Instant,
+    late_filled: Duration,
+    /// The last look found that the rate lets none go.
+    late_dry: bool,
     turn: usize,
     left: usize,
     late_turn: usize,
@@ -115,15 +73,9 @@ pub struct Flight {
     live_in_a_row: usize,
 }
 
-impl Flight {
+impl<O: Outbox> Flight<O> {
     /// Begins behind what is known to be acknowledged.
-    pub fn new(
-        reader: Connection,
-        positions: &Positions,
-        batch: usize,
-        window: usize,
-        receipts: bool,
-    ) -> Self {
+    pub fn new(outbox: O, positions: &Positions, batch: usize, window: usize, receipts: bool) -> Self {
         let streams = Class::ALL.map(|class| {
             let Position { acknowledged, receipted, .. } = positions.stream(class);
             // What was not receipted before a restart is sent again where receipts are expected.
@@ -131,18 +83,18 @@ impl Flight {
             Stream { acked, receipted, ..Stream::default() }
         });
         Self {
-            reader,
+            outbox,
             batch,
             window,
             receipts,
             streams,
             queue: VecDeque::new(),
             under_way: HashMap::new(),
-            put_back: None,
             pace: Pace::default(),
             late_rate: f64::INFINITY,
             late_level: 0.0,
-            late_filled: Instant::now(),
+            late_filled: Duration::ZERO,
+            late_dry: false,
             turn: 0,
             left: WEIGHTS[0],
             late_turn: 0,
@@ -153,7 +105,7 @@ impl Flight {
 
     /// A connection is up: what is older than [`LATE_MS`] becomes backlog. The broker allows so many
     /// unacknowledged messages.
-    pub fn begin(&mut self, window: usize, heads: &[u64; 4], now_ms: i64) -> rusqlite::Result<()> {
+    pub fn begin(&mut self, window: usize, heads: &[u64; 4], now_ms: i64) -> Result<(), Unreadable> {
         self.rewind();
         self.window = window.max(1);
         for class in Class::ALL {
@@ -168,14 +120,14 @@ impl Flight {
     }
 
     /// Hands what has become old from the live cursor to the late one, if that has nothing to do.
-    fn split(&mut self, class: Class, heads: &[u64; 4], now_ms: i64) -> rusqlite::Result<()> {
+    fn split(&mut self, class: Class, heads: &[u64; 4], now_ms: i64) -> Result<(), Unreadable> {
         let i = usize::from(class.number());
         let stream = &mut self.streams[i];
         if stream.late.given < stream.split {
             return Ok(());
         }
         let (given, before) = (stream.live.given, now_ms.saturating_sub(LATE_MS));
-        stream.split = outbox::stored_before(&self.reader, class, given, heads[i], before)?;
+        stream.split = self.outbox.stored_before(class, given, heads[i], before)?;
         stream.late = Cursor::at(given);
         stream.live = Cursor::at(stream.split);
         Ok(())
@@ -187,20 +139,23 @@ impl Flight {
         self.late_rate = f64::from(per_s);
     }
 
-    /// Whether the backlog waits for its time to go on.
-    pub fn late_waits(&self) -> bool {
-        self.late_rate.is_finite() && self.streams.iter().any(|s| s.late.given < s.split || s.goes_again())
+    /// When late events may go on, where it was their rate that held them back.
+    pub fn late_due(&self) -> Option<Duration> {
+        let waits = || self.streams.iter().any(|s| s.late.given < s.split || s.goes_again());
+        let short = (-self.late_level).max(0.0) / self.late_rate.max(1.0);
+        (self.late_dry && waits()).then(|| self.late_filled + LATE_EVERY.max(Duration::from_secs_f64(short)))
     }
 
     /// Whether the rate lets late events go.
-    fn late_allowed(&mut self) -> bool {
+    fn late_allowed(&mut self, now: Duration) -> bool {
         if self.late_rate.is_infinite() {
             return true;
         }
-        let since = self.late_filled.elapsed().as_secs_f64();
-        self.late_filled = Instant::now();
+        let since = now.saturating_sub(self.late_filled).as_secs_f64();
+        self.late_filled = now;
         self.late_level = (self.late_level + since * self.late_rate).min(LATE_BATCH as f64);
-        self.late_level > 0.0
+        self.late_dry = self.late_level <= 0.0;
+        !self.late_dry
     }
 
     /// Whether nothing is under way.
@@ -211,14 +166,13 @@ impl Flight {
     /// Whether everything live was handed over.
     pub fn caught_up(&self, heads: &[u64; 4]) -> bool {
         let verdict = usize::from(Class::Verdict.number());
-        self.put_back.is_none() && self.streams[verdict].live.given >= heads[verdict]
+        self.streams[verdict].live.given >= heads[verdict]
     }
 
     /// The connection is gone: everything unacknowledged is read again.
     pub fn rewind(&mut self) {
         self.queue.clear();
         self.under_way.clear();
-        self.put_back = None;
         self.pace.restart();
         for stream in &mut self.streams {
             stream.late = Cursor::at(stream.acked);
@@ -253,35 +207,33 @@ impl Flight {
     }
 
     /// The next message, if the window has room and there is anything to send.
-    pub fn next(&mut self, heads: &[u64; 4], max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
+    pub fn next(&mut self, heads: &[u64; 4], max: usize, now: Moment) -> Result<Option<Batch>, Unreadable> {
+        self.late_dry = false;
         if self.queue.len() + self.under_way.len() >= self.window {
             return Ok(None);
         }
-        if let Some(batch) = self.put_back.take() {
-            return Ok(Some(batch));
-        }
         if self.live_in_a_row < LIVE_TURNS
-            && let Some(batch) = self.live(heads, max, now_ms)?
+            && let Some(batch) = self.live(heads, max, now)?
         {
             self.live_in_a_row += 1;
             return Ok(Some(batch));
         }
         self.live_in_a_row = 0;
-        if let Some(batch) = self.late(max, now_ms)? {
+        if let Some(batch) = self.late(max, now)? {
             return Ok(Some(batch));
         }
-        self.live(heads, max, now_ms)
+        self.live(heads, max, now)
     }
 
     /// What must go out once more.
-    fn again(&mut self, max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
+    fn again(&mut self, max: usize, now: Moment) -> Result<Option<Batch>, Unreadable> {
         for class in Class::ALL {
             let stream = &mut self.streams[usize::from(class.number())];
             stream.take_up_refused();
             let (refused, probe) = (stream.again.1, stream.probe.map_or(0, |p| p.end));
             for (which, end) in [(Which::Probe, probe), (Which::Refused, refused)] {
                 if let Some(mut batch) = self.take(class, end, max, which)? {
-                    batch.late = is_late(batch.oldest_ms, now_ms);
+                    batch.late = is_late(batch.oldest_ms, now.wall_ms);
                     return Ok(Some(batch.message()));
                 }
             }
@@ -289,7 +241,7 @@ impl Flight {
         Ok(None)
     }
 
-    fn live(&mut self, heads: &[u64; 4], max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
+    fn live(&mut self, heads: &[u64; 4], max: usize, now: Moment) -> Result<Option<Batch>, Unreadable> {
         for _ in 0..=Class::ALL.len() {
             let class = Class::ALL[self.turn];
             if self.left > 0
@@ -298,9 +250,9 @@ impl Flight {
             {
                 self.left -= 1;
                 // The link is slower than the lanes: what waited too long is no longer news.
-                if is_late(batch.oldest_ms, now_ms) {
+                if is_late(batch.oldest_ms, now.wall_ms) {
                     batch.late = true;
-                    self.split(class, heads, now_ms)?;
+                    self.split(class, heads, now.wall_ms)?;
                 }
                 return Ok(Some(batch.message()));
             }
@@ -310,16 +262,16 @@ impl Flight {
         Ok(None)
     }
 
-    fn late(&mut self, max: usize, now_ms: i64) -> rusqlite::Result<Option<Batch>> {
+    fn late(&mut self, max: usize, now: Moment) -> Result<Option<Batch>, Unreadable> {
         // A broker that takes few messages at once keeps half of its room for what happens now.
         let share = (self.window / 2).max(1);
         let backlog = |s: &Option<Sent>| s.is_some_and(|s| s.backlog.is_some());
         let busy = self.queue.iter().filter(|s| backlog(s)).count()
             + self.under_way.values().filter(|s| backlog(s)).count();
-        if busy >= share || !self.pace.room() || !self.late_allowed() {
+        if busy >= share || !self.pace.room() || !self.late_allowed(now.mono) {
             return Ok(None);
         }
-        if let Some(batch) = self.again(max, now_ms)? {
+        if let Some(batch) = self.again(max, now)? {
             self.late_level -= batch.count as f64;
             return Ok(Some(batch));
         }
@@ -343,7 +295,13 @@ impl Flight {
         Ok(None)
     }
 
-    fn take(&mut self, class: Class, end: u64, max: usize, which: Which) -> rusqlite::Result<Option<Taken>> {
+    fn take(
+        &mut self,
+        class: Class,
+        end: u64,
+        max: usize,
+        which: Which,
+    ) -> Result<Option<Taken>, Unreadable> {
         // What is not of now goes beside it, in its turn.
         let backlog = which != Which::Live;
         let limit = if backlog { self.batch.min(LATE_BATCH) } else { self.batch };
@@ -368,7 +326,7 @@ impl Flight {
         let stop = island.map_or(end, |(first, _)| first - 1).min(end);
         let cursor = stream.cursor(which);
         if cursor.rows.is_empty() {
-            let rows = outbox::after(&self.reader, class, cursor.read, stop, READ_ROWS, READ_BYTES)?;
+            let rows = self.outbox.after(class, cursor.read, stop, READ_ROWS, READ_BYTES)?;
             // Shed events are skipped; the stream goes on behind them.
             cursor.read = rows.last().map_or(stop, |r| r.stream_seq);
             if rows.is_empty() {
@@ -421,15 +379,10 @@ impl Flight {
     }
 
     /// A message was handed to the client.
-    pub fn sent(&mut self, batch: &Batch, now: Instant) {
+    pub fn sent(&mut self, batch: &Batch, now: Duration) {
         let backlog = batch.backlog.then(|| self.pace.leaves(batch.body.len(), now));
         let Batch { class, first, last, count, .. } = *batch;
         self.queue.push_back(Some(Sent { class, first, last, count, backlog }));
-    }
-
-    /// A message found no room in the client.
-    pub fn put_back(&mut self, batch: Batch) {
-        self.put_back = Some(batch);
     }
 
     /// Something that is no event was handed to the client, and takes a packet id as well.
@@ -445,7 +398,7 @@ impl Flight {
     }
 
     /// A message was acknowledged: its stream and how many events it held.
-    pub fn acked(&mut self, pkid: u16, now: Instant) -> Option<(Class, u64)> {
+    pub fn acked(&mut self, pkid: u16, now: Duration) -> Option<(Class, u64)> {
         let sent = self.under_way.remove(&pkid)??;
         if let Some(left) = sent.backlog {
             self.pace.arrived(left, now);
@@ -461,11 +414,11 @@ impl Flight {
 
     /// Up to where each stream is gone from the journal, and whether anything went that the central
     /// side has not receipted.
-    pub fn floors(&self, heads: &[u64; 4]) -> rusqlite::Result<([u64; 4], bool)> {
+    pub fn floors(&self, heads: &[u64; 4]) -> Result<([u64; 4], bool), Unreadable> {
         let (mut floors, mut lost) = ([0; 4], false);
         for class in Class::ALL {
             let i = usize::from(class.number());
-            floors[i] = outbox::floor(&self.reader, class, heads[i])?;
+            floors[i] = self.outbox.floor(class, heads[i])?;
             lost |= floors[i] > self.streams[i].receipted;
         }
         Ok((floors, lost))
@@ -514,32 +467,6 @@ impl Flight {
 
 fn is_late(stored_ms: i64, now_ms: i64) -> bool {
     stored_ms.abs_diff(now_ms) > LATE_MS.unsigned_abs()
-}
-
-/// A batch while it is put together.
-struct Taken {
-    class: Class,
-    first: u64,
-    last: u64,
-    body: Vec<u8>,
-    count: usize,
-    oldest_ms: i64,
-    late: bool,
-    too_large: Option<TooLarge>,
-    backlog: bool,
-}
-
-impl Taken {
-    fn message(self) -> Batch {
-        let Self { class, first, last, mut body, count, late, too_large, backlog, .. } = self;
-        let single = count == 1;
-        if single {
-            body.remove(0);
-        } else {
-            body.push(b']');
-        }
-        Batch { class, first, last, count: count as u64, body, single, late, too_large, backlog }
-    }
 }
 
 #[cfg(test)]

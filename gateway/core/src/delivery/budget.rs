@@ -4,7 +4,7 @@
 //! goes beyond its share is not taken: it is counted, and told in one line a minute. An honest gateway stays
 //! below all of these limits even when it tells everything again.
 
-use kakou_core::ids::GatewayId;
+use crate::ids::GatewayId;
 use std::collections::BTreeMap;
 
 /// The longest message of another gateway; what is larger is not even parsed.

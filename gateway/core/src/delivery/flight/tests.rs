@@ -1,43 +1,28 @@
 use super::stream::ISLANDS;
 use super::*;
+use crate::delivery::Rows;
+use crate::evidence::Hash;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
-const NOW: i64 = 1_000_000_000;
+const NOW: Moment = Moment { mono: Duration::ZERO, wall_ms: 1_000_000_000 };
 
 /// A journal with these verdicts: age in milliseconds, and whether the body was shed.
-fn journal(events: &[(i64, bool)]) -> Connection {
+fn journal(events: &[(i64, bool)]) -> Rows {
     let verdicts: Vec<_> = events.iter().map(|(age, shed)| (Class::Verdict, *age, *shed)).collect();
     journal_of(&verdicts)
 }
 
 /// The same of any streams.
-fn journal_of(events: &[(Class, i64, bool)]) -> Connection {
-    let c = Connection::open_in_memory().unwrap();
-    c.execute_batch(
-        "CREATE TABLE event (seq INTEGER PRIMARY KEY, class INTEGER, stream_seq INTEGER, at_ms INTEGER,
-           shed INTEGER, hash BLOB, body BLOB);
-         CREATE UNIQUE INDEX event_stream ON event (class, stream_seq);
-         CREATE TABLE stream (class INTEGER PRIMARY KEY, acked INTEGER, receipted INTEGER);",
-    )
-    .unwrap();
-    let mut heads = [0_i64; 4];
-    for (seq, (class, age, shed)) in (1_i64..).zip(events) {
-        let head = &mut heads[usize::from(class.number())];
-        *head += 1;
-        c.execute(
-            "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, x'', ?6)",
-            rusqlite::params![
-                seq,
-                class.number(),
-                *head,
-                NOW - age,
-                shed,
-                format!("{{{head}}}").into_bytes()
-            ],
-        )
-        .unwrap();
+fn journal_of(events: &[(Class, i64, bool)]) -> Rows {
+    let rows = Rows::default();
+    for (class, age, shed) in events {
+        let number = rows.push(*class, NOW.wall_ms - age, |n| format!("{{{n}}}").into_bytes());
+        if *shed {
+            rows.shed(*class, number);
+        }
     }
-    c
+    rows
 }
 
 fn heads(events: usize) -> [u64; 4] {
@@ -55,11 +40,11 @@ fn what_happens_now_goes_before_the_backlog_and_the_backlog_is_late() {
     let mut events = vec![(3_600_000, false); 40];
     events.extend([(1_000, false); 3]);
     let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, false);
-    flight.begin(100, &heads(43), NOW).unwrap();
+    flight.begin(100, &heads(43), NOW.wall_ms).unwrap();
     let mut seen = Vec::new();
     while let Some(batch) = flight.next(&heads(43), 10_000, NOW).unwrap() {
         seen.push((batch.late, numbers(&batch)));
-        flight.sent(&batch, Instant::now());
+        flight.sent(&batch, NOW.mono);
     }
     assert_eq!(seen[0], (false, vec![41, 42, 43]));
     assert!(seen[1..].iter().all(|(late, _)| *late));
@@ -70,10 +55,10 @@ fn what_happens_now_goes_before_the_backlog_and_the_backlog_is_late() {
         flight.departed(pkid);
         assert_eq!(i, pkid + 1);
     }
-    flight.acked(0, Instant::now());
+    flight.acked(0, NOW.mono);
     assert_eq!(flight.acked_through(Class::Verdict), 0);
     for pkid in [2, 1, 3, 4] {
-        flight.acked(pkid, Instant::now());
+        flight.acked(pkid, NOW.mono);
     }
     assert_eq!(flight.acked_through(Class::Verdict), 43);
 }
@@ -87,12 +72,12 @@ fn the_backlogs_of_all_streams_take_turns_and_a_gap_that_one_still_fills_misses_
     let (verdict, health) = (usize::from(Class::Verdict.number()), usize::from(Class::Health.number()));
     assert_eq!((verdict, health), (0, 3));
     let mut flight = Flight::new(journal_of(&events), &Positions::default(), 10, 100, true);
-    flight.begin(100, &heads, NOW).unwrap();
-    let next = |flight: &mut Flight, pkid: u16| {
+    flight.begin(100, &heads, NOW.wall_ms).unwrap();
+    let next = |flight: &mut Flight<Rows>, pkid: u16| {
         let batch = flight.next(&heads, 10_000, NOW).unwrap().unwrap();
-        flight.sent(&batch, Instant::now());
+        flight.sent(&batch, NOW.mono);
         flight.departed(pkid);
-        flight.acked(pkid, Instant::now());
+        flight.acked(pkid, NOW.mono);
         (batch.class, batch.late)
     };
     assert_eq!(next(&mut flight, 1), (Class::Health, false));
@@ -107,15 +92,15 @@ fn the_backlogs_of_all_streams_take_turns_and_a_gap_that_one_still_fills_misses_
 fn a_link_that_is_slower_than_the_lanes_does_not_put_old_before_new() {
     let events: Vec<(i64, bool)> = (0..30).map(|i| (if i < 20 { 50_000 } else { 0 }, false)).collect();
     let mut flight = Flight::new(journal(&events), &Positions::default(), 2, 100, false);
-    flight.begin(100, &heads(20), NOW).unwrap();
+    flight.begin(100, &heads(20), NOW.wall_ms).unwrap();
     let first = flight.next(&heads(20), 10_000, NOW).unwrap().unwrap();
     assert_eq!((first.late, numbers(&first)), (false, vec![1, 2]));
-    flight.sent(&first, Instant::now());
+    flight.sent(&first, NOW.mono);
     // A minute later these have become old: one more goes out, then what is new.
-    let later = NOW + 30_000;
+    let later = Moment { wall_ms: NOW.wall_ms + 30_000, ..NOW };
     let second = flight.next(&heads(30), 10_000, later).unwrap().unwrap();
     assert_eq!((second.late, numbers(&second)), (true, vec![3, 4]));
-    flight.sent(&second, Instant::now());
+    flight.sent(&second, NOW.mono);
     let third = flight.next(&heads(30), 10_000, later).unwrap().unwrap();
     assert_eq!((third.late, numbers(&third)), (false, vec![21, 22]));
 }
@@ -135,7 +120,7 @@ proptest! {
             shed.iter().enumerate().map(|(i, s)| (if i < split { 3_600_000 } else { 10 }, *s)).collect();
         let heads = heads(events.len());
         let mut flight = Flight::new(journal(&events), &Positions::default(), batch, 8, false);
-        flight.begin(8, &heads, NOW).unwrap();
+        flight.begin(8, &heads, NOW.wall_ms).unwrap();
         let mut acked = std::collections::BTreeSet::new();
         let mut way: Vec<(u16, Vec<u64>)> = Vec::new();
         let mut pkid = 0_u16;
@@ -147,19 +132,19 @@ proptest! {
                     for n in &inside {
                         prop_assert!(!acked.contains(n), "{n} again");
                     }
-                    flight.sent(&batch, Instant::now());
+                    flight.sent(&batch, NOW.mono);
                     pkid += 1;
                     flight.departed(pkid);
                     way.push((pkid, inside));
                 },
                 1 | 2 if !way.is_empty() => {
                     let (pkid, inside) = way.remove(usize::from(which) % way.len());
-                    flight.acked(pkid, Instant::now());
+                    flight.acked(pkid, NOW.mono);
                     acked.extend(inside);
                 }
                 3 => {
                     way.clear();
-                    flight.begin(8, &heads, NOW).unwrap();
+                    flight.begin(8, &heads, NOW.wall_ms).unwrap();
                 }
                 _ => {}
             }
@@ -179,13 +164,13 @@ fn an_event_that_is_larger_than_the_broker_takes_stops_no_stream_and_is_named_in
     let c = journal(&[(10, false); 5]);
     let large = json!({ "id": "gw-1/1/3", "type": "kakou.evidence.v1", "source": "/kakou/s/gw-1", "stream": "verdict",
         "streamseq": 3, "data": { "text": "x".repeat(5_000) } });
-    c.execute("UPDATE event SET body = ?1 WHERE seq = 3", [large.to_string().into_bytes()]).unwrap();
+    c.replace(Class::Verdict, 3, large.to_string().into_bytes());
     let mut flight = Flight::new(c, &Positions::default(), 10, 100, false);
-    flight.begin(100, &heads(5), NOW).unwrap();
+    flight.begin(100, &heads(5), NOW.wall_ms).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = flight.next(&heads(5), 1_000, NOW).unwrap() {
         assert!(batch.body.len() <= 1_000);
-        flight.sent(&batch, Instant::now());
+        flight.sent(&batch, NOW.mono);
         batches.push(batch);
     }
     let ranges: Vec<_> = batches.iter().map(|b| (b.first, b.last, b.too_large.is_some())).collect();
@@ -197,20 +182,20 @@ fn an_event_that_is_larger_than_the_broker_takes_stops_no_stream_and_is_named_in
     assert_eq!(told["data"]["sha256"], Hash::of(large.to_string().as_bytes()).hex());
     for pkid in 1..=3 {
         flight.departed(pkid);
-        flight.acked(pkid, Instant::now());
+        flight.acked(pkid, NOW.mono);
     }
     assert_eq!(flight.acked_through(Class::Verdict), 5);
 }
 
 /// Sends everything that goes out now, and has it acknowledged; gives the events.
-fn drain(flight: &mut Flight, heads: &[u64; 4], pkid: &mut u16) -> Vec<u64> {
+fn drain(flight: &mut Flight<Rows>, heads: &[u64; 4], pkid: &mut u16) -> Vec<u64> {
     let mut seen = Vec::new();
     while let Some(batch) = flight.next(heads, 10_000, NOW).unwrap() {
         seen.extend(numbers(&batch));
-        flight.sent(&batch, Instant::now());
+        flight.sent(&batch, NOW.mono);
         *pkid = pkid.wrapping_add(1).max(1);
         flight.departed(*pkid);
-        flight.acked(*pkid, Instant::now());
+        flight.acked(*pkid, NOW.mono);
     }
     seen
 }
@@ -220,7 +205,7 @@ fn a_central_side_that_is_slow_gets_one_batch_again_and_is_waited_for_longer_eac
     let events = vec![(10, false); 1_000];
     let heads = heads(1_000);
     let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
-    flight.begin(100, &heads, NOW).unwrap();
+    flight.begin(100, &heads, NOW.wall_ms).unwrap();
     let mut pkid = 0;
     assert_eq!(drain(&mut flight, &heads, &mut pkid).len(), 1_000);
     let mut patience = flight.patience(Class::Verdict);
@@ -245,7 +230,7 @@ fn a_receipt_that_is_no_news_makes_no_probe_come_sooner() {
     let events = vec![(10, false); 1_000];
     let heads = heads(1_000);
     let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
-    flight.begin(100, &heads, NOW).unwrap();
+    flight.begin(100, &heads, NOW.wall_ms).unwrap();
     let mut pkid = 0;
     drain(&mut flight, &heads, &mut pkid);
     assert!(flight.receipted(Class::Verdict, 7));
@@ -267,7 +252,7 @@ fn what_a_broker_acknowledged_and_lost_comes_again_with_the_receipts_of_the_prob
     let events = vec![(10, false); 2_000];
     let heads = heads(2_000);
     let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
-    flight.begin(100, &heads, NOW).unwrap();
+    flight.begin(100, &heads, NOW.wall_ms).unwrap();
     let mut pkid = 0;
     drain(&mut flight, &heads, &mut pkid);
     flight.probe(Class::Verdict);
@@ -290,12 +275,12 @@ fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
     let heads = heads(EVENTS);
     // Where the broker's word is the proof, nothing else repairs what is forgotten.
     let mut flight = Flight::new(journal(&events), &Positions::default(), 1, 512, false);
-    flight.begin(512, &heads, NOW).unwrap();
+    flight.begin(512, &heads, NOW.wall_ms).unwrap();
     let mut pkid = 0_u16;
     while flight.acked_through(Class::Verdict) < EVENTS as u64 {
         let mut way = Vec::new();
         while let Some(batch) = flight.next(&heads, 10_000, NOW).unwrap() {
-            flight.sent(&batch, Instant::now());
+            flight.sent(&batch, NOW.mono);
             pkid += 1;
             flight.departed(pkid);
             way.push(pkid);
@@ -304,7 +289,7 @@ fn acknowledgements_in_any_order_are_all_remembered_or_asked_for_again() {
         // Every other one from the far end, then those between.
         let (even, odd): (Vec<u16>, Vec<u16>) = way.iter().rev().partition(|p| *p % 2 == 0);
         for pkid in even.into_iter().chain(odd) {
-            flight.acked(pkid, Instant::now());
+            flight.acked(pkid, NOW.mono);
         }
     }
 }
@@ -359,14 +344,14 @@ proptest! {
 }
 
 /// Hands over and acknowledges all that goes out; gives the numbers of it, those that are late apart.
-fn hand_over(flight: &mut Flight, heads: &[u64; 4]) -> (Vec<u64>, Vec<u64>) {
+fn hand_over(flight: &mut Flight<Rows>, heads: &[u64; 4]) -> (Vec<u64>, Vec<u64>) {
     let (mut live, mut late) = (Vec::new(), Vec::new());
     for pkid in 1.. {
         let Some(batch) = flight.next(heads, 10_000, NOW).unwrap() else { break };
         if batch.late { &mut late } else { &mut live }.extend(numbers(&batch));
-        flight.sent(&batch, Instant::now());
+        flight.sent(&batch, NOW.mono);
         flight.departed(pkid);
-        flight.acked(pkid, Instant::now());
+        flight.acked(pkid, NOW.mono);
     }
     (live, late)
 }
@@ -375,7 +360,7 @@ fn hand_over(flight: &mut Flight, heads: &[u64; 4]) -> (Vec<u64>, Vec<u64>) {
 fn where_the_central_side_lacks_what_it_receipted_all_of_it_goes_once_more_as_backlog_and_only_once() {
     let events: Vec<(i64, bool)> = (0..60).map(|i| (10, i < 20)).collect();
     let mut flight = Flight::new(journal(&events), &Positions::default(), 10, 100, true);
-    flight.begin(100, &heads(50), NOW).unwrap();
+    flight.begin(100, &heads(50), NOW.wall_ms).unwrap();
     hand_over(&mut flight, &heads(50));
     flight.receipted(Class::Verdict, 50);
     // What is no less than was receipted is no news, whoever says it.
@@ -397,7 +382,7 @@ fn where_the_central_side_lacks_what_it_receipted_all_of_it_goes_once_more_as_ba
     assert_eq!(hand_over(&mut flight, &heads(60)), (Vec::new(), Vec::new()));
     // A connection that ends in the middle of it begins where the central side is.
     assert_eq!(flight.went_back(Class::Verdict, 30), Some(60));
-    flight.begin(100, &heads(60), NOW).unwrap();
+    flight.begin(100, &heads(60), NOW.wall_ms).unwrap();
     let (live, late) = hand_over(&mut flight, &heads(60));
     assert_eq!(live.len() + late.len(), 30);
 }

@@ -1,6 +1,6 @@
 //! How far one stream is: what was acknowledged, with and without a gap before it, and where its cursors stand.
 
-use crate::store::outbox;
+use crate::delivery::outbox::Row;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Acknowledged ranges beyond a gap that are remembered: more than the largest window makes, since a gap is a message
@@ -15,7 +15,7 @@ pub(super) struct Cursor {
     pub(super) given: u64,
     /// Read from the journal up to here.
     pub(super) read: u64,
-    pub(super) rows: VecDeque<outbox::Row>,
+    pub(super) rows: VecDeque<Row>,
 }
 
 impl Cursor {
