@@ -3,7 +3,7 @@
 //! What is there of a body survives a restart and a lost connection: the file says how far it is.
 
 use kakou_link::durable;
-use kakou_wire::feed::{CHUNK, GROUP, Head, Part, chunk_topic};
+use kakou_wire::feed::{CHUNK, GROUP, Head, Part};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,17 +22,6 @@ pub struct Fetch {
     file: File,
     have: u32,
     early: BTreeMap<u32, Vec<u8>>,
-}
-
-/// What follows from a chunk.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Then {
-    /// More of this group will come.
-    Wait,
-    /// The next group is wanted.
-    Next,
-    /// All is there.
-    Whole,
 }
 
 impl Fetch {
@@ -69,20 +58,16 @@ impl Fetch {
     pub fn whole(&self) -> bool {
         self.have >= Head::chunks(&self.part)
     }
-    /// The filter of the group that is wanted.
-    pub fn wanted(&self) -> String {
-        chunk_topic(&self.head.feed, &self.part.sha256, self.have / GROUP, "+")
-    }
 
-    /// Takes a chunk.
-    pub fn chunk(&mut self, sha256: &str, n: u32, bytes: &[u8]) -> io::Result<Then> {
+    /// Takes a chunk, if it is one of the group that is wanted.
+    pub fn chunk(&mut self, sha256: &str, n: u32, bytes: &[u8]) -> io::Result<()> {
         let of = Head::chunks(&self.part);
         let left = self.part.bytes.saturating_sub(u64::from(n) * CHUNK as u64);
         let size = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
         let group = self.have / GROUP;
         if sha256 != self.part.sha256 || n >= of || n < self.have || n / GROUP != group || bytes.len() != size
         {
-            return Ok(Then::Wait);
+            return Ok(());
         }
         self.early.insert(n, bytes.to_vec());
         while let Some(bytes) = self.early.remove(&self.have) {
@@ -91,9 +76,8 @@ impl Fetch {
         }
         if self.whole() {
             self.file.sync_data()?;
-            return Ok(Then::Whole);
         }
-        Ok(if self.have / GROUP != group { Then::Next } else { Then::Wait })
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ pub mod columns;
 mod entries;
 pub mod fetch;
 mod folder;
+pub mod plan;
 pub mod schema;
 mod trust;
 
@@ -21,7 +22,7 @@ use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
 pub use entries::{Known, is_signed, keep_heard, share_folder, words_in};
-use fetch::{Fetch, Then};
+use fetch::Fetch;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
@@ -30,6 +31,7 @@ use kakou_core::time::rfc3339;
 use kakou_link::clock::Clock;
 use kakou_link::minutely::Minutely;
 use kakou_wire::feed::{self, HEAD, Head, Part};
+use plan::{Edition, Input, Output, PATIENCE, Plan};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -48,10 +50,6 @@ pub use trust::first_trust;
 const LOOK: Duration = Duration::from_secs(2);
 /// News that may wait; a chunk beyond it is asked for again.
 pub const NEWS: usize = 256;
-/// Without a chunk for this long, the group is asked for again.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The same for HTTPS, whose attempts and pauses take longer and which says itself when it gives up.
-const PATIENCE_HTTPS: Duration = Duration::from_secs(600);
 /// A trust list that is larger is none.
 const TRUST_MAX: u64 = 64 << 20;
 /// The niceness of the thread: building an edition is work that can wait.
@@ -98,14 +96,6 @@ pub struct Get {
     pub sha256: String,
     /// Chunks that are there.
     pub from: u32,
-}
-
-/// The way that a body takes.
-enum Way {
-    /// In groups of chunks, by the broker.
-    Broker(String),
-    /// By HTTPS.
-    Https,
 }
 
 /// What is on its way: feed, chunks there, of how many; and while it is built, lines.
@@ -165,22 +155,13 @@ pub struct Feeds {
 #[derive(Default)]
 struct Memory {
     seen: Seen,
-    fetch: Option<(Fetch, Way)>,
-    /// One of each feed.
-    heads: VecDeque<Waiting>,
-    heard: Option<Instant>,
+    /// What is fetched when, and the body that is on its way.
+    plan: Plan,
+    fetch: Option<Fetch>,
     /// When a damaged list was asked for last.
     asked: BTreeMap<&'static str, Instant>,
     /// The lists of an earlier program that have no keys yet, and why; nothing before they were looked at.
     unkeyed: Option<Vec<String>>,
-}
-
-/// A head whose body waits to be fetched.
-struct Waiting {
-    head: Head,
-    signer: String,
-    /// By HTTPS it did not come: the broker may have it.
-    by_broker: bool,
 }
 
 impl Feeds {
@@ -198,12 +179,8 @@ impl Feeds {
             match news.recv_timeout(LOOK) {
                 Ok(News::Head(word)) => self.head(&word, &mut memory),
                 Ok(News::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
-                Ok(News::Connected) => {
-                    if let Some((fetch, way @ Way::Broker(_))) = &mut memory.fetch {
-                        *way = self.subscribe(fetch);
-                    }
-                }
-                Ok(News::Unfetched(sha256)) => self.unfetched(&sha256, &mut memory),
+                Ok(News::Connected) => self.plan(Input::Connected, &mut memory),
+                Ok(News::Unfetched(sha256)) => self.plan(Input::Unfetched(sha256), &mut memory),
                 Ok(News::Entry(text)) => match self.entry(&text, true) {
                     Ok(()) => {}
                     // A list that is damaged now takes it when it was built anew.
@@ -222,7 +199,7 @@ impl Feeds {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.ask_again(&mut memory);
+                    self.plan(Input::Tick, &mut memory);
                     if !self.take_heard() {
                         log::debug!("entries of other gateways wait");
                     }
@@ -307,12 +284,14 @@ impl Feeds {
                 return false;
             }
         };
-        let now = self.in_use(&head.feed);
-        if let Some(newest) = now.max(newest).filter(|newest| head.version < *newest) {
-            self.refuse(what, &format!("version {} is older than version {newest}", head.version));
-            return false;
+        match plan::judge(head.version, self.in_use(&head.feed), newest) {
+            Edition::News => true,
+            Edition::InUse => false,
+            Edition::OlderThan(newest) => {
+                self.refuse(what, &format!("version {} is older than version {newest}", head.version));
+                false
+            }
         }
-        now.is_none_or(|now| head.version > now)
     }
 
     /// A damaged list is asked for again, wherever it came from.
@@ -336,54 +315,52 @@ impl Feeds {
     fn head(&self, word: &[u8], memory: &mut Memory) {
         let what = "a feed of the broker";
         let Some((head, signer)) = self.open(what, word) else { return };
-        if !self.is_news(what, &head) {
-            return;
+        if self.is_news(what, &head) {
+            self.plan(Input::Head(head, signer), memory);
         }
-        if memory.heads.iter().all(|w| w.head.feed != head.feed || w.head.version < head.version) {
-            memory.heads.retain(|w| w.head.feed != head.feed);
-            memory.heads.push_back(Waiting { head, signer, by_broker: false });
-        }
-        self.fetch_next(memory);
     }
 
-    /// Begins to fetch the next body, if none is on its way or a newer edition replaces it.
-    fn fetch_next(&self, memory: &mut Memory) {
-        if let Some((fetch, way)) = &memory.fetch {
-            let newer = |w: &Waiting| w.head.feed == fetch.head.feed && w.head.version > fetch.head.version;
-            if !memory.heads.iter().any(newer) {
-                return;
-            }
-            if let Way::Broker(filter) = way {
-                self.wish(Wish::Unsubscribe(filter.clone()));
-            }
-            memory.fetch = None;
-        }
-        while let Some(Waiting { head, signer, by_broker }) = memory.heads.pop_front() {
-            let Some(part) = head.part_from(self.in_use(&head.feed)).cloned() else {
-                self.refuse(&head.feed, "no part leads to it from the edition in use");
-                continue;
-            };
-            match Fetch::begin(&self.data.join("feeds"), head, signer, part) {
-                Ok(fetch) if fetch.whole() => self.apply_fetched(fetch),
-                Ok(fetch) => {
-                    self.show(&fetch, 0);
-                    let way = match &fetch.head.at {
-                        Some(at) if !by_broker => {
-                            let sha256 = fetch.part.sha256.clone();
-                            let url = format!("{at}/{sha256}");
-                            self.wish(Wish::Get(Get { url, sha256, from: fetch.progress().0 }));
-                            Way::Https
-                        }
-                        Some(_) | None => self.subscribe(&fetch),
-                    };
-                    memory.fetch = Some((fetch, way));
-                    memory.heard = Some(Instant::now());
-                    return;
-                }
-                Err(e) => self.refuse("feeds", &e.to_string()),
+    /// Tells the plan what happened, and does what it says.
+    fn plan(&self, input: Input, memory: &mut Memory) {
+        let (mut inputs, mut outputs) = (VecDeque::from([input]), Vec::new());
+        while let Some(input) = inputs.pop_front() {
+            let now = Duration::from_millis(self.clock.now().mono_ms);
+            memory.plan.handle(now, input, &mut outputs);
+            for output in outputs.drain(..) {
+                inputs.extend(self.carry_out(output, memory));
             }
         }
-        self.loading.send_replace(None);
+    }
+
+    fn carry_out(&self, output: Output, memory: &mut Memory) -> Option<Input> {
+        match output {
+            Output::Begin(head, signer) => {
+                memory.fetch = self.begin(head, signer);
+                let begun = memory.fetch.as_ref().map(|f| (f.part.clone(), f.progress().0));
+                return Some(Input::Begun(begun));
+            }
+            Output::Apply => {
+                memory.fetch.take().into_iter().for_each(|fetch| self.apply_fetched(fetch));
+                return Some(Input::Applied);
+            }
+            Output::Progress(_) => memory.fetch.iter().for_each(|fetch| self.show(fetch, 0)),
+            Output::Wish(wish) => self.wish(wish),
+            Output::Leave => memory.fetch = None,
+            Output::Rest => drop(self.loading.send_replace(None)),
+            Output::Count(counter) => self.metrics.count(counter),
+        }
+        None
+    }
+
+    /// Takes up the body that leads from the edition in use to this one.
+    fn begin(&self, head: Head, signer: String) -> Option<Fetch> {
+        let Some(part) = head.part_from(self.in_use(&head.feed)).cloned() else {
+            self.refuse(&head.feed, "no part leads to it from the edition in use");
+            return None;
+        };
+        Fetch::begin(&self.data.join("feeds"), head, signer, part)
+            .inspect_err(|e| self.refuse("feeds", &e.to_string()))
+            .ok()
     }
 
     fn show(&self, fetch: &Fetch, lines: u64) {
@@ -392,73 +369,13 @@ impl Feeds {
         self.loading.send_replace(Some(Loading { feed, version, have, of, lines }));
     }
 
-    /// A chunk may have been lost on its way, or the body is nowhere: those that wait have their turn, then it
-    /// is asked for again, from where it is.
-    fn ask_again(&self, memory: &mut Memory) {
-        let patience = match &memory.fetch {
-            Some((_, Way::Https)) => PATIENCE_HTTPS,
-            Some((_, Way::Broker(_))) | None => PATIENCE,
-        };
-        if memory.heard.is_some_and(|at| at.elapsed() < patience) {
-            return;
-        }
-        memory.heard = Some(Instant::now());
-        let Some((fetch, way)) = memory.fetch.take() else { return };
-        self.metrics.count("feed_stalled_total");
-        let by_broker = match way {
-            Way::Https => true,
-            Way::Broker(filter) => {
-                self.wish(Wish::Unsubscribe(filter));
-                false
-            }
-        };
-        if memory.heads.iter().all(|w| w.head.feed != fetch.head.feed) {
-            memory.heads.push_back(Waiting { head: fetch.head, signer: fetch.signer, by_broker });
-        }
-        self.fetch_next(memory);
-    }
-
-    fn subscribe(&self, fetch: &Fetch) -> Way {
-        let filter = fetch.wanted();
-        self.wish(Wish::Subscribe(filter.clone()));
-        Way::Broker(filter)
-    }
-
-    /// What cannot be had by HTTPS comes by the broker.
-    fn unfetched(&self, sha256: &str, memory: &mut Memory) {
-        if let Some((fetch, way @ Way::Https)) = &mut memory.fetch
-            && fetch.part.sha256 == sha256
-        {
-            self.metrics.count("feed_unfetched_total");
-            *way = self.subscribe(fetch);
-        }
-    }
-
     fn chunk(&self, sha256: &str, n: u32, bytes: &[u8], memory: &mut Memory) {
-        let Some((fetch, way)) = &mut memory.fetch else { return };
-        if fetch.part.sha256 == sha256 {
-            memory.heard = Some(Instant::now());
+        let Some(fetch) = &mut memory.fetch else { return };
+        if let Err(e) = fetch.chunk(sha256, n, bytes) {
+            self.refuse(sha256, &format!("a chunk cannot be kept: {e}"));
         }
-        match fetch.chunk(sha256, n, bytes) {
-            Ok(Then::Wait) => {}
-            Ok(Then::Next) => {
-                if let Way::Broker(filter) = way {
-                    self.wish(Wish::Unsubscribe(std::mem::take(filter)));
-                    *way = self.subscribe(fetch);
-                }
-                self.show(fetch, 0);
-            }
-            Ok(Then::Whole) => {
-                if let Way::Broker(filter) = way {
-                    self.wish(Wish::Unsubscribe(filter.clone()));
-                }
-                if let Some((fetch, _)) = memory.fetch.take() {
-                    self.apply_fetched(fetch);
-                }
-                self.fetch_next(memory);
-            }
-            Err(e) => self.refuse(sha256, &format!("a chunk cannot be kept: {e}")),
-        }
+        let there = fetch.progress().0;
+        self.plan(Input::Chunk(sha256.to_owned(), there), memory);
     }
 
     fn apply_fetched(&self, fetch: Fetch) {

@@ -76,30 +76,6 @@ fn an_edition_that_could_not_be_keyed_is_keyed_later() {
 }
 
 #[test]
-fn a_body_that_does_not_come_lets_others_go_first_and_is_asked_for_again() {
-    let data = tempfile::tempdir().unwrap();
-    let (feeds, mut wished, _work) = feeds(data.path());
-    let mut memory = Memory::default();
-    let mut asks_for = |feed: &str| {
-        let wish = std::iter::from_fn(|| wished.try_recv().ok()).last();
-        assert!(matches!(&wish, Some(Wish::Subscribe(filter)) if filter.contains(feed)), "{wish:?}");
-    };
-    for feed in ["status", "hold"] {
-        let part = Part { base: None, sha256: feed[..1].repeat(64), bytes: 1 };
-        let head =
-            Head { feed: feed.into(), version: 1, issued: 1, parts: vec![part], at: None, canary: vec![] };
-        memory.heads.push_back(Waiting { head, signer: String::new(), by_broker: false });
-    }
-    feeds.fetch_next(&mut memory);
-    asks_for("status");
-    for feed in ["hold", "status", "hold"] {
-        memory.heard = None;
-        feeds.ask_again(&mut memory);
-        asks_for(feed);
-    }
-}
-
-#[test]
 fn a_canary_pass_that_does_not_say_what_it_must_give_refuses_the_keys() {
     let data = tempfile::tempdir().unwrap();
     let (feeds, ..) = feeds(data.path());
