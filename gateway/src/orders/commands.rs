@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What came of a command.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It is done.
     Done(Value),

@@ -8,6 +8,7 @@
 
 pub mod commands;
 pub mod configuration;
+pub mod course;
 pub mod jobs;
 pub mod questions;
 pub mod stick;
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
+use course::{Course, Found, Input, Output, Word};
 use jobs::{Job, Jobs};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::evidence::SubjectKeys;
@@ -28,10 +30,10 @@ use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use kakou_link::clock::{Clock, boot_id};
 use kakou_link::minutely::Minutely;
-use kakou_wire::order::{self, Command, Judged, State};
+use kakou_wire::order::{self, Command, State};
 use kakou_wire::topic::topic;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,9 +42,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Orders that may wait; beyond it one is dropped and comes again with the next connection.
 pub const WAITING: usize = 64;
-
-/// Commands that wait for the clock; one that finds no room comes again with the next connection.
-const FOR_CLOCK: usize = 64;
 
 /// Between two looks at the report of the configuration.
 const LOOK: Duration = Duration::from_secs(1);
@@ -117,15 +116,6 @@ pub struct Desk {
     pub refused: Mutex<Minutely>,
 }
 
-/// What became of a command that came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Came {
-    /// It needs nothing more.
-    Taken,
-    /// It waits until the time is confirmed.
-    ForClock,
-}
-
 /// What has become of a command that an earlier run of the daemon has begun, in this boot of the box or another.
 fn cut_off(what: &str, another_boot: bool) -> (State, String) {
     match what {
@@ -167,7 +157,7 @@ impl Desk {
             self.finish_begun(jobs);
         }
         let (mut told, mut on_stick, mut forgot) = (None, Seen::default(), None::<Instant>);
-        let mut for_clock: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut course = Course::new(boot_id());
         let mut look = tokio::time::interval(LOOK);
         loop {
             let order = tokio::select! {
@@ -181,15 +171,11 @@ impl Desk {
                     }
                     self.look_at_stick(&mut on_stick).await;
                     self.tell_refused().await;
-                    if self.now_s().is_some() {
-                        if forgot.is_none_or(|at| at.elapsed() > FORGET) {
-                            forgot = Some(Instant::now());
-                            self.forget_subjects().await;
-                        }
-                        for (id, word) in std::mem::take(&mut for_clock) {
-                            self.take_command(&id, word, &jobs, &mut for_clock).await;
-                        }
+                    if self.now_s().is_some() && forgot.is_none_or(|at| at.elapsed() > FORGET) {
+                        forgot = Some(Instant::now());
+                        self.forget_subjects().await;
                     }
+                    self.go_on(Input::Tick, &mut course, &jobs).await;
                     continue;
                 }
                 // Without a link nobody gives orders, and the stick is looked at all the same.
@@ -200,33 +186,72 @@ impl Desk {
                     told = Some(remote::report(&self.data));
                     self.tell_configuration().await;
                 }
-                Order::Command(id, word) => self.take_command(&id, word, &jobs, &mut for_clock).await,
+                Order::Command(id, word) => self.go_on(Input::Came(id, word), &mut course, &jobs).await,
                 Order::Desired(word) => self.configure(&word, true).await,
                 Order::Question(word) => self.question(&word).await,
             }
         }
     }
 
-    async fn take_command(
-        &self,
-        id: &str,
-        word: Vec<u8>,
-        jobs: &rusqlite::Result<Jobs>,
-        for_clock: &mut BTreeMap<String, Vec<u8>>,
-    ) {
-        let done = match jobs {
-            Ok(jobs) => self.command(id, &word, jobs).await.map_err(|e| e.to_string()),
-            Err(e) => {
-                self.metrics.count("command_unbooked_total");
-                Err(format!("orders.db: {e}"))
+    /// Tells the course what happened, and does what it says.
+    async fn go_on(&self, input: Input, course: &mut Course, jobs: &rusqlite::Result<Jobs>) {
+        let (mut todo, mut next) = (VecDeque::new(), Some(input));
+        loop {
+            if let Some(input) = next.take() {
+                if input == Input::NoBook {
+                    todo.retain(|output| matches!(output, Output::Look(..)));
+                }
+                let mut outputs = Vec::new();
+                course.handle(&self.clock.now(), input, &mut outputs);
+                outputs.into_iter().rev().for_each(|output| todo.push_front(output));
             }
-        };
-        match done {
-            Ok(Came::Taken) => {}
-            Ok(Came::ForClock) if for_clock.len() < FOR_CLOCK => drop(for_clock.insert(id.to_owned(), word)),
-            Ok(Came::ForClock) => self.metrics.count("order_dropped_total"),
-            Err(e) => log::error!("command {id}: {e}"),
+            let Some(output) = todo.pop_front() else { return };
+            next = self.carry_out(output, jobs).await;
         }
+    }
+
+    async fn carry_out(&self, output: Output, jobs: &rusqlite::Result<Jobs>) -> Option<Input> {
+        let booked = |id: &str, done: Result<Option<Input>, String>| {
+            done.unwrap_or_else(|e| {
+                log::error!("command {id}: {e}");
+                Some(Input::NoBook)
+            })
+        };
+        let book = || jobs.as_ref().map_err(|e| format!("orders.db: {e}"));
+        match output {
+            Output::Look(id, bytes) => {
+                if jobs.is_err() {
+                    self.metrics.count("command_unbooked_total");
+                }
+                let known = book().and_then(|jobs| jobs.find(&id).map_err(|e| e.to_string()));
+                let look = |known: Option<Job>| {
+                    let found = known.map_or_else(|| self.open_command(&id, &bytes), Found::Known);
+                    Some(Input::Word(Box::new(Word { id: id.clone(), bytes, found })))
+                };
+                return booked(&id, known.map(look));
+            }
+            Output::Room(id) => {
+                let now_s = self.now_s().unwrap_or(i64::MIN);
+                let room = book().and_then(|jobs| jobs.room(now_s).map_err(|e| e.to_string()));
+                return booked(&id, room.map(|room| Some(Input::Room(room))));
+            }
+            Output::Keep(job) => {
+                let kept = book().and_then(|jobs| jobs.keep(&job).map_err(|e| e.to_string()));
+                return booked(&job.id, kept.map(|()| None));
+            }
+            Output::Tell(job) => self.tell(&job).await,
+            Output::Begin(data) => return Some(Input::Recorded(self.record("command", data).await)),
+            Output::CarryOut(command, issuer) => {
+                return Some(Input::Done(commands::carry_out(self, &command, &issuer).await));
+            }
+            Output::End(data) => drop(self.record("command_done", data).await),
+            Output::Refuse(what) => {
+                self.refuse("command_rejected_total", what);
+                self.tell_refused().await;
+            }
+            Output::Count(counter) => self.metrics.count(counter),
+        }
+        None
     }
 
     /// A word is refused: counted, and told once a minute.
@@ -296,91 +321,18 @@ impl Desk {
         }
     }
 
-    async fn step(&self, jobs: &Jobs, job: &mut Job, state: State, detail: Value) -> rusqlite::Result<()> {
-        (job.state, job.detail, job.at_ms) = (state, detail, self.clock.now().wall_ms);
-        jobs.keep(job)?;
-        self.tell(job).await;
-        Ok(())
-    }
-
-    async fn command(&self, id: &str, word: &[u8], jobs: &Jobs) -> rusqlite::Result<Came> {
-        if word.is_empty() {
-            return Ok(Came::Taken);
-        }
-        if let Some(job) = jobs.find(id)? {
-            self.tell(&job).await;
-            return Ok(Came::Taken);
-        }
-        let mut job = Job {
-            id: id.to_owned(),
-            what: String::new(),
-            state: State::Queued,
-            detail: Value::Null,
-            at_ms: None,
-            boot: boot_id(),
-            expires_s: i64::MAX,
-        };
-        let opened = self.open_command(id, word).and_then(|(command, issuer)| {
-            self.clock.signed_at(command.issued.saturating_mul(1000));
-            match command.judge(self.now_s()) {
-                Judged::Rejected(why) => Err(why),
-                judged @ (Judged::Now | Judged::Waits | Judged::TimedOut) => Ok((command, issuer, judged)),
+    /// What a word is that the book does not know.
+    fn open_command(&self, id: &str, bytes: &[u8]) -> Found {
+        match self.signed_command(id, bytes) {
+            Ok((command, issuer)) => {
+                self.clock.signed_at(command.issued.saturating_mul(1000));
+                Found::New(command, issuer)
             }
-        });
-        let (command, issuer, judged) = match opened {
-            Ok(opened) => opened,
-            Err(why) => return self.reject(job, why).await,
-        };
-        job.what = command.what.word().to_owned();
-        job.expires_s = command.expires;
-        if judged == Judged::Waits {
-            // Not in the book: it comes from the broker again, and counts or not by the time of then.
-            job.detail = json!("the clock of this gateway is not confirmed: it waits until it is");
-            job.at_ms = self.clock.now().wall_ms;
-            self.tell(&job).await;
-            return Ok(Came::ForClock);
+            Err(why) => Found::Bad(why),
         }
-        if !jobs.room(self.now_s().unwrap_or(i64::MIN))? {
-            let why = format!(
-                "{} commands that still count are in the book: wait until some have ended",
-                jobs::MOST
-            );
-            return self.reject(job, why).await;
-        }
-        if judged == Judged::TimedOut {
-            self.step(jobs, &mut job, State::TimedOut, json!("it came after its time")).await?;
-            return Ok(Came::Taken);
-        }
-        self.step(jobs, &mut job, State::Queued, Value::Null).await?;
-        let data = json!({ "command": id, "what": job.what, "by": command.by, "issuer": issuer, "reason": command.reason });
-        if !self.record("command", data).await {
-            self.step(jobs, &mut job, State::Failed, json!("it cannot be recorded")).await?;
-            return Ok(Came::Taken);
-        }
-        self.step(jobs, &mut job, State::InProgress, Value::Null).await?;
-        match commands::carry_out(self, &command, &issuer).await {
-            commands::Outcome::Done(detail) => self.step(jobs, &mut job, State::Succeeded, detail).await?,
-            commands::Outcome::Not(why) => {
-                self.step(jobs, &mut job, State::Failed, json!(why)).await?;
-            }
-            // The next run tells that it is done.
-            commands::Outcome::Later => {}
-        }
-        self.record("command_done", json!({ "command": id, "what": job.what, "state": job.state })).await;
-        Ok(Came::Taken)
     }
 
-    /// It is answered, and not kept: nobody may fill the book with what was never signed.
-    async fn reject(&self, mut job: Job, mut why: String) -> rusqlite::Result<Came> {
-        truncate(&mut why);
-        self.refuse("command_rejected_total", json!({ "command": job.id, "why": why }));
-        self.tell_refused().await;
-        (job.state, job.detail, job.at_ms) = (State::Rejected, json!(why), self.clock.now().wall_ms);
-        self.tell(&job).await;
-        Ok(Came::Taken)
-    }
-
-    fn open_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
+    fn signed_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
         let open = |usage| signed::open(word, order::COMMAND, &self.keys, usage, self.now_s());
         // Which usage it needs, only the signed text tells.
         let opened = open(Usage::Operate).or_else(|_| open(Usage::Maintain)).map_err(|e| e.to_string())?;
