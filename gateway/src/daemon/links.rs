@@ -165,6 +165,7 @@ impl Links<'_> {
             reader: KeptReader::new(common.data.clone()),
             keys,
             clock: common.clock.clone(),
+            begun: std::time::Instant::now(),
             getting: None,
         };
         self.tasks.spawn(down::run(down, self.outlet.clone()));

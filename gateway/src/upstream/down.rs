@@ -80,6 +80,8 @@ pub struct Down {
     pub engine: Inlet,
     /// Changes whenever the use of a pass was stored.
     pub uses: watch::Receiver<u64>,
+    /// The clock of what is asked again begins here.
+    pub begun: Instant,
     /// The body that comes by HTTPS.
     pub getting: Option<tokio::task::JoinHandle<()>>,
 }
@@ -241,7 +243,7 @@ impl Down {
                         self.subscribe(&client)?;
                         if !session {
                             self.hello(&client, &mut told)?;
-                            exchange.ask_for_entries();
+                            exchange.asking.ask_for_entries();
                         }
                         self.ask_unanswered(&mut exchange).await;
                         answering = true;
@@ -300,11 +302,11 @@ impl Down {
                     }
                 }
                 Some(done) = exchange.storing.join_next() => {
-                    done.ok().flatten().into_iter().for_each(|(to, after)| exchange.ask(to, after));
+                    done.ok().flatten().into_iter().for_each(|(to, after)| exchange.asking.ask(to, after));
                 }
                 // It is said above; what has come has its turn as well.
-                () = std::future::ready(()), if answering && exchange.is_asked() && told.queue.len() < PORTION => {}
-                () = moment(exchange.again) => self.ask_unanswered(&mut exchange).await,
+                () = std::future::ready(()), if answering && exchange.asking.is_asked() && told.queue.len() < PORTION => {}
+                () = moment(exchange.asking.deadline().map(|at| (self.begun + at).into())) => self.ask_unanswered(&mut exchange).await,
                 _ = ears.minute.tick() => {
                     let minute = ears.budget.turn();
                     minute.lines.iter().for_each(|line| log::error!("{line}"));

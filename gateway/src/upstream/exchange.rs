@@ -5,6 +5,7 @@
 //! Each page is asked for: whoever asks takes one, makes it durable and asks for the next, so that no answer is ever
 //! larger than a page in anybody's memory. Whoever has not answered is asked again, over restarts too.
 
+use super::asking::{Asking, To};
 use super::budget::{self, Budget, Word};
 use super::down::{Down, Lost, PORTION, Said, Told};
 use super::peers;
@@ -15,88 +16,29 @@ use kakou_core::ids::GatewayId;
 use kakou_link::mqtt::{Client, Mark, Message};
 use kakou_wire::peers::{Ask, ENTRIES, Page, WAITS};
 use kakou_wire::topic::topic;
-use std::collections::VecDeque;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-/// Whoever has not answered is asked again after this.
-const AGAIN: Duration = Duration::from_secs(10);
-/// The same of gateways that have told all they know and wait for others themselves, at most.
-const AGAIN_MOST: Duration = Duration::from_secs(120);
 /// Questions and answers are worth nothing after this: the broker keeps no more of them for a gateway that is away
 /// for long, where they would take the room of what others tell it.
 const KEEP_S: u32 = 30;
-/// Questions that wait, ours and those of others; what finds no room is asked again.
-const WAITING: usize = 64;
 /// Pages that are being stored at once; what is beyond it is asked for again.
 const PAGES: usize = 8;
-
-/// Whom a question is for.
-pub(super) enum To {
-    /// Every gateway of the site.
-    All,
-    /// One alone.
-    One(Asked),
-}
 
 /// What is under way.
 #[derive(Default)]
 pub(super) struct Exchange {
-    /// What is to be asked.
-    asks: VecDeque<(To, String)>,
-    /// What others have asked: who, and behind what.
-    asked: VecDeque<(Asked, String)>,
+    /// Who asks what.
+    pub asking: Asking,
     /// Pages that are being stored; then what is asked next.
     pub storing: JoinSet<Option<(To, String)>>,
-    /// When whoever has not answered is asked again.
-    pub again: Option<Instant>,
-    /// After what pause.
-    pause: Duration,
-}
-
-impl Exchange {
-    /// Asks, where there is room for it.
-    pub fn ask(&mut self, to: To, after: String) {
-        if self.asks.len() < WAITING {
-            self.asks.push_back((to, after));
-        }
-    }
-
-    /// Somebody asks; whether there is room for it.
-    fn is_asked_by(&mut self, who: Asked, after: String) -> bool {
-        let room = self.asked.len() < WAITING;
-        if room {
-            self.asked.push_back((who, after));
-        }
-        room
-    }
-
-    /// Whether somebody waits for a page.
-    pub fn is_asked(&self) -> bool {
-        !self.asked.is_empty()
-    }
-
-    /// The broker knew nothing of this gateway: entries may have been read meanwhile.
-    pub fn ask_for_entries(&mut self) {
-        self.ask(To::All, ENTRIES.to_owned());
-    }
 }
 
 impl Down {
     /// Asks whoever has not told everything yet, from where it is.
     pub(super) async fn ask_unanswered(&self, exchange: &mut Exchange) {
         let unanswered = self.reader.look(asked::unanswered).await;
-        // What cannot be read now is looked at again.
-        let again = unanswered.as_ref().is_none_or(|all| !all.is_empty());
-        // Whoever waits itself may do so for days: it is asked less and less often whether it still does.
-        let waiting = unanswered.as_ref().is_some_and(|all| all.iter().all(|(_, after)| after == WAITS));
-        exchange.pause = if waiting { (2 * exchange.pause).clamp(AGAIN, AGAIN_MOST) } else { AGAIN };
-        exchange.again = again.then(|| Instant::now() + exchange.pause);
-        for (who, after) in unanswered.unwrap_or_default() {
-            exchange.ask(To::One(who), after);
-        }
+        exchange.asking.unanswered(self.begun.elapsed(), unanswered);
     }
 
     /// Says what waits to be said: questions, and a page for each question of another gateway.
@@ -116,7 +58,7 @@ impl Down {
         let said = |to_central| if to_central { Said::ToCentral } else { Said::Other };
         let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         while told.queue.len() < PORTION
-            && let Some((to, after)) = exchange.asks.pop_front()
+            && let Some((to, after)) = exchange.asking.next_ask()
         {
             let (to, central) = match to {
                 To::All | To::One(Asked::Central) => (None, matches!(to, To::One(_))),
@@ -128,7 +70,7 @@ impl Down {
         }
         // One page, then whatever has come is looked at: an order waits for no more than that.
         if told.queue.len() < PORTION
-            && let Some((who, after)) = exchange.asked.pop_front()
+            && let Some((who, after)) = exchange.asking.next_asked()
         {
             let (data, own) = (self.data.clone(), self.gateway.clone());
             let (question, central) = ((who.name(), after), who == Asked::Central);
@@ -174,7 +116,7 @@ impl Down {
             match serde_json::from_slice::<Ask>(&message.payload) {
                 Ok(ask) if ask.to.as_ref().is_some_and(|to| *to != self.gateway) => false,
                 Ok(ask) if !ask.is_good() => true,
-                Ok(ask) if !exchange.is_asked_by(who.clone(), ask.after.clone()) => {
+                Ok(ask) if !exchange.asking.is_asked_by(who.clone(), ask.after.clone()) => {
                     return self.metrics.count("peer_ask_dropped_total");
                 }
                 Ok(_) => false,

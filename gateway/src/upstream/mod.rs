@@ -1,6 +1,7 @@
 //! The link to the central side: the journal's streams out, receipts in. What happens when is decided by
 //! [`kakou_core::delivery`]; here are its clock, its client and its journal.
 
+pub mod asking;
 mod bulk;
 pub mod down;
 mod exchange;
