@@ -1,7 +1,8 @@
-//! How the programs are linked.
+//! How the programs are linked: those of the gateway, of the central side and of the demo.
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    // No file but this one decides: whoever names none is run again with each change of any.
+    println!("cargo:rerun-if-env-changed=CARGO_CFG_TARGET_ARCH");
     let is = |key: &str, value: &str| std::env::var(key).is_ok_and(|v| v == value);
     if is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64") {
         // Addresses that the loader fills in take up a megabyte otherwise, which it reads from end to end.

@@ -7,7 +7,6 @@
 #[macro_use]
 pub mod printed;
 
-pub mod central;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -16,17 +15,14 @@ pub mod doctor;
 pub mod engine;
 pub mod enrol;
 pub mod feeds;
-pub mod fleet;
 pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod notify;
 pub mod orders;
 pub mod overview;
-pub mod qr;
 pub mod store;
 pub mod subjects;
-pub mod table;
 pub mod upstream;
 
 /// One allocator for the daemon, the command and whatever measures them.

@@ -1,7 +1,5 @@
 //! Counters and figures, as OpenMetrics.
 
-pub mod serve;
-
 use kakou_core::codes::Outcome;
 use kakou_core::ids::LaneId;
 use prometheus_client::encoding::EncodeLabelSet;

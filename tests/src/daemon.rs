@@ -29,6 +29,8 @@ pub fn programs() -> &'static Path {
             "-p",
             "kakou-gateway",
             "-p",
+            "kakou-central",
+            "-p",
             "kakou-demo",
             "-p",
             "kakou-tests",
@@ -36,6 +38,8 @@ pub fn programs() -> &'static Path {
             "kakoud",
             "--bin",
             "kakou",
+            "--bin",
+            "kakou-central",
             "--bin",
             "kakou-demo",
         ];

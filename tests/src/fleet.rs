@@ -3,7 +3,7 @@
 use crate::brokers::Mosquitto;
 use crate::certs::Authority;
 use crate::daemon::{Plan, programs};
-use kakou_gateway::enrol::expected;
+use kakou_central::enrol::expected;
 use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_link::mqtt::{self, Heard, Mark};
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! A gateway as its broker sees it: a real connection with will, birth, health, events with receipts,
 //! and answers to questions. It decides nothing and stores nothing.
 
+use kakou_central::fleet::watch::now_ms;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
-use kakou_gateway::fleet::watch::now_ms;
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::mqtt::{self, Client, Heard, Mark, Will};

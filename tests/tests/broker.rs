@@ -2,10 +2,10 @@
 //! once each.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_central::ingest::Arrived;
+use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
+use kakou_central::ingest::listen::{self, Listen, Part, Tally};
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::central::Arrived;
-use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
-use kakou_gateway::central::listen::{self, Listen, Part, Tally};
 use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::Authority;

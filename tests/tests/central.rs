@@ -1,8 +1,8 @@
 //! The store of the central side, with a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_gateway::central::postgres::Database;
-use kakou_gateway::central::{self, About, From, Store};
+use kakou_central::ingest::postgres::Database;
+use kakou_central::ingest::{self, About, From, Store};
 use kakou_tests::brokers::skip_without;
 use kakou_tests::central::panels;
 use kakou_tests::postgres::{Postgres, installed};
@@ -22,7 +22,7 @@ async fn another_event_under_a_number_that_is_taken_is_no_repetition() {
     let server = Postgres::start().unwrap();
     let mut store = Database::open(&server.url()).await.unwrap();
     let from = From { site: "test".parse().unwrap(), gateway: "gw-1".parse().unwrap() };
-    let arrived = |payload: &[u8]| central::read(&from, false, payload).unwrap().events;
+    let arrived = |payload: &[u8]| ingest::read(&from, false, payload).unwrap().events;
     let first = [arrived(&event(1, "ADMIT")), arrived(&event(2, "DENY"))].concat();
     let taken = store.take(first.clone()).await.unwrap();
     assert_eq!((taken.new, taken.duplicates, taken.conflicts), (2, 0, 0));
@@ -60,7 +60,7 @@ async fn an_event_that_no_database_keeps_holds_up_nobody_and_is_kept_aside_as_it
     let long = clock(4).replace("\"data\"", &format!("\"boot\":\"{noise}\",\"data\""));
     let name = text(5).replace("kakou.transaction.v1", "kakou.到访.v1");
     let batch = format!("[{},{half},{},{long},{name},{}]", text(1), text(3), text(6));
-    let arrived = central::read(&from, false, batch.as_bytes()).unwrap().events;
+    let arrived = ingest::read(&from, false, batch.as_bytes()).unwrap().events;
     let taken = store.take(arrived.clone()).await.unwrap();
     let mut refused: Vec<u64> = taken.refused.iter().map(|(_, r)| r.stream_seq).collect();
     refused.sort_unstable();
@@ -87,7 +87,7 @@ async fn the_number_of_a_subject_key_is_a_column_also_in_tables_of_an_earlier_ve
     let from = From { site: "test".parse().unwrap(), gateway: "gw-1".parse().unwrap() };
     let with = |seq: u64, data: &str| {
         let text = String::from_utf8(event(seq, "ADMIT")).unwrap();
-        central::read(&from, false, text.replace("\"ADMIT\"", data).as_bytes()).unwrap().events
+        ingest::read(&from, false, text.replace("\"ADMIT\"", data).as_bytes()).unwrap().events
     };
     let all = [
         with(1, "\"ADMIT\",\"subject_key\":2"),
@@ -123,7 +123,7 @@ async fn bad_events_of_one_gateway_cost_the_others_one_transaction() {
             let from = From { site: "test".parse().unwrap(), gateway: gateway.parse().unwrap() };
             let text =
                 full(gateway, seq, "kakou.transaction.v1", "\"boot\":\"b\"", "{\"outcome\":\"ADMIT\"}");
-            let mut found = central::read(&from, false, text.as_bytes()).unwrap().events;
+            let mut found = ingest::read(&from, false, text.as_bytes()).unwrap().events;
             if gateway == "gw-3" && seq % 3 > 0 {
                 // What no check of ours knows: somebody's own rule in the database.
                 found[0].json = text.replace("\"b\"", "\"never\"");
@@ -161,14 +161,14 @@ async fn the_index_of_clocks_takes_whatever_an_event_says_also_in_tables_of_an_e
         known,
     ]) {
         let text = full("gw-1", seq, "kakou.clock.v1", more, "{\"offset_ms\":1653350400000}");
-        let mut found = central::read(&from, false, text.as_bytes()).unwrap().events;
+        let mut found = ingest::read(&from, false, text.as_bytes()).unwrap().events;
         // As if no check had found it.
         (found[0].refused, found[0].kind) = (None, "kakou.clock.v1".into());
         all.extend(found);
     }
     let dated = "\"boot\":\"b\",\"monoms\":5000,\"clocksynced\":false";
     let text = full("gw-1", 6, "kakou.transaction.v1", dated, "{}");
-    all.extend(central::read(&from, false, text.as_bytes()).unwrap().events);
+    all.extend(ingest::read(&from, false, text.as_bytes()).unwrap().events);
     let taken = store.take(all).await.unwrap();
     assert_eq!((taken.new, taken.refused.len()), (6, 0), "{:?}", taken.refused);
     let sql = "SELECT extract(epoch FROM corrected)::float8 FROM event_time WHERE seq = 6";
@@ -191,7 +191,7 @@ async fn no_event_and_no_health_report_blinds_the_views_of_the_fleet() {
         full("gw-1", 2, "kakou.clock.v1", &known, "{\"offset_ms\":1653350400000}"),
     ];
     for text in &good {
-        let events = central::read(&from("gw-1"), false, text.as_bytes()).unwrap().events;
+        let events = ingest::read(&from("gw-1"), false, text.as_bytes()).unwrap().events;
         assert!(events[0].refused.is_none(), "{events:?}");
         store.take(events).await.unwrap();
     }
@@ -210,7 +210,7 @@ async fn no_event_and_no_health_report_blinds_the_views_of_the_fleet() {
             for offset in ["\"zonk\"", "9223372036854775807", "-9223372036854775808", "1.5", "[]"] {
                 seq += 1;
                 let text = full("gw-2", seq, kind, more, &format!("{{\"offset_ms\":{offset}}}"));
-                let mut events = central::read(&from("gw-2"), false, text.as_bytes()).unwrap().events;
+                let mut events = ingest::read(&from("gw-2"), false, text.as_bytes()).unwrap().events;
                 store.take(events.clone()).await.unwrap();
                 // As the version before has stored them.
                 (events[0].from, events[0].refused, events[0].kind) = (from("gw-3"), None, kind.into());

@@ -107,11 +107,23 @@ fn a_command_whose_program_is_absent_names_the_package_that_brings_it() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let alone = folder.path().join("kakou");
     std::fs::hard_link(programs().join("kakou"), &alone).unwrap();
-    let out = Command::new(&alone).args(["demo", "--headless"]).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1), "{said}");
-    assert!(said.contains("install the package kakou-demo"), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    let commands: [(&[&str], &str, &str); 6] = [
+        (&["demo", "--headless"], "kakou-demo", "demo"),
+        (&["central", "--help"], "kakou-central", "central"),
+        (&["ca", "list"], "kakou-central", "ca"),
+        (&["fleet", "watch"], "kakou-central", "fleet"),
+        (&["feed", "make"], "kakou-central", "feed"),
+        (&["pass", "issue", "--kind", "vehicle-pass"], "kakou-central", "pass issue"),
+    ];
+    for (arguments, package, command) in commands {
+        let out = Command::new(&alone).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        let what = format!("install the package {package}, which brings `kakou {command}`");
+        assert!(said.contains(&what) && !said.contains("panicked"), "{said}");
+    }
+    let shown = Command::new(&alone).args(["pass", "show", "R-1"]).output().unwrap();
+    assert!(shown.status.success(), "what a code says, a box shows without another program: {shown:?}");
 }
 
 #[test]

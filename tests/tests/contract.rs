@@ -1,6 +1,9 @@
 //! What a running gateway says, held against the documents that it hands out; and what gateways of before have said.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
+use kakou_central::ingest::postgres::Database;
+use kakou_central::ingest::{self, About, Arrived, From, Store, Word};
 use kakou_core::core::{Core, Step};
 use kakou_core::lane::view;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
@@ -10,9 +13,6 @@ use kakou_core::scenario::{
 };
 use kakou_core::time::Now;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
-use kakou_gateway::central::postgres::Database;
-use kakou_gateway::central::{self, About, Arrived, From, Store, Word};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::contract::Contract;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
@@ -416,7 +416,7 @@ async fn what_gateways_of_version_0_1_0_say_is_taken_by_ingest_and_listen_and_is
         if rest.starts_with("evt/") {
             assert_eq!(Contract::mqtt().event_faults(&value), [""; 0], "{value:#}");
             kinds.insert(value["type"].as_str().unwrap().to_owned());
-            let found = central::read(&from, false, body.as_bytes()).unwrap();
+            let found = ingest::read(&from, false, body.as_bytes()).unwrap();
             assert!(found.faults.is_empty(), "{body}");
             events.extend(found.events);
         } else {

@@ -1,7 +1,7 @@
 //! What central operations are given beside the programs: the files of SQL that ship, with a real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_gateway::central::postgres::Database;
+use kakou_central::ingest::postgres::Database;
 use kakou_tests::daemon::free_port;
 use kakou_tests::postgres::Postgres;
 use tokio_postgres::{Client, NoTls};

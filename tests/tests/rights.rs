@@ -1,9 +1,9 @@
 //! The examples for brokers give everybody what the one list of topics says, and nothing more.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_gateway::central::known;
-use kakou_gateway::central::listen::{Listen, Part};
-use kakou_gateway::fleet::watch::HEARD;
+use kakou_central::fleet::watch::HEARD;
+use kakou_central::ingest::known;
+use kakou_central::ingest::listen::{Listen, Part};
 use kakou_link::broker::{MqttVersion, Upstream};
 use kakou_wire::asyncapi;
 use serde_json::{Value, json};

@@ -39,7 +39,7 @@ impl Fleet {
         let code = self.office.code((site, gateway), &one);
         one.enrol(&code);
         one.await_events("list", 1);
-        self.ready_ms.set(kakou_gateway::fleet::watch::now_ms());
+        self.ready_ms.set(kakou_central::fleet::watch::now_ms());
         one
     }
 

@@ -2,10 +2,10 @@
 
 use crate::world::World;
 use crate::{page, script};
-use kakou_gateway::central::Arrived;
-use kakou_gateway::central::ledger::{Gone, Ledger, Sink};
-use kakou_gateway::central::listen::{self, Listen, Part, Tally};
-use kakou_gateway::central::photos::Desk;
+use kakou_central::ingest::Arrived;
+use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
+use kakou_central::ingest::listen::{self, Listen, Part, Tally};
+use kakou_central::ingest::photos::Desk;
 use kakou_gateway::daemon::{self, Extras};
 use kakou_gateway::{config, eprintln, println};
 use kakou_link::broker::{MqttVersion, Upstream};

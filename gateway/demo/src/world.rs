@@ -3,11 +3,11 @@
 
 use crate::cards::{Card, Deck, deal};
 use crate::run::DemoError;
+use kakou_central::qr;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_gateway::http::auth::hash_pin;
-use kakou_gateway::qr;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

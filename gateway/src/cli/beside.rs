@@ -1,5 +1,5 @@
-//! Commands that are programs of their own: `kakou demo` becomes `kakou-demo`, which lies beside this program where its
-//! package is installed.
+//! Commands that are programs of their own: `kakou demo` becomes `kakou-demo`, and what belongs to the central side
+//! becomes `kakou-central`. They lie beside this program where their packages, of the same names, are installed.
 
 use super::fail;
 use std::ffi::OsString;
@@ -14,13 +14,23 @@ pub struct Handed {
     rest: Vec<OsString>,
 }
 
+/// Becomes the demo.
+pub fn demo(handed: Handed) -> ExitCode {
+    run("kakou-demo", "demo", &[], handed)
+}
+
+/// Becomes the program of the central side, which has this command.
+pub fn central(command: &[&str], handed: Handed) -> ExitCode {
+    run("kakou-central", &command.join(" "), command, handed)
+}
+
 /// Becomes the program of a command; comes back where that does not work.
-pub fn run(command: &str, package: &str, handed: Handed) -> ExitCode {
+fn run(package: &str, command: &str, first: &[&str], handed: Handed) -> ExitCode {
     let program = match std::env::current_exe() {
-        Ok(own) => own.with_file_name(format!("kakou-{command}")),
+        Ok(own) => own.with_file_name(package),
         Err(e) => return fail(format!("where this program lies is not known: {e}")),
     };
-    let why = Command::new(&program).args(handed.rest).exec();
+    let why = Command::new(&program).args(first).args(handed.rest).exec();
     let program = program.display();
     if why.kind() == ErrorKind::NotFound {
         return fail(format!(

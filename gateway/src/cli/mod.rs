@@ -1,26 +1,19 @@
 //! The command `kakou`.
 
 mod beside;
-mod broker;
-mod ca;
-mod central;
 mod devices;
 mod doctor;
-pub mod feed;
-mod fleet;
 mod journal;
 mod pages;
 mod pass;
 mod profile;
-mod register;
 mod reset;
 mod scenario;
 mod status;
-mod subjects;
 mod verify;
 
 use crate::http;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use kakou_link::shown;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -55,14 +48,17 @@ enum Command {
     /// Verifies the text of a code against a trust list, as a lane does.
     Verify(verify::Arguments),
     /// The central side.
-    #[command(subcommand)]
-    Central(central::Command),
-    #[command(subcommand)]
-    Ca(ca::Command),
-    #[command(subcommand)]
-    Fleet(fleet::Command),
-    #[command(subcommand)]
-    Feed(feed::Command),
+    #[command(disable_help_flag = true)]
+    Central(beside::Handed),
+    /// A small certificate authority and enrolment server, for a fleet that has none.
+    #[command(disable_help_flag = true)]
+    Ca(beside::Handed),
+    /// Looks after many gateways over their broker.
+    #[command(disable_help_flag = true)]
+    Fleet(beside::Handed),
+    /// Makes signed feeds for gateways: lists of residents, passes, revocations, holds.
+    #[command(disable_help_flag = true)]
+    Feed(beside::Handed),
     /// Looks into a gateway's journal.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -104,27 +100,26 @@ enum Officer {
     Pin,
 }
 
+/// The command line of `kakou`.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
     match command {
-        Command::Demo(handed) => beside::run("demo", "kakou-demo", handed),
+        Command::Demo(handed) => beside::demo(handed),
         Command::Doctor(a) => doctor::run(&a),
         Command::Devices(a) => devices::run(a),
         Command::Status(a) => status::run(&a),
         Command::Profile(c) => profile::run(&c),
         Command::Pass(c) => pass::run(c),
         Command::Verify(a) => verify::run(&a),
-        Command::Central(c) => {
-            kakou_link::logging::start(log::LevelFilter::Info);
-            central::run(c)
-        }
-        Command::Ca(c) => {
-            kakou_link::logging::start(log::LevelFilter::Info);
-            ca::run(c)
-        }
-        Command::Fleet(c) => fleet::run(c),
-        Command::Feed(c) => feed::run(c),
+        Command::Central(handed) => beside::central(&["central"], handed),
+        Command::Ca(handed) => beside::central(&["ca"], handed),
+        Command::Fleet(handed) => beside::central(&["fleet"], handed),
+        Command::Feed(handed) => beside::central(&["feed"], handed),
         Command::Journal(c) => journal::run(&c),
         Command::Officer(Officer::Pin) => pin(),
         Command::Reset(a) => reset::run(&a),

@@ -19,8 +19,10 @@ fn write(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(&man)?;
     std::fs::create_dir_all(&completions)?;
     clap_mangen::generate_to(Arguments::command().name("kakou"), &man)?;
-    // The program of this command brings its own page, and its own package.
-    std::fs::remove_file(man.join("kakou-demo.1"))?;
+    // The programs of these commands bring their own pages.
+    for handed in ["demo", "central", "ca", "fleet", "feed", "pass-key", "pass-issue", "pass-sheet"] {
+        std::fs::remove_file(man.join(format!("kakou-{handed}.1")))?;
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(Daemon::command()).section("8").render(&mut page)?;
     std::fs::write(man.join("kakoud.8"), page)?;

@@ -6,15 +6,10 @@
 //! enrolled, without it nothing has happened.
 
 pub mod client;
-pub mod expected;
-pub mod office;
 pub mod pin;
 pub mod readers;
 pub mod renew;
 pub mod screen;
-pub mod server;
-pub mod subjects;
-pub mod template;
 
 use crate::keys;
 use client::NotEnrolled;

@@ -6,12 +6,10 @@
 //! counter, and what was in use stays in use. A gateway without fleet keys takes unsigned files from
 //! its folder, and says that nobody signed them.
 
-pub mod columns;
 mod entries;
 pub mod fetch;
 mod folder;
 pub mod plan;
-pub mod schema;
 mod trust;
 
 use crate::config;

@@ -47,7 +47,7 @@ impl Rate {
 }
 
 /// On every answer.
-pub(crate) const HEADERS: [(HeaderName, &str); 5] = [
+pub const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
@@ -73,7 +73,7 @@ fn host(authority: &str) -> &str {
 
 /// A page of another site must not reach a gateway through the browser of its staff: neither by a
 /// foreign form nor by a name that was bound to this address.
-pub(crate) fn is_foreign(loopback: bool, method: &Method, headers: &HeaderMap) -> bool {
+pub fn is_foreign(loopback: bool, method: &Method, headers: &HeaderMap) -> bool {
     let Some(authority) = text(headers, header::HOST) else { return true };
     if loopback && !matches!(host(authority), "localhost" | "127.0.0.1" | "::1") {
         return true;

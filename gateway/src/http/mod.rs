@@ -3,13 +3,13 @@
 pub mod acts;
 pub mod api;
 pub mod auth;
-pub(crate) mod connections;
+pub mod connections;
 mod document;
 pub mod error;
 mod guard;
 mod network;
-pub(crate) mod pages;
-pub(crate) mod seats;
+pub mod pages;
+pub mod seats;
 mod sse;
 
 use crate::config::{Http, Settings};
@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use connections::BodyTime;
 pub use guard::Rate;
-pub(crate) use guard::{HEADERS, is_foreign};
+pub use guard::{HEADERS, is_foreign};
 use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use kakou_link::tls;

@@ -18,22 +18,15 @@ assets! {
     "signin.js" "sse.js" "status-words.js" "status.css" "status.html" "status.js" "strings.js" "tone.js"
 }
 
-macro_rules! fleet_assets {
-    ($($name:literal)*) => {
-        const FLEET: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../web/fleet/", $name))),)*];
-    };
-}
-
-fleet_assets! {
-    "fleet-api.js" "fleet-cells.js" "fleet-detail.js" "fleet-filter.js" "fleet-fresh.js" "fleet-hash.js"
-    "fleet-model.js" "fleet-panels.css" "fleet-photos.css" "fleet-photos.js" "fleet-sections.js" "fleet-strings.js" "fleet-table.js" "fleet-tiles.js"
-    "fleet-trace-result.js" "fleet-trace.js" "fleet.css" "fleet.html" "fleet.js"
-}
-
 fn file(name: &str) -> Response {
-    let Some((_, text)) = ASSETS.iter().chain(FLEET).find(|(n, _)| *n == name) else {
-        return ApiError::not_found().into_response();
-    };
+    match ASSETS.iter().find(|(n, _)| *n == name) {
+        Some((_, text)) => answer(name, text),
+        None => ApiError::not_found().into_response(),
+    }
+}
+
+/// A file that is embedded into the program; its name says what it is.
+pub fn answer(name: &str, text: &'static str) -> Response {
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -42,7 +35,7 @@ fn file(name: &str) -> Response {
         Some(_) | None => "application/octet-stream",
     };
     // The files change with the binary alone; a page asks again after each start.
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], *text).into_response()
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
 /// `/`
@@ -60,10 +53,6 @@ pub async fn desk() -> Response {
 /// `/status`
 pub async fn status() -> Response {
     file("status.html")
-}
-/// `/` of the central side.
-pub async fn fleet() -> Response {
-    file("fleet.html")
 }
 /// `/` of a box that is not enrolled.
 pub async fn enrol() -> Response {
@@ -161,33 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn every_alarm_of_the_fleet_has_its_place_its_words_and_its_letter_on_the_page() {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/fleet");
-        let model = std::fs::read_to_string(here.join("fleet-model.js")).unwrap();
-        let list = model.split_once("ALARMS = [").unwrap().1.split_once(']').unwrap().0;
-        let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
-        assert_eq!(names, crate::fleet::alarms::ALARMS);
-        let strings = std::fs::read_to_string(here.join("fleet-strings.js")).unwrap();
-        let mut letters = BTreeSet::new();
-        for name in names {
-            for kind in ["alarm", "glyph"] {
-                let line =
-                    strings.lines().find_map(|l| l.trim().strip_prefix(&format!("{kind}_{name}: [\"")));
-                let words = line.and_then(|l| l.strip_suffix("\"],")?.split_once("\", \""));
-                let (zh, en) = words.unwrap_or_else(|| panic!("{kind}_{name} has no words"));
-                assert!(!zh.is_ascii() && en.is_ascii() && !en.is_empty(), "{kind}_{name}");
-                assert!(
-                    kind == "alarm" || (letters.insert(zh) && letters.insert(en)),
-                    "{name} has the letter of another"
-                );
-            }
-        }
-    }
-
-    #[test]
     fn every_file_of_the_screens_is_embedded() {
         let names = |assets: &[(&'static str, &str)]| assets.iter().map(|(n, _)| *n).collect::<Vec<_>>();
         assert_eq!(names(super::ASSETS), files("web"));
-        assert_eq!(names(super::FLEET), files("web/fleet"));
     }
 }

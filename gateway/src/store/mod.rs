@@ -84,6 +84,6 @@ pub(crate) fn at(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> StoreErr
 }
 
 /// Names the file of an error of the file system.
-pub(crate) fn io_at(path: &std::path::Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
+pub fn io_at(path: &std::path::Path) -> impl Fn(std::io::Error) -> StoreError + '_ {
     move |source| StoreError::Io { path: path.to_path_buf(), source }
 }

@@ -2,12 +2,12 @@
 //! go out while lanes run. What happens now must not wait behind what happened then.
 
 use clap::Parser;
+use kakou_central::fleet::watch::now_ms;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::time::{Now, Quality};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::fleet::watch::now_ms;
 use kakou_gateway::store::journal::Journal;
 use kakou_gateway::store::photos::Photos;
 use kakou_tests::brokers::Mosquitto;

@@ -2,11 +2,11 @@
 //! killed while a backlog drains, and nothing is lost.
 
 use clap::Parser;
+use kakou_central::fleet::watch::now_ms;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::{Now, Quality};
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::fleet::watch::now_ms;
 use kakou_gateway::store::journal::Journal;
 use kakou_tests::central::{self, Ingest};
 use kakou_tests::daemon::{Gateway, Plan};

@@ -49,7 +49,7 @@ fn health(down: usize) -> Value {
 }
 
 fn event(seq: u64, kind: &str, data: &Value) -> Value {
-    let time = kakou_core::time::rfc3339(kakou_gateway::fleet::watch::now_ms() - 600_000);
+    let time = kakou_core::time::rfc3339(kakou_central::fleet::watch::now_ms() - 600_000);
     json!({ "specversion": "1.0", "id": format!("gw-1/5/{seq}"), "source": "/kakou/truck-1/gw-1", "time": time,
         "type": format!("kakou.{kind}.v1"), "subject": "seal-lane/7", "datacontenttype": "application/json",
         "stream": "verdict", "streamseq": seq, "boot": "b", "monoms": 5, "clocksynced": true, "data": data })
