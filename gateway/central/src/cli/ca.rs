@@ -1,5 +1,6 @@
 //! `kakou ca`
 
+use super::authority::office;
 use super::{fail, register};
 use crate::enrol::expected;
 use crate::enrol::office::{Office, Wanted};
@@ -18,7 +19,6 @@ use kakou_link::{durable, tls};
 use kakou_provisioning::code::Code;
 use qrcodegen::{QrCode, QrCodeEcc};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::net::TcpListener;
@@ -209,30 +209,6 @@ pub fn run(command: Command) -> ExitCode {
         }
         Err(why) => fail(why),
     }
-}
-
-/// The authority of a folder, for whoever may write there.
-pub fn office(dir: &Path) -> Result<Office, String> {
-    own(dir)?;
-    looked_at(dir)
-}
-
-/// The same for whoever only looks.
-pub fn looked_at(dir: &Path) -> Result<Office, String> {
-    Authority::open(dir).map(Office::new).map_err(|e| format!("{e}; `kakou ca init` makes an authority"))
-}
-
-/// Its files are for its owner alone: what root writes there the enrolment server could not read.
-fn own(dir: &Path) -> Result<(), String> {
-    let (me, owner) = (rustix::process::geteuid().as_raw(), std::fs::metadata(dir).map_or(0, |m| m.uid()));
-    if me == 0 && owner != 0 {
-        return Err(format!(
-            "{}: it belongs to the user with the number {owner}, whose server could not read what root writes there: \
-             run this as that user, e.g. `runuser -u kakou-ca -- kakou ca …`",
-            dir.display()
-        ));
-    }
-    Ok(())
 }
 
 /// `NAME=VALUE`

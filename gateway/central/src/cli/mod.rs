@@ -1,5 +1,6 @@
 //! The command `kakou-central`: `kakou` becomes this program for what belongs to the central side.
 
+mod authority;
 mod broker;
 mod ca;
 pub mod feed;

@@ -1,5 +1,6 @@
 //! `kakou ca list` and `kakou ca acl`: what the authority knows of its boxes, for people and for the broker.
 
+use super::authority::looked_at;
 use crate::enrol::expected::{self, Name};
 use crate::enrol::office::{Standing, id_of};
 use kakou_core::time::rfc3339;
@@ -42,7 +43,7 @@ pub struct Acl {
 pub fn acl(a: &Acl) -> Result<String, String> {
     let mut names: BTreeSet<Name> = BTreeSet::new();
     if let Some(dir) = &a.dir {
-        names.extend(super::ca::looked_at(dir)?.expected().map_err(|e| e.to_string())?);
+        names.extend(looked_at(dir)?.expected().map_err(|e| e.to_string())?);
     }
     if let Some(file) = &a.fleet {
         let text = files::read_text(file).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -68,14 +69,14 @@ pub fn acl(a: &Acl) -> Result<String, String> {
 
 /// `SITE/GATEWAY`, a line each, of every box that is expected.
 pub fn plain(dir: &Path) -> Result<String, String> {
-    let all = super::ca::looked_at(dir)?.expected().map_err(|e| e.to_string())?;
+    let all = looked_at(dir)?.expected().map_err(|e| e.to_string())?;
     let lines: Vec<String> = all.iter().map(|(site, gateway)| format!("{site}/{gateway}")).collect();
     Ok(lines.join("\n"))
 }
 
 /// Codes and certificates.
 pub fn list(dir: &Path) -> Result<String, String> {
-    let office = super::ca::looked_at(dir)?;
+    let office = looked_at(dir)?;
     let mut out = String::new();
     let day = |s: i64| rfc3339(s * 1000)[..10].to_owned();
     let now = kakou_link::clock::Clock::system().now().wall_s().unwrap_or(0);

@@ -1,6 +1,6 @@
 //! `kakou ca subjects`
 
-use super::ca::office;
+use super::authority::office;
 use crate::enrol::office::Office;
 use crate::enrol::subjects::ForBoxes;
 use crate::fleet::watch::now_ms;
