@@ -1,7 +1,8 @@
-//! Devices that block: cameras, I2C, GPIO, input devices, files of the kernel. Each has a thread of its own.
+//! Devices behind blocking interfaces: cameras, I2C, GPIO, input devices, sysfs files. Each has a thread of its own.
 //!
-//! The thread opens its device, gives it turns, and opens it again when it is gone, with pauses from
-//! [`RETRY_MIN`] to [`RETRY_MAX`]. Every call is guarded: a panic in somebody's crate is a fault of one device.
+//! The thread opens its device, calls it in turns, and opens it again when it is gone, with pauses from
+//! [`RETRY_MIN`] to [`RETRY_MAX`]. A panic in a call (in a library crate, say) is caught and counts as a fault of that
+//! device alone.
 
 use crate::health::{Monitor, State};
 use crate::hotplug::Bell;

@@ -1,8 +1,9 @@
-//! Several devices on one serial line, as on RS-485: one owner of the line, one question at a time.
+//! Several devices on one serial line, as on RS-485: one request on the line at a time.
 //!
-//! Whoever asked has the line until its answer came or its time was over; the others' requests and deadlines
-//! wait. After a time-out the line rests for [`QUARANTINE_MS`] and what arrives is thrown away, so that a late
-//! answer never answers another question. A line with one device is handed through as it is.
+//! The device with the open request has the line until its answer has come or its time is over; requests and
+//! deadlines of the others wait. After a time-out the line is idle for [`QUARANTINE_MS`] and received bytes are
+//! discarded, so that a late answer is never taken for the answer to another request. A line with one device is
+//! passed through unchanged.
 
 use crate::codec::{Codec, Ms, Out};
 use crate::modbus_relay::LINE_MS;

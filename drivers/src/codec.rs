@@ -1,4 +1,4 @@
-//! The pure half of a serial driver: bytes, commands and time in; reports and bytes out.
+//! The pure part of a serial driver (sans I/O): bytes, commands and time in; reports and bytes out.
 
 use kakou_core::reading::{Command, Report, Ticket};
 

@@ -1,8 +1,8 @@
-//! A scanner that sends plain text and answers commands on the same line: set up first, then read.
+//! A scan engine that sends codes as plain text and answers commands on the same line: configured first, then read.
 //!
-//! What differs between makers is in [`Engine`]: which questions, and what their answers look like.
-//! An engine that does not answer is reported as faulty and asked again; the codes that it reads
-//! are taken all the same.
+//! What differs between makers is in [`Engine`]: the commands, and the form of their answers.
+//! An engine that does not answer its commands is reported as faulty and they are sent again; the codes
+//! that it reads are accepted all the same.
 
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::{LineScanner, Lines};

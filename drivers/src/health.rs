@@ -1,4 +1,4 @@
-//! What is known of a device, for the status page.
+//! The health of a device as the status page shows it.
 
 use serde::Serialize;
 use std::time::{Duration, Instant};

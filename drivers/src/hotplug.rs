@@ -1,4 +1,4 @@
-//! Word that a device was plugged in or out, from the kernel itself.
+//! Notification by the kernel that a device was plugged in or removed.
 //!
 //! The kernel multicasts an event for every device that comes or goes (netlink, `NETLINK_KOBJECT_UEVENT`,
 //! group 1); it needs no right and no udev. The event comes before udev has given the node its owner, so that

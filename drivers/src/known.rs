@@ -1,7 +1,7 @@
-//! Devices by what USB says of them, and questions that find out what is behind a plain serial adapter.
+//! Devices by their USB ids, and probes that find out what is behind a plain serial adapter.
 //!
-//! A question changes nothing in any device that we know of, but a device that we do not know may take it for
-//! a command: nothing is asked unless an installer wants it. Sources: USB IDs seen, and each driver's own.
+//! A probe changes nothing in any supported device, but an unknown device may take it for a command: nothing is
+//! probed unless an installer asks for it. Sources: USB IDs seen, and each driver's own.
 
 use crate::codec::Ms;
 use crate::ports::Usb;

@@ -1,8 +1,9 @@
 //! Device drivers of the Kakou checkpoint gateway.
 //!
-//! A driver is one file and one line in [`registry::DRIVERS`]. On a serial port it is a pure [`codec::Codec`], and the
-//! task in [`serial`] owns the port; whatever else blocks is a [`blocking::Blocking`] with a thread of its own.
-//! [`sim`] speaks the same bytes from the other side of a pty.
+//! A driver is one file and one line in [`registry::DRIVERS`]. A device on a serial port is a pure [`codec::Codec`]
+//! (bytes in, reports and bytes out), driven by the task in [`serial`] that owns the port; a device behind a blocking
+//! interface is a [`blocking::Blocking`] with a thread of its own. [`sim`] has simulated devices that speak the same
+//! bytes at the other end of a pty.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod blocking;

@@ -1,4 +1,4 @@
-//! The enrolment code: what a QR holds that makes an empty box a gateway.
+//! The enrolment code: the content of the QR code that turns an empty box into a gateway.
 //!
 //! One line, with bars between its parts: `KQ1|URL|TOKEN|ROOT|SITE|GATEWAY|ISSUED|EXPIRES`. ROOT is the
 //! SHA-256 of the fleet's root certificate (base64url): the box speaks with nobody else. The times are

@@ -1,9 +1,9 @@
-//! The envelope: what is for one reader alone, a box or the central side, whoever carries it.
+//! The envelope: a message encrypted for one recipient, a box or the central side.
 //!
 //! It is HPKE (RFC 9180) in base mode with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and ChaCha20-Poly1305, one
-//! message for each. `info` is `kakou envelope 1 ` and what it is for, so that what was sealed for one use opens for no
-//! other; the associated data are the context, such as the name of the gateway. Whoever has sealed it is not
-//! known: where that matters, a signed word is around it, or TLS.
+//! message for each. `info` is `kakou envelope 1 ` and the purpose, so that an envelope for one purpose cannot be opened
+//! for another; the associated data are the context, such as the name of the gateway. The sender is not authenticated:
+//! where that matters, the envelope travels inside a signed message or TLS.
 //!
 //! As JSON: `kid` (the first eight bytes of the SHA-256 of the reader's public key, hexadecimal), `enc` (the
 //! encapsulated key) and `ct` (the ciphertext), both base64url. A public key is written as base64url as well.

@@ -1,5 +1,6 @@
-//! What a box needs to become and to stay a gateway: its identity, codes and envelopes, keys of persons, and what becomes
-//! of certificates in trust lists. Whoever signs for others is in `kakou-authority`.
+//! What a box needs to be enrolled and to stay enrolled as a gateway: its key and certificate request, enrolment codes,
+//! encrypted envelopes, the secrets behind subject keys, and document signer certificates as entries of trust lists.
+//! What issues certificates and passes is in `kakou-authority`.
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 

@@ -1,9 +1,8 @@
 //! The secrets with which the gateways of a site turn ids of persons into subject keys: the same at every gate, so
 //! that one person has one key at a site. They have numbers, which events carry.
 //!
-//! The last one is in use. Those before it are kept, so that a person is found and known again under each of them; a
-//! gateway forgets one when nothing that was recorded with it is left. They travel one by one, each in an
-//! envelope for one box.
+//! The newest one is in use. Older ones are kept, so that records made with them are still found; a gateway deletes one
+//! when no record made with it is left. They are sent one by one, each in an envelope for one box.
 
 use crate::envelope::{EnvelopeError, Reader, ReaderKey, Sealed, seal};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

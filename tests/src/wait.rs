@@ -1,4 +1,4 @@
-//! Waiting for the thing itself, with a deadline.
+//! Waits until a condition holds, with a deadline: tests have no fixed sleeps.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A camera made of files, for the demo, for tests and for whoever has pictures from elsewhere: one JPEG, or a
+//! A camera that reads files, for the demo, for tests and for pictures from another program: one JPEG, or a
 //! folder that holds `ROLE.jpg` for each picture that a lane takes, and `scene.jpg` for what is to be seen now.
 
 use super::frame::{Frame, Pixels};

@@ -1,8 +1,8 @@
 //! Cameras: photographs as evidence, codes read from the stream, temperatures of thermal cameras, a preview for
 //! the desk.
 //!
-//! A camera takes the newest frame and nothing else, so that memory is bounded and no picture is older than
-//! the request for it. Where pictures come from is a [`Source`]: files, or a camera of the kernel.
+//! Only the newest frame is kept, so that memory is bounded and no picture is older than the request for it. Frames
+//! come from a [`Source`]: files, or a V4L2 camera.
 
 pub mod files;
 pub mod frame;

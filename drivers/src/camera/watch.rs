@@ -1,8 +1,9 @@
 //! Codes in a stream of frames: each is reported once, and an empty lane costs almost nothing.
 //!
-//! A frame is compared with the one before in [`CELLS`] by [`CELLS`] means. While nothing changes and every way
-//! to look was tried, nothing is tried. A code that is held is reported again every [`HELD_MS`]; one that was away for
-//! [`ABSENT_MS`] only when [`AGAIN_MS`] have passed. A payload that error correction has filled up is believed when two frames agree.
+//! A frame is compared with the one before by the mean brightness of [`CELLS`] by [`CELLS`] cells. While nothing
+//! changes and every decoding step was tried, no step is tried again. A code that stays in view is reported again every
+//! [`HELD_MS`]; one that was out of view for [`ABSENT_MS`] is reported again only after [`AGAIN_MS`]. A payload
+//! whose unsure codewords were treated as erasures is accepted when two frames agree.
 
 use crate::codec::Ms;
 use crate::qr::{Effort, Grey, RARE_STEPS, Reader};

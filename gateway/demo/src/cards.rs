@@ -1,5 +1,4 @@
-//! The sample cards and lists of the demo: issued anew at each start, by keys that nobody else
-//! trusts.
+//! The sample cards and lists of the demo: issued at each start with fresh keys that only the demo trusts.
 
 use kakou_authority::issuer::Issuer;
 use kakou_core::pass::kp1::{Draft, kind_of};

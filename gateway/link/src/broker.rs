@@ -1,4 +1,4 @@
-//! The broker: where it is, how it is known, and how much it may carry.
+//! Settings of the broker: address, credentials, limits.
 
 use crate::clock::Clock;
 use serde::Deserialize;
@@ -55,7 +55,7 @@ pub struct Upstream {
     pub sparkplug: bool,
     /// Late events a second at most.
     pub backlog_per_s: u32,
-    /// By which certificates are judged.
+    /// The clock by which certificates are checked.
     pub clock: Clock,
 }
 

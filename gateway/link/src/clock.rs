@@ -1,9 +1,9 @@
-//! The moment, with its quality.
+//! The wall time with its quality, and the monotonic time.
 //!
-//! The box's own time is believed unless it lies before a moment that is known to be past: the
-//! release of this program, what the journal last kept as confirmed, the date on a word that the
-//! central side has signed. Then the time goes on from that floor, and says so. What the lanes wait
-//! for is measured by the monotonic clock, which no step of the wall time moves.
+//! The system time is used unless it lies before a moment that is known to be past, the *floor*: the
+//! release of this program, the last confirmed time in the journal, the date of a message that the
+//! central side has signed. In that case the time runs on from the floor, with the quality `floor`.
+//! Timeouts of lanes use the monotonic clock, which a step of the wall time does not move.
 
 use kakou_core::time::{Now, Quality, WallMs};
 use rustix::time::{ClockId, clock_gettime};
@@ -33,7 +33,7 @@ const fn built_ms(epoch: Option<&str>) -> i64 {
     if seconds * 1000 > RELEASED_MS { seconds * 1000 } else { RELEASED_MS }
 }
 
-/// How far the time may go back behind the floor before the floor counts: a time service corrects
+/// How far the system time may lie behind the floor before the floor is used instead: a time service corrects
 /// small errors.
 const SLACK_MS: i64 = 120_000;
 /// How far a signed date may lie ahead of a confirmed time before it is not believed.
@@ -124,12 +124,12 @@ impl Clock {
         (wall_ms, self.0.source != Source::Ntp || Path::new(SYNCHRONISED).exists() || is_held())
     }
 
-    /// A moment that the journal has kept as confirmed is past.
+    /// Raises the floor to a time that the journal has stored as confirmed.
     pub fn not_before(&self, wall_ms: WallMs) {
         self.0.floor.fetch_max(wall_ms - mono_ms().cast_signed(), Ordering::Relaxed);
     }
 
-    /// The date on a word whose signature is good is past, unless a confirmed time says otherwise.
+    /// Raises the floor to the date of a message with a good signature, unless a confirmed time contradicts it.
     pub fn signed_at(&self, wall_ms: WallMs) {
         let now = self.now();
         if now.synced() && now.wall_ms.is_some_and(|now| wall_ms > now + AHEAD_MS) {

@@ -1,4 +1,4 @@
-//! Small files that are there whole or not at all, whenever the power goes, and for nobody else's eyes.
+//! Small files, replaced atomically and durably (a power cut leaves the old or the new one), readable by the owner alone.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -38,8 +38,8 @@ fn only_ours(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Makes an empty file that is the program's own, before somebody fills it who asks for no mode; one that is
-/// there is closed to others.
+/// Makes an empty file with mode 0600 for code that will fill it without setting a mode; an existing file gets that
+/// mode.
 pub fn own_file(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     only_ours(path, 0o600)
@@ -60,7 +60,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Where the one before stays when a file is changed: beside it, under its whole name.
+/// Where the previous version of a file is kept: in the same folder, with a suffix behind its whole name.
 pub fn old(path: &Path) -> PathBuf {
     with(path, ".old")
 }
@@ -71,7 +71,7 @@ fn with(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// Under a name that no other file takes: what a power cut left there goes with its mode.
+/// Written to a temporary name first; a file that a power cut left there is removed, so that its mode is not kept.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let fresh = with(path, ".new");
     match std::fs::remove_file(&fresh) {

@@ -1,5 +1,5 @@
-//! Files that people make: they come from editors and spreadsheets, with byte order marks, and in other encodings
-//! than UTF-8. What cannot be read is said in the words of who made it.
+//! Text files made by people with editors and spreadsheets: a byte order mark is accepted, and another encoding than
+//! UTF-8 gets an error that says how to save the file.
 
 use kakou_core::text::{json_fault, without_mark};
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
-//! HTTPS towards the central side: one request a connection.
+//! HTTPS client towards the central side: one request per connection.
 //!
-//! The roots of the fleet alone count, and certificates are judged by the gateway's clock, which may
-//! stand on its floor. Bodies are streams: who sends one decides how fast.
+//! Only the fleet's root certificates are trusted. Validity is checked against the gateway's own clock, which may be at
+//! its floor (see [`crate::clock`]). Request bodies are streams: the caller sets their rate.
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};

@@ -1,5 +1,5 @@
-//! How Kakou's programs reach each other and keep what they have: MQTT, TLS and HTTPS under one clock, pauses and words
-//! for links that are away, files that are there whole or not at all, logs, and texts of strangers.
+//! What Kakou's programs share to reach each other and to keep files: MQTT, TLS and HTTPS under one clock, back-off
+//! and log messages for links that are down, files replaced atomically, logging, and display of untrusted text.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod backoff;

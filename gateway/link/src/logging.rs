@@ -1,13 +1,13 @@
 //! Logs go to the journal of systemd where there is one, else to standard error.
 //!
-//! Much of a log is what others have said. None of it acts on the terminal of whoever reads the log, or begins a line:
-//! it is taken care of here, for both.
+//! Log messages contain text from devices, brokers and networks. Control characters and line breaks in it are made
+//! harmless here for both destinations, so that it cannot act on a terminal or forge a log line.
 
 use crate::shown;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::Write;
 
-/// Hands on records as they may be shown.
+/// Passes records on with their text made safe.
 struct Shown<L>(L);
 
 impl<L: Log> Log for Shown<L> {
@@ -23,7 +23,7 @@ impl<L: Log> Log for Shown<L> {
     }
 }
 
-/// What a record says; more lines than one stand below the first.
+/// The text of a record; further lines are indented below the first.
 fn text(record: &Record<'_>) -> String {
     shown::lines(&record.args().to_string()).replace('\n', "\n    ")
 }

@@ -1,5 +1,5 @@
-//! What anybody may cause as often as they like, and what must be known all the same: the first of it at once, then
-//! once a minute how often it was. Neither the journal nor the log fills with it.
+//! A throttle for reports of things that an outsider can trigger without limit: the first one is reported at once,
+//! the rest once a minute with their count, so that neither the journal nor the log fills up.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Between two records.
 pub const EVERY: Duration = Duration::from_secs(60);
 
-/// What has not been told yet.
+/// Occurrences that have not been reported yet.
 #[derive(Debug, Default)]
 pub struct Minutely {
     count: u64,
@@ -22,12 +22,12 @@ impl Minutely {
         self.last = last;
     }
 
-    /// Whether nothing waits, and nothing was told for so long that the next is told at once.
+    /// Whether nothing is waiting and the last report is a minute old, so that the next one is reported at once.
     pub fn is_over(&self, now: Instant) -> bool {
         self.count == 0 && self.told.is_none_or(|at| now.saturating_duration_since(at) >= EVERY)
     }
 
-    /// What is to be told now, if it is time: the last of it, and as `count` how often it was.
+    /// The report that is due now, if any: the latest occurrence, with the number of them as `count`.
     pub fn due(&mut self, now: Instant) -> Option<Value> {
         if self.count == 0 || self.told.is_some_and(|at| now.saturating_duration_since(at) < EVERY) {
             return None;

@@ -1,9 +1,9 @@
-//! MQTT 5 and 3.1.1 behind one face: the only place that knows the client library.
+//! MQTT 5 and 3.1.1 behind one interface: the only module that uses the client library.
 //!
 //! Correctness rests on what both versions have: quality of service 1, packet ids, acknowledgements,
 //! retained messages, the will. What only version 5 has (content type, reasons, limits of the
-//! broker) is used where it is there and never needed. Nothing here keeps a message: a connection is
-//! opened once, and when it ends it is thrown away with all that it held.
+//! broker) is used where it is there and never needed. No message is kept beyond a connection: a connection is
+//! opened once, and when it ends its queues are dropped; the caller publishes again from its own store.
 
 use crate::broker::{MqttVersion, Upstream};
 use crate::files;
@@ -26,14 +26,14 @@ const USER_TIMEOUT_MS: u32 = 20_000;
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 /// How long a broker keeps a session for a client that is away.
 const SESSION_S: u32 = 7 * 86_400;
-/// What may wait to be heard, where less is not asked for; beyond it the connection is not read.
+/// Default capacity of the queue of events; while it is full the connection is not read.
 const HEARD: usize = 512;
-/// Packets that are read at once, where less is not asked for.
+/// Default number of packets that are read at once.
 const READ: usize = 128;
 /// The largest packet taken from a broker.
 pub const MAX_PACKET: u32 = 1 << 20;
 
-/// What a connection is to be.
+/// The settings of a connection.
 pub struct Options<'a> {
     /// Where, and how to be known there.
     pub broker: &'a Upstream,
@@ -45,7 +45,7 @@ pub struct Options<'a> {
     pub will: Option<Will>,
     /// Messages without acknowledgement at most, out.
     pub inflight: u16,
-    /// The same of those that come: so many are in memory at once, and at [`MAX_PACKET`] each.
+    /// The same for incoming messages: at most this many, of [`MAX_PACKET`] each, are in memory.
     pub incoming: u16,
     /// Requests that may wait in the client.
     pub capacity: usize,
@@ -53,7 +53,7 @@ pub struct Options<'a> {
     pub manual_acks: bool,
 }
 
-/// The last word of a client.
+/// The will: the message that the broker publishes when a client is lost.
 #[derive(Debug, Clone)]
 pub struct Will {
     /// Its topic.
@@ -64,7 +64,7 @@ pub struct Will {
     pub retain: bool,
 }
 
-/// What goes out with a message.
+/// The properties of a message that is published.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mark<'a> {
     /// Kept by the broker for later subscribers.
@@ -77,7 +77,7 @@ pub struct Mark<'a> {
     pub keep_s: Option<u32>,
 }
 
-/// A message that came.
+/// A message that was received.
 #[derive(Debug, Clone)]
 pub struct Message {
     /// Its topic.
@@ -95,7 +95,7 @@ enum Origin {
     V4(v4::Publish),
 }
 
-/// What a connection says.
+/// An event of a connection.
 #[derive(Debug)]
 pub enum Heard {
     /// The broker has taken the client.
@@ -121,7 +121,7 @@ pub enum Heard {
     Other,
 }
 
-/// Why a message was not taken by the client.
+/// Why the client did not accept a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
     /// Its queue is full.
@@ -152,11 +152,11 @@ pub enum Lost {
     Connection(String),
 }
 
-/// The way out; clones share one connection.
+/// The sending half of a connection; clones share it.
 #[derive(Clone)]
 pub struct Client {
     way: Way,
-    /// Whether the broker keeps messages: the library drops what asks for it in vain.
+    /// Whether the broker supports retained messages: the library drops a retained message where it does not.
     retains: Arc<AtomicBool>,
 }
 
@@ -166,10 +166,10 @@ enum Way {
     V4(v4::AsyncClient),
 }
 
-/// What comes from a connection. Dropped, it ends the connection.
+/// The receiving half of a connection. Dropping it ends the connection.
 ///
-/// The client library is driven by a task of its own: its poll must not be given up half-way, which
-/// would begin a connection anew each time that something else happens while it comes up.
+/// A task of its own drives the client library: its `poll` is not cancellation-safe, and cancelling it while the
+/// connection comes up would start the connection again.
 pub struct Events {
     heard: mpsc::Receiver<Result<Heard, Lost>>,
     task: tokio::task::JoinHandle<()>,
@@ -290,9 +290,8 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source)
     Ok((Way::V4(client), Source::V4(Box::new(events))))
 }
 
-/// The session of an earlier connection, as this side knows it: nothing of ours is under way, because
-/// whatever was is published anew. Without it the library would send nothing in a session that the
-/// broker has kept.
+/// The client's half of a session that the broker has kept: always without messages in flight, because the caller
+/// publishes those again. Without it the library would send nothing in a resumed session.
 #[derive(Debug)]
 struct NothingUnderWay {
     inflight: u16,
@@ -391,7 +390,7 @@ impl Client {
         }
     }
 
-    /// Says goodbye, so that no will is published, and waits a bounded time for what is under way.
+    /// Disconnects, so that no will is published, after waiting a bounded time for messages in flight.
     pub async fn farewell(self, events: &mut Events) {
         let limit = Duration::from_secs(1);
         let end = async {
@@ -423,8 +422,7 @@ impl Events {
         Self { heard, task }
     }
 
-    /// The next thing that the connection says. An error ends the connection. May be given up at any
-    /// time without losing anything.
+    /// The next event of the connection. An error ends the connection. Cancellation-safe.
     pub async fn poll(&mut self) -> Result<Heard, Lost> {
         let ended = || Err(Lost::Connection("it has ended".into()));
         self.heard.recv().await.unwrap_or_else(ended)

@@ -1,20 +1,20 @@
-//! What is said of a link that does not come up: the first time at once, and then rarely. A broker that is away for a
-//! night must not be all that a log holds in the morning.
+//! Log messages about a link that is down: the first failure is logged at once, repetitions rarely, so that a broker
+//! that is unreachable for a night does not fill the log.
 
 use std::time::{Duration, Instant};
 
-/// The same is said again after this.
+/// The same reason is logged again after this time.
 const RARELY: Duration = Duration::from_secs(600);
-/// Another reason is said after this.
+/// Another reason is logged after this time.
 const ANOTHER: Duration = Duration::from_secs(60);
-/// A link that was up for so long was well: what comes after is another outage.
+/// A link that was up for this long has recovered: the next failure is a new outage.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// One link, and what was said of it.
+/// One link, and what was logged about it.
 #[derive(Debug)]
 pub struct Outage {
     link: String,
-    /// Since when it is not steady, and how often it was tried.
+    /// When the outage began, and the number of attempts since.
     since: Option<Instant>,
     tries: u64,
     up: Option<Instant>,
@@ -29,7 +29,7 @@ impl Outage {
         Self { link, since: None, tries: 0, up: None, told: None, told_up: None }
     }
 
-    /// It has come up; gives what is to be said.
+    /// The link is up; returns the message to log, if any.
     pub fn up(&mut self, now: Instant) -> Option<String> {
         self.up = Some(now);
         let away = now.saturating_duration_since(self.since?);
@@ -40,7 +40,7 @@ impl Outage {
         })
     }
 
-    /// It was lost, or did not come up; gives what is to be said.
+    /// The link was lost or did not come up; returns the message to log, if any.
     pub fn lost(&mut self, why: &str, now: Instant) -> Option<String> {
         if self.up.take().is_some_and(|at| now.saturating_duration_since(at) >= STEADY) {
             (self.since, self.tries, self.told, self.told_up) = (None, 0, None, None);

@@ -1,20 +1,20 @@
-//! Texts of strangers on a terminal and in a log: what a gateway, a pass or a broker says moves no cursor, sets no colour,
-//! begins no line of its own and turns no other text round.
+//! Makes untrusted text safe for terminals and logs: what a gateway, a pass or a broker sends cannot move the cursor, set
+//! colours, start a line of its own or reverse the direction of other text.
 
 use serde_json::Value;
 
-/// Whether a terminal acts on it, or shows what follows in another order.
+/// Whether a character controls the terminal or changes the direction of the text behind it.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// As a part of a line.
+/// For use within a line: line breaks and tabs are replaced, too.
 pub fn line(text: &str) -> String {
     text.replace(acts, "\u{fffd}")
 }
 
-/// As lines and their columns: for what may have some, such as an error of a file.
+/// With line breaks and tabs as they are: for messages of several lines, such as an error in a file.
 pub fn lines(text: &str) -> String {
     text.replace(|c| acts(c) && c != '\n' && c != '\t', "\u{fffd}")
 }

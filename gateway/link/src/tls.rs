@@ -1,4 +1,4 @@
-//! TLS towards the broker: roots of the fleet alone, and the gateway's own certificate.
+//! TLS settings: only the fleet's root certificates are trusted, and the gateway shows its own certificate.
 
 use crate::broker::Upstream;
 use crate::files;
@@ -64,7 +64,7 @@ pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-/// The client side; files are read anew for each connection, so that a rotated certificate counts.
+/// The client side; files are read again for each connection, so that a renewed certificate is used at once.
 pub fn client(settings: &Upstream) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     if !settings.tls {
         return Ok(None);

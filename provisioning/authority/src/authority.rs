@@ -153,7 +153,7 @@ impl Authority {
         &self.folder
     }
 
-    /// Signs the request of a gateway. What it asks for beside its key is not looked at: the name is
+    /// Signs the request of a gateway. Only its public key is taken from the request: the name is
     /// the one that the authority knows it by.
     pub fn client(&self, csr_der: &[u8], name: &str, days: i64) -> Result<String, AuthorityError> {
         let request = request(csr_der)?;
@@ -239,7 +239,7 @@ impl Authority {
         write().map_err(at(&path))
     }
 
-    /// Everything that was issued, the latest word about each.
+    /// Every certificate that was issued, each with its latest state.
     pub fn issued(&self) -> Result<Vec<Issued>, AuthorityError> {
         let path = self.register();
         let text = match fs::read_to_string(&path) {

@@ -1,4 +1,4 @@
-//! An issuer of KP1 passes and of words to gateways: an ES256 key and its id.
+//! An issuer of KP1 passes and of signed messages to gateways: an ES256 key and its id.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kakou_core::evidence::Hash;

@@ -1,5 +1,5 @@
-//! Who signs for others: the certificate authority of a fleet, the issuer of passes and of words to boxes, and its cards on
-//! paper. No box has it.
+//! What signs: the certificate authority of a fleet, the issuer of passes and of messages to gateways, and printed cards.
+//! No box has it installed.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod authority;

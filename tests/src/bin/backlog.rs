@@ -1,5 +1,5 @@
 //! Seven days without a network, then the network: a million events and twenty thousand photographs
-//! go out while lanes run. What happens now must not wait behind what happened then.
+//! go out while lanes run. Live events must not wait behind the backlog.
 
 use clap::Parser;
 use kakou_central::fleet::watch::now_ms;

@@ -1,8 +1,8 @@
-//! A day of bad luck in minutes: a gateway with busy lanes, a broker, two consumers and PostgreSQL,
-//! while the broker is killed and forgets its sessions, shrinks its window and its packets, refuses
-//! what it took, stops reading; the link is slow and loses; consumers and the gateway are killed; the
-//! gateway's clock is stepped and its certificate changed while a backlog leaves. In the end the
-//! journal and the central table must tell the same history.
+//! Fault injection: a gateway with busy lanes, a broker, two consumers and PostgreSQL run while the broker
+//! is killed, loses its sessions, lowers its receive maximum and packet size, refuses messages and stops
+//! reading; the link is slow and drops data; consumers and the gateway are killed; the gateway's clock is
+//! stepped and its certificate replaced while a backlog is sent. At the end the journal and the central
+//! table must hold the same events.
 
 use clap::Parser;
 use kakou_drivers::sim::Seeded;

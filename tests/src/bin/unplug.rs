@@ -1,5 +1,5 @@
-//! Serial devices are torn out and put back at random moments while lanes run: no visit is stuck, no reading goes
-//! to another device's lane, and a device that is away costs next to nothing.
+//! Serial devices are unplugged and plugged in at random moments while lanes run: no visit gets stuck, no reading
+//! reaches another lane, and an absent device uses almost no CPU time.
 
 use clap::Parser;
 use kakou_authority::issuer::Issuer;
