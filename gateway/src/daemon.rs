@@ -18,7 +18,6 @@ use crate::store::StoreError;
 use crate::upstream::LinkState;
 use crate::{devices, enrol, subjects};
 use common::Common;
-use kakou_core::delivery::Positions;
 use kakou_core::ids::{DeviceId, LaneId};
 use kakou_core::reading::Report;
 use kakou_core::text::{Text, trimmed_bytes};
@@ -78,8 +77,6 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     /// The link upstream.
     pub link: watch::Receiver<LinkState>,
-    /// How far each stream is.
-    pub positions: watch::Receiver<Positions>,
     /// Whether what lay in the folder of lists at the start is in use: lanes do not wait for it.
     pub lists_looked_at: watch::Receiver<bool>,
     /// Cancelled when the engine ends by itself: the process must end as well.
@@ -130,7 +127,6 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         others: enrol::others(&common.data).map_err(|e| StartError::Data(enrol::folder(&common.data), e))?,
     };
     let (shell, outlook) = Shell::open(parts, wiring)?;
-    ends.recall(&common.data);
     let failed = CancellationToken::new();
     let (thread, gate) = start_engine(shell, work, failed.clone().drop_guard())?;
     let (engine, metrics, news) = (common.engine.clone(), common.metrics.clone(), lists.news.clone());
@@ -159,12 +155,11 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         loading: lists.loading,
         broker: settings.upstream.clone(),
         link: ends.state.subscribe(),
-        positions: ends.positions.subscribe(),
         metrics: common.metrics.clone(),
         readers: Readers::default(),
         last: Mutex::default(),
     });
-    let (link, positions) = (ends.state.subscribe(), ends.positions.subscribe());
+    let link = ends.state.subscribe();
     let mut links = Links {
         common: &common,
         settings: &settings,
@@ -183,7 +178,6 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         outlook,
         metrics: common.metrics,
         link,
-        positions,
         lists_looked_at: lists.looked_at,
         failed,
         intake,

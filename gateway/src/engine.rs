@@ -30,9 +30,10 @@ use crate::enrol::Others;
 use crate::store::journal::{self, Found, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Retention;
-use crate::store::{StoreError, at, disk, photos::Photos, set_aside, time as stored_time};
+use crate::store::{StoreError, at, disk, outbox, photos::Photos, set_aside, time as stored_time};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
+use kakou_core::delivery::Positions;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{GatewayId, LaneId};
@@ -98,8 +99,9 @@ pub struct Engine {
     /// The rows of each lane's latest visits, as they were written last.
     rows: BTreeMap<LaneId, Rows>,
     /// The last event of each stream, as it was told last.
-    streams_told: [u64; 4],
-    marks: [(u64, u64); 4],
+    /// How far each stream is; what is marked is written with the next transaction.
+    positions: Positions,
+    marked: [bool; 4],
     photo_marks: Vec<String>,
     /// Of the photographs: looked at last for those that nothing names.
     shelf: u8,
@@ -145,6 +147,7 @@ impl Engine {
         let mut core = Core::new((parts.setups)(&parts.trust, &parts.subjects), states);
         let forgotten = journal.forgotten_visits().map_err(at(&parts.data))?;
         core.given(forgotten.unwrap_or(0));
+        let positions = outbox::positions(journal.connection()).map_err(at(&parts.data))?;
         let rows = core.lanes().map(|lane| (lane.setup.lane.clone(), Rows::default())).collect();
         let mut engine = Self {
             parts,
@@ -155,8 +158,8 @@ impl Engine {
             closed: None,
             exit: None,
             rows,
-            streams_told: [0; 4],
-            marks: [(0, 0); 4],
+            positions,
+            marked: [false; 4],
             photo_marks: Vec::new(),
             shelf: 0,
             marked_ms: None,
@@ -310,15 +313,21 @@ impl Engine {
         self.journal.streams()
     }
 
+    /// How far each stream is, but for what was sent since the start.
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
+
     /// The core, to look at.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
     fn hand_out(&mut self) -> Effects {
-        let streams = self.journal.streams();
-        if std::mem::replace(&mut self.streams_told, streams) != streams {
-            self.out.streams = Some(streams);
+        let stored = self.journal.streams();
+        if self.positions.stored() != stored {
+            self.positions.store(stored);
+            self.out.streams = Some(stored);
         }
         self.out.exit = self.exit;
         std::mem::take(&mut self.out)

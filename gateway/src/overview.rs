@@ -11,7 +11,6 @@ use crate::store::disk::free_bytes;
 use crate::store::lists::Lists;
 use crate::store::{asked, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};
-use kakou_core::delivery::Positions;
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::lane::view::shapes::LaneStatus;
@@ -67,8 +66,6 @@ pub struct Overview {
     pub broker: Option<Upstream>,
     /// The link upstream.
     pub link: watch::Receiver<LinkState>,
-    /// How far each stream is.
-    pub positions: watch::Receiver<Positions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Opened at the first look.
@@ -172,9 +169,7 @@ impl Overview {
 
     fn common(&self) -> Map<String, Value> {
         let now = self.clock.now();
-        let heads = *self.outlook.streams.borrow();
-        let mut positions = *self.positions.borrow();
-        positions.store(heads);
+        let positions = *self.outlook.positions.borrow();
         let seen = self.readers.look(&self.data, |journal, lists| {
             let used = retention::bytes(journal).ok()?.0;
             let waiting = outbox::photos_waiting(journal).ok()?;
@@ -199,7 +194,7 @@ impl Overview {
             "uses": uses,
             "subject_key": self.subjects.borrow().number(),
             "photos": { "waiting": waiting.count, "oldest_age_s": oldest },
-            "store": { "events": heads.iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
+            "store": { "events": positions.stored().iter().sum::<u64>(), "photos": photos, "used_bytes": used + photo_bytes,
                 "free_bytes": free_bytes(&self.data), "state": if closed { "full" } else { "ok" } },
             "counters": self.metrics.plain(),
         });

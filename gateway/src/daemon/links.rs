@@ -7,18 +7,14 @@ use crate::enrol::renew::{self, Renewal};
 use crate::feeds::{News, Wish};
 use crate::orders::{self, Answer, Desk, Order};
 use crate::overview::{self, Overview};
-use crate::store::journal;
 use crate::store::kept::KeptReader;
-use crate::store::outbox;
 use crate::upstream::down::{self, Down};
 use crate::upstream::photos::{self, Carrier};
 use crate::upstream::sparkplug::{self, View};
 use crate::upstream::{self, Link, LinkState};
-use kakou_core::delivery::Positions;
 use kakou_core::evidence::SubjectKeys;
 use kakou_link::broker::Upstream;
 use kakou_link::outage::Outage;
-use std::path::Path;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
@@ -32,8 +28,6 @@ const PHOTO_RECEIPTS: usize = 64;
 pub struct Ends {
     /// For the status page.
     pub state: watch::Sender<LinkState>,
-    /// How far each stream is.
-    pub positions: watch::Sender<Positions>,
     /// For desks.
     pub word: watch::Sender<&'static str>,
 }
@@ -42,20 +36,7 @@ impl Ends {
     /// Before the first connection.
     pub fn new(configured: bool) -> Self {
         let (state, word) = (LinkState::default(), if configured { "offline" } else { "off" });
-        Self {
-            state: watch::Sender::new(state),
-            positions: watch::Sender::new(Positions::default()),
-            word: watch::Sender::new(word),
-        }
-    }
-
-    /// Takes up what the broker and the central side had at the end of the last run.
-    pub fn recall(&self, data: &Path) {
-        match journal::reader(data).map(|journal| outbox::positions(&journal)) {
-            Ok(Ok(stored)) => self.positions.send_modify(|p| p.take_up(&stored)),
-            Ok(Err(e)) => log::warn!("what the broker has is not known before the link is up: {e}"),
-            Err(e) => log::warn!("what the broker has is not known before the link is up: {e}"),
-        }
+        Self { state: watch::Sender::new(state), word: watch::Sender::new(word) }
     }
 }
 
@@ -220,9 +201,9 @@ impl Links<'_> {
             epoch: self.outlook.epoch,
             data: common.data.clone(),
             engine: common.engine.clone(),
-            streams: self.outlook.streams.clone(),
+            stored: self.outlook.positions.subscribe(),
             metrics: common.metrics.clone(),
-            positions: ends.positions,
+            positions: self.outlook.positions.clone(),
             state: ends.state,
             word: ends.word,
             health: healthy,

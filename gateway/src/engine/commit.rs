@@ -2,6 +2,7 @@
 //! Evidence is covered in the transaction after its own, off the way to the barrier.
 
 use super::{Engine, Trouble};
+use kakou_core::delivery::Position;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
 
@@ -21,13 +22,9 @@ impl Engine {
         if !self.journal.is_open() {
             return Ok(());
         }
-        if self.marked_ms.is_some() {
-            for class in Class::ALL {
-                let (acked, receipted) = self.marks[usize::from(class.number())];
-                if (acked, receipted) != (0, 0) {
-                    self.journal.advance(class, Some(acked), Some(receipted)).map_err(Trouble::Sqlite)?;
-                }
-            }
+        for class in Class::ALL.into_iter().filter(|class| self.marked[usize::from(class.number())]) {
+            let Position { acknowledged, receipted, .. } = self.positions.stream(class);
+            self.journal.advance(class, Some(acknowledged), Some(receipted)).map_err(Trouble::Sqlite)?;
         }
         for sha256 in &self.photo_marks {
             self.journal.photo_receipted(sha256).map_err(Trouble::Sqlite)?;
@@ -39,7 +36,7 @@ impl Engine {
             self.sign().map_err(Trouble::Sqlite)?;
         }
         self.journal.commit().map_err(Trouble::Sqlite)?;
-        self.marked_ms = None;
+        (self.marked, self.marked_ms) = ([false; 4], None);
         self.photo_marks.clear();
         Ok(())
     }

@@ -13,19 +13,17 @@ impl Engine {
     pub(super) fn outside(&mut self, job: Job, now: &Now, pending: &mut Effects) -> rusqlite::Result<()> {
         match job {
             Job::Acked(class, through) => {
-                let mark = &mut self.marks[usize::from(class.number())];
-                mark.0 = mark.0.max(through);
-                self.marked_ms.get_or_insert(now.mono_ms);
+                if self.positions.acknowledge(class, through) {
+                    self.mark(class, now);
+                }
                 Ok(())
             }
             Job::Receipted(class, epoch, through) => {
                 let head = self.journal.streams()[usize::from(class.number())];
-                if epoch == self.journal.epoch() && through <= head {
-                    let mark = &mut self.marks[usize::from(class.number())];
-                    mark.1 = mark.1.max(through);
-                    self.marked_ms.get_or_insert(now.mono_ms);
-                } else {
+                if epoch != self.journal.epoch() || through > head {
                     pending.count("receipt_refused_total");
+                } else if self.positions.receipt(class, through) {
+                    self.mark(class, now);
                 }
                 Ok(())
             }
@@ -60,6 +58,12 @@ impl Engine {
             | Job::Upstream(_)
             | Job::Stop => Ok(()),
         }
+    }
+
+    /// How far a stream is rides along with a transaction, or has one of its own after a while.
+    fn mark(&mut self, class: Class, now: &Now) {
+        self.marked[usize::from(class.number())] = true;
+        self.marked_ms.get_or_insert(now.mono_ms);
     }
 
     fn outside_now(&mut self, job: Job, now: &Now, pending: &mut Effects) -> rusqlite::Result<()> {
@@ -127,8 +131,7 @@ impl Engine {
             pending.count("receipt_refused_total");
             return Ok(());
         }
-        let mark = &mut self.marks[usize::from(class.number())];
-        *mark = (mark.0.min(through), mark.1.min(through));
+        self.positions.go_back(class, through);
         if class == Class::Verdict {
             // Their receipts are older than the word; where one is not, its photograph is offered once more.
             self.photo_marks.clear();

@@ -11,6 +11,7 @@ use crate::notify;
 use crate::store::StoreError;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
+use kakou_core::delivery::Positions;
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, LaneId};
 use kakou_core::pass::trust::TrustList;
@@ -47,7 +48,7 @@ pub struct Shell {
     engine: Engine,
     wiring: Wiring,
     screens: BTreeMap<LaneId, watch::Sender<LaneView>>,
-    streams: watch::Sender<[u64; 4]>,
+    positions: watch::Sender<Positions>,
     uses: watch::Sender<u64>,
     closed: watch::Sender<Option<Code>>,
     /// What the engine was told of the link upstream.
@@ -77,12 +78,12 @@ impl Shell {
             screens.insert(lane.setup.lane.clone(), tx);
             lanes.insert(lane.setup.lane.clone(), rx);
         }
-        let (streams, streams_rx) = watch::channel(engine.journal().streams());
+        let positions = watch::Sender::new(engine.positions());
         let (uses, uses_rx) = watch::channel(0);
         let (closed, closed_rx) = watch::channel(None);
         let outlook = Outlook {
             lanes,
-            streams: streams_rx,
+            positions: positions.clone(),
             uses: uses_rx,
             closed: closed_rx,
             epoch: engine.journal().epoch(),
@@ -91,7 +92,7 @@ impl Shell {
             engine,
             wiring,
             screens,
-            streams,
+            positions,
             uses,
             closed,
             upstream,
@@ -196,8 +197,8 @@ impl Shell {
         }
         let metrics = &self.wiring.metrics;
         let mut unread = waiting.answer(effects.answers, effects.stored, effects.pages);
-        if let Some(streams) = effects.streams {
-            self.streams.send_replace(streams);
+        if let Some(stored) = effects.streams {
+            self.positions.send_modify(|positions| positions.store(stored));
         }
         if effects.uses {
             self.uses.send_modify(|n| *n += 1);

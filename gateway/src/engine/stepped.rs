@@ -134,7 +134,7 @@ fn the_same_jobs_at_the_same_times_have_the_same_effects() {
         let folder = tempfile::tempdir().unwrap();
         let mut world = world(folder.path(), &key, begin);
         let all = hour(&mut world);
-        (all, world.engine.journal().head(), world.engine.streams())
+        (all, world.engine.journal().head(), world.engine.positions())
     });
     let [first, second] = runs;
     assert!(first.0.iter().any(|(_, effects)| pulse(effects).is_some()), "the barrier never opened");

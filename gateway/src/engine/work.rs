@@ -5,6 +5,7 @@ use super::{LaneView, Onward};
 use crate::store::asked::Asked;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
+use kakou_core::delivery::Positions;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::action::Rejection;
@@ -59,8 +60,8 @@ pub type Inlet = mpsc::Sender<Work>;
 pub struct Outlook {
     /// Each lane's screens.
     pub lanes: BTreeMap<LaneId, watch::Receiver<LaneView>>,
-    /// The last durable event of each stream.
-    pub streams: watch::Receiver<[u64; 4]>,
+    /// How far each stream is: the engine says what is stored, the link what was sent, acknowledged and receipted.
+    pub positions: watch::Sender<Positions>,
     /// Changes whenever the use of a pass is durable.
     pub uses: watch::Receiver<u64>,
     /// Why lanes are closed.

@@ -52,8 +52,8 @@ pub struct Link {
     pub data: PathBuf,
     /// Where acknowledgements and receipts go.
     pub engine: Inlet,
-    /// The last durable event of each stream.
-    pub streams: watch::Receiver<[u64; 4]>,
+    /// Wakes when more is durable.
+    pub stored: watch::Receiver<Positions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// How far each stream is.

@@ -43,7 +43,7 @@ impl Session {
     /// Keeps the link until cancelled.
     pub(super) async fn run(mut self, cancel: CancellationToken) {
         let plugged = *self.link.plug.borrow_and_update();
-        let heads = *self.link.streams.borrow_and_update();
+        let heads = self.link.stored.borrow_and_update().stored();
         let health = self.link.health.borrow_and_update().clone();
         let mut inputs = VecDeque::from([Input::Stored(heads), Input::Health(health), Input::Plug(plugged)]);
         let mut outputs = Vec::new();
@@ -71,10 +71,13 @@ impl Session {
                     Ok(heard) => self.understand(heard),
                     Err(why) => Some(Input::Lost(lost(&why))),
                 },
-                stored = self.link.streams.changed() => Some(match stored {
-                    Ok(()) => Input::Stored(*self.link.streams.borrow_and_update()),
-                    // The engine has ended: so does the link, in order.
-                    Err(_) => Input::Close,
+                () = changed(&mut self.link.stored) => {
+                    Some(Input::Stored(self.link.stored.borrow_and_update().stored()))
+                }
+                // The engine has ended: so does the link, in order, behind what was stored last.
+                () = self.link.engine.closed() => Some(match self.link.stored.has_changed() {
+                    Ok(true) => Input::Stored(self.link.stored.borrow_and_update().stored()),
+                    Ok(false) | Err(_) => Input::Close,
                 }),
                 () = changed(&mut self.link.health) => {
                     Some(Input::Health(self.link.health.borrow_and_update().clone()))

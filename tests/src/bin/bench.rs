@@ -1,7 +1,6 @@
 //! The figures of the gateway, each as a ratio to a baseline of the same run.
 
 use clap::Parser;
-use kakou_core::delivery::Positions;
 use kakou_core::event::{Author, Class, NewEvent};
 use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{GatewayId, SiteId};
@@ -404,9 +403,9 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             epoch: outlook.epoch,
             data: data.clone(),
             engine: inlet.clone(),
-            streams: outlook.streams.clone(),
+            stored: outlook.positions.subscribe(),
             metrics: Arc::new(Metrics::default()),
-            positions: watch::Sender::new(Positions::default()),
+            positions: outlook.positions.clone(),
             state,
             word: watch::channel("offline").0,
             health: watch::channel(Arc::from("")).1,
