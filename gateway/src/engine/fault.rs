@@ -1,7 +1,7 @@
 //! What the engine does when the store fails, and coming back from a disk that took no more.
 
 use super::{Effects, Engine, Exit, Moment, Trouble};
-use crate::store::{disk, journal, retention, set_aside};
+use crate::store::{asked, disk, journal, retention, set_aside};
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -37,6 +37,9 @@ impl Engine {
                 core.given(forgotten.unwrap_or(0));
                 core.keep_links(&self.core);
                 self.core = core;
+                if let Ok(waits_for) = asked::waits_for(self.journal.connection()) {
+                    self.waits_for = waits_for;
+                }
             }
             Err(e) => {
                 self.out.error(format!("the lanes cannot be loaded, the daemon ends: {e}"));

@@ -1,6 +1,6 @@
 //! The engine stepped by hand: no runtime, no clock, no devices.
 
-use super::tests::{event, list, moment, parts};
+use super::tests::{event, list, moment, parts, refuse_commits_after};
 use super::*;
 use kakou_core::codes::Outcome;
 use kakou_core::ids::{DeviceId, OfficerId};
@@ -148,10 +148,7 @@ fn the_same_jobs_at_the_same_times_have_the_same_effects() {
 fn a_batch_that_cannot_be_stored_has_no_effects_but_refusals() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = world(folder.path(), &key(), moment());
-    let refuse = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
-        CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
-        CREATE TRIGGER refuse AFTER INSERT ON event BEGIN INSERT INTO child VALUES (1); END";
-    world.engine.journal().connection().execute_batch(refuse).unwrap();
+    refuse_commits_after(&world.engine, "INSERT ON event");
     let before = (world.engine.journal().head(), world.engine.journal().streams());
     let jobs = vec![
         world.scan(ADMITTED),

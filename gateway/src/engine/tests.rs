@@ -98,6 +98,16 @@ pub(super) fn event(kind: &str) -> NewEvent {
     }
 }
 
+/// From now on the disk refuses a commit that holds such a change.
+pub(super) fn refuse_commits_after(engine: &Engine, change: &str) {
+    let refuse = format!(
+        "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+         CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER refuse AFTER {change} BEGIN INSERT INTO child VALUES (1); END"
+    );
+    engine.journal.connection().execute_batch(&refuse).unwrap();
+}
+
 /// The loop around it, and the link upstream as it stands.
 fn shell(data: &Path, trust: TrustList, upstream: watch::Receiver<&'static str>) -> Shell {
     let parts = parts(data, trust);

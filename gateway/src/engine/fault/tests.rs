@@ -1,7 +1,9 @@
-use super::super::tests::{engine, event, moment, parts};
+use super::super::tests::{engine, event, moment, parts, refuse_commits_after};
 use super::super::upkeep::UNNAMED;
+use super::super::{Job, ReplyTo};
 use super::*;
-use kakou_core::ids::{LaneId, VisitId};
+use crate::enrol::Others;
+use kakou_core::ids::{GatewayId, LaneId, VisitId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::Write;
 use std::time::SystemTime;
@@ -34,10 +36,7 @@ fn evidence_before_a_full_disk_is_covered_when_the_disk_has_room() {
     engine.commit().unwrap();
     let evidence = engine.journal.head().0;
     // A disk that refuses the commit itself, once the reserve is given up.
-    let refuse = "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
-        CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
-        CREATE TRIGGER refuse AFTER INSERT ON checkpoint BEGIN INSERT INTO child VALUES (1); END";
-    engine.journal.connection().execute_batch(refuse).unwrap();
+    refuse_commits_after(&engine, "INSERT ON checkpoint");
     std::fs::write(folder.path().join(disk::RESERVE), "reserve").unwrap();
     engine.closed = Some(Code::X_STORAGE);
     engine.parts.retention.reserve_bytes = 1 << 60;
@@ -85,4 +84,19 @@ fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
         assert_eq!(found, said);
         assert_eq!(counters.contains(&("journal_set_aside_total", 1)), counted, "{said}");
     }
+}
+
+#[test]
+fn lanes_wait_for_other_gateways_as_the_journal_says_where_a_release_could_not_be_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = GatewayId::new("gw-2").unwrap();
+    let others = Others { enrolled: 1, replaces: true, gateways: vec![other.clone()] };
+    let mut engine = engine(folder.path(), |parts| parts.others = Some(others));
+    assert_eq!(engine.waits_for, std::slice::from_ref(&other));
+    refuse_commits_after(&engine, "UPDATE ON asked");
+    let now = moment().now;
+    let job = Job::ReleaseUses(event("audit"), ReplyTo(0));
+    let lost = engine.handle(&now, &mut std::iter::once((now, job)));
+    assert_eq!((lost.stored, lost.closed), (Vec::new(), Some(Some(Code::X_STORAGE))));
+    assert_eq!(engine.waits_for, [other]);
 }
