@@ -285,11 +285,19 @@ impl Engine {
         [core, lazy, probe, sign, fold].into_iter().flatten().fold(self.tended_ms + TEND_MS, MonoMs::min)
     }
 
-    /// The end: the last head is signed, and the log of the journal emptied.
+    /// The end: what is still to be kept soon is kept, the last head is signed, and the log of the journal emptied.
     pub fn finish(mut self) -> Effects {
         self.sign_from = Some(self.journal.durable_head().0);
-        let done = self.journal.begin().and_then(|()| self.journal.catch_up()).map_err(Trouble::Sqlite);
-        if let Err(e) = done.and_then(|()| self.commit()) {
+        let last = |engine: &mut Self| -> rusqlite::Result<()> {
+            engine.journal.begin()?;
+            for id in &engine.core.unkept().lanes {
+                if let Some(lane) = engine.core.lane(id) {
+                    engine.journal.keep_lane(id, &lane.state)?;
+                }
+            }
+            engine.journal.catch_up()
+        };
+        if let Err(e) = last(&mut self).map_err(Trouble::Sqlite).and_then(|()| self.commit()) {
             self.out.error(format!("the last head of the chain was not signed: {e}"));
         }
         if let Err(e) = self.journal.empty_log() {

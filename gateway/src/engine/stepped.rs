@@ -14,6 +14,9 @@ const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\nd
     same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
     [[step]]\nkind = \"verify\"\nlists = [\"status\", \"hold\"]\n[[step]]\nkind = \"decide\"\n\
     [[step]]\nkind = \"actuate\"\ndevice = \"barrier\"\n";
+const MEASURED: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+    same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
+    [[step]]\nkind = \"temperature\"\ndevice = \"thermometer\"\n[[step]]\nkind = \"decide\"\n";
 const ADMITTED: &str = "ID-1";
 
 /// An engine and the time of its world.
@@ -24,7 +27,7 @@ struct World {
 }
 
 /// A folder with lists and an epoch, and a key: what may not differ between two runs.
-fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment) -> World {
+fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment, profile: &'static str) -> World {
     std::fs::write(data.join("epoch"), "41\n").unwrap();
     list(data, "status", &[(ADMITTED, json!({ "name": "张三", "colour": "green" }))]);
     list(data, "hold", &[]);
@@ -36,8 +39,8 @@ fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment) -> World {
         let device = |role: &str| (role.to_owned(), DeviceId::new(role).unwrap());
         vec![Setup {
             lane: LaneId::new("lane-1").unwrap(),
-            profile: profile::read("gate.toml", PROFILE).unwrap().into(),
-            devices: BTreeMap::from([device("scanner"), device("barrier")]),
+            profile: profile::read("gate.toml", profile).unwrap().into(),
+            devices: BTreeMap::from(["scanner", "barrier", "thermometer"].map(device)),
             region: String::new(),
             gateway: "gw-1".into(),
             profile_hash: "hash".into(),
@@ -132,7 +135,7 @@ fn the_same_jobs_at_the_same_times_have_the_same_effects() {
     let (key, begin) = (key(), moment());
     let runs = [(); 2].map(|()| {
         let folder = tempfile::tempdir().unwrap();
-        let mut world = world(folder.path(), &key, begin);
+        let mut world = world(folder.path(), &key, begin, PROFILE);
         let all = hour(&mut world);
         (all, world.engine.journal().head(), world.engine.positions())
     });
@@ -147,7 +150,7 @@ fn the_same_jobs_at_the_same_times_have_the_same_effects() {
 #[test]
 fn a_batch_that_cannot_be_stored_has_no_effects_but_refusals() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = world(folder.path(), &key(), moment());
+    let mut world = world(folder.path(), &key(), moment(), PROFILE);
     refuse_commits_after(&world.engine, "INSERT ON event");
     let before = (world.engine.journal().head(), world.engine.journal().streams());
     let jobs = vec![
@@ -186,4 +189,18 @@ fn a_batch_that_cannot_be_stored_has_no_effects_but_refusals() {
     let admitted = world.handle(admitted);
     assert_eq!(admitted.outcomes.first().map(|(_, outcome)| *outcome), Some(Outcome::Admit));
     assert!(pulse(&admitted).is_some());
+}
+
+#[test]
+fn a_visit_that_has_just_begun_goes_on_behind_a_stop_in_order() {
+    let (folder, key, begin) = (tempfile::tempdir().unwrap(), key(), moment());
+    let mut before = world(folder.path(), &key, begin, MEASURED);
+    let scan = vec![before.scan(ADMITTED)];
+    let begun = before.handle(scan);
+    assert!(begun.outcomes.is_empty(), "somebody is being measured");
+    assert!(before.handle(vec![Job::Stop]).stop);
+    let ended = before.engine.finish();
+    assert_eq!(ended.lines, []);
+    let after = world(folder.path(), &key, before.at, MEASURED);
+    assert!(after.engine.core().lanes().all(|lane| lane.is_running()), "whoever stands there scans again");
 }
