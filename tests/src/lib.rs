@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod qr;
 pub mod qr_scene;
 pub mod remains;
+pub mod sim;
 pub mod sim_gateway;
 pub mod site;
 pub mod wait;
