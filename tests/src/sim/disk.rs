@@ -63,6 +63,11 @@ impl Disk {
         self.state().cut_before = operation;
     }
 
+    /// From now on a sync of the log says that it is done, and does nothing.
+    pub fn lies(&self) {
+        self.state().lies = true;
+    }
+
     /// The power goes.
     pub fn cut(&self) -> io::Result<()> {
         self.state().cut();

@@ -56,6 +56,7 @@ pub(super) struct State {
     pub(super) cut_before: Option<u64>,
     dead: Option<io::Result<Dead>>,
     opened: u64,
+    pub(super) lies: bool,
 }
 
 /// Whether a file is one of the journal.
@@ -85,6 +86,7 @@ impl State {
             cut_before: None,
             dead: None,
             opened: 0,
+            lies: false,
         }
     }
 
@@ -179,11 +181,15 @@ impl State {
             return Ok(());
         }
         let Some(data) = self.files.get_mut(&key) else { return Ok(()) };
+        let is_log = data.path.to_string_lossy().ends_with(LOG);
+        if self.lies && is_log {
+            return Ok(());
+        }
         for change in std::mem::take(&mut data.since) {
             apply(&data.real, &change)?;
         }
         self.counts.syncs += 1;
-        self.counts.commits += u64::from(data.path.to_string_lossy().ends_with(LOG));
+        self.counts.commits += u64::from(is_log);
         Ok(())
     }
 

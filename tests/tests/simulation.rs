@@ -1,0 +1,59 @@
+//! The simulation on fixed seeds. One that fails prints its seed and the end of its trace; `cargo run -p kakou-tests --bin
+//! sim -- --seed N --trace` repeats it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use kakou_tests::sim::planted::Planted;
+use kakou_tests::sim::{Figures, Plan, run};
+
+/// Runs seeds beside each other.
+fn runs(seeds: std::ops::Range<u64>, plan: &Plan) -> Vec<Figures> {
+    std::thread::scope(|scope| {
+        let run = |seed| scope.spawn(move || run(seed, plan).unwrap_or_else(|failure| panic!("{failure}")));
+        let all: Vec<_> = seeds.map(run).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    })
+}
+
+fn sum(of: &[Figures], what: fn(&Figures) -> u64) -> u64 {
+    of.iter().map(what).sum()
+}
+
+#[test]
+fn a_lane_keeps_its_promises_whatever_its_power_its_broker_and_people_do() {
+    let all = runs(1..7, &Plan::hours(0.5));
+    // It is worth nothing if nothing has happened.
+    assert!(sum(&all, |f| f.opened) > 100 && sum(&all, |f| f.disk.cuts) > 40, "{all:#?}");
+    assert!(sum(&all, |f| f.net.connections) > 60 && sum(&all, |f| f.duplicates) > 20, "{all:#?}");
+    assert!(sum(&all, |f| f.purged) > 500 && sum(&all, |f| f.net.receipts_lost) > 0, "{all:#?}");
+}
+
+#[test]
+fn the_power_may_go_at_each_write_of_a_visit() {
+    let all = runs(101..103, &Plan { sweep: true, ..Plan::hours(1.5) });
+    assert!(sum(&all, |f| f.disk.cuts_in_between) > 30, "{all:#?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let plan = Plan::hours(0.25);
+    let (one, two) = (run(1, &plan).unwrap(), run(1, &plan).unwrap());
+    assert_eq!(one, two);
+    assert_ne!(one.hash, run(2, &plan).unwrap().hash);
+}
+
+#[test]
+fn each_bug_that_is_planted_is_found() {
+    let found = |planted| {
+        let plan = Plan { planted: Some(planted), ..Plan::hours(0.5) };
+        (1..12).find_map(|seed| run(seed, &plan).err())
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = Planted::ALL.iter().map(|bug| (bug, scope.spawn(|| found(*bug)))).collect();
+        for (bug, found) in all {
+            let found = found.join().unwrap();
+            let failure = found.unwrap_or_else(|| panic!("{bug:?} is found by none of the seeds"));
+            eprintln!("{bug:?}: seed {}, step {}: {}", failure.seed, failure.step, failure.why);
+        }
+    });
+}
