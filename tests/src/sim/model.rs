@@ -209,7 +209,7 @@ impl Model {
             read.before_cut = true;
             read.on_record |= read.began < kept;
         }
-        for visit in &mut self.visit {
+        if let Some(visit) = &mut self.visit {
             visit.on_record |= visit.since < kept;
         }
         let perhaps = self.perhaps.take();
