@@ -9,6 +9,7 @@ use kakou_core::lane::action::Role;
 use kakou_core::lane::step::actuate::SIGNAL;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
+use kakou_core::text::line_at;
 use kakou_core::time::parse_instant;
 use kakou_drivers::options::Options;
 use kakou_drivers::registry::{self, DRIVERS, Driver, Make};
@@ -246,11 +247,6 @@ impl Settings {
     }
 }
 
-/// The line of a byte.
-pub fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
-}
-
 /// Reads and checks a file. Relative paths in it count from its folder.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     read(&text_of(path)?, path)
@@ -280,7 +276,7 @@ pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
 pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings, ConfigError> {
     let wrong = |offset: usize, what: String| ConfigError::Wrong {
         file: path.to_path_buf(),
-        line: line_of(text, offset),
+        line: line_at(text.as_bytes(), offset),
         what,
     };
     port::known_settings(text).map_err(|(at, what)| wrong(at, what))?;

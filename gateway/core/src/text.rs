@@ -41,6 +41,11 @@ pub fn without_mark(file: &[u8]) -> &[u8] {
     file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file)
 }
 
+/// The line, from 1, of a byte; behind the end of the text it is the last line.
+pub fn line_at(text: &[u8], offset: usize) -> usize {
+    1 + text[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
+}
+
 /// What is wrong with a JSON file, in words for who made it. Of the file itself it shows one character.
 pub fn json_fault(file: &[u8], error: &serde_json::Error) -> String {
     use serde_json::error::Category;
@@ -88,6 +93,13 @@ mod tests {
         assert_eq!(masked("Li"), "L*");
         assert_eq!(masked("\u{feff}Li"), "L*");
         assert_eq!(masked(" "), "");
+    }
+
+    #[test]
+    fn the_line_of_a_byte_counts_the_line_ends_before_it() {
+        let lines = [0, 1, 2, 3, 4, 99].map(|offset| line_at(b"a\n\nb", offset));
+        assert_eq!(lines, [1, 1, 2, 3, 3, 3]);
+        assert_eq!(line_at(b"", 7), 1);
     }
 
     #[test]

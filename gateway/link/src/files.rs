@@ -1,7 +1,7 @@
 //! Text files made by people with editors and spreadsheets: a byte order mark is accepted, and another encoding than
 //! UTF-8 gets an error that says how to save the file.
 
-use kakou_core::text::{json_fault, without_mark};
+use kakou_core::text::{json_fault, line_at, without_mark};
 use serde::de::DeserializeOwned;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub fn text(bytes: &[u8]) -> std::io::Result<String> {
     }
     let bytes = without_mark(bytes);
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|e| {
-        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        let line = line_at(bytes, e.valid_up_to());
         wrong(format!("line {line} is not UTF-8: save it as UTF-8"))
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! A gateway that has one goes on with what it has. Whoever makes or checks a configuration hears of it.
 
-use super::{ConfigError, Settings, line_of};
+use super::{ConfigError, Settings};
+use kakou_core::text::line_at;
 
 /// How the last part of such a path begins; capitals and hyphens follow.
 const BEGINS: &str = "WHERE-";
@@ -27,7 +28,7 @@ pub fn filled_in(settings: &Settings) -> Result<(), ConfigError> {
     first(&settings.text).map_or(Ok(()), |(at, what)| {
         Err(ConfigError::Wrong {
             file: settings.file.clone(),
-            line: line_of(&settings.text, at),
+            line: line_at(settings.text.as_bytes(), at),
             what: format!(
                 "`{what}` is a place to fill in: write the port there, as `kakou devices` names it"
             ),
@@ -43,7 +44,7 @@ mod tests {
     fn a_place_that_nobody_filled_in_is_found_with_its_line_and_a_comment_is_none() {
         let text = "# WHERE-IT-IS\nid = \"x\" # or WHERE-EVER\npath = \"/dev/WHERE-IT-IS\", baud = 1\n";
         let (at, what) = first(text).unwrap();
-        assert_eq!((line_of(text, at), what), (3, "WHERE-IT-IS"));
+        assert_eq!((line_at(text.as_bytes(), at), what), (3, "WHERE-IT-IS"));
         assert_eq!(first("path = \"/dev/serial/by-path/pci-0000\"\nsite = \"SOMEWHERE\"\n"), None);
     }
 }

@@ -2,7 +2,7 @@
 //! unambiguous.
 
 use encoding_rs::{Encoding, GB18030, GBK};
-use kakou_core::text::{trimmed, without_mark};
+use kakou_core::text::{self, trimmed, without_mark};
 
 /// A table; its cells without blanks around them.
 #[derive(Debug, PartialEq, Eq)]
@@ -188,7 +188,7 @@ fn decode(file: &[u8]) -> Result<(String, &'static str), String> {
     }
     let wrong = match std::str::from_utf8(without_mark(file)) {
         Ok(text) => return Ok((text.to_owned(), "UTF-8")),
-        Err(e) => 1 + file[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count(),
+        Err(e) => text::line_at(file, e.valid_up_to()),
     };
     let text = GB18030.decode_without_bom_handling_and_without_replacement(file);
     text.filter(|text| is_chinese(text))

@@ -10,7 +10,7 @@ use super::cose::{Alg, Sign1};
 use super::public_key;
 use crate::evidence::Hash;
 use crate::hex::hex;
-use crate::text::{json_fault, without_mark};
+use crate::text::{json_fault, line_at, without_mark};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ fn line_of(json: &[u8], index: usize) -> Option<usize> {
     }
     let entries: Entries<'_> = serde_json::from_slice(json).ok()?;
     let at = entries.keys.get(index)?.get().as_ptr().addr().checked_sub(json.as_ptr().addr())?;
-    Some(1 + json.get(..at)?.iter().filter(|b| **b == b'\n').count())
+    Some(line_at(json, at))
 }
 
 /// Why a trust list is refused.

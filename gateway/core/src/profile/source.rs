@@ -4,6 +4,7 @@ use super::facts::{Known, Type};
 use super::{Choice, ProfileError};
 use crate::codes::{Code, Outcome};
 use crate::rules::Expression;
+use crate::text::line_at;
 use std::collections::BTreeSet;
 
 /// The text that is read.
@@ -14,8 +15,7 @@ pub struct Source<'a> {
 
 impl Source<'_> {
     pub(crate) fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        let line = line_at(self.text.as_bytes(), offset);
         ProfileError { file: self.file.to_owned(), line, what: what.into() }
     }
 

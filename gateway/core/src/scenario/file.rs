@@ -5,6 +5,7 @@ use super::verb::{self, Act};
 use super::when;
 use super::words::{self, Word};
 use crate::ids::LaneId;
+use crate::text::line_at;
 use crate::time::WallMs;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ pub(super) struct Source<'a> {
 
 impl Source<'_> {
     pub fn line(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+        line_at(self.text.as_bytes(), offset)
     }
 
     pub fn mistake(&self, line: usize, what: impl Into<String>) -> Mistake {
