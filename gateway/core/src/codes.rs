@@ -31,6 +31,10 @@ impl Outcome {
             Self::Deny => "DENY",
         }
     }
+    /// The one of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
+    }
     /// What staff and slips call it.
     pub fn text(self) -> Text {
         match self {

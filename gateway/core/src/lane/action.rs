@@ -34,6 +34,10 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+    /// The one of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
 }
 
 /// A signed-in officer.

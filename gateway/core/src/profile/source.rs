@@ -25,7 +25,7 @@ impl Source<'_> {
     }
 
     pub(crate) fn outcome(&self, at: usize, word: &str) -> Result<Outcome, ProfileError> {
-        Outcome::ALL.into_iter().find(|o| o.word() == word).ok_or_else(|| {
+        Outcome::from_word(word).ok_or_else(|| {
             self.error(at, format!("`{word}` is not a verdict; allowed: ADMIT, REFER, HOLD, DENY"))
         })
     }

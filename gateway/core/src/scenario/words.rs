@@ -179,7 +179,7 @@ pub fn register(name: &str) -> Word {
 /// A role.
 pub fn role(name: &str) -> Result<Role, Word> {
     let known = Role::ALL.map(Role::word);
-    Role::ALL.into_iter().find(|r| r.word() == name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
+    Role::from_word(name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
 }
 
 /// A reason code.
