@@ -469,7 +469,7 @@ pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(St
     }
     let path = folder.join(name);
     files::read_text(&path).map(|text| (path.display().to_string(), text)).map_err(|e| {
-        let ids: Vec<&str> = shipped::PROFILES.iter().filter_map(|(f, _)| f.strip_suffix(".toml")).collect();
+        let ids: Vec<&str> = shipped::ids().collect();
         format!("profile `{name}` is neither shipped ({}) nor a readable file: {e}", ids.join(", "))
     })
 }

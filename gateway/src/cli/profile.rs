@@ -63,7 +63,7 @@ pub fn run(command: &Command) -> ExitCode {
 
 fn check(files: &[PathBuf], config: Option<&Path>, as_json: bool) -> ExitCode {
     let names: Vec<String> = if files.is_empty() && config.is_none() {
-        shipped::PROFILES.iter().filter_map(|(n, _)| n.strip_suffix(".toml").map(str::to_owned)).collect()
+        shipped::ids().map(str::to_owned).collect()
     } else {
         files.iter().map(|f| f.display().to_string()).collect()
     };

@@ -80,9 +80,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 /// The rules of profiles. A scenario file stands for its profile.
 fn tables(files: &[PathBuf], as_json: bool) -> ExitCode {
-    let shipped =
-        shipped::PROFILES.iter().filter_map(|(file, _)| file.strip_suffix(".toml").map(PathBuf::from));
-    let names: Vec<PathBuf> = if files.is_empty() { shipped.collect() } else { files.to_vec() };
+    let shipped = || shipped::ids().map(PathBuf::from).collect();
+    let names: Vec<PathBuf> = if files.is_empty() { shipped() } else { files.to_vec() };
     let mut worst = ExitCode::SUCCESS;
     for name in &names {
         match profile_of(name) {

@@ -46,8 +46,8 @@ impl Failure {
 pub fn shipped(name: &str) -> Result<(String, String), String> {
     let found = crate::profile::shipped::find(name);
     found.map(|(file, text)| (file.to_owned(), text.to_owned())).ok_or_else(|| {
-        let ids = crate::profile::shipped::PROFILES.iter().filter_map(|(file, _)| file.strip_suffix(".toml"));
-        format!("profile `{name}` is not shipped; shipped are: {}", ids.collect::<Vec<_>>().join(", "))
+        let ids: Vec<&str> = crate::profile::shipped::ids().collect();
+        format!("profile `{name}` is not shipped; shipped are: {}", ids.join(", "))
     })
 }
 
