@@ -18,7 +18,6 @@ use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::LaneId;
 use kakou_core::lane::LaneState;
-use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::records::Write;
 use kakou_core::time::Now;
 use kakou_link::durable;
@@ -28,7 +27,6 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use visits::OPEN_MS;
 pub use visits::VISIT_MS;
 
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
@@ -116,11 +114,6 @@ fn next_epoch(data: &Path) -> Result<u64, StoreError> {
     let epoch = before.map_or_else(first, |before| before + 1);
     durable::write(&path, format!("{epoch}\n").as_bytes()).map_err(io_at(&path))?;
     Ok(epoch)
-}
-
-/// Whether an override could take up a visit that has ended.
-fn is_open(visit: &Visit) -> bool {
-    matches!(visit.stage, Stage::Running | Stage::Parked { .. })
 }
 
 /// What is kept beside a journal, brought together with what the journal says, or can still say where it was set
@@ -387,7 +380,7 @@ impl Journal {
             Write::Archive { lane, visit } => {
                 let id = visit.id.0.cast_signed();
                 let at_ms = now.wall_ms.unwrap_or(0);
-                let open = is_open(visit) && at_ms - visit.started_ms.unwrap_or(0) < OPEN_MS;
+                let open = visit.is_open(at_ms);
                 let state =
                     if open { serde_json::to_vec(&**visit) } else { serde_json::to_vec(&visit.closed()) };
                 let state = state.expect("a visit has only string keys");

@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
+pub const OPEN_MS: i64 = 24 * 3_600_000;
+
 /// Where a visit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "stage")]
@@ -404,6 +407,12 @@ impl Visit {
             pass.retain(|name, _| shown(name));
         }
         kept
+    }
+
+    /// Whether an override could take it up again at a moment, in UTC milliseconds.
+    pub fn is_open(&self, at_ms: WallMs) -> bool {
+        let waits = matches!(self.stage, Stage::Running | Stage::Parked { .. });
+        waits && at_ms - self.started_ms.unwrap_or(0) < OPEN_MS
     }
 
     /// The outcome that counts: the override's, else the verdict's.

@@ -3,7 +3,7 @@
 
 use crate::core::{Core, Step};
 use crate::ids::{GatewayId, LaneId, VisitId};
-use crate::lane::visit::{Stage, Visit};
+use crate::lane::visit::Visit;
 use crate::lane::{LaneState, RECENT};
 use crate::pass::id::key;
 use crate::records::{Records, RecordsFault, Redemption, Write, seal_use};
@@ -43,9 +43,6 @@ pub trait Store: Records {
     /// Another gateway tells of a use; whether that is a conflict which was not known yet.
     fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault>;
 }
-
-/// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
-pub const OPEN_MS: i64 = 24 * 3_600_000;
 
 /// A list as it stands.
 #[derive(Debug)]
@@ -98,8 +95,7 @@ impl Memory {
             }
             Write::Seal { number, by } => self.redeem(&seal_use(number), by),
             Write::Archive { lane, visit } => {
-                let waits = matches!(visit.stage, Stage::Running | Stage::Parked { .. });
-                let open = waits && now.wall_ms.unwrap_or(0) - visit.started_ms.unwrap_or(0) < OPEN_MS;
+                let open = visit.is_open(now.wall_ms.unwrap_or(0));
                 let state = if open { written(&**visit) } else { written(&visit.closed()) }?;
                 self.visits.insert((lane.clone(), visit.id), state);
             }

@@ -2,6 +2,7 @@ use super::*;
 use crate::store::time;
 use crate::upstream::peers;
 use kakou_core::ids::{GatewayId, SiteId, VisitId};
+use kakou_core::lane::visit::{Stage, Visit};
 use kakou_core::records::Redemption;
 use kakou_core::time::Quality;
 use kakou_wire::peers::Used;

@@ -3,15 +3,13 @@
 use super::Journal;
 use crate::store::{StoreError, at};
 use kakou_core::ids::LaneId;
-use kakou_core::lane::visit::Visit;
+use kakou_core::lane::visit::{OPEN_MS, Visit};
 use kakou_core::lane::{LaneState, RECENT};
 use rusqlite::params;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// An ended visit that an override could take up again is kept whole for so long.
-pub(super) const OPEN_MS: i64 = 24 * 3_600_000;
-/// And every visit for so long at most.
+/// Every ended visit is kept for so long at most.
 pub const VISIT_MS: i64 = 14 * 24 * 3_600_000;
 /// Ended visits that are closed at once.
 const CLOSED_AT_ONCE: i64 = 64;
