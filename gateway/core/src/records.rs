@@ -48,6 +48,12 @@ pub struct Redemption {
     pub at_ms: Option<WallMs>,
 }
 
+/// Where a use stands in the order of all uses of one pass or seal, the earliest first: by its time, then by its
+/// gateway. One whose time nobody knew counts as later than any that has one. Stores hold the visit as a signed number.
+pub fn use_order(at_ms: Option<WallMs>, gateway: &str, visit: u64) -> (WallMs, &str, i64) {
+    (at_ms.unwrap_or(WallMs::MAX), gateway, visit.cast_signed())
+}
+
 /// Read access to the store.
 pub trait Records {
     /// The entry of a list: `status` by resident id, `pass` by plate or ticket.

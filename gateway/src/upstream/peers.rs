@@ -19,6 +19,7 @@
 use super::budget;
 use crate::store::{asked, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
+use kakou_core::records::use_order;
 use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, Used};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
@@ -298,11 +299,8 @@ pub fn take(
     {
         return Ok(None);
     }
-    // A use whose time nobody knew counts as later than any that has one.
-    let rank = |at_ms: Option<i64>, gateway: &str, visit: i64| {
-        (at_ms.unwrap_or(i64::MAX), gateway.to_owned(), visit)
-    };
-    let earlier = rank(used.at_ms, from.as_str(), used.visit.cast_signed()) < rank(at_ms, &holder, visit);
+    let earlier =
+        use_order(used.at_ms, from.as_str(), used.visit) < use_order(at_ms, &holder, visit.cast_unsigned());
     if earlier {
         if is_own {
             // The others hear of it all the same: whoever has the earlier use is to know of this one.

@@ -6,7 +6,7 @@ use crate::ids::{GatewayId, LaneId, VisitId};
 use crate::lane::visit::Visit;
 use crate::lane::{LaneState, RECENT};
 use crate::pass::id::key;
-use crate::records::{Records, RecordsFault, Redemption, Write, seal_use};
+use crate::records::{Records, RecordsFault, Redemption, Write, seal_use, use_order};
 use crate::time::{Now, WallMs};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,11 +180,8 @@ impl Store for Memory {
         if holder == told.gateway && ours == told.by {
             return Ok(false);
         }
-        // A use whose time nobody knew counts as later than any that has one.
-        let rank = |by: &Redemption, gateway: &GatewayId| {
-            (by.at_ms.unwrap_or(i64::MAX), gateway.to_string(), by.visit)
-        };
-        let earlier = rank(&told.by, &told.gateway) < rank(&ours, &holder);
+        let order = |by: &Redemption, gateway| use_order(by.at_ms, gateway, by.visit.0);
+        let earlier = order(&told.by, told.gateway.as_str()) < order(&ours, holder.as_str());
         if earlier {
             self.uses.insert(told.name.clone(), theirs());
         }

@@ -4,6 +4,7 @@ use crate::ingest::From;
 use crate::ingest::postgres::{Database, other, whose};
 use kakou_core::evidence::Hash;
 use kakou_core::ids::{GatewayId, LaneId};
+use kakou_core::records::use_order;
 use kakou_gateway::upstream::peers::{AT_ONCE, MOST, Rows, fill};
 use kakou_wire::peers::{ENTRIES, KnownUse, NAMES, Page};
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,11 +205,10 @@ async fn gateways(
 /// tells together the earlier one.
 async fn uses(tx: &Transaction<'_>, all: &[(From, KnownUse)]) -> io::Result<u64> {
     let mut first: BTreeMap<(&From, &str), &KnownUse> = BTreeMap::new();
-    let rank =
-        |used: &KnownUse| (used.at_ms.unwrap_or(i64::MAX), used.gateway.clone(), used.visit.cast_signed());
     for (from, used) in all {
         let kept = first.entry((from, &used.pass)).or_insert(used);
-        if rank(used) < rank(kept) {
+        let new = use_order(used.at_ms, used.gateway.as_str(), used.visit);
+        if new < use_order(kept.at_ms, kept.gateway.as_str(), kept.visit) {
             *kept = used;
         }
     }
