@@ -11,7 +11,7 @@
 //! journal, a piece at a time, while what comes meanwhile goes into both.
 
 use super::salvage::{self, Fact, SEALS};
-use super::time;
+use super::{bound, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use rusqlite::{Connection, Row, params};
@@ -437,7 +437,7 @@ impl KeptLog {
                 (format!("{SEALS} WHERE number > ?1 ORDER BY number LIMIT ?2"), salvage::seal_in, last)
             }
         };
-        let limit = i64::try_from(ROUND).unwrap_or(i64::MAX);
+        let limit = bound(ROUND);
         let facts: Vec<Fact> = journal
             .prepare(&sql)?
             .query_map(params![behind, limit], read)?

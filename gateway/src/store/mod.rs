@@ -78,6 +78,11 @@ fn number(journal: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     journal.prepare_cached(sql)?.query_row([name], |r| r.get(0)).optional()
 }
 
+/// How many rows a statement gives at the most, as SQLite takes it.
+pub(crate) fn bound(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 /// Names the file of an error of SQLite.
 pub(crate) fn at(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
     move |source| StoreError::Sqlite { path: path.to_path_buf(), source }

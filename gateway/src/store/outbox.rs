@@ -3,6 +3,7 @@
 //! There is no outbox table: the journal is the outbox, and two numbers a stream say how far it
 //! was acknowledged by the broker and receipted by the central side.
 
+use super::bound;
 use kakou_core::delivery::{Outbox, Position, Positions, Row, Unreadable};
 use kakou_core::event::Class;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -50,7 +51,7 @@ pub fn after(
                WHERE class = ?1 AND stream_seq > ?2 AND stream_seq <= ?3 AND shed = 0
                ORDER BY stream_seq LIMIT ?4";
     let mut select = connection.prepare_cached(sql)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = bound(limit);
     let mut rows = select.query(params![class.number(), after.cast_signed(), last.cast_signed(), limit])?;
     let (mut out, mut size) = (Vec::new(), 0);
     while let Some(r) = rows.next()? {
@@ -97,7 +98,7 @@ pub fn photos_kept(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
 /// The oldest photographs that wait.
 pub fn photos_oldest(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT sha256 FROM photo WHERE state = 0 ORDER BY seq LIMIT ?1";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = bound(limit);
     connection.prepare_cached(sql)?.query_map([limit], |r| r.get(0))?.collect()
 }
 

@@ -1,7 +1,7 @@
 //! Who was where: the verdicts about a subject, or of a lane, from the journal with its backlog.
 
 use super::journal::indexes;
-use super::{number, outbox, time};
+use super::{bound, number, outbox, time};
 use kakou_core::event::Class;
 use kakou_core::time::rfc3339;
 use kakou_wire::trace::Row;
@@ -36,7 +36,7 @@ pub fn find(
          FROM {table} t JOIN event e ON e.seq = t.seq
          WHERE t.{column} = ?1 AND t.at_ms BETWEEN ?2 AND ?3 AND e.shed = 0 ORDER BY t.at_ms DESC, t.seq DESC LIMIT ?4"
     );
-    let limit = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
+    let limit = bound(MOST + 1);
     // Before the indexes: what they take over meanwhile is found twice, and not missed.
     let behind = indexes::behind(connection)?;
     let mut rows = Vec::new();

@@ -17,7 +17,7 @@
 //! [`CONFLICTS`] are put on record: whatever it says, it displaces its own words alone.
 
 use super::budget;
-use crate::store::{asked, has_column};
+use crate::store::{asked, bound, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::records::use_order;
 use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, Used};
@@ -243,10 +243,6 @@ pub fn untold(connection: &Connection) -> rusqlite::Result<Vec<Used>> {
         }
     }
     Ok(out)
-}
-
-fn bound(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The others know of a use.

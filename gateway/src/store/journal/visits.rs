@@ -1,7 +1,7 @@
 //! Visits that have ended: kept for the desk, closed when nobody can take them up, and forgotten.
 
 use super::Journal;
-use crate::store::{StoreError, at};
+use crate::store::{StoreError, at, bound};
 use kakou_core::ids::LaneId;
 use kakou_core::lane::visit::{OPEN_MS, Visit};
 use kakou_core::lane::{LaneState, RECENT};
@@ -22,7 +22,7 @@ impl Journal {
         state: &LaneState,
     ) -> Result<VecDeque<Arc<Visit>>, StoreError> {
         let sql = "SELECT visit FROM recent WHERE lane = ?1 ORDER BY id DESC LIMIT ?2";
-        let limit = i64::try_from(RECENT).unwrap_or(i64::MAX);
+        let limit = bound(RECENT);
         let rows = || -> rusqlite::Result<Vec<Vec<u8>>> {
             self.connection.prepare(sql)?.query_map(params![lane.as_str(), limit], |r| r.get(0))?.collect()
         };
