@@ -78,14 +78,16 @@ fn reach(connection: &Connection, seq: u64) -> rusqlite::Result<()> {
 }
 
 impl Journal {
-    /// Indexes what a power cut has left; a journal of an earlier version has indexed all.
+    /// Indexes what a power cut has left, if anything; a journal of an earlier version has indexed all.
     pub(super) fn open_indexes(&mut self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        for (verdict, ..) in behind(&self.connection)? {
-            verdict.index(&self.connection)?;
+        if number(&self.connection, INDEXED)? != Some(self.seq.cast_signed()) {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            for (verdict, ..) in behind(&self.connection)? {
+                verdict.index(&self.connection)?;
+            }
+            reach(&self.connection, self.seq)?;
+            self.connection.execute_batch("COMMIT")?;
         }
-        reach(&self.connection, self.seq)?;
-        self.connection.execute_batch("COMMIT")?;
         self.indexed = self.seq;
         Ok(())
     }

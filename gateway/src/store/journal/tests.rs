@@ -341,3 +341,16 @@ fn a_seal_that_was_used_at_a_peer_is_used_here_and_the_peer_hears_of_those_used_
     let mut told = || two.peer(&GatewayId::new("gw-9").unwrap(), &used, &now()).unwrap();
     assert_eq!([told(), told()], [true, false]);
 }
+
+#[test]
+fn indexes_that_are_up_to_date_are_not_written_at_a_start() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(data.path());
+    journal.begin().unwrap();
+    journal.append(&event("transaction", Class::Verdict), &now()).unwrap();
+    journal.commit().unwrap();
+    drop(journal);
+    // What a power cut has left is indexed by the first start behind it, and by no other.
+    let changes = || open(data.path()).0.connection.total_changes();
+    assert_eq!([changes() > 0, changes() > 0, changes() > 0], [true, false, false]);
+}
