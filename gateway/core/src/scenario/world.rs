@@ -200,21 +200,25 @@ impl<'a> World<'a> {
     /// An input, what must be kept of it, and what the devices answer. Says whether an act was rejected, and which
     /// counters were raised.
     pub fn input(&mut self, input: Input) -> Result<Vec<&'static str>, Stopped> {
-        let mut waiting = VecDeque::from([input]);
-        let (mut first, mut counters) = (None, Vec::new());
+        let answered = input.is_answered();
+        let step = self.core.handle(&self.now, input, &*self.store)?;
+        self.settled(&step, answered)?;
+        match step.reply {
+            Some(Err(why)) => Err(Stopped::Rejected(why.code, why.text.en)),
+            Some(Ok(())) | None => Ok(step.counters),
+        }
+    }
+
+    /// Follows a step, and what the devices answer to it, until none has anything more to say.
+    fn settled(&mut self, step: &Step, answered: bool) -> Result<(), Stopped> {
+        let mut waiting = VecDeque::new();
+        self.follow(step, answered, &mut waiting)?;
         while let Some(input) = waiting.pop_front() {
             let answered = input.is_answered();
-            let mut step = self.core.handle(&self.now, input, &*self.store)?;
-            if first.is_none() {
-                counters.clone_from(&step.counters);
-                first = Some(step.reply.take());
-            }
+            let step = self.core.handle(&self.now, input, &*self.store)?;
             self.follow(&step, answered, &mut waiting)?;
         }
-        match first.flatten() {
-            Some(Err(why)) => Err(Stopped::Rejected(why.code, why.text.en)),
-            Some(Ok(())) | None => Ok(counters),
-        }
+        Ok(())
     }
 
     /// Keeps a step, then does what it asks for.
@@ -335,13 +339,7 @@ impl<'a> World<'a> {
         self.core = Core::new(self.setups(), states);
         self.core.given(forgotten);
         let step = self.core.resume(&self.now, &*self.store)?;
-        let mut waiting = VecDeque::new();
-        self.follow(&step, true, &mut waiting)?;
-        while let Some(input) = waiting.pop_front() {
-            let step = self.core.handle(&self.now, input, &*self.store)?;
-            self.follow(&step, false, &mut waiting)?;
-        }
-        Ok(())
+        self.settled(&step, true)
     }
 
     /// Devices that a lane has asked and that have not answered.
