@@ -4,12 +4,14 @@
 //! with a bounded length. An expression that fails when it is evaluated gives no answer: the
 //! lane then holds, it never admits.
 
+pub mod named;
 pub mod types;
 
 use crate::profile::facts::{Known, Type, groups};
 use cel::{Context, Env, Program, Value};
+use named::Named;
 use serde_json::Map;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 /// The longest expression.
@@ -91,9 +93,8 @@ impl Expression {
             let (gives, wanted) = (gives.word(), wanted.word());
             return Err(RuleError::Type(format!("the expression gives {gives}, not {wanted}")));
         }
-        let groups: BTreeSet<String> =
-            program.references().variables().iter().map(|v| (*v).to_owned()).collect();
-        Ok(Self { source: source.to_owned(), program, groups: groups.into_iter().collect() })
+        let groups = named::of(program.expression()).groups().into_iter().map(str::to_owned).collect();
+        Ok(Self { source: source.to_owned(), program, groups })
     }
 
     /// The text.
@@ -104,6 +105,11 @@ impl Expression {
     /// Whether it asks something of a group of facts.
     pub fn reads(&self, group: &str) -> bool {
         self.groups.iter().any(|name| name == group)
+    }
+
+    /// What it names.
+    pub fn named(&self) -> Named {
+        named::of(self.program.expression())
     }
 
     /// Evaluates to yes or no; anything else is an error text.

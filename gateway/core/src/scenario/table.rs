@@ -8,6 +8,8 @@ use crate::lane::step::decide::Rule;
 use crate::lane::step::question::Input;
 use crate::profile::facts::{self, ANSWERS, Type};
 use crate::profile::{Profile, StepKind};
+use crate::rules::Expression;
+use crate::rules::named::Named;
 use crate::time::local_day;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -69,7 +71,7 @@ fn quiet(profile: &Profile, rules: &[Rule], base: &Map<String, Json>) -> Map<Str
     let mut best = base.clone();
     let mut left = noise(rules, &best);
     for rule in rules.iter().cycle().take(2 * rules.len()) {
-        for tried in combinations(&asked(profile, rule.when.source()), &best) {
+        for tried in combinations(&asked(profile, &rule.when), &best) {
             let noise = noise(rules, &tried);
             if noise < left {
                 (best, left) = (tried, noise);
@@ -88,7 +90,7 @@ fn row(
     (base, quiet): (&Map<String, Json>, &Map<String, Json>),
 ) -> Row {
     let (mut holds, mut fails) = (None::<(usize, Tried)>, None::<(usize, Tried)>);
-    for facts in combinations(&asked(profile, rule.when.source()), quiet) {
+    for facts in combinations(&asked(profile, &rule.when), quiet) {
         let best = match rule.when.ask(&facts) {
             Ok(true) => &mut holds,
             Ok(false) => &mut fails,
@@ -170,15 +172,15 @@ struct Asked {
     values: Vec<Json>,
 }
 
-fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
-    let words = words(source);
+fn asked(profile: &Profile, when: &Expression) -> Vec<Asked> {
+    let named = when.named();
     let questions = profile.steps.iter().filter_map(|step| {
         let StepKind::Question(question) = &step.kind else { return None };
         Some((step.id.as_str(), (&question.input, step.kind.answer()?)))
     });
     let answers: BTreeMap<&str, (&Input, Type)> = questions.collect();
     let mut out = Vec::new();
-    for (group, field) in &words.paths {
+    for (group, field) in &named.facts {
         // Where the lane is does not change, nor which way it leads.
         if group == "lane" || group == facts::VISIT && matches!(field.as_str(), "id" | "direction") {
             continue;
@@ -196,7 +198,7 @@ fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
         values.extend(match input {
             Some(Input::Choice(options)) => options.iter().map(|o| json!(o.value)).collect(),
             Some(Input::Number { min, max }) => (*min..=*max).take(20).map(|n| json!(n)).collect(),
-            Some(Input::Plate | Input::Text) | None => words.values(of),
+            Some(Input::Plate | Input::Text) | None => tried_with(&named, of),
         });
         let mut seen = BTreeSet::new();
         values.retain(|value| seen.insert(value.to_string()));
@@ -205,78 +207,24 @@ fn asked(profile: &Profile, source: &str) -> Vec<Asked> {
     out
 }
 
-/// What a rule names.
-#[derive(Default)]
-struct Words {
-    paths: BTreeSet<(String, String)>,
-    texts: Vec<String>,
-    numbers: Vec<f64>,
-}
-
-impl Words {
-    #[expect(clippy::cast_possible_truncation, reason = "numbers of a rule, and their neighbours")]
-    fn values(&self, of: Type) -> Vec<Json> {
-        match of {
-            Type::Bool => vec![json!(true), json!(false)],
-            Type::Number => {
-                let around = |n: &f64| [n - 1.0, *n, n + 1.0].map(|n| json!(n as i64));
-                self.numbers.iter().flat_map(around).chain([json!(1), json!(2), json!(3)]).collect()
-            }
-            Type::Decimal => {
-                let around = |n: &f64| [n - 0.1, *n, n + 0.1].map(|n| json!(n));
-                self.numbers.iter().flat_map(around).chain([json!(0.0)]).collect()
-            }
-            Type::Text => {
-                self.texts.iter().map(String::as_str).chain(["211400", "other"]).map(Json::from).collect()
-            }
-            Type::Texts => self.texts.iter().map(|text| json!([text])).chain([json!(["other"])]).collect(),
+/// What a fact of a type is tried with.
+#[expect(clippy::cast_possible_truncation, reason = "numbers of a rule, and their neighbours")]
+fn tried_with(named: &Named, of: Type) -> Vec<Json> {
+    match of {
+        Type::Bool => vec![json!(true), json!(false)],
+        Type::Number => {
+            let around = |n: &f64| [n - 1.0, *n, n + 1.0].map(|n| json!(n as i64));
+            named.numbers.iter().flat_map(around).chain([json!(1), json!(2), json!(3)]).collect()
         }
-    }
-}
-
-/// Reads the facts, texts and numbers that stand in an expression, whose form was proved when the profile was read.
-fn words(source: &str) -> Words {
-    let mut words = Words::default();
-    let mut rest = source;
-    let mut before: Option<String> = None;
-    while let Some(c) = rest.chars().next() {
-        if c == '"' || c == '\'' {
-            let inner = &rest[1..];
-            let end = inner.find(c).unwrap_or(inner.len());
-            let text = &inner[..end];
-            rest = inner.get(end + 1..).unwrap_or_default();
-            match before.take().filter(|name| name == ANSWERS) {
-                // As in answers["crew"].
-                Some(group) => drop(words.paths.insert((group, text.to_owned()))),
-                None => words.texts.push(text.to_owned()),
-            }
-        } else if c.is_ascii_digit() {
-            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-            words.numbers.extend(rest[..end].parse::<f64>());
-            rest = &rest[end..];
-            before = None;
-        } else if c.is_ascii_alphabetic() || c == '_' {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-            let name = rest[..end].to_owned();
-            rest = &rest[end..];
-            match (rest.strip_prefix('.'), rest.strip_prefix('[')) {
-                (Some(behind), _) => {
-                    let end =
-                        behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(behind.len());
-                    words.paths.insert((name, behind[..end].to_owned()));
-                    rest = &behind[end..];
-                }
-                (None, Some(behind)) => {
-                    before = Some(name);
-                    rest = behind;
-                }
-                (None, None) => {}
-            }
-        } else {
-            rest = &rest[c.len_utf8()..];
+        Type::Decimal => {
+            let around = |n: &f64| [n - 0.1, *n, n + 0.1].map(|n| json!(n));
+            named.numbers.iter().flat_map(around).chain([json!(0.0)]).collect()
         }
+        Type::Text => {
+            named.texts.iter().map(String::as_str).chain(["211400", "other"]).map(Json::from).collect()
+        }
+        Type::Texts => named.texts.iter().map(|text| json!([text])).chain([json!(["other"])]).collect(),
     }
-    words
 }
 
 #[cfg(test)]
