@@ -40,7 +40,7 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, Base45Error> {
     if text.len() % 3 == 1 {
         return Err(Base45Error::Length(text.len()));
     }
-    let mut out = Vec::with_capacity(text.len() / 3 * 2 + 1);
+    let mut out = Vec::with_capacity(text.len());
     for (group, chunk) in text.chunks(3).enumerate() {
         let at = group * 3;
         let mut value = 0_u32;
@@ -62,7 +62,7 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, Base45Error> {
 
 /// Encodes.
 pub fn encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() / 2 * 3 + 2);
+    let mut out = String::new();
     for chunk in bytes.chunks(2) {
         let (mut value, digits) = match *chunk {
             [a, b] => (usize::from(a) * 256 + usize::from(b), 3),

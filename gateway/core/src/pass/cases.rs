@@ -19,7 +19,7 @@ fn certificate(
     claims: impl Fn(&mut Out) -> Written,
     body: impl Fn(&mut Out) -> Written,
 ) -> String {
-    let payload = cose::write(400, |e| {
+    let payload = cose::write(|e| {
         e.begin_map()?;
         claims(e)?;
         e.i64(-260)?.map(1)?.u8(1)?;
@@ -111,6 +111,21 @@ fn a_certificate_with_more_than_one_entry_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_certificate_is_of_one_kind_and_its_test_says_yes_no_or_nothing() {
+    let i = issuer(b"k");
+    let trust = list(vec![i.entry(&HEALTH)]);
+    let of = |kind: &str, entry: Entry<'_>| {
+        get(&certificate(&i, in_time, |e| entries(e, &[(kind, &[entry])])), &trust).unwrap()
+    };
+    let result = |code: &str| of("t", &[("tr", code), ("ci", "X")]).facts["test_result"].clone();
+    assert_eq!([result("260415000"), result("260373001"), result("")], ["negative", "positive", "unknown"]);
+    for (kind, word) in [("t", "test"), ("v", "vaccination"), ("r", "recovery")] {
+        let pass = of(kind, JAB);
+        assert_eq!((pass.kind, &pass.facts["certificate"]), (format!("hcert-{word}"), &json!(word)));
+    }
+}
+
+#[test]
 fn text_under_a_date_tag_is_text() {
     let i = issuer(b"k");
     let trust = list(vec![i.entry(&HEALTH)]);
@@ -182,7 +197,7 @@ fn the_transliterated_name_stands_in_for_one_that_is_missing() {
 }
 
 /// A certificate of an RSA key of 2048 bits, and an HCERT that it signed. Made for this test.
-const RSA_CERTIFICATE: &str = concat!(
+pub(super) const RSA_CERTIFICATE: &str = concat!(
     "MIIC/jCCAeagAwIBAgITEOqiWcp5mjVGjhVinONnW0vj9jANBgkqhkiG9w0BAQsFADAOMQwwCgYDVQQDDANEU0MwIBcNMjYxMT",
     "MwMDIwMjIxWhgPMjEyNjExMDYwMjAyMjFaMA4xDDAKBgNVBAMMA0RTQzCCASIwDQYJKoZIhvcNAQEBBQADggEPADCCAQoCggEB",
     "AKO0FpNLoUXdMCV+RqA/3e2b2QphT5eEhwTWStU+cRCStj8Yr/Y0WoE9MauRLWjokW/TyQ9lyDO0SBh9NO2HtA/qN6rz7EnQMD",
@@ -311,12 +326,12 @@ fn an_unknown_algorithm_costs_its_key_alone() {
 /// A message whose key id stands in the unprotected header.
 fn unprotected(i: &Issuer, kid: &[u8], payload: &[u8]) -> Vec<u8> {
     let protected = [0xa1, 1, 0x26];
-    let signed = cose::write(200, |e| {
+    let signed = cose::write(|e| {
         e.array(4)?.str("Signature1")?.bytes(&protected)?.bytes(&[])?.bytes(payload)?;
         Ok(())
     });
     let signature = i.sign(&signed).unwrap();
-    cose::write(400, |e| {
+    cose::write(|e| {
         e.array(4)?.bytes(&protected)?.map(1)?.u8(4)?.bytes(kid)?.bytes(payload)?.bytes(&signature)?;
         Ok(())
     })
@@ -336,7 +351,7 @@ fn a_kp1_pass_names_its_key_under_the_signature_or_not_at_all() {
 
 /// A health certificate whose key id stands in the unprotected header.
 fn relabelled(i: &Issuer, kid: &[u8], entry: (&str, Entry<'_>)) -> String {
-    let payload = cose::write(99, |e| {
+    let payload = cose::write(|e| {
         e.map(3)?;
         in_time(e)?;
         e.i64(-260)?.map(1)?.u8(1)?;
@@ -418,7 +433,7 @@ fn a_key_id_under_the_signature_gives_what_its_entry_gives() {
 fn an_exchanged_key_id_never_makes_another_pass() {
     let (i, other) = (issuer(b"k1"), issuer(b"k2"));
     let trust = list(vec![i.entry(&HEALTH), other.entry(&HEALTH)]);
-    let payload = cose::write(99, |e| {
+    let payload = cose::write(|e| {
         e.map(3)?;
         in_time(e)?;
         e.i64(-260)?.map(1)?.u8(1)?;

@@ -13,6 +13,8 @@ const ALG: i64 = 1;
 const CRIT: i64 = 2;
 /// Header label of the key id.
 const KID: i64 = 4;
+/// Bytes that most passes fit into.
+const USUAL: usize = 512;
 /// CBOR tag of COSE_Sign1.
 const TAG_SIGN1: u64 = 18;
 /// CBOR tag of a CBOR Web Token (RFC 8392).
@@ -133,7 +135,7 @@ impl<'a> Sign1<'a> {
 }
 
 fn sig_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
-    write(protected.len() + payload.len() + 24, |e| {
+    write(|e| {
         e.array(4)?.str("Signature1")?.bytes(protected)?.bytes(&[])?.bytes(payload)?;
         Ok(())
     })
@@ -141,10 +143,9 @@ fn sig_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// Writes CBOR into memory.
 pub(crate) fn write(
-    capacity: usize,
     fill: impl FnOnce(&mut Encoder<Vec<u8>>) -> Result<(), minicbor::encode::Error<std::convert::Infallible>>,
 ) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::with_capacity(capacity));
+    let mut encoder = Encoder::new(Vec::with_capacity(USUAL));
     fill(&mut encoder).expect("writing CBOR to memory does not fail");
     encoder.into_writer()
 }
@@ -156,12 +157,12 @@ pub fn sign<E>(
     payload: &[u8],
     signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<u8>, E> {
-    let protected = write(kid.len() + 8, |e| {
+    let protected = write(|e| {
         e.map(2)?.i64(ALG)?.i64(alg.cose())?.i64(KID)?.bytes(kid)?;
         Ok(())
     });
     let signature = signer(&sig_structure(&protected, payload))?;
-    Ok(write(protected.len() + payload.len() + signature.len() + 12, |e| {
+    Ok(write(|e| {
         e.array(4)?.bytes(&protected)?.map(0)?.bytes(payload)?.bytes(&signature)?;
         Ok(())
     }))

@@ -12,8 +12,10 @@ use serde_json::{Map, json};
 
 /// The context identifier before the base45 text.
 pub const PREFIX: &[u8] = b"HC1:";
-/// The most that one code may inflate to. Real ones need less than 2 KiB.
-pub const MAX_INFLATED: usize = 16 * 1024;
+/// The most that one code may inflate to.
+pub const MAX_INFLATED: usize = 16 << 10;
+/// Real ones need less than this.
+const USUAL: usize = 2 << 10;
 /// The CWT claim that holds health certificates.
 const CLAIM_HCERT: i64 = -260;
 /// Code of a negative test ("not detected", SNOMED CT 260415000).
@@ -48,7 +50,7 @@ pub fn is_zlib(bytes: &[u8]) -> bool {
 
 /// Inflates, bounded; all input must belong to the stream.
 pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>, HcertError> {
-    let mut out = Vec::with_capacity((bytes.len() * 4).clamp(256, MAX_INFLATED));
+    let mut out = Vec::with_capacity(USUAL);
     let mut stream = Decompress::new(true);
     loop {
         let used = usize::try_from(stream.total_in()).map_err(|_| HcertError::Zlib)?;
@@ -57,11 +59,12 @@ pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>, HcertError> {
             .decompress_vec(&bytes[used..], &mut out, FlushDecompress::None)
             .map_err(|_| HcertError::Zlib)?;
         let used = usize::try_from(stream.total_in()).map_err(|_| HcertError::Zlib)?;
+        if out.len() > MAX_INFLATED {
+            return Err(HcertError::TooLarge);
+        }
         match status {
-            Status::StreamEnd if used == bytes.len() && out.len() <= MAX_INFLATED => return Ok(out),
-            Status::StreamEnd if out.len() > MAX_INFLATED => return Err(HcertError::TooLarge),
+            Status::StreamEnd if used == bytes.len() => return Ok(out),
             Status::StreamEnd => return Err(HcertError::Zlib),
-            Status::Ok | Status::BufError if out.len() >= MAX_INFLATED => return Err(HcertError::TooLarge),
             Status::Ok | Status::BufError if out.len() == out.capacity() => out.reserve(out.capacity()),
             Status::Ok | Status::BufError if out.len() == before => return Err(HcertError::Zlib),
             Status::Ok | Status::BufError => {}
@@ -216,7 +219,10 @@ mod tests {
     #[test]
     fn a_zip_bomb_stops_at_the_limit() {
         assert!(matches!(inflate(&deflate(&vec![0; 3_000_000])), Err(HcertError::TooLarge)));
-        assert_eq!(inflate(&deflate(&vec![7; MAX_INFLATED])).unwrap().len(), MAX_INFLATED);
+        for bytes in [1, USUAL, USUAL + 1, MAX_INFLATED] {
+            assert_eq!(inflate(&deflate(&vec![7; bytes])).unwrap().len(), bytes);
+        }
+        assert!(matches!(inflate(&deflate(&vec![7; MAX_INFLATED + 1])), Err(HcertError::TooLarge)));
     }
 
     #[test]
@@ -228,6 +234,14 @@ mod tests {
         z.truncate(z.len() - 4);
         assert!(inflate(&z).is_err());
         assert!(inflate(&[]).is_err());
+    }
+
+    #[test]
+    fn a_stream_is_known_by_its_first_two_bytes() {
+        assert!(is_zlib(&deflate(b"hello")) && is_zlib(&[0x78, 0x01]));
+        for other in [&[0x78][..], &[], &[0xd2, 0x84], &[0x78, 0x02], &[0x79, 0x01]] {
+            assert!(!is_zlib(other), "{other:02x?}");
+        }
     }
 
     #[test]

@@ -281,7 +281,7 @@ fn encode(draft: &Draft) -> Result<Vec<u8>, Kp1Error> {
     }
     fields.sort_by_key(|(f, _)| f.label);
     let mut wrong = None;
-    let payload = cose::write(160, |e| {
+    let payload = cose::write(|e| {
         e.map(4)?.u8(4)?.i64(draft.exp)?.u8(5)?.i64(draft.nbf)?.u8(7)?.bytes(&draft.cti)?;
         e.i64(CLAIM_PASS)?.map(fields.len() as u64 + 1)?.u8(0)?.u64(number as u64)?;
         for (field, fact) in &fields {

@@ -194,7 +194,7 @@ fn a_signed_payload_must_still_be_strict() {
 #[test]
 fn an_unknown_field_of_a_newer_issuer_is_refused() {
     let i = issuer(b"k1");
-    let payload = cose::write(64, |e| {
+    let payload = cose::write(|e| {
         e.map(4)?.u8(4)?.i64(NOW + 9)?.u8(5)?.i64(NOW - 9)?.u8(7)?.bytes(&[1; 8])?;
         e.i64(kp1::CLAIM_PASS)?.map(3)?.u8(0)?.u8(1)?.u8(1)?.str("R-1")?.u8(99)?.str("new")?;
         Ok(())

@@ -194,7 +194,7 @@ fn certificate(pass: &PassOf) -> Made {
     };
     let sampled = rfc3339(pass.sampled_ms);
     let fields = [("tr", result), ("sc", &sampled), ("co", "XX"), ("ci", &id)];
-    let payload = cose::write(300, |e| {
+    let payload = cose::write(|e| {
         e.map(4)?.u8(4)?.i64(pass.exp_ms.div_euclid(1_000))?.u8(5)?.i64(pass.nbf_ms.div_euclid(1_000))?;
         e.u8(6)?.i64(pass.nbf_ms.div_euclid(1_000))?;
         e.i64(-260)?.map(1)?.u8(1)?.map(1)?.str("t")?.array(1)?.map(fields.len() as u64)?;
