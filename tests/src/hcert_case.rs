@@ -166,7 +166,7 @@ impl Case {
         let may =
             claims.as_ref().is_some_and(|c| self.keys().iter().any(|k| k.usages.contains(&c.usage.into())));
         let in_time = match (&claims, self.clock_ms()) {
-            (Some(c), Some(ms)) => c.cwt.valid_at(ms.div_euclid(1000)),
+            (Some(c), Some(ms)) => c.cwt.fault_at(ms.div_euclid(1000)).is_none(),
             _ => false,
         };
         let same = |made: Option<Vec<u8>>, key: &str| {

@@ -184,6 +184,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_subject_key_is_half_an_hmac_and_nothing_else_has_its_form() {
+        // RFC 4231, test case 2.
+        let key = SubjectKey::new(b"Jefe").of("what do ya want for nothing?");
+        assert_eq!(key, "5bdcc146bf60754e6a042426089575c7");
+        assert!(SubjectKey::is_one(&key));
+        let others =
+            ["", "green", &key[1..], &format!("{key}0"), &key.to_uppercase(), &key.replace('5', "g")];
+        for other in others {
+            assert!(!SubjectKey::is_one(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_key_in_use_comes_first_and_those_before_it_follow() {
+        let keys = SubjectKeys::new(3, b"now").with_before([&b"then"[..], b"once"].into_iter());
+        let each = [&b"now"[..], b"then", b"once"].map(|secret| SubjectKey::new(secret).of("P-1"));
+        assert_eq!((keys.number(), keys.of("P-1")), (3, each[0].clone()));
+        assert_eq!(keys.all("P-1"), each);
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_standard_and_is_written_in_small_hexadecimal() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Hash::of(b"abc").hex(), abc);
+        // hash(1) = SHA-256(32 zeros, 1 as 8 bytes, SHA-256 of the body).
+        let link = [&[0; 32][..], &1_u64.to_be_bytes(), &Hash::of(b"abc").0].concat();
+        assert_eq!(Hash::default().link(1, &Hash::of(b"abc")), Hash::of(&link));
+    }
+
+    #[test]
+    fn what_is_no_key_and_no_signature_is_refused() {
+        assert!(GatewayKey::from_pkcs8(b"no key").is_err());
+        let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+        let key = GatewayKey::from_pkcs8(der.as_ref()).unwrap();
+        let good = key.sign(b"a record");
+        assert!(verify(key.public(), b"a record", &good));
+        for (bytes, signature) in [(&b"another"[..], &*good), (b"a record", "?"), (b"a record", "")] {
+            assert!(!verify(key.public(), bytes, signature), "{signature}");
+        }
+    }
+
+    #[test]
     fn a_checkpoint_verifies_until_one_bit_changes() {
         let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let key = GatewayKey::from_pkcs8(der.as_ref()).unwrap();

@@ -223,6 +223,50 @@ mod tests {
     }
 
     #[test]
+    fn nesting_is_read_up_to_its_limit_in_every_kind_of_container() {
+        type Nest = fn(usize) -> Vec<u8>;
+        let nests: [Nest; 4] = [
+            |n| [vec![0x81; n], vec![0]].concat(),
+            |n| [vec![0xc1; n], vec![0]].concat(),
+            // A map in the value of a map, and one in its key.
+            |n| [[0xa1, 0].repeat(n), vec![0]].concat(),
+            |n| [vec![0xa1; n], vec![0; n + 1]].concat(),
+        ];
+        for (kind, nest) in nests.iter().enumerate() {
+            assert!(read(&nest(MAX_DEPTH)).is_ok(), "{kind}");
+            for deeper in [MAX_DEPTH + 1, 100] {
+                assert!(matches!(read(&nest(deeper)), Err(CborError::Depth)), "{kind}: {deeper}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_has_so_many_items_and_no_more() {
+        // The array itself is one of them.
+        let array = |n: u16| [&[0x99][..], &n.to_be_bytes(), &vec![0; usize::from(n)]].concat();
+        assert_eq!(read(&array(2047)).unwrap().array().map(<[_]>::len), Some(2047));
+        assert!(matches!(read(&array(2048)), Err(CborError::Items)));
+    }
+
+    #[test]
+    fn arrays_and_maps_without_a_length_end_where_they_say() {
+        assert_eq!(read(&[0x9f, 1, 0x80, 0xff]).unwrap().array().map(<[_]>::len), Some(2));
+        let map = read(&[0xbf, 1, 2, 0x61, b'a', 0x41, 7, 0xff]).unwrap();
+        assert_eq!(map.at(1).and_then(Value::int), Some(2));
+        assert_eq!(map.get("a").and_then(Value::bytes), Some(&[7][..]));
+        assert_eq!((map.at(2), map.get("b")), (None, None));
+    }
+
+    #[test]
+    fn a_floating_point_number_is_whole_as_far_as_it_is_exact() {
+        let whole = |f| Value::Float(f).whole();
+        assert_eq!((whole(3.0), whole(-2.0), whole(0.5)), (Some(3), Some(-2), None));
+        assert_eq!(whole(9_007_199_254_740_992.0), Some(1 << 53));
+        assert_eq!((whole(9_007_199_254_740_994.0), whole(f64::NAN)), (None, None));
+        assert_eq!(Value::Int(5).whole(), Some(5));
+    }
+
+    #[test]
     fn an_indefinite_bomb_is_refused() {
         let mut bomb = vec![0x9f];
         bomb.extend(vec![0; 10_000]);

@@ -50,13 +50,8 @@ impl Cwt {
         Ok(Self { exp: date(EXP)?, nbf: date(NBF)?, iat: date(IAT)?, cti })
     }
 
-    /// Whether the token counts at `now_s`: not expired, begun, and not issued in the future.
-    /// A token without expiry never counts.
-    pub fn valid_at(&self, now_s: i64) -> bool {
-        self.fault_at(now_s).is_none()
-    }
-
-    /// Why it does not count at `now_s`.
+    /// Why it does not count at `now_s`: expired, not begun, or issued in the future. A token without expiry never
+    /// counts.
     pub fn fault_at(&self, now_s: i64) -> Option<&'static str> {
         let soon = now_s.saturating_add(LEEWAY_S);
         match self.exp {
@@ -66,5 +61,33 @@ impl Cwt {
             Some(_) if self.iat.is_some_and(|iat| soon < iat) => Some("not yet valid: issued later than now"),
             Some(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_taken_as_long_as_it_is_exact() {
+        let exp = |f| Cwt::read(&Value::Map(vec![(Value::Int(4), Value::Float(f))])).map(|cwt| cwt.exp);
+        assert_eq!(exp(DATES - 1.0), Ok(Some((1 << 53) - 1)));
+        assert_eq!(exp(-1.5), Ok(Some(-2)));
+        for bad in [DATES, -DATES, f64::NAN, f64::INFINITY] {
+            assert_eq!(exp(bad), Err(BadClaim(EXP)), "{bad}");
+        }
+        assert_eq!(Cwt::read(&Value::Map(vec![(Value::Int(4), Value::Null)])), Ok(Cwt::default()));
+    }
+
+    #[test]
+    fn a_token_counts_from_a_minute_before_its_beginning_to_the_second_of_its_end() {
+        let token = |exp, nbf, iat| Cwt { exp, nbf, iat, cti: Vec::new() };
+        let fault = |cwt: Cwt| cwt.fault_at(1_000).unwrap_or_default();
+        assert_eq!(fault(token(Some(1_000), None, None)), "");
+        assert_eq!(fault(token(Some(999), None, None)), "expired");
+        assert_eq!(fault(token(None, None, None)), "it names no end of its validity");
+        assert_eq!(fault(token(Some(2_000), Some(1_060), Some(1_060))), "");
+        assert_eq!(fault(token(Some(2_000), Some(1_061), None)), "not yet valid");
+        assert_eq!(fault(token(Some(2_000), None, Some(1_061))), "not yet valid: issued later than now");
     }
 }

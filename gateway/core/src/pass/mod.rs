@@ -276,4 +276,6 @@ fn opaque(text: &[u8]) -> Option<Pass> {
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod traps;
