@@ -7,7 +7,7 @@ use kakou_core::lane::action::{Action, Role};
 use kakou_core::reading::Report;
 use serde_json::{Value, json};
 
-const DOORS: &str = r#"
+pub const DOORS: &str = r#"
 id = "doors"
 title = { zh = "两个门", en = "Two doors" }
 direction = "out"

@@ -3,6 +3,8 @@
 use crate::gate::*;
 use kakou_core::codes::Outcome;
 use kakou_core::core::Input;
+use kakou_core::ids::VisitId;
+use kakou_core::records::{Redemption, Write};
 use serde_json::{Value, json};
 
 #[test]
@@ -195,4 +197,60 @@ fn what_the_pass_says_is_judged_when_staff_have_accepted_an_id_that_is_not_known
     assert_eq!(step.reply, Some(Ok(())));
     assert!(!opened(&step));
     assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_CATEGORY".into()]));
+}
+
+#[test]
+fn a_lane_that_does_not_ask_who_is_held_holds_nobody_and_waits_for_no_other_gateway() {
+    let mut g = desk("\"pass\"", "");
+    g.memory.uses_unknown = true;
+    put(&mut g.memory, "pass", "T-1", json!({}));
+    put(&mut g.memory, "hold", "T-1", json!({ "code": "x" }));
+    assert_eq!(outcome(&mut g, "T-1").0, "ADMIT");
+    // A pass for one use waits for the others also here.
+    put(&mut g.memory, "pass", "T-2", json!({ "uses": 1 }));
+    assert_eq!(outcome(&mut g, "T-2"), said("HOLD", "X_USES"));
+}
+
+#[test]
+fn a_pass_for_any_number_of_times_is_not_used_up_by_an_earlier_use() {
+    let mut g = desk("\"pass\"", r#"{ code = "V_CATEGORY", when = 'pass.category != "transit"' }"#);
+    put(&mut g.memory, "pass", "T-1", json!({ "uses": 0 }));
+    // As long as the list said so, it was for one use.
+    let by = Redemption { lane: g.lane.clone(), visit: VisitId(1), at_ms: Some(WALL) };
+    g.memory.redeemed.borrow_mut().insert(":T-1".into(), by);
+    let step = g.scan("T-1");
+    assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_CATEGORY".into()]));
+    let step = g.act(g.override_to(Outcome::Admit, None));
+    assert_eq!(step.reply, Some(Ok(())));
+    assert!(opened(&step) && !kinds(&step).contains(&"pass_used"));
+}
+
+#[test]
+fn the_use_of_a_pass_is_kept_until_the_list_says_that_it_ends() {
+    for (facts, ends_ms) in
+        [(json!({ "uses": 1, "exp_ms": WALL + HOUR }), Some(WALL + HOUR)), (json!({ "uses": 1 }), None)]
+    {
+        let mut g = desk("\"pass\"", "");
+        put(&mut g.memory, "pass", "T-1", facts);
+        let step = g.scan("T-1");
+        let kept = step.writes.iter().find_map(|w| match w {
+            Write::Redeem { ends_ms, .. } => Some(*ends_ms),
+            Write::Seal { .. } | Write::Archive { .. } => None,
+        });
+        assert_eq!(kept, Some(ends_ms));
+    }
+}
+
+#[test]
+fn an_empty_or_absent_fact_of_a_list_is_not_shown_as_one() {
+    let mut g = desk("\"pass\"", "");
+    let facts =
+        json!({ "category": "transit", "from": "", "to": "沈阳", "crew": 0, "ward": null, "role": ["x"] });
+    put(&mut g.memory, "pass", "辽P12345", facts);
+    g.scan("辽P12345");
+    let shown = g.desk()["visit"]["pass"]["facts"].clone();
+    let labels: Vec<&str> =
+        shown.as_array().unwrap().iter().map(|f| f["label"]["en"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["Category", "To"]);
+    assert_eq!((&shown[0]["text"]["en"], &shown[1]["text"]), (&json!("Transit"), &Value::Null));
 }

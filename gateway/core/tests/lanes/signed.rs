@@ -7,7 +7,7 @@ use kakou_core::pass::base45;
 use kakou_core::pass::cose::{Alg, Sign1};
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, TrustList, Usage};
-use kakou_core::records::Redemption;
+use kakou_core::records::{Redemption, Write};
 use minicbor::Encoder;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -248,6 +248,54 @@ fn a_pass_that_is_revoked_while_the_truck_is_sealed_is_not_admitted() {
     g.scan(&permit(&ours, b"k1"));
     put(&mut g.memory, "revocation", "6b31:BwcHBwcHBwc", json!({}));
     assert_eq!(verdict(&g.answer("sealed", "yes")).1[0], "C_REVOKED");
+}
+
+#[test]
+fn the_use_of_a_signed_pass_is_kept_until_its_end() {
+    let ours = key();
+    let mut g = lane([&ours, &ours]);
+    let step = g.scan(&permit(&ours, b"k1"));
+    let used = |w: &Write| matches!(w, Write::Redeem { ends_ms: Some(ms), shared: None, .. } if *ms == WALL + 3_600_000);
+    assert!(step.writes.iter().any(used), "{:?}", step.writes);
+}
+
+#[test]
+fn a_lane_that_does_not_look_into_revocation_asks_its_rules_before_it_refuses_a_revoked_pass() {
+    let ours = key();
+    let rule = r#"rules = [{ code = "V_CATEGORY", when = 'pass.category == "transit"' }]"#;
+    for (lists, codes) in
+        [("lists = [\"revocation\"]", &["C_REVOKED"][..]), ("", &["C_REVOKED", "V_CATEGORY"])]
+    {
+        let profile = PROFILE.replace("lists = [\"revocation\"]", lists) + rule;
+        let mut g = lane_with(&profile, [&ours, &ours]);
+        put(&mut g.memory, "revocation", "6b31:BwcHBwcHBwc", json!({}));
+        let (outcome, found) = verdict(&g.scan(&permit(&ours, b"k1")));
+        assert_eq!((outcome.as_str(), found), ("DENY", codes.iter().map(|c| (*c).to_owned()).collect()));
+    }
+}
+
+#[test]
+fn without_a_clock_a_pass_is_in_doubt_and_nothing_else() {
+    let ours = key();
+    let mut g = lane_with(&PROFILE.replace("lists = [\"revocation\"]", ""), [&ours, &ours]);
+    put(&mut g.memory, "revocation", "6b31:BwcHBwcHBwc", json!({}));
+    g.now.wall_ms = None;
+    assert_eq!(verdict(&g.scan(&permit(&ours, b"k1"))), ("HOLD".into(), vec!["X_CLOCK".into()]));
+}
+
+#[test]
+fn a_lane_that_takes_signed_passes_misses_a_trust_list_and_one_that_takes_ids_does_not() {
+    let lists = |g: &Gate| {
+        let lamps = g.desk()["lamps"].as_array().unwrap().clone();
+        let lamp = lamps.into_iter().find(|l| l["id"] == "lists").unwrap();
+        (lamp["state"].clone(), lamp["missing"].clone())
+    };
+    let fresh = |profile: &str| gate_of("signed", profile, &["scanner"]);
+    assert_eq!(lists(&fresh(PROFILE)), (json!("warn"), json!(["trust"])));
+    let ours = key();
+    assert_eq!(lists(&lane([&ours, &ours])), (json!("ok"), json!([])));
+    let ids = PROFILE.replace("accepts = [\"hcert-test\", \"vehicle-pass\"]", "accepts = [\"opaque\"]");
+    assert_eq!(lists(&fresh(&ids)), (json!("ok"), json!([])));
 }
 
 #[test]
