@@ -204,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn each_class_has_a_number_and_a_word_of_its_own() {
+        let numbers = Class::ALL.map(Class::number);
+        assert_eq!(numbers, [0, 1, 2, 3]);
+        assert_eq!(numbers.map(Class::of), Class::ALL.map(Some));
+        assert_eq!(Class::of(4), None);
+        assert_eq!(Class::ALL.map(Class::word), ["verdict", "scan", "sample", "health"]);
+    }
+
+    #[test]
     fn an_event_is_a_cloud_event() {
         let event = NewEvent {
             kind: "transaction".into(),

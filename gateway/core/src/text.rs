@@ -117,5 +117,19 @@ mod tests {
             let said = json_fault(file, &error);
             assert!(said.contains(words), "{said}");
         }
+        let error = serde_json::from_slice::<u8>(b"\n\"x\"").unwrap_err();
+        assert!(json_fault(b"\n\"x\"", &error).starts_with("line 2: invalid type"));
+        // What was read already has no lines.
+        let error = serde_json::from_value::<u8>(serde_json::json!("x")).unwrap_err();
+        assert!(json_fault(b"\"x\"", &error).starts_with("invalid type"));
+    }
+
+    #[test]
+    fn what_nobody_sees_around_a_text_or_before_a_file_does_not_count() {
+        for around in ["x", " x\n", "\u{feff}x\u{200b}", "\u{3000}x"] {
+            assert_eq!((trimmed(around), trimmed_bytes(around.as_bytes())), ("x", &b"x"[..]), "{around:?}");
+        }
+        assert_eq!(trimmed_bytes(b" \xff\n"), b"\xff");
+        assert_eq!((without_mark(b"\xef\xbb\xbf{}"), without_mark(b"{}")), (&b"{}"[..], &b"{}"[..]));
     }
 }

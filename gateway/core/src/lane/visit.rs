@@ -446,3 +446,24 @@ impl Visit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Now, Quality};
+
+    #[test]
+    fn a_visit_is_open_for_a_day_as_long_as_an_override_could_take_it_up() {
+        let now = Now { mono_ms: 0, wall_ms: Some(1_000), quality: Quality::Synced };
+        let mut visit = Visit::begin(VisitId(1), "k".into(), &now);
+        assert!(visit.is_open(1_000) && visit.is_open(1_000 + OPEN_MS - 1));
+        assert!(!visit.is_open(1_000 + OPEN_MS) && !visit.is_open(1_000 + 2 * OPEN_MS));
+        for (stage, open) in
+            [(Stage::Parked { resume: 2 }, true), (Stage::Done, false), (Stage::Abandoned, false)]
+        {
+            visit.stage = stage;
+            assert_eq!(visit.is_open(1_001), open, "{stage:?}");
+            assert_eq!(visit.closed().stage, if open { Stage::Done } else { stage });
+        }
+    }
+}

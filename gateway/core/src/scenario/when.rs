@@ -124,6 +124,8 @@ mod tests {
         assert_eq!(until_time_of_day("07:01", seven, 28_800_000), Ok(60_000));
         assert_eq!(until_time_of_day("06:30", seven, 28_800_000), Ok(84_600_000));
         assert_eq!(until_time_of_day("07:00", seven, 28_800_000), Ok(86_400_000));
+        assert_eq!(until_time_of_day("07:00:02.250", seven, 28_800_000), Ok(2_250));
+        assert_eq!(until_time_of_day("08:01", seven - 1, 28_800_000), Ok(3_660_001));
         assert!(until_time_of_day("25:00", seven, 0).is_err());
     }
 }

@@ -118,6 +118,8 @@ fn a_typed_and_a_scanned_code_are_the_same_and_a_cancelled_visit_has_no_result()
     let mut g = gate("school-gate");
     g.scan("green");
     g.act(Action::Cancel { reason: "left".into(), visit: None });
+    assert!(ticket(&g.scan("green"), &kakou_core::reading::Command::Measure).is_some(), "at once");
+    g.act(Action::Cancel { reason: "left".into(), visit: None });
     g.wait(5_000);
     assert!(ticket(&g.scan("green"), &kakou_core::reading::Command::Measure).is_some());
 }

@@ -128,7 +128,8 @@ fn the_barrier_is_asked_again_for_the_same_visit_with_a_ticket_of_its_own() {
     let step = again(&mut g, visit);
     let step = g.confirm(&step);
     assert_eq!(lamps(&step), [Outcome::Admit]);
-    assert_eq!(g.screen()["verdict"]["visit"], json!(visit));
+    let shown = g.screen()["verdict"].clone();
+    assert_eq!((&shown["visit"], &shown["shown_for_ms"]), (&json!(visit), &json!(8_000)));
     assert_eq!(g.desk()["barrier"], Value::Null);
     assert_eq!(g.counters(), [1, 0, 0, 0]);
 }

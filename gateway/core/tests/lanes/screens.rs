@@ -114,6 +114,23 @@ device = "barrier"
 }
 
 #[test]
+fn a_repetition_says_whether_anybody_was_measured_the_first_time() {
+    let mut g = gate("school-gate");
+    g.admit("green");
+    g.wait(4_000);
+    g.scan("green");
+    assert_eq!(g.desk()["visit"]["repeated"]["measured"], true);
+    let profile = "id = \"own\"\ntitle = { zh = \"a\", en = \"a\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+        [[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n[[step]]\nkind = \"decide\"\n";
+    let mut g = gate_of("own.toml", profile, &["scanner"]);
+    g.scan("green");
+    assert_eq!(g.desk()["visit"]["repeated"], Value::Null);
+    g.wait(4_000);
+    g.scan("green");
+    assert_eq!(g.desk()["visit"]["repeated"]["measured"], false);
+}
+
+#[test]
 fn the_steps_of_a_visit_that_rests_are_shown_as_far_as_they_came() {
     let mut g = gate("school-gate");
     let states = |g: &Gate| ["scan", "temperature", "verify", "decide", "actuate"].map(|id| state_of(g, id));

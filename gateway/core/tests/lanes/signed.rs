@@ -295,7 +295,10 @@ fn a_lane_that_takes_signed_passes_misses_a_trust_list_and_one_that_takes_ids_do
     let ours = key();
     assert_eq!(lists(&lane([&ours, &ours])), (json!("ok"), json!([])));
     let ids = PROFILE.replace("accepts = [\"hcert-test\", \"vehicle-pass\"]", "accepts = [\"opaque\"]");
-    assert_eq!(lists(&fresh(&ids)), (json!("ok"), json!([])));
+    let mut g = fresh(&ids);
+    assert_eq!(lists(&g), (json!("ok"), json!([])));
+    g.memory.issued.insert("revocation".into(), WALL - 25 * HOUR);
+    assert_eq!(lists(&g), (json!("warn"), json!([])), "too old, and there");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kakou_core::codes::Outcome;
 use kakou_core::core::{Input, Step};
 use kakou_core::lane::LaneState;
 use kakou_core::lane::action::{Action, Role};
-use kakou_core::profile::{PULSE_STEP_MS, SLIP_STEP_MS, StepKind, read};
+use kakou_core::profile::{StepKind, read};
 use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
 use kakou_core::time::Quality;
 use serde_json::{Value, json};
@@ -166,9 +166,9 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             ("seal", Some(900_000), None),
             ("confirm", Some(900_000), None),
             ("decide", None, None),
-            ("actuate", Some(PULSE_STEP_MS), Some("relay")),
-            // Its printer has its time, whatever the profile says.
-            ("print", Some(SLIP_STEP_MS), Some("printer")),
+            ("actuate", Some(5_000), Some("relay")),
+            // Barrier and printer have their time to answer, whatever the profile says.
+            ("print", Some(10_000), Some("printer")),
         ]
     );
     for step in &profile.steps {

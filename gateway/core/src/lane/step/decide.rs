@@ -103,7 +103,7 @@ impl Kind for Decide {
             return Ok(Flow::Next);
         }
         if self.last {
-            super::print::print_slip(cx, cx.visit.step + 1);
+            super::print::print_slip(cx, cx.visit.step);
         }
         let again = settled && cx.visit.pass.is_some();
         let next = if again { cx.visit.step } else { cx.visit.step + 1 };
@@ -254,7 +254,7 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     let data = event::transaction(cx.visit, &cx.setup.profile);
     cx.out.event("transaction", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
-    super::actuate::announce(cx, outcome, cx.visit.step + 1);
+    super::actuate::announce(cx, outcome, cx.visit.step);
     cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
 }
 
