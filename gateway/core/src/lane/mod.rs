@@ -570,14 +570,8 @@ impl Lane {
         }
     }
 
-    /// What staff read about a step that waits.
+    /// What the lane asks for while no visit runs.
     pub fn prompt(&self) -> Text {
-        let steps = &self.setup.profile.steps;
-        match &self.state.visit {
-            Some(v) if v.stage == Stage::Running => {
-                steps.get(v.step).map(|s| s.prompt.clone()).unwrap_or_default()
-            }
-            Some(_) | None => steps.first().map(|s| s.prompt.clone()).unwrap_or_default(),
-        }
+        self.setup.profile.steps.first().map(|s| s.prompt.clone()).unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@ use kakou_core::codes::Outcome;
 use kakou_core::core::{Input, Step};
 use kakou_core::lane::LaneState;
 use kakou_core::lane::action::{Action, Role};
-use kakou_core::profile::{StepKind, read};
+use kakou_core::profile::{DeviceKind, StepKind, read};
 use kakou_core::reading::{Command, NoData, Report, Temperature, Ticket};
 use kakou_core::time::Quality;
 use serde_json::{Value, json};
@@ -148,7 +148,8 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
         "[[step]]\nkind = \"temperature\"\n[[step]]\nkind = \"question\"\nid = \"n\"\ninput = \"number\"\n\
          [[step]]\nkind = \"photo\"\nphotos = {choice}\n[[step]]\nkind = \"seal\"\ndoors = {choice}\nkinds = {choice}\n\
          [[step]]\nkind = \"confirm\"\nchecks = {choice}\n[[step]]\nkind = \"decide\"\n\
-         [[step]]\nkind = \"actuate\"\n[[step]]\nkind = \"print\"\ntimeout_s = 1\n"
+         [[step]]\nkind = \"actuate\"\n[[step]]\nkind = \"print\"\n\
+         [[step]]\nkind = \"actuate\"\nid = \"a\"\ntimeout_s = 1\n[[step]]\nkind = \"print\"\nid = \"p\"\ntimeout_s = 1\n"
     );
     let profile = read("own.toml", &format!("{HEAD}{steps}")).unwrap();
     let times =
@@ -167,7 +168,9 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             ("confirm", Some(900_000), None),
             ("decide", None, None),
             ("actuate", Some(5_000), Some("relay")),
+            ("print", Some(10_000), Some("printer")),
             // Barrier and printer have their time to answer, whatever the profile says.
+            ("actuate", Some(5_000), Some("relay")),
             ("print", Some(10_000), Some("printer")),
         ]
     );
@@ -199,6 +202,23 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
     g.scan("green");
     let ask = g.desk()["ask"].clone();
     assert_eq!((&ask["min"], &ask["max"]), (&json!(0), &json!(999)));
+}
+
+#[test]
+fn contacts_lamps_and_scales_may_stand_in_any_lane_and_nothing_else() {
+    let kinds = [
+        (DeviceKind::Scanner, "scanner", false),
+        (DeviceKind::Thermometer, "thermometer", false),
+        (DeviceKind::Relay, "relay", false),
+        (DeviceKind::Camera, "camera", false),
+        (DeviceKind::Printer, "printer", false),
+        (DeviceKind::Input, "input", true),
+        (DeviceKind::Signal, "signal", true),
+        (DeviceKind::Scale, "scale", true),
+    ];
+    for (kind, word, beside) in kinds {
+        assert_eq!((kind.word(), kind.beside()), (word, beside));
+    }
 }
 
 #[test]

@@ -108,6 +108,26 @@ fn a_reprint_is_told_as_it_went_also_when_the_visit_has_left_the_screen() {
 }
 
 #[test]
+fn a_reprint_is_told_as_it_went_also_while_another_visit_runs() {
+    let mut g = clinic(true);
+    let (ticket, _) = printed(&patient(&mut g, "yes"));
+    g.device("printer", Report::Done { ticket });
+    let visit = g.visit_id();
+    g.wait(60_000);
+    let next = g.scan("other");
+    for (report, word) in [(false, "failed"), (true, "done")] {
+        let (ticket, _) = printed(&g.act_as("chen", Role::Nurse, Action::Reprint(visit)));
+        let no = Report::NoData { ticket, why: NoData::Timeout };
+        g.device("printer", if report { Report::Done { ticket } } else { no });
+        let rows = g.desk()["last_visits"].as_array().unwrap().clone();
+        let row = rows.iter().find(|r| r["id"] == json!(visit)).unwrap();
+        assert_eq!((&row["slip"], &g.desk()["visit"]["slip"]), (&json!(word), &Value::Null));
+    }
+    g.warm(&next, 36_600);
+    assert_eq!(g.desk()["ask"]["id"], "mask", "and the next one goes on");
+}
+
+#[test]
 fn the_desk_names_who_answered_last() {
     let mut g = clinic(false);
     let step = g.scan("green");
