@@ -192,6 +192,7 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             | StepKind::Verify(_)
             | StepKind::Seal(_)
             | StepKind::Confirm(_)
+            | StepKind::Weigh(_)
             | StepKind::Print(_) => {}
         }
     }
