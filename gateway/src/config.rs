@@ -487,16 +487,16 @@ fn check_devices(
                 return Err(format!(
                     "profile `{}` needs a {} as `{role}` in `devices`",
                     profile.id,
-                    kind.word()
+                    kind.as_str()
                 ));
             }
             Some(id) => match devices.iter().find(|d| d.id == *id) {
                 None => return Err(format!("`{role} = \"{id}\"`: there is no [[device]] with this id")),
                 Some(d) if !d.driver.kinds.contains(&kind) => {
-                    let is: Vec<&str> = d.driver.kinds.iter().map(|k| k.word()).collect();
+                    let is: Vec<&str> = d.driver.kinds.iter().map(|k| k.as_str()).collect();
                     return Err(format!(
                         "`{role}` must be a {}, but `{id}` is a {}",
-                        kind.word(),
+                        kind.as_str(),
                         is.join(" or ")
                     ));
                 }

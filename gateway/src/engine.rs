@@ -202,7 +202,7 @@ impl Engine {
             self.out.count("journal_set_aside_total");
         }
         let data = json!({ "version": env!("CARGO_PKG_VERSION"), "epoch": self.journal.epoch(),
-            "journal": self.found.word() });
+            "journal": self.found.as_str() });
         let event = NewEvent {
             kind: "started".into(),
             class: Class::Health,

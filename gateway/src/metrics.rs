@@ -139,7 +139,7 @@ impl Metrics {
     }
     /// Counts a verdict.
     pub fn outcome(&self, lane: &LaneId, outcome: Outcome) {
-        let label = OutcomeLabel { lane: lane.to_string(), outcome: outcome.word() };
+        let label = OutcomeLabel { lane: lane.to_string(), outcome: outcome.as_str() };
         self.verdicts.get_or_create(&label).inc();
     }
     /// A barrier was told to open so long after the last byte that led to it.

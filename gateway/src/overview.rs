@@ -186,7 +186,7 @@ impl Overview {
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_s": self.begun.elapsed().as_secs(),
             "clock": { "wall": now.wall_ms.map(rfc3339), "synced": now.synced(),
-                "quality": now.quality.word() },
+                "quality": now.quality.as_str() },
             "devices": self.devices(),
             "lists": lists,
             "loading": *self.loading.borrow(),

@@ -69,7 +69,7 @@ impl Contract {
         let known = KINDS.get_or_init(kakou_core::contract::kinds).get(kind);
         let mut faults = self.faults("Event", event);
         faults.extend(self.faults(&kakou_core::contract::data_of(known.map(|_| kind)), &event["data"]));
-        if known.and_then(|k| k.stream).is_some_and(|s| event["stream"] != s.word()) {
+        if known.and_then(|k| k.stream).is_some_and(|s| event["stream"] != s.as_str()) {
             faults.push(format!("`{kind}` in the stream {}", event["stream"]));
         }
         faults

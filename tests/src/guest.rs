@@ -26,7 +26,7 @@ pub enum Arch {
 
 impl Arch {
     /// As Debian calls it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
             Self::Amd64 => "amd64",
@@ -55,13 +55,13 @@ pub fn project() -> PathBuf {
 /// The folder of an image with the packages of this source; made if it is not there. Progress goes to
 /// standard error.
 pub fn image(arch: Arch) -> Result<PathBuf, Missing> {
-    let out = project().join("target/appliance").join(arch.word());
-    step(Command::new(project().join("systemd/package")).arg(arch.word()))?;
+    let out = project().join("target/appliance").join(arch.as_str());
+    step(Command::new(project().join("systemd/package")).arg(arch.as_str()))?;
     let debs = std::fs::read_dir(project().join("target/debian"))?;
-    let end = format!("_{}.deb", arch.word());
+    let end = format!("_{}.deb", arch.as_str());
     let debs: Vec<PathBuf> =
         debs.flatten().map(|f| f.path()).filter(|p| p.to_string_lossy().ends_with(&end)).collect();
-    step(Command::new(project().join("tests/appliance/build")).arg(arch.word()).arg(&out).args(debs))?;
+    step(Command::new(project().join("tests/appliance/build")).arg(arch.as_str()).arg(&out).args(debs))?;
     Ok(out)
 }
 

@@ -40,7 +40,7 @@ pub const HARMS: [Harm; 7] =
 
 impl Harm {
     /// Its name in tables.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Small => "small",
             Self::Motion => "motion",

@@ -259,7 +259,7 @@ fn a_database_of_a_day_before_and_an_empty_one_get_all_that_gateways_still_have_
 fn in_file(out: &Path, gateway: &str) -> Stored {
     let mut stored = Stored::default();
     let class = |word: &Value| {
-        let class = Class::ALL.iter().find(|c| c.word() == word).unwrap();
+        let class = Class::ALL.iter().find(|c| c.as_str() == word).unwrap();
         i16::from(class.number())
     };
     let lines = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();

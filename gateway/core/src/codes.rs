@@ -23,7 +23,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The word as events, screens and metrics write it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admit => "ADMIT",
             Self::Refer => "REFER",
@@ -32,8 +32,8 @@ impl Outcome {
         }
     }
     /// The one of a word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
     /// What staff and slips call it.
     pub fn text(self) -> Text {
@@ -81,7 +81,7 @@ macro_rules! codes {
             /// Every code, in the order of the table.
             pub const ALL: &[Self] = &[$(Self::$code,)*];
             /// The code as it is written.
-            pub const fn word(self) -> &'static str { match self { $(Self::$code => stringify!($code),)* } }
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$code => stringify!($code),)* } }
             /// Its place in the order of precedence.
             pub const fn rank(self) -> Rank { match self { $(Self::$code => Rank::$rank,)* } }
             /// The verdict it leads to when the profile does not say.
@@ -92,8 +92,8 @@ macro_rules! codes {
             pub fn text(self) -> Text { match self { $(Self::$code => Text::new($zh, $en),)* } }
             /// What staff do about it, in one line; empty where there is nothing to do.
             pub fn advice(self) -> Text { match self { $(Self::$code => Text::new($do_zh, $do_en),)* } }
-            /// The code for a word.
-            pub fn from_word(word: &str) -> Option<Self> {
+            /// The code that is written so.
+            pub fn parse(word: &str) -> Option<Self> {
                 match word { $(stringify!($code) => Some(Self::$code),)* _ => None }
             }
         }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn words_and_codes_agree() {
         for &code in Code::ALL {
-            assert_eq!(Code::from_word(code.word()), Some(code));
+            assert_eq!(Code::parse(code.as_str()), Some(code));
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn schemas() -> Map<String, Value> {
             "TemperatureState",
             json!([State::Normal, State::High, State::Low, State::Fault, State::Env, State::None]),
         ),
-        ("ClockQuality", json!([Quality::Synced, Quality::Unsynced, Quality::Floor].map(Quality::word))),
+        ("ClockQuality", json!([Quality::Synced, Quality::Unsynced, Quality::Floor].map(Quality::as_str))),
     ];
     let words = words.map(|(name, words)| (name.to_owned(), json!({ "type": "string", "enum": words })));
     let kinds = kinds.into_iter().map(|(name, kind)| (Some(name), kind));

@@ -26,7 +26,7 @@ impl Class {
     /// All, in order of delivery.
     pub const ALL: [Self; 4] = [Self::Verdict, Self::Scan, Self::Sample, Self::Health];
     /// The word in topics and receipts.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Verdict => "verdict",
             Self::Scan => "scan",
@@ -178,12 +178,12 @@ pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u
         subject,
         datacontenttype: "application/json",
         audience: event.audience.join(","),
-        stream: event.class.word(),
+        stream: event.class.as_str(),
         streamseq: place.stream_seq,
         boot: &author.boot,
         monoms: now.mono_ms.to_string(),
         clocksynced: now.synced(),
-        clockquality: now.quality.word(),
+        clockquality: now.quality.as_str(),
         data: &event.data,
     };
     serde_json::to_vec(&envelope).expect("an envelope of strings and numbers is always JSON")
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(numbers, [0, 1, 2, 3]);
         assert_eq!(numbers.map(Class::of), Class::ALL.map(Some));
         assert_eq!(Class::of(4), None);
-        assert_eq!(Class::ALL.map(Class::word), ["verdict", "scan", "sample", "health"]);
+        assert_eq!(Class::ALL.map(Class::as_str), ["verdict", "scan", "sample", "health"]);
     }
 
     #[test]

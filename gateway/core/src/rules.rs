@@ -90,7 +90,7 @@ impl Expression {
         })?;
         let gives = types::of(program.expression(), known)?;
         if gives != wanted {
-            let (gives, wanted) = (gives.word(), wanted.word());
+            let (gives, wanted) = (gives.as_str(), wanted.as_str());
             return Err(RuleError::Type(format!("the expression gives {gives}, not {wanted}")));
         }
         let groups = named::of(program.expression()).groups().into_iter().map(str::to_owned).collect();

@@ -88,7 +88,7 @@ pub enum State {
 
 impl State {
     /// The word that rules compare with.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "normal",
             Self::High => "high",

@@ -21,7 +21,7 @@ pub enum Quality {
 
 impl Quality {
     /// The word in events and on screens.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Synced => "synced",
             Self::Unsynced => "unsynced",

@@ -46,7 +46,7 @@ pub fn figures(data: &Path) -> Figures {
             Some("kakou.transaction.v1") => {
                 visits.insert(event["subject"].to_string());
                 let word = data["outcome"].as_str().unwrap_or_default();
-                if let Some(i) = Outcome::ALL.iter().position(|o| o.word() == word) {
+                if let Some(i) = Outcome::ALL.iter().position(|o| o.as_str() == word) {
                     out.outcomes[i] += 1;
                 }
             }

@@ -72,7 +72,7 @@ fn show(text: &str) -> Result<String, String> {
             (h.cwt, "health certificate", h.facts)
         }
     };
-    let whole = json!({ "format": format.word(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
+    let whole = json!({ "format": format.as_str(), "kid": hex(&message.kid), "alg": message.alg, "kind": kind,
         "nbf": cwt.nbf, "iat": cwt.iat, "exp": cwt.exp, "id": URL_SAFE_NO_PAD.encode(&cwt.cti), "facts": facts, "verified": null });
     Ok(shown::pretty(&whole))
 }

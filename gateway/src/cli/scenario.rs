@@ -125,15 +125,15 @@ fn tell_rule(profile: &Profile, row: &Row, as_json: bool) {
         }
     };
     let verdict = row.verdict.as_ref().map(|(outcome, codes)| {
-        let codes = codes.iter().map(|code| code.word()).collect::<Vec<_>>().join(" ");
-        format!("{} {codes}", outcome.word())
+        let codes = codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(" ");
+        format!("{} {codes}", outcome.as_str())
     });
     println!(
         "{} {:<10} {:<15} {:<5}  {}",
         profile.id,
         row.step,
-        row.code.word(),
-        row.outcome.word(),
+        row.code.as_str(),
+        row.outcome.as_str(),
         shown::line(&row.when)
     );
     println!("    with {}: {}", shown::line(&facts(&row.facts)), verdict.as_deref().unwrap_or("no verdict"));

@@ -60,11 +60,11 @@ pub fn run(a: &Arguments) -> ExitCode {
     // An opaque id carries no proof: only a gateway's lists can know it.
     let verified = checked.as_ref().is_ok_and(|p| p.format != pass::Format::Opaque);
     let report = match &checked {
-        Ok(p) => json!({ "format": p.format.word(), "kid": p.kid, "verified": verified,
+        Ok(p) => json!({ "format": p.format.as_str(), "kid": p.kid, "verified": verified,
             "code": if verified { Code::OK } else { Code::C_UNKNOWN }, "kind": p.kind, "id": p.id, "subject": p.subject,
             "name": p.name, "exp": p.exp, "claims": p.facts }),
         Err(r) => {
-            json!({ "format": r.format.word(), "kid": r.kid, "verified": false, "code": r.code, "why": r.why,
+            json!({ "format": r.format.as_str(), "kid": r.kid, "verified": false, "code": r.code, "why": r.why,
             "claims": null })
         }
     };
@@ -78,7 +78,7 @@ pub fn run(a: &Arguments) -> ExitCode {
             ),
             Err(r) => {
                 let why = shown::line(&r.why);
-                println!("not verified: {}: {} ({why})", r.code.word(), r.code.text().en);
+                println!("not verified: {}: {} ({why})", r.code.as_str(), r.code.text().en);
             }
         }
     }
@@ -87,5 +87,5 @@ pub fn run(a: &Arguments) -> ExitCode {
 
 /// Whoever signed it has chosen the words.
 fn verified_as(p: &pass::Pass) -> String {
-    format!("verified: {} {} ({})", p.format.word(), shown::line(&p.kind), shown::line(&p.subject))
+    format!("verified: {} {} ({})", p.format.as_str(), shown::line(&p.kind), shown::line(&p.subject))
 }

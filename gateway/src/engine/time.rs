@@ -51,8 +51,8 @@ impl Engine {
     fn tell_time(&mut self, offset_ms: i64, now: &Now) {
         let (before, was) = self.watch.seen.unzip();
         let stepped_ms = before.map(|b| offset_ms - b).filter(|ms| ms.abs() >= STEP_MS);
-        let data = json!({ "offset_ms": offset_ms, "stepped_ms": stepped_ms, "quality": now.quality.word(),
-            "was": was.map(Quality::word) });
+        let data = json!({ "offset_ms": offset_ms, "stepped_ms": stepped_ms, "quality": now.quality.as_str(),
+            "was": was.map(Quality::as_str) });
         let event = NewEvent {
             kind: "clock".into(),
             class: Class::Verdict,
@@ -77,7 +77,7 @@ impl Engine {
                     self.out.count("clock_step_total");
                     self.out.warn(format!("the clock was stepped by {} s", ms / 1000));
                 }
-                self.out.info(format!("the time is {}", now.quality.word()));
+                self.out.info(format!("the time is {}", now.quality.as_str()));
                 self.show_all();
             }
             Err(trouble) => self.fail(&trouble, Effects::default()),

@@ -52,7 +52,7 @@ impl Feeds {
         }
         for c in canary {
             let with = Check { trust: &list, now_s: self.clock.now().wall_s(), region: &self.region };
-            let code = pass::check(c.id.as_bytes(), with).map_or_else(|r| r.code.word(), |_| "OK");
+            let code = pass::check(c.id.as_bytes(), with).map_or_else(|r| r.code.as_str(), |_| "OK");
             let Some(wanted) = c.facts.as_ref().and_then(|f| f.get("code")).and_then(Value::as_str) else {
                 return self.refuse("trust", "a canary pass says with `code` what it must give, e.g. OK");
             };

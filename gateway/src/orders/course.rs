@@ -145,7 +145,7 @@ impl Course {
         if let Judged::Rejected(why) = judged {
             return reject(now, job, why, out);
         }
-        job.what = command.what.word().to_owned();
+        job.what = command.what.as_str().to_owned();
         job.expires_s = command.expires;
         if judged == Judged::Waits {
             // Not in the book: it counts or not by the time of then.

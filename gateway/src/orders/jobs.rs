@@ -75,7 +75,7 @@ impl Jobs {
         let sql = "INSERT INTO job (id, what, state, detail, at_ms, boot, expires_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                    ON CONFLICT (id) DO UPDATE SET state = ?3, detail = ?4, at_ms = ?5";
         let detail = job.detail.to_string();
-        let row = params![job.id, job.what, job.state.word(), detail, job.at_ms, job.boot, job.expires_s];
+        let row = params![job.id, job.what, job.state.as_str(), detail, job.at_ms, job.boot, job.expires_s];
         self.book().execute(sql, row)?;
         Ok(())
     }

@@ -177,7 +177,7 @@ fn check_streams(connection: &Connection, out: &mut Verified) -> rusqlite::Resul
             out.problems.push(format!(
                 "events {} to {receipted} of the stream {} are missing: the central side has receipted them",
                 head + 1,
-                class.word()
+                class.as_str()
             ));
         }
     }

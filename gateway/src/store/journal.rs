@@ -55,7 +55,7 @@ pub enum Found {
 
 impl Found {
     /// The word in events.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Good => "Good",
             Self::Fresh => "Fresh",

@@ -172,7 +172,7 @@ pub fn depths(reader: &Connection, positions: &Positions, now_ms: Option<i64>) -
             let stream = positions.stream(class);
             let oldest = outbox::oldest_ms(reader, class, stream.acknowledged).ok().flatten();
             let age = oldest.zip(now_ms).map(|(then, now)| ((now - then) / 1000).max(0));
-            json!({ "class": class.word(), "unpublished": stream.unpublished(),
+            json!({ "class": class.as_str(), "unpublished": stream.unpublished(),
                 "unreceipted": stream.unreceipted(), "oldest_age_s": age })
         })
         .collect()

@@ -22,7 +22,7 @@ impl Refusals {
     pub(super) fn note(&mut self, stream: Class, refused: &[RefusedEvent]) {
         if let Some(RefusedEvent { seq, why }) = refused.last() {
             let why: String = shown::line(why).chars().take(LONGEST_WHY).collect();
-            let last = json!({ "stream": stream.word(), "seq": seq, "why": why });
+            let last = json!({ "stream": stream.as_str(), "seq": seq, "why": why });
             self.0.note(last, refused.len() as u64);
         }
     }

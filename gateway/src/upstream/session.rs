@@ -34,7 +34,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(link: Link, delivery: Delivery<outbox::Reader>) -> Self {
         let topics = Class::ALL.map(|c| {
-            ["evt", "late"].map(|kind| topic(&link.site, &link.gateway, &format!("{kind}/{}", c.word())))
+            ["evt", "late"].map(|kind| topic(&link.site, &link.gateway, &format!("{kind}/{}", c.as_str())))
         });
         let begun = Instant::now();
         Self { link, delivery, begun, connection: None, topics, refusals: Refusals::default() }
@@ -284,5 +284,5 @@ async fn heard(connection: &mut Option<(Client, Events)>) -> Result<Heard, mqtt:
 }
 
 fn by_class(numbers: &[u64; 4]) -> Map<String, Value> {
-    Class::ALL.iter().map(|c| (c.word().to_owned(), json!(numbers[usize::from(c.number())]))).collect()
+    Class::ALL.iter().map(|c| (c.as_str().to_owned(), json!(numbers[usize::from(c.number())]))).collect()
 }

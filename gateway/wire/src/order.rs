@@ -4,7 +4,6 @@ use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::Usage;
 use kakou_provisioning::envelope::Sealed;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -132,7 +131,7 @@ pub enum What {
 
 impl What {
     /// The word for people and records.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Open { .. } => "open",
             Self::Message { .. } => "message",
@@ -183,8 +182,15 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Rejected | Self::TimedOut)
     }
     /// The word of the contract.
-    pub fn word(self) -> String {
-        json!(self).as_str().unwrap_or_default().to_owned()
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Rejected => "REJECTED",
+            Self::TimedOut => "TIMED_OUT",
+        }
     }
 }
 

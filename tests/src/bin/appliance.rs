@@ -131,7 +131,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     if photos.is_none() {
         short.push("no photograph is at the central side".into());
     }
-    put("arch", json!(a.arch.word()));
+    put("arch", json!(a.arch.as_str()));
     put("accelerator", json!(accelerator()));
     put("events_received", json!(site.events("transaction").len()));
     put("seed", json!(1));

@@ -111,7 +111,7 @@ fn through_lane(cases: &[Case], begun: Instant) -> Result<Vec<Value>, Missing> {
         };
         let expected = match &verdict {
             Ok(_) => "OK",
-            Err(r) => r.code.word(),
+            Err(r) => r.code.as_str(),
         };
         let folder = tempfile::tempdir()?;
         let accepts = ["hcert-test", "hcert-vaccination", "hcert-recovery"];

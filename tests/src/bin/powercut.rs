@@ -91,7 +91,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("moments_judged", json!(tally.moments));
     put("unflushed_sectors_kept", json!(tally.kept));
     put("unflushed_sectors_lost", json!(tally.lost));
-    put("arch", json!(a.arch.word()));
+    put("arch", json!(a.arch.as_str()));
     put("accelerator", json!(accelerator()));
     put("codes", json!(tally.scanned));
     put("boot_median_s", json!(round(tally.boots.get(tally.boots.len() / 2).copied().unwrap_or(0.0))));

@@ -61,7 +61,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             for n in 0..a.each {
                 let scene = scene(seeds.draw(), harm, version);
                 if let Some(dir) = &a.write {
-                    let folder = dir.join(harm.word());
+                    let folder = dir.join(harm.as_str());
                     std::fs::create_dir_all(&folder)?;
                     write(&folder, &format!("v{version}-{n}"), &scene)?;
                     continue;
@@ -75,10 +75,10 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
                 }
             }
             let read = row.each_ref().map(|t| t.read);
-            eprintln!("{:8} {version:>7}  {}", harm.word(), read.map(|n| format!("{n:>6}")).join(" "));
-            table.insert(format!("{} v{version}", harm.word()), json!(read));
+            eprintln!("{:8} {version:>7}  {}", harm.as_str(), read.map(|n| format!("{n:>6}")).join(" "));
+            table.insert(format!("{} v{version}", harm.as_str()), json!(read));
         }
-        say(begun, &format!("{} done", harm.word()));
+        say(begun, &format!("{} done", harm.as_str()));
     }
     let mut figures = Map::new();
     let mut short = Vec::new();

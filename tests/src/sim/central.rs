@@ -21,7 +21,7 @@ impl Sink for Stored {
         for event in events {
             let hash = Hash::of(event.json.as_bytes());
             if self.events.insert((event.stream, event.stream_seq), hash).is_some() {
-                self.faults.push(format!("{} {} is stored twice", event.stream.word(), event.stream_seq));
+                self.faults.push(format!("{} {} is stored twice", event.stream.as_str(), event.stream_seq));
             }
         }
         Ok(())

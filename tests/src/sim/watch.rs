@@ -64,7 +64,7 @@ impl Watch {
             let class = Class::of(class).ok_or("an event of no class")?;
             let stream = &mut self.streams[usize::from(class.number())];
             if stream_seq != *stream + 1 {
-                return Err(format!("{} {stream_seq} follows {stream}", class.word()));
+                return Err(format!("{} {stream_seq} follows {stream}", class.as_str()));
             }
             *stream = stream_seq;
             let event: Value = serde_json::from_slice(&body).map_err(|e| e.to_string())?;
@@ -95,7 +95,7 @@ impl Watch {
         }
         for ((class, stream_seq), (seq, _)) in &self.events {
             if *seq <= purged && *seq > self.purged && !central.has(*class, *stream_seq) {
-                let class = class.word();
+                let class = class.as_str();
                 return Err(format!(
                     "event {seq} ({class} {stream_seq}) is purged, and the central side has it not"
                 ));

@@ -308,7 +308,7 @@ impl World {
         self.watch.verify(self.disk.folder(), super::site::gateway_key().public())?;
         for ((class, stream_seq), hash) in self.central.events() {
             if self.watch.events.get(&(*class, *stream_seq)).map(|(_, known)| known) != Some(hash) {
-                let class = class.word();
+                let class = class.as_str();
                 return Err(format!("the central side has another {class} {stream_seq} than was on record"));
             }
         }

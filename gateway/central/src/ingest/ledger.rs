@@ -43,7 +43,7 @@ impl Gone {
     /// For the log.
     pub fn tell(&self) {
         let Self { site, gateway, stream, from_seq, to_seq, .. } = self;
-        log::error!("{site}/{gateway}: events {from_seq} to {to_seq} of {} are lost", stream.word());
+        log::error!("{site}/{gateway}: events {from_seq} to {to_seq} of {} are lost", stream.as_str());
     }
 }
 

@@ -406,7 +406,7 @@ impl Keeper<'_> {
     fn count(&mut self, taken: Taken) {
         let mut refused: BTreeMap<(From, u64, Class), Vec<RefusedEvent>> = BTreeMap::new();
         for (from, Refusal { epoch, stream, stream_seq, why }) in taken.refused {
-            let what = format!("event {stream_seq} of {}, which is kept aside,", stream.word());
+            let what = format!("event {stream_seq} of {}, which is kept aside,", stream.as_str());
             self.refuse(Some(&from), &what, &why);
             refused.entry((from, epoch, stream)).or_default().push(RefusedEvent { seq: stream_seq, why });
         }

@@ -231,7 +231,7 @@ impl Database {
                         from.site,
                         from.gateway,
                         seq - 1,
-                        stream.word()
+                        stream.as_str()
                     );
                 }
                 next = seq + 1;

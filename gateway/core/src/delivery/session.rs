@@ -156,7 +156,7 @@ impl Session {
             let why = format!(
                 "the central side has {} up to {through} and had it up to {before}: its store is another or an older \
                  one. What is still here is sent again from there on",
-                class.word()
+                class.as_str()
             );
             out.extend([
                 Output::Count("central_went_back_total"),
@@ -253,7 +253,7 @@ impl Session {
             link.flight.probe(class);
             let why = format!(
                 "no receipts of {} for {} s: the oldest events are sent again; does the central side run?",
-                class.word(),
+                class.as_str(),
                 patience.as_secs()
             );
             link.status.detail.clone_from(&why);

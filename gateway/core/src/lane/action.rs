@@ -25,7 +25,7 @@ impl Role {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Guard, Self::Nurse, Self::Transport, Self::Supervisor, Self::Admin];
     /// The word in configuration and events.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Guard => "guard",
             Self::Nurse => "nurse",
@@ -35,8 +35,8 @@ impl Role {
         }
     }
     /// The one of a word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.word() == word)
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 }
 

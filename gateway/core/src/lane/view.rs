@@ -44,7 +44,7 @@ pub struct Around<'a> {
 }
 
 fn counters(lane: &Lane) -> Counters {
-    Outcome::ALL.iter().map(|o| (o.word(), lane.state.counters.get(o).copied().unwrap_or(0))).collect()
+    Outcome::ALL.iter().map(|o| (o.as_str(), lane.state.counters.get(o).copied().unwrap_or(0))).collect()
 }
 
 /// An admission is shown when the barrier has opened for it, where there is one to open.
@@ -138,7 +138,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         }
         None => public_prompt(lane, now),
     };
-    let step = current(lane, now).map(|look| look.step.kind.word()).or(unopened(lane).map(|_| "actuate"));
+    let step = current(lane, now).map(|look| look.step.kind.as_str()).or(unopened(lane).map(|_| "actuate"));
     Screen {
         lane: lane.setup.lane.clone(),
         title: lane.setup.profile.title.clone(),
@@ -279,7 +279,7 @@ fn steps(lane: &Lane, now: &Now) -> Vec<StepRow> {
     let steps = lane.setup.profile.steps.iter().enumerate();
     let row = |(place, s): (usize, &Step)| StepRow {
         id: s.id.clone(),
-        kind: s.kind.word(),
+        kind: s.kind.as_str(),
         title: s.title.clone(),
         state: state(place, s),
     };

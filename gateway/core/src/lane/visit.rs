@@ -298,7 +298,7 @@ pub struct Visit {
 
 impl Actuation {
     /// The word for screens; nothing where nothing was asked.
-    pub const fn word(self) -> Option<&'static str> {
+    pub const fn as_str(self) -> Option<&'static str> {
         match self {
             Self::None => None,
             Self::Asked => Some("asked"),

@@ -55,7 +55,7 @@ impl Format {
         }
     }
     /// The word as screens and `--json` write it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kp1 => "KP1",
             Self::Hcert => "HCERT",

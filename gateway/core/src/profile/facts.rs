@@ -24,7 +24,7 @@ pub enum Type {
 
 impl Type {
     /// As errors name it.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bool => "true or false",
             Self::Number => "a whole number",
@@ -242,9 +242,9 @@ pub fn page() -> String {
         let by = maker.map_or("the start of the visit".to_owned(), |about| format!("`{}`", about.word));
         let never = fact.left_out == LeftOut::Never;
         let left_out = if never { "–".to_owned() } else { fact.left_out().to_string() };
-        page.push_str(&row(fact.path, fact.of.word(), &by, &left_out));
+        page.push_str(&row(fact.path, fact.of.as_str(), &by, &left_out));
     }
-    let of = format!("{}; {} where `input = \"number\"`", Type::Text.word(), Type::Number.word());
+    let of = format!("{}; {} where `input = \"number\"`", Type::Text.as_str(), Type::Number.as_str());
     let left_out = format!("{}` or `{}", Type::Text.empty(), Type::Number.empty());
     page.push_str(&row(&format!("{ANSWERS}.ID"), &of, "the `question` whose `id` it is", &left_out));
     page

@@ -155,7 +155,7 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
             when,
             timeout_ms: timeout_s.map(|s| (s * 1000).max(about.least_ms)),
             optional: file.optional,
-            device: file.device.or_else(|| about.device.map(|kind| kind.word().to_owned())),
+            device: file.device.or_else(|| about.device.map(|kind| kind.as_str().to_owned())),
             kind,
         });
     }

@@ -66,7 +66,7 @@ pub enum DeviceKind {
 
 impl DeviceKind {
     /// The word in errors.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scanner => "scanner",
             Self::Thermometer => "thermometer",

@@ -25,17 +25,20 @@ impl Source<'_> {
     }
 
     pub(crate) fn outcome(&self, at: usize, word: &str) -> Result<Outcome, ProfileError> {
-        Outcome::from_word(word).ok_or_else(|| {
+        Outcome::parse(word).ok_or_else(|| {
             self.error(at, format!("`{word}` is not a verdict; allowed: ADMIT, REFER, HOLD, DENY"))
         })
     }
 
     pub(crate) fn code(&self, at: usize, word: &str) -> Result<Code, ProfileError> {
-        Code::from_word(word).ok_or_else(|| {
+        Code::parse(word).ok_or_else(|| {
             let family = word.split('_').next().unwrap_or_default();
-            let near: Vec<&str> =
-                Code::ALL.iter().map(|c| c.word()).filter(|c| c.split('_').next() == Some(family)).collect();
-            let all: Vec<&str> = Code::ALL.iter().map(|c| c.word()).collect();
+            let near: Vec<&str> = Code::ALL
+                .iter()
+                .map(|c| c.as_str())
+                .filter(|c| c.split('_').next() == Some(family))
+                .collect();
+            let all: Vec<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
             let allowed = if near.is_empty() { all } else { near };
             self.error(at, format!("`{word}` is not a reason code; allowed: {}", allowed.join(", ")))
         })

@@ -82,7 +82,7 @@ fn called(call: &CallExpr, known: &Known) -> Result<Type, RuleError> {
         .map(|e| of(e, known))
         .collect::<Result<_, _>>()?;
     let name = call.func_name.as_str();
-    let words = || types.iter().map(|t| t.word()).collect::<Vec<_>>().join(" and ");
+    let words = || types.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" and ");
     match (name, types.as_slice()) {
         (op::EQUALS | op::NOT_EQUALS, [a, b]) if comparable(*a, *b) => Ok(Type::Bool),
         (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [a, b])

@@ -272,7 +272,7 @@ impl World<'_> {
             Some(StepKind::Confirm(confirm)) => confirm.roles.as_slice(),
             Some(_) | None => &[],
         };
-        let may = roles.iter().find_map(|word| Role::from_word(word));
+        let may = roles.iter().find_map(|word| Role::parse(word));
         somebody(may.unwrap_or(Role::Guard))
     }
 

@@ -47,12 +47,12 @@ impl Found {
             Some((_, id)) => visits.find(|v| v.id == *id),
             None => visits.next(),
         };
-        self.outcome = visit.and_then(Visit::outcome).map_or("none", Outcome::word).to_owned();
+        self.outcome = visit.and_then(Visit::outcome).map_or("none", Outcome::as_str).to_owned();
         self.direction.clone_from(&world.profile(lane).direction);
         let Some(visit) = visit else { return };
         self.visit = world.visits.iter().position(|(_, id)| *id == visit.id).map(|at| at + 1);
         let codes = visit.verdict.iter().flat_map(|v| &v.codes);
-        self.codes = codes.map(|c| c.word().to_owned()).collect();
+        self.codes = codes.map(|c| c.as_str().to_owned()).collect();
         let waiting = world.waiting(lane).filter(|(v, _)| v.id == visit.id);
         self.at = waiting.map(|(_, step)| step.id.clone()).unwrap_or_default();
     }
@@ -121,13 +121,13 @@ fn differs(expect: &Expect, found: &Found) -> Option<String> {
         return told("the rejection", &word(&expect.refused), &word(&found.refused));
     }
     if let Some(outcome) = expect.outcome {
-        let wanted = outcome.map_or("none", Outcome::word);
+        let wanted = outcome.map_or("none", Outcome::as_str);
         if wanted != found.outcome {
             return told("outcome", wanted, &format!("{} {}", found.outcome, found.codes.join(" ")));
         }
     }
     if let Some(codes) = &expect.codes {
-        let wanted: Vec<&str> = codes.iter().map(|c| c.word()).collect();
+        let wanted: Vec<&str> = codes.iter().map(|c| c.as_str()).collect();
         if found.codes.len() < wanted.len() || found.codes.iter().zip(&wanted).any(|(is, want)| is != want) {
             return told("codes", &wanted.join(" "), &found.codes.join(" "));
         }

@@ -26,7 +26,7 @@ pub(super) enum Seen<'a> {
 
 /// Who acts where the file names nobody.
 pub(super) fn somebody(role: Role) -> Officer {
-    let id = OfficerId::new(role.word()).expect("the word of a role is a name");
+    let id = OfficerId::new(role.as_str()).expect("the word of a role is a name");
     Officer { id, role }
 }
 

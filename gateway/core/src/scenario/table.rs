@@ -248,7 +248,7 @@ mod tests {
     fn the_table_of_the_truck_lane_shows_what_stops_it() {
         let (name, text) = shipped::find("truck-supplies").unwrap();
         let rows = table(&read(name, text).unwrap());
-        let codes: Vec<&str> = rows.iter().map(|row| row.code.word()).collect();
+        let codes: Vec<&str> = rows.iter().map(|row| row.code.as_str()).collect();
         assert_eq!(codes, ["V_CATEGORY", "V_PLATE", "V_ROUTE", "V_CREW", "S_MISSING", "S_PHOTO"]);
         let crew = rows[3].facts.clone().unwrap();
         assert!(crew["answers.crew"].as_i64() > crew["pass.crew"].as_i64(), "{crew:?}");

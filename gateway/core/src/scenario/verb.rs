@@ -359,7 +359,7 @@ fn outcome(source: &Source<'_>, line: usize, word: &str, none: bool) -> Result<O
     if none && word == "none" {
         return Ok(None);
     }
-    let found = Outcome::from_word(word);
+    let found = Outcome::parse(word);
     let allowed = if none { "ADMIT, REFER, HOLD, DENY, none" } else { "ADMIT, REFER, HOLD, DENY" };
     let wrong = || source.mistake(line, format!("`{word}` is no outcome; allowed: {allowed}"));
     found.map(Some).ok_or_else(wrong)

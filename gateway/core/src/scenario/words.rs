@@ -178,14 +178,14 @@ pub fn register(name: &str) -> Word {
 
 /// A role.
 pub fn role(name: &str) -> Result<Role, Word> {
-    let known = Role::ALL.map(Role::word);
-    Role::from_word(name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
+    let known = Role::ALL.map(Role::as_str);
+    Role::parse(name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
 }
 
 /// A reason code.
 pub fn code(name: &str) -> Result<Code, Word> {
-    let all: Vec<&str> = Code::ALL.iter().map(|c| c.word()).collect();
-    Code::from_word(name).ok_or_else(|| word(name, &all, &CODES_TO_COME))
+    let all: Vec<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
+    Code::parse(name).ok_or_else(|| word(name, &all, &CODES_TO_COME))
 }
 
 /// A reason for an override: one that the gateway does not know is for the gateway to reject.

@@ -257,7 +257,7 @@ impl Gate {
     /// The day's counters: ADMIT, REFER, HOLD, DENY.
     pub fn counters(&self) -> [u64; 4] {
         let desk = self.desk();
-        Outcome::ALL.map(|o| desk["counters"][o.word()].as_u64().unwrap())
+        Outcome::ALL.map(|o| desk["counters"][o.as_str()].as_u64().unwrap())
     }
     pub fn visit_id(&self) -> VisitId {
         let state = &self.core.lane(&self.lane).unwrap().state;

@@ -156,7 +156,7 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
         (profile.same_read_ms, profile.same_result_ms, profile.show_verdict_ms, profile.stale_after_h);
     assert_eq!(times, (3_000, 60_000, 8_000, 24));
     let limits: Vec<_> =
-        profile.steps.iter().map(|s| (s.kind.word(), s.timeout_ms, s.device.as_deref())).collect();
+        profile.steps.iter().map(|s| (s.kind.as_str(), s.timeout_ms, s.device.as_deref())).collect();
     assert_eq!(
         limits,
         [
@@ -218,7 +218,7 @@ fn contacts_lamps_and_scales_may_stand_in_any_lane_and_nothing_else() {
         (DeviceKind::Scale, "scale", true),
     ];
     for (kind, word, beside) in kinds {
-        assert_eq!((kind.word(), kind.beside()), (word, beside));
+        assert_eq!((kind.as_str(), kind.beside()), (word, beside));
     }
 }
 

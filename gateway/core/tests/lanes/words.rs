@@ -171,7 +171,7 @@ fn the_desk_says_for_each_reason_what_to_do() {
     assert!(code["advice"]["zh"].as_str().unwrap().contains("纸质证明"), "{code}");
     for &code in Code::ALL {
         let advice = code.advice();
-        assert_eq!(advice.zh.is_empty(), code == Code::OK, "{}", code.word());
-        assert_eq!(advice.en.is_empty(), code == Code::OK, "{}", code.word());
+        assert_eq!(advice.zh.is_empty(), code == Code::OK, "{}", code.as_str());
+        assert_eq!(advice.en.is_empty(), code == Code::OK, "{}", code.as_str());
     }
 }

@@ -11,7 +11,7 @@ pub fn of(all: &[Found]) -> String {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for found in all {
         let Some((driver, kind)) = found.driver.and_then(|d| Some((d, kind(d)?))) else { continue };
-        let n = counts.entry(kind.word()).or_insert(0);
+        let n = counts.entry(kind.as_str()).or_insert(0);
         *n += 1;
         let mut port = format!("path = {:?}", found.node.path.display().to_string());
         if let Some(baud) = found.baud.filter(|b| *b != 9600) {
@@ -29,7 +29,7 @@ pub fn of(all: &[Found]) -> String {
             "# {}\n[[device]]\nid = \"{}-{n}\"\ndriver = {driver:?}\nport = {{ {port} }}\n",
             // A device chooses its name, not the lines of a configuration.
             shown::line(&found.name),
-            kind.word()
+            kind.as_str()
         )
         .expect("a string takes everything");
     }

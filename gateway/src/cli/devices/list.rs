@@ -106,7 +106,7 @@ async fn ask_all(all: &mut [Found]) {
                 found.note = asked.echoes.then_some(ECHO);
                 if let Some((probe, baud)) = asked.who {
                     found.driver = Some(probe.driver);
-                    found.name = format!("{} ({} answered)", found.name, probe.kind.word());
+                    found.name = format!("{} ({} answered)", found.name, probe.kind.as_str());
                     found.baud = Some(baud);
                 }
             }

@@ -62,7 +62,7 @@ pub fn run(a: Arguments) -> ExitCode {
         Some(Command::Drivers) => {
             println!("{:<16} for", "driver");
             for driver in &kakou_drivers::registry::DRIVERS {
-                let kinds: Vec<&str> = driver.kinds.iter().map(|k| k.word()).collect();
+                let kinds: Vec<&str> = driver.kinds.iter().map(|k| k.as_str()).collect();
                 println!("{:<16} {}", driver.name, kinds.join(", "));
             }
             ExitCode::SUCCESS

@@ -115,7 +115,7 @@ fn code(bytes: &[u8]) -> String {
         Ok(pass) => format!("a pass: {}", pass.kind),
         Err(refused) => match refused.pass {
             Some(pass) => format!("a pass: {}; without keys its signature is not checked here", pass.kind),
-            None => format!("{}: {}", refused.code.word(), refused.why),
+            None => format!("{}: {}", refused.code.as_str(), refused.why),
         },
     }
 }

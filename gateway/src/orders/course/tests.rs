@@ -88,13 +88,13 @@ impl World {
                 {
                     return Some(Input::NoBook);
                 }
-                self.done.push(format!("keep {} {}", job.id, job.state.word()));
+                self.done.push(format!("keep {} {}", job.id, job.state.as_str()));
                 self.book.insert(job.id.clone(), job);
             }
             Output::Tell(job) => {
                 let kept = self.book.get(&job.id).map(|kept| kept.state);
                 assert!(kept.is_none_or(|kept| kept == job.state), "told before it is in the book");
-                self.done.push(format!("tell {} {}", job.id, job.state.word()));
+                self.done.push(format!("tell {} {}", job.id, job.state.as_str()));
             }
             Output::Begin(data) => {
                 self.done.push(format!("record {}", data["command"]));

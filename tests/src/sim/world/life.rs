@@ -65,7 +65,7 @@ impl World {
             let (kind, what, hash) = (&recorded.kind, what.join(" "), &hash.hex()[..8]);
             self.trace.line(
                 self.at,
-                &format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.word()),
+                &format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.as_str()),
             );
         }
         Ok(came)

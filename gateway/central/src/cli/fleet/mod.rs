@@ -454,7 +454,7 @@ async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Durat
             if let (What::Snapshot { .. }, Some(sha256)) = (&order.what, detail["sha256"].as_str()) {
                 eprint!("{}", where_to_see(&order.site, &order.gateway, sha256));
             }
-            if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.word())) }
+            if state == "SUCCEEDED" { Ok(()) } else { Err(format!("{}: {state}", order.what.as_str())) }
         }
         None => Err(format!(
             "the gateway has not answered; command {} counts until it expires, then no more",

@@ -50,7 +50,7 @@ impl Kind for Confirm {
         }
         place.choices("checks", &checks, 0, usize::MAX)?;
         // An administrator decides nothing in a lane.
-        let may: Vec<&str> = Role::ALL.into_iter().filter(|r| *r != Role::Admin).map(Role::word).collect();
+        let may: Vec<&str> = Role::ALL.into_iter().filter(|r| *r != Role::Admin).map(Role::as_str).collect();
         if let Some(bad) = roles.iter().find(|r| !may.contains(&r.as_str())) {
             let what = format!("nobody of the role `{bad}` works in a lane; allowed: {}", may.join(", "));
             return Err(place.error(what));
@@ -70,7 +70,7 @@ impl Kind for Confirm {
             Stimulus::Report(_) => return Ok(Flow::Wait),
             Stimulus::Action(officer, action) => (officer, action),
         };
-        let may = self.roles.is_empty() || self.roles.iter().any(|r| r == officer.role.word());
+        let may = self.roles.is_empty() || self.roles.iter().any(|r| r == officer.role.as_str());
         Ok(match action {
             Action::Approve { .. } | Action::Confirm(_) if !may => {
                 Flow::Reject(Rejection::new("role", "您的岗位不能审批", "Your role may not approve this"))

@@ -177,7 +177,7 @@ fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
             Err(_) => {
                 // The error may quote values of the visit: it is not logged.
                 cx.out.count("rule_failed_total");
-                let (code, text) = (rule.code.word(), rule.when.source());
+                let (code, text) = (rule.code.as_str(), rule.when.source());
                 cx.out.notes.push(format!("rule {code} `{text}` could not be evaluated"));
                 cx.find(Code::X_RULE);
             }

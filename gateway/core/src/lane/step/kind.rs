@@ -236,7 +236,7 @@ kinds! {
 
 impl StepKind {
     /// The word in profiles and on screens.
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         self.about().word
     }
 

@@ -31,7 +31,7 @@ pub struct Form {
 impl Scan {
     /// Whether it takes codes that somebody has signed.
     pub fn takes_signed(&self) -> bool {
-        self.accepts.iter().any(|kind| kind != Format::Opaque.word())
+        self.accepts.iter().any(|kind| kind != Format::Opaque.as_str())
     }
 }
 
@@ -44,7 +44,8 @@ impl Kind for Scan {
     type Waits = ();
 
     fn read(Form { accepts }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
-        let known: Vec<&str> = kp1::kind_words().chain(HCERT_KINDS).chain([Format::Opaque.word()]).collect();
+        let known: Vec<&str> =
+            kp1::kind_words().chain(HCERT_KINDS).chain([Format::Opaque.as_str()]).collect();
         let known_words = known.join(", ");
         if accepts.is_empty() {
             return Err(place.error(format!("`accepts` is missing; choose from: {known_words}")));

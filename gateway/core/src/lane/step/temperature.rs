@@ -268,7 +268,7 @@ fn worst(states: &[State]) -> State {
 fn finish(cx: &mut Cx<'_>, state: State) -> Flow {
     let body_grade = measuring(cx).frames.iter().all(|f| f.body_grade);
     let mdeg = cx.visit.readings.last().and_then(|r| r.mdeg).unwrap_or_default();
-    cx.make("temp", json!({ "state": state.word(), "mdeg": mdeg }));
+    cx.make("temp", json!({ "state": state.as_str(), "mdeg": mdeg }));
     match state {
         // A sensor that is not specified for the body can only refer.
         State::Normal if !body_grade => cx.find(Code::T_ENV),

@@ -167,9 +167,9 @@ pub(in crate::lane) fn of_code(visit: &Visit) -> Map<String, Value> {
     let (format, [kind, id, subject]) = match (&visit.pass, &visit.refused) {
         (Some(pass), _) => {
             let said = [&pass.kind, &pass.id, &pass.subject];
-            (pass.format.word(), said.map(Clone::clone))
+            (pass.format.as_str(), said.map(Clone::clone))
         }
-        (None, Some(refused)) => (refused.format.word(), [const { String::new() }; 3]),
+        (None, Some(refused)) => (refused.format.as_str(), [const { String::new() }; 3]),
         // Nobody has shown anything.
         (None, None) => ("", [String::new(), String::new(), format!("visit:{}", visit.id)]),
     };

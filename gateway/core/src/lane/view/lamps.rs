@@ -44,7 +44,7 @@ fn devices(lane: &Lane, around: &Around<'_>) -> Vec<Lamp> {
             Some(false) | None if optional => "warn",
             Some(false) | None => "bad",
         };
-        let word = kind.map_or(role, |kind| kind.word());
+        let word = kind.map_or(role, |kind| kind.as_str());
         out.push(lamp(role, word, title(kind, role), state));
     }
     out

@@ -22,7 +22,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
         started: v.started_ms.map(rfc3339),
         name: v.name.clone(),
         by: v.by.clone(),
-        slip: v.slip.word(),
+        slip: v.slip.as_str(),
         repeated: v.repeated.then(|| Repeated {
             first: v.started_ms.map(rfc3339),
             outcome: v.stands(),
@@ -30,7 +30,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
             showing: v.shown_until,
         }),
         pass: v.pass.as_ref().map(|p| PassView {
-            format: p.format.word(),
+            format: p.format.as_str(),
             kind: p.kind.clone(),
             verified: v.refused.is_none() && !p.kid.is_empty(),
             facts: pass_facts(lane, v),
@@ -54,7 +54,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
 
 fn reading_view((i, r): (usize, &Taken)) -> ReadingView {
     let fault = matches!(r.state, State::Env | State::None);
-    let state = if fault { State::Fault.word() } else { r.state.word() };
+    let state = if fault { State::Fault.as_str() } else { r.state.as_str() };
     ReadingView { mdeg: r.mdeg, state, at: r.at_ms.map(rfc3339), device: r.device.clone(), r#try: i + 1 }
 }
 
@@ -254,7 +254,7 @@ pub fn last_visit(lane: &Lane, v: &Visit) -> LastVisit {
         r#final: v.stands(),
         codes: v.verdict.as_ref().map(|x| x.codes.clone()),
         notice,
-        slip: v.slip.word(),
+        slip: v.slip.as_str(),
         why: v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect(),
         who: who(v),
         overridden: v.overridden.as_ref().map(override_view),
