@@ -170,7 +170,7 @@ mod tests {
 
     fn read(source: &str) -> Result<Expression, RuleError> {
         let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
-        let made_by = KINDS.iter().map(|about| about.word).collect();
+        let made_by = KINDS.iter().map(|about| about.name).collect();
         let known = Known { made_by, answers: answers.map(|(id, of)| (id.to_owned(), of)).into() };
         Expression::new(source, &known)
     }

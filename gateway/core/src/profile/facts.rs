@@ -214,7 +214,7 @@ impl Known {
         }
         let found = of_group(group).find(|(_, fact)| fact.name() == name);
         match found {
-            Some((Some(maker), _)) if !self.made_by.contains(maker.word) => Err(Unknown::NotMade(maker.word)),
+            Some((Some(maker), _)) if !self.made_by.contains(maker.name) => Err(Unknown::NotMade(maker.name)),
             Some((_, fact)) => Ok(fact.of),
             None if of_group(group).next().is_none() => Err(Unknown::Group),
             None => Err(Unknown::Name(self.names(group))),
@@ -239,7 +239,7 @@ pub fn page() -> String {
     };
     let mut page = String::from(PAGE_HEAD);
     for (maker, fact) in table() {
-        let by = maker.map_or("the start of the visit".to_owned(), |about| format!("`{}`", about.word));
+        let by = maker.map_or("the start of the visit".to_owned(), |about| format!("`{}`", about.name));
         let never = fact.left_out == LeftOut::Never;
         let left_out = if never { "–".to_owned() } else { fact.left_out().to_string() };
         page.push_str(&row(fact.path, fact.of.as_str(), &by, &left_out));

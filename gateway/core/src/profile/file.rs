@@ -99,7 +99,7 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
             let others: Vec<&str> = OF_EVERY_STEP.into_iter().filter(|name| *name != "device").collect();
             let what = format!(
                 "a step of kind `{}` has no device; beside its own fields it takes: {}",
-                about.word,
+                about.name,
                 others.join(", ")
             );
             return Err(source.error(at, what));
@@ -115,16 +115,16 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
             return Err(source.error(at, what));
         }
         if decided && !about.after_verdict {
-            let after: Vec<&str> = KINDS.iter().filter(|k| k.after_verdict).map(|k| k.word).collect();
+            let after: Vec<&str> = KINDS.iter().filter(|k| k.after_verdict).map(|k| k.name).collect();
             let what = format!(
                 "`{}` after the last `decide` would change nothing and be recorded nowhere; allowed there: {}",
-                about.word,
+                about.name,
                 after.join(", ")
             );
             return Err(source.error(at, what));
         }
         if !decided && about.after_verdict {
-            return Err(source.error(at, format!("`{}` must follow the last `decide`", about.word)));
+            return Err(source.error(at, format!("`{}` must follow the last `decide`", about.name)));
         }
         if last && when.is_some() {
             return Err(
@@ -132,7 +132,7 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
             );
         }
         decided |= last;
-        known.made_by.insert(about.word);
+        known.made_by.insert(about.name);
         if let Some(of) = kind.answer() {
             known.answers.insert(id.clone(), of);
         }

@@ -93,7 +93,7 @@ fn a_fact_is_not_read_before_its_step_has_made_it() {
         let text = if fact.of == facts::Type::Texts { format!("size({}) == 0", fact.path) } else { text };
         let text = if fact.of == facts::Type::Decimal { format!("{} < 0.0", fact.path) } else { text };
         match maker {
-            Some(about) => rule_refused("", &text, &[&format!("a `{}` step makes it", about.word)]),
+            Some(about) => rule_refused("", &text, &[&format!("a `{}` step makes it", about.name)]),
             None => assert!(read("x.toml", &rule("", &text)).is_ok(), "{text}"),
         }
     }
@@ -216,9 +216,9 @@ fn there_is_one_last_decide_and_what_follows_it_is_recorded() {
         refused(&after, 10, &[&format!("`{kind}` after the last `decide`"), "allowed there: actuate, print"]);
     }
     for about in KINDS.iter().filter(|about| about.after_verdict) {
-        let before = format!("[[step]]\nkind = \"{}\"\n", about.word);
+        let before = format!("[[step]]\nkind = \"{}\"\n", about.name);
         refused(&with(&before), 8, &["must follow the last `decide`"]);
-        assert!(read("x.toml", &format!("{}{before}", with(""))).is_ok(), "{}", about.word);
+        assert!(read("x.toml", &format!("{}{before}", with(""))).is_ok(), "{}", about.name);
     }
 }
 

@@ -101,13 +101,13 @@ fn a_seal_that_was_scanned_under_an_earlier_version_is_still_to_be_typed_after_a
 fn every_kind_of_step_has_words_in_both_languages_and_a_time_that_its_device_can_keep() {
     for about in KINDS {
         for words in [about.title(), about.prompt()] {
-            assert!(!words.zh.is_empty() && !words.en.is_empty(), "{}", about.word);
+            assert!(!words.zh.is_empty() && !words.en.is_empty(), "{}", about.name);
         }
-        assert!(about.timeout_s.is_none_or(|s| s * 1_000 >= about.least_ms), "{}", about.word);
+        assert!(about.timeout_s.is_none_or(|s| s * 1_000 >= about.least_ms), "{}", about.name);
         assert!(
             !(about.by_staff && about.after_verdict),
             "{}: nobody of the staff is there then",
-            about.word
+            about.name
         );
     }
 }

@@ -19,8 +19,8 @@ use toml::de::{DeValue, ValueDeserializer};
 /// What holds for every step of a kind.
 #[derive(Debug)]
 pub struct About {
-    /// The word in profiles and on screens.
-    pub word: &'static str,
+    /// The name in profiles and on screens.
+    pub name: &'static str,
     /// What the step is called where its profile does not say, in Chinese and in English.
     pub title: (&'static str, &'static str),
     /// What the lane asks for where its profile does not say.
@@ -46,12 +46,12 @@ pub struct About {
 impl About {
     /// A kind that needs nothing, makes nothing and takes no time.
     pub const fn new(
-        word: &'static str,
+        name: &'static str,
         title: (&'static str, &'static str),
         prompt: (&'static str, &'static str),
     ) -> Self {
         Self {
-            word,
+            name,
             title,
             prompt,
             device: None,
@@ -148,7 +148,7 @@ pub trait Kind: Sized {
 /// Fields and all: what a profile says of a step of one kind.
 fn read<K: Kind>(own: Spanned<DeValue<'_>>, place: &Place<'_>) -> Result<K, ProfileError> {
     let form = K::Form::deserialize(ValueDeserializer::from(own)).map_err(|e| {
-        let what = format!("in a step of kind `{}`: {}", K::ABOUT.word, e.message());
+        let what = format!("in a step of kind `{}`: {}", K::ABOUT.name, e.message());
         place.source.error(e.span().map_or(place.at, |span| span.start), what)
     })?;
     K::read(form, place)
@@ -235,22 +235,22 @@ kinds! {
 }
 
 impl StepKind {
-    /// The word in profiles and on screens.
+    /// The name in profiles and on screens.
     pub const fn as_str(&self) -> &'static str {
-        self.about().word
+        self.about().name
     }
 
-    /// What a profile says of a step of the kind with this word, if there is one.
+    /// What a profile says of a step of the kind with this name, if there is one.
     pub(crate) fn read(
-        word: &str,
+        name: &str,
         own: Spanned<DeValue<'_>>,
         place: &Place<'_>,
     ) -> Result<Self, ProfileError> {
-        match KINDS.iter().zip(READ).find(|(about, _)| about.word == word) {
+        match KINDS.iter().zip(READ).find(|(about, _)| about.name == name) {
             Some((_, read)) => read(own, place),
             None => {
-                let words: Vec<&str> = KINDS.iter().map(|about| about.word).collect();
-                Err(place.error(format!("`{word}` is not a kind of step; allowed: {}", words.join(", "))))
+                let words: Vec<&str> = KINDS.iter().map(|about| about.name).collect();
+                Err(place.error(format!("`{name}` is not a kind of step; allowed: {}", words.join(", "))))
             }
         }
     }
