@@ -84,7 +84,7 @@ struct GatewayFile {
     data: PathBuf,
     lists: Option<PathBuf>,
     stick: Option<PathBuf>,
-    /// Who may sign words of the central side: without it, lists come unsigned and nothing is commanded.
+    /// Who may sign messages of the central side: without it, lists come unsigned and nothing is commanded.
     fleet_keys: Option<Spanned<PathBuf>>,
 }
 
@@ -157,7 +157,7 @@ pub struct Settings {
     pub lists: PathBuf,
     /// Where a USB stick with signed feeds and configuration appears.
     pub stick: PathBuf,
-    /// Who may sign words of the central side.
+    /// Who may sign messages of the central side.
     pub fleet_keys: Option<Arc<TrustList>>,
     /// The clock.
     pub clock: Clock,

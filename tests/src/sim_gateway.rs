@@ -147,8 +147,9 @@ impl SimGateway {
             "data": { "outcome": "ADMIT", "codes": ["OK"], "subject": "0123456789abcdef0123456789abcdef" } })
     }
 
-    fn answer(&self, client: &Client, word: &[u8]) -> Result<(), String> {
-        let opened = signed::open(word, TRACE, &self.keys, Usage::Trace, None).map_err(|e| e.to_string())?;
+    fn answer(&self, client: &Client, envelope: &[u8]) -> Result<(), String> {
+        let opened =
+            signed::open(envelope, TRACE, &self.keys, Usage::Trace, None).map_err(|e| e.to_string())?;
         let q: Question = serde_json::from_slice(&opened.payload).map_err(|e| e.to_string())?;
         let row = |n: i64| {
             json!({ "seq": n, "at": kakou_core::time::rfc3339(q.to_ms - n * 1000), "lane": "lane-1", "outcome": "ADMIT",

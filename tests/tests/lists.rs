@@ -166,9 +166,9 @@ fn signed_hold(issuer: &Issuer, lists: &Path, version: u64, body: &str) {
     let part = Part { base: None, sha256, bytes: body.len() as u64 };
     let (issued, parts) = (passes::now_s(), vec![part]);
     let head = Head { feed: "hold".into(), version, issued, parts, at: None, canary: Vec::new() };
-    let word = issuer.word(&serde_json::to_vec(&head).unwrap(), HEAD).unwrap();
+    let envelope = issuer.sign_message(&serde_json::to_vec(&head).unwrap(), HEAD).unwrap();
     // There whole or not at all.
-    std::fs::write(lists.join("fresh"), word).unwrap();
+    std::fs::write(lists.join("fresh"), envelope).unwrap();
     std::fs::rename(lists.join("fresh"), lists.join("hold.feed")).unwrap();
 }
 

@@ -105,7 +105,7 @@ fn a_command_of_yesterday_opens_nothing_while_nobody_has_confirmed_the_time() {
         expires: issued + 600,
     };
     let issuer = Issuer::from_pkcs8(&std::fs::read(g.file("ops.pk8")).unwrap()).unwrap();
-    let word = issuer.word(&serde_json::to_vec(&command).unwrap(), COMMAND).unwrap();
+    let word = issuer.sign_message(&serde_json::to_vec(&command).unwrap(), COMMAND).unwrap();
     let ask = |word: &[u8]| -> Value {
         let said = g.central.answer("ops", "kakou/v1/test/gw-1/cmdres/+", "kakou/v1/test/gw-1/cmd/c-1", word);
         serde_json::from_slice(&said.unwrap_or_else(|| panic!("no answer:\n{}", g.gateway.log()))).unwrap()
@@ -117,7 +117,7 @@ fn a_command_of_yesterday_opens_nothing_while_nobody_has_confirmed_the_time() {
     assert_eq!((g.pulses.load(Ordering::SeqCst), g.gateway.events("remote_open").len()), (0, 0));
     // One that would count for ever is refused, whatever the time is.
     let for_ever = Command { expires: i64::MAX, ..command };
-    let said = ask(&issuer.word(&serde_json::to_vec(&for_ever).unwrap(), COMMAND).unwrap());
+    let said = ask(&issuer.sign_message(&serde_json::to_vec(&for_ever).unwrap(), COMMAND).unwrap());
     assert_eq!(said["state"], "REJECTED");
     assert_eq!(g.pulses.load(Ordering::SeqCst), 0);
 }
@@ -140,7 +140,7 @@ fn a_command_that_waited_is_carried_out_or_timed_out_when_the_clock_is_confirmed
             issued,
             expires: issued + 600,
         };
-        issuer.word(&serde_json::to_vec(&command).unwrap(), COMMAND).unwrap()
+        issuer.sign_message(&serde_json::to_vec(&command).unwrap(), COMMAND).unwrap()
     };
     let (today, yesterday) = (word("c-1", now_s()), word("c-2", now_s() - 86_400));
     let ask = |id: &str, word: &[u8]| -> Value {

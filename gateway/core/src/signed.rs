@@ -1,8 +1,8 @@
-//! Signed words of the central side: feeds, commands, configuration, trace requests.
+//! Signed messages of the central side: feeds, commands, configuration, trace requests.
 //!
 //! The form is JWS in flattened JSON (RFC 7515, section 7.2.2): `protected`, `payload` and
 //! `signature`, each base64url. The protected header names algorithm, key and type, and nothing
-//! else; what kind of word it is stands under the signature, so that a feed is never a command. Keys
+//! else; what kind of message it is stands under the signature, so that a feed is never a command. Keys
 //! come from the gateway's own list of fleet keys alone, each with what it may sign.
 
 use crate::pass::cose::Alg;
@@ -10,7 +10,7 @@ use crate::pass::trust::{Signer, TrustList, Usage};
 use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-/// The largest signed word: heads of feeds, commands, a configuration.
+/// The largest signed message: heads of feeds, commands, a configuration.
 pub const MAX: usize = 512 << 10;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,13 +30,13 @@ struct Header {
     typ: String,
 }
 
-/// Why a word is refused.
+/// Why a message is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SignedError {
     /// Not of the form.
     #[error("not a signed word: {0}")]
     Form(String),
-    /// Another kind of word.
+    /// Another kind of message.
     #[error("this is a `{found}`, not a `{wanted}`")]
     Type {
         /// What it is.

@@ -66,11 +66,11 @@ impl Feeds {
     /// One entry from a QR code, read here or at another gateway. An error is one of the store.
     pub(super) fn entry(&self, text: &[u8], here: bool) -> Result<(), StoreError> {
         let what = WHAT;
-        let (Some(keys), Some(word)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
+        let (Some(keys), Some(envelope)) = (&self.keys, text.strip_prefix(ENTRY_PREFIX)) else {
             self.refuse(what, "this gateway has no fleet keys");
             return Ok(());
         };
-        let opened = match signed::open(&unpack(word), ENTRY, keys, feed::usage(""), self.now_s()) {
+        let opened = match signed::open(&unpack(envelope), ENTRY, keys, feed::usage(""), self.now_s()) {
             Ok(opened) => opened,
             Err(e) => {
                 self.refuse(what, &e.to_string());
@@ -162,12 +162,13 @@ impl Feeds {
 
     /// Who has signed an entry that was verified when it came.
     fn signer(&self, text: &[u8]) -> String {
-        let word = text.strip_prefix(ENTRY_PREFIX).map(unpack).unwrap_or_default();
-        let opened = self.keys.as_ref().map(|keys| signed::open(&word, ENTRY, keys, feed::usage(""), None));
+        let envelope = text.strip_prefix(ENTRY_PREFIX).map(unpack).unwrap_or_default();
+        let opened =
+            self.keys.as_ref().map(|keys| signed::open(&envelope, ENTRY, keys, feed::usage(""), None));
         opened.and_then(Result::ok).map(|o| o.issuer).unwrap_or_default()
     }
 
-    /// What was read at one gate of a site counts at all: a hold, a release. The word is signed, so
+    /// What was read at one gate of a site counts at all: a hold, a release. The message is signed, so
     /// that each gateway judges it itself. It lies in the folder until the broker has it.
     fn share(&self, text: &[u8]) {
         if self.wishes.is_closed() {
@@ -228,8 +229,8 @@ fn forget(file: &Path) {
 
 /// What an entry says that was verified when it came.
 fn read(text: &[u8]) -> Option<Entry> {
-    let word: Value = serde_json::from_slice(&unpack(text.strip_prefix(ENTRY_PREFIX)?)).ok()?;
-    let payload = URL_SAFE_NO_PAD.decode(word["payload"].as_str()?).ok()?;
+    let envelope: Value = serde_json::from_slice(&unpack(text.strip_prefix(ENTRY_PREFIX)?)).ok()?;
+    let payload = URL_SAFE_NO_PAD.decode(envelope["payload"].as_str()?).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
@@ -254,8 +255,8 @@ pub fn keep_heard(data: &Path, text: &[u8]) -> bool {
 
 /// Whether it is an entry that somebody on the list of keys has signed: nothing else is worth a place on the disk.
 pub fn is_signed(text: &[u8], keys: &TrustList, now_s: Option<i64>) -> bool {
-    let word = text.strip_prefix(ENTRY_PREFIX).map(unpack);
-    word.is_some_and(|word| signed::open(&word, ENTRY, keys, feed::usage(""), now_s).is_ok())
+    let envelope = text.strip_prefix(ENTRY_PREFIX).map(unpack);
+    envelope.is_some_and(|envelope| signed::open(&envelope, ENTRY, keys, feed::usage(""), now_s).is_ok())
 }
 
 fn file_of(folder: &Path, text: &[u8]) -> PathBuf {
@@ -267,7 +268,7 @@ fn keep(folder: &Path, text: &[u8]) -> io::Result<()> {
     durable::write(&file_of(folder, text), text)
 }
 
-/// Signed words that wait in a folder: a file each, without an extension when it is whole.
+/// Signed messages that wait in a folder: a file each, without an extension when it is whole.
 fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
     files.filter(|f| f.extension().is_none())
@@ -278,7 +279,7 @@ pub fn words_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files_in(folder).filter_map(|f| std::fs::read(&f).ok().map(|text| (f, text))).collect()
 }
 
-/// A signed word as a QR code holds it: the three texts with points between them.
+/// A signed message as a QR code holds it: the three texts with points between them.
 fn unpack(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     let mut parts = trimmed(&text).splitn(3, '.');

@@ -175,7 +175,7 @@ impl Feeds {
         log::info!("the folder of lists has been looked at");
         while !self.end.is_cancelled() {
             match news.recv_timeout(LOOK) {
-                Ok(News::Head(word)) => self.head(&word, &mut memory),
+                Ok(News::Head(envelope)) => self.head(&envelope, &mut memory),
                 Ok(News::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
                 Ok(News::Connected) => self.plan(Input::Connected, &mut memory),
                 Ok(News::Unfetched(sha256)) => self.plan(Input::Unfetched(sha256), &mut memory),
@@ -238,14 +238,14 @@ impl Feeds {
     }
 
     /// Opens a head; says so if it is refused.
-    fn open(&self, what: &str, word: &[u8]) -> Option<(Head, String)> {
+    fn open(&self, what: &str, envelope: &[u8]) -> Option<(Head, String)> {
         let Some(keys) = &self.keys else {
             self.refuse(what, "this gateway has no fleet keys: set `fleet_keys` in [gateway]");
             return None;
         };
         // Whose key it must be depends on the feed, which only the signed text tells.
-        let opened = signed::open(word, HEAD, keys, feed::usage(""), self.now_s())
-            .or_else(|_| signed::open(word, HEAD, keys, feed::usage("trust"), self.now_s()));
+        let opened = signed::open(envelope, HEAD, keys, feed::usage(""), self.now_s())
+            .or_else(|_| signed::open(envelope, HEAD, keys, feed::usage("trust"), self.now_s()));
         let opened = match opened {
             Ok(opened) => opened,
             Err(e) => {
@@ -260,7 +260,7 @@ impl Feeds {
                 return None;
             }
         };
-        if let Err(e) = signed::open(word, HEAD, keys, feed::usage(&head.feed), self.now_s()) {
+        if let Err(e) = signed::open(envelope, HEAD, keys, feed::usage(&head.feed), self.now_s()) {
             self.refuse(what, &e.to_string());
             return None;
         }
@@ -310,9 +310,9 @@ impl Feeds {
         }
     }
 
-    fn head(&self, word: &[u8], memory: &mut Memory) {
+    fn head(&self, envelope: &[u8], memory: &mut Memory) {
         let what = "a feed of the broker";
-        let Some((head, signer)) = self.open(what, word) else { return };
+        let Some((head, signer)) = self.open(what, envelope) else { return };
         if self.is_news(what, &head) {
             self.plan(Input::Head(head, signer), memory);
         }

@@ -141,7 +141,7 @@ fn entries_that_wait_are_one_line_a_minute() {
     for n in 0..3 {
         let entry =
             feed::Entry { feed: "hold".into(), issued_ms: 5_000 + n, id: format!("R-{n}"), facts: None };
-        let signed = issuer.word(&serde_json::to_vec(&entry).unwrap(), feed::ENTRY).unwrap();
+        let signed = issuer.sign_message(&serde_json::to_vec(&entry).unwrap(), feed::ENTRY).unwrap();
         let signed: Value = serde_json::from_slice(&signed).unwrap();
         let part = |name: &str| signed[name].as_str().unwrap().to_owned();
         let text = format!("KE1:{}.{}.{}", part("protected"), part("payload"), part("signature"));

@@ -12,11 +12,11 @@ use serde_json::json;
 impl Desk {
     /// Takes an edition, or says what is wrong with it. It is kept once the lanes are open and, if
     /// `linked`, the link is up.
-    pub(super) async fn configure(&self, word: &[u8], linked: bool) {
-        if word.is_empty() {
+    pub(super) async fn configure(&self, envelope: &[u8], linked: bool) {
+        if envelope.is_empty() {
             return;
         }
-        let opened = signed::open(word, CONFIGURATION, &self.keys, Usage::Configure, self.now_s());
+        let opened = signed::open(envelope, CONFIGURATION, &self.keys, Usage::Configure, self.now_s());
         let configuration: Configuration = match opened
             .map_err(|e| e.to_string())
             .and_then(|o| serde_json::from_slice(&o.payload).map_err(|e| e.to_string()))

@@ -186,9 +186,11 @@ impl Desk {
                     told = Some(remote::report(&self.data));
                     self.tell_configuration().await;
                 }
-                Order::Command(id, word) => self.go_on(Input::Came(id, word), &mut course, &jobs).await,
-                Order::Desired(word) => self.configure(&word, true).await,
-                Order::Question(word) => self.question(&word).await,
+                Order::Command(id, envelope) => {
+                    self.go_on(Input::Came(id, envelope), &mut course, &jobs).await
+                }
+                Order::Desired(envelope) => self.configure(&envelope, true).await,
+                Order::Question(envelope) => self.question(&envelope).await,
             }
         }
     }
@@ -254,7 +256,7 @@ impl Desk {
         None
     }
 
-    /// A word is refused: counted, and told once a minute.
+    /// A message is refused: counted, and reported once a minute.
     fn refuse(&self, counter: &str, what: Value) {
         self.metrics.count(counter);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).note(what, 1);
@@ -332,8 +334,8 @@ impl Desk {
         }
     }
 
-    fn signed_command(&self, id: &str, word: &[u8]) -> Result<(Command, String), String> {
-        let open = |usage| signed::open(word, order::COMMAND, &self.keys, usage, self.now_s());
+    fn signed_command(&self, id: &str, envelope: &[u8]) -> Result<(Command, String), String> {
+        let open = |usage| signed::open(envelope, order::COMMAND, &self.keys, usage, self.now_s());
         // Which usage it needs, only the signed text tells.
         let opened = open(Usage::Operate).or_else(|_| open(Usage::Maintain)).map_err(|e| e.to_string())?;
         let command: Command = serde_json::from_slice(&opened.payload).map_err(|e| e.to_string())?;

@@ -21,11 +21,11 @@ impl Desk {
             return;
         }
         match durable::read_small(&path, MAX) {
-            Ok(word) => {
+            Ok(envelope) => {
                 log::info!("a configuration on a stick: {}", path.display());
                 // Where there is no link, none can prove that the configuration works.
                 let linked = self.overview.link.borrow().online;
-                self.configure(&word, linked).await;
+                self.configure(&envelope, linked).await;
             }
             Err(e) => {
                 self.metrics.count("configuration_refused_total");

@@ -70,8 +70,8 @@ impl Issuer {
         }
     }
 
-    /// Signs a word for gateways: a feed's head, a command, a configuration, a question.
-    pub fn word(&self, payload: &[u8], typ: &str) -> Result<Vec<u8>, IssuerError> {
+    /// Signs a message for gateways: a feed's head, a command, a configuration, a question.
+    pub fn sign_message(&self, payload: &[u8], typ: &str) -> Result<Vec<u8>, IssuerError> {
         signed::seal(payload, typ, Alg::ES256, &self.kid, |bytes| {
             let signature = self.key.sign(&SystemRandom::new(), bytes).map_err(|_| IssuerError::Random)?;
             Ok(signature.as_ref().to_vec())

@@ -164,8 +164,8 @@ fn make(
     };
     let parts = out.join("parts");
     std::fs::create_dir_all(&parts).map_err(io(&parts))?;
-    let word = out.join(format!("{name}.feed"));
-    let before = std::fs::read(&word).ok().and_then(|w| send::unverified(&w));
+    let envelope = out.join(format!("{name}.feed"));
+    let before = std::fs::read(&envelope).ok().and_then(|w| send::unverified(&w));
     let mut told = Vec::new();
     let snapshot = write_part(&parts, |file| {
         told = source.copy(&mut |bytes| file.put(bytes))?;
@@ -200,7 +200,7 @@ fn make(
         }
         head.canary = canaries(&parts.join(&snapshot.sha256), canary)?;
     }
-    std::fs::write(&word, send::head(issuer, &head)?).map_err(io(&word))?;
+    std::fs::write(&envelope, send::head(issuer, &head)?).map_err(io(&envelope))?;
     let sizes: Vec<String> = head
         .parts
         .iter()
@@ -209,7 +209,7 @@ fn make(
             Some(base) => format!("change of edition {base}, {} bytes", p.bytes),
         })
         .collect();
-    told.insert(0, format!("{}: {name} edition {version}: {}", word.display(), sizes.join(", ")));
+    told.insert(0, format!("{}: {name} edition {version}: {}", envelope.display(), sizes.join(", ")));
     Ok(told.join("\n  "))
 }
 
@@ -320,9 +320,9 @@ fn entry(
     let words = [format!("{feed}: {id} is {does}"), "KAKOU".to_owned()];
     let entry = Entry { feed, issued_ms: crate::fleet::watch::now_ms(), id, facts };
     let payload = serde_json::to_vec(&entry).map_err(|e| e.to_string())?;
-    let word = issuer.word(&payload, ENTRY).map_err(|e| e.to_string())?;
-    let word: Value = serde_json::from_slice(&word).map_err(|e| e.to_string())?;
-    let part = |name: &str| word[name].as_str().unwrap_or_default().to_owned();
+    let envelope = issuer.sign_message(&payload, ENTRY).map_err(|e| e.to_string())?;
+    let envelope: Value = serde_json::from_slice(&envelope).map_err(|e| e.to_string())?;
+    let part = |name: &str| envelope[name].as_str().unwrap_or_default().to_owned();
     let prefix = String::from_utf8_lossy(ENTRY_PREFIX);
     let text = format!("{prefix}{}.{}.{}", part("protected"), part("payload"), part("signature"));
     if let Some(path) = picture {
@@ -348,8 +348,8 @@ fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Resu
     let named: Named = toml::from_str(&toml).map_err(|e| format!("{}: {e}", from.display()))?;
     let Name { site, id: gateway } = named.gateway;
     let file = out.join(stick::file_name(&site, &gateway));
-    let word = send::configuration(issuer, &Configuration { site, gateway, version, toml })?;
-    let written = std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, word.body));
+    let envelope = send::configuration(issuer, &Configuration { site, gateway, version, toml })?;
+    let written = std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, envelope.body));
     written.map_err(|e| format!("{}: {e}", file.display()))?;
     Ok(format!("{}: edition {version}", file.display()))
 }

@@ -1,4 +1,4 @@
-//! Words to gateways: signed here, with the key of who sends them.
+//! Messages to gateways: signed here, with the key of who sends them.
 
 use crate::enrol::subjects::Readers;
 use kakou_authority::issuer::Issuer;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn sealed(issuer: &Issuer, payload: &impl Serialize, typ: &str) -> Result<Vec<u8>, String> {
     let payload = serde_json::to_vec(payload).map_err(|e| e.to_string())?;
-    issuer.word(&payload, typ).map_err(|e| e.to_string())
+    issuer.sign_message(&payload, typ).map_err(|e| e.to_string())
 }
 
 /// A command. The broker keeps it until the gateway has finished it.

@@ -241,7 +241,7 @@ impl TrustList {
         Self::read(json, "trust")
     }
 
-    /// Reads the list of fleet keys: the same form, for who may sign words to gateways.
+    /// Reads the list of fleet keys: the same form, for who may sign messages to gateways.
     pub fn fleet(json: &[u8]) -> Result<Self, TrustError> {
         Self::read(json, "fleet")
     }

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
     after_help = "Gateways take words only from keys on their list of fleet keys. Make both first:\n  kakou fleet key --out ops.pk8 --keys fleet.json --usage operate --usage maintain --usage trace\nand give fleet.json to each gateway as `fleet_keys` in [gateway]."
 )]
 pub enum Command {
-    /// Makes a key that signs words to gateways, and adds its public half to a list of fleet keys.
+    /// Makes a key that signs messages to gateways, and adds its public half to a list of fleet keys.
     Key {
         /// Where the private key goes (PKCS#8); keep it where you sign.
         #[arg(long, value_name = "FILE")]
@@ -366,7 +366,7 @@ async fn push(broker: &Broker, folder: &Path, names: &[String]) -> Result<(), St
         let (place, list) = (folder.to_path_buf(), name.to_owned());
         let mut told = Instant::now();
         let reading = tokio::task::spawn_blocking(move || {
-            let give = |word| tx.blocking_send(word).map_err(|_| "the broker was lost".to_owned());
+            let give = |envelope| tx.blocking_send(envelope).map_err(|_| "the broker was lost".to_owned());
             send::feed(&place, &list, give, &mut |done, all| {
                 if told.elapsed() > Duration::from_secs(1) {
                     told = Instant::now();
@@ -375,8 +375,8 @@ async fn push(broker: &Broker, folder: &Path, names: &[String]) -> Result<(), St
             })
         });
         let mut post = post(broker).await?;
-        while let Some(word) = words.recv().await {
-            post.give(word).await?;
+        while let Some(envelope) = words.recv().await {
+            post.give(envelope).await?;
         }
         let head = reading.await.map_err(|e| e.to_string())??;
         post.finish().await?;
@@ -412,9 +412,9 @@ async fn listen<T>(
                 Heard::Connected { .. } => client.subscribe(filter).map_err(|e| e.to_string())?,
                 Heard::Subscribed(answer) => {
                     answer.map_err(|why| format!("the broker refuses to tell: {why}"))?;
-                    for word in words.by_ref() {
-                        let mark = mqtt::Mark { retain: word.retain, ..mqtt::Mark::default() };
-                        client.publish(&word.topic, word.body, mark).map_err(|e| e.to_string())?;
+                    for envelope in words.by_ref() {
+                        let mark = mqtt::Mark { retain: envelope.retain, ..mqtt::Mark::default() };
+                        client.publish(&envelope.topic, envelope.body, mark).map_err(|e| e.to_string())?;
                     }
                 }
                 Heard::Acked(_, answer) => answer.map_err(|why| format!("the broker refuses: {why}"))?,
@@ -440,8 +440,8 @@ fn is_final(state: &Value) -> bool {
 
 async fn command_one(broker: &Broker, issuer: &Issuer, order: Order, wait: Duration) -> Result<(), String> {
     let filter = format!("kakou/v1/{}/{}/cmdres/{}", order.site, order.gateway, order.id);
-    let word = send::command(issuer, &order)?;
-    let done = listen(broker, &filter, vec![word], wait, |body| {
+    let envelope = send::command(issuer, &order)?;
+    let done = listen(broker, &filter, vec![envelope], wait, |body| {
         let result: Value = serde_json::from_slice(body).ok()?;
         let state = result["state"].as_str()?.to_owned();
         eprintln!("{}", shown::line(&state));
@@ -471,8 +471,8 @@ async fn configure(
 ) -> Result<(), String> {
     let (site, gateway, version) = (&configuration.site, &configuration.gateway, configuration.version);
     let filter = format!("kakou/v1/{site}/{gateway}/cfg/reported");
-    let word = send::configuration(issuer, &configuration)?;
-    let report = listen(broker, &filter, vec![word], wait, |body| {
+    let envelope = send::configuration(issuer, &configuration)?;
+    let report = listen(broker, &filter, vec![envelope], wait, |body| {
         let report: Report = serde_json::from_slice(body).ok()?;
         let mine = report.desired == version;
         if mine && report.errors.is_empty() && report.version != version {
