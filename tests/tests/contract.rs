@@ -3,7 +3,7 @@
 
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::postgres::Database;
-use kakou_central::ingest::{self, About, Arrived, From, Store, Word};
+use kakou_central::ingest::{self, About, Arrived, From, StateMessage, Store};
 use kakou_core::core::{Core, Step};
 use kakou_core::lane::view;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
@@ -436,8 +436,8 @@ async fn what_gateways_of_version_0_1_0_say_is_taken_by_ingest_and_listen_and_is
     let mut store = Database::open(&server.url()).await.unwrap();
     for (from, what, body) in words {
         if what == "state" {
-            let word: Word = serde_json::from_str(&body).unwrap();
-            store.word(&from, &word).await.unwrap();
+            let word: StateMessage = serde_json::from_str(&body).unwrap();
+            store.keep_state(&from, &word).await.unwrap();
             store.about(&from, About::State(body)).await.unwrap();
         } else {
             store.about(&from, About::Health(body)).await.unwrap();

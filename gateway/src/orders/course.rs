@@ -21,7 +21,7 @@ pub enum Input {
     /// Somebody looks: words that wait may go on.
     Tick,
     /// The answer to [`Output::Look`].
-    Word(Box<Word>),
+    Word(Box<ReceivedOrder>),
     /// The answer to [`Output::Room`].
     Room(bool),
     /// The answer to [`Output::Begin`]: whether it is on record.
@@ -34,7 +34,7 @@ pub enum Input {
 
 /// A word as it was looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Word {
+pub struct ReceivedOrder {
     /// The id of its topic.
     pub id: String,
     /// As it came.
@@ -124,8 +124,8 @@ impl Course {
         }
     }
 
-    fn word(&mut self, now: &Now, word: Word, out: &mut Vec<Output>) {
-        let Word { id, bytes, found } = word;
+    fn word(&mut self, now: &Now, word: ReceivedOrder, out: &mut Vec<Output>) {
+        let ReceivedOrder { id, bytes, found } = word;
         let mut job = Job {
             id,
             what: String::new(),

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
-use course::{Course, Found, Input, Output, Word};
+use course::{Course, Found, Input, Output, ReceivedOrder};
 use jobs::{Job, Jobs};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::evidence::SubjectKeys;
@@ -228,7 +228,7 @@ impl Desk {
                 let known = book().and_then(|jobs| jobs.find(&id).map_err(|e| e.to_string()));
                 let look = |known: Option<Job>| {
                     let found = known.map_or_else(|| self.open_command(&id, &bytes), Found::Known);
-                    Some(Input::Word(Box::new(Word { id: id.clone(), bytes, found })))
+                    Some(Input::Word(Box::new(ReceivedOrder { id: id.clone(), bytes, found })))
                 };
                 return booked(&id, known.map(look));
             }

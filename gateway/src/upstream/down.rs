@@ -6,7 +6,7 @@
 //! Other gateways of the site speak on it as well, and one of them may be in bad hands: what they say is small,
 //! and of each so much in a minute ([`super::budget`]); what waits to be stored holds up no order.
 
-use super::budget::{self, Budget, Word};
+use super::budget::{self, Budget, PeerMessageKind};
 use super::exchange::Exchange;
 use super::peers;
 use super::{bulk, moment, plugged, unplugged};
@@ -437,9 +437,9 @@ impl Down {
             Taken::Done
         };
         let word = match kind {
-            "redemption" => Word::Use,
-            "entry" => Word::Entry,
-            "hello" => Word::Hello,
+            "redemption" => PeerMessageKind::Use,
+            "entry" => PeerMessageKind::Entry,
+            "hello" => PeerMessageKind::Hello,
             // Questions and answers need no acknowledgement: see [`Down::exchange`].
             _ => return Taken::Done,
         };
@@ -453,14 +453,14 @@ impl Down {
         }
         let (tx, stored) = oneshot::channel();
         match word {
-            Word::Use => match serde_json::from_slice::<Used>(payload) {
+            PeerMessageKind::Use => match serde_json::from_slice::<Used>(payload) {
                 Ok(used) if used.is_good() => self.store(tx, |done| Work::Peer(from, used, done)),
                 Ok(_) | Err(_) => {
                     budget.junk(&from);
                     return refused("peer_unreadable_total");
                 }
             },
-            Word::Entry => {
+            PeerMessageKind::Entry => {
                 let now_s = self.clock.now();
                 let now_s = now_s.wall_s().filter(|_| now_s.synced());
                 if !is_signed(payload, &self.keys, now_s) {
@@ -475,8 +475,8 @@ impl Down {
                     answer(tx, kept);
                 });
             }
-            Word::Hello => self.store(tx, Work::PeerHello),
-            Word::Exchange => return Taken::Done,
+            PeerMessageKind::Hello => self.store(tx, Work::PeerHello),
+            PeerMessageKind::Exchange => return Taken::Done,
         }
         Taken::Stored(stored)
     }

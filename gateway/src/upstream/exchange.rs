@@ -6,7 +6,7 @@
 //! larger than a page in anybody's memory. Whoever has not answered is asked again, over restarts too.
 
 use super::asking::{Asking, To};
-use super::budget::{self, Budget, Word};
+use super::budget::{self, Budget, PeerMessageKind};
 use super::down::{Down, Lost, PORTION, Said, Told};
 use super::peers;
 use crate::engine::{Onward, Work};
@@ -109,7 +109,7 @@ impl Down {
             budget.junk(&from);
             return self.metrics.count("peer_large_total");
         }
-        if !budget.allows(&from, Word::Exchange) {
+        if !budget.allows(&from, PeerMessageKind::Exchange) {
             return self.metrics.count("peer_over_budget_total");
         }
         let unreadable = if is_ask {
@@ -126,7 +126,7 @@ impl Down {
             match serde_json::from_slice::<Page>(&message.payload) {
                 Ok(page) if page.asker != self.gateway || exchange.storing.len() >= PAGES => false,
                 // What it tells of others is its word as well. This page is asked for again.
-                Ok(page) if !budget.allows_many(&from, Word::Use, page.uses.len()) => {
+                Ok(page) if !budget.allows_many(&from, PeerMessageKind::Use, page.uses.len()) => {
                     return self.metrics.count("peer_over_budget_total");
                 }
                 Ok(page) => match self.good(&who, page) {

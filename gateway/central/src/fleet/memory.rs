@@ -101,7 +101,7 @@ async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result
         let mut fleet = fleet.lock();
         for row in &words {
             let Some(from) = whose(row) else { continue };
-            let word = Word {
+            let message = LastState {
                 online: row.get(2),
                 state: json(row.get(3)),
                 health: json(row.get(4)),
@@ -109,7 +109,7 @@ async fn recall(client: &Client, site: &str, fleet: &Watched) -> std::io::Result
                 seen: row.get(6),
                 health_at: row.get(7),
             };
-            fleet.recall(from, word);
+            fleet.recall(from, message);
         }
     }
     marks(client, TOLD, site, fleet).await?;
@@ -148,7 +148,7 @@ async fn marks(client: &Client, sql: &str, site: &str, fleet: &Watched) -> std::
 
 /// The last word of a gateway in the database.
 #[derive(Debug)]
-struct Word {
+struct LastState {
     online: bool,
     state: Option<Value>,
     health: Option<Value>,
@@ -173,24 +173,24 @@ impl Fleet {
     }
 
     /// What was heard by ourselves meanwhile is newer.
-    fn recall(&mut self, from: From, word: Word) {
+    fn recall(&mut self, from: From, message: LastState) {
         // Nobody has heard anything later than now, whatever a clock said.
         let now = now_ms();
-        let (seen, health_at) = (word.seen.min(now), word.health_at.min(now));
+        let (seen, health_at) = (message.seen.min(now), message.health_at.min(now));
         self.listening.recorded = self.listening.recorded.max(Some(seen));
         let known = self.gateways.entry(from).or_default();
         if known.state.is_null() {
-            known.state = word.state.unwrap_or_default();
+            known.state = message.state.unwrap_or_default();
             if let Some(state) = known.state.as_object_mut() {
-                state.insert("online".into(), word.online.into());
+                state.insert("online".into(), message.online.into());
             }
         }
-        let same = known.state["online"] == word.online;
+        let same = known.state["online"] == message.online;
         if same && known.since.is_none_or(|(_, exact)| !exact) {
-            known.since = Some((word.since.min(now), true));
+            known.since = Some((message.since.min(now), true));
         }
         if known.health.is_null()
-            && let Some(health) = word.health
+            && let Some(health) = message.health
         {
             (known.health, known.health_at) = (health, Some(health_at));
         }
@@ -219,9 +219,9 @@ mod tests {
         From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new("g1").unwrap() }
     }
 
-    fn word(online: bool, at: WallMs) -> Word {
+    fn message(online: bool, at: WallMs) -> LastState {
         let (state, health) = (Some(json!({ "online": online })), Some(json!({ "devices": [] })));
-        Word { online, state, health, since: at, seen: at, health_at: at }
+        LastState { online, state, health, since: at, seen: at, health_at: at }
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let now = now_ms();
         fleet.begins(now);
         fleet.connected(now);
-        fleet.recall(from(), word(false, now - 86_400_000));
+        fleet.recall(from(), message(false, now - 86_400_000));
         let row = |fleet: &Fleet| fleet.rows(now)["gateways"][0].clone();
         assert_eq!(
             (row(&fleet)["since_s"].clone(), row(&fleet)["alarms"].clone()),
@@ -244,7 +244,7 @@ mod tests {
         );
         fleet.take("kakou/v1/s/g1/state", br#"{"online":true}"#, now);
         fleet.take("kakou/v1/s/g1/health", br#"{"devices":[{"state":"fault"}]}"#, now);
-        fleet.recall(from(), word(false, now - 1_000));
+        fleet.recall(from(), message(false, now - 1_000));
         assert_eq!(row(&fleet)["alarms"], json!(["DEVICES"]));
         assert_eq!(row(&fleet)["since_s"], 0);
     }
@@ -268,7 +268,7 @@ mod tests {
         let now = now_ms();
         fleet.begins(now);
         fleet.connected(now);
-        fleet.recall(from(), word(true, now - 3_600_000));
+        fleet.recall(from(), message(true, now - 3_600_000));
         assert_eq!(
             fleet.rows(now)["gateways"][0]["alarms"],
             json!([]),
@@ -276,7 +276,7 @@ mod tests {
         );
         assert_eq!(fleet.rows(now)["gateways"][0]["waiting"], true);
         let other = From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new("g2").unwrap() };
-        fleet.recall(other, word(true, now - 60_000));
+        fleet.recall(other, message(true, now - 60_000));
         assert_eq!(fleet.rows(now)["gateways"][0]["alarms"], json!(["SILENT"]));
         assert_eq!(fleet.rows(now)["gateways"][1]["alarms"], json!([]));
         fleet.mark(from(), now - 1_000, true);

@@ -4,7 +4,7 @@
 use super::archive::{self, Of};
 use super::door::{self, Door, Name};
 use super::files;
-use super::send::{self, Word};
+use super::send::{self, OutgoingMessage};
 use super::watch::{Watched, now_ms};
 use crate::enrol::subjects::Readers;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -49,7 +49,7 @@ pub struct Page {
     /// The database of the central side: questions are put to it as well.
     pub database: Option<String>,
     /// To the broker.
-    pub out: mpsc::Sender<Word>,
+    pub out: mpsc::Sender<OutgoingMessage>,
 }
 
 type Answer = Result<Json<Value>, Response>;
@@ -230,8 +230,8 @@ async fn ask(
         };
         tokio::spawn(ask_database(url, page.fleet.clone(), id.clone(), sites, of, window));
     }
-    for word in words {
-        if page.out.send(word).await.is_err() {
+    for message in words {
+        if page.out.send(message).await.is_err() {
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "暂时不可用", "Not available now"));
         }
     }

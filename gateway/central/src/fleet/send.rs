@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// A message for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Word {
+pub struct OutgoingMessage {
     /// Where.
     pub topic: String,
     /// What.
@@ -33,15 +33,15 @@ fn sealed(issuer: &Issuer, payload: &impl Serialize, typ: &str) -> Result<Vec<u8
 }
 
 /// A command. The broker keeps it until the gateway has finished it.
-pub fn command(issuer: &Issuer, command: &Command) -> Result<Word, String> {
+pub fn command(issuer: &Issuer, command: &Command) -> Result<OutgoingMessage, String> {
     let topic = topic(&command.site, &command.gateway, &format!("cmd/{}", command.id));
-    Ok(Word { topic, body: sealed(issuer, command, COMMAND)?, retain: true })
+    Ok(OutgoingMessage { topic, body: sealed(issuer, command, COMMAND)?, retain: true })
 }
 
 /// A configuration.
-pub fn configuration(issuer: &Issuer, configuration: &Configuration) -> Result<Word, String> {
+pub fn configuration(issuer: &Issuer, configuration: &Configuration) -> Result<OutgoingMessage, String> {
     let topic = topic(&configuration.site, &configuration.gateway, "cfg/desired");
-    Ok(Word { topic, body: sealed(issuer, configuration, CONFIGURATION)?, retain: true })
+    Ok(OutgoingMessage { topic, body: sealed(issuer, configuration, CONFIGURATION)?, retain: true })
 }
 
 /// Puts a person's id into a question, for each gateway of its site whose key the authority vouches for.
@@ -56,9 +56,9 @@ pub fn ask_for(question: &mut Question, person: &str, readers: &Readers) -> Resu
 }
 
 /// A question to the gateways of a site.
-pub fn question(issuer: &Issuer, question: &Question) -> Result<Word, String> {
+pub fn question(issuer: &Issuer, question: &Question) -> Result<OutgoingMessage, String> {
     let topic = format!("kakou/v1/{}/trace/req", question.site);
-    Ok(Word { topic, body: sealed(issuer, question, TRACE)?, retain: false })
+    Ok(OutgoingMessage { topic, body: sealed(issuer, question, TRACE)?, retain: false })
 }
 
 /// The head of a feed.
@@ -71,12 +71,12 @@ pub fn head(issuer: &Issuer, head: &Head) -> Result<Vec<u8>, String> {
 pub fn feed(
     folder: &Path,
     name: &str,
-    mut give: impl FnMut(Word) -> Result<(), String>,
+    mut give: impl FnMut(OutgoingMessage) -> Result<(), String>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Head, String> {
     let path = folder.join(format!("{name}.feed"));
-    let word = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let head = unverified(&word).ok_or_else(|| format!("{}: not the head of a feed", path.display()))?;
+    let message = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let head = unverified(&message).ok_or_else(|| format!("{}: not the head of a feed", path.display()))?;
     let all: u64 = head.parts.iter().map(|p| u64::from(Head::chunks(p))).sum();
     let mut done = 0;
     for part in head.parts.iter().filter(|p| is_hash(&p.sha256)) {
@@ -86,19 +86,19 @@ pub fn feed(
             let mut chunk = Vec::with_capacity(CHUNK);
             (&mut body).take(CHUNK as u64).read_to_end(&mut chunk).map_err(|e| e.to_string())?;
             let topic = chunk_topic(&head.feed, &part.sha256, n / GROUP, &n.to_string());
-            give(Word { topic, body: chunk, retain: true })?;
+            give(OutgoingMessage { topic, body: chunk, retain: true })?;
             done += 1;
             progress(done, all);
         }
     }
-    give(Word { topic: head_topic(&head.feed), body: word, retain: true })?;
+    give(OutgoingMessage { topic: head_topic(&head.feed), body: message, retain: true })?;
     Ok(head)
 }
 
 /// What a signed head says, for whoever made it: nobody has verified it.
-pub fn unverified(word: &[u8]) -> Option<Head> {
+pub fn unverified(message: &[u8]) -> Option<Head> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let envelope: serde_json::Value = serde_json::from_slice(word).ok()?;
+    let envelope: serde_json::Value = serde_json::from_slice(message).ok()?;
     let payload = URL_SAFE_NO_PAD.decode(envelope["payload"].as_str()?).ok()?;
     serde_json::from_slice(&payload).ok()
 }
@@ -129,10 +129,10 @@ impl Post {
     }
 
     /// Hands a message over; waits while the client is full.
-    pub async fn give(&mut self, word: Word) -> Result<(), String> {
+    pub async fn give(&mut self, message: OutgoingMessage) -> Result<(), String> {
         loop {
-            let mark = Mark { retain: word.retain, ..Mark::default() };
-            match self.client.publish(&word.topic, word.body.clone(), mark) {
+            let mark = Mark { retain: message.retain, ..Mark::default() };
+            match self.client.publish(&message.topic, message.body.clone(), mark) {
                 Ok(()) => {
                     self.sent += 1;
                     return Ok(());

@@ -1,7 +1,7 @@
 //! Listens to a whole fleet and keeps what it says.
 
 use super::Fleet;
-use super::send::Word;
+use super::send::OutgoingMessage;
 use kakou_link::broker::Upstream;
 use kakou_link::mqtt::{self, Heard, Mark};
 use kakou_link::outage::Outage;
@@ -46,8 +46,13 @@ pub struct Watch {
 }
 
 /// Watches until cancelled; what is given goes out.
-pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, cancel: CancellationToken) {
-    let mut waiting: Option<Word> = None;
+pub async fn run(
+    watch: Watch,
+    fleet: Watched,
+    mut out: mpsc::Receiver<OutgoingMessage>,
+    cancel: CancellationToken,
+) {
+    let mut waiting: Option<OutgoingMessage> = None;
     fleet.lock().begins(now_ms());
     let mut outage = Outage::new(&watch.client_id, &watch.broker.address());
     while !cancel.is_cancelled() {
@@ -67,16 +72,16 @@ pub async fn run(watch: Watch, fleet: Watched, mut out: mpsc::Receiver<Word>, ca
         };
         let mut up = false;
         loop {
-            if up && let Some(word) = waiting.take() {
-                let mark = Mark { retain: word.retain, ..Mark::default() };
-                if client.publish(&word.topic, word.body.clone(), mark).is_err() {
-                    waiting = Some(word);
+            if up && let Some(message) = waiting.take() {
+                let mark = Mark { retain: message.retain, ..Mark::default() };
+                if client.publish(&message.topic, message.body.clone(), mark).is_err() {
+                    waiting = Some(message);
                 }
             }
             tokio::select! {
                 () = cancel.cancelled() => return client.farewell(&mut events).await,
-                word = out.recv(), if up && waiting.is_none() => match word {
-                    Some(word) => waiting = Some(word),
+                message = out.recv(), if up && waiting.is_none() => match message {
+                    Some(message) => waiting = Some(message),
                     None => return,
                 },
                 heard = events.poll() => match heard {

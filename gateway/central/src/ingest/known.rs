@@ -89,7 +89,7 @@ pub fn filters(listen: &Listen) -> Vec<String> {
 
 /// What one message says.
 #[derive(Debug, PartialEq)]
-enum Word {
+enum PeerMessage {
     Use(KnownUse),
     Entry(String),
     Tell(Page),
@@ -107,15 +107,15 @@ struct State {
 
 /// Whether a text has the form of a signed entry. Who has signed it those know who have the keys.
 fn is_entry(text: &str) -> bool {
-    let word = text.strip_prefix("KE1:").unwrap_or_default();
+    let peer_message = text.strip_prefix("KE1:").unwrap_or_default();
     let good = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     text.len() >= SHORTEST_ENTRY
-        && word.split('.').filter(|p| !p.is_empty()).count() == 3
-        && word.bytes().all(good)
+        && peer_message.split('.').filter(|p| !p.is_empty()).count() == 3
+        && peer_message.bytes().all(good)
 }
 
 /// Who says what; the error says why it is not taken.
-fn read(topic: &str, payload: &[u8]) -> Result<(From, Word), (Option<From>, &'static str)> {
+fn read(topic: &str, payload: &[u8]) -> Result<(From, PeerMessage), (Option<From>, &'static str)> {
     let parts: Vec<&str> = topic.strip_prefix("kakou/v1/").unwrap_or_default().split('/').collect();
     let (site, gateway, kind) = match parts.as_slice() {
         [site, "peer", gateway, kind @ ("redemption" | "entry")] => (*site, *gateway, *kind),
@@ -129,29 +129,38 @@ fn read(topic: &str, payload: &[u8]) -> Result<(From, Word), (Option<From>, &'st
     if payload.len() > LARGEST && kind != "state" {
         return Err((Some(from), "it is too large"));
     }
-    let word = match kind {
+    let peer_message = match kind {
         "redemption" => serde_json::from_slice::<Used>(payload).ok().filter(Used::is_good).map(|used| {
             let Used { pass, lane, visit, at_ms } = used;
-            Word::Use(KnownUse { pass, gateway: from.gateway.clone(), lane, visit, at_ms, teller: None })
+            PeerMessage::Use(KnownUse {
+                pass,
+                gateway: from.gateway.clone(),
+                lane,
+                visit,
+                at_ms,
+                teller: None,
+            })
         }),
-        "entry" => {
-            std::str::from_utf8(payload).ok().filter(|t| is_entry(t)).map(|t| Word::Entry(t.to_owned()))
-        }
+        "entry" => std::str::from_utf8(payload)
+            .ok()
+            .filter(|t| is_entry(t))
+            .map(|t| PeerMessage::Entry(t.to_owned())),
         "tell" => serde_json::from_slice::<Page>(payload)
             .ok()
             .filter(|page| page.asker.as_str() == OWN && page.is_good())
-            .map(Word::Tell),
-        "ask" => {
-            serde_json::from_slice::<Ask>(payload).ok().filter(Ask::is_good).map(|ask| Word::Ask(ask.after))
-        }
+            .map(PeerMessage::Tell),
+        "ask" => serde_json::from_slice::<Ask>(payload)
+            .ok()
+            .filter(Ask::is_good)
+            .map(|ask| PeerMessage::Ask(ask.after)),
         // A state that nobody keeps any more is of a gateway that is gone.
-        _ if payload.is_empty() => Some(Word::State { online: false, epoch: 0 }),
+        _ if payload.is_empty() => Some(PeerMessage::State { online: false, epoch: 0 }),
         _ => serde_json::from_slice::<State>(payload)
             .ok()
-            .map(|State { online, epoch }| Word::State { online, epoch }),
+            .map(|State { online, epoch }| PeerMessage::State { online, epoch }),
     };
-    match word {
-        Some(word) => Ok((from, word)),
+    match peer_message {
+        Some(peer_message) => Ok((from, peer_message)),
         None => Err((Some(from), "it is not of the form that gateways tell")),
     }
 }
@@ -177,7 +186,7 @@ impl Shares {
         Self { by: BTreeMap::new(), begun: Instant::now() }
     }
 
-    fn allows(&mut self, from: &From, word: &Word) -> bool {
+    fn allows(&mut self, from: &From, peer_message: &PeerMessage) -> bool {
         let said = self.by.entry(from.clone()).or_default();
         let more = |count: &mut u32, more: usize, most: u32| {
             let raised = count.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
@@ -187,16 +196,16 @@ impl Shares {
             }
             allowed
         };
-        match word {
-            Word::Use(_) => more(&mut said.uses, 1, budget::USES),
-            Word::Entry(_) => more(&mut said.entries, 1, budget::ENTRIES),
-            Word::Tell(page) => {
+        match peer_message {
+            PeerMessage::Use(_) => more(&mut said.uses, 1, budget::USES),
+            PeerMessage::Entry(_) => more(&mut said.entries, 1, budget::ENTRIES),
+            PeerMessage::Tell(page) => {
                 more(&mut said.pages, 1, budget::EXCHANGES)
                     && more(&mut said.entries, page.entries.len(), budget::ENTRIES)
                     && more(&mut said.uses, page.uses.len(), budget::USES)
             }
-            Word::Ask(_) => more(&mut said.asks, 1, ASKS),
-            Word::State { .. } => true,
+            PeerMessage::Ask(_) => more(&mut said.asks, 1, ASKS),
+            PeerMessage::State { .. } => true,
         }
     }
 
@@ -447,15 +456,15 @@ impl Ear<'_> {
     async fn take(&mut self, messages: &[Message], known: &mut Known) -> io::Result<()> {
         let (mut brought, mut asks, mut pages) = (Brought::default(), Vec::new(), Vec::new());
         for message in messages {
-            let (from, word) = match read(&message.topic, &message.payload) {
+            let (from, peer_message) = match read(&message.topic, &message.payload) {
                 Ok(read) => read,
                 Err((from, why)) => {
                     self.refuse(from.as_ref(), &message.topic, why);
                     continue;
                 }
             };
-            if !self.shares.allows(&from, &word) {
-                if matches!(word, Word::Use(_) | Word::Entry(_)) {
+            if !self.shares.allows(&from, &peer_message) {
+                if matches!(peer_message, PeerMessage::Use(_) | PeerMessage::Entry(_)) {
                     self.round.missed(&from, Instant::now());
                     brought.missed.insert(from.clone());
                 }
@@ -466,10 +475,10 @@ impl Ear<'_> {
                 );
                 continue;
             }
-            match word {
-                Word::Use(used) => brought.uses.push((from.clone(), used)),
-                Word::Entry(text) => brought.entries.push((from.clone(), text)),
-                Word::Tell(page) if self.round.is_next(&from, &page) => {
+            match peer_message {
+                PeerMessage::Use(used) => brought.uses.push((from.clone(), used)),
+                PeerMessage::Entry(text) => brought.entries.push((from.clone(), text)),
+                PeerMessage::Tell(page) if self.round.is_next(&from, &page) => {
                     let uses = page.uses.iter().map(|used| (from.clone(), used.clone()));
                     brought.uses.extend(uses);
                     let entries = page.entries.iter().filter(|text| is_entry(text));
@@ -478,9 +487,9 @@ impl Ear<'_> {
                         pages.push(from.clone());
                     }
                 }
-                Word::Tell(_) => {}
-                Word::Ask(after) => asks.push((from.clone(), after)),
-                Word::State { online, epoch } => {
+                PeerMessage::Tell(_) => {}
+                PeerMessage::Ask(after) => asks.push((from.clone(), after)),
+                PeerMessage::State { online, epoch } => {
                     self.round.state(&from, online, epoch, Instant::now());
                     if !online {
                         continue;
@@ -512,8 +521,8 @@ impl Ear<'_> {
     }
 
     /// What finds no room is asked again.
-    fn say(&self, from: &From, kind: &str, word: &impl Serialize) {
-        let body = serde_json::to_vec(word).expect("strings and numbers");
+    fn say(&self, from: &From, kind: &str, peer_message: &impl Serialize) {
+        let body = serde_json::to_vec(peer_message).expect("strings and numbers");
         let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         if let Err(e) = self.client.publish(&from.topic(kind), body, soon) {
             log::debug!("{}/{}: {kind} waits: {e}", from.site, from.gateway);

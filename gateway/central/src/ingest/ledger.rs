@@ -2,7 +2,7 @@
 //!
 //! For a file, the demo and tests. A fleet uses [`super::postgres`].
 
-use super::{About, Arrived, Complete, From, Store, Taken, Word};
+use super::{About, Arrived, Complete, From, StateMessage, Store, Taken};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde::{Deserialize, Serialize};
@@ -193,19 +193,20 @@ impl<S: Sink> Store for Ledger<S> {
     async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
         self.keep(events)
     }
-    async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
+    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Taken> {
         let mut touched = BTreeSet::new();
-        for (stream, floor) in &word.floor {
+        for (stream, floor) in &message.floor {
             // No gateway counts so far, and a receipt for it would be one for everything.
             if *floor >= MOST {
                 continue;
             }
-            let key = (from.clone(), word.epoch, *stream);
+            let key = (from.clone(), message.epoch, *stream);
             let progress = self.streams.entry(key.clone()).or_default();
             if *floor > progress.through {
                 for (from_seq, to_seq) in progress.missing(*floor) {
                     let (site, gateway) = (from.site.clone(), from.gateway.clone());
-                    let gone = Gone { site, gateway, epoch: word.epoch, stream: *stream, from_seq, to_seq };
+                    let gone =
+                        Gone { site, gateway, epoch: message.epoch, stream: *stream, from_seq, to_seq };
                     self.sink.gone(&gone)?;
                     gone.tell();
                     self.lost = self.lost.saturating_add(to_seq - from_seq + 1);
@@ -288,12 +289,12 @@ mod tests {
         let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         ledger.keep(events(&[(1, 1), (2, MOST)])).unwrap();
         for floor in [u64::MAX, u64::MAX - 1, MOST] {
-            let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, floor)].into() };
-            assert!(ledger.word(&from(), &word).await.unwrap().complete.is_empty(), "{floor}");
+            let message = StateMessage { online: true, epoch: 1, floor: [(Class::Verdict, floor)].into() };
+            assert!(ledger.keep_state(&from(), &message).await.unwrap().complete.is_empty(), "{floor}");
         }
         for epoch in 1..4 {
-            let word = Word { online: true, epoch, floor: [(Class::Verdict, MOST - 1)].into() };
-            ledger.word(&from(), &word).await.unwrap();
+            let message = StateMessage { online: true, epoch, floor: [(Class::Verdict, MOST - 1)].into() };
+            ledger.keep_state(&from(), &message).await.unwrap();
         }
         assert_eq!(ledger.lost, u64::MAX, "more than can be counted");
         assert_eq!(ledger.keep(events(&[(2, MOST), (3, 3)])).unwrap().new, 0);
@@ -303,8 +304,8 @@ mod tests {
     async fn what_is_gone_from_the_gateway_is_counted_as_lost_and_holds_up_nothing() {
         let mut ledger = Ledger::new(Memory(Vec::new(), Vec::new(), Vec::new()));
         ledger.keep(events(&[(1, 1), (5, 5), (9, 9)])).unwrap();
-        let word = Word { online: true, epoch: 1, floor: [(Class::Verdict, 6)].into() };
-        let taken = ledger.word(&from(), &word).await.unwrap();
+        let message = StateMessage { online: true, epoch: 1, floor: [(Class::Verdict, 6)].into() };
+        let taken = ledger.keep_state(&from(), &message).await.unwrap();
         assert_eq!((taken.complete[0].through, ledger.lost), (6, 4), "2, 3, 4 and 6");
         assert_eq!(ledger.sink.2, [(2, 4), (6, 6)], "on record");
         assert_eq!(ledger.keep(events(&[(7, 7), (8, 8)])).unwrap().complete[0].through, 9);

@@ -6,7 +6,7 @@
 use super::photos::Desk;
 use super::standing::Standing;
 use super::told::Told;
-use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, read};
+use super::{About, Arrived, Complete, From, Refusal, StateMessage, Store, Taken, read};
 use kakou_core::event::Class;
 use kakou_link::broker::Upstream;
 use kakou_link::minutely::Minutely;
@@ -372,7 +372,7 @@ impl Keeper<'_> {
         }
         for ((from, _), last) in words {
             for about in last {
-                self.word(&from, about, store).await?;
+                self.keep_state(&from, about, store).await?;
             }
         }
         while !events.is_empty() {
@@ -384,11 +384,11 @@ impl Keeper<'_> {
     }
 
     /// A gateway speaks of itself.
-    async fn word<S: Store>(&mut self, from: &From, about: About, store: &mut S) -> io::Result<()> {
+    async fn keep_state<S: Store>(&mut self, from: &From, about: About, store: &mut S) -> io::Result<()> {
         if let About::State(state) = &about {
-            match serde_json::from_str::<Word>(state) {
+            match serde_json::from_str::<StateMessage>(state) {
                 Ok(word) => {
-                    let taken = store.word(from, &word).await?;
+                    let taken = store.keep_state(from, &word).await?;
                     self.count(taken);
                     if word.online {
                         word.floor.keys().for_each(|stream| self.standing.asked(from, word.epoch, *stream));

@@ -337,7 +337,7 @@ fn clock(json: &str) -> Result<(), String> {
 
 /// What a gateway says of itself when it comes and when it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-pub struct Word {
+pub struct StateMessage {
     /// Whether it is there.
     pub online: bool,
     /// Its journal's epoch.
@@ -429,7 +429,11 @@ pub trait Store: Send + 'static {
     /// Makes new events durable.
     fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Taken>> + Send;
     /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
-    fn word(&mut self, from: &From, word: &Word) -> impl Future<Output = io::Result<Taken>> + Send;
+    fn keep_state(
+        &mut self,
+        from: &From,
+        message: &StateMessage,
+    ) -> impl Future<Output = io::Result<Taken>> + Send;
     /// How far streams are complete, each in its place: none of it is 0.
     fn through(
         &mut self,

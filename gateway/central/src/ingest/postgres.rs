@@ -4,7 +4,7 @@
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
 use super::told::{Told, brief};
-use super::{About, Arrived, Complete, From, Refusal, Store, Taken, Word, words};
+use super::{About, Arrived, Complete, From, Refusal, StateMessage, Store, Taken, words};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,12 +205,12 @@ impl Database {
         Ok(bad)
     }
 
-    async fn try_word(&mut self, from: &From, word: &Word) -> Result<Taken, Trouble> {
+    async fn try_keep_state(&mut self, from: &From, message: &StateMessage) -> Result<Taken, Trouble> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
         let mut complete = Vec::new();
-        for (&stream, &floor) in &word.floor {
-            let key = (from.clone(), word.epoch, stream);
+        for (&stream, &floor) in &message.floor {
+            let key = (from.clone(), message.epoch, stream);
             let through = lock(&tx, &key).await?;
             // No database counts so far, and no gateway.
             if floor <= through || floor >= i64::MAX.cast_unsigned() {
@@ -223,7 +223,7 @@ impl Database {
                     let sql = "INSERT INTO gap (site, gateway, epoch, stream, from_seq, to_seq)
                                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
                     let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
-                    let (epoch, number) = (word.epoch.cast_signed(), stream_number(stream));
+                    let (epoch, number) = (message.epoch.cast_signed(), stream_number(stream));
                     let (a, b) = (next.cast_signed(), (seq - 1).cast_signed());
                     tx.execute(sql, &[&site, &gateway, &epoch, &number, &a, &b]).await?;
                     log::error!(
@@ -238,7 +238,7 @@ impl Database {
             }
             set(&tx, &key, floor).await?;
             let through = advance(&tx, &key, &BTreeSet::new()).await?;
-            complete.push(Complete { from: from.clone(), epoch: word.epoch, stream, through });
+            complete.push(Complete { from: from.clone(), epoch: message.epoch, stream, through });
         }
         tx.commit().await?;
         Ok(Taken { complete, ..Taken::default() })
@@ -568,7 +568,7 @@ impl Store for Database {
         Ok(rows.iter().map(|r| r.get::<_, i64>(0).cast_unsigned()).collect())
     }
 
-    async fn word(&mut self, from: &From, word: &Word) -> io::Result<Taken> {
-        self.try_word(from, word).await.map_err(Trouble::cause)
+    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Taken> {
+        self.try_keep_state(from, message).await.map_err(Trouble::cause)
     }
 }

@@ -22,7 +22,7 @@ pub const GATEWAYS: usize = 64;
 
 /// What another gateway says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum PeerMessageKind {
     /// That a pass was used.
     Use,
     /// A signed entry.
@@ -75,18 +75,18 @@ impl Budget {
     }
 
     /// Whether a message is within the share of its sender.
-    pub fn allows(&mut self, from: &GatewayId, word: Word) -> bool {
-        self.allows_many(from, word, 1)
+    pub fn allows(&mut self, from: &GatewayId, message: PeerMessageKind) -> bool {
+        self.allows_many(from, message, 1)
     }
 
     /// Whether all of so many are; as the uses in a page, whoever has used the passes.
-    pub fn allows_many(&mut self, from: &GatewayId, word: Word, many: usize) -> bool {
+    pub fn allows_many(&mut self, from: &GatewayId, message: PeerMessageKind, many: usize) -> bool {
         let Some(said) = self.of(from) else { return false };
-        let (count, most, beyond) = match word {
-            Word::Use => (&mut said.uses, USES, &mut said.beyond[0]),
-            Word::Entry => (&mut said.entries, ENTRIES, &mut said.beyond[1]),
-            Word::Hello => (&mut said.hellos, HELLOS, &mut said.beyond[2]),
-            Word::Exchange => (&mut said.exchanges, EXCHANGES, &mut said.beyond[3]),
+        let (count, most, beyond) = match message {
+            PeerMessageKind::Use => (&mut said.uses, USES, &mut said.beyond[0]),
+            PeerMessageKind::Entry => (&mut said.entries, ENTRIES, &mut said.beyond[1]),
+            PeerMessageKind::Hello => (&mut said.hellos, HELLOS, &mut said.beyond[2]),
+            PeerMessageKind::Exchange => (&mut said.exchanges, EXCHANGES, &mut said.beyond[3]),
         };
         let raised = count.saturating_add(u32::try_from(many).unwrap_or(u32::MAX));
         let allowed = raised <= most;
@@ -147,27 +147,31 @@ mod tests {
     #[test]
     fn one_gateway_uses_up_its_own_share_and_that_of_nobody_else() {
         let mut budget = Budget::default();
-        let taken = (0..USES + 5).filter(|_| budget.allows(&gateway(1), Word::Use)).count();
+        let taken = (0..USES + 5).filter(|_| budget.allows(&gateway(1), PeerMessageKind::Use)).count();
         assert_eq!(taken, USES as usize);
-        assert!(budget.allows(&gateway(1), Word::Entry), "another kind of word");
-        assert!(budget.allows(&gateway(2), Word::Use), "another gateway");
+        assert!(budget.allows(&gateway(1), PeerMessageKind::Entry), "another kind of word");
+        assert!(budget.allows(&gateway(2), PeerMessageKind::Use), "another gateway");
         let minute = budget.turn();
         assert_eq!(minute.lines.len(), 1);
         assert!(minute.lines[0].contains("5 uses") && minute.uses_missed && !minute.hello_owed);
-        assert!(budget.allows(&gateway(1), Word::Use), "another minute");
+        assert!(budget.allows(&gateway(1), PeerMessageKind::Use), "another minute");
         assert_eq!(budget.turn(), Minute::default());
     }
 
     #[test]
     fn pages_of_a_peer_count_as_its_own_uses() {
         let mut budget = Budget::default();
-        let pages = (0..EXCHANGES).filter(|_| budget.allows_many(&gateway(1), Word::Use, 50)).count();
+        let pages =
+            (0..EXCHANGES).filter(|_| budget.allows_many(&gateway(1), PeerMessageKind::Use, 50)).count();
         assert_eq!(pages, USES as usize / 50);
-        assert!(budget.allows(&gateway(1), Word::Exchange) && budget.allows_many(&gateway(1), Word::Use, 0));
-        assert!(budget.allows_many(&gateway(2), Word::Use, 50), "another gateway");
+        assert!(
+            budget.allows(&gateway(1), PeerMessageKind::Exchange)
+                && budget.allows_many(&gateway(1), PeerMessageKind::Use, 0)
+        );
+        assert!(budget.allows_many(&gateway(2), PeerMessageKind::Use, 50), "another gateway");
         budget.turn();
-        assert!(budget.allows_many(&gateway(1), Word::Use, 50), "another minute");
-        assert!(!budget.allows_many(&gateway(1), Word::Use, usize::MAX));
+        assert!(budget.allows_many(&gateway(1), PeerMessageKind::Use, 50), "another minute");
+        assert!(!budget.allows_many(&gateway(1), PeerMessageKind::Use, usize::MAX));
     }
 
     #[test]
@@ -181,7 +185,7 @@ mod tests {
     #[test]
     fn names_that_nobody_has_make_no_memory_grow() {
         let mut budget = Budget::default();
-        let heard = (0..10 * GATEWAYS).filter(|n| budget.allows(&gateway(*n), Word::Use)).count();
+        let heard = (0..10 * GATEWAYS).filter(|n| budget.allows(&gateway(*n), PeerMessageKind::Use)).count();
         assert_eq!((heard, budget.gateways.len()), (GATEWAYS, GATEWAYS));
         assert_eq!(budget.turn().lines.len(), 1);
     }

@@ -3,7 +3,7 @@
 use super::form::{FurtherForm, PassForm, ScenarioForm, SlotForm};
 use super::verb::{self, Act};
 use super::when;
-use super::words::{self, Word};
+use super::words::{self, Term};
 use crate::ids::LaneId;
 use crate::text::line_at;
 use crate::time::WallMs;
@@ -123,14 +123,14 @@ impl Source<'_> {
     }
 
     /// Goes on with a known word, remembers one that is to come, and refuses any other.
-    pub fn word(&mut self, line: usize, what: &str, name: &str, word: Word) -> Result<(), Mistake> {
-        match word {
-            Word::Known => Ok(()),
-            Word::ToCome => {
+    pub fn term(&mut self, line: usize, what: &str, name: &str, term: Term) -> Result<(), Mistake> {
+        match term {
+            Term::Known => Ok(()),
+            Term::ToCome => {
                 self.postpone(line, format!("{what} `{name}`"));
                 Ok(())
             }
-            Word::Mistake(allowed) => {
+            Term::Mistake(allowed) => {
                 Err(self.mistake(line, format!("there is no {what} `{name}`; allowed: {allowed}")))
             }
         }
@@ -275,7 +275,7 @@ fn list(
 ) -> Result<ListOf, Mistake> {
     let mut out = ListOf::default();
     let first = entries.values().map(|v| source.line(v.span().start)).min().unwrap_or(1);
-    source.word(first, "list", name, words::list(name))?;
+    source.term(first, "list", name, words::list(name))?;
     for (id, value) in entries {
         let line = source.line(value.span().start);
         match (id.as_str(), value.get_ref()) {
@@ -344,7 +344,7 @@ fn read_pass(
     form: PassForm,
     clock_ms: WallMs,
 ) -> Result<PassOf, Mistake> {
-    source.word(line, "kind of pass", &form.kind, words::pass_kind(&form.kind))?;
+    source.term(line, "kind of pass", &form.kind, words::pass_kind(&form.kind))?;
     let at = |value: &Option<Value>, absent: &str| moment(value.as_ref(), absent, clock_ms);
     let wrong = |e: String| source.mistake(line, e);
     let sign = match form.sign.as_deref().unwrap_or("good") {
@@ -385,7 +385,7 @@ fn read_slot(
     form: SlotForm,
     clock_ms: WallMs,
 ) -> Result<SlotOf, Mistake> {
-    source.word(line, "register", &form.register, words::register(&form.register))?;
+    source.term(line, "register", &form.register, words::register(&form.register))?;
     let later = [
         ("until", form.until.is_some()),
         ("amount", form.amount.is_some()),

@@ -3,7 +3,7 @@
 use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
 use super::form::{ActForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings};
 use super::when;
-use super::words::{self, Word};
+use super::words::{self, Term};
 use crate::codes::{Code, Outcome};
 use crate::ids::{LaneId, OfficerId};
 use crate::lane::action::Officer;
@@ -324,8 +324,8 @@ fn officer(source: &mut Source<'_>, line: usize, text: &str) -> Result<Option<Of
     let (role, name) = text.split_once(':').unwrap_or((text, text));
     let role = match words::role(role) {
         Ok(role) => role,
-        Err(word) => {
-            source.word(line, "role", role, word)?;
+        Err(term) => {
+            source.term(line, "role", role, term)?;
             return Ok(None);
         }
     };
@@ -355,13 +355,13 @@ fn answer(value: &Value) -> Option<String> {
     }
 }
 
-fn outcome(source: &Source<'_>, line: usize, word: &str, none: bool) -> Result<Option<Outcome>, Mistake> {
-    if none && word == "none" {
+fn outcome(source: &Source<'_>, line: usize, term: &str, none: bool) -> Result<Option<Outcome>, Mistake> {
+    if none && term == "none" {
         return Ok(None);
     }
-    let found = Outcome::parse(word);
+    let found = Outcome::parse(term);
     let allowed = if none { "ADMIT, REFER, HOLD, DENY, none" } else { "ADMIT, REFER, HOLD, DENY" };
-    let wrong = || source.mistake(line, format!("`{word}` is no outcome; allowed: {allowed}"));
+    let wrong = || source.mistake(line, format!("`{term}` is no outcome; allowed: {allowed}"));
     found.map(Some).ok_or_else(wrong)
 }
 
@@ -389,7 +389,7 @@ fn read_list(
     form: ListForm,
     clock_ms: WallMs,
 ) -> Result<ListChange, Mistake> {
-    source.word(line, "list", &form.name, words::list(&form.name))?;
+    source.term(line, "list", &form.name, words::list(&form.name))?;
     let facts = match &form.entry {
         None => None,
         Some(Value::Table(facts)) => Some(entry(facts)),
@@ -422,7 +422,7 @@ fn read_peer(
     form: PeerForm,
     clock_ms: WallMs,
 ) -> Result<PeerTold, Mistake> {
-    source.word(line, "register", &form.register, words::register(&form.register))?;
+    source.term(line, "register", &form.register, words::register(&form.register))?;
     moment(form.at.as_ref(), "-0s", clock_ms).map_err(|e| source.mistake(line, e))?;
     Ok(PeerTold {
         register: form.register,
@@ -442,7 +442,7 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
     for name in form.codes.iter().flatten() {
         match words::code(name) {
             Ok(code) => codes.get_or_insert_default().push(code),
-            Err(word) => source.word(line, "reason code", name, word)?,
+            Err(term) => source.term(line, "reason code", name, term)?,
         }
     }
     if let Some(direction) = &form.direction
@@ -451,13 +451,13 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
         let what = format!("`{direction}` is no direction; allowed: in, out, through");
         return Err(source.mistake(line, what));
     }
-    if let Some(word) = &form.refused {
-        source.word(line, "rejection", word, words::refusal(word))?;
+    if let Some(term) = &form.refused {
+        source.term(line, "rejection", term, words::refusal(term))?;
     }
     for name in form.register.iter().flat_map(BTreeMap::keys) {
-        source.word(line, "register", name, words::register(name))?;
+        source.term(line, "register", name, words::register(name))?;
     }
-    let expected = form.outcome.as_deref().map(|word| outcome(source, line, word, true)).transpose()?;
+    let expected = form.outcome.as_deref().map(|term| outcome(source, line, term, true)).transpose()?;
     Ok(Expect {
         outcome: expected,
         codes,
@@ -483,9 +483,9 @@ pub(super) fn known(what: &str, name: &str, all: &[&str]) -> Result<(), String> 
 }
 
 /// An event that a profile or the gateway makes, or one that is to come.
-pub(super) fn known_event(word: Word, name: &str) -> Result<(), String> {
-    match word {
-        Word::Known | Word::ToCome => Ok(()),
-        Word::Mistake(allowed) => Err(format!("there is no event `{name}`; allowed: {allowed}")),
+pub(super) fn known_event(term: Term, name: &str) -> Result<(), String> {
+    match term {
+        Term::Known | Term::ToCome => Ok(()),
+        Term::Mistake(allowed) => Err(format!("there is no event `{name}`; allowed: {allowed}")),
     }
 }

@@ -147,7 +147,7 @@ pub const HCERT_TEST: &str = "hcert-test";
 
 /// What a word is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum Term {
     /// One that can be played.
     Known,
     /// One that cannot be played yet.
@@ -156,36 +156,36 @@ pub enum Word {
     Mistake(String),
 }
 
-fn word(text: &str, known: &[&str], to_come: &[&str]) -> Word {
+fn term(text: &str, known: &[&str], to_come: &[&str]) -> Term {
     if known.contains(&text) {
-        Word::Known
+        Term::Known
     } else if to_come.contains(&text) {
-        Word::ToCome
+        Term::ToCome
     } else {
-        Word::Mistake(known.join(", "))
+        Term::Mistake(known.join(", "))
     }
 }
 
 /// A list.
-pub fn list(name: &str) -> Word {
-    word(name, &LISTS, &LISTS_TO_COME)
+pub fn list(name: &str) -> Term {
+    term(name, &LISTS, &LISTS_TO_COME)
 }
 
 /// A register.
-pub fn register(name: &str) -> Word {
-    word(name, &REGISTERS, &REGISTERS_TO_COME)
+pub fn register(name: &str) -> Term {
+    term(name, &REGISTERS, &REGISTERS_TO_COME)
 }
 
 /// A role.
-pub fn role(name: &str) -> Result<Role, Word> {
+pub fn role(name: &str) -> Result<Role, Term> {
     let known = Role::ALL.map(Role::as_str);
-    Role::parse(name).ok_or_else(|| word(name, &known, &ROLES_TO_COME))
+    Role::parse(name).ok_or_else(|| term(name, &known, &ROLES_TO_COME))
 }
 
 /// A reason code.
-pub fn code(name: &str) -> Result<Code, Word> {
+pub fn code(name: &str) -> Result<Code, Term> {
     let all: Vec<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
-    Code::parse(name).ok_or_else(|| word(name, &all, &CODES_TO_COME))
+    Code::parse(name).ok_or_else(|| term(name, &all, &CODES_TO_COME))
 }
 
 /// A reason for an override: one that the gateway does not know is for the gateway to reject.
@@ -194,21 +194,21 @@ pub fn reason_to_come(name: &str) -> bool {
 }
 
 /// A word of a rejection.
-pub fn refusal(name: &str) -> Word {
-    word(name, &REFUSALS, &REFUSALS_TO_COME)
+pub fn refusal(name: &str) -> Term {
+    term(name, &REFUSALS, &REFUSALS_TO_COME)
 }
 
 /// A kind of pass.
-pub fn pass_kind(name: &str) -> Word {
+pub fn pass_kind(name: &str) -> Term {
     let ours = ["resident-card", "vehicle-pass", "staff-badge", "companion-card", "release-slip"];
     let known: Vec<&str> = kp1::kind_words().filter(|k| ours.contains(k)).chain([HCERT_TEST]).collect();
-    word(name, &known, &[])
+    term(name, &known, &[])
 }
 
 /// A kind of event, of the gateway, of one of these profiles, or of a shipped one.
-pub fn event<'a>(name: &str, profiles: impl Iterator<Item = &'a Profile>) -> Word {
+pub fn event<'a>(name: &str, profiles: impl Iterator<Item = &'a Profile>) -> Term {
     let own = profiles.flat_map(|p| p.emits.iter().map(|e| e.kind.as_str()));
     let shipped = ["arrival", "fever", "triage", "fever_referral"];
     let known: Vec<&str> = OWN.into_iter().chain(own).chain(shipped).collect();
-    word(name, &known, &KINDS_TO_COME)
+    term(name, &known, &KINDS_TO_COME)
 }

@@ -77,7 +77,7 @@ impl World {
                     (None, Some(command)) => Found::New(command.clone(), "central".to_owned()),
                     (None, None) => Found::Bad("not signed".to_owned()),
                 };
-                return Some(Input::Word(Box::new(Word { id, bytes, found })));
+                return Some(Input::Word(Box::new(ReceivedOrder { id, bytes, found })));
             }
             Output::Room(_) => return Some(Input::Room(self.room)),
             Output::Keep(job) => {

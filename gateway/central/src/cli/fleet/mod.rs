@@ -10,7 +10,7 @@ use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
 use crate::fleet::door::Door;
-use crate::fleet::send::{self, Post, Word};
+use crate::fleet::send::{self, OutgoingMessage, Post};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::metrics::At;
 use kakou_authority::issuer::Issuer;
@@ -326,7 +326,7 @@ fn watched(
     broker: &Broker,
     site: &str,
     name: &str,
-) -> Result<(Watched, mpsc::Sender<Word>, CancellationToken), String> {
+) -> Result<(Watched, mpsc::Sender<OutgoingMessage>, CancellationToken), String> {
     let watch = Watch {
         broker: broker.settings()?,
         client_id: format!("kakou-fleet-{name}-{}", random_id()?),
@@ -362,7 +362,7 @@ async fn push(broker: &Broker, folder: &Path, names: &[String]) -> Result<(), St
         }
         found += 1;
         // The reader of files must not run ahead of the broker.
-        let (tx, mut words) = mpsc::channel::<Word>(8);
+        let (tx, mut words) = mpsc::channel::<OutgoingMessage>(8);
         let (place, list) = (folder.to_path_buf(), name.to_owned());
         let mut told = Instant::now();
         let reading = tokio::task::spawn_blocking(move || {
@@ -389,7 +389,7 @@ async fn push(broker: &Broker, folder: &Path, names: &[String]) -> Result<(), St
 async fn listen<T>(
     broker: &Broker,
     filter: &str,
-    words: Vec<Word>,
+    words: Vec<OutgoingMessage>,
     limit: Duration,
     mut with: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<Option<T>, String> {

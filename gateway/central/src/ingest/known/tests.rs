@@ -20,9 +20,11 @@ fn page(after: &str, next: Option<&str>, waits_for: &[&str]) -> Page {
 
 #[test]
 fn a_word_is_of_the_site_and_the_gateway_of_its_topic_whatever_it_says() {
-    let (who, word) = read("kakou/v1/hospital/peer/gw-9/redemption", used("k:1").as_bytes()).unwrap();
+    let (who, message) = read("kakou/v1/hospital/peer/gw-9/redemption", used("k:1").as_bytes()).unwrap();
     assert_eq!(who, from("hospital", "gw-9"));
-    assert!(matches!(word, Word::Use(known) if known.gateway.as_str() == "gw-9" && known.pass == "k:1"));
+    assert!(
+        matches!(message, PeerMessage::Use(known) if known.gateway.as_str() == "gw-9" && known.pass == "k:1")
+    );
     // Of another gateway a page may tell; of another site nothing can.
     let mut told = page("", None, &[]);
     told.uses = vec![KnownUse {
@@ -71,8 +73,8 @@ fn one_gateway_uses_up_its_own_share_and_that_of_no_other_site() {
     let used = read("kakou/v1/s/peer/gw-1/redemption", used("k:1").as_bytes()).unwrap().1;
     let taken = (0..budget::USES + 5).filter(|_| shares.allows(&bad, &used)).count();
     assert_eq!(taken, budget::USES as usize);
-    assert!(shares.allows(&honest, &used) && shares.allows(&bad, &Word::Ask(String::new())));
-    let asks = (0..10_000).filter(|_| shares.allows(&honest, &Word::Ask(String::new()))).count();
+    assert!(shares.allows(&honest, &used) && shares.allows(&bad, &PeerMessage::Ask(String::new())));
+    let asks = (0..10_000).filter(|_| shares.allows(&honest, &PeerMessage::Ask(String::new()))).count();
     assert_eq!(asks, ASKS as usize);
     assert!(shares.turn(Instant::now()).is_empty(), "the minute is not over");
     let over = Instant::now() + MINUTE;
