@@ -7,7 +7,7 @@
 use crate::health::{Monitor, State};
 use crate::hotplug::Bell;
 use crate::retry::{RETRY_MAX, RETRY_MIN};
-use crate::{Errand, Gateway, TOO_LATE};
+use crate::{DeviceCommand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use rustix::process::setpriority_process;
@@ -52,7 +52,7 @@ pub trait Blocking: Send {
         false
     }
     /// Takes up a request, and goes on with what it does.
-    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble>;
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble>;
     /// Lets go of it. The requests that are left without an answer.
     fn close(&mut self) -> Vec<Ticket>;
 }
@@ -81,8 +81,8 @@ impl Hands {
         self.report(Report::NoData { ticket, why });
     }
     /// Takes up a request to a thermometer: who measures, from now on.
-    pub fn measuring(&self, errand: Option<Errand>, who: &mut Option<Ticket>) {
-        let Some(Errand { ticket, command, .. }) = errand else { return };
+    pub fn measuring(&self, device_command: Option<DeviceCommand>, who: &mut Option<Ticket>) {
+        let Some(DeviceCommand { ticket, command, .. }) = device_command else { return };
         match command {
             Command::Measure => *who = Some(ticket),
             Command::Stop => *who = None,
@@ -118,11 +118,11 @@ impl Hands {
 pub async fn run(
     work: Box<dyn Blocking>,
     hands: Hands,
-    mut commands: mpsc::Receiver<Errand>,
+    mut commands: mpsc::Receiver<DeviceCommand>,
     bell: Bell,
     cancel: CancellationToken,
 ) {
-    let (errands, inbox) = sync_channel::<Errand>(WAITING);
+    let (device_commands, inbox) = sync_channel::<DeviceCommand>(WAITING);
     let (device, gateway) = (hands.device.clone(), hands.gateway.clone());
     let name = format!("dev-{device}");
     let thread = std::thread::Builder::new().name(name).spawn(move || live(work, &hands, &inbox, &bell));
@@ -136,16 +136,16 @@ pub async fn run(
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
-            errand = commands.recv() => {
-                let Some(errand) = errand else { break };
-                let (ticket, since) = (errand.ticket, errand.since);
-                if errands.try_send(errand).is_err() {
+            device_command = commands.recv() => {
+                let Some(device_command) = device_command else { break };
+                let (ticket, since) = (device_command.ticket, device_command.since);
+                if device_commands.try_send(device_command).is_err() {
                     gateway.report(&device, Report::NoData { ticket, why: NoData::Timeout }, since);
                 }
             }
         }
     }
-    drop(errands);
+    drop(device_commands);
     let until = Instant::now() + END;
     while !thread.is_finished() {
         if Instant::now() >= until {
@@ -162,7 +162,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
 }
 
 /// The thread.
-fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, bell: &Bell) {
+fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<DeviceCommand>, bell: &Bell) {
     let mut retry = RETRY_MIN;
     if work.heavy()
         && let Err(e) = setpriority_process(Some(gettid()), NICE)
@@ -199,8 +199,8 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, be
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(left.min(LOOK)) {
-                Ok(Errand { command: Command::Stop, .. }) => {}
-                Ok(errand) => hands.no_data(errand.ticket, NoData::NotPresent),
+                Ok(DeviceCommand { command: Command::Stop, .. }) => {}
+                Ok(device_command) => hands.no_data(device_command.ticket, NoData::NotPresent),
                 Err(RecvTimeoutError::Timeout) if bell.rung() != rung => {
                     // The kernel's word comes before udev has set the owner: what fails now is tried again soon.
                     retry = RETRY_MIN;
@@ -215,20 +215,20 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<Errand>, be
 }
 
 /// Gives turns until the device is gone (an error) or nobody wants it any more.
-fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<Errand>) -> Result<(), Trouble> {
+fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<DeviceCommand>) -> Result<(), Trouble> {
     loop {
-        let errand = match inbox.recv_timeout(work.pace()) {
-            Ok(errand) if errand.is_late() => {
+        let device_command = match inbox.recv_timeout(work.pace()) {
+            Ok(device_command) if device_command.is_late() => {
                 hands.monitor.error(TOO_LATE);
-                hands.no_data(errand.ticket, NoData::Timeout);
+                hands.no_data(device_command.ticket, NoData::Timeout);
                 None
             }
-            Ok(errand) => Some(errand),
+            Ok(device_command) => Some(device_command),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        let ticket = errand.as_ref().map(|e| e.ticket);
-        let done = catch_unwind(AssertUnwindSafe(|| work.turn(errand, hands)));
+        let ticket = device_command.as_ref().map(|e| e.ticket);
+        let done = catch_unwind(AssertUnwindSafe(|| work.turn(device_command, hands)));
         match done {
             Ok(done) => done?,
             Err(_) => {
@@ -255,8 +255,8 @@ mod tests {
         fn pace(&self) -> Duration {
             Duration::ZERO
         }
-        fn turn(&mut self, errand: Option<Errand>, _: &Hands) -> Result<(), Trouble> {
-            self.0.lock().unwrap().extend(errand.map(|e| e.ticket));
+        fn turn(&mut self, device_command: Option<DeviceCommand>, _: &Hands) -> Result<(), Trouble> {
+            self.0.lock().unwrap().extend(device_command.map(|e| e.ticket));
             Ok(())
         }
         fn close(&mut self) -> Vec<Ticket> {
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_opens_prints_or_shows_green_is_not_done_when_its_device_took_long_to_open() {
-        let (errands, inbox) = sync_channel(WAITING);
+        let (device_commands, inbox) = sync_channel(WAITING);
         let device = DeviceId::new("barrier").unwrap();
         let late = Instant::now().checked_sub(Duration::from_millis(crate::HELD_MS + 1)).unwrap();
         let green = Command::Signal { outcome: Outcome::Admit, ms: 8_000 };
@@ -289,9 +289,11 @@ mod tests {
             (green, Instant::now()),
         ];
         for (ticket, (command, sent)) in (1..).map(Ticket).zip(asked) {
-            errands.send(Errand { device: device.clone(), ticket, command, since: sent, sent }).unwrap();
+            device_commands
+                .send(DeviceCommand { device: device.clone(), ticket, command, since: sent, sent })
+                .unwrap();
         }
-        drop(errands);
+        drop(device_commands);
         let (told, kept) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let hands = Hands::new(device, told.clone(), Monitor::new().0);
         serve(&mut Taken(kept.clone()), &hands, &inbox).unwrap();

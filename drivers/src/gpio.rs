@@ -4,7 +4,7 @@
 //! lets go of the line, and most controllers leave it as it was. A barrier that must close by itself wants a
 //! Modbus board. A line is wired so that "inactive" is closed.
 
-use crate::Errand;
+use crate::DeviceCommand;
 use crate::blocking::{Blocking, Hands, Trouble};
 use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
@@ -121,8 +121,8 @@ impl Blocking for Gpio {
         next.unwrap_or(LOOK).min(LOOK)
     }
 
-    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        if let Some(Errand { ticket, command, since, .. }) = errand {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+        if let Some(DeviceCommand { ticket, command, since, .. }) = device_command {
             match (self.purpose, command) {
                 (Use::Relay, Command::Pulse { ms }) => {
                     let Some(&line) = self.lines.first() else { return Ok(()) };

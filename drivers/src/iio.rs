@@ -3,7 +3,7 @@
 //! Milli-degrees are (raw + offset) × scale; the kernel's driver has scale 20 and offset −13657.5. Source: kernel
 //! documentation, sysfs-bus-iio.
 
-use crate::Errand;
+use crate::DeviceCommand;
 use crate::blocking::{Blocking, Hands, Trouble};
 use kakou_core::reading::{Report, Temperature, Ticket};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,8 @@ impl Blocking for Iio {
         if self.measuring.is_some() { PACE } else { REST }
     }
 
-    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        hands.measuring(errand, &mut self.measuring);
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+        hands.measuring(device_command, &mut self.measuring);
         let object_mdeg = self.temperature("object")?;
         hands.monitor.seen();
         if let Some(ticket) = self.measuring {

@@ -53,7 +53,7 @@ use std::time::{Duration, Instant};
 
 /// A command on its way to a device.
 #[derive(Debug, Clone)]
-pub struct Errand {
+pub struct DeviceCommand {
     /// To whom.
     pub device: DeviceId,
     /// Marks the answer.
@@ -73,7 +73,7 @@ pub const HELD_MS: u64 = 1_000;
 /// What is said of one that waited longer.
 pub(crate) const TOO_LATE: &str = "a command waited too long for its port: it is not carried out";
 
-impl Errand {
+impl DeviceCommand {
     /// Whether it waited too long to be carried out.
     pub fn is_late(&self) -> bool {
         let fleeting = match &self.command {

@@ -4,7 +4,7 @@
 //! which), control 0x800D. The two halves take turns; both are needed, and the first pictures after power are
 //! dropped. Source: maker's data sheet.
 
-use crate::Errand;
+use crate::DeviceCommand;
 use crate::blocking::{Blocking, Hands, Trouble};
 use crate::gy_mcu90640::{COLUMNS, Field, Place, ROWS};
 use crate::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
@@ -173,8 +173,8 @@ impl Blocking for Mlx90640 {
         PACE
     }
 
-    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        hands.measuring(errand, &mut self.measuring);
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+        hands.measuring(device_command, &mut self.measuring);
         if let Some(frame) = self.take()? {
             hands.monitor.seen();
             if let Some(ticket) = self.measuring {

@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::ports::{Kernel, Usb};
 use crate::record::{Recorder, Way};
 use crate::retry::{RETRY_MAX, RETRY_MIN};
-use crate::{Errand, Gateway, TOO_LATE};
+use crate::{DeviceCommand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
 use kakou_core::reading::{Command, NoData, Report};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Port {
     /// Their protocols.
     pub bus: Bus,
     /// Commands from the lanes, for any of them.
-    pub commands: mpsc::Receiver<Errand>,
+    pub commands: mpsc::Receiver<DeviceCommand>,
     /// Where reports go.
     pub gateway: Arc<dyn Gateway>,
     /// Rings when something was plugged in.
@@ -102,8 +102,8 @@ pub async fn run(mut port: Port, cancel: CancellationToken) {
                 }
                 command = port.commands.recv() => match command {
                     None => return,
-                    Some(Errand { command: Command::Stop, .. }) => {}
-                    Some(Errand { device, ticket, since, .. }) => {
+                    Some(DeviceCommand { command: Command::Stop, .. }) => {}
+                    Some(DeviceCommand { device, ticket, since, .. }) => {
                         if let Some(member) = port.members.iter().find(|m| m.device == device) {
                             let why = NoData::NotPresent;
                             report(&port, member, Report::NoData { ticket, why }, since.into());
@@ -204,14 +204,14 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
             },
             command = port.commands.recv() => match command {
                 None => break End::Stop,
-                Some(errand) if errand.is_late() => {
-                    if let Some(member) = port.members.iter().find(|m| m.device == errand.device) {
+                Some(device_command) if device_command.is_late() => {
+                    if let Some(member) = port.members.iter().find(|m| m.device == device_command.device) {
                         member.monitor.error(TOO_LATE);
-                        let (ticket, why) = (errand.ticket, NoData::Timeout);
-                        report(port, member, Report::NoData { ticket, why }, errand.since.into());
+                        let (ticket, why) = (device_command.ticket, NoData::Timeout);
+                        report(port, member, Report::NoData { ticket, why }, device_command.since.into());
                     }
                 }
-                Some(Errand { device, ticket, command, since, .. }) => {
+                Some(DeviceCommand { device, ticket, command, since, .. }) => {
                     (hand.arrived, hand.pulse) = (since.into(), matches!(command, Command::Pulse { .. }));
                     if let Some(who) = port.members.iter().position(|m| m.device == device) {
                         port.bus.command(now(), who, ticket, &command, &mut hand.out);
@@ -330,7 +330,7 @@ mod tests {
             let now = std::time::Instant::now();
             let sent = now.checked_sub(Duration::from_millis(ago_ms)).unwrap();
             let (device, command) = (device.clone(), Command::Pulse { ms: 700 });
-            Errand { device, ticket: Ticket(ticket), command, since: sent, sent }
+            DeviceCommand { device, ticket: Ticket(ticket), command, since: sent, sent }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

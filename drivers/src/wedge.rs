@@ -5,7 +5,7 @@
 //! Ctrl. Enter ends a code, or a pause as for other [lines](crate::line_scanner). When the kernel says that it
 //! dropped events, or a number is no character, the code is dropped as well. Source: `linux/input-event-codes.h`.
 
-use crate::Errand;
+use crate::DeviceCommand;
 use crate::blocking::{Blocking, Hands, Trouble};
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::{LineScanner, Lines};
@@ -205,7 +205,7 @@ impl Blocking for Wedge {
         LOOK
     }
 
-    fn turn(&mut self, _: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, _: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
         let now = self.now();
         let Some(device) = &mut self.device else { return Err(Trouble::Absent("not open".into())) };
         let mut out = Vec::new();

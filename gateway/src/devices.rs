@@ -11,7 +11,7 @@ use kakou_drivers::health::{Health, Monitor};
 use kakou_drivers::hotplug::{self, Bell, Ringer};
 use kakou_drivers::registry::{Make, Supplies};
 use kakou_drivers::serial::{self, Member, Port};
-use kakou_drivers::{Errand, Gateway, SavePhoto};
+use kakou_drivers::{DeviceCommand, Gateway, SavePhoto};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use tokio_util::sync::CancellationToken;
 pub const COMMANDS: usize = 32;
 
 /// Senders of commands, one a device.
-pub type Commands = BTreeMap<DeviceId, mpsc::Sender<Errand>>;
+pub type Commands = BTreeMap<DeviceId, mpsc::Sender<DeviceCommand>>;
 
 /// Devices before their task runs: one, or several on one line.
 pub struct Waiting {
     devices: Vec<(DeviceEntry, Monitor, Preview)>,
-    commands: mpsc::Receiver<Errand>,
+    commands: mpsc::Receiver<DeviceCommand>,
 }
 
 /// A device as the status page knows it.

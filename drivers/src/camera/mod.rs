@@ -13,7 +13,7 @@ pub mod watch;
 
 use crate::blocking::{Blocking, Hands, Trouble};
 use crate::gy_mcu90640::Place;
-use crate::{Errand, SavePhoto};
+use crate::{DeviceCommand, SavePhoto};
 use frame::Frame;
 use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -106,7 +106,7 @@ impl Camera {
         Self { thermal: Some((thermal, black_body)), ..self }
     }
 
-    fn take_up(&mut self, Errand { ticket, command, .. }: Errand, hands: &Hands) {
+    fn take_up(&mut self, DeviceCommand { ticket, command, .. }: DeviceCommand, hands: &Hands) {
         match command {
             Command::Capture { role } => match self.source.picture(&role) {
                 Some(stored) => {
@@ -203,9 +203,9 @@ impl Blocking for Camera {
     fn heavy(&self) -> bool {
         self.watch.is_some()
     }
-    fn turn(&mut self, errand: Option<Errand>, hands: &Hands) -> Result<(), Trouble> {
-        if let Some(errand) = errand {
-            self.take_up(errand, hands);
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+        if let Some(device_command) = device_command {
+            self.take_up(device_command, hands);
         }
         self.use_frame(hands)
     }

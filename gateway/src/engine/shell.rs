@@ -17,7 +17,7 @@ use kakou_core::ids::{DeviceId, LaneId};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Command, NoData, Report, Request};
 use kakou_core::time::{Now, Quality};
-use kakou_drivers::Errand;
+use kakou_drivers::DeviceCommand;
 use kakou_link::clock::Clock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Wiring {
     /// The clock.
     pub clock: Clock,
     /// Commands to devices.
-    pub devices: BTreeMap<DeviceId, mpsc::Sender<Errand>>,
+    pub devices: BTreeMap<DeviceId, mpsc::Sender<DeviceCommand>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -180,8 +180,9 @@ impl Shell {
             let since = arrived.map_or(handled, |ArrivedNs(ns)| self.begun + Duration::from_nanos(ns));
             let Request { device, ticket, command } = request;
             let stops = matches!(command, Command::Stop);
-            let errand = Errand { device: device.clone(), ticket, command, since, sent: Instant::now() };
-            let sent = self.wiring.devices.get(&device).is_some_and(|tx| tx.try_send(errand).is_ok());
+            let device_command =
+                DeviceCommand { device: device.clone(), ticket, command, since, sent: Instant::now() };
+            let sent = self.wiring.devices.get(&device).is_some_and(|tx| tx.try_send(device_command).is_ok());
             if !sent && !stops {
                 self.wiring.metrics.count("device_request_dropped_total");
                 let report = Report::NoData { ticket, why: NoData::NotPresent };

@@ -9,7 +9,7 @@ use kakou_core::profile::DeviceKind;
 use kakou_core::reading::{Command, Report, Ticket};
 use kakou_drivers::options::Options;
 use kakou_drivers::scan_text::{self, Before};
-use kakou_drivers::{Errand, Gateway, SavePhoto, registry};
+use kakou_drivers::{DeviceCommand, Gateway, SavePhoto, registry};
 use kakou_link::shown::lines;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -158,8 +158,9 @@ pub fn run(a: &Arguments) -> ExitCode {
             // It is opened first.
             tokio::time::sleep(Duration::from_millis(800)).await;
             let now = Instant::now();
-            let errand = Errand { device: id.clone(), ticket: Ticket(1), command, since: now, sent: now };
-            drop(commands[&id].send(errand).await);
+            let device_command =
+                DeviceCommand { device: id.clone(), ticket: Ticket(1), command, since: now, sent: now };
+            drop(commands[&id].send(device_command).await);
         }
         let end = async {
             match a.seconds {
