@@ -8,7 +8,7 @@ mod lists;
 
 use crate::config::Settings;
 use crate::engine::shell::{Shell, Wiring};
-use crate::engine::{self, Inlet, Outlook, Parts, Work};
+use crate::engine::{self, EngineViews, Inlet, Parts, Work};
 use crate::feeds::News;
 use crate::http::{self, App, Shared};
 use crate::keys::{self, KeyError};
@@ -72,7 +72,7 @@ pub struct Running {
     /// The way to the core.
     pub engine: Inlet,
     /// What to watch.
-    pub outlook: Outlook,
+    pub views: EngineViews,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The link upstream.
@@ -126,7 +126,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         retention: settings.retention,
         others: enrol::others(&common.data).map_err(|e| StartError::Data(enrol::folder(&common.data), e))?,
     };
-    let (shell, outlook) = Shell::open(parts, wiring)?;
+    let (shell, views) = Shell::open(parts, wiring)?;
     let failed = CancellationToken::new();
     let (thread, gate) = start_engine(shell, work, failed.clone().drop_guard())?;
     let (engine, metrics, news) = (common.engine.clone(), common.metrics.clone(), lists.news.clone());
@@ -145,7 +145,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         data: common.data.clone(),
         clock: common.clock.clone(),
         begun,
-        outlook: outlook.clone(),
+        views: views.clone(),
         lanes: lanes.profiles(),
         lane_devices: lanes.devices,
         devices: known,
@@ -164,7 +164,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         common: &common,
         settings: &settings,
         overview: overview.clone(),
-        outlook: &outlook,
+        views: &views,
         intake: &intake,
         outlet: &outlet,
         tasks: JoinSet::new(),
@@ -175,7 +175,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     Ok(Running {
         address,
         engine: common.engine,
-        outlook,
+        views,
         metrics: common.metrics,
         link,
         lists_looked_at: lists.looked_at,
@@ -268,7 +268,7 @@ impl Gateway for Intake {
 impl Running {
     /// Comes back when no visit is under way in any lane.
     pub async fn lanes_rest(&self) {
-        let mut lanes: Vec<_> = self.outlook.lanes.values().cloned().collect();
+        let mut lanes: Vec<_> = self.views.lanes.values().cloned().collect();
         // Each is looked at anew after a wait: another may have begun meanwhile.
         while let Some(at) = lanes.iter_mut().position(|lane| lane.borrow_and_update().running) {
             if lanes[at].changed().await.is_err() {

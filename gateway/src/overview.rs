@@ -4,7 +4,7 @@
 mod figures;
 
 use crate::devices::{self, Known};
-use crate::engine::Outlook;
+use crate::engine::EngineViews;
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::disk::free_bytes;
@@ -47,7 +47,7 @@ pub struct Overview {
     /// When the daemon began.
     pub begun: Instant,
     /// What the engine shows.
-    pub outlook: Outlook,
+    pub views: EngineViews,
     /// Lanes with their profiles.
     pub lanes: Vec<(LaneId, String)>,
     /// Which lane a device belongs to.
@@ -109,9 +109,9 @@ impl Overview {
         let mut all = self.common();
         all.insert("site".into(), json!(self.site));
         all.insert("gateway".into(), json!(self.gateway));
-        all.insert("epoch".into(), json!(self.outlook.epoch));
+        all.insert("epoch".into(), json!(self.views.epoch));
         all.insert("utc_offset_minutes".into(), json!(self.utc_offset_minutes));
-        let lanes: Vec<_> = self.outlook.lanes.keys().map(|id| self.lane(id)).collect();
+        let lanes: Vec<_> = self.views.lanes.keys().map(|id| self.lane(id)).collect();
         all.insert("lanes".into(), json!(lanes));
         all.insert(
             "upstream".into(),
@@ -163,13 +163,13 @@ impl Overview {
 
     /// One line of the status page; none before the lane has shown anything.
     fn lane(&self, id: &LaneId) -> Option<LaneStatus> {
-        let view = self.outlook.lanes.get(id)?.borrow().clone();
+        let view = self.views.lanes.get(id)?.borrow().clone();
         view.status()
     }
 
     fn common(&self) -> Map<String, Value> {
         let now = self.clock.now();
-        let positions = *self.outlook.positions.borrow();
+        let positions = *self.views.positions.borrow();
         let seen = self.readers.look(&self.data, |journal, lists| {
             let used = retention::bytes(journal).ok()?.0;
             let waiting = outbox::photos_waiting(journal).ok()?;
@@ -180,7 +180,7 @@ impl Overview {
         });
         let (outbox, used, lists, waiting, (photos, photo_bytes), uses) = seen.unwrap_or_default();
         let uses = if uses.is_null() { json!({ "waits_for": [] }) } else { uses };
-        let closed = self.outlook.closed.borrow().is_some();
+        let closed = self.views.closed.borrow().is_some();
         let oldest = waiting.oldest_ms.zip(now.wall_ms).map(|(then, now)| ((now - then) / 1000).max(0));
         let all = json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -161,8 +161,8 @@ fn say(wishes: &Wishes, text: &str) {
 async fn settle(running: &daemon::Running, tally: &watch::Receiver<Tally>) {
     let (mut before, mut patience) = (0, 50);
     while patience > 0 {
-        let stored: u64 = running.outlook.positions.borrow().stored().iter().sum();
-        let receipted: u64 = running.outlook.positions.borrow().receipted().iter().sum();
+        let stored: u64 = running.views.positions.borrow().stored().iter().sum();
+        let receipted: u64 = running.views.positions.borrow().receipted().iter().sum();
         let arrived = tally.borrow().events;
         if arrived >= stored && receipted >= stored {
             return;
@@ -184,7 +184,7 @@ pub fn rss_mb() -> f64 {
 }
 
 fn report(running: &daemon::Running, tally: &watch::Receiver<Tally>, folder: &Path) -> serde_json::Value {
-    let stored: u64 = running.outlook.positions.borrow().stored().iter().sum();
+    let stored: u64 = running.views.positions.borrow().stored().iter().sum();
     let link = running.link.borrow().clone();
     let arrived = tally.borrow().clone();
     let figures = script::figures(&folder.join("data"));
@@ -192,7 +192,7 @@ fn report(running: &daemon::Running, tally: &watch::Receiver<Tally>, folder: &Pa
         "visits": figures.visits, "admit": figures.outcomes[0], "refer": figures.outcomes[1],
         "hold": figures.outcomes[2], "deny": figures.outcomes[3], "overrides": figures.overrides,
         "seals": figures.seals, "photos": figures.photos, "events": stored, "published": link.published,
-        "receipted": running.outlook.positions.borrow().receipted().iter().sum::<u64>(), "received": arrived.events,
+        "receipted": running.views.positions.borrow().receipted().iter().sum::<u64>(), "received": arrived.events,
         "duplicates": arrived.duplicates, "lost": stored.saturating_sub(arrived.events),
         "rss_mb": (rss_mb() * 10.0).round() / 10.0,
     })

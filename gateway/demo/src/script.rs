@@ -132,7 +132,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn view(&self) -> Value {
         let id = LaneId::new(self.lane).ok();
-        let text = id.and_then(|id| self.running.outlook.lanes.get(&id)).map(|l| l.borrow().clone().desk());
+        let text = id.and_then(|id| self.running.views.lanes.get(&id)).map(|l| l.borrow().clone().desk());
         text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
     }
 

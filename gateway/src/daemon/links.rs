@@ -2,7 +2,7 @@
 
 use super::common::Common;
 use crate::config::Settings;
-use crate::engine::Outlook;
+use crate::engine::EngineViews;
 use crate::enrol::renew::{self, Renewal};
 use crate::feeds::{News, Wish};
 use crate::orders::{self, Answer, Desk, Order};
@@ -49,7 +49,7 @@ pub struct Links<'a> {
     /// What there is to look at.
     pub overview: Arc<Overview>,
     /// What is durable.
-    pub outlook: &'a Outlook,
+    pub views: &'a EngineViews,
     /// Ends what brings work in.
     pub intake: &'a CancellationToken,
     /// Ends what carries it out.
@@ -142,7 +142,7 @@ impl Links<'_> {
             metrics: common.metrics.clone(),
             data: common.data.clone(),
             engine: common.engine.clone(),
-            uses: self.outlook.uses.clone(),
+            uses: self.views.uses.clone(),
             reader: KeptReader::new(common.data.clone()),
             keys,
             clock: common.clock.clone(),
@@ -198,12 +198,12 @@ impl Links<'_> {
             settings: broker,
             site: common.site.clone(),
             gateway: common.gateway.clone(),
-            epoch: self.outlook.epoch,
+            epoch: self.views.epoch,
             data: common.data.clone(),
             engine: common.engine.clone(),
-            stored: self.outlook.positions.subscribe(),
+            stored: self.views.positions.subscribe(),
             metrics: common.metrics.clone(),
-            positions: self.outlook.positions.clone(),
+            positions: self.views.positions.clone(),
             state: ends.state,
             word: ends.word,
             health: healthy,

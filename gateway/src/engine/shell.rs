@@ -5,7 +5,7 @@
 
 use super::batch::{Batch, Waiting};
 use super::openings::Openings;
-use super::{ArrivedNs, ClockChange, Effects, Engine, Job, LaneView, Line, Moment, Outlook, Parts, Work};
+use super::{ArrivedNs, ClockChange, Effects, Engine, EngineViews, Job, LaneView, Line, Moment, Parts, Work};
 use crate::metrics::Metrics;
 use crate::notify;
 use crate::store::StoreError;
@@ -63,7 +63,7 @@ pub struct Shell {
 
 impl Shell {
     /// Opens the engine and takes up the lanes.
-    pub fn open(parts: Parts, wiring: Wiring) -> Result<(Self, Outlook), StoreError> {
+    pub fn open(parts: Parts, wiring: Wiring) -> Result<(Self, EngineViews), StoreError> {
         let upstream = parts.upstream;
         let mut engine = Engine::open(parts)?;
         if let Some(floor_ms) = engine.floor_ms() {
@@ -81,7 +81,7 @@ impl Shell {
         let positions = watch::Sender::new(engine.positions());
         let (uses, uses_rx) = watch::channel(0);
         let (closed, closed_rx) = watch::channel(None);
-        let outlook = Outlook {
+        let views = EngineViews {
             lanes,
             positions: positions.clone(),
             uses: uses_rx,
@@ -102,7 +102,7 @@ impl Shell {
             alive: None,
         };
         shell.act(first);
-        Ok((shell, outlook))
+        Ok((shell, views))
     }
 
     /// Runs until told to stop.

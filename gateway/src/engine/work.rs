@@ -57,7 +57,7 @@ pub type Inlet = mpsc::Sender<Work>;
 
 /// What the rest of the gateway can watch.
 #[derive(Clone)]
-pub struct Outlook {
+pub struct EngineViews {
     /// Each lane's screens.
     pub lanes: BTreeMap<LaneId, watch::Receiver<LaneView>>,
     /// How far each stream is: the engine says what is stored, the link what was sent, acknowledged and receipted.

@@ -39,7 +39,7 @@ pub(super) type Answer<T> = Result<T, ApiError>;
 fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
     LaneId::new(lane)
         .ok()
-        .filter(|id| app.overview.outlook.lanes.contains_key(id))
+        .filter(|id| app.overview.views.lanes.contains_key(id))
         .ok_or_else(ApiError::not_found)
 }
 
@@ -72,7 +72,7 @@ pub async fn lanes(State(app): State<App>) -> Json<Value> {
     responses((status = 200, content_type = "text/event-stream", body = ref("#/components/schemas/Screen"), description = "Events `screen`, each with the whole screen as JSON, and `beat`"), (status = 404)))]
 pub async fn screen(State(app): State<App>, Path(lane): Path<String>) -> Answer<Events> {
     let id = lane_of(&app, &lane)?;
-    let watched = app.overview.outlook.lanes[&id].clone();
+    let watched = app.overview.views.lanes[&id].clone();
     Ok(sse::follow("screen", watched, |v| v.screen().to_string(), app.end.clone().cancelled_owned()))
 }
 
@@ -215,7 +215,7 @@ pub async fn session_end(State(app): State<App>, headers: HeaderMap) -> StatusCo
 pub async fn desk(State(app): State<App>, Path(lane): Path<String>, headers: HeaderMap) -> Answer<Events> {
     signed_in(&app, &headers)?;
     let id = lane_of(&app, &lane)?;
-    let watched = app.overview.outlook.lanes[&id].clone();
+    let watched = app.overview.views.lanes[&id].clone();
     let end = async move {
         tokio::select! { () = app.end.cancelled() => {}, () = app.officers.ended(&headers) => {} }
     };

@@ -10,7 +10,7 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_gateway::engine::shell::{Shell, Wiring};
-use kakou_gateway::engine::{Inlet, Outlook, Parts, QUEUE, Work};
+use kakou_gateway::engine::{EngineViews, Inlet, Parts, QUEUE, Work};
 use kakou_gateway::metrics::Metrics;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
@@ -260,7 +260,7 @@ fn verdicts(bars: &mut Bars) -> Result<(), Missing> {
     Ok(())
 }
 
-fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), Missing> {
+fn engine(data: &Path) -> Result<(Inlet, EngineViews, std::thread::JoinHandle<()>), Missing> {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new())
         .map_err(|_| Missing("no key".into()))?;
     let key = GatewayKey::from_pkcs8(der.as_ref())?;
@@ -296,10 +296,10 @@ fn engine(data: &Path) -> Result<(Inlet, Outlook, std::thread::JoinHandle<()>), 
         others: None,
     };
     let (inlet, work) = tokio::sync::mpsc::channel(QUEUE);
-    let (shell, outlook) = Shell::open(parts, wiring)?;
+    let (shell, views) = Shell::open(parts, wiring)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::spawn(move || runtime.block_on(shell.run(work)));
-    Ok((inlet, outlook, thread))
+    Ok((inlet, views, thread))
 }
 
 /// An event whose body is 400 bytes long.
@@ -318,7 +318,7 @@ fn event_of_400() -> NewEvent {
 async fn accepting(bars: &mut Bars) -> Result<(), Missing> {
     for (key, events) in [("accept_single_per_s", 1_usize), ("accept_per_s", 8)] {
         let folder = tempfile::tempdir()?;
-        let (inlet, outlook, thread) = engine(&folder.path().join("data"))?;
+        let (inlet, views, thread) = engine(&folder.path().join("data"))?;
         let end = Instant::now() + Duration::from_secs(4);
         let from = Instant::now();
         let mut writers = tokio::task::JoinSet::new();
@@ -355,7 +355,7 @@ async fn accepting(bars: &mut Bars) -> Result<(), Missing> {
         }
         bars.figures.insert(format!("{key}_events_a_step"), json!(events));
         drop(inlet.send(Work::Stop).await);
-        drop(outlook);
+        drop(views);
         thread.join().map_err(|_| Missing("the engine failed".into()))?;
     }
     Ok(())
@@ -385,7 +385,7 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
     {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
-        let (inlet, outlook, thread) = engine(&data)?;
+        let (inlet, views, thread) = engine(&data)?;
         fill(&inlet, backlog).await?;
         let mut broker = Mosquitto::plain(folder.path(), "upstream");
         broker.start();
@@ -400,12 +400,12 @@ async fn draining(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), M
             settings,
             site: SiteId::new("test")?,
             gateway: GatewayId::new("gw-1")?,
-            epoch: outlook.epoch,
+            epoch: views.epoch,
             data: data.clone(),
             engine: inlet.clone(),
-            stored: outlook.positions.subscribe(),
+            stored: views.positions.subscribe(),
             metrics: Arc::new(Metrics::default()),
-            positions: outlook.positions.clone(),
+            positions: views.positions.clone(),
             state,
             word: watch::channel("offline").0,
             health: watch::channel(Arc::from("")).1,
@@ -469,10 +469,10 @@ fn memory(bars: &mut Bars, backlog: u64, begun: Instant) -> Result<(), Missing> 
     say(begun, "memory without a backlog measured");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (inlet, outlook, thread) = engine(&gateway.data())?;
+        let (inlet, views, thread) = engine(&gateway.data())?;
         fill(&inlet, backlog).await?;
         drop(inlet.send(Work::Stop).await);
-        drop(outlook);
+        drop(views);
         thread.join().map_err(|_| Missing("the engine failed".into()))
     })?;
     say(begun, "the backlog is stored");
