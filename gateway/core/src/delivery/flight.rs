@@ -188,7 +188,7 @@ impl<O: Outbox> Flight<O> {
         std::array::from_fn(|n| {
             let stream = &self.streams[n];
             let filled = stream.late.given >= stream.split;
-            stream.receipted < stream.acked || (filled && !stream.islands.is_empty())
+            stream.receipted < stream.acked || (filled && !stream.ack_ranges.is_empty())
         })
     }
 
@@ -312,7 +312,7 @@ impl<O: Outbox> Flight<O> {
             if next > end {
                 return Ok(None);
             }
-            let known = if next <= stream.acked { Some(stream.acked) } else { stream.island(next) };
+            let known = if next <= stream.acked { Some(stream.acked) } else { stream.ack_range(next) };
             let cursor = stream.cursor(which);
             let Some(known) = known.filter(|_| which != Which::Probe) else { break };
             cursor.given = known;
@@ -322,8 +322,8 @@ impl<O: Outbox> Flight<O> {
             }
         }
         let next = stream.cursor(which).given + 1;
-        let island = stream.islands.range(next..).next().filter(|_| which != Which::Probe);
-        let stop = island.map_or(end, |(first, _)| first - 1).min(end);
+        let ack_range = stream.ack_ranges.range(next..).next().filter(|_| which != Which::Probe);
+        let stop = ack_range.map_or(end, |(first, _)| first - 1).min(end);
         let cursor = stream.cursor(which);
         if cursor.rows.is_empty() {
             let rows = self.outbox.after(class, cursor.read, stop, READ_ROWS, READ_BYTES)?;
@@ -457,7 +457,7 @@ impl<O: Outbox> Flight<O> {
             return None;
         }
         (stream.receipted, stream.acked, stream.gaps) = (through, through, 0);
-        stream.islands.clear();
+        stream.ack_ranges.clear();
         (stream.refused, stream.probe, stream.again) = (None, None, (Cursor::default(), 0));
         stream.split = stream.live.given;
         stream.late = Cursor::at(through);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Acknowledged ranges beyond a gap that are remembered: more than the largest window makes, since a gap is a message
 /// under way. One more is refused, and sent again.
-pub(super) const ISLANDS: usize = 512;
+pub(super) const MAX_ACK_RANGES: usize = 512;
 /// A probe is at most so many batches: its answer tells enough to go on.
 pub(super) const PROBE_MOST: usize = 64;
 
@@ -29,7 +29,7 @@ pub(super) struct Stream {
     /// Acknowledged without a gap up to here.
     pub(super) acked: u64,
     /// Acknowledged beyond it: first to last; no two of them touch.
-    pub(super) islands: BTreeMap<u64, u64>,
+    pub(super) ack_ranges: BTreeMap<u64, u64>,
     /// Acknowledged ranges for which there was no room: from the first to the last of them.
     pub(super) refused: Option<(u64, u64)>,
     /// Receipted up to here.
@@ -80,18 +80,18 @@ impl Stream {
         if last <= self.acked {
             return;
         }
-        let touching = |islands: &BTreeMap<u64, u64>, first: u64, last: u64| {
-            let (&a, &b) = islands.range(..=last.saturating_add(1)).next_back()?;
+        let touching = |ack_ranges: &BTreeMap<u64, u64>, first: u64, last: u64| {
+            let (&a, &b) = ack_ranges.range(..=last.saturating_add(1)).next_back()?;
             (b.saturating_add(1) >= first).then_some((a, b))
         };
-        while let Some((a, b)) = touching(&self.islands, first, last) {
-            self.islands.remove(&a);
+        while let Some((a, b)) = touching(&self.ack_ranges, first, last) {
+            self.ack_ranges.remove(&a);
             (first, last) = (first.min(a), last.max(b));
         }
         if first <= self.acked + 1 {
             self.acked = last;
-        } else if self.islands.len() < ISLANDS {
-            self.islands.insert(first, last);
+        } else if self.ack_ranges.len() < MAX_ACK_RANGES {
+            self.ack_ranges.insert(first, last);
         } else {
             // What is known is never forgotten for it.
             let (a, b) = self.refused.unwrap_or((first, last));
@@ -102,13 +102,13 @@ impl Stream {
     /// which everything waits needs none.
     pub(super) fn take_up_refused(&mut self) {
         let Some((first, last)) = self.refused.filter(|_| self.again.0.given >= self.again.1) else { return };
-        let room = self.islands.len() < ISLANDS;
+        let room = self.ack_ranges.len() < MAX_ACK_RANGES;
         if !room && first > self.acked + 1 {
             return;
         }
         let first = first.max(self.acked + 1);
-        let island = self.islands.first_key_value().map(|(island, _)| *island - 1);
-        let end = if room { last } else { island.map_or(last, |island| last.min(island)) };
+        let ack_range = self.ack_ranges.first_key_value().map(|(ack_range, _)| *ack_range - 1);
+        let end = if room { last } else { ack_range.map_or(last, |ack_range| last.min(ack_range)) };
         self.again = (Cursor::at(first - 1), end);
         self.refused = (end < last).then_some((end + 1, last));
     }
@@ -127,7 +127,7 @@ impl Stream {
     }
     /// The last event that was acknowledged, with or without a gap before it.
     pub(super) fn acked_last(&self) -> u64 {
-        self.islands.last_key_value().map_or(self.acked, |(_, last)| *last)
+        self.ack_ranges.last_key_value().map_or(self.acked, |(_, last)| *last)
     }
     /// The next portion of a probe.
     pub(super) fn probe_from(&mut self, from: u64, batches: usize, batch: usize, whole: u64) {
@@ -135,8 +135,8 @@ impl Stream {
         self.probing = Cursor::at(from);
         self.probe = Some(Probe { end, whole, batches });
     }
-    /// The end of the island that holds an event.
-    pub(super) fn island(&self, seq: u64) -> Option<u64> {
-        self.islands.range(..=seq).next_back().map(|(_, last)| *last).filter(|last| *last >= seq)
+    /// The end of the range that holds an event.
+    pub(super) fn ack_range(&self, seq: u64) -> Option<u64> {
+        self.ack_ranges.range(..=seq).next_back().map(|(_, last)| *last).filter(|last| *last >= seq)
     }
 }

@@ -1,4 +1,4 @@
-use super::stream::ISLANDS;
+use super::stream::MAX_ACK_RANGES;
 use super::*;
 use crate::delivery::Rows;
 use crate::evidence::Hash;
@@ -313,15 +313,15 @@ proptest! {
         let mut rounds = 0;
         while stream.acked < events {
             for n in order.drain(..) {
-                let before = (stream.acked, stream.islands.clone());
+                let before = (stream.acked, stream.ack_ranges.clone());
                 stream.acknowledge(n, n);
                 told[usize::try_from(n).unwrap()] = true;
                 prop_assert!(stream.acked >= before.0);
                 for (a, b) in before.1 {
-                    prop_assert!(b <= stream.acked || stream.island(a).is_some_and(|end| end >= b), "{a} to {b} is forgotten");
+                    prop_assert!(b <= stream.acked || stream.ack_range(a).is_some_and(|end| end >= b), "{a} to {b} is forgotten");
                 }
-                prop_assert!(stream.islands.len() <= ISLANDS);
-                let known = n <= stream.acked || stream.island(n).is_some();
+                prop_assert!(stream.ack_ranges.len() <= MAX_ACK_RANGES);
+                let known = n <= stream.acked || stream.ack_range(n).is_some();
                 let named = stream.refused.is_some_and(|(a, b)| (a..=b).contains(&n));
                 prop_assert!(known || named, "{n} is neither known nor sent again");
             }
@@ -329,13 +329,13 @@ proptest! {
                 prop_assert!(told[usize::try_from(n).unwrap()]);
             }
             let mut end = stream.acked;
-            for (a, b) in &stream.islands {
+            for (a, b) in &stream.ack_ranges {
                 prop_assert!(*a > end + 1 && b >= a, "{a} touches {end}");
                 end = *b;
             }
             // What was refused is sent again, and acknowledged again.
             if let Some((a, b)) = stream.refused.take() {
-                order.extend((a..=b).filter(|n| *n > stream.acked && stream.island(*n).is_none()));
+                order.extend((a..=b).filter(|n| *n > stream.acked && stream.ack_range(*n).is_none()));
             }
             rounds += 1;
             prop_assert!(rounds < 10_000);
