@@ -251,7 +251,7 @@ impl Engine {
         let now_ms = at.now.mono_ms;
         self.handled_ms = now_ms;
         self.alive(|engine| engine.watch_clock(&at.now));
-        self.alive(Self::fold);
+        self.alive(Self::wal_checkpoint);
         if self.closed.is_some() && now_ms.saturating_sub(self.probed_ms) >= PROBE_MS {
             self.probed_ms = now_ms;
             self.alive(|engine| engine.probe(at));
@@ -280,9 +280,13 @@ impl Engine {
         let probe = (!open).then_some(self.probed_ms + PROBE_MS);
         let behind = self.sign_from.is_some() || self.journal.indexes_are_behind();
         let sign = (behind && open).then_some(self.handled_ms + LAZY_MS);
-        let fold = (self.journal.log_frames() > journal::WAL_FRAMES).then_some(self.handled_ms + QUIET_MS);
+        let checkpoint =
+            (self.journal.log_frames() > journal::WAL_FRAMES).then_some(self.handled_ms + QUIET_MS);
         // However far the next deadline of a lane is: the store and the clock are looked at in between.
-        [core, lazy, probe, sign, fold].into_iter().flatten().fold(self.tended_ms + TEND_MS, MonoMs::min)
+        [core, lazy, probe, sign, checkpoint]
+            .into_iter()
+            .flatten()
+            .fold(self.tended_ms + TEND_MS, MonoMs::min)
     }
 
     /// The end: what is still to be kept soon is kept, the last head is signed, and the log of the journal emptied.

@@ -22,11 +22,11 @@ pub(super) const UNNAMED: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// Folds the log back when nobody waits, or when it has become long.
-    pub(super) fn fold(&mut self) {
+    pub(super) fn wal_checkpoint(&mut self) {
         let frames = self.journal.log_frames();
         let due = frames > journal::WAL_FRAMES_MAX || (self.quiet && frames > journal::WAL_FRAMES);
-        if due && let Err(e) = self.journal.fold() {
-            self.out.warn(format!("the log of the journal was not folded back: {e}"));
+        if due && let Err(e) = self.journal.wal_checkpoint() {
+            self.out.warn(format!("the WAL of the journal was not checkpointed: {e}"));
         }
     }
 

@@ -31,7 +31,7 @@ pub use visits::VISIT_MS;
 
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
 pub const WAL_FRAMES: u64 = 1_000;
-/// Frames at which it is folded back whether the moment is quiet or not: 32 MiB.
+/// Frames at which it is checkpointed whether the moment is quiet or not: 32 MiB.
 pub const WAL_FRAMES_MAX: u64 = 8_000;
 /// Frames of a commit beside those of its rows.
 const COMMIT_FRAMES: u64 = 4;
@@ -304,12 +304,12 @@ impl Journal {
         }
         Ok(())
     }
-    /// Commits and rows since the log was folded back: what its frames are at most, but for large bodies.
+    /// Commits and rows since the log was checkpointed: what its frames are at most, but for large bodies.
     pub fn log_frames(&self) -> u64 {
         self.frames
     }
     /// Folds the log back into the file. Readers are not disturbed.
-    pub fn fold(&mut self) -> rusqlite::Result<()> {
+    pub fn wal_checkpoint(&mut self) -> rusqlite::Result<()> {
         self.kept.sync();
         self.frames = 0;
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

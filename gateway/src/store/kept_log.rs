@@ -4,7 +4,7 @@
 //! costs that line alone; a file that cannot be read costs nothing while the journal is good.
 //!
 //! No verdict waits for the disk because of it: it is synced whenever the limits of the store are looked at, and
-//! before the log of the journal is folded back. Until then the last seconds are in the journal alone: they are
+//! before the log of the journal is checkpointed. Until then the last seconds are in the journal alone: they are
 //! lost where the power goes and the journal is damaged at once. A start brings both to the same state.
 //!
 //! It does not grow for ever: where its lines are many more than what the journal holds, it is written anew from the

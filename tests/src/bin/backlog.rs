@@ -88,7 +88,7 @@ fn fill(data: &Path, a: &Arguments) -> Result<(), Missing> {
         journal.append(&event, &Now { mono_ms: n, wall_ms: Some(wall_ms), quality: Quality::Synced })?;
         if n % 20_000 == 19_999 {
             journal.commit()?;
-            journal.fold()?;
+            journal.wal_checkpoint()?;
             journal.begin()?;
         }
     }

@@ -61,7 +61,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         journal.append(&event, &Now { mono_ms: n, wall_ms, quality: Quality::Synced })?;
         if n % 50_000 == 49_999 {
             journal.commit()?;
-            journal.fold()?;
+            journal.wal_checkpoint()?;
             journal.begin()?;
             if n % 1_000_000 == 999_999 {
                 say(begun, &format!("{} events", n + 1));
@@ -69,7 +69,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         }
     }
     journal.commit()?;
-    journal.fold()?;
+    journal.wal_checkpoint()?;
     drop(journal);
     let end_ms = START_MS + i64::try_from(a.rows)? * 100;
     let mut figures = Map::new();

@@ -48,12 +48,12 @@ fn a_purge_does_not_let_the_log_grow() {
             engine.journal.advance(class, None, Some(head)).unwrap();
         }
         engine.commit().unwrap();
-        engine.journal.fold().unwrap();
+        engine.journal.wal_checkpoint().unwrap();
     }
     for _ in 0..11 {
         engine.tend(&moment());
         engine.quiet = true;
-        engine.fold();
+        engine.wal_checkpoint();
     }
     let left: i64 =
         engine.journal.connection().query_row("SELECT count(*) FROM event", [], |r| r.get(0)).unwrap();

@@ -168,8 +168,8 @@ pub(super) fn name_photos(
 /// Grows the log to its working size, unless an earlier run has left it so.
 pub(super) fn prepare_log(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let log = PathBuf::from(format!("{}-wal", path.display()));
-    let fold = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-    fold()?;
+    let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    checkpoint()?;
     if std::fs::metadata(&log).is_ok_and(|m| m.len() >= WAL_BYTES.unsigned_abs()) {
         return Ok(());
     }
@@ -181,7 +181,7 @@ pub(super) fn prepare_log(connection: &Connection, path: &Path) -> rusqlite::Res
         write.execute([n])?;
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
-    fold()
+    checkpoint()
 }
 
 /// Recomputes the last links of the chain: a torn or foreign file shows here and not in the middle

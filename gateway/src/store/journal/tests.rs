@@ -59,7 +59,7 @@ fn used(data: &Path) {
         }
         journal.commit().unwrap();
         if n == PASSES / 2 {
-            journal.fold().unwrap();
+            journal.wal_checkpoint().unwrap();
         }
     }
     let from = GatewayId::new("gw-2").unwrap();
