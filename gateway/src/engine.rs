@@ -104,7 +104,7 @@ pub struct Engine {
     marked: [bool; 4],
     photo_marks: Vec<String>,
     /// Of the photographs: looked at last for those that nothing names.
-    shelf: u8,
+    shard: u8,
     marked_ms: Option<MonoMs>,
     signed_seq: u64,
     /// The first event that a signed head must cover in the transaction after its own.
@@ -161,7 +161,7 @@ impl Engine {
             positions,
             marked: [false; 4],
             photo_marks: Vec::new(),
-            shelf: 0,
+            shard: 0,
             marked_ms: None,
             signed_seq: 0,
             sign_from: Some(1),

@@ -127,8 +127,8 @@ impl Engine {
     fn relieve(&mut self, full: bool, at: &Moment) -> rusqlite::Result<u64> {
         let mut freed = 0;
         for _ in 0..SHELVES {
-            self.shelf = self.shelf.wrapping_add(1);
-            freed += self.take_unnamed(self.shelf, at.files_at)?;
+            self.shard = self.shard.wrapping_add(1);
+            freed += self.take_unnamed(self.shard, at.files_at)?;
         }
         freed += self.take_photos(retention::RECEIPTED, i64::MAX, &at.now)?;
         if !full {

@@ -103,9 +103,9 @@ impl Engine {
         Ok(chosen.len() as u64)
     }
 
-    /// Removes pictures of one shelf that no event names and no visit has in hand: taken again, or of a
+    /// Removes pictures of one shard that no event names and no visit has in hand: taken again, or of a
     /// visit that was given up. What is young is left alone, since its visit may not know of it yet.
-    pub(super) fn take_unnamed(&mut self, shelf: u8, files_at: SystemTime) -> rusqlite::Result<u64> {
+    pub(super) fn take_unnamed(&mut self, shard: u8, files_at: SystemTime) -> rusqlite::Result<u64> {
         let aside = set_aside::last_set_aside(&self.parts.data);
         // Of those behind it as well: an override can take them up again.
         let in_hand = |core: &Core| -> String {
@@ -114,7 +114,7 @@ impl Engine {
         };
         let mut lanes = None;
         let mut taken = 0;
-        for (sha256, written) in self.parts.photos.shelf(shelf) {
+        for (sha256, written) in self.parts.photos.shard(shard) {
             let young = files_at.duration_since(written).is_ok_and(|age| age < UNNAMED) || files_at < written;
             // Those of a journal that was set aside are named there.
             if young || aside.is_some_and(|aside| written <= aside) {
@@ -179,8 +179,8 @@ impl Engine {
         self.forget_uses(now)?;
         let faults = self.journal.tend_kept()?;
         self.out.add("kept_log_fault_total", faults);
-        self.shelf = self.shelf.wrapping_add(1);
-        self.take_unnamed(self.shelf, at.files_at)?;
+        self.shard = self.shard.wrapping_add(1);
+        self.take_unnamed(self.shard, at.files_at)?;
         self.take_photos(retention::RECEIPTED, before(r.photo_days), now)?;
         let (_, bytes) = outbox::photos_kept(self.journal.connection())?;
         if bytes > r.photo_bytes && self.take_photos(retention::RECEIPTED, i64::MAX, now)? == 0 {

@@ -99,7 +99,7 @@ impl Photos {
     }
 
     /// The pictures whose hash begins with a byte, and when each was written.
-    pub fn shelf(&self, first: u8) -> Vec<(String, SystemTime)> {
+    pub fn shard(&self, first: u8) -> Vec<(String, SystemTime)> {
         let files = fs::read_dir(self.folder.join(format!("{first:02x}")));
         let written = |file: fs::DirEntry| {
             let sha256 = file.path().file_stem()?.to_str()?.to_owned();

@@ -76,7 +76,7 @@ struct Right {
     sig: String,
 }
 
-struct Shelf {
+struct Uploads {
     rights: Rights,
     photos: Photos,
     incoming: PathBuf,
@@ -86,7 +86,7 @@ struct Shelf {
     swept: Mutex<Instant>,
 }
 
-impl Shelf {
+impl Uploads {
     /// Removes what was begun and not ended while its right counted. Whoever has a new right begins anew.
     fn sweep(&self, now: Instant) {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +111,7 @@ pub fn router(rights: Rights, photos: &Path, feeds: Option<&Path>) -> Result<axu
     let incoming = photos.join("incoming");
     std::fs::create_dir_all(&incoming).map_err(io_at(&incoming))?;
     let swept = Mutex::new(Instant::now());
-    let shelf = Shelf { rights, photos: Photos::open(photos)?, incoming, open: Mutex::default(), swept };
+    let uploads = Uploads { rights, photos: Photos::open(photos)?, incoming, open: Mutex::default(), swept };
     let mut router = axum::Router::new().route("/photo/{sha256}", put(take));
     if let Some(feeds) = feeds {
         let folder = Arc::new(feeds.to_path_buf());
@@ -121,7 +121,7 @@ pub fn router(rights: Rights, photos: &Path, feeds: Option<&Path>) -> Result<axu
         );
     }
     let log: Arc<requests::Log> = Arc::default();
-    Ok(router.with_state(Arc::new(shelf)).layer(middleware::from_fn_with_state(log, requests::told)))
+    Ok(router.with_state(Arc::new(uploads)).layer(middleware::from_fn_with_state(log, requests::told)))
 }
 
 /// A file of the feeds, or a part of it. No link is followed: what it names may lie anywhere.
@@ -151,12 +151,12 @@ fn open_below(folder: &Path, path: &str) -> rustix::io::Result<OwnedFd> {
 }
 
 /// One at a time: marks a photograph as coming until dropped.
-struct Coming(Arc<Shelf>, String);
+struct Coming(Arc<Uploads>, String);
 
 impl Coming {
-    fn begin(shelf: &Arc<Shelf>, sha256: &str) -> Option<Self> {
-        let new = shelf.open.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256.to_owned());
-        new.then(|| Self(shelf.clone(), sha256.to_owned()))
+    fn begin(uploads: &Arc<Uploads>, sha256: &str) -> Option<Self> {
+        let new = uploads.open.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256.to_owned());
+        new.then(|| Self(uploads.clone(), sha256.to_owned()))
     }
 }
 
@@ -167,28 +167,28 @@ impl Drop for Coming {
 }
 
 async fn take(
-    State(shelf): State<Arc<Shelf>>,
+    State(uploads): State<Arc<Uploads>>,
     At(sha256): At<String>,
     Query(right): Query<Right>,
     headers: HeaderMap,
     request: Request,
 ) -> Response {
     let now_s = kakou_link::clock::Clock::system().now().wall_s().unwrap_or(0);
-    let Some(path) = shelf.photos.path(&sha256) else {
+    let Some(path) = uploads.photos.path(&sha256) else {
         return (StatusCode::BAD_REQUEST, "not a SHA-256").into_response();
     };
-    if right.bytes > MAX_BYTES || !shelf.rights.good(&sha256, &right, now_s) {
+    if right.bytes > MAX_BYTES || !uploads.rights.good(&sha256, &right, now_s) {
         return (StatusCode::FORBIDDEN, "this address is not for that, or not any more").into_response();
     }
     if path.exists() {
         return StatusCode::OK.into_response();
     }
-    let Some(coming) = Coming::begin(&shelf, &sha256) else {
+    let Some(coming) = Coming::begin(&uploads, &sha256) else {
         return (StatusCode::CONFLICT, "it is coming already").into_response();
     };
-    let sweeper = shelf.clone();
+    let sweeper = uploads.clone();
     drop(tokio::task::spawn_blocking(move || sweeper.sweep(Instant::now())).await);
-    let file = shelf.incoming.join(&sha256);
+    let file = uploads.incoming.join(&sha256);
     let there = std::fs::metadata(&file).map_or(0, |m| m.len());
     let there = usize::try_from(there).unwrap_or(usize::MAX);
     let from = match wanted(&headers, right.bytes) {
@@ -202,7 +202,7 @@ async fn take(
         Ok(false) => return held(from),
         Err(e) => return (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     }
-    let (photos, name) = (shelf.photos.clone(), sha256.clone());
+    let (photos, name) = (uploads.photos.clone(), sha256.clone());
     let saved = tokio::task::spawn_blocking(move || {
         let fits = photos.adopt(&name, &file)?;
         if !fits {
@@ -325,7 +325,7 @@ mod tests {
         let incoming = folder.path().join("incoming");
         std::fs::create_dir(&incoming).unwrap();
         let now = Instant::now();
-        let shelf = Shelf {
+        let uploads = Uploads {
             rights: Rights::new(b"secret", "x"),
             photos: Photos::open(folder.path()).unwrap(),
             incoming: incoming.clone(),
@@ -344,9 +344,9 @@ mod tests {
                 std::fs::read_dir(&incoming).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
             all.collect::<BTreeSet<String>>()
         };
-        shelf.sweep(now);
+        uploads.sweep(now);
         assert_eq!(names().len(), 3, "not at each photograph");
-        shelf.sweep(now + SWEEP);
+        uploads.sweep(now + SWEEP);
         assert_eq!(names(), ["coming", "young"].map(str::to_owned).into());
     }
 }

@@ -13,8 +13,8 @@ fn a_full_disk_is_relieved_by_a_few_folders_at_a_time_and_by_all_of_them_in_turn
     let folder = tempfile::tempdir().unwrap();
     let mut engine = engine(folder.path(), |_| {});
     let long_ago = SystemTime::now() - 2 * UNNAMED;
-    for shelf in 0..=u8::MAX {
-        let path = engine.parts.photos.path(&format!("{shelf:02x}{}", "0".repeat(62))).unwrap();
+    for shard in 0..=u8::MAX {
+        let path = engine.parts.photos.path(&format!("{shard:02x}{}", "0".repeat(62))).unwrap();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::File::create(path).unwrap().set_modified(long_ago).unwrap();
     }
