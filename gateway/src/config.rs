@@ -173,7 +173,7 @@ pub struct Settings {
     pub upstream: Option<Upstream>,
     /// Limits of the store.
     pub retention: Retention,
-    /// What no edition from afar changes.
+    /// What no version from afar changes.
     pub anchors: Anchors,
 }
 

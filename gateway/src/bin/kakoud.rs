@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use kakou_gateway::cli::Daemon;
-use kakou_gateway::config::remote::{self, Edition};
+use kakou_gateway::config::remote::{self, ConfigVersion};
 use kakou_gateway::config::{self, ConfigError};
 use kakou_gateway::daemon::{self, Running};
 use kakou_gateway::enrol::{self, Enrol};
@@ -133,7 +133,7 @@ async fn run(file: &Path) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut term), Ok(mut int)) = signals else { return ExitCode::from(71) };
     loop {
-        let (settings, edition) = match remote::choose(file) {
+        let (settings, version) = match remote::choose(file) {
             Ok(chosen) => chosen,
             Err(e) => return unusable(&e),
         };
@@ -144,7 +144,7 @@ async fn run(file: &Path) -> ExitCode {
         let extras = daemon::Extras { restart: Some(restart), ..daemon::Extras::default() };
         let running = match daemon::start(settings, extras).await {
             Ok(running) => running,
-            Err(e) if matches!(edition, Edition::Trial(_)) => {
+            Err(e) if matches!(version, ConfigVersion::Trial(_)) => {
                 log::error!("{e}");
                 continue;
             }
@@ -159,7 +159,7 @@ async fn run(file: &Path) -> ExitCode {
         }
         notify::tell(&[notify::READY, "STATUS=lanes are open"]);
         let failed = running.failed.clone();
-        let mut trial = pin!(prove(edition, data, running.link.clone(), (linked, screens)));
+        let mut trial = pin!(prove(version, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
         let mut wanted: Option<Instant> = None;
         let again = loop {
@@ -176,7 +176,7 @@ async fn run(file: &Path) -> ExitCode {
                     return ExitCode::from(70);
                 }
             }
-            // It is chosen when nobody offers another edition any more.
+            // It is chosen when nobody offers another version any more.
             match remote::could_start(file) {
                 Ok(()) if rested => break true,
                 Ok(()) => {
@@ -207,19 +207,19 @@ async fn rest(running: &Running, until: Option<Instant>) {
     }
 }
 
-/// Keeps an edition on trial when its link comes up; ends if it does not, and never otherwise.
+/// Keeps a version on trial when its link comes up; ends if it does not, and never otherwise.
 async fn prove(
-    edition: Edition,
+    version: ConfigVersion,
     data: PathBuf,
     mut link: watch::Receiver<LinkState>,
     (linked, screens): (bool, Option<IpAddr>),
 ) {
-    if let Edition::Trial(version) = edition {
+    if let ConfigVersion::Trial(version) = version {
         let up = async { !linked || link.wait_for(|l| l.online).await.is_ok() };
         if !tokio::time::timeout(remote::TRIAL, up).await.unwrap_or(false) {
             return log::error!("the link did not come up with configuration version {version}");
         }
-        // An address that the machine does not have yet would do for a start, not for an edition to be kept.
+        // An address that the machine does not have yet would do for a start, not for a version to be kept.
         if let Some(Err(e)) = screens.map(|ip| TcpListener::bind((ip, 0))) {
             return log::error!("the screens of configuration version {version} cannot be reached: {e}");
         }

@@ -1,5 +1,5 @@
 //! What a configuration rests on: whose words count, what time it is, where lists and sticks are. Whoever may change
-//! these is everybody who may say anything to this gateway, so that no edition changes them: a key for `configure`
+//! these is everybody who may say anything to this gateway, so that no version changes them: a key for `configure`
 //! is worth lanes, devices, officers, limits of what is kept, where the screens listen and another broker behind the same
 //! roots, and nothing else.
 
@@ -8,7 +8,7 @@ use kakou_link::clock::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The settings that no edition changes.
+/// The settings that no version changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchors {
     fleet_keys: Option<PathBuf>,
@@ -45,16 +45,16 @@ impl Anchors {
         }
     }
 
-    /// Which of these an edition would change, as people know them.
-    pub fn changed_by(&self, edition: &Self) -> Vec<&'static str> {
+    /// Which of these a version would change, as people know them.
+    pub fn changed_by(&self, candidate: &Self) -> Vec<&'static str> {
         let mut changed = Vec::new();
         for (name, same) in [
-            ("fleet_keys", self.fleet_keys == edition.fleet_keys),
-            ("lists", self.lists == edition.lists),
-            ("stick", self.stick == edition.stick),
-            ("[clock]", self.clock == edition.clock),
-            ("`ca`, `cert`, `key` and `password_file` of [upstream]", self.same_upstream(edition)),
-            ("`record` of a device", edition.records.is_subset(&self.records)),
+            ("fleet_keys", self.fleet_keys == candidate.fleet_keys),
+            ("lists", self.lists == candidate.lists),
+            ("stick", self.stick == candidate.stick),
+            ("[clock]", self.clock == candidate.clock),
+            ("`ca`, `cert`, `key` and `password_file` of [upstream]", self.same_upstream(candidate)),
+            ("`record` of a device", candidate.records.is_subset(&self.records)),
         ] {
             if !same {
                 changed.push(name);
@@ -65,13 +65,13 @@ impl Anchors {
 
     /// A link may be added, with files that lie beside the local file: somebody has put them there. A password may
     /// come from the credentials of the unit for the same reason.
-    fn same_upstream(&self, edition: &Self) -> bool {
+    fn same_upstream(&self, candidate: &Self) -> bool {
         let within = |folder: &Path, path: &Path| {
             let inside = path.strip_prefix(folder).ok();
             inside.is_some_and(|rest| rest.components().all(|c| matches!(c, std::path::Component::Normal(_))))
         };
         let given = |path: &Path| self.credentials.as_ref().is_some_and(|folder| within(folder, path));
-        match (&self.upstream, &edition.upstream) {
+        match (&self.upstream, &candidate.upstream) {
             (_, None) => true,
             (Some([roots, certificate, key, password]), Some([theirs @ .., their_password])) => {
                 *theirs == [roots, certificate, key].map(Clone::clone)

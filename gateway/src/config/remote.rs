@@ -1,7 +1,7 @@
 //! Configuration from the central side: tried first, kept when it works, given up when it does not.
 //!
-//! A new edition is tried with the next start. It is kept when the lanes are open and the link is up
-//! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good edition, or the
+//! A new version is tried with the next start. It is kept when the lanes are open and the link is up
+//! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good version, or the
 //! local file, is in use again.
 
 use super::anchors::Anchors;
@@ -15,15 +15,15 @@ use std::time::Duration;
 
 /// How long a trial may take to show that it works.
 pub const TRIAL: Duration = Duration::from_secs(120);
-/// Beside an edition on trial that is good without a link.
+/// Beside a version on trial that is good without a link.
 const UNLINKED: &str = "unlinked";
 
-/// Which edition runs.
+/// Which version runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edition {
+pub enum ConfigVersion {
     /// The local file.
     Local,
-    /// An edition of the central side that has worked.
+    /// A version of the central side that has worked.
     Good(u64),
     /// One that has to show that it works.
     Trial(u64),
@@ -60,7 +60,7 @@ fn stored(data: &Path, name: &str) -> Option<Configuration> {
     std::fs::read(folder(data).join(name)).ok().and_then(|j| serde_json::from_slice(&j).ok())
 }
 
-/// Keeps an edition for the next start; whether it needs a link to be good.
+/// Keeps a version for the next start; whether it needs a link to be good.
 pub fn offer(data: &Path, configuration: &Configuration, linked: bool) -> std::io::Result<()> {
     drop(std::fs::remove_file(folder(data).join("begun")));
     if linked {
@@ -71,12 +71,12 @@ pub fn offer(data: &Path, configuration: &Configuration, linked: bool) -> std::i
     put(data, "trial.json", json!(configuration).to_string().as_bytes())
 }
 
-/// Whether the edition on trial is good without a link.
+/// Whether the version on trial is good without a link.
 pub fn is_unlinked(data: &Path) -> bool {
     folder(data).join(UNLINKED).exists()
 }
 
-/// Reads the text of an edition as if it stood in the place of the local file, for the gateway that is here.
+/// Reads the text of a version as if it stood in the place of the local file, for the gateway that is here.
 pub fn check(file: &Path, configuration: &Configuration, own: &Identity) -> Result<Settings, Vec<Fault>> {
     let settings = read(&configuration.toml, file).map_err(|e| vec![fault_of(&e)])?;
     let same = settings.identity() == *own;
@@ -127,13 +127,13 @@ pub fn can_serve(settings: Settings) -> Result<Settings, Vec<Fault>> {
     Ok(settings)
 }
 
-/// The edition that is on trial, and whether its trial has begun.
+/// The version that is on trial, and whether its trial has begun.
 fn on_trial(own: &Identity) -> Option<(Configuration, bool)> {
     Some((stored(&own.data, "trial.json")?, folder(&own.data).join("begun").exists()))
 }
 
-/// Chooses what runs now: an edition on trial, else what is [`settled`].
-pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
+/// Chooses what runs now: a version on trial, else what is [`settled`].
+pub fn choose(file: &Path) -> Result<(Settings, ConfigVersion), ConfigError> {
     let Some(own) = identity(&text_of(file)?, file) else { return settled(file) };
     match on_trial(&own) {
         None => {}
@@ -145,7 +145,7 @@ pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
             Ok(settings) => match put(&own.data, "begun", b"") {
                 Ok(()) => {
                     log::warn!("configuration version {} is tried", trial.version);
-                    return Ok((settings, Edition::Trial(trial.version)));
+                    return Ok((settings, ConfigVersion::Trial(trial.version)));
                 }
                 // Not now: a trial that leaves no trace would be tried for ever.
                 Err(e) => log::error!("configuration version {} cannot be tried: {e}", trial.version),
@@ -156,7 +156,7 @@ pub fn choose(file: &Path) -> Result<(Settings, Edition), ConfigError> {
     settled(file)
 }
 
-/// Whether anything could start now: the edition that waits for its trial, or what is [`settled`].
+/// Whether anything could start now: the version that waits for its trial, or what is [`settled`].
 pub fn could_start(file: &Path) -> Result<(), ConfigError> {
     let waits = identity(&text_of(file)?, file).is_some_and(|own| {
         let trial = on_trial(&own).filter(|(_, begun)| !begun);
@@ -165,27 +165,27 @@ pub fn could_start(file: &Path) -> Result<(), ConfigError> {
     if waits { Ok(()) } else { settled(file).map(drop) }
 }
 
-/// The text that follows when the one in use is given up: that of the last good edition, else of the local file
+/// The text that follows when the one in use is given up: that of the last good version, else of the local file
 /// if it is in order.
 pub fn behind(file: &Path, data: &Path) -> Option<String> {
     let local = || text_of(file).ok().filter(|text| read(text, file).is_ok());
     stored(data, "good.json").map(|good| good.toml).or_else(local)
 }
 
-/// The last good edition, whatever has become of the local file; else that one.
-fn settled(file: &Path) -> Result<(Settings, Edition), ConfigError> {
+/// The last good version, whatever has become of the local file; else that one.
+fn settled(file: &Path) -> Result<(Settings, ConfigVersion), ConfigError> {
     let text = text_of(file)?;
     if let Some(own) = identity(&text, file)
         && let Some(good) = stored(&own.data, "good.json")
     {
         match check(file, &good, &own) {
-            Ok(settings) => return Ok((settings, Edition::Good(good.version))),
+            Ok(settings) => return Ok((settings, ConfigVersion::Good(good.version))),
             Err(faults) => {
                 log::error!("configuration version {} is no longer good: {faults:?}", good.version)
             }
         }
     }
-    read(&text, file).map(|local| (local, Edition::Local))
+    read(&text, file).map(|local| (local, ConfigVersion::Local))
 }
 
 /// A trial is over.

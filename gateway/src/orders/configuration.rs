@@ -10,7 +10,7 @@ use kakou_wire::order::{CONFIGURATION, Configuration, Fault};
 use serde_json::json;
 
 impl Desk {
-    /// Takes an edition, or says what is wrong with it. It is kept once the lanes are open and, if
+    /// Takes a version, or says what is wrong with it. It is kept once the lanes are open and, if
     /// `linked`, the link is up.
     pub(super) async fn configure(&self, envelope: &[u8], linked: bool) {
         if envelope.is_empty() {
@@ -28,7 +28,7 @@ impl Desk {
             }
         };
         if (&configuration.site, &configuration.gateway) != (&self.site, &self.gateway) {
-            // It uses up none of this gateway's editions.
+            // It uses up none of this gateway's versions.
             let why = format!("it is for {}/{}", configuration.site, configuration.gateway);
             return self.refuse("configuration_refused_total", json!({ "configuration": true, "why": why }));
         }
@@ -61,7 +61,7 @@ impl Desk {
 
     fn try_configuration(&self, configuration: &Configuration, linked: bool) -> Result<(), Vec<Fault>> {
         let alone = |what: String| vec![Fault { line: None, what }];
-        // Not of the local file: an edition is the way to reach a gateway whose file is wrong.
+        // Not of the local file: a version is the way to reach a gateway whose file is wrong.
         let (site, id, data) = (self.site.clone(), self.gateway.clone(), self.data.clone());
         remote::check(&self.config, configuration, &Identity { site, id, data })
             .and_then(|settings| remote::keeps_anchors(settings, &self.anchors))
@@ -69,7 +69,7 @@ impl Desk {
         remote::offer(&self.data, configuration, linked).map_err(|e| alone(e.to_string()))
     }
 
-    /// Tells which edition is in use, and what was wrong with the last one.
+    /// Tells which version is in use, and what was wrong with the last one.
     pub(super) async fn tell_configuration(&self) {
         let report = json!(remote::report(&self.data)).to_string();
         self.answer("cfg/reported", report.into_bytes(), true).await;

@@ -54,7 +54,7 @@ pub struct Setup {
     pub region: String,
     /// The gateway, as evidence names it.
     pub gateway: String,
-    /// What tells one edition of the profile from another.
+    /// What tells one version of the profile from another.
     pub profile_hash: String,
     /// The offset of the site's civil day from UTC.
     pub utc_offset_ms: i64,
@@ -190,7 +190,7 @@ impl LaneState {
             with(visit);
         }
     }
-    /// Visits of another edition of the profile cannot be taken up: their steps are not its steps. The one
+    /// Visits of another version of the profile cannot be taken up: their steps are not its steps. The one
     /// at the front is kept with what was done for it when the lane resumes.
     pub fn fit(&mut self, setup: &Setup) {
         if self.profile_hash != setup.profile_hash {

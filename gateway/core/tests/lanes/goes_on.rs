@@ -180,7 +180,7 @@ fn visits_of_an_old_profile_never_come_back() {
     for _ in 0..2 {
         let mut json: Value = serde_json::to_value(&state).unwrap();
         if json["before"] == 0 {
-            json["profile_hash"] = "another edition".into();
+            json["profile_hash"] = "another version".into();
         }
         state = serde_json::from_value(json).unwrap();
         state.recent = kept.clone();

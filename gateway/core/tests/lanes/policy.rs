@@ -1,4 +1,4 @@
-//! Another edition of the profile while a visit runs.
+//! Another version of the profile while a visit runs.
 
 use crate::gate::*;
 use crate::restarted;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 fn another_edition(g: &mut Gate, profile: &str) -> Step {
     let mut json: Value = serde_json::to_value(&g.core.lane(&g.lane).unwrap().state).unwrap();
-    json["profile_hash"] = "another edition".into();
+    json["profile_hash"] = "another version".into();
     let state: LaneState = serde_json::from_value(json).unwrap();
     g.core = restarted(profile, BTreeMap::from([(g.lane.clone(), state)]));
     g.core.resume(&g.now, &g.memory).unwrap()
