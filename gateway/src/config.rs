@@ -83,7 +83,8 @@ struct GatewayFile {
     utc_offset_minutes: i32,
     data: PathBuf,
     lists: Option<PathBuf>,
-    stick: Option<PathBuf>,
+    #[serde(rename = "stick")]
+    usb_drive: Option<PathBuf>,
     /// Who may sign messages of the central side: without it, lists come unsigned and nothing is commanded.
     fleet_keys: Option<Spanned<PathBuf>>,
 }
@@ -134,8 +135,8 @@ struct LaneFile {
 /// The profile of a lane is one of the feed `policy`.
 const POLICY: &str = "policy:";
 
-/// Where the packages mount a stick of the name KAKOU.
-const STICK: &str = "/run/usb/kakou";
+/// Where the packages mount a USB drive of the name KAKOU.
+const USB_DRIVE: &str = "/run/usb/kakou";
 
 /// Everything that the daemon needs to know.
 pub struct Settings {
@@ -155,8 +156,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The folder of list files.
     pub lists: PathBuf,
-    /// Where a USB stick with signed feeds and configuration appears.
-    pub stick: PathBuf,
+    /// Where a USB drive with signed feeds and configuration appears.
+    pub usb_drive: PathBuf,
     /// Who may sign messages of the central side.
     pub fleet_keys: Option<Arc<TrustList>>,
     /// The clock.
@@ -319,7 +320,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         utc_offset_ms: i64::from(file.gateway.utc_offset_minutes) * 60_000,
         fleet_keys,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
-        stick: file.gateway.stick.as_ref().map_or_else(|| STICK.into(), full),
+        usb_drive: file.gateway.usb_drive.as_ref().map_or_else(|| USB_DRIVE.into(), full),
         data,
         clock,
         http,

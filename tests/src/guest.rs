@@ -208,8 +208,8 @@ impl Guest {
         }
     }
 
-    /// Plugs in a USB stick with FAT that holds what is in a folder now.
-    pub fn plug_stick(&self, folder: &Path, label: &str) -> Result<(), Missing> {
+    /// Plugs in a USB drive with FAT that holds what is in a folder now.
+    pub fn plug_usb_drive(&self, folder: &Path, label: &str) -> Result<(), Missing> {
         let drive = json!({ "driver": "vvfat", "node-name": "stick", "dir": folder, "label": label, "read-only": true });
         self.monitor("blockdev-add", &drive)?;
         self.monitor(

@@ -338,10 +338,10 @@ fn a_stick_brings_lists_and_a_configuration_to_a_gateway_that_nobody_reaches() {
     let configure = ["--usage", "configure", "--usage", "feed"];
     s.central
         .run("fleet", &[&["key", "--out", "office.pk8", "--keys", "fleet.json"][..], &configure].concat());
-    let stick = at("gw-1/stick");
+    let usb_drive = at("gw-1/stick");
     let (mut gateway, mut scanner) = s.gateway("gw-1", "gate.toml", "");
     gateway.stop();
-    gateway.replan(|plan| plan.gateway += &format!("\nstick = \"{}\"", stick.display()));
+    gateway.replan(|plan| plan.gateway += &format!("\nstick = \"{}\"", usb_drive.display()));
     gateway.start();
     assert_eq!(codes(&gateway, &mut scanner, "ID-1", 1)["outcome"], "HOLD");
     // What central ops write at their desk: a list, and a configuration whose profile wants one more.
@@ -365,25 +365,25 @@ fn a_stick_brings_lists_and_a_configuration_to_a_gateway_that_nobody_reaches() {
         json!({ "name": "hold", "version": 1, "issued": 1, "entries": {} }).to_string(),
     )
     .unwrap();
-    std::fs::rename(at("desk"), &stick).unwrap();
+    std::fs::rename(at("desk"), &usb_drive).unwrap();
     gateway.await_events("list", 1);
     wait::until("the refusal", LIMIT, || {
         (counter(&gateway, "configuration_refused_total") == 1).then_some(())
     });
     assert_eq!(codes(&gateway, &mut scanner, "ID-2", 2)["outcome"], "ADMIT");
     assert_eq!(gateway.events("list").len(), 1, "an unsigned list of a stick was taken");
-    // The stick is taken away and comes back with the right one.
-    std::fs::rename(&stick, at("desk")).unwrap();
+    // The USB drive is taken away and comes back with the right one.
+    std::fs::rename(&usb_drive, at("desk")).unwrap();
     sign("office.pk8", "1");
-    std::fs::rename(at("desk"), &stick).unwrap();
+    std::fs::rename(at("desk"), &usb_drive).unwrap();
     assert_eq!(gateway.await_events("configuration", 1)[0]["data"]["errors"], json!([]));
     gateway.await_events("started", 3);
     ready(&gateway);
     assert_eq!(codes(&gateway, &mut scanner, "ID-2", 3)["outcome"], "REFER");
-    // It is kept though there is no link, and over a restart without the stick.
+    // It is kept though there is no link, and over a restart without the USB drive.
     let kept = gateway.data().join("config/good.json");
     wait::until("the edition", LIMIT, || kept.exists().then_some(()));
-    std::fs::remove_dir_all(&stick).unwrap();
+    std::fs::remove_dir_all(&usb_drive).unwrap();
     gateway.stop();
     gateway.start();
     assert_eq!(codes(&gateway, &mut scanner, "ID-2", 4)["outcome"], "REFER");

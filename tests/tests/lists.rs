@@ -158,7 +158,7 @@ fn a_hold_or_a_revocation_whose_facts_cannot_be_read_lets_nobody_in() {
     wait::until("the barrier", LIMIT, || (s.barrier_moved() == 1).then_some(()));
 }
 
-/// Signs an edition of `hold` with these lines, as a folder of lists or a stick carries it.
+/// Signs an edition of `hold` with these lines, as a folder of lists or a USB drive carries it.
 fn signed_hold(issuer: &Issuer, lists: &Path, version: u64, body: &str) {
     let sha256 = Hash::of(body.as_bytes()).hex();
     std::fs::create_dir_all(lists.join("parts")).unwrap();

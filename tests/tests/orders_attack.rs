@@ -194,7 +194,7 @@ fn words_that_nobody_signed_are_one_record_a_minute_with_a_count() {
 fn a_key_for_configurations_alone_never_becomes_every_key() {
     let Some(g) = gate(true, "") else { return };
     g.gateway.await_events("device", 1);
-    // Somebody has a key that may configure, and a list of keys of their own on a stick.
+    // Somebody has a key that may configure, and a list of keys of their own on a USB drive.
     let key = ["key", "--out", "conf.pk8", "--keys", "fleet.json", "--usage", "configure"];
     g.central.run("fleet", &key);
     let mut g = g;
@@ -270,7 +270,7 @@ fn a_box_without_a_link_takes_its_configuration_from_a_stick() {
             "signed",
         ];
         central.run("feed", &made);
-        // Put in at once, as a stick is.
+        // Put in at once, as a USB drive is.
         let name = "test.gw-1.config";
         std::fs::rename(folder.path().join("signed").join(name), place.join("stick").join(name)).unwrap();
     };

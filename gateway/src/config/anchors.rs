@@ -1,4 +1,4 @@
-//! What a configuration rests on: whose words count, what time it is, where lists and sticks are. Whoever may change
+//! What a configuration rests on: whose words count, what time it is, where lists and USB drives are. Whoever may change
 //! these is everybody who may say anything to this gateway, so that no version changes them: a key for `configure`
 //! is worth lanes, devices, officers, limits of what is kept, where the screens listen and another broker behind the same
 //! roots, and nothing else.
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Anchors {
     fleet_keys: Option<PathBuf>,
     lists: Option<PathBuf>,
-    stick: Option<PathBuf>,
+    usb_drive: Option<PathBuf>,
     clock: (Source, Option<String>, Option<PathBuf>),
     /// Roots, certificate, key, password: none, where there is no link.
     upstream: Option<[Option<PathBuf>; 4]>,
@@ -32,7 +32,7 @@ impl Anchors {
         Self {
             fleet_keys: full(&keys),
             lists: full(&file.gateway.lists),
-            stick: full(&file.gateway.stick),
+            usb_drive: full(&file.gateway.usb_drive),
             clock: (
                 file.clock.source,
                 file.clock.fixed_at.as_ref().map(|at| at.get_ref().clone()),
@@ -51,7 +51,7 @@ impl Anchors {
         for (name, same) in [
             ("fleet_keys", self.fleet_keys == candidate.fleet_keys),
             ("lists", self.lists == candidate.lists),
-            ("stick", self.stick == candidate.stick),
+            ("stick", self.usb_drive == candidate.usb_drive),
             ("[clock]", self.clock == candidate.clock),
             ("`ca`, `cert`, `key` and `password_file` of [upstream]", self.same_upstream(candidate)),
             ("`record` of a device", candidate.records.is_subset(&self.records)),
@@ -93,7 +93,7 @@ mod tests {
         Anchors {
             fleet_keys: None,
             lists: None,
-            stick: None,
+            usb_drive: None,
             clock: (Source::System, None, None),
             upstream: upstream.map(|files| files.map(path)),
             credentials: credentials.map(PathBuf::from),

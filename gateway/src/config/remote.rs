@@ -1,7 +1,7 @@
 //! Configuration from the central side: tried first, kept when it works, given up when it does not.
 //!
 //! A new version is tried with the next start. It is kept when the lanes are open and the link is up
-//! within [`TRIAL`], or without a link if it came by a stick to a gateway that had none; a trial that ends any other way is over, and the last good version, or the
+//! within [`TRIAL`], or without a link if it came by a USB drive to a gateway that had none; a trial that ends any other way is over, and the last good version, or the
 //! local file, is in use again.
 
 use super::anchors::Anchors;

@@ -98,7 +98,7 @@ impl Links<'_> {
             gateway: common.gateway.clone(),
             data: common.data.clone(),
             config: settings.file.clone(),
-            stick: settings.stick.clone(),
+            usb_drive: settings.usb_drive.clone(),
             anchors: settings.anchors.clone(),
             keys,
             clock: common.clock.clone(),

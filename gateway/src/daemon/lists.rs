@@ -53,7 +53,7 @@ pub fn prepare(
     let feeds = Feeds {
         data: common.data.clone(),
         folder: settings.lists.clone(),
-        stick: settings.stick.clone(),
+        usb_drive: settings.usb_drive.clone(),
         keys: settings.fleet_keys.clone(),
         region: settings.region.clone(),
         config: (settings.file.clone(), settings.text.clone()),

@@ -1,4 +1,4 @@
-//! Lists in the folder: signed feeds, and what a site without fleet keys keeps by hand. A USB stick is
+//! Lists in the folder: signed feeds, and what a site without fleet keys keeps by hand. A USB drive is
 //! a second folder, of which only signed feeds are taken.
 
 use super::{Feeds, Memory};
@@ -32,7 +32,7 @@ struct Unsigned {
 }
 
 impl Feeds {
-    /// Looks into the folder, and at the stick.
+    /// Looks into the folder, and at the USB drive.
     pub(super) fn look(&self, memory: &mut Memory) {
         self.give_keys(memory);
         self.ask_for_damaged(memory);
@@ -40,7 +40,7 @@ impl Feeds {
             if self.end.is_cancelled() {
                 return;
             }
-            for place in [&self.folder, &self.stick] {
+            for place in [&self.folder, &self.usb_drive] {
                 if memory.seen.changed(&place.join(format!("{name}.feed"))) {
                     self.signed_file(place, name);
                 }

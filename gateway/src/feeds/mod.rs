@@ -1,6 +1,6 @@
 //! Feeds: lists that the central side makes, from wherever they come.
 //!
-//! One thread takes heads from the broker, from the folder of lists, from a USB stick and
+//! One thread takes heads from the broker, from the folder of lists, from a USB drive and
 //! single entries from QR codes; fetches bodies; builds editions; and hands new keys to the lanes.
 //! A feed that is wrong, older or not signed by a key of this fleet is refused with an error and a
 //! counter, and what was in use stays in use. A gateway without fleet keys takes unsigned files from
@@ -117,8 +117,8 @@ pub struct Feeds {
     pub data: PathBuf,
     /// The folder of lists.
     pub folder: PathBuf,
-    /// Where a USB stick appears; only what is signed counts there.
-    pub stick: PathBuf,
+    /// Where a USB drive appears; only what is signed counts there.
+    pub usb_drive: PathBuf,
     /// Who may sign; without it, nobody has to.
     pub keys: Option<Arc<TrustList>>,
     /// The region of the gateway, for canaries of the trust list.
@@ -301,7 +301,7 @@ impl Feeds {
             }
             memory.asked.insert(name, Instant::now());
             self.metrics.count("list_damaged_total");
-            for place in [&self.folder, &self.stick] {
+            for place in [&self.folder, &self.usb_drive] {
                 memory.seen.forget(&place.join(format!("{name}.feed")));
             }
             memory.seen.forget(&self.folder.join(format!("{name}.json")));

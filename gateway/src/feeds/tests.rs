@@ -11,7 +11,7 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>, mpsc::Receiver<Work>) {
     let feeds = Feeds {
         data: data.to_path_buf(),
         folder: data.join("lists"),
-        stick: data.join("stick"),
+        usb_drive: data.join("stick"),
         keys: None,
         region: String::new(),
         config: (data.join("kakou.toml"), String::new()),

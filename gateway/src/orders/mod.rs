@@ -11,7 +11,7 @@ pub mod configuration;
 pub mod course;
 pub mod jobs;
 pub mod questions;
-pub mod stick;
+pub mod usb_drive;
 
 use crate::config::anchors::Anchors;
 use crate::config::remote;
@@ -82,15 +82,15 @@ pub struct Desk {
     pub data: PathBuf,
     /// The configuration file.
     pub config: PathBuf,
-    /// Where a USB stick appears.
-    pub stick: PathBuf,
+    /// Where a USB drive appears.
+    pub usb_drive: PathBuf,
     /// What no configuration from afar changes.
     pub anchors: Anchors,
     /// Who may sign.
     pub keys: Arc<TrustList>,
     /// The clock.
     pub clock: Clock,
-    /// The broker's settings: the roots of the fleet. None in a box without a link, which hears of its stick alone.
+    /// The broker's settings: the roots of the fleet. None in a box without a link, which hears of its USB drive alone.
     pub upstream: Option<kakou_link::broker::Upstream>,
     /// Records and lanes.
     pub engine: Inlet,
@@ -178,7 +178,7 @@ impl Desk {
                     self.go_on(Input::Tick, &mut course, &jobs).await;
                     continue;
                 }
-                // Without a link nobody gives orders, and the stick is looked at all the same.
+                // Without a link nobody gives orders, and the USB drive is looked at all the same.
                 Some(order) = orders.recv() => order,
             };
             match order {

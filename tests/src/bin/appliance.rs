@@ -112,7 +112,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     put("systemd_analyze", json!(userspace.trim()));
     say(begun, "a stick with a list, and a configuration that takes a password from the unit's credentials");
     credential(&site, &mut guest)?;
-    put("stick_s", json!(stick(&site, &mut guest)?));
+    put("stick_s", json!(usb_drive(&site, &mut guest)?));
     let arrived = wait::try_until(LIMIT, || {
         let both = (
             site.events("transaction").len() as u64 >= 2 * RESIDENTS - 1,
@@ -165,8 +165,8 @@ fn credential(site: &Site, guest: &mut Guest) -> Result<(), Missing> {
     site.ready()
 }
 
-/// A stick brings an edition of a list and a configuration; seconds from the plug to the configuration's end.
-fn stick(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
+/// A USB drive brings an edition of a list and a configuration; seconds from the plug to the configuration's end.
+fn usb_drive(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
     let lists = site.events("list").len();
     std::fs::write(site.folder.join("next.json"), json!({ "S-1": {} }).to_string())?;
     let make =
@@ -189,7 +189,7 @@ fn stick(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
     ];
     site.kakou(&sign)?;
     let plugged = Instant::now();
-    guest.plug_stick(&site.folder.join("stick"), "KAKOU")?;
+    guest.plug_usb_drive(&site.folder.join("stick"), "KAKOU")?;
     let mut done = |what: &str, test: &dyn Fn() -> bool| {
         wait::try_until(LIMIT, || test().then_some(())).ok_or_else(|| {
             let seen = guest.ask(

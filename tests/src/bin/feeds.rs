@@ -75,7 +75,7 @@ fn revocations(path: &Path, entries: u64) -> Result<(), Missing> {
     Ok(())
 }
 
-/// Brings a feed as a stick does: the bodies first, the head last.
+/// Brings a feed as a USB drive does: the bodies first, the head last.
 fn copy_feed(from: &Path, to: &Path, name: &str) -> Result<(), Missing> {
     std::fs::create_dir_all(to.join("parts"))?;
     for part in std::fs::read_dir(from.join("parts"))? {

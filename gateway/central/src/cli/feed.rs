@@ -12,7 +12,7 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::hex;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
-use kakou_gateway::orders::stick;
+use kakou_gateway::orders::usb_drive;
 use kakou_gateway::println;
 use kakou_link::files;
 use kakou_link::https::Place;
@@ -35,7 +35,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 )]
 pub enum Command {
     /// Signs an edition of a list: a snapshot, and what has changed since the edition that lies in the
-    /// folder already. The folder is what `kakou fleet push` sends, and what a USB stick carries.
+    /// folder already. The folder is what `kakou fleet push` sends, and what a USB drive carries.
     #[command(
         after_help = "The source is lines, `{\"id\": …, \"facts\": {…}}` (.jsonl), one JSON object of facts by id (.json),\nor a table as a spreadsheet saves it (.csv, .tsv, .txt): names of columns in its first line, in English\nor Chinese (id, colour or 学号, 健康码); commas, semicolons or tabs; UTF-8, UTF-16 or GB18030. In JSON times\nare UTC milliseconds; in a table they are as people write them, in the zone that --zone names.\nFor `trust` it is the trust list itself."
     )]
@@ -90,7 +90,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         qr: Option<PathBuf>,
     },
-    /// Signs the configuration of one gateway for a USB stick, as SITE.GATEWAY.config; the gateway is
+    /// Signs the configuration of one gateway for a USB drive, as SITE.GATEWAY.config; the gateway is
     /// the one that it names. Where there is a network: `kakou fleet configure`.
     Configuration {
         /// The key of who signs, made by `kakou fleet key --usage configure`.
@@ -347,7 +347,7 @@ fn configuration(issuer: &Issuer, from: &Path, version: u64, out: &Path) -> Resu
     let toml = files::read_text(from).map_err(|e| format!("{}: {e}", from.display()))?;
     let named: Named = toml::from_str(&toml).map_err(|e| format!("{}: {e}", from.display()))?;
     let Name { site, id: gateway } = named.gateway;
-    let file = out.join(stick::file_name(&site, &gateway));
+    let file = out.join(usb_drive::file_name(&site, &gateway));
     let envelope = send::configuration(issuer, &Configuration { site, gateway, version, toml })?;
     let written = std::fs::create_dir_all(out).and_then(|()| std::fs::write(&file, envelope.body));
     written.map_err(|e| format!("{}: {e}", file.display()))?;

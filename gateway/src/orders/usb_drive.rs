@@ -1,4 +1,4 @@
-//! A configuration on a USB stick: for a gateway that central ops do not reach.
+//! A configuration on a USB drive: for a gateway that central ops do not reach.
 
 use super::Desk;
 use crate::store::seen::Seen;
@@ -8,15 +8,15 @@ use kakou_link::durable;
 /// A signed configuration is a text file for people, in base64.
 const MAX: u64 = 4 << 20;
 
-/// The file of one gateway's configuration: one stick serves a whole site.
+/// The file of one gateway's configuration: one USB drive serves a whole site.
 pub fn file_name(site: &SiteId, gateway: &GatewayId) -> String {
     format!("{site}.{gateway}.config")
 }
 
 impl Desk {
-    /// Looks at the stick.
+    /// Looks at the USB drive.
     pub(super) async fn look_at_stick(&self, seen: &mut Seen) {
-        let path = self.stick.join(file_name(&self.site, &self.gateway));
+        let path = self.usb_drive.join(file_name(&self.site, &self.gateway));
         if !seen.changed(&path) {
             return;
         }
