@@ -437,6 +437,7 @@ fn read_lanes(
         }
         let (name, text) = find_profile(folder, &l.profile, policy).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
+        profile.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         check_devices(&profile, &l.devices, devices)
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let shared =

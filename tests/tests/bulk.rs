@@ -243,9 +243,9 @@ fn a_list_is_asked_for_again_by_https_where_the_service_has_no_room_just_then() 
 #[test]
 fn a_policy_comes_by_the_feed_and_one_that_the_gateway_cannot_follow_is_refused() {
     let Some(s) = site() else { return };
-    let toml = |on_doubt: &str| {
+    let toml = |fail_mode: &str| {
         let text = profiles::lane("gate", &["opaque"], &["status"], "", false);
-        text.replace("on_doubt = \"HOLD\"", &format!("on_doubt = \"{on_doubt}\""))
+        text.replace("fail_mode = \"HOLD\"", &format!("fail_mode = \"{fail_mode}\""))
     };
     // A gateway waits for its first policy with what is shipped; this one has none to begin with.
     let (mut gateway, mut scanner) = s.gateway("gw-1", "gate.toml", "");
@@ -274,9 +274,9 @@ fn a_policy_that_comes_in_the_middle_of_a_visit_waits_until_it_is_over() {
     let Some(s) = site() else { return };
     let asks = "[[step]]\nkind = \"question\"\nid = \"mask\"\n\
                 options = [{ value = \"yes\", zh = \"有\", en = \"Yes\" }, { value = \"no\", zh = \"无\", en = \"No\" }]";
-    let toml = |on_doubt: &str| {
+    let toml = |fail_mode: &str| {
         let text = profiles::lane("gate", &["opaque"], &["status"], asks, false);
-        text.replace("on_doubt = \"HOLD\"", &format!("on_doubt = \"{on_doubt}\""))
+        text.replace("fail_mode = \"HOLD\"", &format!("fail_mode = \"{fail_mode}\""))
     };
     let (mut gateway, mut scanner) = s.gateway("gw-1", "gate.toml", "");
     s.feed("policy", &json!({ "gate": { "toml": toml("REFER") } }), &[]);
@@ -346,7 +346,7 @@ fn a_stick_brings_lists_and_a_configuration_to_a_gateway_that_nobody_reaches() {
     assert_eq!(codes(&gateway, &mut scanner, "ID-1", 1)["outcome"], "HOLD");
     // What central ops write at their desk: a list, and a configuration whose profile wants one more.
     let doubt = profiles::lane("gate", &["opaque"], &["status", "revocation"], "", false);
-    std::fs::write(at("gw-1/doubt.toml"), doubt.replace("on_doubt = \"HOLD\"", "on_doubt = \"REFER\""))
+    std::fs::write(at("gw-1/doubt.toml"), doubt.replace("fail_mode = \"HOLD\"", "fail_mode = \"REFER\""))
         .unwrap();
     let config = std::fs::read_to_string(gateway.config()).unwrap();
     std::fs::write(at("next.toml"), config.replace("\"gate.toml\"", "\"doubt.toml\"")).unwrap();

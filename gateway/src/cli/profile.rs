@@ -71,6 +71,9 @@ fn check(files: &[PathBuf], config: Option<&Path>, as_json: bool) -> ExitCode {
     for name in &names {
         let read = config::find_profile(Path::new("."), name, &|_| None)
             .and_then(|(file, text)| profile::read(&file, &text).map_err(|e| e.to_string()));
+        for warning in read.iter().flat_map(|p| &p.warnings) {
+            eprintln!("{}", shown::lines(warning));
+        }
         let error = read.as_ref().err().cloned();
         results.push((name.clone(), error, read.ok().map(|p| p.steps.len())));
     }

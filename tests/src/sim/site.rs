@@ -32,7 +32,7 @@ id = "goods-entrance"
 title = { zh = "货运入口", en = "Goods entrance" }
 direction = "in"
 audience = ["ops"]
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 stale_after_h = 24
 same_read_s = 3
 same_result_s = 60

@@ -69,7 +69,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         title: raw.title,
         direction: raw.direction.into_inner(),
         audience: raw.audience,
-        on_doubt: source.outcome(raw.on_doubt.span().start, raw.on_doubt.get_ref())?,
+        fail_mode: source.outcome(raw.fail_mode.span().start, raw.fail_mode.get_ref())?,
         stale_after_h,
         same_read_ms: raw.same_read_s * 1000,
         same_result_ms: raw.same_result_s * 1000,
@@ -77,6 +77,13 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         verdicts,
         instructions,
         emits,
+        warnings: raw
+            .renamed
+            .iter()
+            .map(|(earlier, name)| {
+                format!("{file}: `{earlier}` is called `{name}` now: write that; the next version refuses the earlier name")
+            })
+            .collect(),
         unmade: super::unmade(&steps),
         steps,
     })

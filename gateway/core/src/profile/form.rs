@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+/// Fields that had another name before: the earlier name is read in this version for the last time.
+const RENAMED: [(&str, &str); 1] = [("on_doubt", "fail_mode")];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProfileFile {
@@ -19,7 +22,8 @@ pub(super) struct ProfileFile {
     pub direction: Spanned<String>,
     #[serde(default)]
     pub audience: Vec<String>,
-    pub on_doubt: Spanned<String>,
+    #[serde(alias = "on_doubt")]
+    pub fail_mode: Spanned<String>,
     #[serde(default = "day_h")]
     pub stale_after_h: Spanned<i64>,
     #[serde(default = "same_read_s")]
@@ -34,6 +38,9 @@ pub(super) struct ProfileFile {
     pub instructions: BTreeMap<String, Spanned<Text>>,
     #[serde(default)]
     pub emit: Vec<Spanned<EmitFile>>,
+    /// The earlier names of fields that it has, each with the name of today.
+    #[serde(skip)]
+    pub renamed: Vec<(&'static str, &'static str)>,
     /// Each is read by its kind: see [`steps`].
     pub step: Vec<Spanned<IgnoredAny>>,
 }
@@ -96,8 +103,10 @@ pub(super) fn read<'i>(
 ) -> Result<(ProfileFile, Vec<RawStep<'i>>), ProfileError> {
     let unreadable = |e: toml::de::Error| source.unreadable(&e, 0);
     let document = DeTable::parse(text).map_err(unreadable)?;
-    let file =
+    let mut file =
         ProfileFile::deserialize(toml::de::Deserializer::from(document.clone())).map_err(unreadable)?;
+    file.renamed =
+        RENAMED.into_iter().filter(|(earlier, _)| document.get_ref().contains_key(*earlier)).collect();
     let found = document.into_inner().remove("step").map(Spanned::into_inner);
     let Some(DeValue::Array(found)) = found else {
         return Err(source.error(0, "`step` is a list of tables"));

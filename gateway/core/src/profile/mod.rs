@@ -99,7 +99,7 @@ pub struct Profile {
     /// Who upstream should see its events.
     pub audience: Vec<String>,
     /// The verdict when lists are too old or the clock is not trusted (the fail mode).
-    pub on_doubt: Outcome,
+    pub fail_mode: Outcome,
     /// Lists older than this are too old.
     pub stale_after_h: i64,
     /// The same code within this time is one read.
@@ -116,6 +116,8 @@ pub struct Profile {
     pub emits: Vec<Emit>,
     /// The steps in order.
     pub steps: Vec<Step>,
+    /// What whoever maintains it should change.
+    pub warnings: Vec<String>,
     /// As [`Profile::unmade_facts`]: it follows from the steps, and every visit begins with it.
     unmade: Map<String, Value>,
 }
@@ -176,7 +178,7 @@ impl Choice {
 impl Profile {
     /// The verdict that a code leads to here.
     pub fn outcome(&self, code: Code) -> Outcome {
-        let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.on_doubt);
+        let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.fail_mode);
         self.verdicts.get(&code).copied().or(doubt).unwrap_or_else(|| code.outcome())
     }
     /// The lists that steps look into.

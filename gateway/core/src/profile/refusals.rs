@@ -236,3 +236,14 @@ fn a_field_of_another_kind_of_step_is_refused_at_its_own_line_with_those_of_this
         "allowed: scan, temperature, verify, decide, actuate, question, seal, photo, confirm, print, weigh";
     refused(&with("[[step]]\nkind = \"sacn\"\n"), 8, &["`sacn` is not a kind of step", kinds]);
 }
+
+#[test]
+fn an_earlier_name_of_a_field_is_read_with_a_warning_and_never_beside_the_new_one() {
+    let (today, earlier) = (with(""), with("").replacen("fail_mode", "on_doubt", 1));
+    let read = |text: &str| read("x.toml", text);
+    assert!(read(&today).unwrap().warnings.is_empty());
+    let profile = read(&earlier).unwrap();
+    assert_eq!(profile.fail_mode, read(&today).unwrap().fail_mode);
+    assert!(profile.warnings[0].contains("`fail_mode`"), "{:?}", profile.warnings);
+    assert!(read(&format!("fail_mode = \"HOLD\"\n{earlier}")).is_err());
+}

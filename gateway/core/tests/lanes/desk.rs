@@ -34,7 +34,7 @@ const COLD: &str = r#"
 id = "cold"
 title = { zh = "冷", en = "Cold" }
 direction = "in"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 [[step]]
 kind = "scan"
 accepts = ["opaque"]

@@ -11,7 +11,7 @@ pub const DOORS: &str = r#"
 id = "doors"
 title = { zh = "两个门", en = "Two doors" }
 direction = "out"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 
 [[step]]
 kind = "scan"
@@ -63,7 +63,7 @@ const LATE: &str = r#"
 id = "late"
 title = { zh = "先测温", en = "Measured first" }
 direction = "out"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 
 [[step]]
 kind = "scan"

@@ -38,7 +38,7 @@ fn desk(lists: &str, rules: &str) -> Gate {
 id = "listed"
 title = {{ zh = "甲", en = "listed" }}
 direction = "in"
-on_doubt = "ADMIT"
+fail_mode = "ADMIT"
 same_read_s = 0
 same_result_s = 0
 [[step]]

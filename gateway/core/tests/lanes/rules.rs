@@ -8,7 +8,7 @@ const HEAD: &str = r#"
 id = "own"
 title = { zh = "甲", en = "own" }
 direction = "in"
-on_doubt = "REFER"
+fail_mode = "REFER"
 [[step]]
 kind = "scan"
 accepts = ["opaque"]

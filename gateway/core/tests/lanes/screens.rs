@@ -91,7 +91,7 @@ fn a_slip_under_way_holds_no_green_back_but_a_barrier_to_come_does() {
 id = "own"
 title = { zh = "甲", en = "own" }
 direction = "in"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 [[step]]
 kind = "scan"
 accepts = ["opaque"]

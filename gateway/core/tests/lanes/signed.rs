@@ -18,7 +18,7 @@ const PROFILE: &str = r#"
 id = "signed"
 title = { zh = "试", en = "Test" }
 direction = "in"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 same_read_s = 0
 same_result_s = 0
 [[step]]
@@ -213,7 +213,7 @@ const SLOW: &str = r#"
 id = "slow"
 title = { zh = "慢", en = "Slow" }
 direction = "out"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 [[step]]
 kind = "scan"
 accepts = ["vehicle-pass"]

@@ -18,7 +18,7 @@ const HEAD: &str = r#"
 id = "own"
 title = { zh = "甲", en = "own" }
 direction = "in"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 [[step]]
 kind = "scan"
 accepts = ["opaque"]

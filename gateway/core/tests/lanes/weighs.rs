@@ -15,7 +15,7 @@ fn bags(weigh: &str) -> String {
 id = "bags"
 title = {{ zh = "医废", en = "Bags" }}
 direction = "in"
-on_doubt = "HOLD"
+fail_mode = "HOLD"
 [[step]]
 kind = "scan"
 accepts = ["opaque"]
