@@ -2,11 +2,11 @@
 //! has a ticket of its own, so that it belongs to its visit even while another one is in front.
 
 use super::action::{Officer, Rejection};
-use super::event::Weight;
 use super::step::actuate::{SIGNAL, UNOPENED_MS};
 use super::visit::{Actuation, Visit};
 use super::{Lane, Outbound};
 use crate::codes::Outcome;
+use crate::event::Class;
 use crate::ids::{DeviceId, VisitId};
 use crate::profile::StepKind;
 use crate::reading::{Command, Report, Request, Ticket};
@@ -61,7 +61,7 @@ impl Lane {
                 "The barrier is moving: try again in a moment",
             ));
         }
-        out.event("barrier_again", Weight::Verdict, &self.setup, Some(id), data);
+        out.event("barrier_again", Class::Verdict, &self.setup, Some(id), data);
         self.open_for(now, id, out);
         Ok(())
     }
@@ -74,7 +74,7 @@ impl Lane {
         out: &mut Outbound,
     ) -> Result<(), Rejection> {
         let data = self.unopened(id, officer)?;
-        out.event("barrier_by_hand", Weight::Verdict, &self.setup, Some(id), data);
+        out.event("barrier_by_hand", Class::Verdict, &self.setup, Some(id), data);
         self.amend(id, out, |visit| visit.actuation = Actuation::ByHand);
         if !self.is_running() && self.state.visit.as_ref().is_some_and(|v| v.id == id) {
             self.archive(out);
@@ -136,7 +136,7 @@ impl Lane {
         });
         if !done {
             let data = json!({ "device": self.barrier().map(|(device, ..)| device), "code": "X_DEVICE" });
-            out.event("device", Weight::Health, &self.setup, Some(id), data);
+            out.event("device", Class::Health, &self.setup, Some(id), data);
             out.count("device_request_failed_total");
         }
         // Whoever is in front now has the screens and the lamps.

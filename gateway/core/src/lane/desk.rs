@@ -2,7 +2,6 @@
 //! a file of its own.
 
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
-use super::event::Weight;
 use super::otherwise::Decision;
 use super::scan::Origin;
 use super::step::temperature::Measuring;
@@ -10,6 +9,7 @@ use super::step::{self, StepKind, Stimulus};
 use super::visit::{Actuation, Stage};
 use super::{Lane, Outbound};
 use crate::codes::Code;
+use crate::event::Class;
 use crate::ids::VisitId;
 use crate::reading::{Command, Request, Ticket};
 use crate::records::{Records, RecordsFault};
@@ -45,7 +45,7 @@ impl Lane {
                     )));
                 }
                 let data = json!({ "officer": officer.id, "act": "enter" });
-                out.event("audit", Weight::Scan, &self.setup, None, data);
+                out.event("audit", Class::Scan, &self.setup, None, data);
                 self.scan(now, (text.trim().as_bytes(), Origin::Typed), next_visit, records, out)?;
                 Ok(Ok(()))
             }
@@ -114,7 +114,7 @@ impl Lane {
         visit.step = at;
         visit.shown_until = None;
         let (id, data) = (visit.id, json!({ "officer": officer.id, "act": "recheck" }));
-        out.event("audit", Weight::Scan, &self.setup, Some(id), data);
+        out.event("audit", Class::Scan, &self.setup, Some(id), data);
         self.advance(now, records, out)?;
         Ok(Ok(()))
     }
@@ -141,7 +141,7 @@ impl Lane {
         });
         out.requests.push(Request { device, ticket, command: Command::Print { lines } });
         let data = json!({ "officer": officer.id, "act": "reprint" });
-        out.event("audit", Weight::Scan, &self.setup, Some(id), data);
+        out.event("audit", Class::Scan, &self.setup, Some(id), data);
         Ok(Ok(()))
     }
 }

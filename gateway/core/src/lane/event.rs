@@ -5,7 +5,6 @@
 use super::Setup;
 use super::visit::{PhotoState, Visit};
 use crate::codes::Outcome;
-use crate::event::Class;
 use crate::ids::DeviceId;
 use crate::pass::{Format, Pass};
 use crate::profile::Profile;
@@ -14,34 +13,6 @@ use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// Which stream an event of a lane belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
-    /// Never shed.
-    Verdict,
-    /// Scans and audit.
-    Scan,
-    /// Temperature samples.
-    Sample,
-    /// Devices.
-    Health,
-    /// As a profile says.
-    Class(Class),
-}
-
-impl Weight {
-    /// The class.
-    pub const fn class(self) -> Class {
-        match self {
-            Self::Verdict => Class::Verdict,
-            Self::Scan => Class::Scan,
-            Self::Sample => Class::Sample,
-            Self::Health => Class::Health,
-            Self::Class(class) => class,
-        }
-    }
-}
 
 /// A pass as events name it. A token id is random; an opaque id or a certificate identifier stands
 /// for a person and is replaced by the subject key.

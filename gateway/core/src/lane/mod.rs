@@ -18,7 +18,7 @@ pub mod visit;
 
 use crate::codes::Outcome;
 use crate::core::Keep;
-use crate::event::{NewEvent, OWN};
+use crate::event::{Class, NewEvent, OWN};
 use crate::evidence::{GatewayKey, SubjectKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::trust::TrustList;
@@ -28,7 +28,6 @@ use crate::records::{Records, RecordsFault, Write};
 use crate::text::Text;
 use crate::time::{MonoMs, Now};
 use action::Rejection;
-use event::Weight;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -89,12 +88,19 @@ pub struct Outbound {
 
 impl Outbound {
     /// Adds an event.
-    pub fn event(&mut self, kind: &str, weight: Weight, setup: &Setup, visit: Option<VisitId>, data: Value) {
-        let extra = matches!(weight, Weight::Class(_));
-        debug_assert!(extra != OWN.contains(&kind), "`{kind}` is an own kind of event, and in its list");
+    pub fn event(&mut self, kind: &str, class: Class, setup: &Setup, visit: Option<VisitId>, data: Value) {
+        debug_assert!(OWN.contains(&kind), "`{kind}` is not in the list of own kinds of events");
+        self.push(kind, class, setup, visit, data);
+    }
+    /// Adds an extra event of a profile.
+    pub fn extra(&mut self, kind: &str, class: Class, setup: &Setup, visit: Option<VisitId>, data: Value) {
+        debug_assert!(!OWN.contains(&kind), "`{kind}` is an own kind of event");
+        self.push(kind, class, setup, visit, data);
+    }
+    fn push(&mut self, kind: &str, class: Class, setup: &Setup, visit: Option<VisitId>, data: Value) {
         self.events.push(NewEvent {
             kind: kind.to_owned(),
-            class: weight.class(),
+            class,
             lane: Some(setup.lane.clone()),
             visit,
             audience: setup.profile.audience.clone(),
@@ -315,7 +321,7 @@ impl Lane {
             data["photos"] = json!(event::accepted(visit));
         }
         let id = visit.id;
-        out.event("visit_abandoned", Weight::Scan, &self.setup, Some(id), data);
+        out.event("visit_abandoned", Class::Scan, &self.setup, Some(id), data);
         self.state.reads.retain(|r| r.visit != id);
         self.archive(out);
     }
@@ -382,7 +388,7 @@ impl Lane {
                 let data = json!({ "device": device, "grams": grams });
                 out.event(
                     "weight",
-                    Weight::Sample,
+                    Class::Sample,
                     &self.setup,
                     self.state.visit.as_ref().map(|v| v.id),
                     data,
@@ -421,7 +427,7 @@ impl Lane {
     fn input(&self, device: &DeviceId, active: bool, out: &mut Outbound) {
         let Some((role, _)) = self.setup.devices.iter().find(|(_, d)| *d == device) else { return };
         let data = json!({ "role": role, "device": device, "active": active });
-        out.event("input", Weight::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
+        out.event("input", Class::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
         if role == LOOP {
             let scanners = self.setup.profile.devices().filter(|(_, kind, _)| *kind == DeviceKind::Scanner);
             for scanner in scanners.filter_map(|(role, _, _)| self.setup.devices.get(role)) {

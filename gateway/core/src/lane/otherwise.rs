@@ -5,11 +5,11 @@
 //! runs, as long as it needs nothing that belongs to whoever is in front.
 
 use super::action::{OVERRIDE_REASONS, Officer, Rejection, Role, is_long, too_long};
-use super::event::Weight;
 use super::step::{self, Flow};
 use super::visit::{Overridden, Stage, Visit};
 use super::{Lane, Outbound};
 use crate::codes::{Code, Outcome};
+use crate::event::Class;
 use crate::ids::VisitId;
 use crate::profile::{Step, StepKind};
 use crate::records::{Records, RecordsFault, Write};
@@ -199,7 +199,7 @@ impl Lane {
             second: second.map(|s| s.id.clone()),
         });
         let id = visit.id;
-        out.event("override", Weight::Verdict, &self.setup, Some(id), data);
+        out.event("override", Class::Verdict, &self.setup, Some(id), data);
     }
 
     /// Decides about an earlier visit while another one runs, which keeps the screens, the lamps and its place.

@@ -3,7 +3,7 @@
 
 use super::Lane;
 use super::action::Rejection;
-use super::event::Weight;
+use crate::event::Class;
 use crate::lane::Outbound;
 use crate::profile::StepKind;
 use crate::reading::{Command, NoData, Report, Request, Ticket};
@@ -91,7 +91,7 @@ impl Lane {
                 let Some((device, ms)) = device else {
                     return Err(Rejection::new("no_barrier", "此通道没有道闸", "This lane has no barrier"));
                 };
-                out.event("remote_open", Weight::Verdict, &self.setup, None, who);
+                out.event("remote_open", Class::Verdict, &self.setup, None, who);
                 let ticket = Ticket(self.state.next_ticket);
                 self.state.next_ticket += 1;
                 if self.state.remote.len() >= SILENT {
@@ -111,7 +111,7 @@ impl Lane {
                 });
                 let mut data = who;
                 data["text"] = json!(text);
-                out.event("remote_message", Weight::Scan, &self.setup, None, data);
+                out.event("remote_message", Class::Scan, &self.setup, None, data);
                 self.state.notice = notice;
             }
         }

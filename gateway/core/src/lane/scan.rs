@@ -3,9 +3,9 @@
 use super::visit::{Actuation, Stage, Visit};
 use super::{Lane, Outbound, RECENT, Setup, step};
 use crate::codes::{Code, Outcome};
+use crate::event::Class;
 use crate::evidence::Hash;
 use crate::ids::VisitId;
-use crate::lane::event::Weight;
 use crate::pass::{self, Check, Pass, Refused};
 use crate::profile::facts::{PASS, VISIT};
 use crate::reading::{Command, Request, Ticket};
@@ -203,7 +203,7 @@ impl Lane {
         let data = json!({ "code": Code::D_REPEAT, "subject": visit.subject, "subject_key": visit.subject_key,
             "outcome": visit.outcome(), "first": visit.started_ms.map(rfc3339) });
         let (id, shown) = (visit.id, visit.outcome());
-        out.event("repeat", Weight::Scan, &self.setup, Some(id), data);
+        out.event("repeat", Class::Scan, &self.setup, Some(id), data);
         // The lamps show what the screen shows; a green one of the first time goes out.
         if let (Some(device), Some(outcome)) = (self.setup.devices.get(step::actuate::SIGNAL), shown) {
             let outcome = if outcome == Outcome::Admit { Outcome::Hold } else { outcome };

@@ -1,9 +1,9 @@
 //! Staff confirm every check of a list, or approve.
 
-use super::super::event::Weight;
 use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, Stimulus};
 use crate::codes::Code;
+use crate::event::Class;
 use crate::lane::action::{Action, Rejection, Role};
 use crate::lane::view::ask::{Ask, Check};
 use crate::profile::source::Place;
@@ -82,7 +82,7 @@ impl Kind for Confirm {
                 if let Some(desk) = desk {
                     data["desk"] = json!(desk);
                 }
-                cx.out.event("approval", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
+                cx.out.event("approval", Class::Verdict, cx.setup, Some(cx.visit.id), data);
                 if *yes {
                     cx.visit.approvals.insert(cx.step.id.clone(), officer.id.clone());
                     Flow::Next

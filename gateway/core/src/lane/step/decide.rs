@@ -1,10 +1,11 @@
 //! Weighs everything and gives the verdict.
 
-use super::super::event::{self, Weight};
+use super::super::event;
 use super::super::visit::Visit;
 use super::kind::{About, Kind};
 use super::{Cx, Flow};
 use crate::codes::{Code, Outcome, Rank};
+use crate::event::Class;
 use crate::pass::Pass;
 use crate::profile::ProfileError;
 use crate::profile::source::Place;
@@ -252,7 +253,7 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);
     let data = event::transaction(cx.visit, &cx.setup.profile);
-    cx.out.event("transaction", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
+    cx.out.event("transaction", Class::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
     super::actuate::announce(cx, outcome, cx.visit.step);
     cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
@@ -269,7 +270,7 @@ pub fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
         if outcome_fits && code_fits && !cx.visit.emitted.contains(&emit.kind) {
             cx.visit.emitted.push(emit.kind.clone());
             let data = event::extra(cx.visit, outcome);
-            cx.out.event(&emit.kind, Weight::Class(emit.class), setup, Some(cx.visit.id), data);
+            cx.out.extra(&emit.kind, emit.class, setup, Some(cx.visit.id), data);
         }
     }
 }
@@ -291,7 +292,7 @@ pub fn admit(cx: &mut Cx<'_>) {
         let data = json!({ "pass": event::pass_ref(cx.visit, pass), "lane": cx.setup.lane });
         let ends_ms = ends_ms(cx.visit, pass);
         cx.out.writes.push(Write::Redeem { pass_id, shared, by: by.clone(), ends_ms });
-        cx.out.event("pass_used", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
+        cx.out.event("pass_used", Class::Verdict, cx.setup, Some(cx.visit.id), data);
     }
     if cx.visit.seals.is_empty() {
         return;
@@ -300,9 +301,9 @@ pub fn admit(cx: &mut Cx<'_>) {
         cx.out.writes.push(Write::Seal { number: seal.number.clone(), by: by.clone() });
     }
     let record = event::seal_record(cx.visit, cx.setup, &cx.now);
-    cx.out.event("seal_applied", Weight::Verdict, cx.setup, Some(cx.visit.id), record.clone());
+    cx.out.event("seal_applied", Class::Verdict, cx.setup, Some(cx.visit.id), record.clone());
     let manifest = serde_json::to_string(&record).expect("a record of strings and numbers is always JSON");
     let signature = cx.setup.key.sign(manifest.as_bytes());
     let data = json!({ "manifest": Value::String(manifest), "signature": signature, "alg": "Ed25519" });
-    cx.out.event("evidence", Weight::Verdict, cx.setup, Some(cx.visit.id), data);
+    cx.out.event("evidence", Class::Verdict, cx.setup, Some(cx.visit.id), data);
 }

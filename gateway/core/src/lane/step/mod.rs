@@ -15,10 +15,10 @@ pub mod verify;
 pub mod weigh;
 
 use super::action::{Action, Officer, Rejection};
-use super::event::Weight;
 use super::visit::Visit;
 use super::{Outbound, Setup, Stage};
 use crate::codes::{Code, Outcome, weigh};
+use crate::event::Class;
 use crate::profile::{Step, facts};
 use crate::reading::{Command, Report, Ticket};
 use crate::records::{Records, RecordsFault};
@@ -111,7 +111,7 @@ impl Cx<'_> {
     /// The device of the step did not do what it was asked.
     pub fn device_failed(&mut self) {
         let data = json!({ "step": self.step.id, "device": self.step.device, "code": Code::X_DEVICE });
-        self.out.event("device", Weight::Health, self.setup, Some(self.visit.id), data);
+        self.out.event("device", Class::Health, self.setup, Some(self.visit.id), data);
         self.out.count("device_request_failed_total");
     }
 

@@ -1,11 +1,11 @@
 //! Prints the slip. Nobody in the lane is held up by a printer.
 
-use super::super::event::Weight;
 use super::super::visit::{Actuation, Visit};
 use super::super::{Outbound, Setup};
 use super::kind::{About, Kind, Look, Progress};
 use super::{Cx, Flow, StepKind, Stimulus};
 use crate::codes::Outcome;
+use crate::event::Class;
 use crate::lane::action::Rejection;
 use crate::profile::source::Place;
 use crate::profile::{DeviceKind, ProfileError, SLIP_STEP_MS};
@@ -170,6 +170,6 @@ pub fn slip_answer(visit: &mut Visit, report: &Report, setup: &Setup, out: &mut 
     visit.printed.clear();
     let printer = setup.profile.steps.iter().find(|s| matches!(s.kind, StepKind::Print(_)));
     let data = json!({ "step": printer.map(|s| &s.id), "device": printer.and_then(|s| s.device.as_ref()), "code": "X_DEVICE" });
-    out.event("device", Weight::Health, setup, Some(visit.id), data);
+    out.event("device", Class::Health, setup, Some(visit.id), data);
     out.count("device_request_failed_total");
 }

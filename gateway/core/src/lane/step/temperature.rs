@@ -1,10 +1,11 @@
 //! Measures skin temperature: a steady median, and a second and third look when it is not normal.
 
-use super::super::event::{self, Weight};
+use super::super::event;
 use super::super::visit::Taken;
 use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, Stimulus};
 use crate::codes::Code;
+use crate::event::Class;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::Ask;
 use crate::profile::facts::{Fact, Type};
@@ -205,7 +206,7 @@ impl Temperature {
                 // What a sensor reads that is wrong where the truth is known counts nowhere.
                 let data = json!({ "step": cx.step.id, "device": cx.step.device, "code": Code::X_DEVICE,
                     "drift_mdeg": drift_mdeg });
-                cx.out.event("device", Weight::Health, cx.setup, Some(cx.visit.id), data);
+                cx.out.event("device", Class::Health, cx.setup, Some(cx.visit.id), data);
                 cx.out.count("thermometer_drift_total");
                 self.taken(cx, None, State::Fault, self.tries)
             }
@@ -237,7 +238,7 @@ impl Temperature {
         let Some(device) = cx.setup.devices.get(role).cloned() else { return finish(cx, state) };
         let frames = std::mem::take(&mut measuring(cx).frames);
         let data = event::sample(&frames, &device, mdeg, state, self.screening.correction.as_ref());
-        cx.out.event("temperature", Weight::Sample, cx.setup, Some(cx.visit.id), data);
+        cx.out.event("temperature", Class::Sample, cx.setup, Some(cx.visit.id), data);
         cx.visit.readings.push(Taken { mdeg, state, at_ms: cx.now.wall_ms, device });
         let m = measuring(cx);
         m.frames = frames;
