@@ -108,7 +108,7 @@ impl Lane {
             return Ok(Err(Rejection::not_now()));
         }
         visit.findings.retain(|f| !hot(f.code));
-        visit.forgiven.retain(|c| !hot(*c));
+        visit.overridden_codes.retain(|c| !hot(*c));
         visit.waits.temperature = Some(Measuring { recheck: true, ..Measuring::default() });
         visit.stage = Stage::Running;
         visit.step = at;

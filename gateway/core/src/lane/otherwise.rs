@@ -263,7 +263,7 @@ impl Lane {
 fn go_on(visit: &mut Visit, at: usize) {
     let timed_out = visit.verdict.as_ref().is_some_and(|v| v.codes.contains(&Code::X_TIMEOUT));
     let overridden = visit.findings.iter().map(|f| f.code).filter(|c| !timed_out || *c == Code::X_TIMEOUT);
-    visit.forgiven.extend(overridden);
+    visit.overridden_codes.extend(overridden);
     visit.left_out_from = None;
     visit.skipped.retain(|step| *step < at);
     visit.stage = Stage::Running;

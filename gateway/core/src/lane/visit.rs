@@ -213,7 +213,8 @@ pub struct Visit {
     pub findings: Vec<Finding>,
     /// Codes that an officer has overridden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forgiven: Vec<Code>,
+    #[serde(rename = "forgiven")]
+    pub overridden_codes: Vec<Code>,
     /// What rules may ask.
     pub facts: Map<String, Value>,
     /// Measurements.
@@ -327,7 +328,7 @@ impl Visit {
             subject_key: None,
             name: None,
             findings: Vec::new(),
-            forgiven: Vec::new(),
+            overridden_codes: Vec::new(),
             facts: Map::new(),
             readings: Vec::new(),
             answers: BTreeMap::new(),

@@ -86,7 +86,7 @@ impl Kind for Decide {
         // evaluated all the same; those about the pass only if there is one.
         let refused = cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && of_pass(f.code));
         let refused: Vec<Code> = refused.map(|f| f.code).collect();
-        let settled = refused.iter().any(|code| !cx.visit.forgiven.contains(code));
+        let settled = refused.iter().any(|code| !cx.visit.overridden_codes.contains(code));
         if !settled {
             let unknown = cx.visit.pass.is_none() && !refused.is_empty();
             let ask =

@@ -128,8 +128,13 @@ impl Cx<'_> {
 
     /// Findings that no officer has overridden, weighed.
     pub fn weigh(&self) -> (crate::codes::Outcome, Vec<Code>) {
-        let open: Vec<_> =
-            self.visit.findings.iter().filter(|f| !self.visit.forgiven.contains(&f.code)).cloned().collect();
+        let open: Vec<_> = self
+            .visit
+            .findings
+            .iter()
+            .filter(|f| !self.visit.overridden_codes.contains(&f.code))
+            .cloned()
+            .collect();
         weigh(&open)
     }
 
@@ -140,7 +145,7 @@ impl Cx<'_> {
             Outcome::Admit => Outcome::Hold,
             other @ (Outcome::Refer | Outcome::Hold | Outcome::Deny) => other,
         };
-        self.visit.forgiven.retain(|c| *c != code);
+        self.visit.overridden_codes.retain(|c| *c != code);
         self.visit.findings.retain(|f| f.code != code);
         self.visit.find(code, outcome);
         decide::record_verdict(self);
