@@ -30,7 +30,7 @@ use crate::enrol::Others;
 use crate::store::journal::{self, Found, Journal};
 use crate::store::lists::Lists;
 use crate::store::retention::Retention;
-use crate::store::{StoreError, at, disk, outbox, photos::Photos, set_aside, time as stored_time};
+use crate::store::{StoreError, at, disk, outbox, photos::Photos, quarantine, time as stored_time};
 use kakou_core::codes::Code;
 use kakou_core::core::{Core, Input, Step};
 use kakou_core::delivery::Positions;
@@ -195,7 +195,7 @@ impl Engine {
     /// The first events of a run, and what was under way.
     pub fn start(&mut self, now: &Now) -> Effects {
         (self.handled_ms, self.probed_ms, self.tended_ms) = (now.mono_ms, now.mono_ms, now.mono_ms);
-        if let Found::SetAside(folder) = &self.found {
+        if let Found::Quarantined(folder) = &self.found {
             let folder = folder.display();
             self.out
                 .error(format!("the journal was damaged; it was set aside in {folder} and a new one begun"));
@@ -216,7 +216,7 @@ impl Engine {
         let done = done.and_then(|()| self.resume(now, &mut pending));
         match done.and_then(|()| self.commit()) {
             Ok(()) => {
-                set_aside::taken_over(&self.parts.data);
+                quarantine::taken_over(&self.parts.data);
                 self.out.join(pending);
             }
             Err(e) => self.fail(&e, pending),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 struct Seen(Arc<Mutex<BTreeMap<(u64, u64), u32>>>);
 
 impl Sink for Seen {
-    fn aside(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> std::io::Result<()> {
         panic!("{events:?} are kept aside")
     }
     fn gone(&mut self, gone: &Gone) -> std::io::Result<()> {

@@ -399,7 +399,7 @@ impl Sink for Nowhere {
     fn store(&mut self, _events: &[Arrived]) -> std::io::Result<()> {
         Ok(())
     }
-    fn aside(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> std::io::Result<()> {
         panic!("kept aside: {events:?}")
     }
     fn gone(&mut self, _gone: &Gone) -> std::io::Result<()> {

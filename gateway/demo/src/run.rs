@@ -35,7 +35,7 @@ pub struct Wishes {
 struct Count;
 
 impl Sink for Count {
-    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
         self.store(events)
     }
 

@@ -98,7 +98,7 @@ pub enum ClockChange {
 /// Why the process must end; a new one begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// The journal is damaged: the next start sets it aside.
+    /// The journal is damaged: the next start quarantines it.
     Damaged,
     /// The journal cannot be read, or cannot go back to its last commit.
     Unreadable,

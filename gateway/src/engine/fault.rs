@@ -1,7 +1,7 @@
 //! What the engine does when the store fails, and coming back from a disk that took no more.
 
 use super::{Effects, Engine, Exit, Moment, Trouble};
-use crate::store::{asked, disk, journal, retention, set_aside};
+use crate::store::{asked, disk, journal, quarantine, retention};
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -62,7 +62,7 @@ impl Engine {
     /// A new process begins anew; with a new journal, where this one is damaged.
     fn end(&mut self, why: Exit) {
         if why == Exit::Damaged {
-            set_aside::condemn(&self.parts.data);
+            quarantine::condemn(&self.parts.data);
             self.out.error("the journal is damaged; it is set aside by the next start".into());
         }
         self.exit = Some(why);

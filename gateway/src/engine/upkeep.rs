@@ -2,7 +2,7 @@
 
 use super::{Effects, Engine, Moment, Trouble};
 use crate::store::journal::{self, Journal};
-use crate::store::{asked, outbox, retention, set_aside, time};
+use crate::store::{asked, outbox, quarantine, retention, time};
 use crate::upstream::peers;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -106,7 +106,7 @@ impl Engine {
     /// Removes pictures of one shard that no event names and no visit has in hand: taken again, or of a
     /// visit that was given up. What is young is left alone, since its visit may not know of it yet.
     pub(super) fn take_unnamed(&mut self, shard: u8, files_at: SystemTime) -> rusqlite::Result<u64> {
-        let aside = set_aside::last_set_aside(&self.parts.data);
+        let aside = quarantine::last_quarantined(&self.parts.data);
         // Of those behind it as well: an override can take them up again.
         let in_hand = |core: &Core| -> String {
             let visits = core.lanes().flat_map(|lane| lane.state.visits());
@@ -116,7 +116,7 @@ impl Engine {
         let mut taken = 0;
         for (sha256, written) in self.parts.photos.shard(shard) {
             let young = files_at.duration_since(written).is_ok_and(|age| age < UNNAMED) || files_at < written;
-            // Those of a journal that was set aside are named there.
+            // Those of a journal that was quarantined are named there.
             if young || aside.is_some_and(|aside| written <= aside) {
                 continue;
             }

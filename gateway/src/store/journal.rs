@@ -1,6 +1,6 @@
 //! The journal: opening it whatever state it is in, and writing to it.
 //!
-//! A file that cannot be read is set aside with its sidecar files, counted and reported, never
+//! A file that cannot be read is quarantined with its sidecar files, counted and reported, never
 //! deleted; a fresh journal begins a new epoch, with what must not be forgotten ([`super::salvage`]). Every write
 //! happens inside a transaction that the engine begins and commits: events, outbox and lane states together.
 
@@ -12,7 +12,7 @@ mod visits;
 use super::kept_log::KeptLog;
 use super::photos::Photos;
 use super::salvage::{self, Fact};
-use super::{StoreError, at, io_at, outbox, set_aside, time};
+use super::{StoreError, at, io_at, outbox, quarantine, time};
 use indexes::Verdict;
 use kakou_core::event::{Author, Class, NewEvent, Place, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
@@ -35,7 +35,7 @@ pub const WAL_FRAMES: u64 = 1_000;
 pub const WAL_FRAMES_MAX: u64 = 8_000;
 /// Frames of a commit beside those of its rows.
 const COMMIT_FRAMES: u64 = 4;
-/// Numbers of visits that are set aside at once: one write for so many.
+/// Numbers of visits that are reserved at once: one write for so many.
 const VISITS_AT_ONCE: u64 = 256;
 /// The journal file in a data folder.
 pub fn path(data: &Path) -> PathBuf {
@@ -50,7 +50,7 @@ pub enum Found {
     /// There was none.
     Fresh,
     /// Unreadable: now in this folder, and not taken over by a start before.
-    SetAside(PathBuf),
+    Quarantined(PathBuf),
 }
 
 impl Found {
@@ -59,7 +59,7 @@ impl Found {
         match self {
             Self::Good => "Good",
             Self::Fresh => "Fresh",
-            Self::SetAside(_) => "SetAside",
+            Self::Quarantined(_) => "SetAside",
         }
     }
 }
@@ -120,7 +120,7 @@ fn next_epoch(data: &Path) -> Result<u64, StoreError> {
 /// aside; both have it all afterwards.
 fn recall(data: &Path, journal: &Connection) -> rusqlite::Result<KeptLog> {
     journal.execute_batch("BEGIN IMMEDIATE")?;
-    for folder in set_aside::waiting(data) {
+    for folder in quarantine::waiting(data) {
         let saved = salvage::salvage(&folder.join("journal.db"), journal)?;
         log::warn!("{saved} uses of passes, seals and numbers come from {}", folder.display());
     }
@@ -134,18 +134,18 @@ impl Journal {
     pub fn open(data: &Path, author: Author) -> Result<(Self, Found, Lanes), StoreError> {
         let path = path(data);
         let there = path.exists();
-        set_aside::condemned(data, &path)?;
+        quarantine::condemned(data, &path)?;
         let mut opened = Self::read_all(data, author.clone());
         if let Err(e) = &opened
             && unreadable(e)
         {
             log::error!("{e}");
-            set_aside::set_aside(data, &path)?;
+            quarantine::quarantine(data, &path)?;
             opened = Self::read_all(data, author);
         }
         let (journal, lanes, epoch_is_new) = opened?;
-        let found = match set_aside::waiting(data).pop() {
-            Some(folder) => Found::SetAside(folder),
+        let found = match quarantine::waiting(data).pop() {
+            Some(folder) => Found::Quarantined(folder),
             None if there && !epoch_is_new => Found::Good,
             None => Found::Fresh,
         };

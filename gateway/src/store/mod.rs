@@ -14,11 +14,11 @@ mod kept_log;
 pub mod lists;
 pub mod outbox;
 pub mod photos;
+pub mod quarantine;
 pub mod retention;
 pub mod salvage;
 mod search;
 pub mod seen;
-pub mod set_aside;
 pub mod time;
 pub mod trace;
 

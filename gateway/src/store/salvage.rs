@@ -2,7 +2,7 @@
 //! certain, the numbers that visits were given.
 //!
 //! It stands in the journal, and a second time in a file beside it ([`super::kept_log`]). A new journal begins
-//! with what that file says, and with what can still be read of one that was set aside. All of it comes row by
+//! with what that file says, and with what can still be read of one that was quarantined. All of it comes row by
 //! row, however much it is, and in any order: of two uses of a pass the earlier one counts.
 
 use super::{has_column, number};
@@ -161,7 +161,7 @@ pub fn use_of(journal: &Connection, pass: &str) -> rusqlite::Result<Option<Use>>
     journal.prepare_cached(sql)?.query_row([pass], used).optional()
 }
 
-/// What can be read of a journal that was set aside is put into a new one: from each table row by row, from both
+/// What can be read of a journal that was quarantined is put into a new one: from each table row by row, from both
 /// ends, since a damaged page ends the reading from one side. Gives how much that was.
 pub fn salvage(file: &Path, journal: &Connection) -> rusqlite::Result<u64> {
     let damaged = match Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY) {

@@ -1,4 +1,4 @@
-//! What the central side has kept aside of this gateway's events. Receipts are not signed, so that whoever poses as
+//! What the central side has quarantined of this gateway's events. Receipts are not signed, so that whoever poses as
 //! the broker may say it as often as it likes: one record a minute says how often it was.
 
 use super::{Link, send};

@@ -27,7 +27,7 @@ impl Sink for Stored {
         Ok(())
     }
 
-    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
         let why =
             |e: &Arrived| format!("{} is refused: {}", e.kind, e.refused.as_deref().unwrap_or_default());
         self.faults.extend(events.iter().map(why));

@@ -140,7 +140,7 @@ impl Address {
 /// Bytes of a secret at least.
 const SECRET: usize = 32;
 
-/// Events in a file, synced before they are receipted; beside it those that are kept aside, and what was lost.
+/// Events in a file, synced before they are receipted; beside it those that are quarantined, and what was lost.
 struct Log {
     events: File,
     aside: File,
@@ -170,7 +170,7 @@ impl Sink for Log {
         self.events.write_all(&lines)?;
         self.events.sync_data()
     }
-    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
         let mut lines = Vec::new();
         for e in events {
             let aside = Aside {
@@ -194,7 +194,7 @@ impl Sink for Log {
     }
 }
 
-/// A line of the file of what is kept aside.
+/// A line of the file of what is quarantined.
 #[derive(Serialize, Deserialize)]
 struct Aside {
     site: SiteId,

@@ -46,7 +46,7 @@ SELECT site, gateway, (extract(epoch FROM max(at)) * 1000)::int8, lost FROM (
   SELECT site, gateway, received AS at, false AS lost FROM conflict WHERE received > now() - interval '1 day'
   UNION ALL SELECT site, gateway, found, true FROM gap WHERE stream = 0 AND found > now() - interval '1 day') m
 WHERE $1 = '+' OR site = $1 GROUP BY site, gateway, lost";
-/// What was put aside within a day.
+/// What was quarantined within a day.
 const ASIDE: &str = "
 SELECT site, gateway, (extract(epoch FROM max(received)) * 1000)::int8, count(*),
   left((array_agg(why ORDER BY received DESC))[1], 200)

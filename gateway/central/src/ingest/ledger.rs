@@ -16,8 +16,8 @@ const MOST: u64 = i64::MAX.cast_unsigned();
 pub trait Sink: Send + 'static {
     /// Makes new events durable.
     fn store(&mut self, events: &[Arrived]) -> io::Result<()>;
-    /// Makes events durable that are kept aside.
-    fn aside(&mut self, events: &[Arrived]) -> io::Result<()>;
+    /// Makes events durable that are quarantined.
+    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()>;
     /// Makes durable that events were gone from their gateway before they came.
     fn gone(&mut self, gone: &Gone) -> io::Result<()>;
 }
@@ -58,7 +58,7 @@ impl<W: Write + Send + 'static> Sink for Lines<W> {
         }
         self.0.flush()
     }
-    fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
         self.store(events)
     }
     fn gone(&mut self, _: &Gone) -> io::Result<()> {
@@ -157,7 +157,7 @@ impl<S: Sink> Ledger<S> {
         }
         self.known(&fresh);
         if !aside.is_empty() {
-            self.sink.aside(&aside)?;
+            self.sink.quarantine(&aside)?;
         }
         self.known(&aside);
         let new = fresh.len() as u64;
@@ -236,7 +236,7 @@ mod tests {
             self.0.extend_from_slice(events);
             Ok(())
         }
-        fn aside(&mut self, events: &[Arrived]) -> io::Result<()> {
+        fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
             self.1.extend_from_slice(events);
             Ok(())
         }

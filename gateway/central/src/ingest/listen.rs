@@ -78,7 +78,7 @@ pub struct Tally {
     pub duplicates: u64,
     /// Events that came under the number of another.
     pub conflicts: u64,
-    /// Messages that were no events, and events that were kept aside.
+    /// Messages that were no events, and events that were quarantined.
     pub refused: u64,
     /// Events held beyond a gap.
     pub gaps: u64,

@@ -4,7 +4,7 @@
 //! The receipt goes out when the events are stored ([`Store::take`] has returned), and the broker is
 //! acknowledged only after it: a crash in between brings the events again.
 //!
-//! An event that cannot be taken for what it says holds up nobody: it is kept aside as it came, its place in its
+//! An event that cannot be taken for what it says holds up nobody: it is quarantined as it came, its place in its
 //! stream counts as filled, and the gateway is told why.
 
 pub mod bulk;
@@ -89,7 +89,7 @@ pub struct Arrived {
     pub late: bool,
     /// The whole event.
     pub json: String,
-    /// Why it is kept aside, if it is.
+    /// Why it is quarantined, if it is.
     pub refused: Option<String>,
 }
 
@@ -171,7 +171,7 @@ pub enum BadMessage {
 /// What a message holds.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Events with a place, those that are kept aside among them.
+    /// Events with a place, those that are quarantined among them.
     pub events: Vec<Arrived>,
     /// Why others have none.
     pub faults: Vec<BadMessage>,
@@ -370,7 +370,7 @@ pub struct Complete {
     pub through: u64,
 }
 
-/// That an event was kept aside.
+/// That an event was quarantined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Its epoch.
@@ -384,7 +384,7 @@ pub struct Refusal {
 }
 
 impl Arrived {
-    /// What its gateway is told, if it is kept aside.
+    /// What its gateway is told, if it is quarantined.
     pub fn refusal(&self) -> Option<(From, Refusal)> {
         let (stream, stream_seq) = (self.stream, self.stream_seq);
         let why = self.refused.clone()?;
@@ -399,7 +399,7 @@ pub struct Taken {
     pub new: u64,
     /// Events seen before.
     pub duplicates: u64,
-    /// Events that were kept aside, and why: not told before.
+    /// Events that were quarantined, and why: not told before.
     pub refused: Vec<(From, Refusal)>,
     /// Of the duplicates, events whose content is not what was seen before, if the store compares.
     pub conflicts: u64,

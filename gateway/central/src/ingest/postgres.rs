@@ -57,7 +57,7 @@ SELECT coalesce(s.through, 0) FROM unnest($1::text[], $2::text[], $3::int8[], $4
   WITH ORDINALITY AS t (site, gateway, epoch, stream, n)
 LEFT JOIN stream s USING (site, gateway, epoch, stream) ORDER BY t.n";
 
-/// What is kept aside, with its bytes as they came: no table looks into it.
+/// What is quarantined, with its bytes as they came: no table looks into it.
 const ASIDE: &str = "
 INSERT INTO refused (site, gateway, epoch, seq, stream, stream_seq, why, body)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[], $5::int2[], $6::int8[], $7::text[], $8::bytea[])
@@ -140,7 +140,7 @@ impl Database {
         let tx = client.transaction().await?;
         let (aside, good): (Vec<&Arrived>, Vec<&Arrived>) = events.iter().partition(|e| e.refused.is_some());
         let new = insert(&tx, &good).await?;
-        let refused = if aside.is_empty() { Vec::new() } else { keep_aside(&tx, &aside).await? };
+        let refused = if aside.is_empty() { Vec::new() } else { quarantine(&tx, &aside).await? };
         let duplicates = events.len() as u64 - new - refused.len() as u64;
         let conflicts = if duplicates > 0 { conflicts(&tx, &good).await? } else { Vec::new() };
         let mut touched: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
@@ -368,8 +368,8 @@ async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
     Ok(())
 }
 
-/// Keeps events aside; gives those that are new.
-async fn keep_aside(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
+/// Quarantines events; gives those that are new.
+async fn quarantine(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
     let statement = tx.prepare(ASIDE).await?;
     let why = |e: &Arrived| e.refused.clone().unwrap_or_default();
     let rows = tx

@@ -69,7 +69,7 @@ fn a_damaged_journal_is_salvaged_by_the_start_that_succeeds() {
     first.commit().unwrap();
     drop(first);
     std::fs::remove_file(data.join("kept.log")).unwrap();
-    set_aside::condemn(data);
+    quarantine::condemn(data);
     // Nothing can be written in the place of the file with the epoch.
     std::fs::create_dir(data.join("epoch.new")).unwrap();
     let start = || Engine::open(parts(data, TrustList::default()));

@@ -95,7 +95,7 @@ fn used_passes_and_seals_and_the_floor_of_time_survive_a_damaged_journal() {
         used(data);
         damage(data, pages);
         let (journal, found) = open(data);
-        assert!(matches!(found, Found::SetAside(_)), "{what}: {found:?}");
+        assert!(matches!(found, Found::Quarantined(_)), "{what}: {found:?}");
         for n in 0..PASSES {
             let pass = format!("kid:pass-{n:04}");
             let by = journal.redeemed(&pass).unwrap();
@@ -226,7 +226,7 @@ fn what_can_still_be_read_of_a_damaged_journal_is_not_good_again_where_nothing_i
         std::fs::remove_file(data.join("kept.log")).unwrap();
         damage(data, pages);
         let (journal, found) = open(data);
-        assert!(matches!(found, Found::SetAside(_)), "{found:?}");
+        assert!(matches!(found, Found::Quarantined(_)), "{found:?}");
         let passes = (0..PASSES).filter(|n| journal.redeemed(&format!("kid:pass-{n:04}")).unwrap().is_some());
         let seals = (0..PASSES).filter(|n| journal.seal_used(&format!("LN{n:07}")).unwrap());
         passes.count() + seals.count()
@@ -253,7 +253,7 @@ fn a_copy_that_cannot_be_read_keeps_no_journal_from_opening() {
     // And it is there again.
     damage(data, |_| true);
     let (journal, found) = open(data);
-    assert!(matches!(found, Found::SetAside(_)), "{found:?}");
+    assert!(matches!(found, Found::Quarantined(_)), "{found:?}");
     assert!(journal.redeemed("kid:pass-0399").unwrap().is_some());
     assert!(journal.seal_used("LN0000399").unwrap());
     assert_eq!(time::floor(journal.connection()).unwrap(), Some(FLOOR_MS + 350));
