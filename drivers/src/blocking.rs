@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Why a device does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum DeviceError {
     /// It is not there.
     Absent(String),
     /// It is there and does not work.
@@ -44,7 +44,7 @@ pub enum Trouble {
 /// A device that blocks.
 pub trait Blocking: Send {
     /// Opens it and says what was found.
-    fn open(&mut self) -> Result<String, Trouble>;
+    fn open(&mut self) -> Result<String, DeviceError>;
     /// How long to wait for a request before the next turn.
     fn pace(&self) -> Duration;
     /// Whether it computes so much that it must stand back behind verdicts.
@@ -52,7 +52,7 @@ pub trait Blocking: Send {
         false
     }
     /// Takes up a request, and goes on with what it does.
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble>;
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError>;
     /// Lets go of it. The requests that are left without an answer.
     fn close(&mut self) -> Vec<Ticket>;
 }
@@ -101,11 +101,11 @@ impl Hands {
     pub fn device(&self) -> &str {
         self.device.as_str()
     }
-    fn gone(&self, trouble: &Trouble) {
+    fn gone(&self, trouble: &DeviceError) {
         let (state, why) = match trouble {
-            Trouble::Absent(why) => (State::Absent, why.as_str()),
-            Trouble::Fault(why) => (State::Fault, why.as_str()),
-            Trouble::Timeout => (State::Fault, "no answer"),
+            DeviceError::Absent(why) => (State::Absent, why.as_str()),
+            DeviceError::Fault(why) => (State::Fault, why.as_str()),
+            DeviceError::Timeout => (State::Fault, "no answer"),
         };
         if self.monitor.state(state, why) {
             log::warn!(device = self.device.as_str(); "device does not work: {why}");
@@ -157,8 +157,8 @@ pub async fn run(
     drop(thread.join());
 }
 
-fn guarded<T>(call: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Trouble::Fault(FAILED.into())))
+fn guarded<T>(call: impl FnOnce() -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(DeviceError::Fault(FAILED.into())))
 }
 
 /// The thread.
@@ -180,9 +180,9 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<DeviceComma
                 let left = guarded(|| Ok(work.close())).unwrap_or_default();
                 let Err(trouble) = ended else { return };
                 let why = match trouble {
-                    Trouble::Absent(_) => NoData::NotPresent,
-                    Trouble::Fault(_) => NoData::Fault,
-                    Trouble::Timeout => NoData::Timeout,
+                    DeviceError::Absent(_) => NoData::NotPresent,
+                    DeviceError::Fault(_) => NoData::Fault,
+                    DeviceError::Timeout => NoData::Timeout,
                 };
                 left.into_iter().for_each(|ticket| hands.no_data(ticket, why));
                 hands.gone(&trouble);
@@ -215,7 +215,7 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<DeviceComma
 }
 
 /// Gives turns until the device is gone (an error) or nobody wants it any more.
-fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<DeviceCommand>) -> Result<(), Trouble> {
+fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<DeviceCommand>) -> Result<(), DeviceError> {
     loop {
         let device_command = match inbox.recv_timeout(work.pace()) {
             Ok(device_command) if device_command.is_late() => {
@@ -233,7 +233,7 @@ fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<DeviceCommand>
             Ok(done) => done?,
             Err(_) => {
                 ticket.into_iter().for_each(|ticket| hands.no_data(ticket, NoData::Fault));
-                return Err(Trouble::Fault(FAILED.into()));
+                return Err(DeviceError::Fault(FAILED.into()));
             }
         }
     }
@@ -246,16 +246,16 @@ mod tests {
     use std::sync::Mutex;
 
     /// Keeps what it is given.
-    struct Taken(Arc<Mutex<Vec<Ticket>>>);
+    struct Collector(Arc<Mutex<Vec<Ticket>>>);
 
-    impl Blocking for Taken {
-        fn open(&mut self) -> Result<String, Trouble> {
+    impl Blocking for Collector {
+        fn open(&mut self) -> Result<String, DeviceError> {
             Ok(String::new())
         }
         fn pace(&self) -> Duration {
             Duration::ZERO
         }
-        fn turn(&mut self, device_command: Option<DeviceCommand>, _: &Hands) -> Result<(), Trouble> {
+        fn turn(&mut self, device_command: Option<DeviceCommand>, _: &Hands) -> Result<(), DeviceError> {
             self.0.lock().unwrap().extend(device_command.map(|e| e.ticket));
             Ok(())
         }
@@ -296,7 +296,7 @@ mod tests {
         drop(device_commands);
         let (told, kept) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let hands = Hands::new(device, told.clone(), Monitor::new().0);
-        serve(&mut Taken(kept.clone()), &hands, &inbox).unwrap();
+        serve(&mut Collector(kept.clone()), &hands, &inbox).unwrap();
         assert_eq!(*kept.lock().unwrap(), [4, 5, 6, 7].map(Ticket));
         let not_done = [1, 2, 3].map(|n| Report::NoData { ticket: Ticket(n), why: NoData::Timeout });
         assert_eq!(*told.lock().unwrap(), not_done);

@@ -5,7 +5,7 @@
 //! Modbus board. A line is wired so that "inactive" is closed.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, Hands, Trouble};
+use crate::blocking::{Blocking, DeviceError, Hands};
 use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
 use kakou_core::codes::Outcome;
@@ -45,11 +45,11 @@ pub struct Gpio {
     active: Option<bool>,
 }
 
-fn trouble(e: &gpiocdev::Error) -> Trouble {
+fn trouble(e: &gpiocdev::Error) -> DeviceError {
     let text = e.to_string();
     let gone =
         matches!(e, gpiocdev::Error::Os(_) | gpiocdev::Error::GpioChip(..) | gpiocdev::Error::NoGpioChips());
-    if gone { Trouble::Absent(text) } else { Trouble::Fault(text) }
+    if gone { DeviceError::Absent(text) } else { DeviceError::Fault(text) }
 }
 
 impl Gpio {
@@ -66,13 +66,13 @@ impl Gpio {
         }
     }
 
-    fn set(&self, line: u32, on: bool) -> Result<(), Trouble> {
-        let Some(request) = &self.request else { return Err(Trouble::Absent("not open".into())) };
+    fn set(&self, line: u32, on: bool) -> Result<(), DeviceError> {
+        let Some(request) = &self.request else { return Err(DeviceError::Absent("not open".into())) };
         let value = if on { Value::Active } else { Value::Inactive };
         request.set_value(line, value).map(drop).map_err(|e| trouble(&e))
     }
 
-    fn signal(&mut self, outcome: Outcome, ms: u64) -> Result<(), Trouble> {
+    fn signal(&mut self, outcome: Outcome, ms: u64) -> Result<(), DeviceError> {
         self.back.clear();
         for line in self.lines.clone() {
             self.set(line, false)?;
@@ -95,7 +95,7 @@ impl Gpio {
 }
 
 impl Blocking for Gpio {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         self.request = None;
         let mut builder = Request::builder();
         builder.on_chip(&self.chip).with_consumer("kakou").with_lines(&self.lines);
@@ -121,7 +121,7 @@ impl Blocking for Gpio {
         next.unwrap_or(LOOK).min(LOOK)
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
         if let Some(DeviceCommand { ticket, command, since, .. }) = device_command {
             match (self.purpose, command) {
                 (Use::Relay, Command::Pulse { ms }) => {

@@ -4,7 +4,7 @@
 //! documentation, sysfs-bus-iio.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, Hands, Trouble};
+use crate::blocking::{Blocking, DeviceError, Hands};
 use kakou_core::reading::{Report, Temperature, Ticket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,17 +28,17 @@ impl Iio {
         Self { folder: folder.to_path_buf(), body_grade, measuring: None }
     }
 
-    fn number(&self, file: &str) -> Result<f64, Trouble> {
+    fn number(&self, file: &str) -> Result<f64, DeviceError> {
         let path = self.folder.join(file);
         let text = std::fs::read_to_string(&path)
-            .map_err(|e| Trouble::Absent(format!("{}: {e}", path.display())))?;
+            .map_err(|e| DeviceError::Absent(format!("{}: {e}", path.display())))?;
         let value: f64 =
-            text.trim().parse().map_err(|_| Trouble::Fault(format!("{}: no number", path.display())))?;
+            text.trim().parse().map_err(|_| DeviceError::Fault(format!("{}: no number", path.display())))?;
         Ok(value)
     }
 
     /// One value; an own offset and scale of the channel win over those of all temperatures.
-    fn temperature(&self, channel: &str) -> Result<i32, Trouble> {
+    fn temperature(&self, channel: &str) -> Result<i32, DeviceError> {
         let raw = self.number(&format!("in_temp_{channel}_raw"))?;
         let of = |what: &str| {
             self.number(&format!("in_temp_{channel}_{what}"))
@@ -46,7 +46,7 @@ impl Iio {
         };
         let mdeg = (raw + of("offset")?) * of("scale")?;
         if !(-100_000.0..=1_000_000.0).contains(&mdeg) {
-            return Err(Trouble::Fault("a temperature that cannot be".into()));
+            return Err(DeviceError::Fault("a temperature that cannot be".into()));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
         let mdeg = mdeg.round() as i32;
@@ -55,7 +55,7 @@ impl Iio {
 }
 
 impl Blocking for Iio {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         self.temperature("object")?;
         Ok(std::fs::read_to_string(self.folder.join("name")).unwrap_or_default().trim().to_owned())
     }
@@ -64,7 +64,7 @@ impl Blocking for Iio {
         if self.measuring.is_some() { PACE } else { REST }
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
         hands.measuring(device_command, &mut self.measuring);
         let object_mdeg = self.temperature("object")?;
         hands.monitor.seen();
@@ -92,7 +92,7 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let write = |file: &str, text: &str| std::fs::write(dir.join(file), text).unwrap();
         let mut sensor = Iio::new(&dir, true);
-        assert!(matches!(sensor.open(), Err(Trouble::Absent(_))));
+        assert!(matches!(sensor.open(), Err(DeviceError::Absent(_))));
         write("in_temp_object_raw", "15058\n");
         write("in_temp_offset", "-13657.500000\n");
         write("in_temp_scale", "20.000000\n");
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(sensor.temperature("object"), Ok(28_010));
         assert_eq!(sensor.open(), Ok("mlx90614".into()));
         write("in_temp_object_raw", "garbage\n");
-        assert!(matches!(sensor.open(), Err(Trouble::Fault(_))));
+        assert!(matches!(sensor.open(), Err(DeviceError::Fault(_))));
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 //! dropped. Source: maker's data sheet.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, Hands, Trouble};
+use crate::blocking::{Blocking, DeviceError, Hands};
 use crate::gy_mcu90640::{COLUMNS, Field, Place, ROWS};
 use crate::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
 use i2cdev::core::{I2CMessage, I2CTransfer};
@@ -33,25 +33,25 @@ const MAX_SILENT: u32 = 150;
 /// Reads and writes words; the seam for tests.
 pub trait Words: Send {
     /// Reads words from a register on.
-    fn read(&mut self, from: u16, words: &mut [u16]) -> Result<(), Trouble>;
+    fn read(&mut self, from: u16, words: &mut [u16]) -> Result<(), DeviceError>;
     /// Writes a register.
-    fn write(&mut self, to: u16, value: u16) -> Result<(), Trouble>;
+    fn write(&mut self, to: u16, value: u16) -> Result<(), DeviceError>;
 }
 
 /// A bus of the kernel, `/dev/i2c-N`.
 struct Bus(LinuxI2CBus);
 
-fn trouble(e: LinuxI2CError) -> Trouble {
+fn trouble(e: LinuxI2CError) -> DeviceError {
     let e = std::io::Error::from(e);
     match e.raw_os_error() {
         // ENXIO and EREMOTEIO: nobody answers at this address. ENODEV: the adapter is gone.
-        Some(6 | 121 | 19) => Trouble::Absent("no sensor answers at I2C address 0x33".into()),
-        _ => Trouble::Fault(e.to_string()),
+        Some(6 | 121 | 19) => DeviceError::Absent("no sensor answers at I2C address 0x33".into()),
+        _ => DeviceError::Fault(e.to_string()),
     }
 }
 
 impl Words for Bus {
-    fn read(&mut self, from: u16, words: &mut [u16]) -> Result<(), Trouble> {
+    fn read(&mut self, from: u16, words: &mut [u16]) -> Result<(), DeviceError> {
         let mut register = from;
         for chunk in words.chunks_mut(CHUNK) {
             let mut bytes = vec![0; chunk.len() * 2];
@@ -69,7 +69,7 @@ impl Words for Bus {
         Ok(())
     }
 
-    fn write(&mut self, to: u16, value: u16) -> Result<(), Trouble> {
+    fn write(&mut self, to: u16, value: u16) -> Result<(), DeviceError> {
         let bytes = [to.to_be_bytes(), value.to_be_bytes()].concat();
         let mut messages = [LinuxI2CMessage::write(&bytes).with_address(ADDRESS)];
         self.0.transfer(&mut messages).map(drop).map_err(trouble)
@@ -77,7 +77,7 @@ impl Words for Bus {
 }
 
 /// How the sensor is reached.
-type Open = Box<dyn Fn() -> Result<Box<dyn Words>, Trouble> + Send>;
+type Open = Box<dyn Fn() -> Result<Box<dyn Words>, DeviceError> + Send>;
 
 /// The sensor, and the pixels of its latest halves.
 pub struct Mlx90640 {
@@ -96,8 +96,9 @@ impl Mlx90640 {
         let bus: PathBuf = bus.into();
         let reach: Open = Box::new(move || {
             let open = LinuxI2CBus::new(&bus);
-            let open =
-                open.map_err(|e| Trouble::Absent(format!("{}: {}", bus.display(), std::io::Error::from(e))))?;
+            let open = open.map_err(|e| {
+                DeviceError::Absent(format!("{}: {}", bus.display(), std::io::Error::from(e)))
+            })?;
             Ok(Box::new(Bus(open)))
         });
         Self { black_body, ..Self::reached(reach) }
@@ -116,15 +117,15 @@ impl Mlx90640 {
     }
 
     /// Takes a half of a picture, if there is a new one. Gives the warmest place when both halves are fresh.
-    fn take(&mut self) -> Result<Option<Temperature>, Trouble> {
+    fn take(&mut self) -> Result<Option<Temperature>, DeviceError> {
         let Some((words, calibration)) = &mut self.words else {
-            return Err(Trouble::Absent("not open".into()));
+            return Err(DeviceError::Absent("not open".into()));
         };
         let mut status = [0];
         words.read(STATUS, &mut status)?;
         if status[0] & 0x08 == 0 {
             self.silent += 1;
-            return if self.silent > MAX_SILENT { Err(Trouble::Timeout) } else { Ok(None) };
+            return if self.silent > MAX_SILENT { Err(DeviceError::Timeout) } else { Ok(None) };
         }
         self.silent = 0;
         let mut ram = vec![0; WORDS];
@@ -157,12 +158,12 @@ impl Mlx90640 {
 }
 
 impl Blocking for Mlx90640 {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         self.words = None;
         let mut words = (self.reach)()?;
         let mut memory = vec![0; WORDS];
         words.read(EEPROM, &mut memory)?;
-        let calibration = Calibration::read(&memory).map_err(|e| Trouble::Fault(e.to_string()))?;
+        let calibration = Calibration::read(&memory).map_err(|e| DeviceError::Fault(e.to_string()))?;
         let about = format!("MLX90640 {:04x}{:04x}{:04x}", memory[7], memory[8], memory[9]);
         self.words = Some((words, calibration));
         (self.halves, self.silent) = (0, 0);
@@ -173,7 +174,7 @@ impl Blocking for Mlx90640 {
         PACE
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
         hands.measuring(device_command, &mut self.measuring);
         if let Some(frame) = self.take()? {
             hands.monitor.seen();
@@ -198,11 +199,11 @@ mod tests {
     struct Blank(Option<u16>);
 
     impl Words for Blank {
-        fn read(&mut self, _: u16, words: &mut [u16]) -> Result<(), Trouble> {
-            words.fill(self.0.ok_or_else(|| Trouble::Absent("nobody".into()))?);
+        fn read(&mut self, _: u16, words: &mut [u16]) -> Result<(), DeviceError> {
+            words.fill(self.0.ok_or_else(|| DeviceError::Absent("nobody".into()))?);
             Ok(())
         }
-        fn write(&mut self, _: u16, _: u16) -> Result<(), Trouble> {
+        fn write(&mut self, _: u16, _: u16) -> Result<(), DeviceError> {
             Ok(())
         }
     }
@@ -210,8 +211,8 @@ mod tests {
     #[test]
     fn a_sensor_without_calibration_is_a_fault_and_no_sensor_is_absent() {
         let mut blank = Mlx90640::reached(Box::new(|| Ok(Box::new(Blank(Some(0xffff))))));
-        assert!(matches!(blank.open(), Err(Trouble::Fault(_))));
+        assert!(matches!(blank.open(), Err(DeviceError::Fault(_))));
         let mut nobody = Mlx90640::reached(Box::new(|| Ok(Box::new(Blank(None)))));
-        assert!(matches!(nobody.open(), Err(Trouble::Absent(_))));
+        assert!(matches!(nobody.open(), Err(DeviceError::Absent(_))));
     }
 }

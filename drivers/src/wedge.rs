@@ -6,7 +6,7 @@
 //! dropped events, or a number is no character, the code is dropped as well. Source: `linux/input-event-codes.h`.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, Hands, Trouble};
+use crate::blocking::{Blocking, DeviceError, Hands};
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::{LineScanner, Lines};
 use encoding_rs::GB18030;
@@ -189,11 +189,12 @@ impl Wedge {
 }
 
 impl Blocking for Wedge {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         let shown = self.path.display();
-        let mut device = RawDevice::open(&self.path).map_err(|e| Trouble::Absent(format!("{shown}: {e}")))?;
-        device.grab().map_err(|e| Trouble::Fault(format!("{shown}: another program reads it: {e}")))?;
-        rustix::io::ioctl_fionbio(&device, true).map_err(|e| Trouble::Fault(format!("{shown}: {e}")))?;
+        let mut device =
+            RawDevice::open(&self.path).map_err(|e| DeviceError::Absent(format!("{shown}: {e}")))?;
+        device.grab().map_err(|e| DeviceError::Fault(format!("{shown}: another program reads it: {e}")))?;
+        rustix::io::ioctl_fionbio(&device, true).map_err(|e| DeviceError::Fault(format!("{shown}: {e}")))?;
         let name = device.name().unwrap_or_default().to_owned();
         self.device = Some(device);
         self.typed = Typed::default();
@@ -205,15 +206,15 @@ impl Blocking for Wedge {
         LOOK
     }
 
-    fn turn(&mut self, _: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, _: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
         let now = self.now();
-        let Some(device) = &mut self.device else { return Err(Trouble::Absent("not open".into())) };
+        let Some(device) = &mut self.device else { return Err(DeviceError::Absent("not open".into())) };
         let mut out = Vec::new();
         for _ in 0..MAX_BATCHES {
             let events = match device.fetch_events() {
                 Ok(events) => events,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => return Err(Trouble::Absent(e.to_string())),
+                Err(e) => return Err(DeviceError::Absent(e.to_string())),
             };
             for event in events {
                 let what = event.destructure();

@@ -22,7 +22,7 @@ mod work;
 
 pub use effects::{ArrivedNs, ClockChange, Effects, Exit, Job, Line, Moment, Onward, ReplyTo};
 use records::StoreRecords;
-use trouble::Trouble;
+use trouble::BatchError;
 pub use views::LaneView;
 pub use work::{EngineViews, Inlet, QUEUE, Reply, Work};
 
@@ -225,10 +225,10 @@ impl Engine {
         self.hand_out()
     }
 
-    fn resume(&mut self, now: &Now, pending: &mut Effects) -> Result<(), Trouble> {
+    fn resume(&mut self, now: &Now, pending: &mut Effects) -> Result<(), BatchError> {
         let uses_known = self.waits_for.is_empty();
         let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
-        let step = self.core.resume(now, &records).map_err(Trouble::Records)?;
+        let step = self.core.resume(now, &records).map_err(BatchError::Records)?;
         self.keep(step, true, None, now, pending)
     }
 
@@ -301,7 +301,7 @@ impl Engine {
             }
             engine.journal.catch_up()
         };
-        if let Err(e) = last(&mut self).map_err(Trouble::Sqlite).and_then(|()| self.commit()) {
+        if let Err(e) = last(&mut self).map_err(BatchError::Sqlite).and_then(|()| self.commit()) {
             self.out.error(format!("the last head of the chain was not signed: {e}"));
         }
         if let Err(e) = self.journal.empty_log() {
@@ -351,7 +351,7 @@ impl Engine {
         mut now: Now,
         jobs: &mut dyn Iterator<Item = (Now, Job)>,
         pending: &mut Effects,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), BatchError> {
         let (mut stop, mut idle) = (false, true);
         self.quiet = true;
         // What is wrong with the lists is no matter of the journal: who is looked up in them hears of it.
@@ -380,15 +380,15 @@ impl Engine {
         let lazy = self.marked_ms.is_some_and(|at| now.mono_ms.saturating_sub(at) >= LAZY_MS || stop);
         let behind = idle && (self.sign_from.is_some() || self.journal.indexes_are_behind());
         if self.closed.is_none() && (lazy || behind) {
-            self.journal.begin().map_err(Trouble::Sqlite)?;
+            self.journal.begin().map_err(BatchError::Sqlite)?;
         }
         if idle && self.journal.is_open() {
-            self.journal.catch_up().map_err(Trouble::Sqlite)?;
+            self.journal.catch_up().map_err(BatchError::Sqlite)?;
         }
         self.commit()
     }
 
-    fn take(&mut self, job: Job, now: &Now, pending: &mut Effects) -> Result<(), Trouble> {
+    fn take(&mut self, job: Job, now: &Now, pending: &mut Effects) -> Result<(), BatchError> {
         match job {
             Job::Input(input, reply) => self.input(input, reply, None, now, pending),
             Job::Report(device, report, arrived) => {
@@ -419,7 +419,7 @@ impl Engine {
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
             | Job::PeerTold(_)
-            | Job::PeerHello(_) => self.outside(job, now, pending).map_err(Trouble::Sqlite),
+            | Job::PeerHello(_) => self.outside(job, now, pending).map_err(BatchError::Sqlite),
             Job::Stop => Ok(()),
         }
     }
@@ -431,7 +431,7 @@ impl Engine {
         arrived: Option<ArrivedNs>,
         now: &Now,
         pending: &mut Effects,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), BatchError> {
         if let Some(code) = self.closed {
             // Nothing can be recorded, so nothing is decided.
             pending.count("input_while_closed_total");
@@ -442,7 +442,7 @@ impl Engine {
         let durable = input.is_answered();
         let uses_known = self.waits_for.is_empty();
         let records = StoreRecords { journal: &self.journal, lists: &self.lists, uses_known };
-        let mut step = self.core.handle(now, input, &records).map_err(Trouble::Records)?;
+        let mut step = self.core.handle(now, input, &records).map_err(BatchError::Records)?;
         pending.answers.extend(reply.zip(step.reply.take()));
         self.keep(step, durable, arrived, now, pending)
     }
@@ -455,15 +455,15 @@ impl Engine {
         arrived: Option<ArrivedNs>,
         now: &Now,
         pending: &mut Effects,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), BatchError> {
         if step.must_be_kept(durable) {
             self.append(&step.events, now)?;
             for write in &step.writes {
-                self.journal.write(write, now).map_err(Trouble::Sqlite)?;
+                self.journal.write(write, now).map_err(BatchError::Sqlite)?;
             }
             for id in &step.lanes {
                 if let Some(lane) = self.core.lane(id) {
-                    self.journal.keep_lane(id, &lane.state).map_err(Trouble::Sqlite)?;
+                    self.journal.keep_lane(id, &lane.state).map_err(BatchError::Sqlite)?;
                 }
             }
         }

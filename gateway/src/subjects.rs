@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a key is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub enum KeyRejected {
     /// The keys of this box.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -112,7 +112,7 @@ pub fn take(
     name: &str,
     (number, sealed): (u32, &Sealed),
     now_ms: i64,
-) -> Result<(Keys, bool), NotTaken> {
+) -> Result<(Keys, bool), KeyRejected> {
     let key = Key::open(&keys::reader_key(data)?, name, number, sealed)?;
     let mut keys = load(data)?;
     let new = keys.rotate(key, now_ms)?;
@@ -195,7 +195,7 @@ mod tests {
         for (number, sealed) in
             [(2, seal(&theirs, name)), (2, seal(&ours, "school.gw-2")), (3, seal(&ours, name)), (2, changed)]
         {
-            assert!(matches!(take(data, name, (number, &sealed), 9), Err(NotTaken::Subjects(_))));
+            assert!(matches!(take(data, name, (number, &sealed), 9), Err(KeyRejected::Subjects(_))));
         }
         assert!(load(data).unwrap() == before);
         let sealed = seal(&ours, name);

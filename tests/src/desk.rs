@@ -16,7 +16,7 @@ pub fn officers() -> String {
 }
 
 /// A client that keeps its cookie.
-pub struct Desk {
+pub struct DeskClient {
     agent: ureq::Agent,
     base: String,
     cookie: String,
@@ -25,7 +25,7 @@ pub struct Desk {
 /// Status and body of an answer.
 pub type Answer = (u16, Value);
 
-impl Desk {
+impl DeskClient {
     /// Nobody is signed in yet.
     pub fn new(base: &str) -> Self {
         let config = ureq::Agent::config_builder()

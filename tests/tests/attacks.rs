@@ -11,7 +11,7 @@ use kakou_link::https::{self, Place};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::crowd::{Crowd, Habit, connect};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
-use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::{passes, profiles, wait};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Map, json};
@@ -155,7 +155,7 @@ fn five_thousand_idle_connections_leave_lanes_desks_and_what_is_plugged_anew_alo
     wait::until("the crowd", LIMIT, || (crowd.said() >= 5_000 || g.open_files() >= 4_090).then_some(()));
     g.opens("under a crowd");
     let signed_in = wait::try_until(LIMIT, || {
-        let mut desk = Desk::new(&g.gateway.url(""));
+        let mut desk = DeskClient::new(&g.gateway.url(""));
         (desk.sign_in("li", PIN).ok()?.0 == 200 && desk.get("/api/v1/session").ok()?.0 == 200).then_some(())
     });
     assert!(signed_in.is_some(), "nobody can sign in");
@@ -222,7 +222,7 @@ fn public_streams_without_end_keep_no_desk_out() {
         assert!(crowd.said() > before, "nobody came");
     }
     g.opens("beside a crowd that listens");
-    let status = Desk::new(&g.gateway.url("")).get("/metrics").unwrap().1;
+    let status = DeskClient::new(&g.gateway.url("")).get("/metrics").unwrap().1;
     assert!(status.contains("http_connection_displaced"), "it is counted:\n{status}");
     assert!(g.gateway.log().contains("more connections than there are seats"), "{}", g.gateway.log());
 }
@@ -324,7 +324,7 @@ async fn an_answer_that_nobody_reads_is_given_up() {
 async fn the_desk_of_an_officer_who_signed_out_goes_dark() {
     let (mut g, desk) = tokio::task::spawn_blocking(|| {
         let g = gate();
-        let mut desk = Desk::new(&g.gateway.url(""));
+        let mut desk = DeskClient::new(&g.gateway.url(""));
         assert_eq!(desk.sign_in("li", PIN).unwrap().0, 200);
         (g, desk)
     })

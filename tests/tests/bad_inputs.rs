@@ -5,7 +5,7 @@ use kakou_drivers::sim::Seeded;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::daemon::{Gateway, Plan, programs};
-use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
@@ -48,7 +48,7 @@ fn gate_in(place: &Path, folder: tempfile::TempDir) -> Gate {
 
 impl Gate {
     fn status(&self) -> Value {
-        let (code, body) = Desk::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
+        let (code, body) = DeskClient::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
         assert_eq!(code, 200);
         serde_json::from_str(&body).unwrap()
     }
@@ -121,7 +121,7 @@ fn noise_floods_and_broken_codes_at_the_port() {
 #[test]
 fn bad_requests_on_every_route() {
     let mut g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     let routes = ["/api/v1/session", "/api/v1/lanes/lane-1/actions"];
     let bodies = [
         "",
@@ -177,7 +177,7 @@ fn bad_requests_on_every_route() {
 #[test]
 fn wrong_pins_cost_time_and_are_on_record() {
     let mut g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     for _ in 0..5 {
         let (status, answer) = desk.sign_in("li", "0000").unwrap();
         assert_eq!((status, answer["error"]["code"].as_str()), (401, Some("wrong_pin")));
@@ -364,7 +364,7 @@ fn a_full_disk_holds_the_lanes_loudly_and_room_opens_them_again() {
             g.scanner.scan(&card).unwrap();
             (g.status()["store"]["state"] == "full").then_some(())
         });
-        let (_, screens) = Desk::new(&g.gateway.url("")).get("/metrics").unwrap();
+        let (_, screens) = DeskClient::new(&g.gateway.url("")).get("/metrics").unwrap();
         assert!(screens.lines().any(|l| l.starts_with("kakou_store_closed{") && l.contains("} 1")));
         assert_eq!(g.status()["lanes"][0]["mode"], "closed");
         assert!(g.gateway.log().contains("the lanes are closed"));

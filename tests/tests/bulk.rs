@@ -7,7 +7,7 @@ use kakou_link::https::{self, Place};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
-use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::fleet::{self, Central};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
@@ -298,7 +298,7 @@ fn a_policy_that_comes_in_the_middle_of_a_visit_waits_until_it_is_over() {
     wait::until("the word that it waits", LIMIT, || {
         gateway.log().contains("no visit is under way").then_some(())
     });
-    let mut desk = Desk::new(&gateway.url(""));
+    let mut desk = DeskClient::new(&gateway.url(""));
     desk.sign_in("li", PIN).unwrap();
     let answer = json!({ "action": "answer", "question": "mask", "value": "yes" });
     assert_eq!(desk.act("lane-1", &answer).unwrap().0, 200, "{}", gateway.log());

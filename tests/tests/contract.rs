@@ -16,7 +16,7 @@ use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::contract::Contract;
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
-use kakou_tests::desk::{self, Desk};
+use kakou_tests::desk::{self, DeskClient};
 use kakou_tests::mqtt::{Recorded, Recorder};
 use kakou_tests::postgres::{self, Postgres};
 use kakou_tests::{profiles, wait};
@@ -137,8 +137,8 @@ fn answers_of_the_api_are_what_its_document_says_and_every_alarm_that_ships_has_
     scanner.scan("ID-1").unwrap();
     gateway.await_events("transaction", 1);
     let contract = Contract::api();
-    let mut desk = Desk::new(&gateway.url(""));
-    let got = |desk: &Desk, path: &str| {
+    let mut desk = DeskClient::new(&gateway.url(""));
+    let got = |desk: &DeskClient, path: &str| {
         let (status, text) = desk.get(path).unwrap();
         (status, serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{path}: {e}: {text}")))
     };
@@ -284,7 +284,7 @@ impl Shows {
     }
 
     fn text(&self) -> String {
-        let desk = Desk::new(&format!("http://127.0.0.1:{}", self.1));
+        let desk = DeskClient::new(&format!("http://127.0.0.1:{}", self.1));
         wait::until("figures", LIMIT, || desk.get("/metrics").ok().filter(|(status, _)| *status == 200)).1
     }
 }
@@ -364,7 +364,7 @@ fn every_service_of_the_central_side_shows_its_figures_on_this_machine_alone() {
         assert!(central.contains(&name), "no figure {name} in {central:?}");
     }
     // Requests are counted by route.
-    drop(Desk::new(&format!("http://{}", at(page))).get("/api/v1/fleet").unwrap());
+    drop(DeskClient::new(&format!("http://{}", at(page))).get("/api/v1/fleet").unwrap());
     let asked = "kakou_requests_total{route=\"/api/v1/fleet\",status=\"200\"} 1";
     assert!(fleet.text().contains(asked), "{}", fleet.text());
     for service in [&ca, &bulk] {

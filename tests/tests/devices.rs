@@ -12,7 +12,7 @@ use kakou_drivers::sim::scale::ScaleSim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_tests::daemon::{Gateway, Plan, programs};
-use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -238,7 +238,7 @@ fn a_camera_reads_the_code_and_takes_the_photograph_of_the_same_visit() {
     gateway.start();
     picture(&scene.join("closeup.jpg"), None);
     picture(&scene.join("scene.jpg"), Some(&card(&issuer)));
-    let mut desk = Desk::new(&gateway.url(""));
+    let mut desk = DeskClient::new(&gateway.url(""));
     assert!(matches!(desk.sign_in("li", PIN), Ok((200, _))));
     let accept = json!({ "action": "accept", "role": "closeup" });
     wait::until("the photograph", Duration::from_secs(20), || {
@@ -254,7 +254,7 @@ fn a_camera_reads_the_code_and_takes_the_photograph_of_the_same_visit() {
     let preview = desk.picture("/api/v1/lanes/gate/preview").unwrap();
     assert_eq!(preview.0, 200);
     assert!(preview.1.starts_with(&[0xff, 0xd8]), "a JPEG");
-    assert_eq!(Desk::new(&gateway.url("")).get("/api/v1/lanes/gate/preview").unwrap().0, 401);
+    assert_eq!(DeskClient::new(&gateway.url("")).get("/api/v1/lanes/gate/preview").unwrap().0, 401);
     gateway.stop();
 }
 
@@ -317,7 +317,7 @@ fn whatever_a_reader_puts_around_a_pass_the_gate_reads_the_pass_and_half_of_it_i
     }
     // Half a pass, and nothing more for longer than a reader takes: dropped, counted, no visit.
     let errors = |gateway: &Gateway| {
-        let (_, body) = Desk::new(&gateway.url("")).get("/api/v1/status").unwrap();
+        let (_, body) = DeskClient::new(&gateway.url("")).get("/api/v1/status").unwrap();
         let status: Value = serde_json::from_str(&body).unwrap();
         status["devices"][0]["errors"].as_u64().unwrap()
     };
@@ -450,7 +450,7 @@ fn a_visit_waits_for_a_weight_that_lies_still_and_is_not_nothing() {
     gateway.await_events("device", 2);
     // The empty scale is steady, and nobody's weight.
     gateway.await_events("weight", 1);
-    let mut desk = Desk::new(&gateway.url(""));
+    let mut desk = DeskClient::new(&gateway.url(""));
     assert!(matches!(desk.sign_in("li", PIN), Ok((200, _))));
     let enter = json!({ "action": "enter", "text": card(&issuer) });
     assert!(matches!(desk.act("gate", &enter), Ok((200, _))));

@@ -6,7 +6,7 @@ use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan, programs};
-use kakou_tests::desk::{self, Desk};
+use kakou_tests::desk::{self, DeskClient};
 use kakou_tests::fleet::{self, Central};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Value, json};
@@ -337,7 +337,7 @@ fn the_gateways_of_a_site_share_the_uses_of_passes_and_find_conflicts() {
 struct Sealing {
     gateway: Gateway,
     scanner: ScannerSim,
-    desk: Desk,
+    desk: DeskClient,
     visits: usize,
 }
 
@@ -360,7 +360,7 @@ impl Sealing {
         );
         let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
         gateway.start();
-        let mut desk = Desk::new(&gateway.url(""));
+        let mut desk = DeskClient::new(&gateway.url(""));
         assert_eq!(desk.sign_in("zhao", desk::PIN).unwrap().0, 200);
         Self { gateway, scanner, desk, visits: 0 }
     }

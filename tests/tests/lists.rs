@@ -11,7 +11,7 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::edition::{Order, build};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::desk::Desk;
+use kakou_tests::desk::DeskClient;
 use kakou_tests::{passes, profiles, wait};
 use kakou_wire::feed::{HEAD, Head, Part};
 use rusqlite::{Connection, params};
@@ -76,7 +76,7 @@ impl Site {
     }
 
     fn status(&self) -> Value {
-        let (code, body) = Desk::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
+        let (code, body) = DeskClient::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
         assert_eq!(code, 200);
         serde_json::from_str(&body).unwrap()
     }

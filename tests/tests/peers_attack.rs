@@ -6,7 +6,7 @@
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::desk::Desk;
+use kakou_tests::desk::DeskClient;
 use kakou_tests::fleet::{self, Central};
 use kakou_tests::{profiles, wait};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ impl Gate {
     }
 
     fn counter(&self, name: &str) -> u64 {
-        let (_, body) = Desk::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
+        let (_, body) = DeskClient::new(&self.gateway.url("")).get("/api/v1/status").unwrap();
         serde_json::from_str::<Value>(&body).unwrap()["counters"][name].as_u64().unwrap_or(0)
     }
 

@@ -4,7 +4,7 @@
 
 use kakou_tests::brokers::{installed, skip_without};
 use kakou_tests::central::Ingest;
-use kakou_tests::desk::{Desk, PIN};
+use kakou_tests::desk::{DeskClient, PIN};
 use kakou_tests::enrolled::{EmptyBox, Office, nobody};
 use kakou_tests::fleet::Central;
 use kakou_tests::postgres::{self, Postgres};
@@ -163,7 +163,7 @@ fn a_supervisor_releases_a_box_whose_neighbours_do_not_answer() {
     let mut one = s.gateway("one-again", "gw-1");
     assert_eq!(one.verdict(&s.pass()), said("HOLD", "X_USES"));
     let release = |officer: &str, reason: &str| {
-        let mut desk = Desk::new(&one.url());
+        let mut desk = DeskClient::new(&one.url());
         assert_eq!(desk.sign_in(officer, PIN).unwrap().0, 200);
         let body = json!({ "reason": reason, "pin": PIN }).to_string();
         desk.post("/api/v1/uses/release", &body, "application/json").unwrap().0
@@ -274,7 +274,7 @@ fn sealed(one: &mut EmptyBox, code: &str, number: &str) -> (String, Vec<String>)
 
 /// The status of the act that seals the truck in front; a seal that was used is a conflict.
 fn seal(one: &EmptyBox, number: &str) -> u16 {
-    let mut desk = Desk::new(&one.url());
+    let mut desk = DeskClient::new(&one.url());
     assert_eq!(desk.sign_in("zhao", PIN).unwrap().0, 200);
     let act = json!({ "action": "seal", "first": number, "second": number, "kind": "bolt", "door": "rear" });
     let answer = || {
@@ -285,7 +285,7 @@ fn seal(one: &EmptyBox, number: &str) -> u16 {
 }
 
 fn release(one: &EmptyBox) -> u16 {
-    let mut desk = Desk::new(&one.url());
+    let mut desk = DeskClient::new(&one.url());
     assert_eq!(desk.sign_in("wang", PIN).unwrap().0, 200);
     let body = json!({ "reason": "nobody can tell", "pin": PIN }).to_string();
     desk.post("/api/v1/uses/release", &body, "application/json").unwrap().0

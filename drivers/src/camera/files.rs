@@ -4,7 +4,7 @@
 use super::frame::{Frame, Pixels};
 use super::still::{MAX_BYTES, StillError};
 use super::{Glimpse, Source};
-use crate::blocking::Trouble;
+use crate::blocking::DeviceError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -39,11 +39,11 @@ fn read(file: &Path) -> Result<Vec<u8>, StillError> {
 }
 
 impl Source for Files {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         if self.path.exists() {
             Ok(String::new())
         } else {
-            Err(Trouble::Absent(format!("{} is not there", self.path.display())))
+            Err(DeviceError::Absent(format!("{} is not there", self.path.display())))
         }
     }
 
@@ -51,7 +51,7 @@ impl Source for Files {
         PACE
     }
 
-    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble> {
+    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError> {
         self.open()?;
         let file = self.file("scene");
         let Ok(about) = std::fs::metadata(&file) else { return Ok(Glimpse::Nothing) };

@@ -11,7 +11,7 @@ pub mod thermal;
 pub mod v4l2;
 pub mod watch;
 
-use crate::blocking::{Blocking, Hands, Trouble};
+use crate::blocking::{Blocking, DeviceError, Hands};
 use crate::gy_mcu90640::Place;
 use crate::{DeviceCommand, SavePhoto};
 use frame::Frame;
@@ -42,11 +42,11 @@ pub enum Glimpse<'a> {
 /// Where pictures come from.
 pub trait Source: Send {
     /// Opens it and says what it gives.
-    fn open(&mut self) -> Result<String, Trouble>;
+    fn open(&mut self) -> Result<String, DeviceError>;
     /// The pause before each frame, for a source that does not wait by itself.
     fn pace(&self) -> Duration;
     /// The newest frame, waited for.
-    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble>;
+    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError>;
     /// The stored picture for a role, where there are such; otherwise the next frame is it.
     fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>>;
     /// Lets go of it.
@@ -129,7 +129,7 @@ impl Camera {
     }
 
     /// What one frame is used for.
-    fn use_frame(&mut self, hands: &Hands) -> Result<(), Trouble> {
+    fn use_frame(&mut self, hands: &Hands) -> Result<(), DeviceError> {
         let frame = match self.source.frame()? {
             Glimpse::Frame(frame) => frame,
             Glimpse::Nothing => return Ok(()),
@@ -188,7 +188,7 @@ impl Camera {
 }
 
 impl Blocking for Camera {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         let about = self.source.open()?;
         // A camera that opens and does not stream is no camera.
         if let Err(trouble) = self.source.frame().map(drop) {
@@ -203,7 +203,7 @@ impl Blocking for Camera {
     fn heavy(&self) -> bool {
         self.watch.is_some()
     }
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), Trouble> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
         if let Some(device_command) = device_command {
             self.take_up(device_command, hands);
         }

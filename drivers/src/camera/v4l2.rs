@@ -8,7 +8,7 @@
 
 use super::frame::{Frame, Pixels};
 use super::{Glimpse, Source};
-use crate::blocking::Trouble;
+use crate::blocking::DeviceError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,14 +66,14 @@ impl V4l2 {
         Self { path: path.to_path_buf(), size, purpose, open: None }
     }
 
-    fn try_open(&self) -> Result<Open, Trouble> {
+    fn try_open(&self) -> Result<Open, DeviceError> {
         let shown = self.path.display();
         let device = Device::with_path(&self.path)
-            .map_err(|e| Trouble::Absent(format!("{shown} cannot be opened: {e}")))?;
-        let fault = |what: &str, e: std::io::Error| Trouble::Fault(format!("{shown}: {what}: {e}"));
+            .map_err(|e| DeviceError::Absent(format!("{shown} cannot be opened: {e}")))?;
+        let fault = |what: &str, e: std::io::Error| DeviceError::Fault(format!("{shown}: {what}: {e}"));
         let caps = device.query_caps().map_err(|e| fault("is no camera", e))?;
         if !caps.capabilities.contains(Capabilities::VIDEO_CAPTURE | Capabilities::STREAMING) {
-            return Err(Trouble::Fault(format!(
+            return Err(DeviceError::Fault(format!(
                 "{shown} gives no pictures: take another node of this camera"
             )));
         }
@@ -85,7 +85,7 @@ impl V4l2 {
         let choice = wanted.iter().find(|(code, _)| offered.iter().any(|o| o.fourcc == FourCC::new(code)));
         let Some((code, pixels)) = choice else {
             let names: Vec<String> = offered.iter().map(|o| o.fourcc.to_string()).collect();
-            return Err(Trouble::Fault(format!(
+            return Err(DeviceError::Fault(format!(
                 "{shown} offers none of our formats, only {}",
                 names.join(", ")
             )));
@@ -95,7 +95,10 @@ impl V4l2 {
         format.fourcc = FourCC::new(code);
         let format = device.set_format(&format).map_err(|e| fault("does not take a format", e))?;
         if format.fourcc != FourCC::new(code) {
-            return Err(Trouble::Fault(format!("{shown} gives {} though it offers others", format.fourcc)));
+            return Err(DeviceError::Fault(format!(
+                "{shown} gives {} though it offers others",
+                format.fourcc
+            )));
         }
         let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS)
             .map_err(|e| fault("does not stream (does another program use it?)", e))?;
@@ -105,18 +108,18 @@ impl V4l2 {
 }
 
 /// What an error of a running camera means.
-fn trouble(e: &std::io::Error) -> Trouble {
+fn trouble(e: &std::io::Error) -> DeviceError {
     if e.kind() == ErrorKind::TimedOut {
-        return Trouble::Timeout;
+        return DeviceError::Timeout;
     }
     if e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) {
-        return Trouble::Absent("unplugged".into());
+        return DeviceError::Absent("unplugged".into());
     }
-    Trouble::Fault(e.to_string())
+    DeviceError::Fault(e.to_string())
 }
 
 impl Source for V4l2 {
-    fn open(&mut self) -> Result<String, Trouble> {
+    fn open(&mut self) -> Result<String, DeviceError> {
         self.open = None;
         let open = self.try_open()?;
         let about = format!("{}x{} {}", open.format.width, open.format.height, open.format.fourcc);
@@ -128,8 +131,8 @@ impl Source for V4l2 {
         Duration::ZERO
     }
 
-    fn frame(&mut self) -> Result<Glimpse<'_>, Trouble> {
-        let Some(open) = &mut self.open else { return Err(Trouble::Absent("not open".into())) };
+    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError> {
+        let Some(open) = &mut self.open else { return Err(DeviceError::Absent("not open".into())) };
         // Before the first frame a camera that does not stream yet is ready as well: the frame is thrown away.
         let mut stale = 0;
         while stale < MAX_STALE && open.device.handle().poll(POLLIN, 0).is_ok_and(|n| n > 0) {

@@ -5,7 +5,7 @@ use crate::{page, script};
 use kakou_central::ingest::Arrived;
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::listen::{self, Listen, Part, Tally};
-use kakou_central::ingest::photos::Desk;
+use kakou_central::ingest::photos::PhotoIntake;
 use kakou_gateway::daemon::{self, Extras};
 use kakou_gateway::{config, eprintln, println};
 use kakou_link::broker::{MqttVersion, Upstream};
@@ -113,7 +113,8 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         group: None,
         part: Part::All,
     };
-    let photos = Desk::open(&folder.path().join("central")).map_err(|e| DemoError::Broker(e.to_string()))?;
+    let photos =
+        PhotoIntake::open(&folder.path().join("central")).map_err(|e| DemoError::Broker(e.to_string()))?;
     tokio::spawn(listen::run(listen, Ledger::new(Count), Some(photos), tally, cancel.clone()));
     drop(tokio::time::timeout(Duration::from_secs(5), tallied.wait_for(|t| t.subscribed)).await);
     let mut running = daemon::start(settings, extras).await?;

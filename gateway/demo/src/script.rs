@@ -75,7 +75,7 @@ pub async fn play(world: &World, running: &Running, time: Duration) {
             "pupil-red",
             "pupil-expired",
         ];
-        let desk = Desk { running, lane: "school-1", officer: ("li", Role::Guard) };
+        let desk = DemoDesk { running, lane: "school-1", officer: ("li", Role::Guard) };
         for card in cards.iter().cycle() {
             if Instant::now() >= until {
                 return;
@@ -89,7 +89,7 @@ pub async fn play(world: &World, running: &Running, time: Duration) {
         }
     };
     let truck = async {
-        let desk = Desk { running, lane: "truck-1", officer: ("zhao", Role::Transport) };
+        let desk = DemoDesk { running, lane: "truck-1", officer: ("zhao", Role::Transport) };
         for (n, card) in ["truck-ok", "truck-new", "truck-route", "truck-ok"].iter().enumerate() {
             if Instant::now() >= until {
                 return;
@@ -99,7 +99,7 @@ pub async fn play(world: &World, running: &Running, time: Duration) {
         }
     };
     let triage = async {
-        let desk = Desk { running, lane: "triage-1", officer: ("chen", Role::Nurse) };
+        let desk = DemoDesk { running, lane: "triage-1", officer: ("chen", Role::Nurse) };
         for card in ["patient-green", "patient-away", "patient-no-phone"].iter().cycle() {
             if Instant::now() >= until {
                 return;
@@ -123,13 +123,13 @@ fn answer(question: &str, value: &str) -> Action {
     Action::Answer { question: question.into(), value: value.into() }
 }
 
-struct Desk<'a> {
+struct DemoDesk<'a> {
     running: &'a Running,
     lane: &'static str,
     officer: (&'static str, Role),
 }
 
-impl Desk<'_> {
+impl DemoDesk<'_> {
     fn view(&self) -> Value {
         let id = LaneId::new(self.lane).ok();
         let text = id.and_then(|id| self.running.views.lanes.get(&id)).map(|l| l.borrow().clone().desk());

@@ -123,7 +123,7 @@ pub enum Heard {
 
 /// Why the client did not accept a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
+pub enum SendError {
     /// Its queue is full.
     #[error("the client's queue is full")]
     Full,
@@ -134,7 +134,7 @@ pub enum NotTaken {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
+pub enum MqttError {
     /// No TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -171,7 +171,7 @@ enum Way {
 /// A task of its own drives the client library: its `poll` is not cancellation-safe, and cancelling it while the
 /// connection comes up would start the connection again.
 pub struct Events {
-    heard: mpsc::Receiver<Result<Heard, Lost>>,
+    heard: mpsc::Receiver<Result<Heard, MqttError>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -194,13 +194,13 @@ async fn dial(address: String) -> std::io::Result<TcpStream> {
 }
 
 /// Begins a connection; it comes up while [`Events::poll`] is called.
-pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
+pub fn open(options: Options<'_>) -> Result<(Client, Events), MqttError> {
     let b = options.broker;
     let heard = HEARD.min(options.incoming.into());
     let tls = tls::client(b)?;
     let password = |file: &std::path::PathBuf| {
-        let text = files::read_text(file).map_err(|e| Lost::Password(file.clone(), e))?;
-        Ok::<_, Lost>(trimmed(&text).to_owned())
+        let text = files::read_text(file).map_err(|e| MqttError::Password(file.clone(), e))?;
+        Ok::<_, MqttError>(trimmed(&text).to_owned())
     };
     // A name alone is sent as well: a broker may know its clients by it.
     let login = match &b.username {
@@ -220,7 +220,7 @@ pub fn open(options: Options<'_>) -> Result<(Client, Events), Lost> {
 type Tls = Option<Arc<rustls::ClientConfig>>;
 type Login = Option<(String, Option<String>)>;
 
-fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), Lost> {
+fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), MqttError> {
     let b = options.broker;
     let mut o = v5::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     o.set_clean_start(options.clean)
@@ -252,11 +252,11 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source)
         o.set_transport(v5::Transport::tls_with_config(v5::TlsConfiguration::Rustls(tls)));
     }
     let (client, events) =
-        v5::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
+        v5::AsyncClient::builder(o).try_build().map_err(|e| MqttError::Options(e.to_string()))?;
     Ok((Way::V5(client), Source::V5(Box::new(events))))
 }
 
-fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), Lost> {
+fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), MqttError> {
     let b = options.broker;
     let mut o = v4::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     let max = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
@@ -283,7 +283,7 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source)
         o.set_transport(v4::Transport::tls_with_config(v4::TlsConfiguration::Rustls(tls)));
     }
     let (client, mut events) =
-        v4::AsyncClient::builder(o).try_build().map_err(|e| Lost::Options(e.to_string()))?;
+        v4::AsyncClient::builder(o).try_build().map_err(|e| MqttError::Options(e.to_string()))?;
     let mut network = v4::NetworkOptions::new();
     network.set_connection_timeout(CONNECT_LIMIT.as_secs());
     events.set_network_options(network);
@@ -328,17 +328,17 @@ impl v5::SessionStore for NothingUnderWay {
     }
 }
 
-fn not_taken_v5(e: &v5::ClientError) -> NotTaken {
-    if matches!(e, v5::ClientError::RequestChannelFull(_)) { NotTaken::Full } else { NotTaken::Ended }
+fn not_taken_v5(e: &v5::ClientError) -> SendError {
+    if matches!(e, v5::ClientError::RequestChannelFull(_)) { SendError::Full } else { SendError::Ended }
 }
 
-fn not_taken_v4(e: &v4::ClientError) -> NotTaken {
-    if matches!(e, v4::ClientError::RequestChannelFull(_)) { NotTaken::Full } else { NotTaken::Ended }
+fn not_taken_v4(e: &v4::ClientError) -> SendError {
+    if matches!(e, v4::ClientError::RequestChannelFull(_)) { SendError::Full } else { SendError::Ended }
 }
 
 impl Client {
     /// Hands a message to the client.
-    pub fn publish(&self, topic: &str, body: Vec<u8>, mark: Mark<'_>) -> Result<(), NotTaken> {
+    pub fn publish(&self, topic: &str, body: Vec<u8>, mark: Mark<'_>) -> Result<(), SendError> {
         let retain = mark.retain && self.retains.load(Ordering::Relaxed);
         match &self.way {
             Way::V5(client) => {
@@ -362,7 +362,7 @@ impl Client {
     }
 
     /// Subscribes to a filter, with acknowledgements.
-    pub fn subscribe(&self, filter: &str) -> Result<(), NotTaken> {
+    pub fn subscribe(&self, filter: &str) -> Result<(), SendError> {
         match &self.way {
             Way::V5(c) => {
                 c.try_subscribe(filter.to_owned(), v5::QoS::AtLeastOnce).map_err(|e| not_taken_v5(&e))
@@ -374,7 +374,7 @@ impl Client {
     }
 
     /// Ends a subscription.
-    pub fn unsubscribe(&self, filter: &str) -> Result<(), NotTaken> {
+    pub fn unsubscribe(&self, filter: &str) -> Result<(), SendError> {
         match &self.way {
             Way::V5(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v5(&e)),
             Way::V4(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v4(&e)),
@@ -382,11 +382,11 @@ impl Client {
     }
 
     /// Acknowledges a message, where acknowledgements are manual.
-    pub fn ack(&self, message: &Message) -> Result<(), NotTaken> {
+    pub fn ack(&self, message: &Message) -> Result<(), SendError> {
         match (&self.way, &message.origin) {
             (Way::V5(c), Origin::V5(p)) => c.try_ack(p).map_err(|e| not_taken_v5(&e)),
             (Way::V4(c), Origin::V4(p)) => c.try_ack(p).map_err(|e| not_taken_v4(&e)),
-            (Way::V5(_), Origin::V4(_)) | (Way::V4(_), Origin::V5(_)) => Err(NotTaken::Ended),
+            (Way::V5(_), Origin::V4(_)) | (Way::V4(_), Origin::V5(_)) => Err(SendError::Ended),
         }
     }
 
@@ -423,29 +423,29 @@ impl Events {
     }
 
     /// The next event of the connection. An error ends the connection. Cancellation-safe.
-    pub async fn poll(&mut self) -> Result<Heard, Lost> {
-        let ended = || Err(Lost::Connection("it has ended".into()));
+    pub async fn poll(&mut self) -> Result<Heard, MqttError> {
+        let ended = || Err(MqttError::Connection("it has ended".into()));
         self.heard.recv().await.unwrap_or_else(ended)
     }
 }
 
 impl Source {
-    async fn poll(&mut self) -> Result<Heard, Lost> {
+    async fn poll(&mut self) -> Result<Heard, MqttError> {
         match self {
             Self::V5(events) => events.poll().await.map(heard_v5).map_err(|e| lost_v5(&e)),
             Self::V4(events) => {
-                events.poll().await.map(heard_v4).map_err(|e| Lost::Connection(e.to_string()))
+                events.poll().await.map(heard_v4).map_err(|e| MqttError::Connection(e.to_string()))
             }
         }
     }
 }
 
-fn lost_v5(e: &v5::ConnectionError) -> Lost {
+fn lost_v5(e: &v5::ConnectionError) -> MqttError {
     use v5::{ConnectReturnCode, ConnectionError};
     if matches!(e, ConnectionError::ConnectionRefused(ConnectReturnCode::RetainNotSupported)) {
-        Lost::NoRetain
+        MqttError::NoRetain
     } else {
-        Lost::Connection(e.to_string())
+        MqttError::Connection(e.to_string())
     }
 }
 

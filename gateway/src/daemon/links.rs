@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::engine::EngineViews;
 use crate::enrol::renew::{self, Renewal};
 use crate::feeds::{News, Wish};
-use crate::orders::{self, Answer, Desk, Order};
+use crate::orders::{self, Answer, Order, OrderSettings};
 use crate::overview::{self, Overview};
 use crate::store::kept::KeptReader;
 use crate::upstream::down::{self, Down};
@@ -93,7 +93,7 @@ impl Links<'_> {
     ) {
         let (common, settings) = (self.common, self.settings);
         let Some(keys) = settings.fleet_keys.clone() else { return };
-        let desk = Desk {
+        let desk = OrderSettings {
             site: common.site.clone(),
             gateway: common.gateway.clone(),
             data: common.data.clone(),

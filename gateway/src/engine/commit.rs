@@ -1,7 +1,7 @@
 //! What a transaction holds beside what its inputs write: acknowledgements that ride along, and signed heads.
 //! Evidence is covered in the transaction after its own, off the way to the barrier.
 
-use super::{Engine, Trouble};
+use super::{BatchError, Engine};
 use kakou_core::delivery::Position;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
@@ -10,32 +10,32 @@ use kakou_core::time::Now;
 const SIGN_EVERY: u64 = 256;
 
 impl Engine {
-    pub(super) fn append(&mut self, events: &[NewEvent], now: &Now) -> Result<(), Trouble> {
-        self.journal.begin().map_err(Trouble::Sqlite)?;
+    pub(super) fn append(&mut self, events: &[NewEvent], now: &Now) -> Result<(), BatchError> {
+        self.journal.begin().map_err(BatchError::Sqlite)?;
         for event in events {
-            self.store(event, now).map_err(Trouble::Sqlite)?;
+            self.store(event, now).map_err(BatchError::Sqlite)?;
         }
         Ok(())
     }
 
-    pub(super) fn commit(&mut self) -> Result<(), Trouble> {
+    pub(super) fn commit(&mut self) -> Result<(), BatchError> {
         if !self.journal.is_open() {
             return Ok(());
         }
         for class in Class::ALL.into_iter().filter(|class| self.marked[usize::from(class.number())]) {
             let Position { acknowledged, receipted, .. } = self.positions.stream(class);
-            self.journal.advance(class, Some(acknowledged), Some(receipted)).map_err(Trouble::Sqlite)?;
+            self.journal.advance(class, Some(acknowledged), Some(receipted)).map_err(BatchError::Sqlite)?;
         }
         for sha256 in &self.photo_marks {
-            self.journal.photo_receipted(sha256).map_err(Trouble::Sqlite)?;
+            self.journal.photo_receipted(sha256).map_err(BatchError::Sqlite)?;
         }
         // A head is signed in the transaction after its event, off the way to the barrier.
         let (seq, _) = self.journal.durable_head();
         let due = self.sign_from.is_some_and(|from| seq >= from) || seq - self.signed_seq >= SIGN_EVERY;
         if seq > self.signed_seq && due {
-            self.sign().map_err(Trouble::Sqlite)?;
+            self.sign().map_err(BatchError::Sqlite)?;
         }
-        self.journal.commit().map_err(Trouble::Sqlite)?;
+        self.journal.commit().map_err(BatchError::Sqlite)?;
         (self.marked, self.marked_ms) = ([false; 4], None);
         self.photo_marks.clear();
         Ok(())

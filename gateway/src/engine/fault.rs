@@ -1,6 +1,6 @@
 //! What the engine does when the store fails, and coming back from a disk that took no more.
 
-use super::{Effects, Engine, Exit, Moment, Trouble};
+use super::{BatchError, Effects, Engine, Exit, Moment};
 use crate::store::{asked, disk, journal, quarantine, retention};
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
@@ -14,14 +14,14 @@ const SHELVES: usize = 8;
 impl Engine {
     /// The store failed: nothing of the batch happened, and of what would have followed from it the acts are refused.
     /// The core is made anew from what is durable.
-    pub(super) fn fail(&mut self, trouble: &Trouble, lost: Effects) {
+    pub(super) fn fail(&mut self, trouble: &BatchError, lost: Effects) {
         self.out.error(format!("nothing can be recorded, the lanes are closed: {trouble}"));
         self.out.count("store_failed_total");
         let refusal = || Rejection { code: "storage", text: Code::X_STORAGE.text() };
         self.out.answers.extend(lost.answers.into_iter().map(|(reply, _)| (reply, Err(refusal()))));
         self.close(Some(Code::X_STORAGE));
         self.show_all();
-        if let Trouble::Sqlite(e) = trouble
+        if let BatchError::Sqlite(e) = trouble
             && journal::is_corrupt(e)
         {
             return self.end(Exit::Damaged);

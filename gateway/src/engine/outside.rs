@@ -1,7 +1,7 @@
 //! What comes from outside the lanes: events of others in the gateway, acknowledgements and receipts,
 //! what other gateways tell.
 
-use super::{Effects, Engine, Job, Onward, ReplyTo, Trouble};
+use super::{BatchError, Effects, Engine, Job, Onward, ReplyTo};
 use crate::store::asked::{self, Asked};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
@@ -141,7 +141,7 @@ impl Engine {
 
     /// The first question to the other gateways of the site, where enrolment has named them, and to the central side,
     /// where this box has taken the place of another and can reach it.
-    pub(super) fn ask_others(&mut self) -> Result<(), Trouble> {
+    pub(super) fn ask_others(&mut self) -> Result<(), BatchError> {
         let ask = |engine: &mut Self| -> rusqlite::Result<()> {
             if let Some(others) = &engine.parts.others {
                 let journal = engine.journal.connection();
@@ -153,7 +153,7 @@ impl Engine {
             engine.waits_for = asked::waits_for(engine.journal.connection())?;
             Ok(())
         };
-        ask(self).map_err(Trouble::Sqlite)?;
+        ask(self).map_err(BatchError::Sqlite)?;
         if !self.waits_for.is_empty() {
             let names: Vec<&str> = self.waits_for.iter().map(|g| g.as_str()).collect();
             let names = names.join(", ");

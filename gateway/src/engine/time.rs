@@ -69,7 +69,7 @@ impl Engine {
             }
             Ok(())
         });
-        match stored.map_err(super::Trouble::Sqlite).and_then(|()| self.commit()) {
+        match stored.map_err(super::BatchError::Sqlite).and_then(|()| self.commit()) {
             Ok(()) => {
                 self.watch.seen = Some((offset_ms, now.quality));
                 if let Some(ms) = stepped_ms {
@@ -110,7 +110,7 @@ impl Engine {
             return;
         }
         let kept = self.journal.begin().and_then(|()| self.journal.keep_floor(wall_ms));
-        match kept.map_err(super::Trouble::Sqlite).and_then(|()| self.commit()) {
+        match kept.map_err(super::BatchError::Sqlite).and_then(|()| self.commit()) {
             Ok(()) => {
                 self.watch.kept_ms = Some(now.mono_ms);
                 self.out.clock = Some(ClockChange::NotBefore(wall_ms));

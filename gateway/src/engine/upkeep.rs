@@ -1,6 +1,6 @@
 //! Keeping the journal within its limits.
 
-use super::{Effects, Engine, Moment, Trouble};
+use super::{BatchError, Effects, Engine, Moment};
 use crate::store::journal::{self, Journal};
 use crate::store::{asked, outbox, quarantine, retention, time};
 use crate::upstream::peers;
@@ -143,7 +143,7 @@ impl Engine {
         if self.closed.is_none()
             && let Err(e) = self.keep_limits(at)
         {
-            self.fail(&Trouble::Sqlite(e), Effects::default());
+            self.fail(&BatchError::Sqlite(e), Effects::default());
         }
     }
 

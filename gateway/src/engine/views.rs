@@ -46,7 +46,7 @@ type Row = (Arc<Visit>, Arc<RawValue>);
 
 /// The desk as it is sent.
 #[derive(Serialize)]
-struct Desk<'a> {
+struct DeskUpdate<'a> {
     #[serde(flatten)]
     desk: view::shapes::Desk,
     last_visits: Vec<&'a RawValue>,
@@ -95,7 +95,7 @@ impl Shown {
     fn write_desk(&self) -> Arc<str> {
         let desk = self.with_around(|around| view::desk(&self.lane, &self.now, around));
         let desk = self.rows.of(&self.lane, |last_visits| {
-            serde_json::to_string(&Desk { desk, last_visits, uses_wait_for: &self.uses_wait_for })
+            serde_json::to_string(&DeskUpdate { desk, last_visits, uses_wait_for: &self.uses_wait_for })
         });
         self.written(desk)
     }

@@ -57,9 +57,9 @@ impl House {
 
 /// Room for connections.
 #[derive(Clone)]
-pub struct Seats(Arc<Mutex<Taken>>);
+pub struct Seats(Arc<Mutex<Occupancy>>);
 
-struct Taken {
+struct Occupancy {
     house: House,
     next: u64,
     // Connections that are not gone yet, those among them that were sent away as well.
@@ -118,10 +118,10 @@ fn is_own(peer: IpAddr) -> bool {
 impl Seats {
     /// All are free.
     pub fn new(house: House) -> Self {
-        Self(Arc::new(Mutex::new(Taken { house, next: 0, there: 0, by: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Occupancy { house, next: 0, there: 0, by: BTreeMap::new() })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, Occupancy> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +166,7 @@ impl Full {
     }
 }
 
-impl Taken {
+impl Occupancy {
     fn count(&self, good: impl Fn(&Guest) -> bool) -> usize {
         self.by.values().filter(|g| good(g)).count()
     }

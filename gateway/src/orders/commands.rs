@@ -1,6 +1,6 @@
 //! Carrying out commands.
 
-use super::Desk;
+use super::OrderSettings;
 use crate::config::remote::could_start;
 use crate::engine::Work;
 use crate::subjects;
@@ -39,7 +39,7 @@ const CONFIRM: Duration = Duration::from_secs(2);
 const NEXT_KEY: &str = "keys/next.key";
 
 /// Does it.
-pub async fn carry_out(desk: &Desk, command: &Command, issuer: &str) -> Outcome {
+pub async fn carry_out(desk: &OrderSettings, command: &Command, issuer: &str) -> Outcome {
     let sender = Sender {
         command: command.id.clone(),
         by: command.by.clone(),
@@ -77,7 +77,7 @@ pub fn unknown(what: &str, why: &str) -> String {
 }
 
 /// Asks the barrier, and waits for what it says: who reads "done" far away must not believe what did not happen.
-async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
+async fn open(desk: &OrderSettings, input: Input) -> Result<Value, String> {
     let ((tx, answer), (moved, moves)) = (oneshot::channel(), oneshot::channel());
     desk.engine.send(Work::Remote(input, tx, moved)).await.map_err(|_| "the engine has ended".to_owned())?;
     recorded("open", answer, PATIENCE).await?;
@@ -96,7 +96,7 @@ async fn open(desk: &Desk, input: Input) -> Result<Value, String> {
     }
 }
 
-async fn message(desk: &Desk, input: Input) -> Result<Value, String> {
+async fn message(desk: &OrderSettings, input: Input) -> Result<Value, String> {
     let (tx, answer) = oneshot::channel();
     desk.engine.send(Work::Input(input, Some(tx))).await.map_err(|_| "the engine has ended".to_owned())?;
     recorded("message", answer, PATIENCE).await
@@ -116,7 +116,7 @@ async fn recorded(
     }
 }
 
-async fn snapshot(desk: &Desk, lane: &str, command: &Command) -> Result<Value, String> {
+async fn snapshot(desk: &OrderSettings, lane: &str, command: &Command) -> Result<Value, String> {
     let overview = &desk.overview;
     let of_lane = |id: &_| overview.lane_devices.iter().any(|(d, l)| d == id && l.as_str() == lane);
     let camera = overview.devices.iter().find(|d| d.camera && of_lane(&d.id));
@@ -141,13 +141,13 @@ async fn snapshot(desk: &Desk, lane: &str, command: &Command) -> Result<Value, S
     Ok(json!({ "lane": lane, "sha256": sha256, "bytes": bytes }))
 }
 
-async fn diagnostics(desk: &Desk) -> Result<Value, String> {
+async fn diagnostics(desk: &OrderSettings) -> Result<Value, String> {
     let overview = desk.overview.clone();
     let look = move || json!({ "status": overview.status(), "health": overview.health() });
     tokio::task::spawn_blocking(look).await.map_err(|e| e.to_string())
 }
 
-fn certificate_request(desk: &Desk) -> Result<Value, String> {
+fn certificate_request(desk: &OrderSettings) -> Result<Value, String> {
     let name = name_of(&desk.site, &desk.gateway);
     let request = identity::request(&name).map_err(|e| e.to_string())?;
     let path = desk.data.join(NEXT_KEY);
@@ -156,7 +156,7 @@ fn certificate_request(desk: &Desk) -> Result<Value, String> {
 }
 
 /// Takes a certificate: it must fit the key that was made for it, and the roots of the fleet.
-fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
+fn certificate(desk: &OrderSettings, pem: &str) -> Result<Value, String> {
     let (cert, key) = desk.identity.as_ref().ok_or("this gateway has no certificate of its own")?;
     let next_key = desk.data.join(NEXT_KEY);
     let next_cert = desk.data.join("keys/next.pem");
@@ -176,7 +176,7 @@ fn certificate(desk: &Desk, pem: &str) -> Result<Value, String> {
 }
 
 /// Takes the next key of the site. It is durable, and in use for whoever comes from now on, when this returns.
-async fn subject_key(desk: &Desk, number: u32, sealed: &Sealed) -> Result<Value, String> {
+async fn subject_key(desk: &OrderSettings, number: u32, sealed: &Sealed) -> Result<Value, String> {
     let (data, name) = (desk.data.clone(), name_of(&desk.site, &desk.gateway));
     let (sealed, now_ms) = (sealed.clone(), desk.clock.now().wall_ms.unwrap_or(0));
     let taken = tokio::task::spawn_blocking(move || {

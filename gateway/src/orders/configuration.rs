@@ -1,6 +1,6 @@
 //! Configuration from the central side: checked here, tried with a new start.
 
-use super::Desk;
+use super::OrderSettings;
 use crate::config::Identity;
 use crate::config::remote;
 use kakou_core::evidence::Hash;
@@ -9,7 +9,7 @@ use kakou_core::signed;
 use kakou_wire::order::{CONFIGURATION, Configuration, Fault};
 use serde_json::json;
 
-impl Desk {
+impl OrderSettings {
     /// Takes a version, or says what is wrong with it. It is kept once the lanes are open and, if
     /// `linked`, the link is up.
     pub(super) async fn configure(&self, envelope: &[u8], linked: bool) {

@@ -73,7 +73,7 @@ pub struct Answer {
 }
 
 /// What the desk of orders works with.
-pub struct Desk {
+pub struct OrderSettings {
     /// The site.
     pub site: SiteId,
     /// This gateway.
@@ -147,7 +147,7 @@ fn shorten(data: &mut Value) {
     }
 }
 
-impl Desk {
+impl OrderSettings {
     /// Takes orders until cancelled.
     pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
         // Without the book nothing is commanded; feeds and configurations come all the same.

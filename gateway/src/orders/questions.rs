@@ -4,7 +4,7 @@
 //! gateway makes the subject key under every secret that it keeps, and it stands nowhere after that: not in a record,
 //! not in the log.
 
-use super::Desk;
+use super::OrderSettings;
 use crate::store::{journal, trace};
 use crate::{keys, subjects};
 use kakou_core::pass::id;
@@ -82,7 +82,7 @@ fn forget(data: &Path, now_ms: i64, keep_ms: i64) -> Result<Option<Keys>, String
     subjects::forget(data, before).map_err(|e| e.to_string())
 }
 
-impl Desk {
+impl OrderSettings {
     /// Answers one that this gateway may answer.
     pub(super) async fn question(&self, word: &[u8]) {
         let opened = signed::open(word, TRACE, &self.keys, Usage::Trace, self.now_s());

@@ -1,6 +1,6 @@
 //! A configuration on a USB drive: for a gateway that central ops do not reach.
 
-use super::Desk;
+use super::OrderSettings;
 use crate::store::seen::Seen;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::durable;
@@ -13,7 +13,7 @@ pub fn file_name(site: &SiteId, gateway: &GatewayId) -> String {
     format!("{site}.{gateway}.config")
 }
 
-impl Desk {
+impl OrderSettings {
     /// Looks at the USB drive.
     pub(super) async fn look_at_stick(&self, seen: &mut Seen) {
         let path = self.usb_drive.join(file_name(&self.site, &self.gateway));

@@ -88,13 +88,13 @@ pub struct Down {
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub(super) enum DownlinkError {
     #[error(transparent)]
-    Mqtt(#[from] mqtt::Lost),
+    Mqtt(#[from] mqtt::MqttError),
     #[error("the broker refuses `{0}`: {1}")]
     Refused(&'static str, String),
     #[error("the client has stopped: {0}")]
-    Client(#[from] mqtt::NotTaken),
+    Client(#[from] mqtt::SendError),
     #[error("unplugged")]
     Unplugged,
     #[error("the certificate is new")]
@@ -141,7 +141,7 @@ impl Ears {
 }
 
 /// What becomes of a message.
-enum Taken {
+enum Disposition {
     /// It needs nothing more: the broker may forget it.
     Done,
     /// It is being stored; true when the broker may forget it.
@@ -208,7 +208,7 @@ impl Down {
         ears: &mut Ears,
         outage: &mut Outage,
         cancel: &CancellationToken,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), DownlinkError> {
         let (client, mut events) = mqtt::open(mqtt::Options {
             broker: &self.settings,
             client_id: format!("{}-{}-down", self.site, self.gateway),
@@ -258,15 +258,15 @@ impl Down {
                         match answer {
                             // The access list is of an earlier version: all else goes on.
                             Err(why) if OWN < answered && answered <= OWN + CENTRAL.len() => self.not_allowed(&why),
-                            answer => answer.map_err(|why| Lost::Refused("a subscription", why))?,
+                            answer => answer.map_err(|why| DownlinkError::Refused("a subscription", why))?,
                         }
                     }
                     Heard::Message(message) => {
                         self.exchange(&message, &mut ears.budget, &mut exchange);
                         // What a gateway of the site tells is acknowledged when it is durable here.
                         match self.message(&message, &mut ears.budget) {
-                            Taken::Done => client.ack(&message)?,
-                            Taken::Stored(stored) => {
+                            Disposition::Done => client.ack(&message)?,
+                            Disposition::Stored(stored) => {
                                 // From here on an acknowledgement of what is under way says nothing of whoever has
                                 // called. A call beyond its budget is owed until the minute is over.
                                 if message.topic.ends_with("/hello") {
@@ -281,7 +281,7 @@ impl Down {
                         let said = told.acked(pkid);
                         match answer {
                             Err(why) if said == Some(Said::ToCentral) => self.not_allowed(&why),
-                            answer => answer.map_err(|why| Lost::Refused("an answer", why))?,
+                            answer => answer.map_err(|why| DownlinkError::Refused("an answer", why))?,
                         }
                         match said {
                             Some(Said::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
@@ -340,21 +340,21 @@ impl Down {
                     None => return Ok(()),
                 },
                 () = moment(told.more) => (told.more, told.look) = (None, true),
-                () = unplugged(&mut self.plug) => return Err(Lost::Unplugged),
+                () = unplugged(&mut self.plug) => return Err(DownlinkError::Unplugged),
                 // A broker sends what was not acknowledged when a connection begins, and not before.
-                () = moment(again) => return Err(Lost::NotStored),
+                () = moment(again) => return Err(DownlinkError::NotStored),
                 changed = self.renewed.changed() => {
                     if changed.is_err() { return Ok(()); }
                     // What was answered goes out first.
                     let rest = async { while events.poll().await.is_ok() {} };
                     drop(tokio::time::timeout(Duration::from_millis(500), rest).await);
-                    return Err(Lost::Renewed);
+                    return Err(DownlinkError::Renewed);
                 }
             }
         }
     }
 
-    fn subscribe(&self, client: &Client) -> Result<(), Lost> {
+    fn subscribe(&self, client: &Client) -> Result<(), DownlinkError> {
         let own = |rest: &str| topic(&self.site, &self.gateway, rest);
         client.subscribe(&own("cmd/+"))?;
         client.subscribe(&own("cfg/desired"))?;
@@ -374,7 +374,7 @@ impl Down {
     }
 
     /// Asks the other gateways of the site to tell everything again.
-    fn hello(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
+    fn hello(&self, client: &Client, told: &mut Told) -> Result<(), DownlinkError> {
         let hello = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "hello");
         client.publish(&hello, b"{}".to_vec(), Mark::default())?;
         told.queue.push_back(Said::Other);
@@ -388,7 +388,7 @@ impl Down {
     }
 
     /// Tells the other gateways of the site which passes were used here, and what entries were read.
-    async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), Lost> {
+    async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), DownlinkError> {
         let folder = share_folder(&self.data);
         let uses = self.reader.look(peers::untold).await.unwrap_or_default();
         let mut more = uses.len() == peers::AT_ONCE;
@@ -428,20 +428,20 @@ impl Down {
     }
 
     /// Another gateway of the site says something.
-    fn peer(&self, from: &str, kind: &str, payload: &[u8], budget: &mut Budget) -> Taken {
+    fn peer(&self, from: &str, kind: &str, payload: &[u8], budget: &mut Budget) -> Disposition {
         if from == self.gateway.as_str() {
-            return Taken::Done;
+            return Disposition::Done;
         }
         let refused = |counter| {
             self.metrics.count(counter);
-            Taken::Done
+            Disposition::Done
         };
         let word = match kind {
             "redemption" => PeerMessageKind::Use,
             "entry" => PeerMessageKind::Entry,
             "hello" => PeerMessageKind::Hello,
             // Questions and answers need no acknowledgement: see [`Down::exchange`].
-            _ => return Taken::Done,
+            _ => return Disposition::Done,
         };
         let Ok(from) = GatewayId::new(from) else { return refused("peer_unreadable_total") };
         if payload.len() > budget::LARGEST {
@@ -476,9 +476,9 @@ impl Down {
                 });
             }
             PeerMessageKind::Hello => self.store(tx, Work::PeerHello),
-            PeerMessageKind::Exchange => return Taken::Done,
+            PeerMessageKind::Exchange => return Disposition::Done,
         }
-        Taken::Stored(stored)
+        Disposition::Stored(stored)
     }
 
     /// Hands work to the engine; the answer is true when it is durable.
@@ -492,7 +492,7 @@ impl Down {
     }
 
     /// Hands a message on.
-    fn message(&self, message: &Message, budget: &mut Budget) -> Taken {
+    fn message(&self, message: &Message, budget: &mut Budget) -> Disposition {
         let rest = message.topic.strip_prefix("kakou/v1/").unwrap_or_default();
         let parts: Vec<&str> = rest.split('/').collect();
         let body = || message.payload.to_vec();
@@ -509,7 +509,7 @@ impl Down {
             [_, "peer", from, kind] => return self.peer(from, kind, &message.payload, budget),
             _ => {}
         }
-        Taken::Done
+        Disposition::Done
     }
 
     /// Fetches a body by HTTPS, in the place of the one before.

@@ -7,7 +7,7 @@
 
 use super::asking::{Asking, To};
 use super::budget::{self, Budget, PeerMessageKind};
-use super::down::{Down, Lost, PORTION, Said, Told};
+use super::down::{Down, DownlinkError, PORTION, Said, Told};
 use super::peers;
 use crate::engine::{Onward, Work};
 use crate::feeds::{Known, News, is_signed, keep_heard};
@@ -47,7 +47,7 @@ impl Down {
         client: &Client,
         told: &mut Told,
         exchange: &mut Exchange,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), DownlinkError> {
         let topic = |to_central, kind| {
             if to_central {
                 topic(&self.site, &self.gateway, kind)

@@ -18,7 +18,7 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::https::HttpsError;
-use kakou_link::mqtt::{self, Client, Heard, Mark, NotTaken};
+use kakou_link::mqtt::{self, Client, Heard, Mark, SendError};
 use kakou_link::outage::Outage;
 use kakou_link::tls;
 use kakou_wire::photo::CHUNK;
@@ -94,9 +94,9 @@ enum Put {
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+enum PhotoLinkError {
     #[error(transparent)]
-    Mqtt(#[from] mqtt::Lost),
+    Mqtt(#[from] mqtt::MqttError),
     #[error("no acknowledgement for {} s", PROGRESS_LIMIT.as_secs())]
     Stuck,
     #[error("the broker refuses photographs: {0}")]
@@ -170,7 +170,7 @@ async fn connection(
     carrier: &mut Carrier,
     outage: &mut Outage,
     cancel: &CancellationToken,
-) -> Result<(), Lost> {
+) -> Result<(), PhotoLinkError> {
     let (client, mut events) = mqtt::open(mqtt::Options {
         broker: &carrier.settings,
         client_id: format!("{}-{}-photo", carrier.site, carrier.gateway),
@@ -220,7 +220,7 @@ async fn connection(
                     }
                 }
                 Heard::Acked(pkid, answer) => {
-                    answer.map_err(Lost::Refused)?;
+                    answer.map_err(PhotoLinkError::Refused)?;
                     session.progress = Instant::now();
                     if let Some(left) = session.under_way.remove(&pkid) {
                         session.pace.arrived(left, session.begun.elapsed());
@@ -239,17 +239,17 @@ async fn connection(
             }
             _ = carrier.busy.changed() => {}
             _ = look.tick() => if up { session.look(carrier).await? },
-            () = unplugged(&mut carrier.plug) => return Err(Lost::Unplugged),
+            () = unplugged(&mut carrier.plug) => return Err(PhotoLinkError::Unplugged),
         }
     }
 }
 
 impl Session {
     /// Takes up new photographs, and asks again about those that got no answer.
-    async fn look(&mut self, carrier: &Carrier) -> Result<(), Lost> {
+    async fn look(&mut self, carrier: &Carrier) -> Result<(), PhotoLinkError> {
         let idle = self.queue.is_empty() && self.under_way.is_empty();
         if !idle && self.progress.elapsed() > PROGRESS_LIMIT {
-            return Err(Lost::Stuck);
+            return Err(PhotoLinkError::Stuck);
         }
         if idle {
             self.progress = Instant::now();
@@ -302,14 +302,14 @@ impl Session {
         Ok(())
     }
 
-    fn init(&mut self, carrier: &Carrier, sha256: &str, bytes: usize, of: u32) -> Result<(), Lost> {
+    fn init(&mut self, carrier: &Carrier, sha256: &str, bytes: usize, of: u32) -> Result<(), PhotoLinkError> {
         let name = topic(&carrier.site, &carrier.gateway, &format!("photo/{sha256}/init"));
         let body = json!({ "bytes": bytes, "chunks": of, "chunk_bytes": CHUNK });
         self.publish(&name, body.to_string().into_bytes()).map(drop)
     }
 
     /// Hands a message over; false if the client has no room.
-    fn publish(&mut self, name: &str, body: Vec<u8>) -> Result<bool, Lost> {
+    fn publish(&mut self, name: &str, body: Vec<u8>) -> Result<bool, PhotoLinkError> {
         let bytes = body.len();
         match self.client.publish(name, body, Mark::default()) {
             Ok(()) => {
@@ -320,13 +320,13 @@ impl Session {
                 self.queue.push_back(left);
                 Ok(true)
             }
-            Err(NotTaken::Full) => Ok(false),
-            Err(NotTaken::Ended) => Err(Lost::Client),
+            Err(SendError::Full) => Ok(false),
+            Err(SendError::Ended) => Err(PhotoLinkError::Client),
         }
     }
 
     /// Hands chunks over while there is room, oldest photograph first.
-    fn fill(&mut self, carrier: &Carrier) -> Result<(), Lost> {
+    fn fill(&mut self, carrier: &Carrier) -> Result<(), PhotoLinkError> {
         self.put_next(carrier);
         while self.pace.room() {
             let next = self
@@ -384,7 +384,7 @@ impl Session {
         carrier: &Carrier,
         sha256: &str,
         done: Result<(), HttpsError>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), PhotoLinkError> {
         let Some(way) = self.ways.get_mut(sha256) else { return Ok(()) };
         way.put = Put::Failed;
         way.heard = Instant::now();
@@ -403,7 +403,7 @@ impl Session {
         }
     }
 
-    async fn receipt(&mut self, receipt: &PhotoReceipt, carrier: &Carrier) -> Result<(), Lost> {
+    async fn receipt(&mut self, receipt: &PhotoReceipt, carrier: &Carrier) -> Result<(), PhotoLinkError> {
         let Some(way) = self.ways.get_mut(&receipt.photo) else { return Ok(()) };
         if receipt.of != way.of {
             carrier.metrics.count("photo_receipt_refused_total");

@@ -5,7 +5,7 @@ use super::refusals::Refusals;
 use super::{Link, changed, send};
 use crate::engine::Work;
 use crate::store::outbox;
-use kakou_core::delivery::{Batch, Delivery, Input, Lost, Moment, Output, Severity};
+use kakou_core::delivery::{Batch, Delivery, Input, LinkError, Moment, Output, Severity};
 use kakou_core::event::Class;
 use kakou_link::mqtt::{self, Client, Events, Heard, Mark, Message, Will};
 use kakou_wire::receipt::{PhotoReceipt, Receipt};
@@ -131,7 +131,7 @@ impl Session {
         Some(Input::Receipt(kakou_core::delivery::Receipt { class, epoch, through, all }))
     }
 
-    fn carry_out(&mut self, output: Output) -> Result<(), Lost> {
+    fn carry_out(&mut self, output: Output) -> Result<(), LinkError> {
         let link = &self.link;
         match output {
             Output::Open { will_retained } => self.connection = Some(open(link, will_retained)?),
@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// Hands something to the client, if there is one.
-    fn publish(&self, output: Output) -> Result<(), Lost> {
+    fn publish(&self, output: Output) -> Result<(), LinkError> {
         let (link, Some((client, _))) = (&self.link, &self.connection) else { return Ok(()) };
         let own = |rest: &str| topic(&link.site, &link.gateway, rest);
         let retained = Mark { retain: true, ..Mark::default() };
@@ -216,7 +216,7 @@ impl Session {
             | Output::Count(_)
             | Output::Say(..) => Ok(()),
         };
-        taken.map_err(|_| Lost::Client("the client has stopped".into()))
+        taken.map_err(|_| LinkError::Client("the client has stopped".into()))
     }
 
     /// Shows how far the streams are and how the link is; whoever waits for news is woken if there are any.
@@ -249,7 +249,7 @@ impl Session {
 }
 
 /// Begins a connection.
-fn open(link: &Link, will_retained: bool) -> Result<(Client, Events), Lost> {
+fn open(link: &Link, will_retained: bool) -> Result<(Client, Events), LinkError> {
     let offline = json!({ "online": false, "epoch": link.epoch }).to_string();
     let topic = topic(&link.site, &link.gateway, "state");
     mqtt::open(mqtt::Options {
@@ -265,18 +265,18 @@ fn open(link: &Link, will_retained: bool) -> Result<(Client, Events), Lost> {
     .map_err(|why| lost(&why))
 }
 
-fn lost(why: &mqtt::Lost) -> Lost {
+fn lost(why: &mqtt::MqttError) -> LinkError {
     match why {
-        mqtt::Lost::NoRetain => Lost::NoRetain,
-        mqtt::Lost::Tls(_)
-        | mqtt::Lost::Password(..)
-        | mqtt::Lost::Options(_)
-        | mqtt::Lost::Connection(_) => Lost::Client(why.to_string()),
+        mqtt::MqttError::NoRetain => LinkError::NoRetain,
+        mqtt::MqttError::Tls(_)
+        | mqtt::MqttError::Password(..)
+        | mqtt::MqttError::Options(_)
+        | mqtt::MqttError::Connection(_) => LinkError::Client(why.to_string()),
     }
 }
 
 /// What the connection says; nothing, where there is none.
-async fn heard(connection: &mut Option<(Client, Events)>) -> Result<Heard, mqtt::Lost> {
+async fn heard(connection: &mut Option<(Client, Events)>) -> Result<Heard, mqtt::MqttError> {
     match connection {
         Some((_, events)) => events.poll().await,
         None => std::future::pending().await,

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use kakou_authority::issuer::Issuer;
-use kakou_tests::desk::{Desk, PIN};
+use kakou_tests::desk::{DeskClient, PIN};
 use kakou_tests::disk::Disk;
 use kakou_tests::figures::{Missing, finish, round, say};
 use kakou_tests::guest::{Arch, Guest, accelerator, image};
@@ -214,7 +214,7 @@ fn usb_drive(site: &Site, guest: &mut Guest) -> Result<f64, Missing> {
 /// Pupils at the gate and patients at the desk, while the camera looks for codes: the resident memory that
 /// was seen, at most, and the kernel's own peak since the daemon's start, in MB.
 fn busy(site: &mut Site, guest: &mut Guest) -> Result<(f64, f64), Missing> {
-    let mut desk = Desk::new(&format!("http://127.0.0.1:{}", site.forward));
+    let mut desk = DeskClient::new(&format!("http://127.0.0.1:{}", site.forward));
     desk.sign_in("zhao", PIN).map_err(Missing::from)?;
     let (mut most, mut peak) = (0.0_f64, 0.0);
     for n in 2..RESIDENTS {
@@ -241,7 +241,7 @@ fn truck(site: &Site, guest: &mut Guest, issuer: &Issuer) -> Result<Value, Missi
     let pass = passes::pass(issuer, "vehicle-pass", facts);
     show(guest, &pass)?;
     site.ready()?;
-    let mut desk = Desk::new(&format!("http://127.0.0.1:{}", site.forward));
+    let mut desk = DeskClient::new(&format!("http://127.0.0.1:{}", site.forward));
     let (status, answer) = desk.sign_in("zhao", PIN).map_err(Missing::from)?;
     if status != 200 {
         return Err(Missing(format!("the officer cannot sign in: {status} {answer}")));

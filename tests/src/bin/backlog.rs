@@ -13,7 +13,7 @@ use kakou_gateway::store::photos::Photos;
 use kakou_tests::brokers::Mosquitto;
 use kakou_tests::central::{self, Ingest};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::desk::Desk;
+use kakou_tests::desk::DeskClient;
 use kakou_tests::figures::{Missing, drive, pulse_quantile_between, round, say};
 use kakou_tests::postgres::Postgres;
 use kakou_tests::{passes, profiles};
@@ -154,7 +154,7 @@ async fn phase(folder: &Path, backlog: Option<&Arguments>, begun: Instant) -> Re
             std::thread::sleep(Duration::from_millis(50));
         }
     });
-    let desk = Desk::new(&gateway.url(""));
+    let desk = DeskClient::new(&gateway.url(""));
     let metrics = || desk.get("/metrics").map(|(_, text)| text).map_err(|e| Missing(e.to_string()));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let since = now_ms();

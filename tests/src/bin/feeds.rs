@@ -5,7 +5,7 @@ use clap::Parser;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::lists::Lists;
 use kakou_tests::daemon::{Gateway, Plan, programs};
-use kakou_tests::desk::Desk;
+use kakou_tests::desk::DeskClient;
 use kakou_tests::figures::{Missing, finish, percentiles, pulse_quantile_between, round, say};
 use kakou_tests::profiles;
 use serde_json::{Map, Value, json};
@@ -130,7 +130,7 @@ fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
         scanners.push(ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), 1)?);
     }
     gateway.start();
-    let desk = Desk::new(&gateway.url(""));
+    let desk = DeskClient::new(&gateway.url(""));
     let metrics = || desk.get("/metrics").map(|(_, text)| text).map_err(|e| Missing(e.to_string()));
     let list = |name: &str| -> u64 {
         let (_, status) = desk.get("/api/v1/status").unwrap_or_default();

@@ -11,7 +11,7 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_gateway::store::{chain, photos::Photos};
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::desk::{Desk, PIN, officers};
+use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::figures::{Missing, finish, round, say};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
@@ -71,7 +71,7 @@ fn load(
         let (stop, scans, accepted, back) = (stop.clone(), scans.clone(), accepted.clone(), back_tx.clone());
         let url = gateway.url("");
         threads.push(std::thread::spawn(move || {
-            let mut desk = Desk::new(&url);
+            let mut desk = DeskClient::new(&url);
             if lane == PHOTO && !matches!(desk.sign_in("li", PIN), Ok((200, _))) {
                 stop.store(true, Ordering::Release);
             }

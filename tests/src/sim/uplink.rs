@@ -2,7 +2,7 @@
 
 use super::broker::{Broker, Heard, Later, Net};
 use super::central::Central;
-use kakou_core::delivery::{Delivery, Input, Lost, Moment, Output, Positions, Receipt, Settings};
+use kakou_core::delivery::{Delivery, Input, LinkError, Moment, Output, Positions, Receipt, Settings};
 use kakou_gateway::engine::Job;
 use kakou_gateway::store::journal;
 use kakou_gateway::store::outbox::Reader;
@@ -83,7 +83,7 @@ impl Uplink {
         for heard in heard {
             let input = match heard {
                 Heard::Connected => Input::Connected { max_packet: None, receive_max: WINDOW, retains: true },
-                Heard::Lost(why) => Input::Lost(Lost::Client(why.to_owned())),
+                Heard::Lost(why) => Input::Lost(LinkError::Client(why.to_owned())),
                 Heard::Subscribed => Input::Subscribed(Ok(())),
                 Heard::Departed(packet) => Input::Departed(packet),
                 Heard::Acknowledged(packet) => Input::Acknowledged(packet, Ok(())),

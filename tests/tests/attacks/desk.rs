@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn guesses_stay_few_when_the_owner_signs_in_between_and_are_on_record() {
     let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
-    let wrong = |desk: &mut Desk| desk.sign_in("wang", "0000").unwrap();
+    let mut desk = DeskClient::new(&g.gateway.url(""));
+    let wrong = |desk: &mut DeskClient| desk.sign_in("wang", "0000").unwrap();
     for left in [4, 3] {
         let (status, answer) = wrong(&mut desk);
         assert_eq!((status, &answer["error"]["tries_left"]), (401, &json!(left)), "{answer}");
@@ -37,9 +37,9 @@ fn guesses_stay_few_when_the_owner_signs_in_between_and_are_on_record() {
 #[test]
 fn a_stranger_who_guesses_keeps_nobody_from_unlocking_and_signing_who_is_at_work() {
     let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     desk.sign_in("li", PIN).unwrap();
-    let mut stranger = Desk::new(&g.gateway.url(""));
+    let mut stranger = DeskClient::new(&g.gateway.url(""));
     for officer in ["li", "wang"] {
         while stranger.sign_in(officer, "0000").unwrap().0 != 429 {}
     }
@@ -62,7 +62,7 @@ fn a_stranger_who_guesses_keeps_nobody_from_unlocking_and_signing_who_is_at_work
 #[test]
 fn nobody_acts_under_a_name_that_the_page_does_not_show() {
     let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     desk.sign_in("wang", PIN).unwrap();
     let enter = json!({ "action": "enter", "text": "good-1" }).to_string();
     let act = |officer: &str| {
@@ -79,9 +79,9 @@ fn nobody_acts_under_a_name_that_the_page_does_not_show() {
 #[test]
 fn an_act_that_is_asked_again_under_its_id_is_done_once() {
     let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     desk.sign_in("li", PIN).unwrap();
-    let enter = |desk: &Desk, text: &str, id: &str| {
+    let enter = |desk: &DeskClient, text: &str, id: &str| {
         desk.act("lane-1", &json!({ "action": "enter", "text": text, "id": id })).unwrap()
     };
     // As a desk does whose answer was lost, while the first is still on its way.
@@ -110,7 +110,7 @@ fn an_act_that_is_asked_again_under_its_id_is_done_once() {
 #[test]
 fn what_is_personal_stays_in_no_cache() {
     let g = gate();
-    let mut desk = Desk::new(&g.gateway.url(""));
+    let mut desk = DeskClient::new(&g.gateway.url(""));
     let photo = format!("/api/v1/photos/{}", "ab".repeat(32));
     for path in [
         "/api/v1/session",
@@ -141,7 +141,7 @@ fn a_gate_without_officers_says_so_where_somebody_signs_in() {
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(check.status.success() && said.contains("[[officer]]"), "{said}");
     gateway.start();
-    let mut desk = Desk::new(&gateway.url(""));
+    let mut desk = DeskClient::new(&gateway.url(""));
     let (status, answer) = desk.sign_in("li", PIN).unwrap();
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("no_officers")), "{answer}");
     assert!(answer["error"]["en"].as_str().unwrap().contains("[[officer]]"));

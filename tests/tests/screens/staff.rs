@@ -2,7 +2,7 @@
 
 use super::*;
 use kakou_tests::daemon::{Gateway, Plan};
-use kakou_tests::desk::{Desk, PIN};
+use kakou_tests::desk::{DeskClient, PIN};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ async fn a_tap_that_comes_with_a_new_question_answers_nothing_and_the_desk_says_
     b.js(tap).await;
     let base = b.base.clone();
     let act = tokio::task::spawn_blocking(move || {
-        let mut other = Desk::new(&base);
+        let mut other = DeskClient::new(&base);
         other.sign_in("zhao", PIN).unwrap();
         other.act("triage-1", &json!({ "action": "answer", "question": "mask", "value": "yes" })).unwrap().0
     });

@@ -6,7 +6,7 @@ use crate::ingest::bulk::{self, Rights};
 use crate::ingest::known::{self, Known};
 use crate::ingest::ledger::{Gone, Ledger, Sink};
 use crate::ingest::listen::{self, Listen, Part, Tally};
-use crate::ingest::photos::{Desk, QUOTA};
+use crate::ingest::photos::{PhotoIntake, QUOTA};
 use crate::ingest::postgres::Database;
 use crate::ingest::{Arrived, From, compact, read};
 use crate::metrics::At;
@@ -358,9 +358,9 @@ pub fn run(command: Command) -> ExitCode {
     }
 }
 
-fn desk(folder: Option<&Path>, bulk: &Address, quota_mb: u64) -> Result<Option<Desk>, String> {
+fn desk(folder: Option<&Path>, bulk: &Address, quota_mb: u64) -> Result<Option<PhotoIntake>, String> {
     let rights = bulk.rights()?;
-    let mut desk = folder.map(Desk::open).transpose().map_err(|e| e.to_string())?;
+    let mut desk = folder.map(PhotoIntake::open).transpose().map_err(|e| e.to_string())?;
     if let Some(desk) = &mut desk {
         desk.rights = rights;
         desk.quota = quota_mb.saturating_mul(1 << 20);
@@ -371,7 +371,7 @@ fn desk(folder: Option<&Path>, bulk: &Address, quota_mb: u64) -> Result<Option<D
 async fn listen_to_file(
     broker: &Broker,
     out: &Path,
-    desk: Option<Desk>,
+    desk: Option<PhotoIntake>,
     site: String,
     client_id: String,
 ) -> Result<(), String> {
@@ -395,7 +395,7 @@ struct Ingest {
     figures: At,
 }
 
-async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<Desk>) -> Result<(), String> {
+async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<PhotoIntake>) -> Result<(), String> {
     let settings = broker.settings()?;
     let cancel = CancellationToken::new();
     let (mut tasks, mut tallies) = (JoinSet::new(), Vec::new());
@@ -487,7 +487,7 @@ mod tests {
         )
     }
 
-    fn taken(path: &Path, events: &[String]) -> crate::ingest::Taken {
+    fn taken(path: &Path, events: &[String]) -> crate::ingest::Ingested {
         let (mut ledger, _) = resume(path).unwrap();
         let found = events.iter().flat_map(|e| read(&from(), false, e.as_bytes()).unwrap().events);
         ledger.keep(found.collect()).unwrap()

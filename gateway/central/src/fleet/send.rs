@@ -2,7 +2,7 @@
 
 use crate::enrol::subjects::Readers;
 use kakou_authority::issuer::Issuer;
-use kakou_link::mqtt::{self, Client, Events, Heard, Mark, NotTaken};
+use kakou_link::mqtt::{self, Client, Events, Heard, Mark, SendError};
 use kakou_provisioning::envelope::seal;
 use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
 use kakou_wire::order::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
@@ -137,7 +137,7 @@ impl Post {
                     self.sent += 1;
                     return Ok(());
                 }
-                Err(NotTaken::Full) => self.hear().await.map(drop)?,
+                Err(SendError::Full) => self.hear().await.map(drop)?,
                 Err(e) => return Err(e.to_string()),
             }
         }

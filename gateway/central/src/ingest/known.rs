@@ -358,8 +358,8 @@ async fn check(listen: &Listen, known: &mut Known) -> io::Result<()> {
 }
 
 /// The number that the broker has kept: what is said on its topic after it was subscribed to comes behind it.
-async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::Lost> {
-    let full = |e: mqtt::NotTaken| mqtt::Lost::Options(e.to_string());
+async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::MqttError> {
+    let full = |e: mqtt::SendError| mqtt::MqttError::Options(e.to_string());
     let (client, mut events) = mqtt::open(options(listen, format!("{}-check", listen.client_id), true))?;
     loop {
         match events.poll().await? {
@@ -368,7 +368,7 @@ async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::Lost> {
                 client.publish(topic, b"{}".to_vec(), Mark::default()).map_err(full)?
             }
             Heard::Subscribed(Err(why)) | Heard::Acked(_, Err(why)) => {
-                return Err(mqtt::Lost::Options(format!(
+                return Err(mqtt::MqttError::Options(format!(
                     "the broker refuses `{topic}`: {why}; is its access list of this version?"
                 )));
             }

@@ -2,7 +2,7 @@
 //!
 //! For a file, the demo and tests. A fleet uses [`super::postgres`].
 
-use super::{About, Arrived, Complete, From, StateMessage, Store, Taken};
+use super::{About, Arrived, Complete, From, Ingested, StateMessage, Store};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ impl<S: Sink> Ledger<S> {
     }
 
     /// Takes events; nothing is counted that the sink did not take.
-    pub fn keep(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
+    pub fn keep(&mut self, events: Vec<Arrived>) -> io::Result<Ingested> {
         let before = events.len() as u64;
         let mut touched = BTreeSet::new();
         let mut coming = BTreeSet::new();
@@ -161,14 +161,14 @@ impl<S: Sink> Ledger<S> {
         }
         self.known(&aside);
         let new = fresh.len() as u64;
-        Ok(Taken {
+        Ok(Ingested {
             new,
             duplicates: before - new - aside.len() as u64,
             refused: aside.iter().filter_map(Arrived::refusal).collect(),
             behind: self.behind(&touched),
             complete: self.complete(touched),
             gaps: self.gaps(),
-            ..Taken::default()
+            ..Ingested::default()
         })
     }
 
@@ -190,10 +190,10 @@ impl<S: Sink> Ledger<S> {
 }
 
 impl<S: Sink> Store for Ledger<S> {
-    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Taken> {
+    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Ingested> {
         self.keep(events)
     }
-    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Taken> {
+    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Ingested> {
         let mut touched = BTreeSet::new();
         for (stream, floor) in &message.floor {
             // No gateway counts so far, and a receipt for it would be one for everything.
@@ -215,7 +215,7 @@ impl<S: Sink> Store for Ledger<S> {
                 touched.insert(key);
             }
         }
-        Ok(Taken { complete: self.complete(touched), gaps: self.gaps(), ..Taken::default() })
+        Ok(Ingested { complete: self.complete(touched), gaps: self.gaps(), ..Ingested::default() })
     }
     async fn through(&mut self, streams: &[(From, u64, Class)]) -> io::Result<Vec<u64>> {
         Ok(streams.iter().map(|key| self.streams.get(key).map_or(0, |p| p.through)).collect())

@@ -3,14 +3,14 @@
 //! One task speaks with the broker, another stores: what arrives while the store commits is stored
 //! together. A message is acknowledged when what it brought is durable.
 
-use super::photos::Desk;
+use super::photos::PhotoIntake;
 use super::standing::Standing;
 use super::told::Told;
-use super::{About, Arrived, Complete, From, Refusal, StateMessage, Store, Taken, read};
+use super::{About, Arrived, Complete, From, Ingested, Refusal, StateMessage, Store, read};
 use kakou_core::event::Class;
 use kakou_link::broker::Upstream;
 use kakou_link::minutely::Minutely;
-use kakou_link::mqtt::{self, Client, Events, Heard, Mark, Message, NotTaken};
+use kakou_link::mqtt::{self, Client, Events, Heard, Mark, Message, SendError};
 use kakou_link::outage::Outage;
 use kakou_wire::receipt::{Receipt, RefusedEvent};
 use serde::Serialize;
@@ -153,7 +153,7 @@ impl Listen {
 pub async fn run<S: Store>(
     listen: Listen,
     mut store: S,
-    mut photos: Option<Desk>,
+    mut photos: Option<PhotoIntake>,
     tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) {
@@ -221,7 +221,7 @@ pub(super) async fn speak(
     tally: &watch::Sender<Tally>,
     cancel: &CancellationToken,
     stored: CancellationToken,
-) -> Result<(), mqtt::Lost> {
+) -> Result<(), mqtt::MqttError> {
     let mut answers = 0;
     loop {
         let heard = tokio::select! {
@@ -245,7 +245,7 @@ pub(super) async fn speak(
                     log::info!("{line}");
                 }
                 for filter in &filters {
-                    client.subscribe(filter).map_err(|e| mqtt::Lost::Options(e.to_string()))?;
+                    client.subscribe(filter).map_err(|e| mqtt::MqttError::Options(e.to_string()))?;
                 }
             }
             Heard::Subscribed(Ok(())) => {
@@ -278,7 +278,7 @@ impl Keeper<'_> {
         mut self,
         mut messages: mpsc::Receiver<Message>,
         store: &mut S,
-        mut photos: Option<&mut Desk>,
+        mut photos: Option<&mut PhotoIntake>,
         end: CancellationToken,
     ) -> io::Result<()> {
         let _guard = end.drop_guard();
@@ -310,7 +310,7 @@ impl Keeper<'_> {
         &mut self,
         messages: &[Message],
         store: &mut S,
-        mut photos: Option<&mut Desk>,
+        mut photos: Option<&mut PhotoIntake>,
     ) -> io::Result<()> {
         let mut events: Vec<Arrived> = Vec::new();
         // The last ones count, and whoever says much of itself holds up nobody's events.
@@ -403,7 +403,7 @@ impl Keeper<'_> {
         store.about(from, about).await
     }
 
-    fn count(&mut self, taken: Taken) {
+    fn count(&mut self, taken: Ingested) {
         let mut refused: BTreeMap<(From, u64, Class), Vec<RefusedEvent>> = BTreeMap::new();
         for (from, Refusal { epoch, stream, stream_seq, why }) in taken.refused {
             let what = format!("event {stream_seq} of {}, which is kept aside,", stream.as_str());
@@ -449,7 +449,7 @@ impl Keeper<'_> {
         }
     }
 
-    fn publish(&self, from: &From, receipt: &impl Serialize) -> Result<(), NotTaken> {
+    fn publish(&self, from: &From, receipt: &impl Serialize) -> Result<(), SendError> {
         let body = serde_json::to_vec(receipt).expect("a receipt is numbers and words");
         self.client.publish(&from.topic("rcpt"), body, Mark::default())
     }

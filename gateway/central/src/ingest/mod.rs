@@ -394,7 +394,7 @@ impl Arrived {
 
 /// What some messages brought.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct Ingested {
     /// Events not seen before.
     pub new: u64,
     /// Events seen before.
@@ -411,7 +411,7 @@ pub struct Taken {
     pub gaps: u64,
 }
 
-impl Taken {
+impl Ingested {
     /// What some more messages brought.
     pub fn add(&mut self, more: Self) {
         self.new += more.new;
@@ -427,13 +427,13 @@ impl Taken {
 /// Where events are kept.
 pub trait Store: Send + 'static {
     /// Makes new events durable.
-    fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Taken>> + Send;
+    fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Ingested>> + Send;
     /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
     fn keep_state(
         &mut self,
         from: &From,
         message: &StateMessage,
-    ) -> impl Future<Output = io::Result<Taken>> + Send;
+    ) -> impl Future<Output = io::Result<Ingested>> + Send;
     /// How far streams are complete, each in its place: none of it is 0.
     fn through(
         &mut self,

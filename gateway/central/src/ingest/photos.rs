@@ -83,7 +83,7 @@ pub enum BadPhoto {
 }
 
 /// Takes photographs.
-pub struct Desk {
+pub struct PhotoIntake {
     photos: Photos,
     halves: BTreeMap<(From, String), Half>,
     brought: BTreeMap<From, Brought>,
@@ -98,7 +98,7 @@ pub struct Desk {
     pub quota: u64,
 }
 
-impl Desk {
+impl PhotoIntake {
     /// Keeps them in a folder.
     pub fn open(folder: &Path) -> Result<Self, kakou_gateway::store::StoreError> {
         std::fs::create_dir_all(folder).map_err(kakou_gateway::store::io_at(folder))?;
@@ -295,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn a_photograph_is_complete_when_every_chunk_is_there_and_the_hash_fits() {
         let folder = tempfile::tempdir().unwrap();
-        let mut desk = Desk::open(folder.path()).unwrap();
+        let mut desk = PhotoIntake::open(folder.path()).unwrap();
         let from = From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new("g").unwrap() };
         let bytes: Vec<u8> = (0..40_000_u32).flat_map(|n| n.to_le_bytes()).take(CHUNK * 2 + 5).collect();
         let sha256 = Hash::of(&bytes).hex();
@@ -329,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn a_gateway_brings_no_more_than_its_quota_and_keeps_nothing_half_for_ever() {
         let folder = tempfile::tempdir().unwrap();
-        let mut desk = Desk::open(folder.path()).unwrap();
+        let mut desk = PhotoIntake::open(folder.path()).unwrap();
         desk.quota = 4 * CHUNK as u64;
         let from = |gateway: &str| From {
             site: SiteId::new("s").unwrap(),
@@ -388,7 +388,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut desk = Desk::open(folder.path()).unwrap();
+        let mut desk = PhotoIntake::open(folder.path()).unwrap();
         let from = |gateway: &str| From {
             site: SiteId::new("s").unwrap(),
             gateway: GatewayId::new(gateway).unwrap(),

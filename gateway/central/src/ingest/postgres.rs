@@ -4,7 +4,7 @@
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
 use super::told::{Told, brief};
-use super::{About, Arrived, Complete, From, Refusal, StateMessage, Store, Taken, words};
+use super::{About, Arrived, Complete, From, Ingested, Refusal, StateMessage, Store, words};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +135,7 @@ impl Database {
         self.client.as_mut().ok_or_else(|| io::Error::other("no connection"))
     }
 
-    async fn try_take(&mut self, events: &[Arrived]) -> Result<Taken, Trouble> {
+    async fn try_take(&mut self, events: &[Arrived]) -> Result<Ingested, TransactionError> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
         let (aside, good): (Vec<&Arrived>, Vec<&Arrived>) = events.iter().partition(|e| e.refused.is_some());
@@ -164,14 +164,14 @@ impl Database {
             self.told.note(Some(from), &format!("event {number}"), TWICE);
         }
         let conflicts = conflicts.len() as u64;
-        Ok(Taken { new, duplicates, refused, complete, behind, conflicts, gaps: 0 })
+        Ok(Ingested { new, duplicates, refused, complete, behind, conflicts, gaps: 0 })
     }
 
     /// The same, tried again while it meets others.
-    async fn try_often(&mut self, events: &[Arrived]) -> Result<Taken, Trouble> {
+    async fn try_often(&mut self, events: &[Arrived]) -> Result<Ingested, TransactionError> {
         for _ in 1..TRIES {
             match self.try_take(events).await {
-                Err(Trouble::Again(e)) => log::debug!("{e}: once more"),
+                Err(TransactionError::Again(e)) => log::debug!("{e}: once more"),
                 done => return done,
             }
         }
@@ -181,7 +181,7 @@ impl Database {
     /// Which events the database cannot keep, and why. It asks for those of each gateway together first, so that
     /// whoever sends good ones costs one question, and halves what it cannot keep until single events are left; nothing
     /// of it stays.
-    async fn find_bad(&mut self, events: &[Arrived]) -> Result<Vec<(usize, String)>, Trouble> {
+    async fn find_bad(&mut self, events: &[Arrived]) -> Result<Vec<(usize, String)>, TransactionError> {
         let client = self.client().await?;
         let mut tx = client.transaction().await?;
         let mut by_gateway: BTreeMap<&From, Vec<usize>> = BTreeMap::new();
@@ -205,7 +205,11 @@ impl Database {
         Ok(bad)
     }
 
-    async fn try_keep_state(&mut self, from: &From, message: &StateMessage) -> Result<Taken, Trouble> {
+    async fn try_keep_state(
+        &mut self,
+        from: &From,
+        message: &StateMessage,
+    ) -> Result<Ingested, TransactionError> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
         let mut complete = Vec::new();
@@ -241,7 +245,7 @@ impl Database {
             complete.push(Complete { from: from.clone(), epoch: message.epoch, stream, through });
         }
         tx.commit().await?;
-        Ok(Taken { complete, ..Taken::default() })
+        Ok(Ingested { complete, ..Ingested::default() })
     }
 }
 
@@ -256,7 +260,7 @@ async fn make_tables(client: &mut Client) -> Result<(), tokio_postgres::Error> {
 }
 
 /// Why a transaction did not happen.
-enum Trouble {
+enum TransactionError {
     /// It met another one: once more.
     Again(io::Error),
     /// Something in it is nothing that the database can keep.
@@ -265,14 +269,14 @@ enum Trouble {
     Final(io::Error),
 }
 
-impl Trouble {
+impl TransactionError {
     fn cause(self) -> io::Error {
         let (Self::Again(e) | Self::Data(e) | Self::Final(e)) = self;
         e
     }
 }
 
-impl std::convert::From<tokio_postgres::Error> for Trouble {
+impl std::convert::From<tokio_postgres::Error> for TransactionError {
     fn from(e: tokio_postgres::Error) -> Self {
         let met = e.code().is_some_and(|c| {
             *c == SqlState::T_R_DEADLOCK_DETECTED || *c == SqlState::T_R_SERIALIZATION_FAILURE
@@ -287,7 +291,7 @@ impl std::convert::From<tokio_postgres::Error> for Trouble {
     }
 }
 
-impl std::convert::From<io::Error> for Trouble {
+impl std::convert::From<io::Error> for TransactionError {
     fn from(e: io::Error) -> Self {
         Self::Final(e)
     }
@@ -307,7 +311,7 @@ macro_rules! column {
     };
 }
 
-async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Trouble> {
+async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, TransactionError> {
     let mut sorted: Vec<&Arrived> = events.to_vec();
     sorted.sort_by(|a, b| {
         (&a.from, a.epoch, a.stream, a.stream_seq).cmp(&(&b.from, b.epoch, b.stream, b.stream_seq))
@@ -338,7 +342,7 @@ async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Troubl
 }
 
 /// Tries to keep events and takes it back; why it cannot be done, if it is for what they say.
-async fn why_not(tx: &mut Transaction<'_>, events: &[&Arrived]) -> Result<Option<String>, Trouble> {
+async fn why_not(tx: &mut Transaction<'_>, events: &[&Arrived]) -> Result<Option<String>, TransactionError> {
     let point = tx.savepoint("look").await?;
     let tried = match insert(&point, events).await {
         Ok(new) if new < events.len() as u64 => conflicts(&point, events).await.map(drop),
@@ -347,8 +351,8 @@ async fn why_not(tx: &mut Transaction<'_>, events: &[&Arrived]) -> Result<Option
     point.rollback().await?;
     match tried {
         Ok(()) => Ok(None),
-        Err(Trouble::Data(why)) => Ok(Some(why.to_string())),
-        Err(trouble @ (Trouble::Again(_) | Trouble::Final(_))) => Err(trouble),
+        Err(TransactionError::Data(why)) => Ok(Some(why.to_string())),
+        Err(trouble @ (TransactionError::Again(_) | TransactionError::Final(_))) => Err(trouble),
     }
 }
 
@@ -369,7 +373,10 @@ async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
 }
 
 /// Quarantines events; gives those that are new.
-async fn quarantine(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, Refusal)>, Trouble> {
+async fn quarantine(
+    tx: &Transaction<'_>,
+    events: &[&Arrived],
+) -> Result<Vec<(From, Refusal)>, TransactionError> {
     let statement = tx.prepare(ASIDE).await?;
     let why = |e: &Arrived| e.refused.clone().unwrap_or_default();
     let rows = tx
@@ -397,7 +404,10 @@ async fn quarantine(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(Fr
 }
 
 /// Keeps events whose number another event has; gives those that are new, as EPOCH/SEQUENCE.
-async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(From, String)>, Trouble> {
+async fn conflicts(
+    tx: &Transaction<'_>,
+    events: &[&Arrived],
+) -> Result<Vec<(From, String)>, TransactionError> {
     let statement = tx.prepare(CONFLICTS).await?;
     let rows = tx
         .query(
@@ -423,7 +433,7 @@ async fn conflicts(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<Vec<(Fro
 }
 
 /// The end of a stream, locked for this transaction.
-async fn lock(tx: &Transaction<'_>, (from, epoch, stream): &Key) -> Result<u64, Trouble> {
+async fn lock(tx: &Transaction<'_>, (from, epoch, stream): &Key) -> Result<u64, TransactionError> {
     let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
     let (epoch, number) = (epoch.cast_signed(), stream_number(*stream));
     let sql = "SELECT through FROM stream WHERE site = $1 AND gateway = $2 AND epoch = $3 AND stream = $4 FOR UPDATE";
@@ -436,7 +446,11 @@ async fn lock(tx: &Transaction<'_>, (from, epoch, stream): &Key) -> Result<u64, 
     Ok(row.get::<_, i64>(0).cast_unsigned())
 }
 
-async fn set(tx: &Transaction<'_>, (from, epoch, stream): &Key, through: u64) -> Result<(), Trouble> {
+async fn set(
+    tx: &Transaction<'_>,
+    (from, epoch, stream): &Key,
+    through: u64,
+) -> Result<(), TransactionError> {
     let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
     let (epoch, number, through) = (epoch.cast_signed(), stream_number(*stream), through.cast_signed());
     let sql =
@@ -451,7 +465,7 @@ async fn held(
     (from, epoch, stream): &Key,
     after: u64,
     last: u64,
-) -> Result<Vec<u64>, Trouble> {
+) -> Result<Vec<u64>, TransactionError> {
     let (site, gateway) = (from.site.as_str(), from.gateway.as_str());
     let (epoch, number) = (epoch.cast_signed(), stream_number(*stream));
     let (after, last) = (after.cast_signed(), last.cast_signed());
@@ -465,7 +479,7 @@ async fn held(
 
 /// Moves the end of a stream over what has come: first over these events, then over what was stored
 /// beyond a gap that has closed.
-async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Result<u64, Trouble> {
+async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Result<u64, TransactionError> {
     let before = lock(tx, key).await?;
     let mut through = before;
     for seq in seqs.range(before + 1..) {
@@ -495,27 +509,27 @@ async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Resul
 }
 
 impl Store for Database {
-    async fn take(&mut self, mut events: Vec<Arrived>) -> io::Result<Taken> {
+    async fn take(&mut self, mut events: Vec<Arrived>) -> io::Result<Ingested> {
         let first = match self.try_often(&events).await {
-            Err(Trouble::Data(e)) => e,
-            done => return done.map_err(Trouble::cause),
+            Err(TransactionError::Data(e)) => e,
+            done => return done.map_err(TransactionError::cause),
         };
         // Something in it cannot be kept: what it is goes aside, and all the rest is stored together, whoever sent it.
         let mut bad = self.find_bad(&events).await;
         for _ in 1..TRIES {
-            if !matches!(bad, Err(Trouble::Again(_))) {
+            if !matches!(bad, Err(TransactionError::Again(_))) {
                 break;
             }
             bad = self.find_bad(&events).await;
         }
-        let bad = bad.map_err(Trouble::cause)?;
+        let bad = bad.map_err(TransactionError::cause)?;
         if bad.is_empty() {
             return Err(first);
         }
         for (i, why) in bad {
             events[i].refused = Some(why);
         }
-        self.try_often(&events).await.map_err(Trouble::cause)
+        self.try_often(&events).await.map_err(TransactionError::cause)
     }
 
     async fn about(&mut self, from: &From, about: About) -> io::Result<()> {
@@ -568,7 +582,7 @@ impl Store for Database {
         Ok(rows.iter().map(|r| r.get::<_, i64>(0).cast_unsigned()).collect())
     }
 
-    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Taken> {
-        self.try_keep_state(from, message).await.map_err(Trouble::cause)
+    async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Ingested> {
+        self.try_keep_state(from, message).await.map_err(TransactionError::cause)
     }
 }

@@ -14,7 +14,7 @@ use super::pace::{Left, Pace};
 use super::{Moment, Position, Positions, RECEIPT_PATIENCE, RECEIPT_PATIENCE_MAX};
 use crate::event::Class;
 pub use batch::{Batch, TooLarge};
-use batch::{Taken, stand_in};
+use batch::{PendingBatch, stand_in};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use stream::{Cursor, PROBE_MOST, Stream, Which};
@@ -301,7 +301,7 @@ impl<O: Outbox> Flight<O> {
         end: u64,
         max: usize,
         which: Which,
-    ) -> Result<Option<Taken>, Unreadable> {
+    ) -> Result<Option<PendingBatch>, Unreadable> {
         // What is not of now goes beside it, in its turn.
         let backlog = which != Which::Live;
         let limit = if backlog { self.batch.min(LATE_BATCH) } else { self.batch };
@@ -338,7 +338,7 @@ impl<O: Outbox> Flight<O> {
             cursor.rows = rows.into();
         }
         let first = cursor.given + 1;
-        let mut taken = Taken {
+        let mut taken = PendingBatch {
             class,
             first,
             last: first,

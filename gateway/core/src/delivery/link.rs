@@ -58,7 +58,7 @@ pub enum Input {
     /// The central side has stored something.
     Receipt(Receipt),
     /// The connection is gone, or has not come up.
-    Lost(Lost),
+    Lost(LinkError),
     /// The daemon ends: this is the last input.
     Close,
 }
@@ -114,7 +114,7 @@ pub enum Output {
     /// The connection is up.
     Up,
     /// It is gone.
-    Lost(Lost),
+    Lost(LinkError),
     /// Whoever looks at the status should look now.
     Status,
     /// Count this.
@@ -134,7 +134,7 @@ pub enum Severity {
 
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Lost {
+pub enum LinkError {
     /// The client says so.
     #[error("{0}")]
     Client(String),
@@ -253,17 +253,17 @@ impl<O: Outbox> Delivery<O> {
         }
     }
 
-    fn take(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) -> Result<(), Lost> {
+    fn take(&mut self, now: Moment, input: Input, out: &mut Vec<Output>) -> Result<(), LinkError> {
         let connected = matches!(self.state, State::Opening | State::Up(_));
         match input {
             Input::Tick => {}
             Input::Plug(plugged) => {
                 self.plugged = plugged;
                 if connected && !plugged {
-                    return Err(Lost::Unplugged);
+                    return Err(LinkError::Unplugged);
                 }
             }
-            Input::Renewed if connected => return Err(Lost::Renewed),
+            Input::Renewed if connected => return Err(LinkError::Renewed),
             Input::Lost(why) if connected => return Err(why),
             // There is no connection that this could be about.
             Input::Renewed | Input::Lost(_) => {}
@@ -288,7 +288,7 @@ impl<O: Outbox> Delivery<O> {
     }
 
     /// What is due by now.
-    fn go_on(&mut self, now: Moment, out: &mut Vec<Output>) -> Result<(), Lost> {
+    fn go_on(&mut self, now: Moment, out: &mut Vec<Output>) -> Result<(), LinkError> {
         match &self.state {
             State::Pause { until } if now.mono < *until => {}
             State::Unplugged | State::Pause { .. } if !self.plugged => self.state = State::Unplugged,
@@ -309,8 +309,8 @@ impl<O: Outbox> Delivery<O> {
     /// With the session, if there is one.
     fn in_session(
         &mut self,
-        with: impl FnOnce(&mut Self, &mut Session) -> Result<(), Lost>,
-    ) -> Result<(), Lost> {
+        with: impl FnOnce(&mut Self, &mut Session) -> Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
         match std::mem::replace(&mut self.state, State::Opening) {
             State::Up(mut session) => {
                 let done = with(self, &mut session);
@@ -329,7 +329,7 @@ impl<O: Outbox> Delivery<O> {
         now: Moment,
         (max_packet, receive_max, retains): (Option<u32>, u16, bool),
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         let heads = self.positions.stored();
         let window = usize::from(receive_max.min(self.settings.inflight));
         self.flight.begin(window, &heads, now.wall_ms)?;
@@ -349,13 +349,13 @@ impl<O: Outbox> Delivery<O> {
     }
 
     /// The connection is gone: everything unacknowledged is read again by the next one.
-    fn lost(&mut self, now: Moment, why: Lost, out: &mut Vec<Output>) {
+    fn lost(&mut self, now: Moment, why: LinkError, out: &mut Vec<Output>) {
         if let State::Up(session) = &mut self.state {
             let published = session.unmarked();
             self.mark(published, out);
         }
         self.flight.rewind();
-        self.will_retained &= why != Lost::NoRetain;
+        self.will_retained &= why != LinkError::NoRetain;
         let up = self.status.online.then(|| now.mono.saturating_sub(self.status.since));
         if std::mem::take(&mut self.status.online) {
             self.status.since = now.mono;

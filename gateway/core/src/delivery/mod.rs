@@ -21,7 +21,7 @@ mod rows;
 mod session;
 
 pub use flight::{Batch, LATE_MS, TooLarge};
-pub use link::{Delivery, Input, Lost, Output, Receipt, Settings, Severity, Status};
+pub use link::{Delivery, Input, LinkError, Output, Receipt, Settings, Severity, Status};
 pub use outbox::{Outbox, Row, Unreadable};
 pub use positions::{Position, Positions};
 pub use rows::Rows;

@@ -1,7 +1,7 @@
 //! One connection of the link: events out, receipts in, birth and health beside them.
 
 use super::flight::TooLarge;
-use super::link::{Delivery, Input, Lost, Output, Receipt, Severity};
+use super::link::{Delivery, Input, LinkError, Output, Receipt, Severity};
 use super::outbox::Outbox;
 use super::{MAX_BODY, Moment, PROGRESS_LIMIT};
 use crate::event::Class;
@@ -90,9 +90,9 @@ impl Session {
         now: Moment,
         input: Input,
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         match input {
-            Input::Subscribed(answer) => answer.map_err(|why| Lost::Refused("the receipts", why))?,
+            Input::Subscribed(answer) => answer.map_err(|why| LinkError::Refused("the receipts", why))?,
             Input::Departed(pkid) => link.flight.departed(pkid),
             Input::Acknowledged(pkid, answer) => self.acknowledged(link, now, pkid, answer, out)?,
             Input::Receipt(receipt) => self.receipt(link, now, receipt, out),
@@ -115,11 +115,11 @@ impl Session {
         pkid: u16,
         answer: Result<(), String>,
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         self.progress = now.mono;
         if let Err(why) = answer {
             out.push(Output::Count("puback_refused_total"));
-            return Err(Lost::Refused("events", why));
+            return Err(LinkError::Refused("events", why));
         }
         // The broker takes what comes: whatever was wrong before is over.
         if !std::mem::replace(&mut self.good, true) {
@@ -181,7 +181,7 @@ impl Session {
         link: &mut Delivery<O>,
         now: Moment,
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         if now.mono >= self.next_look() {
             self.look(link, now, out)?;
         }
@@ -194,11 +194,11 @@ impl Session {
         link: &mut Delivery<O>,
         now: Moment,
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         let heads = link.positions.stored();
         while let Some(batch) = link.flight.next(&heads, self.max, now)? {
             if batch.body.len() > self.max {
-                return Err(Lost::TooLarge(batch.body.len()));
+                return Err(LinkError::TooLarge(batch.body.len()));
             }
             if let Some(TooLarge { id, bytes }) = &batch.too_large {
                 let why = format!(
@@ -233,10 +233,10 @@ impl Session {
         link: &mut Delivery<O>,
         now: Moment,
         out: &mut Vec<Output>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), LinkError> {
         self.looked = now.mono;
         if !link.flight.idle() && now.mono.saturating_sub(self.progress) > PROGRESS_LIMIT {
-            return Err(Lost::Stuck);
+            return Err(LinkError::Stuck);
         }
         for (since, waits) in self.receipts.iter_mut().zip(link.flight.unreceipted()) {
             if !link.settings.receipts || !waits {

@@ -58,7 +58,7 @@ pub struct Overridden {
 
 /// One measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
+pub struct Measurement {
     /// The steady median as measured, if there was one.
     pub mdeg: Option<i32>,
     /// What it means.
@@ -219,7 +219,7 @@ pub struct Visit {
     pub facts: Map<String, Value>,
     /// Measurements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub readings: Vec<Taken>,
+    pub readings: Vec<Measurement>,
     /// Answers by question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,

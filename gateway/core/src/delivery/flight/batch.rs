@@ -51,7 +51,7 @@ pub(super) fn stand_in(body: &[u8], max: usize) -> (Vec<u8>, TooLarge) {
 }
 
 /// A batch while it is put together.
-pub(super) struct Taken {
+pub(super) struct PendingBatch {
     pub(super) class: Class,
     pub(super) first: u64,
     pub(super) last: u64,
@@ -63,7 +63,7 @@ pub(super) struct Taken {
     pub(super) backlog: bool,
 }
 
-impl Taken {
+impl PendingBatch {
     /// The message.
     pub(super) fn message(self) -> Batch {
         let Self { class, first, last, mut body, count, late, too_large, backlog, .. } = self;

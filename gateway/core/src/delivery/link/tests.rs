@@ -193,7 +193,7 @@ impl World {
 
     fn lose(&mut self) {
         if self.open {
-            self.tell(Input::Lost(Lost::Client("connection reset".into())));
+            self.tell(Input::Lost(LinkError::Client("connection reset".into())));
         }
     }
 
@@ -339,7 +339,7 @@ fn a_link_that_is_lost_waits_longer_each_time_and_a_plug_that_is_pulled_makes_it
     assert!(waits.iter().all(|w| *w <= Duration::from_secs(30)));
     assert!(waits[9..].iter().max() > Some(&Duration::from_secs(5)), "{waits:?}");
     world.tell(Input::Plug(false));
-    assert!(!world.open && world.seen.contains(&Output::Lost(Lost::Unplugged)));
+    assert!(!world.open && world.seen.contains(&Output::Lost(LinkError::Unplugged)));
     world.now = world.link.deadline().unwrap();
     world.tell(Input::Tick);
     assert_eq!((world.open, world.link.deadline()), (false, None), "only the network counts now");
@@ -361,7 +361,7 @@ fn a_peer_that_stops_reading_is_given_up_and_what_it_had_goes_again() {
     }
     let after = world.now - begun;
     assert!(after > PROGRESS_LIMIT && after < PROGRESS_LIMIT + Duration::from_secs(3), "{after:?}");
-    assert!(world.seen.contains(&Output::Lost(Lost::Stuck)));
+    assert!(world.seen.contains(&Output::Lost(LinkError::Stuck)));
     world.settle();
 }
 
@@ -414,7 +414,7 @@ fn a_central_side_that_lost_its_store_gets_everything_again_and_hears_what_is_go
 fn a_broker_that_keeps_nothing_and_one_that_refuses_are_told_apart() {
     let mut world = World::new(SETTINGS, 9);
     world.tell(Input::Tick);
-    world.tell(Input::Lost(Lost::NoRetain));
+    world.tell(Input::Lost(LinkError::NoRetain));
     let mut out = Vec::new();
     world.now = world.link.deadline().unwrap();
     let now = Moment { mono: world.now, wall_ms: world.wall_ms() };
@@ -485,6 +485,6 @@ fn an_event_that_the_broker_takes_in_no_form_ends_the_connection_and_says_why() 
     world.tell(Input::Stored(world.rows.heads()));
     assert!(matches!(
         world.seen.iter().find(|o| matches!(o, Output::Lost(_))),
-        Some(Output::Lost(Lost::TooLarge(_)))
+        Some(Output::Lost(LinkError::TooLarge(_)))
     ));
 }

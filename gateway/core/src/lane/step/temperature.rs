@@ -1,7 +1,7 @@
 //! Measures skin temperature: a steady median, and a second and third look when it is not normal.
 
 use super::super::event;
-use super::super::visit::Taken;
+use super::super::visit::Measurement;
 use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, Stimulus};
 use crate::codes::Code;
@@ -239,7 +239,7 @@ impl Temperature {
         let frames = std::mem::take(&mut measuring(cx).frames);
         let data = event::sample(&frames, &device, mdeg, state, self.screening.correction.as_ref());
         cx.out.event("temperature", Class::Sample, cx.setup, Some(cx.visit.id), data);
-        cx.visit.readings.push(Taken { mdeg, state, at_ms: cx.now.wall_ms, device });
+        cx.visit.readings.push(Measurement { mdeg, state, at_ms: cx.now.wall_ms, device });
         let m = measuring(cx);
         m.frames = frames;
         m.round += 1;

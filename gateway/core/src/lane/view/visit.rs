@@ -7,7 +7,7 @@ use super::shapes::{
 use crate::codes::Code;
 use crate::lane::Lane;
 use crate::lane::step::question::{Input, Question};
-use crate::lane::visit::{Actuation, Earlier, Overridden, PhotoSlot, Seal, Stage, Taken, Visit};
+use crate::lane::visit::{Actuation, Earlier, Measurement, Overridden, PhotoSlot, Seal, Stage, Visit};
 use crate::pass::kp1;
 use crate::profile::{Choice, Step, StepKind};
 use crate::screening::State;
@@ -52,7 +52,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
     }
 }
 
-fn reading_view((i, r): (usize, &Taken)) -> ReadingView {
+fn reading_view((i, r): (usize, &Measurement)) -> ReadingView {
     let fault = matches!(r.state, State::Env | State::None);
     let state = if fault { State::Fault.as_str() } else { r.state.as_str() };
     ReadingView { mdeg: r.mdeg, state, at: r.at_ms.map(rfc3339), device: r.device.clone(), r#try: i + 1 }
