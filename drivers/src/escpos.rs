@@ -78,7 +78,7 @@ pub fn is_answer(bytes: &[u8]) -> bool {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum StatusQuery {
     Online,
     Paper,
 }
@@ -86,7 +86,7 @@ enum Asked {
 /// The codec.
 #[derive(Debug, Default)]
 pub struct EscPos {
-    asked: Option<(Asked, Ms)>,
+    asked: Option<(StatusQuery, Ms)>,
     /// A slip that is being printed, and until when it must be.
     printing: Option<(Ticket, Ms)>,
     /// A slip that goes out once the printer has answered: an answer to a question of before says nothing of it.
@@ -102,9 +102,9 @@ impl EscPos {
         }
     }
 
-    fn ask(&mut self, now: Ms, what: Asked, out: &mut Vec<Out>) {
+    fn ask(&mut self, now: Ms, what: StatusQuery, out: &mut Vec<Out>) {
         let until = self.printing.map_or(now + ANSWER_MS, |(_, until)| until);
-        out.push(Out::Write(if what == Asked::Online { ASK_ONLINE } else { ASK_PAPER }.to_vec()));
+        out.push(Out::Write(if what == StatusQuery::Online { ASK_ONLINE } else { ASK_PAPER }.to_vec()));
         self.asked = Some((what, until));
         self.poll_at = now + POLL_MS;
     }
@@ -126,7 +126,7 @@ impl EscPos {
     fn print(&mut self, now: Ms, (ticket, slip, until): (Ticket, Vec<u8>, Ms), out: &mut Vec<Out>) {
         self.printing = Some((ticket, until));
         out.push(Out::Write(slip));
-        self.ask(now, Asked::Online, out);
+        self.ask(now, StatusQuery::Online, out);
     }
 }
 
@@ -134,7 +134,7 @@ impl Codec for EscPos {
     fn opened(&mut self, now: Ms, out: &mut Vec<Out>) {
         *self = Self::default();
         out.push(Out::Flush);
-        self.ask(now, Asked::Online, out);
+        self.ask(now, StatusQuery::Online, out);
     }
 
     fn bytes(&mut self, now: Ms, bytes: &[u8], out: &mut Vec<Out>) {
@@ -146,15 +146,15 @@ impl Codec for EscPos {
             out.push(Out::Seen);
             self.asked = None;
             match what {
-                Asked::Online if byte & 0x08 != 0 => {
+                StatusQuery::Online if byte & 0x08 != 0 => {
                     self.fail(NoData::Fault, "offline: cover open or error", out)
                 }
-                Asked::Online => match self.waiting.take() {
+                StatusQuery::Online => match self.waiting.take() {
                     Some(slip) => self.print(now, slip, out),
-                    None => self.ask(now, Asked::Paper, out),
+                    None => self.ask(now, StatusQuery::Paper, out),
                 },
-                Asked::Paper if byte & 0x60 != 0 => self.fail(NoData::Fault, "out of paper", out),
-                Asked::Paper => {
+                StatusQuery::Paper if byte & 0x60 != 0 => self.fail(NoData::Fault, "out of paper", out),
+                StatusQuery::Paper => {
                     self.link(true, out);
                     if let Some((ticket, _)) = self.printing.take() {
                         out.push(Out::Report(Report::Done { ticket }));
@@ -197,7 +197,7 @@ impl Codec for EscPos {
                 self.poll_at = now + POLL_MS;
                 self.fail(NoData::Timeout, "no answer", out);
             }
-            None if self.poll_at <= now => self.ask(now, Asked::Online, out),
+            None if self.poll_at <= now => self.ask(now, StatusQuery::Online, out),
             Some(_) | None => {}
         }
     }

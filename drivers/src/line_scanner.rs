@@ -8,7 +8,7 @@
 //! as no terminator was ever seen at the port: a reader that has sent one sends it behind each code.
 
 use crate::codec::{Codec, Ms, Out};
-use crate::scan_text::{Dress, ETX, STX, Said};
+use crate::scan_text::{Dress, ETX, STX, ScanResult};
 use kakou_core::pass::MAX_TEXT;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use serde::Deserialize;
@@ -110,9 +110,9 @@ impl LineScanner {
             return;
         }
         match self.lines.dress.take_off(&code) {
-            Said::Code(bytes) => out.extend([Out::Seen, Out::Report(Report::Scan { bytes })]),
-            Said::NoRead => out.extend([Out::Seen, Out::Error("the reader says that it read nothing")]),
-            Said::Nothing => {}
+            ScanResult::Code(bytes) => out.extend([Out::Seen, Out::Report(Report::Scan { bytes })]),
+            ScanResult::NoRead => out.extend([Out::Seen, Out::Error("the reader says that it read nothing")]),
+            ScanResult::Nothing => {}
         }
     }
 }

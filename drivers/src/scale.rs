@@ -48,20 +48,20 @@ fn grams(number: &str, unit: &str) -> Option<i64> {
     }
 }
 
-enum Said {
+enum ScaleReading {
     Steady(i64),
     NotYet,
 }
 
-fn read(line: &[u8]) -> Option<Said> {
+fn read(line: &[u8]) -> Option<ScaleReading> {
     let text = std::str::from_utf8(line).ok()?;
     let (state, rest) = text.split_once(',')?;
     let (_, value) = rest.split_once(',').filter(|(kind, _)| matches!(*kind, "GS" | "NT"))?;
     let end = value.find(|c: char| c.is_ascii_alphabetic())?;
     let grams = grams(&value[..end], value[end..].trim_end());
     match state {
-        "ST" => grams.map(Said::Steady),
-        "US" | "OL" => Some(Said::NotYet),
+        "ST" => grams.map(ScaleReading::Steady),
+        "US" | "OL" => Some(ScaleReading::NotYet),
         _ => None,
     }
 }
@@ -101,11 +101,11 @@ impl Codec for Scale {
                 continue;
             }
             match read(line.strip_suffix(b"\r").unwrap_or(&line)) {
-                Some(Said::Steady(grams)) => {
+                Some(ScaleReading::Steady(grams)) => {
                     out.push(Out::Seen);
                     self.steady(grams, out);
                 }
-                Some(Said::NotYet) => {
+                Some(ScaleReading::NotYet) => {
                     out.push(Out::Seen);
                     self.last = None;
                 }

@@ -41,7 +41,7 @@ impl Default for Dress {
 
 /// What a reader said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub enum ScanResult {
     /// A code.
     Code(Vec<u8>),
     /// That it read nothing.
@@ -52,7 +52,7 @@ pub enum Said {
 
 impl Dress {
     /// Takes off what is around a code, and makes UTF-8 of it where that can be.
-    pub fn take_off(&self, bytes: &[u8]) -> Said {
+    pub fn take_off(&self, bytes: &[u8]) -> ScanResult {
         let mut code = bare(bytes);
         if self.aim && is_aim(code) {
             code = &code[3..];
@@ -67,13 +67,13 @@ impl Dress {
         }
         let text = unescaped(code);
         if text.is_empty() {
-            return Said::Nothing;
+            return ScanResult::Nothing;
         }
         let word = std::str::from_utf8(&text).unwrap_or_default().trim();
         if self.no_read.iter().any(|no| no.eq_ignore_ascii_case(word)) {
-            return Said::NoRead;
+            return ScanResult::NoRead;
         }
-        Said::Code(text)
+        ScanResult::Code(text)
     }
 }
 
@@ -218,8 +218,8 @@ mod tests {
 
     fn code(dress: &Dress, bytes: &[u8]) -> String {
         match dress.take_off(bytes) {
-            Said::Code(code) => String::from_utf8(code).unwrap(),
-            other @ (Said::NoRead | Said::Nothing) => format!("{other:?}"),
+            ScanResult::Code(code) => String::from_utf8(code).unwrap(),
+            other @ (ScanResult::NoRead | ScanResult::Nothing) => format!("{other:?}"),
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(code(&plain, text.as_bytes()), text);
         }
         for bytes in [&b""[..], b"\0\0", b"\x02\x03", b"\xef\xbb\xbf"] {
-            assert_eq!(plain.take_off(bytes), Said::Nothing);
+            assert_eq!(plain.take_off(bytes), ScanResult::Nothing);
         }
     }
 
@@ -301,18 +301,18 @@ mod tests {
         assert_eq!(code(&plain, b"\\000029\xc1\xc9P12345"), "辽P12345");
         assert_eq!(code(&plain, b"\\000003M\xfcller-1"), "Müller-1");
         assert_eq!(code(&plain, br"\000003P\\1\0000260009"), r"P\10009");
-        assert_eq!(plain.take_off(br"\000026"), Said::Nothing);
+        assert_eq!(plain.take_off(br"\000026"), ScanResult::Nothing);
     }
 
     #[test]
     fn words_for_nothing_read_are_no_code() {
         let plain = Dress::default();
         for word in ["NR", "NOREAD", "NoRead", "NO READ", "ERROR", " error "] {
-            assert_eq!(plain.take_off(word.as_bytes()), Said::NoRead, "{word}");
+            assert_eq!(plain.take_off(word.as_bytes()), ScanResult::NoRead, "{word}");
         }
         assert_eq!(code(&plain, b"NR-1"), "NR-1");
         let own = Dress { no_read: vec!["?".into()], ..Dress::default() };
-        assert_eq!(own.take_off(b"?"), Said::NoRead);
+        assert_eq!(own.take_off(b"?"), ScanResult::NoRead);
         assert_eq!(code(&own, b"ERROR"), "ERROR");
     }
 }

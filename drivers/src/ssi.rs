@@ -8,7 +8,7 @@
 
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::MAX_CODE;
-use crate::scan_text::{Dress, Said};
+use crate::scan_text::{Dress, ScanResult};
 use kakou_core::codes::Outcome;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 
@@ -330,9 +330,9 @@ impl Ssi {
     fn finish(&mut self, out: &mut Vec<Out>) {
         let bytes = std::mem::take(&mut self.parts).text;
         match self.dress.take_off(&bytes) {
-            Said::Code(bytes) => out.push(Out::Report(Report::Scan { bytes })),
-            Said::NoRead => out.push(Out::Error("the reader says that it read nothing")),
-            Said::Nothing => {}
+            ScanResult::Code(bytes) => out.push(Out::Report(Report::Scan { bytes })),
+            ScanResult::NoRead => out.push(Out::Error("the reader says that it read nothing")),
+            ScanResult::Nothing => {}
         }
     }
 }

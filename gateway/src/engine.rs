@@ -27,7 +27,7 @@ pub use views::LaneView;
 pub use work::{EngineViews, Inlet, QUEUE, Reply, Work};
 
 use crate::enrol::Others;
-use crate::store::journal::{self, Found, Journal};
+use crate::store::journal::{self, Journal, JournalFound};
 use crate::store::lists::Lists;
 use crate::store::retention::Retention;
 use crate::store::{StoreError, at, disk, outbox, photos::Photos, quarantine, time as stored_time};
@@ -125,7 +125,7 @@ pub struct Engine {
     /// Gateways whose uses of passes are not known yet, as the journal has it.
     waits_for: Vec<GatewayId>,
     /// How the journal was found.
-    found: Found,
+    found: JournalFound,
 }
 
 impl Engine {
@@ -195,7 +195,7 @@ impl Engine {
     /// The first events of a run, and what was under way.
     pub fn start(&mut self, now: &Now) -> Effects {
         (self.handled_ms, self.probed_ms, self.tended_ms) = (now.mono_ms, now.mono_ms, now.mono_ms);
-        if let Found::Quarantined(folder) = &self.found {
+        if let JournalFound::Quarantined(folder) = &self.found {
             let folder = folder.display();
             self.out
                 .error(format!("the journal was damaged; it was set aside in {folder} and a new one begun"));

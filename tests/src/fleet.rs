@@ -5,7 +5,7 @@ use crate::certs::Authority;
 use crate::daemon::{Plan, programs};
 use kakou_central::enrol::expected;
 use kakou_link::broker::{MqttVersion, Upstream};
-use kakou_link::mqtt::{self, Heard, Mark};
+use kakou_link::mqtt::{self, Mark, MqttEvent};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -166,11 +166,14 @@ impl Central {
             let (client, mut events) = mqtt::open(Self::options(&broker, who)).map_err(|e| e.to_string())?;
             loop {
                 match events.poll().await.map_err(|e| e.to_string())? {
-                    Heard::Connected { .. } => {
+                    MqttEvent::Connected { .. } => {
                         client.publish(topic, body.to_vec(), Mark::default()).map_err(|e| e.to_string())?;
                     }
-                    Heard::Acked(_, answer) => return answer,
-                    Heard::Subscribed(_) | Heard::Departed(_) | Heard::Message(_) | Heard::Other => {}
+                    MqttEvent::Acked(_, answer) => return answer,
+                    MqttEvent::Subscribed(_)
+                    | MqttEvent::Departed(_)
+                    | MqttEvent::Message(_)
+                    | MqttEvent::Other => {}
                 }
             }
         })
@@ -196,7 +199,7 @@ impl Central {
             let broker = self.as_(who);
             let options = mqtt::Options { capacity: 100, inflight: 100, ..Self::options(&broker, who) };
             let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
-            while !matches!(events.poll().await.map_err(|e| e.to_string())?, Heard::Connected { .. }) {}
+            while !matches!(events.poll().await.map_err(|e| e.to_string())?, MqttEvent::Connected { .. }) {}
             let mut words = words.into_iter();
             let (mut under_way, mut more) = (0, true);
             while more || under_way > 0 {
@@ -208,7 +211,7 @@ impl Central {
                     client.publish(&topic, body, Mark::default()).map_err(|e| e.to_string())?;
                     under_way += 1;
                 }
-                if let Heard::Acked(_, answer) = events.poll().await.map_err(|e| e.to_string())? {
+                if let MqttEvent::Acked(_, answer) = events.poll().await.map_err(|e| e.to_string())? {
                     answer?;
                     under_way -= 1;
                 }
@@ -224,7 +227,7 @@ impl Central {
             let broker = self.as_(who);
             let options = mqtt::Options { capacity: 1_000, ..Self::options(&broker, who) };
             let (client, mut events) = mqtt::open(options).map_err(|e| e.to_string())?;
-            while !matches!(events.poll().await.map_err(|e| e.to_string())?, Heard::Connected { .. }) {}
+            while !matches!(events.poll().await.map_err(|e| e.to_string())?, MqttEvent::Connected { .. }) {}
             let (mut said, unsure) = (0, Mark { unsure: true, ..Mark::default() });
             while !end.load(Ordering::Relaxed) {
                 for (topic, body) in words {
@@ -266,19 +269,19 @@ impl Central {
             let listen = async {
                 loop {
                     match events.poll().await.expect("a connection") {
-                        Heard::Connected { .. } => client.subscribe(filter).expect("room"),
-                        Heard::Subscribed(_) => {
+                        MqttEvent::Connected { .. } => client.subscribe(filter).expect("room"),
+                        MqttEvent::Subscribed(_) => {
                             for (topic, body) in words {
                                 client.publish(topic, body.clone(), Mark::default()).expect("room");
                             }
                         }
-                        Heard::Message(m) => {
+                        MqttEvent::Message(m) => {
                             heard.push(serde_json::from_slice(&m.payload).unwrap_or_default());
                             if heard.last().is_some_and(&wanted) {
                                 return;
                             }
                         }
-                        Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+                        MqttEvent::Departed(_) | MqttEvent::Acked(..) | MqttEvent::Other => {}
                     }
                 }
             };
@@ -296,10 +299,10 @@ impl Central {
             let listen = async {
                 loop {
                     match events.poll().await.expect("a connection") {
-                        Heard::Connected { .. } => client.subscribe(filter).expect("room"),
-                        Heard::Subscribed(_) => client.publish(topic, body.to_vec(), kept).expect("room"),
-                        Heard::Message(m) => return m.payload.to_vec(),
-                        Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+                        MqttEvent::Connected { .. } => client.subscribe(filter).expect("room"),
+                        MqttEvent::Subscribed(_) => client.publish(topic, body.to_vec(), kept).expect("room"),
+                        MqttEvent::Message(m) => return m.payload.to_vec(),
+                        MqttEvent::Departed(_) | MqttEvent::Acked(..) | MqttEvent::Other => {}
                     }
                 }
             };
@@ -325,28 +328,28 @@ impl Central {
             let listen = async {
                 loop {
                     match events.poll().await {
-                        Ok(Heard::Connected { .. }) => client.subscribe(filter).expect("room"),
-                        Ok(Heard::Subscribed(_)) => {
+                        Ok(MqttEvent::Connected { .. }) => client.subscribe(filter).expect("room"),
+                        Ok(MqttEvent::Subscribed(_)) => {
                             let broker = self.as_(owner);
                             let options = mqtt::Options { clean: true, ..Self::options(&broker, "mouth") };
                             let (mouth, mut said) = mqtt::open(options).expect("a connection");
                             loop {
                                 match said.poll().await.expect("a connection") {
-                                    Heard::Connected { .. } => {
+                                    MqttEvent::Connected { .. } => {
                                         mouth.publish(topic, b"{}".to_vec(), Mark::default()).expect("room");
                                     }
-                                    Heard::Acked(_, answer) => {
+                                    MqttEvent::Acked(_, answer) => {
                                         answer.expect("the owner may speak");
                                         break;
                                     }
-                                    Heard::Subscribed(_)
-                                    | Heard::Departed(_)
-                                    | Heard::Message(_)
-                                    | Heard::Other => {}
+                                    MqttEvent::Subscribed(_)
+                                    | MqttEvent::Departed(_)
+                                    | MqttEvent::Message(_)
+                                    | MqttEvent::Other => {}
                                 }
                             }
                         }
-                        Ok(Heard::Message(m)) if m.topic == topic => return true,
+                        Ok(MqttEvent::Message(m)) if m.topic == topic => return true,
                         Ok(_) => {}
                         Err(_) => return false,
                     }

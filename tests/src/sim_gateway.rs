@@ -7,7 +7,7 @@ use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
-use kakou_link::mqtt::{self, Client, Heard, Mark, Will};
+use kakou_link::mqtt::{self, Client, Mark, MqttEvent, Will};
 use kakou_wire::order::{Question, TRACE};
 use kakou_wire::receipt::Receipt;
 use kakou_wire::topic::topic;
@@ -98,19 +98,19 @@ impl SimGateway {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 heard = events.poll() => match heard.map_err(|e| e.to_string())? {
-                    Heard::Connected { .. } => {
+                    MqttEvent::Connected { .. } => {
                         *up = Some(Instant::now());
                         self.counters.online.fetch_add(1, Ordering::Relaxed);
                         self.counters.connected.fetch_add(1, Ordering::Relaxed);
                         self.birth(&client, *seq)?;
                     }
-                    Heard::Message(m) if m.topic.ends_with("/rcpt") => {
+                    MqttEvent::Message(m) if m.topic.ends_with("/rcpt") => {
                         if let Ok(r) = serde_json::from_slice::<Receipt>(&m.payload) {
                             self.counters.receipted.fetch_max(r.through_seq, Ordering::Relaxed);
                         }
                     }
-                    Heard::Message(m) => self.answer(&client, &m.payload)?,
-                    Heard::Subscribed(_) | Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+                    MqttEvent::Message(m) => self.answer(&client, &m.payload)?,
+                    MqttEvent::Subscribed(_) | MqttEvent::Departed(_) | MqttEvent::Acked(..) | MqttEvent::Other => {}
                 },
                 _ = clock.tick(), if up.is_some() => {
                     *seq += 1;

@@ -2,7 +2,7 @@
 //! once each.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use kakou_central::ingest::Arrived;
+use kakou_central::ingest::ReceivedEvent;
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::listen::{self, Listen, Part, Tally};
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 struct Seen(Arc<Mutex<BTreeMap<(u64, u64), u32>>>);
 
 impl Sink for Seen {
-    fn quarantine(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> std::io::Result<()> {
         panic!("{events:?} are kept aside")
     }
     fn gone(&mut self, gone: &Gone) -> std::io::Result<()> {
         panic!("{gone:?}")
     }
-    fn store(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+    fn store(&mut self, events: &[ReceivedEvent]) -> std::io::Result<()> {
         let mut seen = self.0.lock().unwrap();
         for e in events {
             *seen.entry((e.epoch, e.seq)).or_default() += 1;

@@ -3,13 +3,13 @@
 
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::postgres::Database;
-use kakou_central::ingest::{self, About, Arrived, From, StateMessage, Store};
+use kakou_central::ingest::{self, About, From, ReceivedEvent, StateMessage, Store};
 use kakou_core::core::{Core, Step};
 use kakou_core::lane::view;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
 use kakou_core::scenario::{
     self,
-    store::{Entries, Found, Memory, PeerUse, Store as Keeps},
+    store::{Entries, Memory, PeerUse, RestartState, Store as Keeps},
 };
 use kakou_core::time::Now;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
@@ -243,7 +243,7 @@ impl Keeps for Shown {
     fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault> {
         self.memory.write(writes, now)
     }
-    fn restart(&mut self) -> Result<Found, RecordsFault> {
+    fn restart(&mut self) -> Result<RestartState, RecordsFault> {
         self.memory.restart()
     }
     fn edition(&mut self, list: &str, issued_ms: i64, entries: &Entries) -> Result<(), RecordsFault> {
@@ -396,10 +396,10 @@ fn of_before() -> Vec<(String, String)> {
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn store(&mut self, _events: &[Arrived]) -> std::io::Result<()> {
+    fn store(&mut self, _events: &[ReceivedEvent]) -> std::io::Result<()> {
         Ok(())
     }
-    fn quarantine(&mut self, events: &[Arrived]) -> std::io::Result<()> {
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> std::io::Result<()> {
         panic!("kept aside: {events:?}")
     }
     fn gone(&mut self, _gone: &Gone) -> std::io::Result<()> {
@@ -409,7 +409,7 @@ impl Sink for Nowhere {
 
 #[tokio::test]
 async fn what_gateways_of_version_0_1_0_say_is_taken_by_ingest_and_listen_and_is_what_the_contract_says() {
-    let (mut events, mut words, mut kinds) = (Vec::<Arrived>::new(), Vec::new(), BTreeSet::new());
+    let (mut events, mut words, mut kinds) = (Vec::<ReceivedEvent>::new(), Vec::new(), BTreeSet::new());
     for (topic, body) in of_before() {
         let (from, rest) = From::of_topic(&topic).unwrap();
         let value: Value = serde_json::from_str(&body).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use crate::{page, script};
-use kakou_central::ingest::Arrived;
+use kakou_central::ingest::ReceivedEvent;
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::listen::{self, Listen, Part, Tally};
 use kakou_central::ingest::photos::PhotoIntake;
@@ -35,11 +35,11 @@ pub struct Wishes {
 struct Count;
 
 impl Sink for Count {
-    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         self.store(events)
     }
 
-    fn store(&mut self, _: &[Arrived]) -> io::Result<()> {
+    fn store(&mut self, _: &[ReceivedEvent]) -> io::Result<()> {
         Ok(())
     }
 

@@ -97,7 +97,7 @@ enum Origin {
 
 /// An event of a connection.
 #[derive(Debug)]
-pub enum Heard {
+pub enum MqttEvent {
     /// The broker has taken the client.
     Connected {
         /// The largest packet that the broker takes.
@@ -171,7 +171,7 @@ enum Way {
 /// A task of its own drives the client library: its `poll` is not cancellation-safe, and cancelling it while the
 /// connection comes up would start the connection again.
 pub struct Events {
-    heard: mpsc::Receiver<Result<Heard, MqttError>>,
+    heard: mpsc::Receiver<Result<MqttEvent, MqttError>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -410,7 +410,7 @@ impl Events {
         let task = tokio::spawn(async move {
             loop {
                 let next = source.poll().await;
-                if let Ok(Heard::Connected { retains: false, .. }) = &next {
+                if let Ok(MqttEvent::Connected { retains: false, .. }) = &next {
                     retains.store(false, Ordering::Relaxed);
                 }
                 let end = next.is_err();
@@ -423,14 +423,14 @@ impl Events {
     }
 
     /// The next event of the connection. An error ends the connection. Cancellation-safe.
-    pub async fn poll(&mut self) -> Result<Heard, MqttError> {
+    pub async fn poll(&mut self) -> Result<MqttEvent, MqttError> {
         let ended = || Err(MqttError::Connection("it has ended".into()));
         self.heard.recv().await.unwrap_or_else(ended)
     }
 }
 
 impl Source {
-    async fn poll(&mut self) -> Result<Heard, MqttError> {
+    async fn poll(&mut self) -> Result<MqttEvent, MqttError> {
         match self {
             Self::V5(events) => events.poll().await.map(heard_v5).map_err(|e| lost_v5(&e)),
             Self::V4(events) => {
@@ -449,11 +449,11 @@ fn lost_v5(e: &v5::ConnectionError) -> MqttError {
     }
 }
 
-fn heard_v5(event: v5::Event) -> Heard {
+fn heard_v5(event: v5::Event) -> MqttEvent {
     match event {
         v5::Event::Incoming(v5::Packet::ConnAck(ack)) => {
             let properties = ack.properties.as_ref();
-            Heard::Connected {
+            MqttEvent::Connected {
                 max_packet: properties.and_then(|p| p.max_packet_size),
                 receive_max: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
                 session: ack.session_present,
@@ -462,27 +462,27 @@ fn heard_v5(event: v5::Event) -> Heard {
         }
         v5::Event::Incoming(v5::Packet::SubAck(ack)) => {
             let refused = ack.return_codes.iter().find(|c| !matches!(c, v5::SubscribeReasonCode::Success(_)));
-            Heard::Subscribed(refused.map_or(Ok(()), |c| Err(format!("{c:?}"))))
+            MqttEvent::Subscribed(refused.map_or(Ok(()), |c| Err(format!("{c:?}"))))
         }
         v5::Event::Incoming(v5::Packet::PubAck(ack)) => {
             let good =
                 matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
-            Heard::Acked(ack.pkid, if good { Ok(()) } else { Err(format!("{:?}", ack.reason)) })
+            MqttEvent::Acked(ack.pkid, if good { Ok(()) } else { Err(format!("{:?}", ack.reason)) })
         }
-        v5::Event::Incoming(v5::Packet::Publish(p)) => Heard::Message(Message {
+        v5::Event::Incoming(v5::Packet::Publish(p)) => MqttEvent::Message(Message {
             topic: String::from_utf8_lossy(&p.topic).into_owned(),
             payload: p.payload.clone(),
             retained: p.retain,
             origin: Origin::V5(Box::new(p)),
         }),
-        v5::Event::Outgoing(v5::Outgoing::Publish(pkid)) if pkid != 0 => Heard::Departed(pkid),
-        v5::Event::Incoming(_) | v5::Event::Outgoing(_) | v5::Event::Auth(_) => Heard::Other,
+        v5::Event::Outgoing(v5::Outgoing::Publish(pkid)) if pkid != 0 => MqttEvent::Departed(pkid),
+        v5::Event::Incoming(_) | v5::Event::Outgoing(_) | v5::Event::Auth(_) => MqttEvent::Other,
     }
 }
 
-fn heard_v4(event: v4::Event) -> Heard {
+fn heard_v4(event: v4::Event) -> MqttEvent {
     match event {
-        v4::Event::Incoming(v4::Packet::ConnAck(ack)) => Heard::Connected {
+        v4::Event::Incoming(v4::Packet::ConnAck(ack)) => MqttEvent::Connected {
             max_packet: None,
             receive_max: u16::MAX,
             session: ack.session_present,
@@ -490,16 +490,16 @@ fn heard_v4(event: v4::Event) -> Heard {
         },
         v4::Event::Incoming(v4::Packet::SubAck(ack)) => {
             let refused = ack.return_codes.contains(&v4::SubscribeReasonCode::Failure);
-            Heard::Subscribed(if refused { Err("refused".into()) } else { Ok(()) })
+            MqttEvent::Subscribed(if refused { Err("refused".into()) } else { Ok(()) })
         }
-        v4::Event::Incoming(v4::Packet::PubAck(ack)) => Heard::Acked(ack.pkid, Ok(())),
-        v4::Event::Incoming(v4::Packet::Publish(p)) => Heard::Message(Message {
+        v4::Event::Incoming(v4::Packet::PubAck(ack)) => MqttEvent::Acked(ack.pkid, Ok(())),
+        v4::Event::Incoming(v4::Packet::Publish(p)) => MqttEvent::Message(Message {
             topic: String::from_utf8_lossy(&p.topic).into_owned(),
             payload: p.payload.clone(),
             retained: p.retain,
             origin: Origin::V4(p),
         }),
-        v4::Event::Outgoing(v4::Outgoing::Publish(pkid)) if pkid != 0 => Heard::Departed(pkid),
-        v4::Event::Incoming(_) | v4::Event::Outgoing(_) => Heard::Other,
+        v4::Event::Outgoing(v4::Outgoing::Publish(pkid)) if pkid != 0 => MqttEvent::Departed(pkid),
+        v4::Event::Incoming(_) | v4::Event::Outgoing(_) => MqttEvent::Other,
     }
 }

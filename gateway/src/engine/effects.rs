@@ -1,6 +1,6 @@
 //! What the engine is given to do and what follows from it, as data.
 
-use crate::store::asked::Asked;
+use crate::store::asked::Respondent;
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Input, Step};
 use kakou_core::event::{Class, NewEvent};
@@ -63,7 +63,7 @@ pub enum Job {
     /// The other gateways know of the use of a pass.
     PeerTold(String),
     /// Somebody tells what this gateway has asked for; the answer says where it goes on, if the page was the next one.
-    PeerPage(Asked, Page, ReplyTo),
+    PeerPage(Respondent, Page, ReplyTo),
     /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event
     /// says who and why.
     ReleaseUses(NewEvent, ReplyTo),

@@ -2,7 +2,7 @@
 //! what other gateways tell.
 
 use super::{BatchError, Effects, Engine, Job, Onward, ReplyTo};
-use crate::store::asked::{self, Asked};
+use crate::store::asked::{self, Respondent};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
@@ -146,8 +146,8 @@ impl Engine {
             if let Some(others) = &engine.parts.others {
                 let journal = engine.journal.connection();
                 let central = others.replaces && engine.parts.upstream != "off";
-                let gateways = others.gateways.iter().cloned().map(Asked::Gateway);
-                let all: Vec<Asked> = gateways.chain(central.then_some(Asked::Central)).collect();
+                let gateways = others.gateways.iter().cloned().map(Respondent::Gateway);
+                let all: Vec<Respondent> = gateways.chain(central.then_some(Respondent::Central)).collect();
                 asked::begin(journal, others.enrolled, &all, others.replaces)?;
             }
             engine.waits_for = asked::waits_for(engine.journal.connection())?;

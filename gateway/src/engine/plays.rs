@@ -3,13 +3,13 @@
 
 use super::records::StoreRecords;
 use crate::store::edition::{self, Order};
-use crate::store::journal::{Found as Journals, Journal};
+use crate::store::journal::{Journal, JournalFound as Journals};
 use crate::store::lists::Lists;
 use kakou_core::core::{Core, Step};
 use kakou_core::event::Author;
 use kakou_core::ids::SiteId;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
-use kakou_core::scenario::store::{Entries, Found, PeerUse, Store};
+use kakou_core::scenario::store::{Entries, PeerUse, RestartState, Store};
 use kakou_core::scenario::{gateway, play, read, shipped};
 use kakou_core::time::Now;
 use kakou_wire::peers::Used;
@@ -107,7 +107,7 @@ impl Store for OnDisk {
         journal.commit().map_err(fault)
     }
 
-    fn restart(&mut self) -> Result<Found, RecordsFault> {
+    fn restart(&mut self) -> Result<RestartState, RecordsFault> {
         self.journal = None;
         let (journal, found, lanes) = Journal::open(self.folder.path(), author()).map_err(fault)?;
         assert_eq!(found, Journals::Good);

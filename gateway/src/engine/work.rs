@@ -2,7 +2,7 @@
 
 use super::openings::Moved;
 use super::{LaneView, Onward};
-use crate::store::asked::Asked;
+use crate::store::asked::Respondent;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
 use kakou_core::delivery::Positions;
@@ -42,7 +42,7 @@ pub enum Work {
     /// The other gateways know of the use of a pass.
     PeerTold(String),
     /// Somebody tells what this gateway has asked for; the answer says where it goes on, if the page was the next one.
-    PeerPage(Asked, Page, oneshot::Sender<Option<Onward>>),
+    PeerPage(Respondent, Page, oneshot::Sender<Option<Onward>>),
     /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event
     /// says who and why; the answer comes when it is durable.
     ReleaseUses(NewEvent, oneshot::Sender<u64>),

@@ -23,7 +23,7 @@ pub type Outcome = Option<Result<(), Rejection>>;
 /// Who asks, where, and under which id.
 pub type Key = (LaneId, OfficerId, String);
 
-struct Asked {
+struct RecentAct {
     key: Key,
     action: Action,
     at: Instant,
@@ -31,7 +31,7 @@ struct Asked {
 }
 
 /// What there is to do about an act.
-pub enum Found {
+pub enum ActSlot {
     /// It is to be done, and its outcome told here.
     New(watch::Sender<Outcome>),
     /// It was asked before: this is its outcome.
@@ -42,7 +42,7 @@ pub enum Found {
 
 /// The acts of the last minutes.
 #[derive(Default)]
-pub struct Acts(Mutex<VecDeque<Asked>>);
+pub struct Acts(Mutex<VecDeque<RecentAct>>);
 
 /// Whether a text may be the id of an act.
 pub fn is_id(text: &str) -> bool {
@@ -51,7 +51,7 @@ pub fn is_id(text: &str) -> bool {
 
 impl Acts {
     /// Looks whether an act was asked before; if not, it is remembered from now on.
-    pub fn ask(&self, key: &Key, action: &Action) -> Found {
+    pub fn ask(&self, key: &Key, action: &Action) -> ActSlot {
         self.ask_at(key, action, Instant::now())
     }
 
@@ -62,19 +62,19 @@ impl Acts {
         (before.action == *action).then(|| before.outcome.clone())
     }
 
-    fn ask_at(&self, key: &Key, action: &Action, now: Instant) -> Found {
+    fn ask_at(&self, key: &Key, action: &Action, now: Instant) -> ActSlot {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|a| now.saturating_duration_since(a.at) < KEPT);
         if let Some(before) = all.iter().find(|a| a.key == *key) {
             let same = before.action == *action;
-            return if same { Found::Again(before.outcome.clone()) } else { Found::Other };
+            return if same { ActSlot::Again(before.outcome.clone()) } else { ActSlot::Other };
         }
         if all.len() >= ACTS {
             all.pop_front();
         }
         let (told, outcome) = watch::channel(None);
-        all.push_back(Asked { key: key.clone(), action: action.clone(), at: now, outcome });
-        Found::New(told)
+        all.push_back(RecentAct { key: key.clone(), action: action.clone(), at: now, outcome });
+        ActSlot::New(told)
     }
 
     /// An act that was not done may be asked anew under its id.
@@ -92,18 +92,20 @@ mod tests {
         let (acts, begun) = (Acts::default(), Instant::now());
         let key = |id: &str| (LaneId::new("lane-1").unwrap(), OfficerId::new("li").unwrap(), id.to_owned());
         let of_zhao = (LaneId::new("lane-1").unwrap(), OfficerId::new("zhao").unwrap(), "1".to_owned());
-        let Found::New(told) = acts.ask_at(&key("1"), &Action::Recheck, begun) else { panic!("it is new") };
-        let Found::Again(seen) = acts.ask_at(&key("1"), &Action::Recheck, begun) else { panic!("it is not") };
+        let ActSlot::New(told) = acts.ask_at(&key("1"), &Action::Recheck, begun) else { panic!("it is new") };
+        let ActSlot::Again(seen) = acts.ask_at(&key("1"), &Action::Recheck, begun) else {
+            panic!("it is not")
+        };
         assert!(seen.borrow().is_none());
         told.send_replace(Some(Ok(())));
         assert!(matches!(*seen.borrow(), Some(Ok(()))));
-        assert!(matches!(acts.ask_at(&key("1"), &Action::Capture("x".into()), begun), Found::Other));
-        assert!(matches!(acts.ask_at(&of_zhao, &Action::Recheck, begun), Found::New(_)));
+        assert!(matches!(acts.ask_at(&key("1"), &Action::Capture("x".into()), begun), ActSlot::Other));
+        assert!(matches!(acts.ask_at(&of_zhao, &Action::Recheck, begun), ActSlot::New(_)));
         acts.forget(&key("1"));
-        assert!(matches!(acts.ask_at(&key("1"), &Action::Recheck, begun), Found::New(_)));
-        assert!(matches!(acts.ask_at(&key("1"), &Action::Recheck, begun + KEPT), Found::New(_)));
+        assert!(matches!(acts.ask_at(&key("1"), &Action::Recheck, begun), ActSlot::New(_)));
+        assert!(matches!(acts.ask_at(&key("1"), &Action::Recheck, begun + KEPT), ActSlot::New(_)));
         for n in 0..2 * ACTS {
-            assert!(matches!(acts.ask_at(&key(&format!("n-{n}")), &Action::Recheck, begun), Found::New(_)));
+            assert!(matches!(acts.ask_at(&key(&format!("n-{n}")), &Action::Recheck, begun), ActSlot::New(_)));
         }
         assert_eq!(acts.0.lock().unwrap().len(), ACTS);
         for bad in ["", "a b", "号", &"x".repeat(MAX_ID + 1)] {

@@ -1,6 +1,6 @@
 //! The routes under `/api/v1`.
 
-use super::acts::{self, Found};
+use super::acts::{self, ActSlot};
 use super::auth::{COOKIE, Denied, Place};
 use super::error::ApiError;
 use super::sse::{self, Events};
@@ -395,8 +395,8 @@ async fn carry_out(app: &App, input: Input) -> Answer<Result<(), Rejection>> {
 /// The same for an act with an id: it is done once, however often it is asked.
 async fn once(app: &App, key: acts::Key, officer: Officer, action: Action) -> Answer<Result<(), Rejection>> {
     let outcome = match app.acts.ask(&key, &action) {
-        Found::Again(outcome) => outcome,
-        Found::Other => {
+        ActSlot::Again(outcome) => outcome,
+        ActSlot::Other => {
             return Err(ApiError::new(
                 StatusCode::CONFLICT,
                 "other_act",
@@ -404,7 +404,7 @@ async fn once(app: &App, key: acts::Key, officer: Officer, action: Action) -> An
                 "Another act has this id: act again",
             ));
         }
-        Found::New(told) => {
+        ActSlot::New(told) => {
             let outcome = told.subscribe();
             let (tx, rx) = oneshot::channel();
             let input = Input::Desk { lane: key.0.clone(), officer, action };

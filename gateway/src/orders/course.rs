@@ -40,12 +40,12 @@ pub struct ReceivedOrder {
     /// As it came.
     pub bytes: Vec<u8>,
     /// What it is.
-    pub found: Found,
+    pub found: OrderCheck,
 }
 
 /// What a word is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum OrderCheck {
     /// The book has this under its id.
     Known(Job),
     /// A command, and who signed it.
@@ -136,10 +136,10 @@ impl Course {
             expires_s: i64::MAX,
         };
         let (command, issuer) = match found {
-            Found::New(command, issuer) => (command, issuer),
+            OrderCheck::New(command, issuer) => (command, issuer),
             // It has had its turn: how far it is, is told once more.
-            Found::Known(job) => return out.push(Output::Tell(job)),
-            Found::Bad(why) => return reject(now, job, why, out),
+            OrderCheck::Known(job) => return out.push(Output::Tell(job)),
+            OrderCheck::Bad(why) => return reject(now, job, why, out),
         };
         let judged = command.judge(confirmed_s(now));
         if let Judged::Rejected(why) = judged {

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use crate::store::seen::Seen;
-use course::{Course, Found, Input, Output, ReceivedOrder};
+use course::{Course, Input, OrderCheck, Output, ReceivedOrder};
 use jobs::{Job, Jobs};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::evidence::SubjectKeys;
@@ -227,7 +227,7 @@ impl OrderSettings {
                 }
                 let known = book().and_then(|jobs| jobs.find(&id).map_err(|e| e.to_string()));
                 let look = |known: Option<Job>| {
-                    let found = known.map_or_else(|| self.open_command(&id, &bytes), Found::Known);
+                    let found = known.map_or_else(|| self.open_command(&id, &bytes), OrderCheck::Known);
                     Some(Input::Word(Box::new(ReceivedOrder { id: id.clone(), bytes, found })))
                 };
                 return booked(&id, known.map(look));
@@ -324,13 +324,13 @@ impl OrderSettings {
     }
 
     /// What a word is that the book does not know.
-    fn open_command(&self, id: &str, bytes: &[u8]) -> Found {
+    fn open_command(&self, id: &str, bytes: &[u8]) -> OrderCheck {
         match self.signed_command(id, bytes) {
             Ok((command, issuer)) => {
                 self.clock.signed_at(command.issued.saturating_mul(1000));
-                Found::New(command, issuer)
+                OrderCheck::New(command, issuer)
             }
-            Err(why) => Found::Bad(why),
+            Err(why) => OrderCheck::Bad(why),
         }
     }
 

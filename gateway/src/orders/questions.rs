@@ -30,14 +30,14 @@ struct Sought {
 }
 
 /// What was found, and how far back it reaches.
-struct Found {
+struct TraceFound {
     sought: Option<Sought>,
     rows: Vec<Row>,
     truncated: bool,
     reach: trace::Reach,
 }
 
-impl Found {
+impl TraceFound {
     /// The subject keys of a person with their numbers: under these the central side finds what is gone from here.
     fn keys(&self) -> Vec<Value> {
         let all = self.sought.iter().flat_map(|s| s.numbers.iter().zip(&s.subjects));
@@ -115,13 +115,13 @@ impl OrderSettings {
                 trace::find(&reader, of, asked.from_ms, asked.to_ms).map_err(|e| e.to_string())?;
             // Looked at last: what was purged meanwhile is told as gone.
             let reach = trace::reach(&reader).map_err(|e| e.to_string())?;
-            Ok(Found { sought, rows, truncated, reach })
+            Ok(TraceFound { sought, rows, truncated, reach })
         });
         let found = found.await.unwrap_or_else(|e| Err(e.to_string()));
         let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let body = match &found {
             Ok(found) => {
-                let Found { rows, truncated, reach, .. } = found;
+                let TraceFound { rows, truncated, reach, .. } = found;
                 json!({ "id": q.id, "rows": rows, "truncated": truncated, "took_us": took_us, "epoch": reach.epoch,
                     "floor": reach.floor, "since": reach.since_ms.map(rfc3339), "keys": found.keys() })
             }

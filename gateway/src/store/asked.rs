@@ -28,14 +28,14 @@ const CENTRAL: &str = "~central";
 
 /// Who is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum Respondent {
     /// Another gateway of the site.
     Gateway(GatewayId),
     /// The central side.
     Central,
 }
 
-impl Asked {
+impl Respondent {
     fn key(&self) -> &str {
         match self {
             Self::Gateway(gateway) => gateway.as_str(),
@@ -58,7 +58,7 @@ impl Asked {
 
 /// What a page of an answer says of how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
+pub struct PageProgress {
     /// Where the page begins.
     pub from: String,
     /// Where the answer goes on; none is the end of what is known.
@@ -71,14 +71,16 @@ pub struct Told {
     pub knows: Option<Vec<GatewayId>>,
 }
 
-impl Told {
+impl PageProgress {
     /// Of a page for a gateway that has asked these. A gateway that waits for others, apart from the asker and from those
     /// that the asker has asked itself, does not know everything: it is asked whether it still waits, and from the
     /// beginning when it does no more. So is the central side, while it does not know everything of the asker.
-    pub fn of(page: &Page, asker: &GatewayId, teller: &Asked, asked: &[GatewayId]) -> Self {
+    pub fn of(page: &Page, asker: &GatewayId, teller: &Respondent, asked: &[GatewayId]) -> Self {
         let (central, incomplete) = match teller {
-            Asked::Central => (true, page.waits_for.contains(asker)),
-            Asked::Gateway(_) => (false, page.waits_for.iter().any(|g| g != asker && !asked.contains(g))),
+            Respondent::Central => (true, page.waits_for.contains(asker)),
+            Respondent::Gateway(_) => {
+                (false, page.waits_for.iter().any(|g| g != asker && !asked.contains(g)))
+            }
         };
         let end = match (incomplete, page.after == WAITS) {
             (true, _) => Some(WAITS.to_owned()),
@@ -121,7 +123,7 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 pub fn begin(
     connection: &Connection,
     enrolment: i64,
-    asked: &[Asked],
+    asked: &[Respondent],
     awaited: bool,
 ) -> rusqlite::Result<()> {
     if number(connection, FOR)? == Some(enrolment) {
@@ -139,7 +141,7 @@ pub fn begin(
 
 /// How far one of them is.
 struct Row {
-    who: Asked,
+    who: Respondent,
     cursor: String,
     awaited: bool,
     done: bool,
@@ -153,7 +155,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
     let mut found = select.query([])?;
     let mut all = Vec::new();
     while let Some(r) = found.next()? {
-        if let Some(who) = Asked::of(&r.get::<_, String>(0)?) {
+        if let Some(who) = Respondent::of(&r.get::<_, String>(0)?) {
             let (cursor, awaited, done) = (r.get(1)?, r.get(2)?, r.get(3)?);
             all.push(Row { who, cursor, awaited, done, fresh: r.get(4)?, central: r.get(5)? });
         }
@@ -164,7 +166,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
 /// Whom the lanes wait for. The central side is among them where it alone can still tell what the box before has used.
 pub fn waits_for(connection: &Connection) -> rusqlite::Result<Vec<GatewayId>> {
     let (central, gateways): (Vec<Row>, Vec<Row>) =
-        rows(connection)?.into_iter().partition(|row| row.who == Asked::Central);
+        rows(connection)?.into_iter().partition(|row| row.who == Respondent::Central);
     let told = central.iter().any(|row| row.done);
     let waits = |row: &&Row| row.awaited && !row.done && !(told && row.central);
     let names: Vec<GatewayId> = gateways.iter().filter(waits).map(|row| row.who.name()).collect();
@@ -183,7 +185,7 @@ pub fn central_lacks(connection: &Connection) -> rusqlite::Result<Option<Lacks>>
 }
 
 /// Who has not told everything yet, and up to where it has.
-pub fn unanswered(connection: &Connection) -> rusqlite::Result<Vec<(Asked, String)>> {
+pub fn unanswered(connection: &Connection) -> rusqlite::Result<Vec<(Respondent, String)>> {
     Ok(rows(connection)?.into_iter().filter(|row| !row.done).map(|row| (row.who, row.cursor)).collect())
 }
 
@@ -194,7 +196,7 @@ pub fn names(connection: &Connection) -> rusqlite::Result<Vec<GatewayId>> {
 
 /// Notes that somebody has answered from one place to the next. False if that is not the place at which its answer goes
 /// on.
-pub fn answered(connection: &Connection, who: &Asked, told: &Told) -> rusqlite::Result<bool> {
+pub fn answered(connection: &Connection, who: &Respondent, told: &PageProgress) -> rusqlite::Result<bool> {
     let sql = "UPDATE asked SET cursor = ?3, done = ?4, fresh = ?5, since_ms = ?6
                WHERE gateway = ?1 AND cursor = ?2 AND done = 0";
     let place = told.to.as_deref().unwrap_or_default();
@@ -225,13 +227,13 @@ mod tests {
         GatewayId::new(name).unwrap()
     }
 
-    fn gateways(names: &[&str]) -> Vec<Asked> {
-        names.iter().map(|n| Asked::Gateway(id(n))).collect()
+    fn gateways(names: &[&str]) -> Vec<Respondent> {
+        names.iter().map(|n| Respondent::Gateway(id(n))).collect()
     }
 
     /// What is asked by a box whose site has these others, and the central side.
-    fn all(names: &[&str]) -> Vec<Asked> {
-        [gateways(names), vec![Asked::Central]].concat()
+    fn all(names: &[&str]) -> Vec<Respondent> {
+        [gateways(names), vec![Respondent::Central]].concat()
     }
 
     fn waits(c: &Connection) -> Vec<String> {
@@ -250,8 +252,8 @@ mod tests {
     }
 
     /// Where the answer goes on; nothing, if it is not the next page.
-    fn tells(c: &Connection, who: &Asked, page: &Page) -> Option<Option<String>> {
-        let told = Told::of(page, &id("gw-1"), who, &names(c).unwrap());
+    fn tells(c: &Connection, who: &Respondent, page: &Page) -> Option<Option<String>> {
+        let told = PageProgress::of(page, &id("gw-1"), who, &names(c).unwrap());
         answered(c, who, &told).unwrap().then_some(told.to)
     }
 
@@ -309,13 +311,13 @@ mod tests {
             "it is silent"
         );
         let lacks = Page { since_ms: Some(5), ..page("", None, &["gw-1"]) };
-        assert_eq!(tells(&c, &Asked::Central, &lacks), Some(Some(WAITS.into())), "it is asked again");
+        assert_eq!(tells(&c, &Respondent::Central, &lacks), Some(Some(WAITS.into())), "it is asked again");
         assert_eq!(waits(&c), ["central"]);
         assert_eq!(central_lacks(&c).unwrap(), Some(Lacks { since_ms: Some(5) }));
         // It knows more now, and tells it from the beginning.
-        assert_eq!(tells(&c, &Asked::Central, &page(WAITS, None, &[])), Some(Some(String::new())));
+        assert_eq!(tells(&c, &Respondent::Central, &page(WAITS, None, &[])), Some(Some(String::new())));
         assert_eq!(waits(&c), ["central"]);
-        assert_eq!(tells(&c, &Asked::Central, &page("", None, &["gw-7"])), Some(None));
+        assert_eq!(tells(&c, &Respondent::Central, &page("", None, &["gw-7"])), Some(None));
         assert!(waits(&c).is_empty() && central_lacks(&c).unwrap().is_none());
     }
 
@@ -333,23 +335,27 @@ mod tests {
         assert!(waits(&c).is_empty());
         // Only the central side answers, which knows everything of all.
         let c = begun();
-        tells(&c, &Asked::Central, &page("", None, &[]));
+        tells(&c, &Respondent::Central, &page("", None, &[]));
         assert!(waits(&c).is_empty());
         // It does not know everything of one: that one is waited for.
         let c = begun();
-        tells(&c, &Asked::Central, &page("", None, &["gw-3"]));
+        tells(&c, &Respondent::Central, &page("", None, &["gw-3"]));
         assert_eq!(waits(&c), ["gw-3"]);
         tells(&c, &others[1], &page("", None, &[]));
         assert!(waits(&c).is_empty());
         // It knows nothing of the box before, and speaks for nobody.
         let c = begun();
-        tells(&c, &Asked::Central, &page("", None, &["gw-1"]));
+        tells(&c, &Respondent::Central, &page("", None, &["gw-1"]));
         tells(&c, &others[0], &page("", None, &[]));
         assert_eq!(waits(&c), ["gw-3"]);
         // Its list is full: it may lack more.
         let c = begun();
         let many: Vec<String> = (0..NAMES).map(|n| format!("gw-{}", 10 + n)).collect();
-        tells(&c, &Asked::Central, &page("", None, &many.iter().map(String::as_str).collect::<Vec<_>>()));
+        tells(
+            &c,
+            &Respondent::Central,
+            &page("", None, &many.iter().map(String::as_str).collect::<Vec<_>>()),
+        );
         assert_eq!(waits(&c), ["gw-2", "gw-3"]);
     }
 
@@ -366,7 +372,7 @@ mod tests {
         assert_eq!(waits(&c), ["gw-3"]);
         assert_eq!(tells(&c, &others[1], &page("", None, &["central"])), Some(None));
         assert_eq!(waits(&c), ["central"], "nobody else was there to hear the box before");
-        tells(&c, &Asked::Central, &page("", None, &[]));
+        tells(&c, &Respondent::Central, &page("", None, &[]));
         assert!(waits(&c).is_empty());
         // One of them was there before: it has heard them all.
         let c = journal();

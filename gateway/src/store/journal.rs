@@ -44,7 +44,7 @@ pub fn path(data: &Path) -> PathBuf {
 
 /// How a journal was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum JournalFound {
     /// In order.
     Good,
     /// There was none.
@@ -53,7 +53,7 @@ pub enum Found {
     Quarantined(PathBuf),
 }
 
-impl Found {
+impl JournalFound {
     /// The word in events.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ fn recall(data: &Path, journal: &Connection) -> rusqlite::Result<KeptLog> {
 
 impl Journal {
     /// Opens the journal of a data folder, with the lane states of the last run.
-    pub fn open(data: &Path, author: Author) -> Result<(Self, Found, Lanes), StoreError> {
+    pub fn open(data: &Path, author: Author) -> Result<(Self, JournalFound, Lanes), StoreError> {
         let path = path(data);
         let there = path.exists();
         quarantine::condemned(data, &path)?;
@@ -145,9 +145,9 @@ impl Journal {
         }
         let (journal, lanes, epoch_is_new) = opened?;
         let found = match quarantine::waiting(data).pop() {
-            Some(folder) => Found::Quarantined(folder),
-            None if there && !epoch_is_new => Found::Good,
-            None => Found::Fresh,
+            Some(folder) => JournalFound::Quarantined(folder),
+            None if there && !epoch_is_new => JournalFound::Good,
+            None => JournalFound::Fresh,
         };
         Ok((journal, found, lanes))
     }

@@ -127,7 +127,7 @@ fn sums(journal: &Connection) -> rusqlite::Result<HashSet<u64>> {
 
 /// What the file says of time and numbers, and what it does not say of the rest.
 #[derive(Default)]
-struct Said {
+struct KeptState {
     time_ms: Option<i64>,
     visits: Option<u64>,
     missing: HashSet<u64>,
@@ -191,7 +191,7 @@ impl KeptLog {
             Err(Fault::File(e)) => {
                 log.put_aside(&e);
                 let missing = sums(journal)?;
-                Said { missing, ended: true, ..Said::default() }
+                KeptState { missing, ended: true, ..KeptState::default() }
             }
         };
         if said.new > 0 {
@@ -212,8 +212,8 @@ impl KeptLog {
     }
 
     /// Reads it into a journal, but for uses that were kept for long enough.
-    fn read(&mut self, journal: &Connection) -> Result<Said, Fault> {
-        let mut said = Said { missing: sums(journal)?, ended: true, ..Said::default() };
+    fn read(&mut self, journal: &Connection) -> Result<KeptState, Fault> {
+        let mut said = KeptState { missing: sums(journal)?, ended: true, ..KeptState::default() };
         self.most = 2 * said.missing.len() + SLACK;
         let open = || match File::open(&self.path) {
             Ok(file) => Ok(Some(file)),
@@ -269,7 +269,7 @@ impl KeptLog {
     }
 
     /// Adds what it does not say.
-    fn complete(&mut self, journal: &Connection, said: &Said) -> Result<(), Fault> {
+    fn complete(&mut self, journal: &Connection, said: &KeptState) -> Result<(), Fault> {
         let (time, visits) = (time::floor(journal)?, salvage::visits(journal)?);
         let time = time.filter(|_| time != said.time_ms).map(Fact::Time);
         let visits = visits.filter(|_| visits != said.visits).map(Fact::Visits);

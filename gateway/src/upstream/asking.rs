@@ -1,7 +1,7 @@
 //! What this gateway asks others and is asked by them, and when whoever has not answered is asked again: no clock, no
 //! connection, no store.
 
-use crate::store::asked::Asked;
+use crate::store::asked::Respondent;
 use kakou_wire::peers::{ENTRIES, WAITS};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum To {
     /// Every gateway of the site.
     All,
     /// One alone.
-    One(Asked),
+    One(Respondent),
 }
 
 /// What waits to be said.
@@ -28,7 +28,7 @@ pub struct Asking {
     /// What is to be asked.
     asks: VecDeque<(To, String)>,
     /// What others have asked: who, and behind what.
-    asked: VecDeque<(Asked, String)>,
+    asked: VecDeque<(Respondent, String)>,
     /// When whoever has not answered is asked again.
     again: Option<Duration>,
     /// After what pause.
@@ -50,7 +50,7 @@ impl Asking {
 
     /// Asks whoever has not told everything yet, from where it is. None where it cannot be read who that is: it is looked
     /// at again.
-    pub fn unanswered(&mut self, now: Duration, unanswered: Option<Vec<(Asked, String)>>) {
+    pub fn unanswered(&mut self, now: Duration, unanswered: Option<Vec<(Respondent, String)>>) {
         let again = unanswered.as_ref().is_none_or(|all| !all.is_empty());
         // Whoever waits itself may do so for days: it is asked less and less often whether it still does.
         let waiting = unanswered.as_ref().is_some_and(|all| all.iter().all(|(_, after)| after == WAITS));
@@ -72,7 +72,7 @@ impl Asking {
     }
 
     /// Somebody asks; whether there is room for it.
-    pub fn is_asked_by(&mut self, who: Asked, after: String) -> bool {
+    pub fn is_asked_by(&mut self, who: Respondent, after: String) -> bool {
         let room = self.asked.len() < WAITING;
         if room {
             self.asked.push_back((who, after));
@@ -86,7 +86,7 @@ impl Asking {
     }
 
     /// Who has waited longest for a page, and behind what.
-    pub fn next_asked(&mut self) -> Option<(Asked, String)> {
+    pub fn next_asked(&mut self) -> Option<(Respondent, String)> {
         self.asked.pop_front()
     }
 }
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use kakou_core::ids::GatewayId;
 
-    fn gateway(n: usize) -> Asked {
-        Asked::Gateway(GatewayId::new(format!("gw-{n}")).unwrap())
+    fn gateway(n: usize) -> Respondent {
+        Respondent::Gateway(GatewayId::new(format!("gw-{n}")).unwrap())
     }
 
     #[test]

@@ -20,7 +20,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::clock::Clock;
-use kakou_link::mqtt::{self, Client, Heard, Mark, Message};
+use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
 use kakou_wire::feed::head_topic;
 use kakou_wire::peers::Used;
@@ -150,7 +150,7 @@ enum Disposition {
 
 /// What was said to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum PeerPublish {
     /// That a pass was used.
     Use(String),
     /// An entry, from this file.
@@ -172,32 +172,32 @@ const NEXT_PORTION: Duration = Duration::from_secs(1);
 
 /// What the other gateways were told and have not acknowledged.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct PeerOutbox {
     /// Handed to the client.
-    pub queue: VecDeque<Said>,
-    under_way: HashMap<u16, Said>,
+    pub queue: VecDeque<PeerPublish>,
+    under_way: HashMap<u16, PeerPublish>,
     /// Whether there may be something to tell.
     look: bool,
     /// When the next portion goes out, if there is more.
     more: Option<tokio::time::Instant>,
 }
 
-impl Told {
+impl PeerOutbox {
     fn departed(&mut self, pkid: u16) {
         if let Some(said) = self.queue.pop_front() {
             self.under_way.insert(pkid, said);
         }
     }
-    fn acked(&mut self, pkid: u16) -> Option<Said> {
+    fn acked(&mut self, pkid: u16) -> Option<PeerPublish> {
         self.under_way.remove(&pkid)
     }
     /// Somebody is new who has not heard what is under way: it is told again.
     fn again(&mut self) {
         let uses = self.queue.iter_mut().chain(self.under_way.values_mut());
-        uses.filter(|s| matches!(s, Said::Use(_))).for_each(|said| *said = Said::Other);
+        uses.filter(|s| matches!(s, PeerPublish::Use(_))).for_each(|said| *said = PeerPublish::Other);
         self.look = true;
     }
-    fn under_way(&self, said: &Said) -> bool {
+    fn under_way(&self, said: &PeerPublish) -> bool {
         self.queue.iter().chain(self.under_way.values()).any(|s| s == said)
     }
 }
@@ -220,7 +220,7 @@ impl Down {
             manual_acks: true,
         })?;
         let (mut answering, mut answered) = (false, 0);
-        let mut told = Told { look: true, ..Told::default() };
+        let mut told = PeerOutbox { look: true, ..PeerOutbox::default() };
         let mut again: Option<tokio::time::Instant> = None;
         // Dropped with the connection: what was not acknowledged on it comes with the next one.
         let mut storing: JoinSet<(Message, bool)> = JoinSet::new();
@@ -239,7 +239,7 @@ impl Down {
                     return Ok(());
                 }
                 heard = events.poll(), if storing.len() < usize::from(INCOMING) => match heard? {
-                    Heard::Connected { session, .. } => {
+                    MqttEvent::Connected { session, .. } => {
                         self.subscribe(&client)?;
                         if !session {
                             self.hello(&client, &mut told)?;
@@ -253,7 +253,7 @@ impl Down {
                         self.order(Order::Connected);
                         self.tell(News::Connected);
                     }
-                    Heard::Subscribed(answer) => {
+                    MqttEvent::Subscribed(answer) => {
                         answered += 1;
                         match answer {
                             // The access list is of an earlier version: all else goes on.
@@ -261,7 +261,7 @@ impl Down {
                             answer => answer.map_err(|why| DownlinkError::Refused("a subscription", why))?,
                         }
                     }
-                    Heard::Message(message) => {
+                    MqttEvent::Message(message) => {
                         self.exchange(&message, &mut ears.budget, &mut exchange);
                         // What a gateway of the site tells is acknowledged when it is durable here.
                         match self.message(&message, &mut ears.budget) {
@@ -276,20 +276,20 @@ impl Down {
                             }
                         }
                     }
-                    Heard::Departed(pkid) => told.departed(pkid),
-                    Heard::Acked(pkid, answer) => {
+                    MqttEvent::Departed(pkid) => told.departed(pkid),
+                    MqttEvent::Acked(pkid, answer) => {
                         let said = told.acked(pkid);
                         match answer {
-                            Err(why) if said == Some(Said::ToCentral) => self.not_allowed(&why),
+                            Err(why) if said == Some(PeerPublish::ToCentral) => self.not_allowed(&why),
                             answer => answer.map_err(|why| DownlinkError::Refused("an answer", why))?,
                         }
                         match said {
-                            Some(Said::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
-                            Some(Said::Entry(file)) => drop(tokio::fs::remove_file(file).await),
-                            Some(Said::ToCentral | Said::Other) | None => {}
+                            Some(PeerPublish::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
+                            Some(PeerPublish::Entry(file)) => drop(tokio::fs::remove_file(file).await),
+                            Some(PeerPublish::ToCentral | PeerPublish::Other) | None => {}
                         }
                     }
-                    Heard::Other => {}
+                    MqttEvent::Other => {}
                 },
                 Some(Ok((message, stored))) = storing.join_next() => {
                     if stored {
@@ -335,7 +335,7 @@ impl Down {
                     Some(answer) => {
                         let mark = Mark { retain: answer.retain, ..Mark::default() };
                         client.publish(&answer.topic, answer.body, mark)?;
-                        told.queue.push_back(Said::Other);
+                        told.queue.push_back(PeerPublish::Other);
                     }
                     None => return Ok(()),
                 },
@@ -374,10 +374,10 @@ impl Down {
     }
 
     /// Asks the other gateways of the site to tell everything again.
-    fn hello(&self, client: &Client, told: &mut Told) -> Result<(), DownlinkError> {
+    fn hello(&self, client: &Client, told: &mut PeerOutbox) -> Result<(), DownlinkError> {
         let hello = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "hello");
         client.publish(&hello, b"{}".to_vec(), Mark::default())?;
-        told.queue.push_back(Said::Other);
+        told.queue.push_back(PeerPublish::Other);
         Ok(())
     }
 
@@ -388,7 +388,7 @@ impl Down {
     }
 
     /// Tells the other gateways of the site which passes were used here, and what entries were read.
-    async fn tell_peers(&self, client: &Client, told: &mut Told) -> Result<(), DownlinkError> {
+    async fn tell_peers(&self, client: &Client, told: &mut PeerOutbox) -> Result<(), DownlinkError> {
         let folder = share_folder(&self.data);
         let uses = self.reader.look(peers::untold).await.unwrap_or_default();
         let mut more = uses.len() == peers::AT_ONCE;
@@ -399,7 +399,7 @@ impl Down {
                 more = true;
                 break;
             }
-            let said = Said::Use(used.pass.clone());
+            let said = PeerPublish::Use(used.pass.clone());
             if told.under_way(&said) {
                 continue;
             }
@@ -416,7 +416,7 @@ impl Down {
                 more = true;
                 break;
             }
-            let said = Said::Entry(file);
+            let said = PeerPublish::Entry(file);
             if !told.under_way(&said) {
                 let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "entry");
                 client.publish(&topic, text, Mark::default())?;

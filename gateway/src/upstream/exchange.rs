@@ -7,11 +7,11 @@
 
 use super::asking::{Asking, To};
 use super::budget::{self, Budget, PeerMessageKind};
-use super::down::{Down, DownlinkError, PORTION, Said, Told};
+use super::down::{Down, DownlinkError, PORTION, PeerOutbox, PeerPublish};
 use super::peers;
 use crate::engine::{Onward, Work};
 use crate::feeds::{Known, News, is_signed, keep_heard};
-use crate::store::asked::{self, Asked};
+use crate::store::asked::{self, Respondent};
 use kakou_core::ids::GatewayId;
 use kakou_link::mqtt::{Client, Mark, Message};
 use kakou_wire::peers::{Ask, ENTRIES, Page, WAITS};
@@ -45,7 +45,7 @@ impl Down {
     pub(super) async fn speak(
         &self,
         client: &Client,
-        told: &mut Told,
+        told: &mut PeerOutbox,
         exchange: &mut Exchange,
     ) -> Result<(), DownlinkError> {
         let topic = |to_central, kind| {
@@ -55,14 +55,14 @@ impl Down {
                 kakou_wire::peers::topic(&self.site, self.gateway.as_str(), kind)
             }
         };
-        let said = |to_central| if to_central { Said::ToCentral } else { Said::Other };
+        let said = |to_central| if to_central { PeerPublish::ToCentral } else { PeerPublish::Other };
         let soon = Mark { keep_s: Some(KEEP_S), ..Mark::default() };
         while told.queue.len() < PORTION
             && let Some((to, after)) = exchange.asking.next_ask()
         {
             let (to, central) = match to {
-                To::All | To::One(Asked::Central) => (None, matches!(to, To::One(_))),
-                To::One(Asked::Gateway(gateway)) => (Some(gateway), false),
+                To::All | To::One(Respondent::Central) => (None, matches!(to, To::One(_))),
+                To::One(Respondent::Gateway(gateway)) => (Some(gateway), false),
             };
             let body = serde_json::to_vec(&Ask { to, after }).expect("a question is strings");
             client.publish(&topic(central, "ask"), body, soon)?;
@@ -73,7 +73,7 @@ impl Down {
             && let Some((who, after)) = exchange.asking.next_asked()
         {
             let (data, own) = (self.data.clone(), self.gateway.clone());
-            let (question, central) = ((who.name(), after), who == Asked::Central);
+            let (question, central) = ((who.name(), after), who == Respondent::Central);
             let look = move |journal: &rusqlite::Connection| {
                 let known = Known::of(data);
                 peers::page(journal, &own, question, |behind| known.next(behind))
@@ -99,9 +99,9 @@ impl Down {
                 if from == self.gateway {
                     return;
                 }
-                (Asked::Gateway(from), *kind == "ask")
+                (Respondent::Gateway(from), *kind == "ask")
             }
-            [_, _, kind @ ("asked" | "told")] => (Asked::Central, *kind == "asked"),
+            [_, _, kind @ ("asked" | "told")] => (Respondent::Central, *kind == "asked"),
             _ => return,
         };
         let from = who.name();
@@ -147,21 +147,21 @@ impl Down {
 
     /// Nothing else is worth a place in the store. The central side has no keys of the fleet: what one gateway has told it
     /// that nobody has signed is left out, and keeps the rest from nobody.
-    fn good(&self, who: &Asked, mut page: Page) -> Option<Page> {
+    fn good(&self, who: &Respondent, mut page: Page) -> Option<Page> {
         let now = self.clock.now();
         let now_s = now.wall_s().filter(|_| now.synced());
         let before = page.entries.len();
         page.entries.retain(|entry| is_signed(entry.as_bytes(), &self.keys, now_s));
         let junk = before - page.entries.len();
-        if junk > 0 && *who == Asked::Central {
+        if junk > 0 && *who == Respondent::Central {
             self.metrics.add("peer_unreadable_total", junk as u64);
         }
-        (page.is_good() && (junk == 0 || *who == Asked::Central)).then_some(page)
+        (page.is_good() && (junk == 0 || *who == Respondent::Central)).then_some(page)
     }
 
     /// Stores a page; then the next one is asked for. What entries say counts before the page does: a gateway that
     /// knows everything must not let somebody in whom the last page holds.
-    fn take(&self, from: Asked, page: Page, exchange: &mut Exchange) {
+    fn take(&self, from: Respondent, page: Page, exchange: &mut Exchange) {
         let (data, news, engine) = (self.data.clone(), self.news.clone(), self.engine.clone());
         exchange.storing.spawn(async move {
             let entries = page.entries.clone();
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn two_boxes_that_wait_for_a_third_do_not_tell_each_other_everything_again_and_again() {
         let name = |text: &str| GatewayId::new(text).unwrap();
-        let gateway = |text: &str| Asked::Gateway(name(text));
+        let gateway = |text: &str| Respondent::Gateway(name(text));
         let (one, two) = (journal(), journal());
         asked::begin(&one, 1, &[gateway("gw-2")], true).unwrap();
         asked::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
@@ -222,7 +222,7 @@ mod tests {
         let ask = || {
             let (_, after) = asked::unanswered(&one).unwrap().first()?.clone();
             let page = peers::page(&two, &name("gw-2"), (name("gw-1"), after.clone()), |_| None).unwrap();
-            let told = asked::Told::of(&page, &name("gw-1"), &gateway("gw-2"), &[name("gw-2")]);
+            let told = asked::PageProgress::of(&page, &name("gw-1"), &gateway("gw-2"), &[name("gw-2")]);
             assert!(asked::answered(&one, &gateway("gw-2"), &told).unwrap());
             Some((after, page.uses.len()))
         };
@@ -234,7 +234,7 @@ mod tests {
         }
         // gw-3 answers gw-2 at last. What it has told may stand before every place, so all is asked once more.
         used("kid=:!", Some("gw-3"));
-        asked::answered(&two, &gateway("gw-3"), &asked::Told::default()).unwrap();
+        asked::answered(&two, &gateway("gw-3"), &asked::PageProgress::default()).unwrap();
         assert_eq!(ask(), Some((WAITS.to_owned(), 0)));
         let again: usize = std::iter::from_fn(ask).map(|(_, uses)| uses).sum();
         assert_eq!(again, 301);

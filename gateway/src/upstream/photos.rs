@@ -18,7 +18,7 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::https::HttpsError;
-use kakou_link::mqtt::{self, Client, Heard, Mark, SendError};
+use kakou_link::mqtt::{self, Client, Mark, MqttEvent, SendError};
 use kakou_link::outage::Outage;
 use kakou_link::tls;
 use kakou_wire::photo::CHUNK;
@@ -207,26 +207,26 @@ async fn connection(
                 return Ok(());
             }
             heard = events.poll() => match heard? {
-                Heard::Connected { .. } => {
+                MqttEvent::Connected { .. } => {
                     if let Some(line) = outage.up(Instant::now()) {
                         log::info!("{line}");
                     }
                     up = true;
                     session.look(carrier).await?;
                 }
-                Heard::Departed(pkid) => {
+                MqttEvent::Departed(pkid) => {
                     if let Some(left) = session.queue.pop_front() {
                         session.under_way.insert(pkid, left);
                     }
                 }
-                Heard::Acked(pkid, answer) => {
+                MqttEvent::Acked(pkid, answer) => {
                     answer.map_err(PhotoLinkError::Refused)?;
                     session.progress = Instant::now();
                     if let Some(left) = session.under_way.remove(&pkid) {
                         session.pace.arrived(left, session.begun.elapsed());
                     }
                 }
-                Heard::Subscribed(_) | Heard::Message(_) | Heard::Other => {}
+                MqttEvent::Subscribed(_) | MqttEvent::Message(_) | MqttEvent::Other => {}
             },
             receipt = carrier.receipts.recv() => match receipt {
                 Some(receipt) => session.receipt(&receipt, carrier).await?,

@@ -7,7 +7,7 @@ use crate::engine::Work;
 use crate::store::outbox;
 use kakou_core::delivery::{Batch, Delivery, Input, LinkError, Moment, Output, Severity};
 use kakou_core::event::Class;
-use kakou_link::mqtt::{self, Client, Events, Heard, Mark, Message, Will};
+use kakou_link::mqtt::{self, Client, Events, Mark, Message, MqttEvent, Will};
 use kakou_wire::receipt::{PhotoReceipt, Receipt};
 use kakou_wire::topic::{self, topic};
 use serde_json::{Map, Value, json};
@@ -95,16 +95,16 @@ impl Session {
     }
 
     /// What the broker and the central side say.
-    fn understand(&mut self, heard: Heard) -> Option<Input> {
+    fn understand(&mut self, heard: MqttEvent) -> Option<Input> {
         Some(match heard {
-            Heard::Connected { max_packet, receive_max, retains, .. } => {
+            MqttEvent::Connected { max_packet, receive_max, retains, .. } => {
                 Input::Connected { max_packet, receive_max, retains }
             }
-            Heard::Subscribed(answer) => Input::Subscribed(answer),
-            Heard::Departed(pkid) => Input::Departed(pkid),
-            Heard::Acked(pkid, answer) => Input::Acknowledged(pkid, answer),
-            Heard::Message(message) => return self.receipt(&message),
-            Heard::Other => return None,
+            MqttEvent::Subscribed(answer) => Input::Subscribed(answer),
+            MqttEvent::Departed(pkid) => Input::Departed(pkid),
+            MqttEvent::Acked(pkid, answer) => Input::Acknowledged(pkid, answer),
+            MqttEvent::Message(message) => return self.receipt(&message),
+            MqttEvent::Other => return None,
         })
     }
 
@@ -276,7 +276,7 @@ fn lost(why: &mqtt::MqttError) -> LinkError {
 }
 
 /// What the connection says; nothing, where there is none.
-async fn heard(connection: &mut Option<(Client, Events)>) -> Result<Heard, mqtt::MqttError> {
+async fn heard(connection: &mut Option<(Client, Events)>) -> Result<MqttEvent, mqtt::MqttError> {
     match connection {
         Some((_, events)) => events.poll().await,
         None => std::future::pending().await,

@@ -10,7 +10,7 @@ use crate::overview::Overview;
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::durable;
-use kakou_link::mqtt::{self, Heard, Mark, Will};
+use kakou_link::mqtt::{self, Mark, MqttEvent, Will};
 use kakou_link::outage::Outage;
 use prost::Message;
 use serde_json::Value;
@@ -229,16 +229,16 @@ impl View {
                 }
                 () = unplugged(&mut self.plug) => return Err("unplugged".into()),
                 heard = events.poll() => match heard.map_err(|e| e.to_string())? {
-                    Heard::Connected { .. } => {
+                    MqttEvent::Connected { .. } => {
                         client.subscribe(&command).map_err(|e| e.to_string())?;
                         if let Some(line) = outage.up(Instant::now()) {
                             log::info!("{line}");
                         }
                         true
                     }
-                    Heard::Message(m) => m.topic == command && rebirth(&m.payload),
-                    Heard::Subscribed(Err(why)) => return Err(why),
-                    Heard::Subscribed(Ok(())) | Heard::Departed(_) | Heard::Acked(..) | Heard::Other => continue,
+                    MqttEvent::Message(m) => m.topic == command && rebirth(&m.payload),
+                    MqttEvent::Subscribed(Err(why)) => return Err(why),
+                    MqttEvent::Subscribed(Ok(())) | MqttEvent::Departed(_) | MqttEvent::Acked(..) | MqttEvent::Other => continue,
                 },
                 _ = look.tick() => false,
             };

@@ -1,7 +1,7 @@
 //! The central side: the ledger that the product ships, in memory, and what it has taken.
 
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
-use kakou_central::ingest::{Arrived, From, read};
+use kakou_central::ingest::{From, ReceivedEvent, read};
 use kakou_core::event::Class;
 use kakou_core::evidence::Hash;
 use kakou_core::ids::{GatewayId, SiteId};
@@ -17,7 +17,7 @@ struct Stored {
 }
 
 impl Sink for Stored {
-    fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         for event in events {
             let hash = Hash::of(event.json.as_bytes());
             if self.events.insert((event.stream, event.stream_seq), hash).is_some() {
@@ -27,9 +27,10 @@ impl Sink for Stored {
         Ok(())
     }
 
-    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
-        let why =
-            |e: &Arrived| format!("{} is refused: {}", e.kind, e.refused.as_deref().unwrap_or_default());
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
+        let why = |e: &ReceivedEvent| {
+            format!("{} is refused: {}", e.kind, e.refused.as_deref().unwrap_or_default())
+        };
         self.faults.extend(events.iter().map(why));
         Ok(())
     }
@@ -75,7 +76,7 @@ impl Central {
         if let Some(n) = &mut self.loses {
             *n += 1;
             if *n % 20 == 0 {
-                let receipt = |e: &Arrived| Receipt {
+                let receipt = |e: &ReceivedEvent| Receipt {
                     stream: e.stream,
                     epoch: e.epoch,
                     through_seq: e.stream_seq,

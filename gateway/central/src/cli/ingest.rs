@@ -8,7 +8,7 @@ use crate::ingest::ledger::{Gone, Ledger, Sink};
 use crate::ingest::listen::{self, Listen, Part, Tally};
 use crate::ingest::photos::{PhotoIntake, QUOTA};
 use crate::ingest::postgres::Database;
-use crate::ingest::{Arrived, From, compact, read};
+use crate::ingest::{From, ReceivedEvent, compact, read};
 use crate::metrics::At;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
@@ -164,13 +164,13 @@ fn write_event(lines: &mut Vec<u8>, from: &From, json: &str) {
 }
 
 impl Sink for Log {
-    fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         let mut lines = Vec::new();
         events.iter().for_each(|e| write_event(&mut lines, &e.from, &e.json));
         self.events.write_all(&lines)?;
         self.events.sync_data()
     }
-    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         let mut lines = Vec::new();
         for e in events {
             let aside = Aside {
@@ -209,8 +209,8 @@ struct Aside {
 }
 
 impl Aside {
-    fn arrived(self) -> Arrived {
-        Arrived {
+    fn arrived(self) -> ReceivedEvent {
+        ReceivedEvent {
             from: From { site: self.site, gateway: self.gateway },
             epoch: self.epoch,
             seq: self.seq,
@@ -237,7 +237,7 @@ fn author(line: &[u8]) -> Option<From> {
     Some(From { site: SiteId::new(site).ok()?, gateway: GatewayId::new(gateway).ok()? })
 }
 
-fn stored(line: &[u8]) -> Option<Vec<Arrived>> {
+fn stored(line: &[u8]) -> Option<Vec<ReceivedEvent>> {
     let found = match serde_json::from_slice::<Line<'_>>(line) {
         Ok(Line { site, gateway, event }) => read(&From { site, gateway }, false, event.get().as_bytes()),
         Err(_) => read(&author(line)?, false, line),
@@ -245,7 +245,7 @@ fn stored(line: &[u8]) -> Option<Vec<Arrived>> {
     found.ok().filter(|found| found.faults.is_empty()).map(|found| found.events)
 }
 
-fn kept_aside(line: &[u8]) -> Option<Vec<Arrived>> {
+fn kept_aside(line: &[u8]) -> Option<Vec<ReceivedEvent>> {
     Some(vec![serde_json::from_slice::<Aside>(line).ok()?.arrived()])
 }
 

@@ -85,7 +85,7 @@ pub struct Journal {
 
 /// What the database has.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct ArchiveAnswer {
     /// Visits: of which gateway, of which of its journals.
     pub rows: Vec<(From, u64, Value)>,
     /// Whether there are more.
@@ -104,7 +104,7 @@ pub async fn find(
     sites: &BTreeSet<String>,
     of: &Of,
     window: (WallMs, WallMs),
-) -> Result<Found, String> {
+) -> Result<ArchiveAnswer, String> {
     let asked = async {
         let client = connect(url).await?;
         look(&client, sites, of, window).await.map_err(other)
@@ -117,11 +117,11 @@ async fn look(
     sites: &BTreeSet<String>,
     of: &Of,
     (from_ms, to_ms): (WallMs, WallMs),
-) -> Result<Found, tokio_postgres::Error> {
+) -> Result<ArchiveAnswer, tokio_postgres::Error> {
     let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
     let (begin, end) = (rfc3339(from_ms), rfc3339(to_ms));
     let most = i64::try_from(MOST + 1).unwrap_or(i64::MAX);
-    let mut found = Found::default();
+    let mut found = ArchiveAnswer::default();
     let rows = match of {
         Of::Subject(key) => {
             let keys = [key.as_str()];

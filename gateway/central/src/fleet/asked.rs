@@ -5,7 +5,7 @@
 //! has no more is in the database, without a loss; no box was changed in between, since nobody knows what the old one
 //! had not sent; and no visit was recorded under a key of persons that is forgotten. What is in the dark is named.
 
-use super::archive::{Found, Journal};
+use super::archive::{ArchiveAnswer, Journal};
 use crate::ingest::From;
 use kakou_core::time::{WallMs, parse_instant, rfc3339};
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ const MOST: usize = 20_000;
 
 /// What one gateway has told.
 #[derive(Debug, Default)]
-struct Told {
+struct TraceAnswer {
     refused: Option<String>,
     truncated: bool,
     epoch: Option<u64>,
@@ -26,20 +26,20 @@ struct Told {
 
 /// A question and what came back.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct TraceQuery {
     at: WallMs,
     window: (WallMs, WallMs),
     pub(super) sites: BTreeSet<String>,
     /// Who should answer, and the epoch of its journal as far as that is known.
     expected: BTreeMap<From, Option<u64>>,
-    told: BTreeMap<From, Told>,
+    told: BTreeMap<From, TraceAnswer>,
     /// The subject keys of the person by their numbers, as gateways make them.
     keys: BTreeMap<(String, u32), String>,
     rows: BTreeMap<(From, u64, i64), Value>,
     /// Whether there were more rows than are kept.
     full: bool,
     /// Of the database, if it is asked: nothing yet, what it has, or why it has not answered.
-    database: Option<Option<Result<Found, String>>>,
+    database: Option<Option<Result<ArchiveAnswer, String>>>,
     last: WallMs,
 }
 
@@ -62,7 +62,7 @@ fn dark(from: &From, why: &'static str, more: Value) -> Dark {
     Dark { gateway: name(from), why, more: more.as_object().cloned().unwrap_or_default() }
 }
 
-impl Asked {
+impl TraceQuery {
     /// It goes out now. `database` says whether one will be asked as well.
     pub(super) fn new(
         sites: BTreeSet<String>,
@@ -92,7 +92,7 @@ impl Asked {
         }
         self.last = now;
         let epoch = body["epoch"].as_u64();
-        let told = Told {
+        let told = TraceAnswer {
             refused: body["refused"].as_str().map(str::to_owned),
             truncated: body["truncated"] == true,
             epoch,
@@ -137,7 +137,7 @@ impl Asked {
     }
 
     /// The database answers.
-    pub(super) fn found(&mut self, found: Result<Found, String>, now: WallMs) {
+    pub(super) fn found(&mut self, found: Result<ArchiveAnswer, String>, now: WallMs) {
         self.last = now;
         if let Ok(found) = &found {
             for (from, epoch, row) in found.rows.clone() {
@@ -192,7 +192,7 @@ impl Asked {
     /// What of the window nobody has told.
     fn dark(&self) -> Vec<Dark> {
         let mut all = Vec::new();
-        let none = Found::default();
+        let none = ArchiveAnswer::default();
         let found = match &self.database {
             Some(Some(Ok(found))) => Some(found),
             Some(Some(Err(_)) | None) | None => None,
@@ -210,7 +210,7 @@ impl Asked {
     }
 
     /// What one gateway leaves in the dark where no database is asked.
-    fn dark_alone(&self, from: &From, told: Option<&Told>) -> Option<Dark> {
+    fn dark_alone(&self, from: &From, told: Option<&TraceAnswer>) -> Option<Dark> {
         let Some(told) = told else { return Some(dark(from, "no-answer", json!({}))) };
         let Some(floor) = told.floor else { return Some(dark(from, "version", json!({}))) };
         // A journal with nothing in it reaches back to no time.
@@ -221,7 +221,7 @@ impl Asked {
     }
 
     /// The same where a database has what was sent.
-    fn dark_with(&self, from: &From, told: Option<&Told>, found: &Found) -> Vec<Dark> {
+    fn dark_with(&self, from: &From, told: Option<&TraceAnswer>, found: &ArchiveAnswer) -> Vec<Dark> {
         let (begin, end) = self.window;
         let mut all = Vec::new();
         // The journals that were there under this name, one after the other.
@@ -243,9 +243,9 @@ impl Asked {
                     all.push(dark(from, "no-answer", json!({ "from": since })));
                 }
             },
-            Some(Told { floor: None, .. }) => all.push(dark(from, "version", json!({}))),
-            Some(Told { floor: Some(0), .. }) => {}
-            Some(Told { floor: Some(floor), since_ms, .. }) => {
+            Some(TraceAnswer { floor: None, .. }) => all.push(dark(from, "version", json!({}))),
+            Some(TraceAnswer { floor: Some(0), .. }) => {}
+            Some(TraceAnswer { floor: Some(floor), since_ms, .. }) => {
                 let since = since_ms.unwrap_or(end);
                 let has = current.is_some_and(|c| c.through >= *floor);
                 if since > begin && !has {
@@ -253,7 +253,7 @@ impl Asked {
                 }
             }
         }
-        let whole = matches!(told, Some(Told { floor: Some(0), .. }));
+        let whole = matches!(told, Some(TraceAnswer { floor: Some(0), .. }));
         let stored = before.iter().copied().chain(current.filter(|_| !whole));
         // What is missing from a journal was before its last event; when, nobody knows.
         for journal in stored.filter(|j| j.last_ms >= begin) {
@@ -270,7 +270,7 @@ impl Asked {
         }
         // Between the last word of one box and the first of the next.
         let first_of_own = match told {
-            Some(Told { floor: Some(0), since_ms: Some(since), .. }) => Some(*since),
+            Some(TraceAnswer { floor: Some(0), since_ms: Some(since), .. }) => Some(*since),
             Some(_) | None => current.map(|c| c.first_ms),
         };
         let next = before.iter().skip(1).map(|j| Some(j.first_ms)).chain([first_of_own]);
@@ -304,9 +304,9 @@ mod tests {
     }
 
     /// One gateway is asked, from 1,000 to 2,000.
-    fn asked(database: bool) -> Asked {
+    fn asked(database: bool) -> TraceQuery {
         let expected = [(from("g1"), Some(7))].into();
-        Asked::new(["s".to_owned()].into(), expected, (1_000, 2_000), database, 0)
+        TraceQuery::new(["s".to_owned()].into(), expected, (1_000, 2_000), database, 0)
     }
 
     fn journal(epoch: u64, first_ms: i64, last_ms: i64, through: u64) -> Journal {
@@ -318,19 +318,19 @@ mod tests {
             "floor": floor, "since": rfc3339(since_ms) })
     }
 
-    fn whys(asked: &Asked) -> Vec<String> {
+    fn whys(asked: &TraceQuery) -> Vec<String> {
         let progress = asked.progress(|_| true, 10);
         let all = progress["unknown"].as_array().unwrap();
         assert_eq!(progress["complete"], progress["done"] == true && all.is_empty());
         all.iter().map(|d| d["why"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn with(answer: Option<Value>, journals: Vec<Journal>) -> Asked {
+    fn with(answer: Option<Value>, journals: Vec<Journal>) -> TraceQuery {
         let mut asked = asked(true);
         if let Some(answer) = answer {
             asked.answer(&from("g1"), &answer, 1);
         }
-        asked.found(Ok(Found { journals, ..Found::default() }), 2);
+        asked.found(Ok(ArchiveAnswer { journals, ..ArchiveAnswer::default() }), 2);
         asked
     }
 
@@ -408,7 +408,7 @@ mod tests {
         let rows = vec![(from("g1"), 7, same), (from("g1"), 3, other)];
         let numbers = [(from("g1"), [Some(1), Some(2)].into())].into();
         let journals = vec![journal(7, 900, 1_900, 30)];
-        asked.found(Ok(Found { rows, journals, numbers, of_person: true, truncated: false }), 2);
+        asked.found(Ok(ArchiveAnswer { rows, journals, numbers, of_person: true, truncated: false }), 2);
         let progress = asked.progress(|_| true, 9);
         let sources: Vec<_> =
             progress["rows"].as_array().unwrap().iter().map(|r| r["sources"].clone()).collect();

@@ -18,7 +18,7 @@ pub mod watch;
 
 use crate::ingest::From;
 use alarms::Line;
-use asked::Asked;
+use asked::TraceQuery;
 use kakou_core::time::{WallMs, rfc3339};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ struct Listening {
 #[derive(Debug, Default)]
 pub struct Fleet {
     gateways: BTreeMap<From, Known>,
-    asked: VecDeque<(String, Asked)>,
+    asked: VecDeque<(String, TraceQuery)>,
     listening: Listening,
     /// Boxes that should be there.
     expected: BTreeSet<From>,
@@ -241,7 +241,7 @@ impl Fleet {
     ) {
         let here = self.gateways.iter().filter(|(f, _)| sites.contains(f.site.as_str()));
         let expected = here.map(|(f, known)| (f.clone(), known.state["epoch"].as_u64())).collect();
-        self.asked.push_front((id.to_owned(), Asked::new(sites, expected, window, database, now)));
+        self.asked.push_front((id.to_owned(), TraceQuery::new(sites, expected, window, database, now)));
         self.asked.truncate(QUESTIONS);
     }
 
@@ -257,7 +257,7 @@ impl Fleet {
     }
 
     /// The database has answered a question.
-    pub fn found(&mut self, id: &str, found: Result<archive::Found, String>, now: WallMs) {
+    pub fn found(&mut self, id: &str, found: Result<archive::ArchiveAnswer, String>, now: WallMs) {
         if let Some((_, asked)) = self.asked.iter_mut().find(|(i, _)| i == id) {
             asked.found(found, now);
         }

@@ -2,7 +2,7 @@
 
 use crate::enrol::subjects::Readers;
 use kakou_authority::issuer::Issuer;
-use kakou_link::mqtt::{self, Client, Events, Heard, Mark, SendError};
+use kakou_link::mqtt::{self, Client, Events, Mark, MqttEvent, SendError};
 use kakou_provisioning::envelope::seal;
 use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
 use kakou_wire::order::{COMMAND, CONFIGURATION, Command, Configuration, PERSON, Question, TRACE};
@@ -118,7 +118,7 @@ impl Post {
         let up = async {
             loop {
                 match events.poll().await {
-                    Ok(Heard::Connected { .. }) => return Ok(()),
+                    Ok(MqttEvent::Connected { .. }) => return Ok(()),
                     Ok(_) => {}
                     Err(e) => return Err(e.to_string()),
                 }
@@ -143,10 +143,10 @@ impl Post {
         }
     }
 
-    async fn hear(&mut self) -> Result<Heard, String> {
+    async fn hear(&mut self) -> Result<MqttEvent, String> {
         let heard = tokio::time::timeout(PATIENCE, self.events.poll()).await;
         let heard = heard.map_err(|_| "the broker does not answer".to_owned())?.map_err(|e| e.to_string())?;
-        if let Heard::Acked(_, answer) = &heard {
+        if let MqttEvent::Acked(_, answer) = &heard {
             answer.clone().map_err(|why| format!("the broker refuses: {why}"))?;
             self.acked += 1;
         }

@@ -3,7 +3,7 @@
 use super::Fleet;
 use super::send::OutgoingMessage;
 use kakou_link::broker::Upstream;
-use kakou_link::mqtt::{self, Heard, Mark};
+use kakou_link::mqtt::{self, Mark, MqttEvent};
 use kakou_link::outage::Outage;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -85,19 +85,19 @@ pub async fn run(
                     None => return,
                 },
                 heard = events.poll() => match heard {
-                    Ok(Heard::Connected { .. }) => {
+                    Ok(MqttEvent::Connected { .. }) => {
                         fleet.lock().connected(now_ms());
                         if let Some(line) = outage.up(Instant::now()) {
                             log::info!("{line}");
                         }
                         up = HEARD.iter().all(|k| client.subscribe(&format!("kakou/v1/{}/+/{k}", watch.site)).is_ok());
                     }
-                    Ok(Heard::Subscribed(Err(why))) => {
+                    Ok(MqttEvent::Subscribed(Err(why))) => {
                         log::error!("fleet: a subscription is refused: {why}");
                         fleet.lock().refused(why);
                     }
-                    Ok(Heard::Message(m)) if m.retained => fleet.lock().take_kept(&m.topic, &m.payload, now_ms()),
-                    Ok(Heard::Message(m)) => fleet.lock().take(&m.topic, &m.payload, now_ms()),
+                    Ok(MqttEvent::Message(m)) if m.retained => fleet.lock().take_kept(&m.topic, &m.payload, now_ms()),
+                    Ok(MqttEvent::Message(m)) => fleet.lock().take(&m.topic, &m.payload, now_ms()),
                     Ok(_) => {}
                     Err(e) => {
                         fleet.lock().lost(now_ms());

@@ -16,11 +16,11 @@ pub use store::Known;
 
 use super::From;
 use super::listen::{Listen, Tally, again, speak};
-use super::told::Told;
+use super::told::ThrottledByGateway;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::upstream::budget::{self, LARGEST};
 use kakou_link::minutely::Minutely;
-use kakou_link::mqtt::{self, Client, Heard, Mark, Message};
+use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
 use kakou_wire::peers::{Ask, KnownUse, Page, Used, WAITS};
 use serde::{Deserialize, Serialize};
@@ -167,7 +167,7 @@ fn read(topic: &str, payload: &[u8]) -> Result<(From, PeerMessage), (Option<From
 
 /// What one gateway has said in this minute.
 #[derive(Debug, Default)]
-struct Said {
+struct MinuteUse {
     uses: u32,
     entries: u32,
     pages: u32,
@@ -177,7 +177,7 @@ struct Said {
 /// How much each gateway may say in a minute: what is beyond it is not taken.
 #[derive(Debug)]
 struct Shares {
-    by: BTreeMap<From, Said>,
+    by: BTreeMap<From, MinuteUse>,
     begun: Instant,
 }
 
@@ -301,7 +301,7 @@ impl Round {
 
 /// Listens until cancelled; reconnects by itself.
 pub async fn run(listen: Listen, mut known: Known, tally: watch::Sender<Tally>, cancel: CancellationToken) {
-    let (mut told, mut unstored) = (Told::default(), Minutely::default());
+    let (mut told, mut unstored) = (ThrottledByGateway::default(), Minutely::default());
     let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
         let done = tokio::select! {
@@ -363,20 +363,20 @@ async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::MqttErr
     let (client, mut events) = mqtt::open(options(listen, format!("{}-check", listen.client_id), true))?;
     loop {
         match events.poll().await? {
-            Heard::Connected { .. } => client.subscribe(topic).map_err(full)?,
-            Heard::Subscribed(Ok(())) => {
+            MqttEvent::Connected { .. } => client.subscribe(topic).map_err(full)?,
+            MqttEvent::Subscribed(Ok(())) => {
                 client.publish(topic, b"{}".to_vec(), Mark::default()).map_err(full)?
             }
-            Heard::Subscribed(Err(why)) | Heard::Acked(_, Err(why)) => {
+            MqttEvent::Subscribed(Err(why)) | MqttEvent::Acked(_, Err(why)) => {
                 return Err(mqtt::MqttError::Options(format!(
                     "the broker refuses `{topic}`: {why}; is its access list of this version?"
                 )));
             }
-            Heard::Message(message) => {
+            MqttEvent::Message(message) => {
                 client.farewell(&mut events).await;
                 return Ok(serde_json::from_slice::<Number>(&message.payload).ok().map(|n| n.mark));
             }
-            Heard::Departed(_) | Heard::Acked(_, Ok(())) | Heard::Other => {}
+            MqttEvent::Departed(_) | MqttEvent::Acked(_, Ok(())) | MqttEvent::Other => {}
         }
     }
 }
@@ -384,7 +384,7 @@ async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::MqttErr
 async fn connection(
     listen: &Listen,
     known: &mut Known,
-    (tally, told, outage): (&watch::Sender<Tally>, &mut Told, &mut Outage),
+    (tally, told, outage): (&watch::Sender<Tally>, &mut ThrottledByGateway, &mut Outage),
     cancel: &CancellationToken,
 ) -> io::Result<()> {
     let opened = mqtt::open(options(listen, listen.client_id.clone(), false)).map_err(io::Error::other)?;
@@ -410,7 +410,7 @@ struct Ear<'a> {
     topic: String,
     round: Round,
     shares: Shares,
-    told: &'a mut Told,
+    told: &'a mut ThrottledByGateway,
     tally: &'a watch::Sender<Tally>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! For a file, the demo and tests. A fleet uses [`super::postgres`].
 
-use super::{About, Arrived, Complete, From, Ingested, StateMessage, Store};
+use super::{About, Complete, From, Ingested, ReceivedEvent, StateMessage, Store};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ const MOST: u64 = i64::MAX.cast_unsigned();
 /// Where events go.
 pub trait Sink: Send + 'static {
     /// Makes new events durable.
-    fn store(&mut self, events: &[Arrived]) -> io::Result<()>;
+    fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()>;
     /// Makes events durable that are quarantined.
-    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()>;
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()>;
     /// Makes durable that events were gone from their gateway before they came.
     fn gone(&mut self, gone: &Gone) -> io::Result<()>;
 }
@@ -51,14 +51,14 @@ impl Gone {
 pub struct Lines<W: Write>(pub W);
 
 impl<W: Write + Send + 'static> Sink for Lines<W> {
-    fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         for event in events {
             self.0.write_all(event.json.as_bytes())?;
             self.0.write_all(b"\n")?;
         }
         self.0.flush()
     }
-    fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
+    fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         self.store(events)
     }
     fn gone(&mut self, _: &Gone) -> io::Result<()> {
@@ -124,7 +124,7 @@ impl<S: Sink> Ledger<S> {
     }
 
     /// Counts events that are durable already, from an earlier run.
-    pub fn known(&mut self, events: &[Arrived]) {
+    pub fn known(&mut self, events: &[ReceivedEvent]) {
         for e in events {
             self.streams.entry((e.from.clone(), e.epoch, e.stream)).or_default().take(e.stream_seq);
         }
@@ -139,7 +139,7 @@ impl<S: Sink> Ledger<S> {
     }
 
     /// Takes events; nothing is counted that the sink did not take.
-    pub fn keep(&mut self, events: Vec<Arrived>) -> io::Result<Ingested> {
+    pub fn keep(&mut self, events: Vec<ReceivedEvent>) -> io::Result<Ingested> {
         let before = events.len() as u64;
         let mut touched = BTreeSet::new();
         let mut coming = BTreeSet::new();
@@ -164,7 +164,7 @@ impl<S: Sink> Ledger<S> {
         Ok(Ingested {
             new,
             duplicates: before - new - aside.len() as u64,
-            refused: aside.iter().filter_map(Arrived::refusal).collect(),
+            refused: aside.iter().filter_map(ReceivedEvent::refusal).collect(),
             behind: self.behind(&touched),
             complete: self.complete(touched),
             gaps: self.gaps(),
@@ -190,7 +190,7 @@ impl<S: Sink> Ledger<S> {
 }
 
 impl<S: Sink> Store for Ledger<S> {
-    async fn take(&mut self, events: Vec<Arrived>) -> io::Result<Ingested> {
+    async fn take(&mut self, events: Vec<ReceivedEvent>) -> io::Result<Ingested> {
         self.keep(events)
     }
     async fn keep_state(&mut self, from: &From, message: &StateMessage) -> io::Result<Ingested> {
@@ -230,13 +230,13 @@ mod tests {
     use super::super::read;
     use super::*;
 
-    struct Memory(Vec<Arrived>, Vec<Arrived>, Vec<(u64, u64)>);
+    struct Memory(Vec<ReceivedEvent>, Vec<ReceivedEvent>, Vec<(u64, u64)>);
     impl Sink for Memory {
-        fn store(&mut self, events: &[Arrived]) -> io::Result<()> {
+        fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
             self.0.extend_from_slice(events);
             Ok(())
         }
-        fn quarantine(&mut self, events: &[Arrived]) -> io::Result<()> {
+        fn quarantine(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
             self.1.extend_from_slice(events);
             Ok(())
         }
@@ -250,7 +250,7 @@ mod tests {
         From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new("gw-1").unwrap() }
     }
 
-    fn events(seqs: &[(u64, u64)]) -> Vec<Arrived> {
+    fn events(seqs: &[(u64, u64)]) -> Vec<ReceivedEvent> {
         let one = |(seq, stream_seq): &(u64, u64)| {
             format!(
                 r#"{{"specversion":"1.0","id":"gw-1/1/{seq}","source":"/kakou/s/gw-1","type":"kakou.t.v1","stream":"verdict","streamseq":{stream_seq},"data":{{}}}}"#

@@ -5,12 +5,12 @@
 
 use super::photos::PhotoIntake;
 use super::standing::Standing;
-use super::told::Told;
-use super::{About, Arrived, Complete, From, Ingested, Refusal, StateMessage, Store, read};
+use super::told::ThrottledByGateway;
+use super::{About, Complete, From, Ingested, ReceivedEvent, Refusal, StateMessage, Store, read};
 use kakou_core::event::Class;
 use kakou_link::broker::Upstream;
 use kakou_link::minutely::Minutely;
-use kakou_link::mqtt::{self, Client, Events, Heard, Mark, Message, SendError};
+use kakou_link::mqtt::{self, Client, Events, Mark, Message, MqttEvent, SendError};
 use kakou_link::outage::Outage;
 use kakou_wire::receipt::{Receipt, RefusedEvent};
 use serde::Serialize;
@@ -157,7 +157,7 @@ pub async fn run<S: Store>(
     tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) {
-    let mut told = Told::default();
+    let mut told = ThrottledByGateway::default();
     let mut unstored = Minutely::default();
     let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
@@ -239,7 +239,7 @@ pub(super) async fn speak(
             heard = events.poll() => heard?,
         };
         match heard {
-            Heard::Connected { session, .. } => {
+            MqttEvent::Connected { session, .. } => {
                 tally.send_modify(|t| t.session = session);
                 if let Some(line) = outage.up(Instant::now()) {
                     log::info!("{line}");
@@ -248,18 +248,20 @@ pub(super) async fn speak(
                     client.subscribe(filter).map_err(|e| mqtt::MqttError::Options(e.to_string()))?;
                 }
             }
-            Heard::Subscribed(Ok(())) => {
+            MqttEvent::Subscribed(Ok(())) => {
                 answers += 1;
                 tally.send_modify(|t| t.subscribed = answers >= filters.len());
             }
-            Heard::Subscribed(Err(why)) => log::error!("central: the broker refuses a subscription: {why}"),
+            MqttEvent::Subscribed(Err(why)) => {
+                log::error!("central: the broker refuses a subscription: {why}")
+            }
             // What needs no acknowledgement may come without end: it waits at the broker, or is dropped there, until
             // there is room, and takes the connection from nobody.
-            Heard::Message(message) => tokio::select! {
+            MqttEvent::Message(message) => tokio::select! {
                 () = cancel.cancelled() => {}
                 sent = inbox.send(message) => if sent.is_err() { return Ok(()) },
             },
-            Heard::Departed(_) | Heard::Acked(..) | Heard::Other => {}
+            MqttEvent::Departed(_) | MqttEvent::Acked(..) | MqttEvent::Other => {}
         }
     }
 }
@@ -269,7 +271,7 @@ struct Keeper<'a> {
     due: BTreeMap<(From, u64, Class), u64>,
     standing: Standing,
     tally: &'a watch::Sender<Tally>,
-    told: &'a mut Told,
+    told: &'a mut ThrottledByGateway,
     together: usize,
 }
 
@@ -312,7 +314,7 @@ impl Keeper<'_> {
         store: &mut S,
         mut photos: Option<&mut PhotoIntake>,
     ) -> io::Result<()> {
-        let mut events: Vec<Arrived> = Vec::new();
+        let mut events: Vec<ReceivedEvent> = Vec::new();
         // The last ones count, and whoever says much of itself holds up nobody's events.
         let mut words: BTreeMap<(From, bool), VecDeque<About>> = BTreeMap::new();
         for message in messages {

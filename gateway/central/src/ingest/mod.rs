@@ -62,7 +62,7 @@ impl From {
 
 /// One event as it arrived.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub struct ReceivedEvent {
     /// Whose.
     pub from: From,
     /// Its epoch.
@@ -170,20 +170,20 @@ pub enum BadMessage {
 
 /// What a message holds.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct DecodedMessage {
     /// Events with a place, those that are quarantined among them.
-    pub events: Vec<Arrived>,
+    pub events: Vec<ReceivedEvent>,
     /// Why others have none.
     pub faults: Vec<BadMessage>,
 }
 
 /// Reads a message of a gateway: one event, or a batch. None of them spoils the others.
-pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<Found, BadMessage> {
+pub fn read(from: &From, late: bool, payload: &[u8]) -> Result<DecodedMessage, BadMessage> {
     let batch: Vec<&RawValue> = match payload.first() {
         Some(b'[') => serde_json::from_slice(payload)?,
         Some(_) | None => vec![serde_json::from_slice(payload)?],
     };
-    let mut found = Found::default();
+    let mut found = DecodedMessage::default();
     for raw in batch {
         match one(from, late, raw) {
             Ok(event) => found.events.push(event),
@@ -226,7 +226,7 @@ pub fn compact(json: &str) -> String {
     json.chars().filter(stays).collect()
 }
 
-fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
+fn one(from: &From, late: bool, raw: &RawValue) -> Result<ReceivedEvent, BadMessage> {
     let place: Place = serde_json::from_str(raw.get())?;
     let bad = || BadMessage::Id(place.id.chars().take(event::LONGEST_NAME).collect());
     let mut parts = place.id.split('/');
@@ -249,7 +249,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<Arrived, BadMessage> {
         Ok(head) => (head, None),
         Err(why) => (Head::default(), Some(told::brief(why))),
     };
-    Ok(Arrived {
+    Ok(ReceivedEvent {
         from: from.clone(),
         epoch,
         seq,
@@ -383,7 +383,7 @@ pub struct Refusal {
     pub why: String,
 }
 
-impl Arrived {
+impl ReceivedEvent {
     /// What its gateway is told, if it is quarantined.
     pub fn refusal(&self) -> Option<(From, Refusal)> {
         let (stream, stream_seq) = (self.stream, self.stream_seq);
@@ -427,7 +427,7 @@ impl Ingested {
 /// Where events are kept.
 pub trait Store: Send + 'static {
     /// Makes new events durable.
-    fn take(&mut self, events: Vec<Arrived>) -> impl Future<Output = io::Result<Ingested>> + Send;
+    fn take(&mut self, events: Vec<ReceivedEvent>) -> impl Future<Output = io::Result<Ingested>> + Send;
     /// A gateway has spoken of itself: what is gone is no gap any more, it is a loss on record.
     fn keep_state(
         &mut self,
@@ -491,7 +491,7 @@ mod tests {
         let found = read(&from("gw-1"), false, batch.as_bytes()).unwrap();
         assert_eq!(found.events.iter().map(|e| e.stream_seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(found.faults.len(), 1);
-        let aside: Vec<_> = found.events.iter().filter_map(Arrived::refusal).collect();
+        let aside: Vec<_> = found.events.iter().filter_map(ReceivedEvent::refusal).collect();
         assert!(
             aside.len() == 1 && aside[0].1.stream_seq == 2 && aside[0].1.why.contains("到访"),
             "{aside:?}"

@@ -3,8 +3,8 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
-use super::told::{Told, brief};
-use super::{About, Arrived, Complete, From, Ingested, Refusal, StateMessage, Store, words};
+use super::told::{ThrottledByGateway, brief};
+use super::{About, Complete, From, Ingested, ReceivedEvent, Refusal, StateMessage, Store, words};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,7 @@ pub struct Database {
     client: Option<Client>,
     /// Whether there was a connection before.
     known: bool,
-    told: Told,
+    told: ThrottledByGateway,
 }
 
 type Key = (From, u64, Class);
@@ -113,7 +113,8 @@ pub(crate) async fn connect(url: &str) -> io::Result<Client> {
 impl Database {
     /// Connects and makes the tables.
     pub async fn open(url: &str) -> io::Result<Self> {
-        let mut database = Self { url: url.to_owned(), client: None, known: false, told: Told::default() };
+        let mut database =
+            Self { url: url.to_owned(), client: None, known: false, told: ThrottledByGateway::default() };
         database.client().await?;
         Ok(database)
     }
@@ -135,10 +136,11 @@ impl Database {
         self.client.as_mut().ok_or_else(|| io::Error::other("no connection"))
     }
 
-    async fn try_take(&mut self, events: &[Arrived]) -> Result<Ingested, TransactionError> {
+    async fn try_take(&mut self, events: &[ReceivedEvent]) -> Result<Ingested, TransactionError> {
         let client = self.client().await?;
         let tx = client.transaction().await?;
-        let (aside, good): (Vec<&Arrived>, Vec<&Arrived>) = events.iter().partition(|e| e.refused.is_some());
+        let (aside, good): (Vec<&ReceivedEvent>, Vec<&ReceivedEvent>) =
+            events.iter().partition(|e| e.refused.is_some());
         let new = insert(&tx, &good).await?;
         let refused = if aside.is_empty() { Vec::new() } else { quarantine(&tx, &aside).await? };
         let duplicates = events.len() as u64 - new - refused.len() as u64;
@@ -168,7 +170,7 @@ impl Database {
     }
 
     /// The same, tried again while it meets others.
-    async fn try_often(&mut self, events: &[Arrived]) -> Result<Ingested, TransactionError> {
+    async fn try_often(&mut self, events: &[ReceivedEvent]) -> Result<Ingested, TransactionError> {
         for _ in 1..TRIES {
             match self.try_take(events).await {
                 Err(TransactionError::Again(e)) => log::debug!("{e}: once more"),
@@ -181,7 +183,7 @@ impl Database {
     /// Which events the database cannot keep, and why. It asks for those of each gateway together first, so that
     /// whoever sends good ones costs one question, and halves what it cannot keep until single events are left; nothing
     /// of it stays.
-    async fn find_bad(&mut self, events: &[Arrived]) -> Result<Vec<(usize, String)>, TransactionError> {
+    async fn find_bad(&mut self, events: &[ReceivedEvent]) -> Result<Vec<(usize, String)>, TransactionError> {
         let client = self.client().await?;
         let mut tx = client.transaction().await?;
         let mut by_gateway: BTreeMap<&From, Vec<usize>> = BTreeMap::new();
@@ -191,7 +193,7 @@ impl Database {
         let mut bad = Vec::new();
         let mut open: Vec<Vec<usize>> = by_gateway.into_values().collect();
         while let Some(mut part) = open.pop() {
-            let all: Vec<&Arrived> = part.iter().map(|i| &events[*i]).collect();
+            let all: Vec<&ReceivedEvent> = part.iter().map(|i| &events[*i]).collect();
             match why_not(&mut tx, &all).await? {
                 None => {}
                 Some(why) if part.len() == 1 => bad.push((part[0], brief(why))),
@@ -311,8 +313,8 @@ macro_rules! column {
     };
 }
 
-async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, TransactionError> {
-    let mut sorted: Vec<&Arrived> = events.to_vec();
+async fn insert(tx: &Transaction<'_>, events: &[&ReceivedEvent]) -> Result<u64, TransactionError> {
+    let mut sorted: Vec<&ReceivedEvent> = events.to_vec();
     sorted.sort_by(|a, b| {
         (&a.from, a.epoch, a.stream, a.stream_seq).cmp(&(&b.from, b.epoch, b.stream, b.stream_seq))
     });
@@ -342,7 +344,10 @@ async fn insert(tx: &Transaction<'_>, events: &[&Arrived]) -> Result<u64, Transa
 }
 
 /// Tries to keep events and takes it back; why it cannot be done, if it is for what they say.
-async fn why_not(tx: &mut Transaction<'_>, events: &[&Arrived]) -> Result<Option<String>, TransactionError> {
+async fn why_not(
+    tx: &mut Transaction<'_>,
+    events: &[&ReceivedEvent],
+) -> Result<Option<String>, TransactionError> {
     let point = tx.savepoint("look").await?;
     let tried = match insert(&point, events).await {
         Ok(new) if new < events.len() as u64 => conflicts(&point, events).await.map(drop),
@@ -375,10 +380,10 @@ async fn mend_words(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
 /// Quarantines events; gives those that are new.
 async fn quarantine(
     tx: &Transaction<'_>,
-    events: &[&Arrived],
+    events: &[&ReceivedEvent],
 ) -> Result<Vec<(From, Refusal)>, TransactionError> {
     let statement = tx.prepare(ASIDE).await?;
-    let why = |e: &Arrived| e.refused.clone().unwrap_or_default();
+    let why = |e: &ReceivedEvent| e.refused.clone().unwrap_or_default();
     let rows = tx
         .query(
             &statement,
@@ -396,7 +401,7 @@ async fn quarantine(
         .await?;
     let new: BTreeSet<(String, String, i64, i16, i64)> =
         rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3), r.get(4))).collect();
-    let key = |e: &Arrived| {
+    let key = |e: &ReceivedEvent| {
         let (site, gateway) = (e.from.site.to_string(), e.from.gateway.to_string());
         (site, gateway, e.epoch.cast_signed(), stream_number(e.stream), e.stream_seq.cast_signed())
     };
@@ -406,7 +411,7 @@ async fn quarantine(
 /// Keeps events whose number another event has; gives those that are new, as EPOCH/SEQUENCE.
 async fn conflicts(
     tx: &Transaction<'_>,
-    events: &[&Arrived],
+    events: &[&ReceivedEvent],
 ) -> Result<Vec<(From, String)>, TransactionError> {
     let statement = tx.prepare(CONFLICTS).await?;
     let rows = tx
@@ -425,7 +430,7 @@ async fn conflicts(
         .await?;
     let new: BTreeSet<(String, String, i64, i64)> =
         rows.iter().map(|r| (r.get(0), r.get(1), r.get(2), r.get(3))).collect();
-    let key = |e: &Arrived| {
+    let key = |e: &ReceivedEvent| {
         (e.from.site.to_string(), e.from.gateway.to_string(), e.epoch.cast_signed(), e.seq.cast_signed())
     };
     let twice = events.iter().filter(|e| new.contains(&key(e)));
@@ -509,7 +514,7 @@ async fn advance(tx: &Transaction<'_>, key: &Key, seqs: &BTreeSet<u64>) -> Resul
 }
 
 impl Store for Database {
-    async fn take(&mut self, mut events: Vec<Arrived>) -> io::Result<Ingested> {
+    async fn take(&mut self, mut events: Vec<ReceivedEvent>) -> io::Result<Ingested> {
         let first = match self.try_often(&events).await {
             Err(TransactionError::Data(e)) => e,
             done => return done.map_err(TransactionError::cause),

@@ -70,7 +70,7 @@ impl Minute {
 }
 
 /// A request, told when it is dropped: at its end, or when its other end has gone.
-struct Asked {
+struct RequestLog {
     log: Arc<Log>,
     begun: Instant,
     peer: Option<IpAddr>,
@@ -83,7 +83,7 @@ struct Asked {
     whole: Option<u64>,
 }
 
-impl Drop for Asked {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         self.log.tell(self.peer, &self.line(self.begun.elapsed()));
     }
@@ -93,7 +93,7 @@ fn who(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "somebody".to_owned(), |ip| ip.to_string())
 }
 
-impl Asked {
+impl RequestLog {
     /// Without the part of the address that carries the right: whoever reads a log must not be able to use it.
     fn line(&self, took: Duration) -> String {
         let path: String = self.path.chars().take(LONGEST_PATH).collect();
@@ -128,7 +128,7 @@ impl Asked {
 pub async fn told(State(log): State<Arc<Log>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.ip());
     let came = Arc::new(AtomicU64::new(0));
-    let mut asked = Asked {
+    let mut asked = RequestLog {
         log,
         begun: Instant::now(),
         peer,
@@ -162,10 +162,10 @@ pub async fn told(State(log): State<Arc<Log>>, request: Request, next: Next) -> 
 mod tests {
     use super::*;
 
-    fn asked(peer: Option<IpAddr>, method: Method, path: &str, status: u16) -> Asked {
+    fn asked(peer: Option<IpAddr>, method: Method, path: &str, status: u16) -> RequestLog {
         let (log, came, status) = (Arc::default(), Arc::default(), StatusCode::from_u16(status).unwrap());
         let path = path.to_owned();
-        Asked { log, begun: Instant::now(), peer, method, path, status, came, given: 0, whole: None }
+        RequestLog { log, begun: Instant::now(), peer, method, path, status, came, given: 0, whole: None }
     }
 
     #[test]

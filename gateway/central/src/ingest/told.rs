@@ -26,12 +26,12 @@ pub fn brief(why: impl Display) -> String {
 
 /// What has not been told yet, by gateway; without one where the topic names none.
 #[derive(Default)]
-pub struct Told {
+pub struct ThrottledByGateway {
     by: BTreeMap<Option<From>, Minutely>,
     looked: Option<Instant>,
 }
 
-impl Told {
+impl ThrottledByGateway {
     /// Something of a gateway is not taken.
     pub fn note(&mut self, from: Option<&From>, what: &str, why: impl Display) {
         if let Some(line) = self.note_at(Instant::now(), from, what, why) {
@@ -92,7 +92,7 @@ mod tests {
     fn what_is_not_taken_is_one_short_line_a_minute_for_each_gateway() {
         let from =
             |name: &str| From { site: SiteId::new("s").unwrap(), gateway: GatewayId::new(name).unwrap() };
-        let (mut told, now) = (Told::default(), Instant::now());
+        let (mut told, now) = (ThrottledByGateway::default(), Instant::now());
         let first = told.note_at(now, Some(&from("bad")), "evt/\u{1b}[2J", "x\ny").unwrap();
         assert_eq!(first, "s/bad: evt/\u{fffd}[2J is not taken: x\u{fffd}y");
         for n in 0..10_000 {

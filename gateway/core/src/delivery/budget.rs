@@ -35,7 +35,7 @@ pub enum PeerMessageKind {
 
 /// What one gateway has said in this minute.
 #[derive(Debug, Default, Clone, Copy)]
-struct Said {
+struct MinuteShare {
     uses: u32,
     entries: u32,
     hellos: u32,
@@ -49,7 +49,7 @@ struct Said {
 /// The shares of this minute.
 #[derive(Debug, Default)]
 pub struct Budget {
-    gateways: BTreeMap<GatewayId, Said>,
+    gateways: BTreeMap<GatewayId, MinuteShare>,
     /// Messages of gateways beyond [`GATEWAYS`].
     strangers: u32,
 }
@@ -66,7 +66,7 @@ pub struct Minute {
 }
 
 impl Budget {
-    fn of(&mut self, from: &GatewayId) -> Option<&mut Said> {
+    fn of(&mut self, from: &GatewayId) -> Option<&mut MinuteShare> {
         if !self.gateways.contains_key(from) && self.gateways.len() >= GATEWAYS {
             self.strangers = self.strangers.saturating_add(1);
             return None;

@@ -1,6 +1,6 @@
 //! Plays the acts of a file, one after another.
 
-use super::expect::{self, Found};
+use super::expect::{self, Observed};
 use super::file::{Mistake, Scenario, moment, resolved};
 use super::serve::{Seen, somebody};
 use super::store::{PeerUse, Store};
@@ -86,7 +86,7 @@ fn failure(world: &World<'_>, line: usize, stopped: Stopped, refused: Option<&'s
         }
         Stopped::Failed(why) => (why, refused),
     };
-    let mut found = Found::default();
+    let mut found = Observed::default();
     if let Some((lane, _)) = world.visits.last() {
         found.look(world, lane, None);
     }

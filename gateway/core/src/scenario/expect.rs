@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// What is so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct Observed {
     /// The number of the visit in the file.
     pub visit: Option<usize>,
     /// The outcome that stands; `none` without one.
@@ -36,7 +36,7 @@ pub struct Found {
     pub refused: Option<String>,
 }
 
-impl Found {
+impl Observed {
     /// Looks at a visit: the one that is named by its number in the file, else the one in front, else the latest.
     pub(super) fn look(&mut self, world: &World<'_>, lane: &LaneId, number: Option<usize>) {
         let named = number.and_then(|n| world.visits.get(n - 1));
@@ -81,7 +81,7 @@ pub(super) fn check(
         return Err(Stopped::Failed(format!("there is no visit {number}: {have} have begun")));
     }
     let came = world.came(lane);
-    let mut found = Found { refused: refused.map(str::to_owned), ..Found::default() };
+    let mut found = Observed { refused: refused.map(str::to_owned), ..Observed::default() };
     found.look(world, lane, expect.visit);
     found.opened = came.opened;
     found.events = came.events;
@@ -114,7 +114,7 @@ fn holders(world: &World<'_>, register: &str, key: &str) -> Result<Vec<String>, 
 }
 
 /// The first thing that is not as it must be.
-fn differs(expect: &Expect, found: &Found) -> Option<String> {
+fn differs(expect: &Expect, found: &Observed) -> Option<String> {
     let told = |what: &str, wanted: &str, is: &str| Some(format!("expected {what} {wanted}, found {is}"));
     if expect.refused.as_deref() != found.refused.as_deref() {
         let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "none".into());

@@ -19,7 +19,7 @@ mod words;
 mod world;
 
 pub use acts::{found, gateway, play};
-pub use expect::Found;
+pub use expect::Observed;
 pub use file::{Mistake, Scenario, read};
 
 /// Finds a profile by what a file calls it, a shipped id or a path: its name for errors, and its text.
@@ -33,7 +33,7 @@ pub struct Failure {
     /// What is not as it must be.
     pub why: String,
     /// What was found.
-    pub found: Box<Found>,
+    pub found: Box<Observed>,
 }
 
 impl Failure {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// What a restart finds: the state of each lane, and up to which number visits were given to visits that nobody
 /// remembers.
-pub type Found = (BTreeMap<LaneId, LaneState>, u64);
+pub type RestartState = (BTreeMap<LaneId, LaneState>, u64);
 
 /// The entries of a list by their ids.
 pub type Entries = BTreeMap<String, Map<String, Value>>;
@@ -37,7 +37,7 @@ pub trait Store: Records {
     /// Keeps changes that no input has brought.
     fn write(&mut self, writes: &[Write], now: &Now) -> Result<(), RecordsFault>;
     /// The box has been off: everything is read anew.
-    fn restart(&mut self) -> Result<Found, RecordsFault>;
+    fn restart(&mut self) -> Result<RestartState, RecordsFault>;
     /// A list has a new edition.
     fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault>;
     /// Another gateway tells of a use; whether that is a conflict which was not known yet.
@@ -144,7 +144,7 @@ impl Store for Memory {
         writes.iter().try_for_each(|write| self.take(write, now))
     }
 
-    fn restart(&mut self) -> Result<Found, RecordsFault> {
+    fn restart(&mut self) -> Result<RestartState, RecordsFault> {
         let fault = |e: serde_json::Error| RecordsFault::Store(e.to_string());
         let mut lanes = BTreeMap::new();
         for (id, text) in &self.lanes {

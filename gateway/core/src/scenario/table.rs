@@ -150,7 +150,7 @@ fn changed(facts: &Map<String, Json>, base: &Map<String, Json>) -> BTreeMap<Stri
 }
 
 /// All combinations of the facts that a rule names, the rest as it is.
-fn combinations(asked: &[Asked], rest: &Map<String, Json>) -> Vec<Map<String, Json>> {
+fn combinations(asked: &[TrialFact], rest: &Map<String, Json>) -> Vec<Map<String, Json>> {
     let mut all = vec![rest.clone()];
     for fact in asked {
         let with = |facts: Map<String, Json>| {
@@ -166,13 +166,13 @@ fn combinations(asked: &[Asked], rest: &Map<String, Json>) -> Vec<Map<String, Js
 }
 
 /// A fact that a rule names, and what it is tried with.
-struct Asked {
+struct TrialFact {
     group: String,
     field: String,
     values: Vec<Json>,
 }
 
-fn asked(profile: &Profile, when: &Expression) -> Vec<Asked> {
+fn asked(profile: &Profile, when: &Expression) -> Vec<TrialFact> {
     let named = when.named();
     let questions = profile.steps.iter().filter_map(|step| {
         let StepKind::Question(question) = &step.kind else { return None };
@@ -202,7 +202,7 @@ fn asked(profile: &Profile, when: &Expression) -> Vec<Asked> {
         });
         let mut seen = BTreeSet::new();
         values.retain(|value| seen.insert(value.to_string()));
-        out.push(Asked { group: group.clone(), field: field.clone(), values });
+        out.push(TrialFact { group: group.clone(), field: field.clone(), values });
     }
     out
 }

@@ -12,7 +12,7 @@ const REST: Duration = Duration::from_millis(60);
 
 /// What came of asking.
 #[derive(Default)]
-pub struct Asked {
+pub struct ProbeResult {
     /// Who answered, and at which speed.
     pub who: Option<(&'static Probe, u32)>,
     /// Whether the adapter sends back what it gets.
@@ -20,8 +20,8 @@ pub struct Asked {
 }
 
 /// Who answers at a port, or why it cannot be asked.
-pub async fn ask(port: &Path) -> Result<Asked, String> {
-    let mut out = Asked::default();
+pub async fn ask(port: &Path) -> Result<ProbeResult, String> {
+    let mut out = ProbeResult::default();
     for (probe, baud) in questions() {
         let wait = Duration::from_millis(probe.wait_ms);
         let enough = |heard: &[u8]| !probe.alone && (probe.is_answer)(heard);

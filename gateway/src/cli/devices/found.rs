@@ -5,7 +5,7 @@ use kakou_drivers::ports::Node;
 use kakou_drivers::registry;
 
 /// Something attached, and what is known of it.
-pub struct Found {
+pub struct AttachedDevice {
     /// Its node.
     pub node: Node,
     /// What people call it.

@@ -1,12 +1,12 @@
 //! A piece of configuration for what is attached.
 
-use super::found::{Found, kind};
+use super::found::{AttachedDevice, kind};
 use kakou_link::shown;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Tables of all devices with a driver. A port of a device with a serial number is bound to it.
-pub fn of(all: &[Found]) -> String {
+pub fn of(all: &[AttachedDevice]) -> String {
     let mut out = String::new();
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for found in all {
@@ -47,7 +47,8 @@ mod tests {
         let driver = DRIVERS.iter().find(|d| kind(d.name).is_some()).unwrap().name;
         let node = Node { path: "/dev/ttyACM0".into(), usb: None, name: String::new() };
         let name = "Scanner\n[[officer]]\nid = \"evil\"\u{1b}[2J".to_owned();
-        let found = Found { node, name, driver: Some(driver), baud: None, trouble: None, note: None };
+        let found =
+            AttachedDevice { node, name, driver: Some(driver), baud: None, trouble: None, note: None };
         let text = of(&[found]);
         assert!(!text.contains('\u{1b}') && !text.contains("\n[[officer]]"), "{text}");
         assert!(text.starts_with("# Scanner") && text.contains("\n[[device]]\n"), "{text}");

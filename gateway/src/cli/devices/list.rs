@@ -1,7 +1,7 @@
 //! The list of what is attached.
 
 use super::super::{fail, runtime};
-use super::found::{Found, kind};
+use super::found::{AttachedDevice, kind};
 use super::{ask, fragment};
 use kakou_drivers::known;
 use kakou_drivers::ports::{Kernel, Node};
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// What is said of an adapter that echoes.
 const ECHO: &str = "its adapter sends back what it gets (echo): that is dropped; better switch it off there";
 
-fn recognised(node: Node, otherwise: &str) -> Found {
+fn recognised(node: Node, otherwise: &str) -> AttachedDevice {
     let known = node.usb.as_ref().and_then(known::recognise);
     let product = node.usb.as_ref().map(|u| u.product.clone()).filter(|p| !p.is_empty());
     let name = known.map(|k| k.name.to_owned()).or(product).unwrap_or_else(|| otherwise.to_owned());
@@ -26,7 +26,7 @@ fn recognised(node: Node, otherwise: &str) -> Found {
             other => format!("{path}: {other}"),
         }
     });
-    Found { driver: known.and_then(|k| k.driver), name, baud: None, trouble, note: None, node }
+    AttachedDevice { driver: known.and_then(|k| k.driver), name, baud: None, trouble, note: None, node }
 }
 
 /// A reader that types: a keyboard by what the kernel says, a reader by its name.
@@ -36,9 +36,9 @@ fn types_codes(node: &Node) -> bool {
         || ["scan", "barcode", "symbol", "reader", "hid keyboard device"].iter().any(|w| name.contains(w))
 }
 
-fn collect(more: &[PathBuf]) -> Vec<Found> {
+fn collect(more: &[PathBuf]) -> Vec<AttachedDevice> {
     let kernel = Kernel::default();
-    let mut out: Vec<Found> =
+    let mut out: Vec<AttachedDevice> =
         kernel.serial_ports().into_iter().map(|n| recognised(n, "serial port")).collect();
     for path in more {
         if !out.iter().any(|f| f.node.path == *path) {
@@ -98,7 +98,7 @@ pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> Exi
     ExitCode::SUCCESS
 }
 
-async fn ask_all(all: &mut [Found]) {
+async fn ask_all(all: &mut [AttachedDevice]) {
     for found in all.iter_mut().filter(|f| f.driver.is_none() && f.trouble.is_none()) {
         eprintln!("asking at {} …", found.node.path.display());
         match ask::ask(&found.node.path).await {
@@ -115,15 +115,15 @@ async fn ask_all(all: &mut [Found]) {
     }
 }
 
-fn as_json(all: &[Found]) -> serde_json::Value {
-    let one = |f: &Found| {
+fn as_json(all: &[AttachedDevice]) -> serde_json::Value {
+    let one = |f: &AttachedDevice| {
         json!({ "path": f.node.path, "name": f.name, "usb": f.node.usb, "driver": f.driver,
             "kind": f.driver.and_then(kind), "baud": f.baud, "trouble": f.trouble, "note": f.note })
     };
     json!({ "devices": all.iter().map(one).collect::<Vec<_>>() })
 }
 
-fn page(all: &[Found], asked: bool) -> String {
+fn page(all: &[AttachedDevice], asked: bool) -> String {
     if all.is_empty() {
         return "Nothing is attached that Kakou could use. Plug a scanner in (as USB virtual COM port), wait two \
                 seconds, and try again.\n"

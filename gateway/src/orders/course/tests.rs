@@ -73,9 +73,9 @@ impl World {
         match output {
             Output::Look(id, bytes) => {
                 let found = match (self.book.get(&id), self.words.get(&id)) {
-                    (Some(job), _) => Found::Known(job.clone()),
-                    (None, Some(command)) => Found::New(command.clone(), "central".to_owned()),
-                    (None, None) => Found::Bad("not signed".to_owned()),
+                    (Some(job), _) => OrderCheck::Known(job.clone()),
+                    (None, Some(command)) => OrderCheck::New(command.clone(), "central".to_owned()),
+                    (None, None) => OrderCheck::Bad("not signed".to_owned()),
                 };
                 return Some(Input::Word(Box::new(ReceivedOrder { id, bytes, found })));
             }

@@ -21,7 +21,7 @@ fn author() -> Author {
     }
 }
 
-fn open(data: &Path) -> (Journal, Found) {
+fn open(data: &Path) -> (Journal, JournalFound) {
     let (journal, found, _) = Journal::open(data, author()).unwrap();
     (journal, found)
 }
@@ -95,7 +95,7 @@ fn used_passes_and_seals_and_the_floor_of_time_survive_a_damaged_journal() {
         used(data);
         damage(data, pages);
         let (journal, found) = open(data);
-        assert!(matches!(found, Found::Quarantined(_)), "{what}: {found:?}");
+        assert!(matches!(found, JournalFound::Quarantined(_)), "{what}: {found:?}");
         for n in 0..PASSES {
             let pass = format!("kid:pass-{n:04}");
             let by = journal.redeemed(&pass).unwrap();
@@ -131,7 +131,7 @@ fn numbers_of_a_stream_are_not_given_twice_when_its_tail_was_shed_and_purged() {
     journal.commit().unwrap();
     drop(journal);
     let (mut journal, found) = open(folder.path());
-    assert_eq!(found, Found::Good);
+    assert_eq!(found, JournalFound::Good);
     journal.begin().unwrap();
     assert_eq!(journal.append(&event("device", Class::Health), &now()).unwrap().stream_seq, 4);
 }
@@ -209,7 +209,7 @@ fn visits_that_an_earlier_version_has_kept_are_cleaned_when_the_journal_is_opene
     }
     drop(file);
     let (_, found) = open(folder.path());
-    assert_eq!(found, Found::Good);
+    assert_eq!(found, JournalFound::Good);
     let kept = recent(folder.path());
     assert_eq!(kept.len(), 2);
     for told in ["ID-4711", "欧阳震华"] {
@@ -226,7 +226,7 @@ fn what_can_still_be_read_of_a_damaged_journal_is_not_good_again_where_nothing_i
         std::fs::remove_file(data.join("kept.log")).unwrap();
         damage(data, pages);
         let (journal, found) = open(data);
-        assert!(matches!(found, Found::Quarantined(_)), "{found:?}");
+        assert!(matches!(found, JournalFound::Quarantined(_)), "{found:?}");
         let passes = (0..PASSES).filter(|n| journal.redeemed(&format!("kid:pass-{n:04}")).unwrap().is_some());
         let seals = (0..PASSES).filter(|n| journal.seal_used(&format!("LN{n:07}")).unwrap());
         passes.count() + seals.count()
@@ -248,12 +248,12 @@ fn a_copy_that_cannot_be_read_keeps_no_journal_from_opening() {
     // What the kernel gives for it is an error, as from a bad sector.
     std::fs::create_dir(&copy).unwrap();
     let (journal, found) = open(data);
-    assert_eq!(found, Found::Good);
+    assert_eq!(found, JournalFound::Good);
     drop(journal);
     // And it is there again.
     damage(data, |_| true);
     let (journal, found) = open(data);
-    assert!(matches!(found, Found::Quarantined(_)), "{found:?}");
+    assert!(matches!(found, JournalFound::Quarantined(_)), "{found:?}");
     assert!(journal.redeemed("kid:pass-0399").unwrap().is_some());
     assert!(journal.seal_used("LN0000399").unwrap());
     assert_eq!(time::floor(journal.connection()).unwrap(), Some(FLOOR_MS + 350));

@@ -1,7 +1,7 @@
 //! Passes and seals that were used up: here, and at the other gateways of the site.
 
 use super::Journal;
-use crate::store::asked::{self, Asked, Told};
+use crate::store::asked::{self, PageProgress, Respondent};
 use crate::store::salvage::{self, Fact};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
@@ -67,15 +67,15 @@ impl Journal {
     /// goes on. A page that is not the next one of that answer changes nothing, and gives none.
     pub fn peer_page(
         &mut self,
-        from: &Asked,
+        from: &Respondent,
         page: &Page,
         now: &Now,
     ) -> rusqlite::Result<Option<(u64, Option<String>)>> {
-        let answer = Told::of(page, &self.author.gateway, from, &asked::names(&self.connection)?);
+        let answer = PageProgress::of(page, &self.author.gateway, from, &asked::names(&self.connection)?);
         if !asked::answered(&self.connection, from, &answer)? {
             return Ok(None);
         }
-        let (mut conflicts, name, told) = (0, from.name(), *from == Asked::Central);
+        let (mut conflicts, name, told) = (0, from.name(), *from == Respondent::Central);
         for known in &page.uses {
             // A use stays the word of whoever has told the central side of it, and a gateway speaks in its own name.
             let teller = told.then_some(known.teller.as_ref()).flatten().unwrap_or(&name);

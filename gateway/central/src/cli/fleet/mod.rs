@@ -17,7 +17,7 @@ use kakou_authority::issuer::Issuer;
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_gateway::{eprint, eprintln, print, println};
-use kakou_link::mqtt::{self, Heard};
+use kakou_link::mqtt::{self, MqttEvent};
 use kakou_link::{files, shown};
 use kakou_wire::order::{Command as Order, Configuration, Report, State, What};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -133,7 +133,7 @@ pub enum Command {
         #[arg(long, default_value_t = 60, value_name = "SECONDS")]
         wait: u64,
         #[command(subcommand)]
-        what: Asked,
+        what: FleetCommand,
     },
     /// Sends a configuration to one gateway and waits until it says whether it is good.
     Configure {
@@ -162,7 +162,7 @@ pub enum Command {
 
 /// What a gateway can be told to do.
 #[derive(clap::Subcommand)]
-pub enum Asked {
+pub enum FleetCommand {
     /// Opens the barrier of a lane once.
     Open {
         /// The lane.
@@ -199,18 +199,18 @@ pub enum Asked {
     Reboot,
 }
 
-fn what(asked: Asked) -> Result<What, String> {
+fn what(asked: FleetCommand) -> Result<What, String> {
     Ok(match asked {
-        Asked::Open { lane } => What::Open { lane },
-        Asked::Message { lane, text, minutes } => What::Message { lane, text, minutes },
-        Asked::Snapshot { lane } => What::Snapshot { lane },
-        Asked::Diagnostics => What::Diagnostics,
-        Asked::CertificateRequest => What::CertificateRequest,
-        Asked::Certificate { from } => What::Certificate {
+        FleetCommand::Open { lane } => What::Open { lane },
+        FleetCommand::Message { lane, text, minutes } => What::Message { lane, text, minutes },
+        FleetCommand::Snapshot { lane } => What::Snapshot { lane },
+        FleetCommand::Diagnostics => What::Diagnostics,
+        FleetCommand::CertificateRequest => What::CertificateRequest,
+        FleetCommand::Certificate { from } => What::Certificate {
             pem: files::read_text(&from).map_err(|e| format!("{}: {e}", from.display()))?,
         },
-        Asked::Reload => What::Reload,
-        Asked::Reboot => What::Reboot,
+        FleetCommand::Reload => What::Reload,
+        FleetCommand::Reboot => What::Reboot,
     })
 }
 
@@ -409,21 +409,21 @@ async fn listen<T>(
     let work = async {
         loop {
             match events.poll().await.map_err(|e| e.to_string())? {
-                Heard::Connected { .. } => client.subscribe(filter).map_err(|e| e.to_string())?,
-                Heard::Subscribed(answer) => {
+                MqttEvent::Connected { .. } => client.subscribe(filter).map_err(|e| e.to_string())?,
+                MqttEvent::Subscribed(answer) => {
                     answer.map_err(|why| format!("the broker refuses to tell: {why}"))?;
                     for envelope in words.by_ref() {
                         let mark = mqtt::Mark { retain: envelope.retain, ..mqtt::Mark::default() };
                         client.publish(&envelope.topic, envelope.body, mark).map_err(|e| e.to_string())?;
                     }
                 }
-                Heard::Acked(_, answer) => answer.map_err(|why| format!("the broker refuses: {why}"))?,
-                Heard::Message(message) => {
+                MqttEvent::Acked(_, answer) => answer.map_err(|why| format!("the broker refuses: {why}"))?,
+                MqttEvent::Message(message) => {
                     if let Some(done) = with(&message.payload) {
                         return Ok(done);
                     }
                 }
-                Heard::Departed(_) | Heard::Other => {}
+                MqttEvent::Departed(_) | MqttEvent::Other => {}
             }
         }
     };
