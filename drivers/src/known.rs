@@ -11,7 +11,7 @@ use kakou_core::profile::DeviceKind;
 
 /// A USB device that says what it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+pub struct UsbDevice {
     /// `vid:pid`, or `vid:` for all of a maker.
     pub id: &'static str,
     /// What people call it.
@@ -20,15 +20,15 @@ pub struct Known {
     pub driver: Option<&'static str>,
 }
 
-const fn device(id: &'static str, name: &'static str, driver: &'static str) -> Known {
-    Known { id, name, driver: Some(driver) }
+const fn device(id: &'static str, name: &'static str, driver: &'static str) -> UsbDevice {
+    UsbDevice { id, name, driver: Some(driver) }
 }
-const fn adapter(id: &'static str, name: &'static str) -> Known {
-    Known { id, name, driver: None }
+const fn adapter(id: &'static str, name: &'static str) -> UsbDevice {
+    UsbDevice { id, name, driver: None }
 }
 
 /// The exact ones before those of a whole maker.
-pub const KNOWN: [Known; 16] = [
+pub const KNOWN: [UsbDevice; 16] = [
     device("1eab:8306", "Newland scanner", "newland"),
     device("1eab:0c06", "Newland scanner", "newland"),
     device("1eab:", "Newland scanner", "newland"),
@@ -48,7 +48,7 @@ pub const KNOWN: [Known; 16] = [
 ];
 
 /// What USB says a device is.
-pub fn recognise(usb: &Usb) -> Option<&'static Known> {
+pub fn recognise(usb: &Usb) -> Option<&'static UsbDevice> {
     let own = usb.identity();
     KNOWN.iter().find(|k| own.starts_with(k.id))
 }

@@ -17,7 +17,7 @@ pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Which way bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From the device.
     In,
     /// To it.
@@ -30,7 +30,7 @@ pub struct Entry {
     /// Since the port was opened.
     pub at: Ms,
     /// Which way.
-    pub way: Way,
+    pub way: Direction,
     /// What.
     pub bytes: Vec<u8>,
 }
@@ -50,8 +50,8 @@ impl Recorder {
         Ok(Self { file, room })
     }
     /// Writes a line, while there is room.
-    pub fn keep(&mut self, at: Ms, way: Way, bytes: &[u8]) {
-        let mut line = format!("{at} {} ", if way == Way::In { '<' } else { '>' });
+    pub fn keep(&mut self, at: Ms, way: Direction, bytes: &[u8]) {
+        let mut line = format!("{at} {} ", if way == Direction::In { '<' } else { '>' });
         for b in bytes {
             write!(line, "{b:02x}").expect("a string takes everything");
         }
@@ -70,8 +70,8 @@ pub fn read(text: &str) -> Result<Vec<Entry>, String> {
         let mut words = line.split_whitespace();
         let at = words.next()?.parse().ok()?;
         let way = match words.next()? {
-            "<" => Way::In,
-            ">" => Way::Out,
+            "<" => Direction::In,
+            ">" => Direction::Out,
             _ => return None,
         };
         let hex = words.next()?;
@@ -93,12 +93,12 @@ mod tests {
         let path = std::env::temp_dir().join(format!("kakou-record-{}", std::process::id()));
         drop(std::fs::remove_file(&path));
         let mut r = Recorder::open(&path).unwrap();
-        r.keep(5, Way::Out, &[0x7e, 0]);
-        r.keep(17, Way::In, b"KP1");
+        r.keep(5, Direction::Out, &[0x7e, 0]);
+        r.keep(17, Direction::In, b"KP1");
         let entries = read(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let expected = [
-            Entry { at: 5, way: Way::Out, bytes: vec![0x7e, 0] },
-            Entry { at: 17, way: Way::In, bytes: b"KP1".to_vec() },
+            Entry { at: 5, way: Direction::Out, bytes: vec![0x7e, 0] },
+            Entry { at: 17, way: Direction::In, bytes: b"KP1".to_vec() },
         ];
         assert_eq!(entries, expected);
         for bad in ["x < 00", "1 ? 00", "1 < 0g", "1 < 0", "1 < 00 11"] {

@@ -4,7 +4,7 @@ use crate::SavePhoto;
 use crate::blocking::Blocking;
 use crate::camera::files::Files;
 use crate::camera::v4l2::{Purpose, V4l2};
-use crate::camera::{Camera, Preview, Source, thermal};
+use crate::camera::{Camera, FrameSource, Preview, thermal};
 use crate::codec::Codec;
 use crate::engine_scanner::EngineScanner;
 use crate::escpos::EscPos;
@@ -252,7 +252,11 @@ fn device(device: impl Blocking + 'static) -> Result<Box<dyn Blocking>, String> 
     Ok(Box::new(device))
 }
 
-fn camera(o: &Options, supplies: Supplies, source: Box<dyn Source>) -> Result<Box<dyn Blocking>, String> {
+fn camera(
+    o: &Options,
+    supplies: Supplies,
+    source: Box<dyn FrameSource>,
+) -> Result<Box<dyn Blocking>, String> {
     device(Camera::new(source, o.read_codes, supplies.save, supplies.preview))
 }
 

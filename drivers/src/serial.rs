@@ -10,7 +10,7 @@ use crate::health::{Monitor, State};
 use crate::hotplug::Bell;
 use crate::options::Options;
 use crate::ports::{Kernel, Usb};
-use crate::record::{Recorder, Way};
+use crate::record::{Direction, Recorder};
 use crate::retry::{RETRY_MAX, RETRY_MIN};
 use crate::{DeviceCommand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
@@ -196,7 +196,7 @@ async fn serve(port: &mut Port, mut stream: SerialStream, begun: Instant, cancel
                 Ok(n) => {
                     hand.arrived = Instant::now();
                     if let Some(r) = &mut recorder {
-                        r.keep(now(), Way::In, &chunk[..n]);
+                        r.keep(now(), Direction::In, &chunk[..n]);
                     }
                     port.bus.bytes(now(), &chunk[..n], &mut hand.out);
                 }
@@ -261,7 +261,7 @@ async fn carry_out(
             Out::Flush => stream.clear(ClearBuffer::Input).map_err(|e| e.to_string())?,
             Out::Write(bytes) => {
                 if let Some(r) = recorder {
-                    r.keep(now(), Way::Out, &bytes);
+                    r.keep(now(), Direction::Out, &bytes);
                 }
                 match tokio::time::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
                     Ok(done) => done.map_err(|e| e.to_string())?,

@@ -93,7 +93,7 @@ struct GatewayFile {
 #[serde(deny_unknown_fields)]
 struct ClockFile {
     #[serde(default)]
-    source: clock::Source,
+    source: clock::TimeSource,
     fixed_at: Option<Spanned<String>>,
     /// For tests of steps: milliseconds by which the time is off.
     shift_file: Option<PathBuf>,
@@ -289,10 +289,10 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         (Some(at), _) => parse_instant(at.get_ref()).ok_or_else(|| {
             wrong(at.span().start, "`fixed_at` is not a date and time, e.g. 2022-05-24T07:00:00Z".into())
         })?,
-        (None, clock::Source::Fixed) => {
+        (None, clock::TimeSource::Fixed) => {
             return Err(wrong(0, "`clock.source = \"fixed\"` needs `fixed_at`".into()));
         }
-        (None, clock::Source::Ntp | clock::Source::System) => 0,
+        (None, clock::TimeSource::Ntp | clock::TimeSource::System) => 0,
     };
     let anchors = Anchors::of(&file, folder);
     let clock = Clock::new(file.clock.source, fixed_ms, file.clock.shift_file.as_ref().map(full));

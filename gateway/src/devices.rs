@@ -34,7 +34,7 @@ pub struct Waiting {
 
 /// A device as the status page knows it.
 #[derive(Clone)]
-pub struct Known {
+pub struct DeviceInfo {
     /// Its id.
     pub id: DeviceId,
     /// Its driver.
@@ -52,8 +52,8 @@ pub struct Known {
 }
 
 /// What is known of each device, as JSON.
-pub fn health(known: &[Known]) -> Vec<Value> {
-    let one = |d: &Known| {
+pub fn health(known: &[DeviceInfo]) -> Vec<Value> {
+    let one = |d: &DeviceInfo| {
         let h = d.health.borrow();
         json!({ "id": d.id, "driver": d.driver, "port": d.port, "state": h.state,
             "since_s": h.since.elapsed().as_secs(), "last_seen_s": h.last_seen.map(|t| t.elapsed().as_secs()),
@@ -64,8 +64,8 @@ pub fn health(known: &[Known]) -> Vec<Value> {
 }
 
 /// Prepares all devices: the ways in, and what the status page reads.
-pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>) {
-    let (mut waiting, mut senders, mut known): (Vec<Waiting>, Commands, Vec<Known>) = Default::default();
+pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<DeviceInfo>) {
+    let (mut waiting, mut senders, mut known): (Vec<Waiting>, Commands, Vec<DeviceInfo>) = Default::default();
     for entry in entries {
         let (monitor, health) = Monitor::new();
         let seen = preview();
@@ -73,7 +73,7 @@ pub fn prepare(entries: Vec<DeviceEntry>) -> (Vec<Waiting>, Commands, Vec<Known>
         let port = entry.options.path.display().to_string();
         let camera = entry.driver.kinds.contains(&DeviceKind::Camera);
         let reads_codes = entry.options.read_codes;
-        known.push(Known {
+        known.push(DeviceInfo {
             id: id.clone(),
             driver,
             port,

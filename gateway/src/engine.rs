@@ -41,7 +41,7 @@ use kakou_core::lane::Setup;
 use kakou_core::lane::action::Rejection;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::time::{MonoMs, Now, WallMs};
-use kakou_link::clock::Source;
+use kakou_link::clock::TimeSource;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,7 +75,7 @@ pub struct Parts {
     /// The state of the link upstream, for desks.
     pub upstream: &'static str,
     /// Where the time comes from.
-    pub source: Source,
+    pub source: TimeSource,
     /// Signs heads.
     pub key: Arc<GatewayKey>,
     /// Photographs.
@@ -111,7 +111,7 @@ pub struct Engine {
     sign_from: Option<u64>,
     /// The last one.
     sign_through: u64,
-    watch: time::Watch,
+    watch: time::ClockWatch,
     /// When the last batch was handled, and whether there was nothing in it.
     handled_ms: MonoMs,
     quiet: bool,
@@ -166,7 +166,7 @@ impl Engine {
             signed_seq: 0,
             sign_from: Some(1),
             sign_through: 0,
-            watch: time::Watch::default(),
+            watch: time::ClockWatch::default(),
             handled_ms: 0,
             quiet: false,
             probed_ms: 0,
@@ -183,7 +183,7 @@ impl Engine {
 
     /// What the journal has kept as floor of the time: the clock is told before the lanes are taken up.
     pub fn floor_ms(&mut self) -> Option<WallMs> {
-        if self.parts.source == Source::Fixed {
+        if self.parts.source == TimeSource::Fixed {
             return None;
         }
         stored_time::floor(self.journal.connection()).unwrap_or_else(|e| {

@@ -3,7 +3,7 @@
 
 mod figures;
 
-use crate::devices::{self, Known};
+use crate::devices::{self, DeviceInfo};
 use crate::engine::EngineViews;
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
@@ -53,7 +53,7 @@ pub struct Overview {
     /// Which lane a device belongs to.
     pub lane_devices: Vec<(DeviceId, LaneId)>,
     /// Devices.
-    pub devices: Vec<Known>,
+    pub devices: Vec<DeviceInfo>,
     /// The keys in use.
     pub trust: watch::Receiver<Arc<TrustList>>,
     /// What makes subject keys.

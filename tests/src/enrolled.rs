@@ -17,9 +17,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A code that nobody has taken is shown again after this.
 const AGAIN: Duration = Duration::from_millis(300);
 
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -33,7 +33,7 @@ pub struct Office {
     /// The broker of the fleet.
     pub broker: Mosquitto,
     url: String,
-    _server: Beside,
+    _server: ChildGuard,
 }
 
 /// The configuration of a box, but for what its code fills in.
@@ -166,11 +166,11 @@ fn kakou(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
 }
 
-fn beside(folder: &Path, program: &str, arguments: &[&str], log: &Path) -> Beside {
+fn beside(folder: &Path, program: &str, arguments: &[&str], log: &Path) -> ChildGuard {
     let log = fs::File::options().create(true).append(true).open(log).expect("a log");
     let mut command = Command::new(programs().join(program));
     command.current_dir(folder).args(arguments).env_remove("JOURNAL_STREAM");
-    Beside(command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts"))
+    ChildGuard(command.stdout(Stdio::null()).stderr(log).spawn().expect("the program starts"))
 }
 
 /// A box as it comes out of the carton, later a gateway.
@@ -178,7 +178,7 @@ pub struct EmptyBox {
     folder: PathBuf,
     screen: u16,
     scanner: ScannerSim,
-    daemon: Option<Beside>,
+    daemon: Option<ChildGuard>,
     scanned: usize,
 }
 

@@ -21,9 +21,9 @@ use std::time::Duration;
 /// The serial lines of the guest: scanners, thermometers and barriers of the gate, the trucks' lane and the desk.
 pub const LINES: [&str; 7] = ["SCAN01", "THERM1", "RELAY1", "THERM2", "RELAY2", "SCAN03", "THERM3"];
 
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -45,7 +45,7 @@ pub struct Site {
     enrol: u16,
     broker: Mosquitto,
     _devices: (Vec<ThermometerSim>, Vec<RelaySim>),
-    _beside: Vec<Beside>,
+    _beside: Vec<ChildGuard>,
 }
 
 fn template(broker: u16) -> String {
@@ -167,7 +167,7 @@ impl Site {
         let mut command = Command::new(programs().join("kakou"));
         let child =
             command.current_dir(&self.folder).args(arguments).stdout(Stdio::null()).stderr(log).spawn()?;
-        self._beside.push(Beside(child));
+        self._beside.push(ChildGuard(child));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod desk;
 
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_link::https::{self, Place};
+use kakou_link::https::{self, Endpoint};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::crowd::{Crowd, Habit, connect};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
@@ -27,9 +27,9 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program that ends with the test.
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -353,7 +353,7 @@ async fn the_desk_of_an_officer_who_signed_out_goes_dark() {
 /// The status of an answer, if there is one.
 fn ask_by_tls(ca: &Path, port: u16, path: &str) -> Option<u16> {
     let (client, place) =
-        (certs::client(ca), Place::read(&format!("https://127.0.0.1:{port}{path}")).unwrap());
+        (certs::client(ca), Endpoint::read(&format!("https://127.0.0.1:{port}{path}")).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let asked = https::ask(&client, &place, hyper::Method::GET, &[], hyper::body::Bytes::new());
     let answer = runtime.block_on(asked).ok()?;
@@ -428,7 +428,7 @@ fn silent_connections_block_no_box_that_enrols() {
     };
     assert!(kakou(&["ca", "init", "--dir", "ca"]).status().unwrap().success());
     let serve = ["ca", "serve", "--dir", "ca", "--url", &url, "--listen", &listen];
-    let _server = Beside(kakou(&serve).spawn().unwrap());
+    let _server = ChildGuard(kakou(&serve).spawn().unwrap());
     wait::until("the enrolment server", LIMIT, || std::net::TcpStream::connect(&listen).ok());
     answers_in_a_crowd(&folder.path().join("ca/root.pem"), port, "/.well-known/est/cacerts");
 }
@@ -473,7 +473,7 @@ fn silent_connections_block_no_photograph_and_no_list() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let _server = Beside(server.unwrap());
+    let _server = ChildGuard(server.unwrap());
     wait::until("the bulk service", LIMIT, || std::net::TcpStream::connect(&listen).ok());
     answers_in_a_crowd(&authority.ca, port, "/feed/part");
     for path in ["link", "folder/secret", "inside", "..%2fsecret", "%2e%2e/secret", "", "nowhere"] {

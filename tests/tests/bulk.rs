@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_link::https::{self, Place};
+use kakou_link::https::{self, Endpoint};
 use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::certs::{self, Authority};
 use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
@@ -18,9 +18,9 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A program that ends with the test.
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -32,7 +32,7 @@ struct Site {
     broker: Mosquitto,
     central: Central,
     bulk: u16,
-    beside: Vec<Beside>,
+    beside: Vec<ChildGuard>,
 }
 
 /// A broker, keys, `kakou central listen` with photographs, and `kakou central bulk`.
@@ -86,7 +86,7 @@ impl Site {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        self.beside.push(Beside(child));
+        self.beside.push(ChildGuard(child));
     }
 
     fn gateway(&self, name: &str, profile: &str, upstream: &str) -> (Gateway, ScannerSim) {
@@ -199,7 +199,7 @@ fn three_hundred_gateways_fetch_a_list_at_once_and_none_by_the_broker() {
     let bytes = part.metadata().unwrap().len();
     let name = part.file_name().into_string().unwrap();
     let client = certs::client(&s.folder.path().join("ca.pem"));
-    let place = Place::read(&format!("https://127.0.0.1:{}/feed/{name}", s.bulk)).unwrap();
+    let place = Endpoint::read(&format!("https://127.0.0.1:{}/feed/{name}", s.bulk)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // All behind one address, and each stays until all have been answered.
     let lengths = runtime.block_on(async {
@@ -418,7 +418,7 @@ fn a_gateway_shows_itself_as_a_sparkplug_node_and_is_born_with_a_new_number_afte
         skip_without("mosquitto_sub", false);
         return;
     };
-    let _watcher = Beside(watcher);
+    let _watcher = ChildGuard(watcher);
     let gate = profiles::lane("gate", &["opaque"], &[], "", false);
     std::fs::write(folder.path().join("gate.toml"), gate).unwrap();
     let tables = format!("[upstream]\nbroker = \"mqtt://127.0.0.1:{}\"\nsparkplug = true\n", broker.port);

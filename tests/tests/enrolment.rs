@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A program that ends with the test.
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -30,8 +30,8 @@ struct Place {
     enrol: u16,
     screen: u16,
     broker: u16,
-    server: Option<Beside>,
-    daemon: Option<Beside>,
+    server: Option<ChildGuard>,
+    daemon: Option<ChildGuard>,
     scanner: ScannerSim,
 }
 
@@ -115,7 +115,7 @@ impl Place {
         self.ca(&[&code[..], more].concat()).unwrap().trim().to_owned()
     }
 
-    fn begin(&self, program: &str, arguments: &[&str]) -> Beside {
+    fn begin(&self, program: &str, arguments: &[&str]) -> ChildGuard {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -127,7 +127,7 @@ impl Place {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
-        Beside(command.unwrap())
+        ChildGuard(command.unwrap())
     }
 
     fn serve(&mut self) {

@@ -11,9 +11,9 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A program that ends with the test.
-struct Beside(Child);
+struct ChildGuard(Child);
 
-impl Drop for Beside {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -33,7 +33,7 @@ fn is_told(socket: &UnixDatagram, name: &str) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let mut daemon = Beside(daemon.unwrap());
+    let mut daemon = ChildGuard(daemon.unwrap());
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     let hears = |line: &str| loop {
         let mut buffer = [0; 512];

@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, Pixels};
 use super::still::{MAX_BYTES, StillError};
-use super::{Glimpse, Source};
+use super::{FrameSource, Glimpse};
 use crate::blocking::DeviceError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -38,7 +38,7 @@ fn read(file: &Path) -> Result<Vec<u8>, StillError> {
     std::fs::read(file).map_err(cannot)
 }
 
-impl Source for Files {
+impl FrameSource for Files {
     fn open(&mut self) -> Result<String, DeviceError> {
         if self.path.exists() {
             Ok(String::new())

@@ -2,7 +2,7 @@
 //! the desk.
 //!
 //! Only the newest frame is kept, so that memory is bounded and no picture is older than the request for it. Frames
-//! come from a [`Source`]: files, or a V4L2 camera.
+//! come from a [`FrameSource`]: files, or a V4L2 camera.
 
 pub mod files;
 pub mod frame;
@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use still::StillError;
-use watch::{Seen, Watch};
+use watch::{CodeWatch, FrameScan};
 
 /// Pictures that may be asked for and not taken yet.
 const MAX_WANTED: usize = 8;
@@ -40,7 +40,7 @@ pub enum Glimpse<'a> {
 }
 
 /// Where pictures come from.
-pub trait Source: Send {
+pub trait FrameSource: Send {
     /// Opens it and says what it gives.
     fn open(&mut self) -> Result<String, DeviceError>;
     /// The pause before each frame, for a source that does not wait by itself.
@@ -73,11 +73,11 @@ pub type Thermal = fn(&Frame<'_>, Option<Place>) -> Option<Temperature>;
 
 /// A camera.
 pub struct Camera {
-    source: Box<dyn Source>,
+    source: Box<dyn FrameSource>,
     save: SavePhoto,
     preview: Preview,
     /// Looks for codes, if it is to.
-    watch: Option<Watch>,
+    watch: Option<CodeWatch>,
     thermal: Option<(Thermal, Option<Place>)>,
     begun: Instant,
     shown: Option<Instant>,
@@ -87,12 +87,12 @@ pub struct Camera {
 
 impl Camera {
     /// From a source.
-    pub fn new(source: Box<dyn Source>, read_codes: bool, save: SavePhoto, preview: Preview) -> Self {
+    pub fn new(source: Box<dyn FrameSource>, read_codes: bool, save: SavePhoto, preview: Preview) -> Self {
         Self {
             source,
             save,
             preview,
-            watch: read_codes.then(Watch::default),
+            watch: read_codes.then(CodeWatch::default),
             thermal: None,
             begun: Instant::now(),
             shown: None,
@@ -154,11 +154,11 @@ impl Camera {
             let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let panics = watch.panics;
             match watch.look(now, &luma) {
-                Seen::Code(bytes) => hands.report(Report::Scan { bytes }),
-                Seen::Part => {
+                FrameScan::Code(bytes) => hands.report(Report::Scan { bytes }),
+                FrameScan::Part => {
                     hands.monitor.error("a part of a code that is spread over several: it is refused")
                 }
-                Seen::Still | Seen::Nothing | Seen::Known => {}
+                FrameScan::Still | FrameScan::Nothing | FrameScan::Known => {}
             }
             if watch.panics > panics {
                 hands.monitor.error("a reader of codes failed on a frame");

@@ -7,7 +7,7 @@
 //! panics on some errors.
 
 use super::frame::{Frame, Pixels};
-use super::{Glimpse, Source};
+use super::{FrameSource, Glimpse};
 use crate::blocking::DeviceError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ fn trouble(e: &std::io::Error) -> DeviceError {
     DeviceError::Fault(e.to_string())
 }
 
-impl Source for V4l2 {
+impl FrameSource for V4l2 {
     fn open(&mut self) -> Result<String, DeviceError> {
         self.open = None;
         let open = self.try_open()?;

@@ -34,17 +34,17 @@ struct Reported {
 
 impl Reported {
     /// Told again, if it is time to.
-    fn held(&mut self, now: Ms) -> Option<Seen> {
+    fn held(&mut self, now: Ms) -> Option<FrameScan> {
         (now.saturating_sub(self.at) >= HELD_MS).then(|| {
             self.at = now;
-            Seen::Code(self.shown.clone())
+            FrameScan::Code(self.shown.clone())
         })
     }
 }
 
 /// What was seen in a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum FrameScan {
     /// As before: nothing was tried.
     Still,
     /// No code.
@@ -59,7 +59,7 @@ pub enum Seen {
 
 /// The watch over one camera.
 #[derive(Default)]
-pub struct Watch {
+pub struct CodeWatch {
     reader: Reader,
     cells: Vec<i32>,
     tried: usize,
@@ -88,9 +88,9 @@ fn cells(picture: &Grey) -> Vec<i32> {
     (0..CELLS * CELLS).map(mean).collect()
 }
 
-impl Watch {
+impl CodeWatch {
     /// Looks at the newest frame.
-    pub fn look(&mut self, now: Ms, picture: &Grey) -> Seen {
+    pub fn look(&mut self, now: Ms, picture: &Grey) -> FrameScan {
         let cells = cells(picture);
         let same = self.cells.len() == cells.len()
             && self.cells.iter().zip(&cells).all(|(a, b)| (a - b).abs() < CHANGED);
@@ -98,9 +98,9 @@ impl Watch {
             return match &mut self.reported {
                 Some(reported) if self.present => {
                     reported.seen = now;
-                    reported.held(now).unwrap_or(Seen::Still)
+                    reported.held(now).unwrap_or(FrameScan::Still)
                 }
-                Some(_) | None => Seen::Still,
+                Some(_) | None => FrameScan::Still,
             };
         }
         if !same {
@@ -113,16 +113,16 @@ impl Watch {
         self.tried += 1;
         self.present = false;
         let Some(payload) = outcome.payload else {
-            return if outcome.part { Seen::Part } else { Seen::Nothing };
+            return if outcome.part { FrameScan::Part } else { FrameScan::Nothing };
         };
         let shown = of_camera(payload.text.as_ref().map_or(payload.bytes.as_slice(), String::as_bytes));
         if shown.is_empty() {
-            return Seen::Nothing;
+            return FrameScan::Nothing;
         }
         if payload.erasures > 0 && self.doubtful.as_ref() != Some(&payload.bytes) {
             self.doubtful = Some(payload.bytes);
             self.tried = 0;
-            return Seen::Known;
+            return FrameScan::Known;
         }
         self.doubtful = None;
         self.present = true;
@@ -131,14 +131,14 @@ impl Watch {
             let away = now.saturating_sub(reported.seen) >= ABSENT_MS;
             reported.seen = now;
             if !away {
-                return reported.held(now).unwrap_or(Seen::Known);
+                return reported.held(now).unwrap_or(FrameScan::Known);
             }
             if now.saturating_sub(reported.at) < AGAIN_MS {
-                return Seen::Known;
+                return FrameScan::Known;
             }
         }
         self.reported = Some(Reported { bytes: payload.bytes, shown: shown.clone(), at: now, seen: now });
-        Seen::Code(shown)
+        FrameScan::Code(shown)
     }
 }
 
@@ -159,38 +159,38 @@ mod tests {
 
     #[test]
     fn a_code_is_reported_once_until_it_is_held_or_was_away_for_a_while() {
-        let (mut watch, empty) = (Watch::default(), picture(None));
+        let (mut watch, empty) = (CodeWatch::default(), picture(None));
         let (a, b) = (picture(Some("KP1:A")), picture(Some("KP1:B")));
-        let code = |text: &str| Seen::Code(text.as_bytes().to_vec());
-        assert_eq!(watch.look(0, &empty), Seen::Nothing);
+        let code = |text: &str| FrameScan::Code(text.as_bytes().to_vec());
+        assert_eq!(watch.look(0, &empty), FrameScan::Nothing);
         assert_eq!(watch.look(100, &a), code("KP1:A"));
-        assert_eq!(watch.look(200, &a), Seen::Still);
-        assert_eq!(watch.look(300, &empty), Seen::Nothing);
-        assert_eq!(watch.look(400, &a), Seen::Known, "a hand passed in front of it");
+        assert_eq!(watch.look(200, &a), FrameScan::Still);
+        assert_eq!(watch.look(300, &empty), FrameScan::Nothing);
+        assert_eq!(watch.look(400, &a), FrameScan::Known, "a hand passed in front of it");
         assert_eq!(watch.look(500, &b), code("KP1:B"));
         let again: Vec<u64> =
             (600..5_000).step_by(100).filter(|now| watch.look(*now, &b) == code("KP1:B")).collect();
         assert_eq!(again, [2_000, 3_500], "while it is held");
-        assert_eq!(watch.look(5_000, &empty), Seen::Nothing);
-        assert_eq!(watch.look(5_800, &b), Seen::Known, "too soon after it was told");
-        assert_eq!(watch.look(6_600, &empty), Seen::Nothing);
+        assert_eq!(watch.look(5_000, &empty), FrameScan::Nothing);
+        assert_eq!(watch.look(5_800, &b), FrameScan::Known, "too soon after it was told");
+        assert_eq!(watch.look(6_600, &empty), FrameScan::Nothing);
         assert_eq!(watch.look(7_400, &b), code("KP1:B"));
     }
 
     #[test]
     fn what_stands_at_the_ends_of_a_printed_code_is_no_part_of_it() {
         for text in ["P-0009\n", "P-0009\r\n", "\tP-0009", "\u{feff}P-0009"] {
-            let seen = Watch::default().look(0, &picture(Some(text)));
-            assert_eq!(seen, Seen::Code(b"P-0009".to_vec()), "{text:?}");
+            let seen = CodeWatch::default().look(0, &picture(Some(text)));
+            assert_eq!(seen, FrameScan::Code(b"P-0009".to_vec()), "{text:?}");
         }
-        assert_eq!(Watch::default().look(0, &picture(Some("\r\n"))), Seen::Nothing);
+        assert_eq!(CodeWatch::default().look(0, &picture(Some("\r\n"))), FrameScan::Nothing);
     }
 
     #[test]
     fn an_empty_lane_is_tried_in_every_way_and_then_left_alone() {
-        let (mut watch, empty) = (Watch::default(), picture(None));
-        let looks: Vec<Seen> = (0..RARE_STEPS as u64 + 20).map(|n| watch.look(n * 33, &empty)).collect();
-        assert_eq!(looks.iter().filter(|s| **s == Seen::Nothing).count(), RARE_STEPS);
-        assert_eq!(looks.last(), Some(&Seen::Still));
+        let (mut watch, empty) = (CodeWatch::default(), picture(None));
+        let looks: Vec<FrameScan> = (0..RARE_STEPS as u64 + 20).map(|n| watch.look(n * 33, &empty)).collect();
+        assert_eq!(looks.iter().filter(|s| **s == FrameScan::Nothing).count(), RARE_STEPS);
+        assert_eq!(looks.last(), Some(&FrameScan::Still));
     }
 }

@@ -119,7 +119,7 @@ pub const OWN: [&str; 30] = [
 
 /// The place of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Grows with every fresh journal.
     pub epoch: u64,
     /// Order in the journal, from 1.
@@ -164,7 +164,7 @@ struct Envelope<'a> {
 }
 
 /// Writes the body of an event.
-pub fn body(event: &NewEvent, place: Place, now: &Now, author: &Author) -> Vec<u8> {
+pub fn body(event: &NewEvent, place: Position, now: &Now, author: &Author) -> Vec<u8> {
     let subject = event.lane.as_ref().map(|lane| match event.visit {
         Some(visit) => format!("{lane}/{visit}"),
         None => lane.to_string(),
@@ -228,7 +228,7 @@ mod tests {
             boot: "b".into(),
         };
         let now = Now { mono_ms: 12, wall_ms: Some(1_621_514_096_000), quality: Quality::Synced };
-        let body = body(&event, Place { epoch: 2, seq: 5, stream_seq: 3 }, &now, &author);
+        let body = body(&event, Position { epoch: 2, seq: 5, stream_seq: 3 }, &now, &author);
         insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"specversion":"1.0","id":"gw-1/2/5","source":"/kakou/demo/gw-1","type":"kakou.transaction.v1","time":"2021-05-20T12:34:56.000Z","subject":"school-1/7","datacontenttype":"application/json","audience":"community,cdc","stream":"verdict","streamseq":3,"boot":"b","monoms":"12","clocksynced":true,"clockquality":"synced","data":{"outcome":"ADMIT"}}"#);
     }
 
@@ -247,7 +247,7 @@ mod tests {
             gateway: GatewayId::new("gw-1").unwrap(),
             boot: "b".into(),
         };
-        let place = Place { epoch: u64::MAX, seq: u64::MAX, stream_seq: 1 };
+        let place = Position { epoch: u64::MAX, seq: u64::MAX, stream_seq: 1 };
         for mono_ms in [0, 30 * 86_400_000, 10 * 365 * 86_400_000] {
             let now = Now { mono_ms, wall_ms: Some(1_621_514_096_000), quality: Quality::Synced };
             let event: serde_json::Map<String, Value> =

@@ -7,7 +7,7 @@
 pub mod named;
 pub mod types;
 
-use crate::profile::facts::{Known, Type, groups};
+use crate::profile::facts::{FactScope, Type, groups};
 use cel::{Context, Env, Program, Value};
 use named::Named;
 use serde_json::Map;
@@ -75,12 +75,12 @@ impl std::fmt::Debug for Expression {
 
 impl Expression {
     /// Reads a condition and proves every name and type in it. The environment has no macros: nothing loops.
-    pub fn new(source: &str, known: &Known) -> Result<Self, RuleError> {
+    pub fn new(source: &str, known: &FactScope) -> Result<Self, RuleError> {
         Self::of(source, known, Type::Bool)
     }
 
     /// Reads an expression that gives a value of a type.
-    pub fn of(source: &str, known: &Known, wanted: Type) -> Result<Self, RuleError> {
+    pub fn of(source: &str, known: &FactScope, wanted: Type) -> Result<Self, RuleError> {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
@@ -171,7 +171,7 @@ mod tests {
     fn read(source: &str) -> Result<Expression, RuleError> {
         let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
         let made_by = KINDS.iter().map(|about| about.name).collect();
-        let known = Known { made_by, answers: answers.map(|(id, of)| (id.to_owned(), of)).into() };
+        let known = FactScope { made_by, answers: answers.map(|(id, of)| (id.to_owned(), of)).into() };
         Expression::new(source, &known)
     }
 

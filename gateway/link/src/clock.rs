@@ -44,7 +44,7 @@ pub const STEP_MS: i64 = 1_000;
 /// Where the wall time comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum TimeSource {
     /// The system clock counts as known once the time service has said so.
     #[default]
     Ntp,
@@ -65,7 +65,7 @@ pub struct Clock(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    source: Source,
+    source: TimeSource,
     fixed_ms: WallMs,
     shift: Option<PathBuf>,
     // The floor less the monotonic time at which it was learnt.
@@ -75,25 +75,25 @@ struct Shared {
 impl Clock {
     /// The system clock, believed: for tools.
     pub fn system() -> Self {
-        Self::new(Source::System, 0, None)
+        Self::new(TimeSource::System, 0, None)
     }
 
-    /// With a source; `fixed_ms` matters for [`Source::Fixed`] only. A file may hold milliseconds by
+    /// With a source; `fixed_ms` matters for [`TimeSource::Fixed`] only. A file may hold milliseconds by
     /// which the time is off: tests of steps write it.
-    pub fn new(source: Source, fixed_ms: WallMs, shift: Option<PathBuf>) -> Self {
+    pub fn new(source: TimeSource, fixed_ms: WallMs, shift: Option<PathBuf>) -> Self {
         let floor = AtomicI64::new(BUILT_MS - mono_ms().cast_signed());
         Self(Arc::new(Shared { source, fixed_ms, shift, floor }))
     }
 
     /// Where the time comes from.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> TimeSource {
         self.0.source
     }
 
     /// Now. The monotonic time counts from boot and goes on while the box sleeps.
     pub fn now(&self) -> Now {
         let mono_ms = mono_ms();
-        if self.0.source == Source::Fixed {
+        if self.0.source == TimeSource::Fixed {
             return Now { mono_ms, wall_ms: Some(self.0.fixed_ms), quality: Quality::Synced };
         }
         let (wall_ms, trusted) = self.own();
@@ -121,7 +121,7 @@ impl Clock {
         let wall = clock_gettime(ClockId::Realtime);
         let shift = self.0.shift.as_deref().map_or(0, shift);
         let wall_ms = wall.tv_sec * 1000 + wall.tv_nsec / 1_000_000 + shift;
-        (wall_ms, self.0.source != Source::Ntp || Path::new(SYNCHRONISED).exists() || is_held())
+        (wall_ms, self.0.source != TimeSource::Ntp || Path::new(SYNCHRONISED).exists() || is_held())
     }
 
     /// Raises the floor to a time that the journal has stored as confirmed.
@@ -135,7 +135,7 @@ impl Clock {
         if now.synced() && now.wall_ms.is_some_and(|now| wall_ms > now + AHEAD_MS) {
             return log::warn!("a signed word is dated later than now: its date is not believed");
         }
-        if self.0.source != Source::Fixed {
+        if self.0.source != TimeSource::Fixed {
             self.not_before(wall_ms);
         }
     }
@@ -220,7 +220,7 @@ mod tests {
     fn time_never_lies_before_what_is_known_to_be_past_and_goes_on_from_there() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let shift = |ms: i64| std::fs::write(file.path(), ms.to_string()).unwrap();
-        let clock = Clock::new(Source::System, 0, Some(file.path().to_path_buf()));
+        let clock = Clock::new(TimeSource::System, 0, Some(file.path().to_path_buf()));
         let right = Clock::system().now().wall_ms.unwrap();
         let near =
             |now: Now, ms: i64| assert!((now.wall_ms.unwrap() - ms).abs() < 5_000, "{now:?}, not {ms}");

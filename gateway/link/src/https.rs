@@ -45,7 +45,7 @@ pub enum HttpsError {
 
 /// An address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Endpoint {
     /// Name or address of the machine.
     pub host: String,
     /// The port.
@@ -54,7 +54,7 @@ pub struct Place {
     pub path: String,
 }
 
-impl Place {
+impl Endpoint {
     /// Reads `https://HOST[:PORT]/PATH`.
     pub fn read(url: &str) -> Result<Self, HttpsError> {
         let bad = || HttpsError::Address(url.to_owned());
@@ -84,7 +84,7 @@ impl Place {
 /// Sends a request; gives the answer's head, its body still to be read.
 pub async fn send<B>(
     tls: &Arc<ClientConfig>,
-    place: &Place,
+    place: &Endpoint,
     method: Method,
     headers: &[(&str, String)],
     body: B,
@@ -128,7 +128,7 @@ where
 /// Sends a request whose body is short or empty; the answer must begin within [`ANSWER_LIMIT`].
 pub async fn ask(
     tls: &Arc<ClientConfig>,
-    place: &Place,
+    place: &Endpoint,
     method: Method,
     headers: &[(&str, String)],
     body: Bytes,
@@ -138,7 +138,7 @@ pub async fn ask(
 }
 
 /// The whole body of an answer that must be a success.
-pub async fn whole(place: &Place, answer: Response<Incoming>, most: usize) -> Result<Bytes, HttpsError> {
+pub async fn whole(place: &Endpoint, answer: Response<Incoming>, most: usize) -> Result<Bytes, HttpsError> {
     let status = answer.status();
     let read = tokio::time::timeout(ANSWER_LIMIT, Limited::new(answer.into_body(), most).collect());
     let bytes = read
@@ -159,13 +159,13 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_shown_without_their_rights() {
-        let place = Place::read("https://central.example:8443/photo/ab?sig=secret").unwrap();
+        let place = Endpoint::read("https://central.example:8443/photo/ab?sig=secret").unwrap();
         assert_eq!((place.host.as_str(), place.port), ("central.example", 8443));
         assert_eq!(place.path, "/photo/ab?sig=secret");
         assert_eq!(place.shown(), "https://central.example:8443/photo/ab");
-        assert_eq!(Place::read("https://[::1]/").unwrap().host, "::1");
+        assert_eq!(Endpoint::read("https://[::1]/").unwrap().host, "::1");
         for bad in ["http://central.example/", "central.example", "https://", ""] {
-            assert!(Place::read(bad).is_err(), "{bad}");
+            assert!(Endpoint::read(bad).is_err(), "{bad}");
         }
     }
 }

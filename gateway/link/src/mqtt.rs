@@ -155,13 +155,13 @@ pub enum MqttError {
 /// The sending half of a connection; clones share it.
 #[derive(Clone)]
 pub struct Client {
-    way: Way,
+    way: MqttClient,
     /// Whether the broker supports retained messages: the library drops a retained message where it does not.
     retains: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
-enum Way {
+enum MqttClient {
     V5(v5::AsyncClient),
     V4(v4::AsyncClient),
 }
@@ -181,7 +181,7 @@ impl Drop for Events {
     }
 }
 
-enum Source {
+enum MqttEventLoop {
     V5(Box<v5::EventLoop>),
     V4(Box<v4::EventLoop>),
 }
@@ -220,7 +220,7 @@ pub fn open(options: Options<'_>) -> Result<(Client, Events), MqttError> {
 type Tls = Option<Arc<rustls::ClientConfig>>;
 type Login = Option<(String, Option<String>)>;
 
-fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), MqttError> {
+fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(MqttClient, MqttEventLoop), MqttError> {
     let b = options.broker;
     let mut o = v5::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     o.set_clean_start(options.clean)
@@ -253,10 +253,10 @@ fn open_v5(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source)
     }
     let (client, events) =
         v5::AsyncClient::builder(o).try_build().map_err(|e| MqttError::Options(e.to_string()))?;
-    Ok((Way::V5(client), Source::V5(Box::new(events))))
+    Ok((MqttClient::V5(client), MqttEventLoop::V5(Box::new(events))))
 }
 
-fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source), MqttError> {
+fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(MqttClient, MqttEventLoop), MqttError> {
     let b = options.broker;
     let mut o = v4::MqttOptions::new(options.client_id, (b.host.as_str(), b.port));
     let max = usize::try_from(MAX_PACKET).unwrap_or(usize::MAX);
@@ -287,7 +287,7 @@ fn open_v4(options: Options<'_>, tls: Tls, login: Login) -> Result<(Way, Source)
     let mut network = v4::NetworkOptions::new();
     network.set_connection_timeout(CONNECT_LIMIT.as_secs());
     events.set_network_options(network);
-    Ok((Way::V4(client), Source::V4(Box::new(events))))
+    Ok((MqttClient::V4(client), MqttEventLoop::V4(Box::new(events))))
 }
 
 /// The client's half of a session that the broker has kept: always without messages in flight, because the caller
@@ -341,7 +341,7 @@ impl Client {
     pub fn publish(&self, topic: &str, body: Vec<u8>, mark: Mark<'_>) -> Result<(), SendError> {
         let retain = mark.retain && self.retains.load(Ordering::Relaxed);
         match &self.way {
-            Way::V5(client) => {
+            MqttClient::V5(client) => {
                 let qos = if mark.unsure { v5::QoS::AtMostOnce } else { v5::QoS::AtLeastOnce };
                 let mut options = v5::PublishOptions::new(qos).retain(retain);
                 if mark.content_type.is_some() || mark.keep_s.is_some() {
@@ -353,7 +353,7 @@ impl Client {
                 }
                 client.try_publish(topic.to_owned(), body, options).map_err(|e| not_taken_v5(&e))
             }
-            Way::V4(client) => {
+            MqttClient::V4(client) => {
                 let qos = if mark.unsure { v4::QoS::AtMostOnce } else { v4::QoS::AtLeastOnce };
                 let options = v4::PublishOptions::new(qos).retain(retain);
                 client.try_publish(topic.to_owned(), body, options).map_err(|e| not_taken_v4(&e))
@@ -364,10 +364,10 @@ impl Client {
     /// Subscribes to a filter, with acknowledgements.
     pub fn subscribe(&self, filter: &str) -> Result<(), SendError> {
         match &self.way {
-            Way::V5(c) => {
+            MqttClient::V5(c) => {
                 c.try_subscribe(filter.to_owned(), v5::QoS::AtLeastOnce).map_err(|e| not_taken_v5(&e))
             }
-            Way::V4(c) => {
+            MqttClient::V4(c) => {
                 c.try_subscribe(filter.to_owned(), v4::QoS::AtLeastOnce).map_err(|e| not_taken_v4(&e))
             }
         }
@@ -376,17 +376,17 @@ impl Client {
     /// Ends a subscription.
     pub fn unsubscribe(&self, filter: &str) -> Result<(), SendError> {
         match &self.way {
-            Way::V5(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v5(&e)),
-            Way::V4(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v4(&e)),
+            MqttClient::V5(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v5(&e)),
+            MqttClient::V4(c) => c.try_unsubscribe(filter.to_owned()).map_err(|e| not_taken_v4(&e)),
         }
     }
 
     /// Acknowledges a message, where acknowledgements are manual.
     pub fn ack(&self, message: &Message) -> Result<(), SendError> {
         match (&self.way, &message.origin) {
-            (Way::V5(c), Origin::V5(p)) => c.try_ack(p).map_err(|e| not_taken_v5(&e)),
-            (Way::V4(c), Origin::V4(p)) => c.try_ack(p).map_err(|e| not_taken_v4(&e)),
-            (Way::V5(_), Origin::V4(_)) | (Way::V4(_), Origin::V5(_)) => Err(SendError::Ended),
+            (MqttClient::V5(c), Origin::V5(p)) => c.try_ack(p).map_err(|e| not_taken_v5(&e)),
+            (MqttClient::V4(c), Origin::V4(p)) => c.try_ack(p).map_err(|e| not_taken_v4(&e)),
+            (MqttClient::V5(_), Origin::V4(_)) | (MqttClient::V4(_), Origin::V5(_)) => Err(SendError::Ended),
         }
     }
 
@@ -395,8 +395,8 @@ impl Client {
         let limit = Duration::from_secs(1);
         let end = async {
             let asked = match &self.way {
-                Way::V5(c) => c.disconnect_with_timeout(limit).await.is_ok(),
-                Way::V4(c) => c.disconnect_with_timeout(limit).await.is_ok(),
+                MqttClient::V5(c) => c.disconnect_with_timeout(limit).await.is_ok(),
+                MqttClient::V4(c) => c.disconnect_with_timeout(limit).await.is_ok(),
             };
             while asked && events.poll().await.is_ok() {}
         };
@@ -405,7 +405,7 @@ impl Client {
 }
 
 impl Events {
-    fn drive(mut source: Source, most: usize, retains: Arc<AtomicBool>) -> Self {
+    fn drive(mut source: MqttEventLoop, most: usize, retains: Arc<AtomicBool>) -> Self {
         let (tx, heard) = mpsc::channel(most);
         let task = tokio::spawn(async move {
             loop {
@@ -429,7 +429,7 @@ impl Events {
     }
 }
 
-impl Source {
+impl MqttEventLoop {
     async fn poll(&mut self) -> Result<MqttEvent, MqttError> {
         match self {
             Self::V5(events) => events.poll().await.map(heard_v5).map_err(|e| lost_v5(&e)),

@@ -4,7 +4,7 @@
 //! roots, and nothing else.
 
 use super::File;
-use kakou_link::clock::Source;
+use kakou_link::clock::TimeSource;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub struct Anchors {
     fleet_keys: Option<PathBuf>,
     lists: Option<PathBuf>,
     usb_drive: Option<PathBuf>,
-    clock: (Source, Option<String>, Option<PathBuf>),
+    clock: (TimeSource, Option<String>, Option<PathBuf>),
     /// Roots, certificate, key, password: none, where there is no link.
     upstream: Option<[Option<PathBuf>; 4]>,
     /// What the service manager has given to this unit: whoever looks after the box has put it there.
@@ -94,7 +94,7 @@ mod tests {
             fleet_keys: None,
             lists: None,
             usb_drive: None,
-            clock: (Source::System, None, None),
+            clock: (TimeSource::System, None, None),
             upstream: upstream.map(|files| files.map(path)),
             credentials: credentials.map(PathBuf::from),
             records: BTreeSet::new(),

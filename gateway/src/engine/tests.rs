@@ -59,7 +59,7 @@ pub(super) fn parts(data: &Path, trust: TrustList) -> Parts {
         trust: Arc::new(trust),
         subjects: Arc::new(subjects::for_lanes(&subjects::load(data).unwrap())),
         upstream: "off",
-        source: Source::System,
+        source: TimeSource::System,
         key,
         photos: Photos::open(data).unwrap(),
         retention: Retention {

@@ -5,7 +5,7 @@ use super::{ClockChange, Effects, Engine, Moment};
 use crate::store::time;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::{MonoMs, Now, Quality};
-use kakou_link::clock::{STEP_MS, Source};
+use kakou_link::clock::{STEP_MS, TimeSource};
 use serde_json::json;
 
 /// Between two times that are kept as floor: a box that lost its clock is wrong by this much less.
@@ -15,7 +15,7 @@ const PROVED_MS: u64 = 600_000;
 
 /// What was seen of the clock.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct ClockWatch {
     seen: Option<(i64, Quality)>,
     stepped_ms: Option<MonoMs>,
     /// Since when the time service has stood for a time that lies before the floor.
@@ -26,14 +26,14 @@ pub(super) struct Watch {
 impl Engine {
     /// Looks whether the clock was stepped, or is worth more or less than before.
     pub(super) fn watch_clock(&mut self, now: &Now) {
-        let Some(wall_ms) = now.wall_ms.filter(|_| self.parts.source != Source::Fixed) else {
+        let Some(wall_ms) = now.wall_ms.filter(|_| self.parts.source != TimeSource::Fixed) else {
             return;
         };
         let offset_ms = wall_ms - now.mono_ms.cast_signed();
         let told = match self.watch.seen {
             Some((before, quality)) => (offset_ms - before).abs() >= STEP_MS || quality != now.quality,
             // A clock that is believed as it is has nothing to be told of at the start.
-            None => self.parts.source == Source::Ntp && self.news_of_boot(offset_ms, now),
+            None => self.parts.source == TimeSource::Ntp && self.news_of_boot(offset_ms, now),
         };
         if told && self.closed.is_none() {
             self.tell_time(offset_ms, now);
@@ -90,7 +90,7 @@ impl Engine {
         let claimed = at.claimed_ms.filter(|_| now.quality == Quality::Floor);
         // A floor can be too high from the start: of a boot whose clock was wrong. A clock that nobody confirms
         // says nothing against it by standing there.
-        let contradicts = claimed.is_some() && self.parts.source == Source::Ntp;
+        let contradicts = claimed.is_some() && self.parts.source == TimeSource::Ntp;
         let since = self.watch.contradicted_ms.take().filter(|_| contradicts);
         self.watch.contradicted_ms = since.or_else(|| contradicts.then_some(now.mono_ms));
         let stood_ms = |since: MonoMs| now.mono_ms.saturating_sub(since);
@@ -104,7 +104,7 @@ impl Engine {
         }
         let proved = self.watch.stepped_ms.is_none_or(|since| stood_ms(since) >= PROVED_MS);
         let due = self.watch.kept_ms.is_none_or(|since| stood_ms(since) >= KEEP_EVERY_MS);
-        let fixed = self.parts.source == Source::Fixed;
+        let fixed = self.parts.source == TimeSource::Fixed;
         let Some(wall_ms) = now.wall_ms.filter(|_| now.synced() && proved && due && !fixed) else { return };
         if self.closed.is_some() {
             return;

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{Method, StatusCode};
 use kakou_core::text::Text;
 use kakou_link::clock::Clock;
-use kakou_link::https::{self, HttpsError, Place};
+use kakou_link::https::{self, Endpoint, HttpsError};
 use kakou_provisioning::certificate::pem_der;
 use kakou_provisioning::code::{Code, Nonce};
 use kakou_provisioning::envelope::Reader;
@@ -120,7 +120,7 @@ pub async fn enrol(
     clock: &Clock,
 ) -> Result<Bundle, NotEnrolled> {
     let tls = pin::client(code.root, clock).map_err(|e| NotEnrolled::Answer(e.to_string()))?;
-    let place = Place::read(&code.url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(ENROL);
+    let place = Endpoint::read(&code.url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(ENROL);
     let csr = pem_der(csr_pem).ok_or_else(|| NotEnrolled::Answer("no request".into()))?;
     let headers = [
         ("authorization", format!("Bearer {}", code.token)),
@@ -146,7 +146,7 @@ pub async fn renew(
     csr_pem: &str,
     reader: Reader,
 ) -> Result<String, NotEnrolled> {
-    let place = Place::read(url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(RENEW);
+    let place = Endpoint::read(url).map_err(|e| NotEnrolled::Answer(e.to_string()))?.at(RENEW);
     let csr = pem_der(csr_pem).ok_or_else(|| NotEnrolled::Answer("no request".into()))?;
     let proof = identity::prove(key_pem, &csr).ok_or(NotEnrolled::Refused(Refusal::Certificate))?;
     let renewal = Renewal { certificate, csr: STANDARD.encode(csr), proof: STANDARD.encode(proof) };
@@ -162,7 +162,7 @@ fn json(value: &impl Serialize) -> String {
 
 async fn ask(
     tls: &Arc<ClientConfig>,
-    place: &Place,
+    place: &Endpoint,
     headers: &[(&str, String)],
     body: String,
 ) -> Result<Bytes, NotEnrolled> {

@@ -16,7 +16,7 @@ use client::NotEnrolled;
 use kakou_core::ids::GatewayId;
 use kakou_core::text::Text;
 use kakou_drivers::scan_text::{self, Before};
-use kakou_link::clock::{Clock, Source};
+use kakou_link::clock::{Clock, TimeSource};
 use kakou_link::durable;
 use kakou_provisioning::certificate::pem_der;
 use kakou_provisioning::code::{BadCode, Code, digits};
@@ -207,7 +207,7 @@ pub async fn wait(enrol: &Enrol, cancel: &CancellationToken) -> std::io::Result<
 /// A code is younger than the clock of a box that was never set. Nobody has signed it: its time counts for
 /// itself alone.
 fn clock_for(code: &Code) -> Clock {
-    let clock = Clock::new(Source::Ntp, 0, None);
+    let clock = Clock::new(TimeSource::Ntp, 0, None);
     clock.not_before(code.issued.saturating_mul(1000));
     clock
 }

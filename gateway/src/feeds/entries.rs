@@ -192,12 +192,12 @@ fn known_folder(data: &Path) -> PathBuf {
 }
 
 /// The entries that count at this gateway, in the order of their names, as its folder is when they are looked for first.
-pub struct Known {
+pub struct ActiveEntries {
     data: PathBuf,
     names: OnceCell<Vec<String>>,
 }
 
-impl Known {
+impl ActiveEntries {
     /// Of a data folder.
     pub fn of(data: PathBuf) -> Self {
         Self { data, names: OnceCell::new() }

@@ -19,7 +19,7 @@ use crate::store::edition::{self, Order};
 use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
 use crate::store::seen::Seen;
-pub use entries::{Known, is_signed, keep_heard, share_folder, words_in};
+pub use entries::{ActiveEntries, is_signed, keep_heard, share_folder, words_in};
 use fetch::Fetch;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::pass::trust::TrustList;

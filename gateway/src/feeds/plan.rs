@@ -63,7 +63,7 @@ struct Waiting {
 
 /// The way that a body takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Way {
+enum BodySource {
     /// In groups of chunks, by the broker.
     Broker(String),
     /// By HTTPS.
@@ -77,7 +77,7 @@ enum State {
     /// Until its file is open.
     Begins(Waiting),
     /// On its way.
-    Comes { waiting: Waiting, part: Part, have: u32, way: Way, heard: Duration },
+    Comes { waiting: Waiting, part: Part, have: u32, way: BodySource, heard: Duration },
     /// Until it is built.
     Applies,
 }
@@ -94,8 +94,8 @@ impl Plan {
     /// When it wants to be asked next: [`Input::Tick`].
     pub fn deadline(&self) -> Option<Duration> {
         match &self.state {
-            State::Comes { way: Way::Broker(_), heard, .. } => Some(*heard + PATIENCE),
-            State::Comes { way: Way::Https, heard, .. } => Some(*heard + PATIENCE_HTTPS),
+            State::Comes { way: BodySource::Broker(_), heard, .. } => Some(*heard + PATIENCE),
+            State::Comes { way: BodySource::Https, heard, .. } => Some(*heard + PATIENCE_HTTPS),
             State::Rest | State::Begins(_) | State::Applies => None,
         }
     }
@@ -107,7 +107,8 @@ impl Plan {
             Input::Begun(begun) => self.begun(now, begun, out),
             Input::Chunk(sha256, there) => self.chunk(now, &sha256, there, out),
             Input::Unfetched(sha256) => {
-                if let State::Comes { waiting, part, have, way: way @ Way::Https, .. } = &mut self.state
+                if let State::Comes { waiting, part, have, way: way @ BodySource::Https, .. } =
+                    &mut self.state
                     && part.sha256 == sha256
                 {
                     out.push(Output::Count("feed_unfetched_total"));
@@ -115,7 +116,9 @@ impl Plan {
                 }
             }
             Input::Connected => {
-                if let State::Comes { waiting, part, have, way: way @ Way::Broker(_), .. } = &mut self.state {
+                if let State::Comes { waiting, part, have, way: way @ BodySource::Broker(_), .. } =
+                    &mut self.state
+                {
                     *way = subscribe(&waiting.head, part, *have, out);
                 }
             }
@@ -179,7 +182,7 @@ impl Plan {
             Some(at) if !waiting.by_broker => {
                 let (sha256, url) = (part.sha256.clone(), format!("{at}/{}", part.sha256));
                 out.push(Output::Wish(Wish::Get(Get { url, sha256, from: have })));
-                Way::Https
+                BodySource::Https
             }
             Some(_) | None => subscribe(&waiting.head, &part, have, out),
         };
@@ -198,7 +201,7 @@ impl Plan {
             self.state = State::Applies;
             out.push(Output::Apply);
         } else if there / GROUP != before / GROUP {
-            if let Way::Broker(_) = way {
+            if let BodySource::Broker(_) = way {
                 unsubscribe(way, out);
                 *way = subscribe(&waiting.head, part, there, out);
             }
@@ -213,7 +216,7 @@ impl Plan {
         out.push(Output::Count("feed_stalled_total"));
         unsubscribe(&way, out);
         out.push(Output::Leave);
-        waiting.by_broker = way == Way::Https;
+        waiting.by_broker = way == BodySource::Https;
         if self.waiting.iter().all(|w| w.head.feed != waiting.head.feed) {
             self.waiting.push_back(waiting);
         }
@@ -221,14 +224,14 @@ impl Plan {
     }
 }
 
-fn subscribe(head: &Head, part: &Part, have: u32, out: &mut Vec<Output>) -> Way {
+fn subscribe(head: &Head, part: &Part, have: u32, out: &mut Vec<Output>) -> BodySource {
     let filter = chunk_topic(&head.feed, &part.sha256, have / GROUP, "+");
     out.push(Output::Wish(Wish::Subscribe(filter.clone())));
-    Way::Broker(filter)
+    BodySource::Broker(filter)
 }
 
-fn unsubscribe(way: &Way, out: &mut Vec<Output>) {
-    if let Way::Broker(filter) = way {
+fn unsubscribe(way: &BodySource, out: &mut Vec<Output>) {
+    if let BodySource::Broker(filter) = way {
         out.push(Output::Wish(Wish::Unsubscribe(filter.clone())));
     }
 }

@@ -172,7 +172,7 @@ fn a_page_of_entries_looks_at_their_folder_once() {
         std::fs::write(folder.join(name), format!("KE1:{name}")).unwrap();
     }
     std::fs::write(folder.join("bb"), "damaged").unwrap();
-    let known = Known::of(data.path().to_path_buf());
+    let known = ActiveEntries::of(data.path().to_path_buf());
     let mut seen = Vec::new();
     let mut behind = String::new();
     while let Some((name, text)) = known.next(&behind) {
@@ -182,6 +182,6 @@ fn a_page_of_entries_looks_at_their_folder_once() {
         behind = name;
     }
     assert_eq!(seen, ["KE1:a", "KE1:b", "KE1:c"]);
-    assert_eq!(Known::of(data.path().to_path_buf()).next("a").unwrap().0, "a0");
+    assert_eq!(ActiveEntries::of(data.path().to_path_buf()).next("a").unwrap().0, "a0");
     assert_eq!(known.next(&kakou_wire::peers::WAITS[2..]), None);
 }

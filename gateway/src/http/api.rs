@@ -1,7 +1,7 @@
 //! The routes under `/api/v1`.
 
 use super::acts::{self, ActSlot};
-use super::auth::{COOKIE, Denied, Place};
+use super::auth::{COOKIE, Denied, SignInPlace};
 use super::error::ApiError;
 use super::sse::{self, Events};
 use super::{App, Peer};
@@ -130,7 +130,7 @@ async fn check_pin(
     (id, pin): (OfficerId, String),
 ) -> Answer<Officer> {
     let (shared, peer) = (app.clone(), hand.peer);
-    let (who, place) = (id.clone(), Place::of(peer, hand.signed_in));
+    let (who, place) = (id.clone(), SignInPlace::of(peer, hand.signed_in));
     let checked = tokio::task::spawn_blocking(move || shared.officers.check(&who, &pin, &place)).await;
     let denied = match checked.map_err(|_| ApiError::busy())? {
         Ok(officer) => return Ok(officer),
@@ -578,7 +578,7 @@ pub async fn preview(
     signed_in(&app, &headers)?;
     let lane = lane_of(&app, &lane)?;
     // Of several, the one that only takes photographs.
-    let of_lane = |d: &&crate::devices::Known| {
+    let of_lane = |d: &&crate::devices::DeviceInfo| {
         d.camera && app.overview.lane_devices.contains(&(d.id.clone(), lane.clone()))
     };
     let seen = app.overview.devices.iter().filter(of_lane).min_by_key(|d| d.reads_codes);

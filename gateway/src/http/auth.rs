@@ -100,14 +100,14 @@ impl Tries {
 
 /// Where a PIN is typed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SignInPlace {
     /// At a browser at which this officer is signed in.
     Desk(OfficerId),
     /// Anywhere at this address, where nobody is.
     Address(IpAddr),
 }
 
-impl Place {
+impl SignInPlace {
     /// A network of version 6 is one place.
     pub fn of(peer: IpAddr, signed_in: Option<&OfficerId>) -> Self {
         signed_in.map_or_else(|| Self::Address(network(peer)), |id| Self::Desk(id.clone()))
@@ -125,14 +125,14 @@ impl Place {
 struct Book {
     /// Of each officer: what all strangers tried, and what was tried at the desks of each officer.
     officers: BTreeMap<(OfficerId, Option<OfficerId>), Tries>,
-    places: BTreeMap<Place, Tries>,
+    places: BTreeMap<SignInPlace, Tries>,
 }
 
 impl Book {
     /// Makes room for an address, by what is worth least. Desks are as few as officers, and stay.
     fn room(&mut self, now: Instant) {
         let addresses =
-            |places: &BTreeMap<Place, Tries>| places.keys().filter(|p| p.desk().is_none()).count();
+            |places: &BTreeMap<SignInPlace, Tries>| places.keys().filter(|p| p.desk().is_none()).count();
         if addresses(&self.places) < ADDRESSES {
             return;
         }
@@ -198,11 +198,17 @@ impl Officers {
     }
 
     /// Checks a PIN; takes some 10 ms of a processor, so not on an async thread.
-    pub fn check(&self, id: &OfficerId, pin: &str, place: &Place) -> Result<Officer, Denied> {
+    pub fn check(&self, id: &OfficerId, pin: &str, place: &SignInPlace) -> Result<Officer, Denied> {
         self.check_at(id, pin, place, Instant::now())
     }
 
-    fn check_at(&self, id: &OfficerId, pin: &str, place: &Place, now: Instant) -> Result<Officer, Denied> {
+    fn check_at(
+        &self,
+        id: &OfficerId,
+        pin: &str,
+        place: &SignInPlace,
+        now: Instant,
+    ) -> Result<Officer, Denied> {
         let entry = self.find(id);
         let before = self.count_try(entry.map(|e| &e.id), place, now)?;
         let good = entry.filter(|e| {
@@ -231,7 +237,7 @@ impl Officers {
     fn count_try(
         &self,
         officer: Option<&OfficerId>,
-        place: &Place,
+        place: &SignInPlace,
         now: Instant,
     ) -> Result<[Tries; 2], Denied> {
         let mut book = self.book.lock().expect("no panic inside");
@@ -336,7 +342,7 @@ mod tests {
     use super::*;
     use kakou_core::lane::action::Role;
 
-    const DESK: Place = Place::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const DESK: SignInPlace = SignInPlace::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn some() -> (OfficerId, Officers) {
         let pin = hash_pin("2468").unwrap();
@@ -395,7 +401,7 @@ mod tests {
         let (_, officers) = some();
         let now = Instant::now();
         let all: Vec<_> = officers.entries().iter().map(|o| o.id.clone()).collect();
-        let bad = Place::of("192.0.2.1".parse().unwrap(), None);
+        let bad = SignInPlace::of("192.0.2.1".parse().unwrap(), None);
         let wrong =
             |id: &OfficerId| matches!(officers.check_at(id, "1", &bad, now), Err(Denied::WrongPin { .. }));
         let looked_at: usize = all.iter().map(|id| (0..4).filter(|_| wrong(id)).count()).sum();
@@ -404,7 +410,7 @@ mod tests {
         assert!(officers.check_at(&all[5], "2468", &DESK, now).is_ok());
         // Many addresses do not make the book large.
         for n in 0..1_000_u32 {
-            let place = Place::Address(IpAddr::V4(n.into()));
+            let place = SignInPlace::Address(IpAddr::V4(n.into()));
             drop(officers.check_at(&OfficerId::new("nobody").unwrap(), "1", &place, now));
         }
         assert!(officers.book.lock().unwrap().places.len() <= ADDRESSES);
@@ -431,7 +437,7 @@ mod tests {
         let (li, officers) = some();
         let begun = Instant::now();
         let wang = OfficerId::new("wang").unwrap();
-        let own = Place::Desk(li.clone());
+        let own = SignInPlace::Desk(li.clone());
         // Whenever the wait of each officer ends, a stranger is there first, for hours.
         for s in 0..240 {
             let now = begun + Duration::from_secs(60 * s);
@@ -455,7 +461,7 @@ mod tests {
         assert_eq!(of_one, usize::try_from(OF_OFFICER.free).unwrap());
         let of_all: usize = all.iter().map(|id| (0..5).filter(|_| wrong(id)).count()).sum();
         assert_eq!(of_one + of_all, usize::try_from(OF_PLACE.free).unwrap());
-        assert!(officers.check_at(&wang, "2468", &Place::Desk(wang.clone()), now).is_ok());
+        assert!(officers.check_at(&wang, "2468", &SignInPlace::Desk(wang.clone()), now).is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::photos::Photos;
 use super::salvage::{self, Fact};
 use super::{StoreError, at, io_at, outbox, quarantine, time};
 use indexes::Verdict;
-use kakou_core::event::{Author, Class, NewEvent, Place, body};
+use kakou_core::event::{Author, Class, NewEvent, Position, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
 use kakou_core::ids::LaneId;
 use kakou_core::lane::LaneState;
@@ -338,11 +338,11 @@ impl Journal {
     }
 
     /// Adds an event at the end of the journal and of its stream.
-    pub fn append(&mut self, event: &NewEvent, now: &Now) -> rusqlite::Result<Place> {
+    pub fn append(&mut self, event: &NewEvent, now: &Now) -> rusqlite::Result<Position> {
         let stream = &mut self.streams[usize::from(event.class.number())];
         *stream += 1;
         self.seq += 1;
-        let place = Place { epoch: self.epoch, seq: self.seq, stream_seq: *stream };
+        let place = Position { epoch: self.epoch, seq: self.seq, stream_seq: *stream };
         let body = body(event, place, now, &self.author);
         self.head = self.head.link(self.seq, &Hash::of(&body));
         let sql =

@@ -148,7 +148,7 @@ type Attached = (PathBuf, u64);
 
 /// What was seen of the lists.
 #[derive(Default)]
-struct Seen {
+struct ListWatch {
     stamp: Stamp,
     /// Something failed that may pass: it is looked at again, after a while.
     again: bool,
@@ -164,7 +164,7 @@ struct Seen {
 pub struct Lists {
     data: PathBuf,
     connection: Connection,
-    seen: RefCell<Seen>,
+    seen: RefCell<ListWatch>,
 }
 
 impl Lists {
@@ -201,7 +201,7 @@ impl Lists {
             }
         };
         self.connection.flush_prepared_statement_cache();
-        let mut seen = Seen { stamp, looked_ms: now_ms.unwrap_or(0), ..Seen::default() };
+        let mut seen = ListWatch { stamp, looked_ms: now_ms.unwrap_or(0), ..ListWatch::default() };
         let before = self.seen.take();
         for name in LISTS {
             let file = pointer.0.get(name);
@@ -221,8 +221,8 @@ impl Lists {
         &self,
         name: &'static str,
         file: Option<&String>,
-        before: &Seen,
-        seen: &mut Seen,
+        before: &ListWatch,
+        seen: &mut ListWatch,
     ) -> rusqlite::Result<()> {
         let path = file.map(|file| folder(&self.data).join(file));
         let inode = |path: &PathBuf| std::fs::metadata(path).map(|m| m.ino());

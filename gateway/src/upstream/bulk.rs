@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
-use kakou_link::https::{self, HttpsError, Place};
+use kakou_link::https::{self, Endpoint, HttpsError};
 use kakou_link::tls;
 use kakou_wire::feed::CHUNK;
 use rustls::ClientConfig;
@@ -45,7 +45,7 @@ fn may_pass(why: &HttpsError) -> bool {
 /// Fetches a body; its chunks go to the feeds as those of the broker do.
 pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>) -> Result<(), NotFetched> {
     let tls = tls::fleet(settings)?;
-    let place = Place::read(&get.url)?;
+    let place = Endpoint::read(&get.url)?;
     let (mut from, mut tried, mut pauses) = (get.from, 0, Backoff::default());
     loop {
         let before = from;
@@ -62,7 +62,7 @@ pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>)
 /// One attempt; `n` is the next chunk that is wanted.
 async fn once(
     tls: &Arc<ClientConfig>,
-    place: &Place,
+    place: &Endpoint,
     sha256: &str,
     n: &mut u32,
     news: &SyncSender<News>,

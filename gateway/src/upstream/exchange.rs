@@ -10,7 +10,7 @@ use super::budget::{self, Budget, PeerMessageKind};
 use super::down::{Down, DownlinkError, PORTION, PeerOutbox, PeerPublish};
 use super::peers;
 use crate::engine::{Onward, Work};
-use crate::feeds::{Known, News, is_signed, keep_heard};
+use crate::feeds::{ActiveEntries, News, is_signed, keep_heard};
 use crate::store::asked::{self, Respondent};
 use kakou_core::ids::GatewayId;
 use kakou_link::mqtt::{Client, Mark, Message};
@@ -75,7 +75,7 @@ impl Down {
             let (data, own) = (self.data.clone(), self.gateway.clone());
             let (question, central) = ((who.name(), after), who == Respondent::Central);
             let look = move |journal: &rusqlite::Connection| {
-                let known = Known::of(data);
+                let known = ActiveEntries::of(data);
                 peers::page(journal, &own, question, |behind| known.next(behind))
             };
             // Who hears nothing asks again.

@@ -68,7 +68,7 @@ pub struct Carrier {
 }
 
 /// A photograph on its way.
-struct Way {
+struct PhotoInFlight {
     bytes: Bytes,
     /// Chunks that were handed over.
     given: u32,
@@ -153,7 +153,7 @@ impl Carrier {
 
 struct Session {
     client: Client,
-    ways: BTreeMap<String, Way>,
+    ways: BTreeMap<String, PhotoInFlight>,
     /// Not to be taken up again in this connection: delivered a moment ago, or missing.
     done: BTreeSet<String>,
     queue: VecDeque<Left>,
@@ -273,7 +273,7 @@ impl Session {
                     continue;
                 };
                 let of = u32::try_from(bytes.len().div_ceil(CHUNK)).unwrap_or(u32::MAX);
-                let way = Way {
+                let way = PhotoInFlight {
                     bytes: bytes.into(),
                     given: 0,
                     of,

@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use hyper::{Method, StatusCode};
 use kakou_core::delivery::bucket::Bucket;
 use kakou_link::backoff::Backoff;
-use kakou_link::https::{self, HttpsError, Place};
+use kakou_link::https::{self, Endpoint, HttpsError};
 use kakou_wire::photo::CHUNK;
 use rustls::ClientConfig;
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ pub struct Flow {
 
 /// Puts the bytes there.
 pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) -> Result<(), HttpsError> {
-    let place = Place::read(url)?;
+    let place = Endpoint::read(url)?;
     let (mut from, mut tried, mut pauses) = (0, 0, Backoff::default());
     loop {
         tried += 1;
@@ -61,7 +61,7 @@ pub async fn put(tls: &Arc<ClientConfig>, url: &str, bytes: Bytes, flow: &Flow) 
 }
 
 /// How much of it is there; none if the store does not say.
-async fn there(tls: &Arc<ClientConfig>, place: &Place, size: usize) -> Option<usize> {
+async fn there(tls: &Arc<ClientConfig>, place: &Endpoint, size: usize) -> Option<usize> {
     let headers = [("content-range", format!("bytes */{size}")), ("content-length", "0".to_owned())];
     let answer = https::ask(tls, place, Method::PUT, &headers, Bytes::new()).await.ok()?;
     if answer.status() != StatusCode::PERMANENT_REDIRECT {
@@ -74,7 +74,7 @@ async fn there(tls: &Arc<ClientConfig>, place: &Place, size: usize) -> Option<us
 
 async fn send(
     tls: &Arc<ClientConfig>,
-    place: &Place,
+    place: &Endpoint,
     rest: Bytes,
     from: usize,
     size: usize,

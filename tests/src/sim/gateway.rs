@@ -11,7 +11,7 @@ use kakou_core::time::Now;
 use kakou_gateway::engine::{Effects, Engine, Job, Moment, Parts, Setups};
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
-use kakou_link::clock::Source;
+use kakou_link::clock::TimeSource;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ fn parts(site: &Site, disk: &Disk, boot: u64) -> Result<Parts, String> {
         trust: site.trust.clone(),
         subjects: site.subjects.clone(),
         upstream: "offline",
-        source: Source::Ntp,
+        source: TimeSource::Ntp,
         key,
         photos: id(Photos::open(disk.folder()))?,
         retention: Retention {

@@ -14,7 +14,7 @@ use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::http::connections::{self, BodyTime};
 use kakou_gateway::http::seats::House;
 use kakou_gateway::{eprint, eprintln, println};
-use kakou_link::https::Place;
+use kakou_link::https::Endpoint;
 use kakou_link::{durable, tls};
 use kakou_provisioning::code::Code;
 use qrcodegen::{QrCode, QrCodeEcc};
@@ -264,7 +264,7 @@ fn answer(command: Command) -> Result<String, String> {
             png,
             text: plain,
         } => {
-            Place::read(&url).map_err(|e| text(&e))?;
+            Endpoint::read(&url).map_err(|e| text(&e))?;
             let values = values.into_iter().collect();
             let office = office(&dir)?;
             let replaces = replaces || office.was_enrolled(&site, &gateway).map_err(|e| text(&e))?;
@@ -292,7 +292,7 @@ fn answer(command: Command) -> Result<String, String> {
             ))
         }
         Command::Clone { dir, url, from, to, values, minutes, ask, sheet, text: plain } => {
-            Place::read(&url).map_err(|e| text(&e))?;
+            Endpoint::read(&url).map_err(|e| text(&e))?;
             let values = values.into_iter().collect();
             let office = office(&dir)?;
             let made = office.clone_site(&url, (&from, &to), &values, (minutes, ask));
@@ -388,7 +388,7 @@ fn crl(office: &Office, dir: &Path) -> Result<String, String> {
 }
 
 fn serve(dir: &Path, url: &str, listen: SocketAddr, figures: At) -> Result<(), String> {
-    let place = Place::read(url).map_err(|e| e.to_string())?;
+    let place = Endpoint::read(url).map_err(|e| e.to_string())?;
     let office = office(dir)?;
     // Its own certificate is made anew with each start, and the root goes along: boxes know its hash.
     let made = office

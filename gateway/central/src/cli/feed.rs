@@ -15,7 +15,7 @@ use kakou_core::records::LISTS;
 use kakou_gateway::orders::usb_drive;
 use kakou_gateway::println;
 use kakou_link::files;
-use kakou_link::https::Place;
+use kakou_link::https::Endpoint;
 use kakou_wire::feed::{Canary, ENTRY, ENTRY_PREFIX, Entry, Head, Part};
 use kakou_wire::order::Configuration;
 use ring::digest::{Context, SHA256};
@@ -153,7 +153,7 @@ fn make(
 ) -> Result<String, String> {
     let (name, from) = (source.list, source.from);
     if let Some(url) = &at {
-        Place::read(url).map_err(|e| e.to_string())?;
+        Endpoint::read(url).map_err(|e| e.to_string())?;
     }
     if !LISTS.contains(&name) {
         return Err(format!("`{name}` is not a list; there are: {}", LISTS.join(", ")));

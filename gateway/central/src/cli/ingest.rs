@@ -3,7 +3,7 @@
 use super::broker::Broker;
 use super::fail;
 use crate::ingest::bulk::{self, Rights};
-use crate::ingest::known::{self, Known};
+use crate::ingest::known::{self, PeerStore};
 use crate::ingest::ledger::{Gone, Ledger, Sink};
 use crate::ingest::listen::{self, Listen, Part, Tally};
 use crate::ingest::photos::{PhotoIntake, QUOTA};
@@ -16,7 +16,7 @@ use kakou_gateway::http::connections;
 use kakou_gateway::http::seats::House;
 use kakou_gateway::metrics::Figures;
 use kakou_gateway::{eprintln, println};
-use kakou_link::https::Place;
+use kakou_link::https::Endpoint;
 use kakou_link::{durable, tls};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -128,7 +128,7 @@ pub struct Address {
 impl Address {
     fn rights(&self) -> Result<Option<Rights>, String> {
         let (Some(url), Some(file)) = (&self.bulk_url, &self.bulk_secret) else { return Ok(None) };
-        Place::read(url).map_err(|e| e.to_string())?;
+        Endpoint::read(url).map_err(|e| e.to_string())?;
         let secret = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
         if secret.len() < SECRET {
             return Err(format!("{}: write at least {SECRET} random bytes into it", file.display()));
@@ -417,7 +417,7 @@ async fn ingest(broker: &Broker, wishes: Ingest, mut desk: Option<PhotoIntake>) 
     // What gateways tell each other is heard by a task of its own: no event waits for it.
     let (tally, tallied) = watch::channel(Tally::default());
     tallies.push(tallied);
-    let store = Known::new(Database::open(&wishes.database).await.map_err(|e| e.to_string())?);
+    let store = PeerStore::new(Database::open(&wishes.database).await.map_err(|e| e.to_string())?);
     let listen = Listen {
         broker: settings,
         client_id: format!("{}-known", wishes.client_id),

@@ -2,7 +2,7 @@
 
 use super::fail;
 use crate::feeds::columns;
-use crate::feeds::table::{self, Known};
+use crate::feeds::table::{self, ColumnNames};
 use crate::qr;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_authority::issuer::Issuer;
@@ -262,7 +262,7 @@ fn sheet(
         exactly.or_else(meant).map(|name| (*name).to_owned())
     };
     let file = fs::read(from).map_err(|e| format!("{}: {e}", from.display()))?;
-    let readable = Known { named: &named, leave_out, all: &wanted.join(", ") };
+    let readable = ColumnNames { named: &named, leave_out, all: &wanted.join(", ") };
     let table = table::read(&file, &readable).map_err(|e| format!("{}: {e}", from.display()))?;
     let nbf = now_s();
     let mut cards = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::authority::looked_at;
 use crate::enrol::expected::{self, Name};
-use crate::enrol::office::{Standing, id_of};
+use crate::enrol::office::{CodeStatus, id_of};
 use kakou_core::time::rfc3339;
 use kakou_link::{durable, files};
 use std::collections::BTreeSet;
@@ -86,13 +86,13 @@ pub fn list(dir: &Path) -> Result<String, String> {
     });
     for (path, k) in codes {
         let standing = match k.standing {
-            Standing::Open if now > k.expires => "has run out".to_owned(),
-            Standing::Open => "open".to_owned(),
-            Standing::Waiting => format!("WAITS for `kakou ca accept {}`", k.gateway),
-            Standing::Accepted => "accepted".to_owned(),
-            Standing::Refused => "refused".to_owned(),
-            Standing::Done => "done".to_owned(),
-            Standing::Cancelled => "cancelled".to_owned(),
+            CodeStatus::Open if now > k.expires => "has run out".to_owned(),
+            CodeStatus::Open => "open".to_owned(),
+            CodeStatus::Waiting => format!("WAITS for `kakou ca accept {}`", k.gateway),
+            CodeStatus::Accepted => "accepted".to_owned(),
+            CodeStatus::Refused => "refused".to_owned(),
+            CodeStatus::Done => "done".to_owned(),
+            CodeStatus::Cancelled => "cancelled".to_owned(),
         };
         let made = k.issued.map_or_else(String::new, |at| format!(", made {} ago", age(now - at)));
         let until = rfc3339(k.expires * 1000);

@@ -1,6 +1,6 @@
 //! Which boxes a fleet expects, and what the broker has to know of them before they come.
 
-use super::office::{Office, OfficeError, Standing};
+use super::office::{CodeStatus, Office, OfficeError};
 use kakou_core::ids::{BadId, GatewayId, SiteId};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -35,9 +35,9 @@ impl Office {
         }
         for (_, code) in self.codes() {
             let may_come = match code.standing {
-                Standing::Waiting | Standing::Accepted => true,
-                Standing::Open => code.counts() || !self.was_enrolled(&code.site, &code.gateway)?,
-                Standing::Refused | Standing::Done | Standing::Cancelled => false,
+                CodeStatus::Waiting | CodeStatus::Accepted => true,
+                CodeStatus::Open => code.counts() || !self.was_enrolled(&code.site, &code.gateway)?,
+                CodeStatus::Refused | CodeStatus::Done | CodeStatus::Cancelled => false,
             };
             if may_come {
                 all.insert((code.site, code.gateway));

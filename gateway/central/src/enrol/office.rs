@@ -29,7 +29,7 @@ pub const DAYS: i64 = 90;
 /// Where a code stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum CodeStatus {
     /// Nobody has used it.
     Open,
     /// A box waits for an officer's yes.
@@ -65,7 +65,7 @@ pub struct Kept {
     /// Whether an officer compares the digits.
     pub ask: bool,
     /// Where it stands.
-    pub standing: Standing,
+    pub standing: CodeStatus,
     /// The digits of the box that came with it.
     #[serde(default)]
     pub digits: Option<String>,
@@ -204,13 +204,13 @@ impl Office {
         named.retain(|(path, _)| id_of(path) == id);
         let (path, mut kept) = named.pop().ok_or_else(|| OfficeError::NoCode(id.to_owned()))?;
         match kept.standing {
-            Standing::Done => Err(OfficeError::Done(id.to_owned(), name_of(&kept.site, &kept.gateway))),
-            Standing::Open
-            | Standing::Waiting
-            | Standing::Accepted
-            | Standing::Refused
-            | Standing::Cancelled => {
-                kept.standing = Standing::Cancelled;
+            CodeStatus::Done => Err(OfficeError::Done(id.to_owned(), name_of(&kept.site, &kept.gateway))),
+            CodeStatus::Open
+            | CodeStatus::Waiting
+            | CodeStatus::Accepted
+            | CodeStatus::Refused
+            | CodeStatus::Cancelled => {
+                kept.standing = CodeStatus::Cancelled;
                 self.keep(&path, &kept)?;
                 Ok(kept)
             }
@@ -266,7 +266,7 @@ impl Office {
             issued: Some(issued),
             expires: issued + minutes * 60,
             ask,
-            standing: Standing::Open,
+            standing: CodeStatus::Open,
             digits: None,
             nonce: None,
             request: None,
@@ -288,7 +288,7 @@ impl Office {
         (minutes, ask): (i64, bool),
     ) -> Result<Vec<Code>, OfficeError> {
         let mut codes: Vec<Kept> = self.codes().into_iter().map(|(_, kept)| kept).collect();
-        codes.retain(|k| k.site == *from && k.standing == Standing::Done);
+        codes.retain(|k| k.site == *from && k.standing == CodeStatus::Done);
         // A gateway that was enrolled again counts as it was enrolled last.
         codes.sort_by_key(|k| k.expires);
         let like: BTreeMap<GatewayId, Kept> = codes.into_iter().map(|k| (k.gateway.clone(), k)).collect();
@@ -369,12 +369,12 @@ impl Office {
                 || shown.is_some_and(|shown| shown == plain(name))
         };
         let mut waiting = self.codes();
-        waiting.retain(|(_, k)| named(k) && k.standing == Standing::Waiting);
+        waiting.retain(|(_, k)| named(k) && k.standing == CodeStatus::Waiting);
         if waiting.len() > 1 {
             return Err(OfficeError::Several(name.to_owned()));
         }
         let (path, mut kept) = waiting.pop().ok_or_else(|| OfficeError::Nobody(name.to_owned()))?;
-        kept.standing = if yes { Standing::Accepted } else { Standing::Refused };
+        kept.standing = if yes { CodeStatus::Accepted } else { CodeStatus::Refused };
         self.keep(&path, &kept)?;
         Ok(kept)
     }
@@ -417,8 +417,8 @@ impl Office {
             return Err(Refusal::Malformed);
         }
         match kept.standing {
-            Standing::Refused | Standing::Cancelled => return Err(Refusal::Refused),
-            Standing::Open | Standing::Waiting | Standing::Accepted if kept.ask => {
+            CodeStatus::Refused | CodeStatus::Cancelled => return Err(Refusal::Refused),
+            CodeStatus::Open | CodeStatus::Waiting | CodeStatus::Accepted if kept.ask => {
                 if form < FORM_NONCE {
                     log::warn!(
                         "{name}: a box of an earlier version shows digits that others could know before it came: \
@@ -435,26 +435,26 @@ impl Office {
                         kept.gateway
                     );
                     (next.request, next.nonce, next.digits) = (Some(request), Some(nonce), Some(shown));
-                    next.standing = Standing::Waiting;
+                    next.standing = CodeStatus::Waiting;
                     self.keep(&path, &next).map_err(fault)?;
                     return Ok(Answer::Wait(Wait { nonce }));
                 };
-                if kept.standing == Standing::Waiting {
+                if kept.standing == CodeStatus::Waiting {
                     return Ok(Answer::Wait(Wait { nonce }));
                 }
             }
-            Standing::Open => {
+            CodeStatus::Open => {
                 next.request = Some(request);
                 log::info!("{name}: a box comes with its code");
             }
-            Standing::Waiting | Standing::Accepted | Standing::Done => {}
+            CodeStatus::Waiting | CodeStatus::Accepted | CodeStatus::Done => {}
         }
         let own = (&kept.site, &kept.gateway);
         let config = self.config(&kept.template, own, &kept.values, scanner).map_err(fault)?;
         if next.certificate.is_none() {
             let pem = self.authority.client(csr, &name, DAYS).map_err(|e| not_made(&name, &e))?;
             next.certificate = Some(pem);
-            next.standing = Standing::Done;
+            next.standing = CodeStatus::Done;
             self.keep(&path, &next).map_err(fault)?;
             log::info!("{name}: its certificate was issued");
         }

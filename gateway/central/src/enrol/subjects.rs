@@ -5,7 +5,7 @@
 //! is for that box alone is sealed for it. Numbers only grow at a box, also where its site goes into another group.
 
 use super::expected;
-use super::office::{Kept, Standing, codes_in};
+use super::office::{CodeStatus, Kept, codes_in};
 use kakou_authority::authority::{Authority, AuthorityError};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::keys::KeyError;
@@ -223,7 +223,7 @@ impl Subjects<'_> {
         let codes = codes_in(self.0.folder());
         let enrolled = |site: &SiteId, gateway: &GatewayId| {
             let own = |code: &Kept| (&code.site, &code.gateway) == (site, gateway);
-            codes.iter().any(|(_, code)| own(code) && code.standing == Standing::Done)
+            codes.iter().any(|(_, code)| own(code) && code.standing == CodeStatus::Done)
         };
         for (site, gateway) in boxes.into_iter().filter(|(site, _)| sites.contains(site)) {
             let name = name_of(&site, &gateway);

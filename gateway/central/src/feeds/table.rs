@@ -29,7 +29,7 @@ pub struct Column {
 }
 
 /// Which columns are understood.
-pub struct Known<'a> {
+pub struct ColumnNames<'a> {
     /// What a column is, by its title.
     pub named: &'a dyn Fn(&str) -> Option<String>,
     /// Titles of columns that are not wanted.
@@ -38,7 +38,7 @@ pub struct Known<'a> {
     pub all: &'a str,
 }
 
-impl Known<'_> {
+impl ColumnNames<'_> {
     fn is_left_out(&self, title: &str) -> bool {
         self.leave_out.iter().any(|one| trimmed(one) == title)
     }
@@ -47,7 +47,7 @@ impl Known<'_> {
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Reads a table. A column that is neither understood nor left out is an error: what stands in it may matter.
-pub fn read(file: &[u8], known: &Known) -> Result<Table, String> {
+pub fn read(file: &[u8], known: &ColumnNames) -> Result<Table, String> {
     let (text, encoding) = decode(file)?;
     let (text, told) = separator_line(&text);
     let separator = match told {
@@ -158,7 +158,7 @@ fn separator_line(text: &str) -> (&str, Option<u8>) {
 }
 
 /// The separator with which most of the first line's names are understood.
-fn guess(text: &str, known: &Known) -> Result<u8, String> {
+fn guess(text: &str, known: &ColumnNames) -> Result<u8, String> {
     let first = text.lines().next().unwrap_or_default();
     let understood = |separator: &u8| {
         let titles = first.split(char::from(*separator)).map(|c| trimmed(trimmed(c).trim_matches('"')));
@@ -220,7 +220,7 @@ mod tests {
 
     fn read_as(file: &[u8], leave_out: &[String]) -> Result<Table, String> {
         let named = |title: &str| ["id", "name", "group"].contains(&title).then(|| title.to_owned());
-        read(file, &Known { named: &named, leave_out, all: "id, name, group" })
+        read(file, &ColumnNames { named: &named, leave_out, all: "id, name, group" })
     }
 
     type Rows = Vec<(u64, Vec<String>)>;

@@ -3,7 +3,7 @@
 //! What is not known is told as unknown, and what is not heard is an alarm of its own: a gateway may say that it is
 //! online, and nothing may come of it.
 
-use super::{Known, Listening};
+use super::{GatewayStatus, Listening};
 use crate::ingest::From;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::time::WallMs;
@@ -121,7 +121,7 @@ pub(super) enum Line<'a> {
     Never(Never<'a>),
 }
 
-impl Known {
+impl GatewayStatus {
     /// When anything was last heard of it.
     pub(super) fn seen(&self) -> Option<WallMs> {
         self.seen.max(self.health_at)

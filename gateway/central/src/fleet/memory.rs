@@ -4,7 +4,7 @@
 //! It reads alone, and asks again each minute: without the database the fleet is shown as far as it is heard.
 
 use super::watch::{Watched, now_ms};
-use super::{Aside, Fleet, Known};
+use super::{Aside, Fleet, GatewayStatus};
 use crate::ingest::From;
 use crate::ingest::postgres::{connect, other, whose};
 use kakou_core::time::WallMs;
@@ -203,7 +203,7 @@ impl Fleet {
     }
 
     fn mark(&mut self, from: From, at: WallMs, lost: bool) {
-        let known: &mut Known = self.gateways.entry(from).or_default();
+        let known: &mut GatewayStatus = self.gateways.entry(from).or_default();
         let place = if lost { &mut known.gap } else { &mut known.conflict };
         *place = (*place).max(Some(at));
     }

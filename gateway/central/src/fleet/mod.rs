@@ -34,7 +34,7 @@ const LOST_MS: WallMs = 5_000;
 
 /// What is known of one gateway.
 #[derive(Debug, Default)]
-struct Known {
+struct GatewayStatus {
     state: Value,
     /// When its state was heard last, by whoever heard it.
     seen: Option<WallMs>,
@@ -92,7 +92,7 @@ struct Listening {
 /// The fleet.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    gateways: BTreeMap<From, Known>,
+    gateways: BTreeMap<From, GatewayStatus>,
     asked: VecDeque<(String, TraceQuery)>,
     listening: Listening,
     /// Boxes that should be there.

@@ -16,9 +16,9 @@ const OF_ONE: usize = 12;
 const WORD: usize = 120;
 
 /// The place of an event among those of its gateway: its epoch and its number.
-type Place = (u64, u64);
+type EventPosition = (u64, u64);
 
-fn place(event: &Value) -> Option<Place> {
+fn place(event: &Value) -> Option<EventPosition> {
     let mut parts = event["id"].as_str()?.splitn(3, '/').skip(1);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
@@ -39,7 +39,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 /// A visit of which there are pictures or seals.
 #[derive(Debug)]
 struct Visit {
-    place: Place,
+    place: EventPosition,
     /// Lane and number of the visit; of a picture that was asked for, the command.
     key: String,
     told: Value,
@@ -48,7 +48,7 @@ struct Visit {
 /// What is remembered of the visits at one gateway.
 #[derive(Debug, Default)]
 pub(super) struct Visits {
-    verdicts: BTreeMap<Place, Value>,
+    verdicts: BTreeMap<EventPosition, Value>,
     pictured: Vec<Visit>,
 }
 
@@ -66,7 +66,7 @@ impl Visits {
         }
     }
 
-    fn verdict(&mut self, place: Place, event: &Value, late: bool) {
+    fn verdict(&mut self, place: EventPosition, event: &Value, late: bool) {
         let data = &event["data"];
         let codes: Vec<Value> = list(&data["codes"]).map(word).collect();
         let told = json!({ "at": word(&event["time"]), "lane": lane(event), "outcome": word(&data["outcome"]),
@@ -77,7 +77,7 @@ impl Visits {
         }
     }
 
-    fn picture(&mut self, place: Place, event: &Value) {
+    fn picture(&mut self, place: EventPosition, event: &Value) {
         let data = &event["data"];
         let shown = |p: &Value| json!({ "role": word(&p["role"]), "sha256": word(&p["sha256"]), "at": word(&p["taken_at"]) });
         let photos: Vec<Value> = list(&data["photos"]).map(shown).collect();
@@ -121,7 +121,7 @@ impl Visits {
     }
 
     /// What several events say of one visit is one.
-    fn keep(&mut self, place: Place, key: String, told: Value) {
+    fn keep(&mut self, place: EventPosition, key: String, told: Value) {
         match self.pictured.iter_mut().find(|v| v.key == key && !key.is_empty()) {
             Some(visit) => {
                 let (Some(old), Some(new)) = (visit.told.as_object_mut(), told.as_object()) else { return };
@@ -152,7 +152,7 @@ impl Visits {
     }
 
     /// The newest of them.
-    fn newest(&self) -> Place {
+    fn newest(&self) -> EventPosition {
         let verdict = self.verdicts.last_key_value().map(|(place, _)| *place);
         verdict.max(self.pictured.first().map(|v| v.place)).unwrap_or_default()
     }

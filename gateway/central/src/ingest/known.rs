@@ -12,7 +12,7 @@
 mod store;
 
 use store::Brought;
-pub use store::Known;
+pub use store::PeerStore;
 
 use super::From;
 use super::listen::{Listen, Tally, again, speak};
@@ -300,7 +300,12 @@ impl Round {
 }
 
 /// Listens until cancelled; reconnects by itself.
-pub async fn run(listen: Listen, mut known: Known, tally: watch::Sender<Tally>, cancel: CancellationToken) {
+pub async fn run(
+    listen: Listen,
+    mut known: PeerStore,
+    tally: watch::Sender<Tally>,
+    cancel: CancellationToken,
+) {
     let (mut told, mut unstored) = (ThrottledByGateway::default(), Minutely::default());
     let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
@@ -338,7 +343,7 @@ fn options<'a>(listen: &'a Listen, client_id: String, clean: bool) -> mqtt::Opti
 
 /// Doubts everything, where the broker remembers more than the database, or nothing. On a connection of its own: on the
 /// other one the number would stand behind all that was said meanwhile.
-async fn check(listen: &Listen, known: &mut Known) -> io::Result<()> {
+async fn check(listen: &Listen, known: &mut PeerStore) -> io::Result<()> {
     let (id, mark) = known.hearing().await?;
     let topic = mark_topic(&id);
     let kept = tokio::time::timeout(CHECK, kept(listen, &topic));
@@ -383,7 +388,7 @@ async fn kept(listen: &Listen, topic: &str) -> Result<Option<u64>, mqtt::MqttErr
 
 async fn connection(
     listen: &Listen,
-    known: &mut Known,
+    known: &mut PeerStore,
     (tally, told, outage): (&watch::Sender<Tally>, &mut ThrottledByGateway, &mut Outage),
     cancel: &CancellationToken,
 ) -> io::Result<()> {
@@ -418,7 +423,7 @@ impl Ear<'_> {
     async fn run(
         mut self,
         mut messages: mpsc::Receiver<Message>,
-        known: &mut Known,
+        known: &mut PeerStore,
         end: CancellationToken,
     ) -> io::Result<()> {
         let _guard = end.drop_guard();
@@ -453,7 +458,7 @@ impl Ear<'_> {
         }
     }
 
-    async fn take(&mut self, messages: &[Message], known: &mut Known) -> io::Result<()> {
+    async fn take(&mut self, messages: &[Message], known: &mut PeerStore) -> io::Result<()> {
         let (mut brought, mut asks, mut pages) = (Brought::default(), Vec::new(), Vec::new());
         for message in messages {
             let (from, peer_message) = match read(&message.topic, &message.payload) {

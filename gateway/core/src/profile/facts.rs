@@ -188,7 +188,7 @@ pub(crate) fn misfit(group: &str, facts: &Map<String, Value>) -> Option<&'static
 
 /// What an expression at some place of a profile may ask.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct FactScope {
     /// The kinds of the earlier steps, by their words.
     pub made_by: BTreeSet<&'static str>,
     /// The answers to earlier questions.
@@ -206,7 +206,7 @@ pub enum Unknown {
     NotMade(&'static str),
 }
 
-impl Known {
+impl FactScope {
     /// The type of a fact that may be asked here.
     pub fn find(&self, group: &str, name: &str) -> Result<Type, Unknown> {
         if group == ANSWERS {

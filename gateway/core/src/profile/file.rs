@@ -1,8 +1,8 @@
 //! Reads a profile, and proves that it makes sense.
 
-use super::facts::Known;
+use super::facts::FactScope;
 use super::form::{self, OF_EVERY_STEP, RawStep};
-use super::source::{Place, Source};
+use super::source::{Source, StepContext};
 use super::{Emit, Profile, ProfileError, Step};
 use crate::event::{self, Class};
 use crate::lane::step::{KINDS, StepKind};
@@ -90,13 +90,13 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
 }
 
 fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, ProfileError> {
-    let mut known = Known::default();
+    let mut known = FactScope::default();
     let mut photos = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps: Vec<Step> = Vec::new();
     let mut decided = false;
     for RawStep { at, file, own } in raw {
-        let kind = StepKind::read(&file.kind, own, &Place { source, at, known: &known })?;
+        let kind = StepKind::read(&file.kind, own, &StepContext { source, at, known: &known })?;
         let about = kind.about();
         let id = file.id.unwrap_or(file.kind);
         if !ids.insert(id.clone()) {

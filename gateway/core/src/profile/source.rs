@@ -1,6 +1,6 @@
 //! The text of a profile while it is read, for the line and the allowed values in each error.
 
-use super::facts::{Known, Type};
+use super::facts::{FactScope, Type};
 use super::{Choice, ProfileError};
 use crate::codes::{Code, Outcome};
 use crate::rules::Expression;
@@ -48,20 +48,20 @@ impl Source<'_> {
         &self,
         at: usize,
         text: &str,
-        known: &Known,
+        known: &FactScope,
     ) -> Result<Expression, ProfileError> {
         Expression::new(text, known).map_err(|e| self.error(at, format!("`{text}`: {e}")))
     }
 }
 
 /// A step that is read: where it stands, and what earlier ones have made.
-pub struct Place<'a> {
+pub struct StepContext<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) at: usize,
-    pub(crate) known: &'a Known,
+    pub(crate) known: &'a FactScope,
 }
 
-impl Place<'_> {
+impl StepContext<'_> {
     pub(crate) fn error(&self, what: impl Into<String>) -> ProfileError {
         self.source.error(self.at, what)
     }

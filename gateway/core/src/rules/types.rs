@@ -2,7 +2,7 @@
 //! nothing of it fails in front of a person.
 
 use super::{FUNCTIONS, RuleError};
-use crate::profile::facts::{Known, Type, Unknown, groups};
+use crate::profile::facts::{FactScope, Type, Unknown, groups};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue, operators as op};
 
@@ -20,7 +20,7 @@ fn comparable(a: Type, b: Type) -> bool {
 }
 
 /// The type of an expression, or what is wrong with it.
-pub fn of(e: &IdedExpr, known: &Known) -> Result<Type, RuleError> {
+pub fn of(e: &IdedExpr, known: &FactScope) -> Result<Type, RuleError> {
     match &e.expr {
         Expr::Literal(literal) => match literal {
             LiteralValue::Boolean(_) => Ok(Type::Bool),
@@ -50,7 +50,7 @@ pub fn of(e: &IdedExpr, known: &Known) -> Result<Type, RuleError> {
 }
 
 /// A fact by its group and its name: a `Select` of a group, or an index of it by a literal. Nothing else has fields.
-fn fact(group: &IdedExpr, name: &str, known: &Known) -> Result<Type, RuleError> {
+fn fact(group: &IdedExpr, name: &str, known: &FactScope) -> Result<Type, RuleError> {
     let Expr::Ident(root) = &group.expr else {
         // What is wrong with the inner part is said first.
         of(group, known)?;
@@ -64,7 +64,7 @@ fn fact(group: &IdedExpr, name: &str, known: &Known) -> Result<Type, RuleError> 
     })
 }
 
-fn listed(list: &ListExpr, known: &Known) -> Result<Type, RuleError> {
+fn listed(list: &ListExpr, known: &FactScope) -> Result<Type, RuleError> {
     for element in &list.elements {
         if of(element, known)? != Type::Text {
             return wrong("a list holds texts, as in [\"green\", \"yellow\"]");
@@ -73,7 +73,7 @@ fn listed(list: &ListExpr, known: &Known) -> Result<Type, RuleError> {
     Ok(Type::Texts)
 }
 
-fn called(call: &CallExpr, known: &Known) -> Result<Type, RuleError> {
+fn called(call: &CallExpr, known: &FactScope) -> Result<Type, RuleError> {
     let types: Vec<Type> = call
         .target
         .as_deref()

@@ -53,7 +53,7 @@ pub(super) struct Came {
 }
 
 /// A lane of the play.
-struct Place {
+struct PlayLane {
     name: String,
     text: String,
     came: Came,
@@ -83,7 +83,7 @@ pub(super) struct World<'a> {
     pub trace: &'a mut dyn FnMut(&str),
     /// The lane of acts that name none.
     main: LaneId,
-    places: BTreeMap<LaneId, Place>,
+    places: BTreeMap<LaneId, PlayLane>,
     region: String,
     trust: Arc<TrustList>,
     key: Arc<GatewayKey>,
@@ -114,7 +114,7 @@ impl<'a> World<'a> {
                 let (lane, role) = (lane.id.clone(), role.to_owned());
                 devices.insert(id, Device { lane, role, kind, lost: false, prints: true });
             }
-            places.insert(lane.id.clone(), Place { name, text, came: Came::default() });
+            places.insert(lane.id.clone(), PlayLane { name, text, came: Came::default() });
         }
         let quality = if scenario.synced { Quality::Synced } else { Quality::Unsynced };
         let mut world = Self {
@@ -143,7 +143,7 @@ impl<'a> World<'a> {
             let of_lane = self.devices.iter().filter(|(_, device)| device.lane == *lane);
             of_lane.map(|(id, device)| (device.role.clone(), id.clone())).collect()
         };
-        let setup = |(id, place): (&LaneId, &Place)| Setup {
+        let setup = |(id, place): (&LaneId, &PlayLane)| Setup {
             lane: id.clone(),
             profile: crate::profile::read(&place.name, &place.text).expect("it was read before").into(),
             devices: devices(id),

@@ -5,7 +5,7 @@ use super::watch::shown;
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::codec::Out;
 use kakou_drivers::options::Options;
-use kakou_drivers::record::{self, Way};
+use kakou_drivers::record::{self, Direction};
 use kakou_drivers::registry::{self, Make};
 use kakou_link::shown::lines;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub fn run(a: &Arguments) -> ExitCode {
     // A thermometer tells only who measures.
     codec.command(0, Ticket(1), &Command::Measure, &mut out);
     out.clear();
-    for entry in entries.iter().filter(|e| e.way == Way::In) {
+    for entry in entries.iter().filter(|e| e.way == Direction::In) {
         while let Some(due) = codec.deadline().filter(|d| *d < entry.at) {
             codec.wake(due, &mut out);
             if codec.deadline() == Some(due) {

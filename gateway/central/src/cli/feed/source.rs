@@ -1,6 +1,6 @@
 //! What a list is made from: lines of JSON, one JSON object, or the table of an office; and what was read out of it.
 
-use crate::feeds::table::{self, Known, Table};
+use crate::feeds::table::{self, ColumnNames, Table};
 use crate::feeds::{columns, schema};
 use jiff::tz::Offset;
 use kakou_core::entry::{FACTS, Is, facts};
@@ -155,7 +155,7 @@ impl Source<'_> {
         let names: Vec<&str> = facts(self.list).map(|fact| fact.name).collect();
         let all = [&["id"], &names[..]].concat().join(", ");
         let named = |title: &str| columns::of_list(self.list, self.id, title);
-        let known = Known { named: &named, leave_out: self.leave_out, all: &all };
+        let known = ColumnNames { named: &named, leave_out: self.leave_out, all: &all };
         let table = table::read(&file, &known).map_err(|why| {
             // A slip is told as what it is meant to be.
             let slip = why.split('`').nth(1).and_then(|title| columns::near(self.list, title).err());

@@ -179,7 +179,7 @@ fn a_code_that_was_cancelled_makes_no_gateway_and_another_of_the_same_box_still_
     let (first, second) = (code(&office, "gw-1", false), code(&office, "gw-1", false));
     let id = id_of(&office.path(&first.token));
     assert_ne!(id, id_of(&office.path(&second.token)));
-    assert_eq!(office.cancel(&id).unwrap().standing, Standing::Cancelled);
+    assert_eq!(office.cancel(&id).unwrap().standing, CodeStatus::Cancelled);
     let enrol = |code: &Code| office.enrol(&code.token, &csr(), ("/dev/ttyUSB0", 9_600), (2, None));
     assert!(matches!(enrol(&first), Err(Refusal::Refused)));
     bundle(enrol(&second));
@@ -262,7 +262,7 @@ fn a_box_of_an_earlier_version_is_not_accepted_by_digits_that_others_could_know(
     assert_eq!(ask(&asked, 2), Err(Refusal::Malformed), "its screen says that its software must be updated");
     assert!(matches!(ask(&plain, 2), Ok(Answer::Bundle(_))), "where nobody compares anything");
     // The version before has put it down as waiting, or as accepted, with digits of its own making.
-    for standing in [Standing::Waiting, Standing::Accepted] {
+    for standing in [CodeStatus::Waiting, CodeStatus::Accepted] {
         let (path, mut kept) = office.codes().into_iter().find(|(_, k)| k.ask).unwrap();
         (kept.standing, kept.nonce) = (standing, None);
         (kept.request, kept.digits) = (Some(hex(&fingerprint(&csr))), Some("000 000".into()));
@@ -271,7 +271,7 @@ fn a_box_of_an_earlier_version_is_not_accepted_by_digits_that_others_could_know(
         let nonce = wait(ask(&asked, 3));
         let shown = digits(&fingerprint(&office.authority().root_der), &csr, &nonce);
         let (_, now) = office.codes().into_iter().find(|(_, k)| k.ask).unwrap();
-        assert_eq!((now.standing, now.digits), (Standing::Waiting, Some(shown)), "compared anew");
+        assert_eq!((now.standing, now.digits), (CodeStatus::Waiting, Some(shown)), "compared anew");
         let stranger = office.enrol(&asked.token, &other, PORT, (3, None));
         assert_eq!(stranger, Err(Refusal::Used), "it belongs to the first request all the same");
     }

@@ -54,9 +54,9 @@ pub struct Brought {
 }
 
 /// The tables.
-pub struct Known(Database);
+pub struct PeerStore(Database);
 
-impl Known {
+impl PeerStore {
     /// In a database whose tables are there.
     pub fn new(database: Database) -> Self {
         Self(database)

@@ -7,7 +7,7 @@ use super::kind::{About, Kind, Look, Progress};
 use super::{Cx, Flow, StepKind, Stimulus};
 use crate::codes::Outcome;
 use crate::lane::action::Rejection;
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, PULSE_STEP_MS, ProfileError};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::RecordsFault;
@@ -51,7 +51,7 @@ impl Kind for Actuate {
     /// The pulse that was asked for.
     type Waits = Ticket;
 
-    fn read(Form { pulse_ms }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { pulse_ms }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         place.between("pulse_ms", pulse_ms, 100, 25_000)?;
         Ok(Self { pulse_ms })
     }

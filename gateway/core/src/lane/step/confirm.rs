@@ -6,7 +6,7 @@ use crate::codes::Code;
 use crate::event::Class;
 use crate::lane::action::{Action, Rejection, Role};
 use crate::lane::view::ask::{Ask, Check};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{Choice, ProfileError};
 use crate::records::RecordsFault;
 use serde::Deserialize;
@@ -44,7 +44,7 @@ impl Kind for Confirm {
     type Form = Form;
     type Waits = ();
 
-    fn read(Form { checks, approve, roles }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { checks, approve, roles }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         if checks.is_empty() != approve {
             return Err(place.error("a confirm step has either `checks` or `approve = true`"));
         }

@@ -8,7 +8,7 @@ use crate::codes::{Code, Outcome, Rank};
 use crate::event::Class;
 use crate::pass::Pass;
 use crate::profile::ProfileError;
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::records::{RecordsFault, Redemption, Write};
 use crate::rules::Expression;
 use serde::Deserialize;
@@ -65,7 +65,7 @@ impl Kind for Decide {
     type Form = Form;
     type Waits = ();
 
-    fn read(form: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(form: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let source = place.source;
         let rule = |spanned: Spanned<RuleForm>| {
             let at = spanned.span().start;

@@ -6,7 +6,7 @@ use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
 use crate::lane::visit::Visit;
 use crate::profile::facts::{Fact, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError, Step};
 use crate::records::RecordsFault;
 use crate::text::Text;
@@ -114,7 +114,7 @@ pub trait Kind: Sized {
     type Waits;
 
     /// The settings, proved to make sense.
-    fn read(form: Self::Form, place: &Place<'_>) -> Result<Self, ProfileError>;
+    fn read(form: Self::Form, place: &StepContext<'_>) -> Result<Self, ProfileError>;
 
     /// The visit comes to it, or comes back after a restart.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault>;
@@ -146,7 +146,7 @@ pub trait Kind: Sized {
 }
 
 /// Fields and all: what a profile says of a step of one kind.
-fn read<K: Kind>(own: Spanned<DeValue<'_>>, place: &Place<'_>) -> Result<K, ProfileError> {
+fn read<K: Kind>(own: Spanned<DeValue<'_>>, place: &StepContext<'_>) -> Result<K, ProfileError> {
     let form = K::Form::deserialize(ValueDeserializer::from(own)).map_err(|e| {
         let what = format!("in a step of kind `{}`: {}", K::ABOUT.name, e.message());
         place.source.error(e.span().map_or(place.at, |span| span.start), what)
@@ -155,7 +155,7 @@ fn read<K: Kind>(own: Spanned<DeValue<'_>>, place: &Place<'_>) -> Result<K, Prof
 }
 
 /// How a step of a kind is read.
-type Read = fn(Spanned<DeValue<'_>>, &Place<'_>) -> Result<StepKind, ProfileError>;
+type Read = fn(Spanned<DeValue<'_>>, &StepContext<'_>) -> Result<StepKind, ProfileError>;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])+ $name:ident in $file:ident,)+) => {
@@ -244,7 +244,7 @@ impl StepKind {
     pub(crate) fn read(
         name: &str,
         own: Spanned<DeValue<'_>>,
-        place: &Place<'_>,
+        place: &StepContext<'_>,
     ) -> Result<Self, ProfileError> {
         match KINDS.iter().zip(READ).find(|(about, _)| about.name == name) {
             Some((_, read)) => read(own, place),

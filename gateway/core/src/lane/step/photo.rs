@@ -7,7 +7,7 @@ use super::{Cx, Flow, Stimulus};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, Pictured};
 use crate::profile::facts::{Fact, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{Choice, DeviceKind, ProfileError};
 use crate::reading::{Command, Photo as Picture, Report};
 use crate::records::RecordsFault;
@@ -70,7 +70,7 @@ impl Kind for Photo {
     type Form = Form;
     type Waits = ();
 
-    fn read(form: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(form: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let Form { photos: roles, min_sharpness, min_luma, max_luma } = form;
         place.choices("photos", &roles, 1, 9)?;
         if min_luma > max_luma {

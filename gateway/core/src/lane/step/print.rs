@@ -7,7 +7,7 @@ use super::{Cx, Flow, StepKind, Stimulus};
 use crate::codes::Outcome;
 use crate::event::Class;
 use crate::lane::action::Rejection;
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError, SLIP_STEP_MS};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::RecordsFault;
@@ -45,7 +45,7 @@ impl Kind for Print {
     /// The slip that was asked for.
     type Waits = Ticket;
 
-    fn read(Form { lines }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { lines }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         for line in &lines {
             check_placeholders(line, place)?;
         }
@@ -100,7 +100,7 @@ impl Kind for Print {
 }
 
 /// What stands in braces in a line of a slip is filled in.
-fn check_placeholders(line: &str, place: &Place<'_>) -> Result<(), ProfileError> {
+fn check_placeholders(line: &str, place: &StepContext<'_>) -> Result<(), ProfileError> {
     let mut rest = line;
     while let Some((_, after)) = rest.split_once('{') {
         let name = after.split_once('}').map(|(name, _)| name);

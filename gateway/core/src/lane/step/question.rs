@@ -6,7 +6,7 @@ use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Answer, Ask, options};
 use crate::pass::plate;
 use crate::profile::facts::{ANSWERS, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{Choice, ProfileError};
 use crate::records::RecordsFault;
 use serde::Deserialize;
@@ -77,7 +77,7 @@ impl Kind for Question {
     type Form = Form;
     type Waits = ();
 
-    fn read(Form { input, options, min, max }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { input, options, min, max }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let input = match input {
             InputForm::Choice => {
                 place.choices("options", &options, 2, 9)?;

@@ -5,7 +5,7 @@ use super::{Cx, Flow, StepKind};
 use crate::codes::{Code, Outcome};
 use crate::lane::view::ask::Ask;
 use crate::pass::{Format, kp1};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError};
 use crate::records::RecordsFault;
 use crate::text::Text;
@@ -43,7 +43,7 @@ impl Kind for Scan {
     type Form = Form;
     type Waits = ();
 
-    fn read(Form { accepts }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { accepts }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let known: Vec<&str> =
             kp1::kind_words().chain(HCERT_KINDS).chain([Format::Opaque.as_str()]).collect();
         let known_words = known.join(", ");

@@ -7,7 +7,7 @@ use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, options};
 use crate::pass::id;
 use crate::profile::facts::{Fact, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{Choice, ProfileError};
 use crate::reading::Report;
 use crate::records::RecordsFault;
@@ -56,7 +56,7 @@ impl Kind for Seal {
     type Form = Form;
     type Waits = Scanned;
 
-    fn read(Form { doors, kinds, stock }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { doors, kinds, stock }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         place.choices("doors", &doors, 1, 9)?;
         place.choices("kinds", &kinds, 1, 9)?;
         Ok(Self { doors, kinds, stock })

@@ -9,7 +9,7 @@ use crate::event::Class;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::Ask;
 use crate::profile::facts::{Fact, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError};
 use crate::reading::{Command, NoData, Report, Temperature as Frame, Ticket};
 use crate::records::RecordsFault;
@@ -104,7 +104,7 @@ impl Kind for Temperature {
     type Form = Form;
     type Waits = Measuring;
 
-    fn read(form: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(form: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let Form { high_mdeg, low_mdeg, frames, spread_mdeg, correction, black_body, tries, wait_s } = form;
         if let Some(c) = &correction {
             place.between("offset_mdeg", c.offset_mdeg, -1_000, 1_000)?;

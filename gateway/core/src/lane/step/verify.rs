@@ -9,7 +9,7 @@ use crate::lane::visit::Visit;
 use crate::pass::{Format, Pass, id, plate};
 use crate::profile::ProfileError;
 use crate::profile::facts::{self, Fact, PASS, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::records::RecordsFault;
 use crate::text::masked;
 use crate::time::{WallMs, local_day};
@@ -99,7 +99,7 @@ impl Kind for Verify {
     type Form = Form;
     type Waits = ();
 
-    fn read(Form { lists, test_age_from }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { lists, test_age_from }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         match lists.iter().find(|l| !LISTS.contains(&l.as_str())) {
             Some(bad) => Err(place.error(format!("`{bad}` is not a list; allowed: {}", LISTS.join(", ")))),
             None => Ok(Self { lists, test_age_from }),

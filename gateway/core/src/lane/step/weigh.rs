@@ -7,7 +7,7 @@ use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
 use crate::lane::visit::Weighed;
 use crate::profile::facts::{Fact, Type};
-use crate::profile::source::Place;
+use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError};
 use crate::reading::{Command, Report, Ticket};
 use crate::records::RecordsFault;
@@ -47,7 +47,7 @@ impl Kind for Weigh {
     /// The weight that was asked for.
     type Waits = Ticket;
 
-    fn read(Form { reference }: Form, place: &Place<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { reference }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         Ok(Self { reference: reference.map(|text| place.number(&text)).transpose()? })
     }
 
