@@ -5,7 +5,7 @@
 //! device alone.
 
 use crate::health::{Monitor, State};
-use crate::hotplug::Bell;
+use crate::hotplug::HotplugSignal;
 use crate::retry::{RETRY_MAX, RETRY_MIN};
 use crate::{DeviceCommand, Gateway, TOO_LATE};
 use kakou_core::ids::DeviceId;
@@ -52,20 +52,20 @@ pub trait Blocking: Send {
         false
     }
     /// Takes up a request, and goes on with what it does.
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError>;
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError>;
     /// Lets go of it. The requests that are left without an answer.
     fn close(&mut self) -> Vec<Ticket>;
 }
 
 /// What a device reaches the gateway with.
-pub struct Hands {
+pub struct DeviceLink {
     device: DeviceId,
     gateway: Arc<dyn Gateway>,
     /// Its health.
     pub monitor: Monitor,
 }
 
-impl Hands {
+impl DeviceLink {
     /// Of a device.
     pub fn new(device: DeviceId, gateway: Arc<dyn Gateway>, monitor: Monitor) -> Self {
         Self { device, gateway, monitor }
@@ -117,9 +117,9 @@ impl Hands {
 /// Runs until cancelled: hands requests to the device's thread.
 pub async fn run(
     work: Box<dyn Blocking>,
-    hands: Hands,
+    hands: DeviceLink,
     mut commands: mpsc::Receiver<DeviceCommand>,
-    bell: Bell,
+    bell: HotplugSignal,
     cancel: CancellationToken,
 ) {
     let (device_commands, inbox) = sync_channel::<DeviceCommand>(WAITING);
@@ -162,7 +162,12 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, DeviceError>) -> Result<T, Device
 }
 
 /// The thread.
-fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<DeviceCommand>, bell: &Bell) {
+fn live(
+    mut work: Box<dyn Blocking>,
+    hands: &DeviceLink,
+    inbox: &Receiver<DeviceCommand>,
+    bell: &HotplugSignal,
+) {
     let mut retry = RETRY_MIN;
     if work.heavy()
         && let Err(e) = setpriority_process(Some(gettid()), NICE)
@@ -215,7 +220,11 @@ fn live(mut work: Box<dyn Blocking>, hands: &Hands, inbox: &Receiver<DeviceComma
 }
 
 /// Gives turns until the device is gone (an error) or nobody wants it any more.
-fn serve(work: &mut dyn Blocking, hands: &Hands, inbox: &Receiver<DeviceCommand>) -> Result<(), DeviceError> {
+fn serve(
+    work: &mut dyn Blocking,
+    hands: &DeviceLink,
+    inbox: &Receiver<DeviceCommand>,
+) -> Result<(), DeviceError> {
     loop {
         let device_command = match inbox.recv_timeout(work.pace()) {
             Ok(device_command) if device_command.is_late() => {
@@ -255,7 +264,7 @@ mod tests {
         fn pace(&self) -> Duration {
             Duration::ZERO
         }
-        fn turn(&mut self, device_command: Option<DeviceCommand>, _: &Hands) -> Result<(), DeviceError> {
+        fn turn(&mut self, device_command: Option<DeviceCommand>, _: &DeviceLink) -> Result<(), DeviceError> {
             self.0.lock().unwrap().extend(device_command.map(|e| e.ticket));
             Ok(())
         }
@@ -295,7 +304,7 @@ mod tests {
         }
         drop(device_commands);
         let (told, kept) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let hands = Hands::new(device, told.clone(), Monitor::new().0);
+        let hands = DeviceLink::new(device, told.clone(), Monitor::new().0);
         serve(&mut Collector(kept.clone()), &hands, &inbox).unwrap();
         assert_eq!(*kept.lock().unwrap(), [4, 5, 6, 7].map(Ticket));
         let not_done = [1, 2, 3].map(|n| Report::NoData { ticket: Ticket(n), why: NoData::Timeout });

@@ -5,7 +5,7 @@
 //! Modbus board. A line is wired so that "inactive" is closed.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, DeviceError, Hands};
+use crate::blocking::{Blocking, DeviceError, DeviceLink};
 use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
 use kakou_core::codes::Outcome;
@@ -121,7 +121,7 @@ impl Blocking for Gpio {
         next.unwrap_or(LOOK).min(LOOK)
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError> {
         if let Some(DeviceCommand { ticket, command, since, .. }) = device_command {
             match (self.purpose, command) {
                 (Use::Relay, Command::Pulse { ms }) => {

@@ -24,9 +24,9 @@ const SUBSYSTEMS: [&[u8]; 7] = [b"tty", b"video4linux", b"input", b"hidraw", b"g
 
 /// Rings when something was plugged in or out.
 #[derive(Debug, Clone)]
-pub struct Bell(watch::Receiver<u64>);
+pub struct HotplugSignal(watch::Receiver<u64>);
 
-impl Bell {
+impl HotplugSignal {
     /// How often it has rung.
     pub fn rung(&self) -> u64 {
         *self.0.borrow()
@@ -45,9 +45,9 @@ pub struct Ringer(watch::Sender<u64>);
 
 impl Ringer {
     /// With the first bell.
-    pub fn new() -> (Self, Bell) {
+    pub fn new() -> (Self, HotplugSignal) {
         let (tx, rx) = watch::channel(0);
-        (Self(tx), Bell(rx))
+        (Self(tx), HotplugSignal(rx))
     }
     /// Rings.
     pub fn ring(&self) {

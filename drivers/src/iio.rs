@@ -4,7 +4,7 @@
 //! documentation, sysfs-bus-iio.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, DeviceError, Hands};
+use crate::blocking::{Blocking, DeviceError, DeviceLink};
 use kakou_core::reading::{Report, Temperature, Ticket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Blocking for Iio {
         if self.measuring.is_some() { PACE } else { REST }
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError> {
         hands.measuring(device_command, &mut self.measuring);
         let object_mdeg = self.temperature("object")?;
         hands.monitor.seen();

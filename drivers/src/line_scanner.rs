@@ -8,7 +8,7 @@
 //! as no terminator was ever seen at the port: a reader that has sent one sends it behind each code.
 
 use crate::codec::{Codec, Ms, Out};
-use crate::scan_text::{Dress, ETX, STX, ScanResult};
+use crate::scan_text::{ETX, Framing, STX, ScanResult};
 use kakou_core::pass::MAX_TEXT;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use serde::Deserialize;
@@ -47,7 +47,7 @@ pub struct Lines {
     /// The longest pause inside of one; [`PAUSE_MS`] or [`PAUSE_ALONE_MS`] if it is not said.
     pub pause_ms: Option<Ms>,
     /// What is around them.
-    pub dress: Dress,
+    pub framing: Framing,
 }
 
 impl From<Terminator> for Lines {
@@ -109,7 +109,7 @@ impl LineScanner {
             out.push(Out::Error(why));
             return;
         }
-        match self.lines.dress.take_off(&code) {
+        match self.lines.framing.take_off(&code) {
             ScanResult::Code(bytes) => out.extend([Out::Seen, Out::Report(Report::Scan { bytes })]),
             ScanResult::NoRead => out.extend([Out::Seen, Out::Error("the reader says that it read nothing")]),
             ScanResult::Nothing => {}
@@ -242,8 +242,8 @@ mod tests {
             s.wake(PAUSE_MS, &mut out);
             assert_eq!(scans(&out), [code.as_bytes().to_vec()], "{bytes:02x?}");
         }
-        let dress = Dress { aim: true, ..Dress::default() };
-        let (mut s, mut out) = (LineScanner::new(Lines { dress, ..Lines::default() }), Vec::new());
+        let framing = Framing { aim: true, ..Framing::default() };
+        let (mut s, mut out) = (LineScanner::new(Lines { framing, ..Lines::default() }), Vec::new());
         s.bytes(0, b"]Q1P-0009\r", &mut out);
         assert_eq!(scans(&out), [b"P-0009".to_vec()]);
     }
@@ -322,8 +322,8 @@ mod tests {
         ) {
             let stream = codes.join("\r") + "\r";
             // A code may be one of the words for "nothing read": this reader has none.
-            let dress = Dress { no_read: Vec::new(), ..Dress::default() };
-            let mut s = LineScanner::new(Lines { dress, ..Lines::default() });
+            let framing = Framing { no_read: Vec::new(), ..Framing::default() };
+            let mut s = LineScanner::new(Lines { framing, ..Lines::default() });
             let (mut out, mut rest) = (Vec::new(), stream.as_bytes());
             for cut in cuts {
                 let (now, later) = rest.split_at(cut.min(rest.len()));

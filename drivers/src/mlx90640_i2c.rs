@@ -5,7 +5,7 @@
 //! dropped. Source: maker's data sheet.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, DeviceError, Hands};
+use crate::blocking::{Blocking, DeviceError, DeviceLink};
 use crate::gy_mcu90640::{COLUMNS, Field, Place, ROWS};
 use crate::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
 use i2cdev::core::{I2CMessage, I2CTransfer};
@@ -174,7 +174,7 @@ impl Blocking for Mlx90640 {
         PACE
     }
 
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError> {
         hands.measuring(device_command, &mut self.measuring);
         if let Some(frame) = self.take()? {
             hands.monitor.seen();

@@ -24,7 +24,7 @@ use crate::modbus_relay::{self, ModbusRelay};
 use crate::newland::Newland;
 use crate::options::Options;
 use crate::scale::Scale;
-use crate::scan_text::{Dress, MAX_BEFORE};
+use crate::scan_text::{Framing, MAX_BEFORE};
 use crate::ssi::Ssi;
 use crate::thermometer::{Module, Thermometer};
 use crate::wedge::Wedge;
@@ -124,7 +124,7 @@ pub const DRIVERS: [Driver; 25] = [
         "zebra-ssi",
         &[DeviceKind::Scanner, DeviceKind::Signal],
         &["aim", "code_id", "before", "no_read"],
-        Make::Serial(|o| codec(Ssi::new(lines(o)?.dress))),
+        Make::Serial(|o| codec(Ssi::new(lines(o)?.framing))),
     ),
     driver("keyboard-wedge", SCANNER, OF_TEXT, Make::Blocking(|o, _| device(Wedge::new(&o.path, lines(o)?)))),
     driver("id-card", SCANNER, &[], Make::Serial(|_| codec(IdCard::default()))),
@@ -223,7 +223,7 @@ fn lines(o: &Options) -> Result<Lines, String> {
     if o.pause_ms.is_some_and(|ms| !PAUSES.contains(&ms)) {
         return Err(format!("`pause_ms` is {} to {}", PAUSES.start(), PAUSES.end()));
     }
-    let usual = Dress::default();
+    let usual = Framing::default();
     let no_read = o.no_read.clone().unwrap_or(usual.no_read);
     if no_read.len() > MAX_WORDS || no_read.iter().any(|word| word.trim().is_empty()) {
         return Err(format!("`no_read` is a list of up to {MAX_WORDS} words, none of them empty"));
@@ -236,8 +236,8 @@ fn lines(o: &Options) -> Result<Lines, String> {
             "`before` is a list of up to {MAX_WORDS} texts of 1 to {MAX_BEFORE} plain characters, as the reader puts them before codes"
         ));
     }
-    let dress = Dress { aim: o.aim, code_id: o.code_id, before: o.before.clone(), no_read };
-    Ok(Lines { terminator: o.terminator, pause_ms: o.pause_ms, dress })
+    let framing = Framing { aim: o.aim, code_id: o.code_id, before: o.before.clone(), no_read };
+    Ok(Lines { terminator: o.terminator, pause_ms: o.pause_ms, framing })
 }
 
 fn codec(codec: impl Codec + 'static) -> Result<Box<dyn Codec>, String> {

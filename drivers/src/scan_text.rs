@@ -22,7 +22,7 @@ const ESCAPE_DIGITS: usize = 6;
 
 /// What a reader puts around each code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dress {
+pub struct Framing {
     /// An AIM identifier: `]`, a letter, a digit or letter.
     pub aim: bool,
     /// A letter for the kind of code.
@@ -33,7 +33,7 @@ pub struct Dress {
     pub no_read: Vec<String>,
 }
 
-impl Default for Dress {
+impl Default for Framing {
     fn default() -> Self {
         Self { aim: false, code_id: false, before: Vec::new(), no_read: NO_READ.map(str::to_owned).to_vec() }
     }
@@ -50,7 +50,7 @@ pub enum ScanResult {
     Nothing,
 }
 
-impl Dress {
+impl Framing {
     /// Takes off what is around a code, and makes UTF-8 of it where that can be.
     pub fn take_off(&self, bytes: &[u8]) -> ScanResult {
         let mut code = bare(bytes);
@@ -216,8 +216,8 @@ pub fn to_utf8(code: Vec<u8>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn code(dress: &Dress, bytes: &[u8]) -> String {
-        match dress.take_off(bytes) {
+    fn code(framing: &Framing, bytes: &[u8]) -> String {
+        match framing.take_off(bytes) {
             ScanResult::Code(code) => String::from_utf8(code).unwrap(),
             other @ (ScanResult::NoRead | ScanResult::Nothing) => format!("{other:?}"),
         }
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn framing_and_marks_are_taken_off_and_nothing_else() {
-        let plain = Dress::default();
+        let plain = Framing::default();
         for bytes in [&b"\0\0P-0009"[..], b"\x02P-0009\x03", b"\tP-0009", b"P-0009\t", b"\xef\xbb\xbfP-0009"]
         {
             assert_eq!(code(&plain, bytes), "P-0009", "{bytes:02x?}");
@@ -242,14 +242,14 @@ mod tests {
 
     #[test]
     fn identifiers_are_taken_off_where_the_port_is_set_to_it() {
-        let aim = Dress { aim: true, ..Dress::default() };
+        let aim = Framing { aim: true, ..Framing::default() };
         assert_eq!(code(&aim, b"]Q1P-0009"), "P-0009");
         assert_eq!(code(&aim, b"\x02]C0P-0009\x03"), "P-0009");
         assert_eq!(code(&aim, b"P-0009"), "P-0009", "a code without one");
-        let letter = Dress { code_id: true, ..Dress::default() };
+        let letter = Framing { code_id: true, ..Framing::default() };
         assert_eq!(code(&letter, b"QP-0009"), "P-0009");
         assert_eq!(code(&letter, b"9P-0009"), "9P-0009", "that is no letter");
-        let text = Dress { before: vec!["P0".into(), "P01".into(), "$Q".into()], ..Dress::default() };
+        let text = Framing { before: vec!["P0".into(), "P01".into(), "$Q".into()], ..Framing::default() };
         assert_eq!(code(&text, b"P01P-0009"), "P-0009", "the longest that is there");
         assert_eq!(code(&text, b"\x02$QP-0009\x03"), "P-0009");
         assert_eq!(code(&text, b"P-0009"), "P-0009");
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn escapes_for_encodings_are_taken_off_and_heard() {
-        let plain = Dress::default();
+        let plain = Framing::default();
         assert_eq!(code(&plain, br"\000026P-0009"), "P-0009");
         assert_eq!(code(&plain, r"\000026辽P12345".as_bytes()), "辽P12345");
         assert_eq!(code(&plain, b"\\000029\xc1\xc9P12345"), "辽P12345");
@@ -306,12 +306,12 @@ mod tests {
 
     #[test]
     fn words_for_nothing_read_are_no_code() {
-        let plain = Dress::default();
+        let plain = Framing::default();
         for word in ["NR", "NOREAD", "NoRead", "NO READ", "ERROR", " error "] {
             assert_eq!(plain.take_off(word.as_bytes()), ScanResult::NoRead, "{word}");
         }
         assert_eq!(code(&plain, b"NR-1"), "NR-1");
-        let own = Dress { no_read: vec!["?".into()], ..Dress::default() };
+        let own = Framing { no_read: vec!["?".into()], ..Framing::default() };
         assert_eq!(own.take_off(b"?"), ScanResult::NoRead);
         assert_eq!(code(&own, b"ERROR"), "ERROR");
     }

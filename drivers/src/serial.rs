@@ -7,7 +7,7 @@
 use crate::bus::Bus;
 use crate::codec::{Ms, Out};
 use crate::health::{Monitor, State};
-use crate::hotplug::Bell;
+use crate::hotplug::HotplugSignal;
 use crate::options::Options;
 use crate::ports::{Kernel, Usb};
 use crate::record::{Direction, Recorder};
@@ -49,7 +49,7 @@ pub struct Port {
     /// Where reports go.
     pub gateway: Arc<dyn Gateway>,
     /// Rings when something was plugged in.
-    pub bell: Bell,
+    pub bell: HotplugSignal,
 }
 
 enum End {

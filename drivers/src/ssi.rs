@@ -8,7 +8,7 @@
 
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::MAX_CODE;
-use crate::scan_text::{Dress, ScanResult};
+use crate::scan_text::{Framing, ScanResult};
 use kakou_core::codes::Outcome;
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 
@@ -102,18 +102,18 @@ pub struct Ssi {
     parts: Parts,
     last: Vec<u8>,
     ready: Option<bool>,
-    dress: Dress,
+    framing: Framing,
 }
 
 impl Default for Ssi {
     fn default() -> Self {
-        Self::new(Dress::default())
+        Self::new(Framing::default())
     }
 }
 
 impl Ssi {
     /// For a reader that puts this around its codes.
-    pub fn new(dress: Dress) -> Self {
+    pub fn new(framing: Framing) -> Self {
         Self {
             stage: Stage::Reading,
             buffer: Vec::new(),
@@ -121,7 +121,7 @@ impl Ssi {
             parts: Parts::default(),
             last: Vec::new(),
             ready: None,
-            dress,
+            framing,
         }
     }
 }
@@ -329,7 +329,7 @@ impl Ssi {
 
     fn finish(&mut self, out: &mut Vec<Out>) {
         let bytes = std::mem::take(&mut self.parts).text;
-        match self.dress.take_off(&bytes) {
+        match self.framing.take_off(&bytes) {
             ScanResult::Code(bytes) => out.push(Out::Report(Report::Scan { bytes })),
             ScanResult::NoRead => out.push(Out::Error("the reader says that it read nothing")),
             ScanResult::Nothing => {}
@@ -339,7 +339,7 @@ impl Ssi {
 
 impl Codec for Ssi {
     fn opened(&mut self, now: Ms, out: &mut Vec<Out>) {
-        *self = Self::new(std::mem::take(&mut self.dress));
+        *self = Self::new(std::mem::take(&mut self.framing));
         out.push(Out::Flush);
         self.wake_reader(now, out);
     }

@@ -6,7 +6,7 @@
 //! dropped events, or a number is no character, the code is dropped as well. Source: `linux/input-event-codes.h`.
 
 use crate::DeviceCommand;
-use crate::blocking::{Blocking, DeviceError, Hands};
+use crate::blocking::{Blocking, DeviceError, DeviceLink};
 use crate::codec::{Codec, Ms, Out};
 use crate::line_scanner::{LineScanner, Lines};
 use encoding_rs::GB18030;
@@ -206,7 +206,7 @@ impl Blocking for Wedge {
         LOOK
     }
 
-    fn turn(&mut self, _: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
+    fn turn(&mut self, _: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError> {
         let now = self.now();
         let Some(device) = &mut self.device else { return Err(DeviceError::Absent("not open".into())) };
         let mut out = Vec::new();

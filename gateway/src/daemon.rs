@@ -8,8 +8,8 @@ mod lists;
 
 use crate::config::Settings;
 use crate::engine::shell::{Shell, Wiring};
-use crate::engine::{self, EngineViews, Inlet, Parts, Work};
-use crate::feeds::News;
+use crate::engine::{self, EngineViews, Parts, Work, WorkSender};
+use crate::feeds::FeedInput;
 use crate::http::{self, App, Shared};
 use crate::keys::{self, KeyError};
 use crate::metrics::Metrics;
@@ -23,7 +23,7 @@ use kakou_core::reading::Report;
 use kakou_core::text::{Text, trimmed_bytes};
 use kakou_drivers::Gateway;
 use lanes::Lanes;
-use links::{Ends, Links};
+use links::{LinkWatches, Links};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -70,7 +70,7 @@ pub struct Running {
     /// Where the screens are.
     pub address: Option<SocketAddr>,
     /// The way to the core.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// What to watch.
     pub views: EngineViews,
     /// Counters.
@@ -85,7 +85,7 @@ pub struct Running {
     outlet: CancellationToken,
     device_tasks: JoinSet<()>,
     tasks: JoinSet<()>,
-    lists: (SyncSender<News>, std::thread::JoinHandle<()>),
+    lists: (SyncSender<FeedInput>, std::thread::JoinHandle<()>),
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -104,7 +104,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     let lanes = Lanes::of(&settings.lanes);
     let (waiting, commands, known) = devices::prepare(std::mem::take(&mut settings.devices));
     let (lists, trust) = lists::prepare(&common, &settings, extras.restart.clone(), intake.clone());
-    let ends = Ends::new(settings.upstream.is_some());
+    let ends = LinkWatches::new(settings.upstream.is_some());
     let wiring = Wiring {
         trust: trust.clone(),
         subjects: subject_keys.clone(),
@@ -240,9 +240,9 @@ fn screens(
 
 /// The way from the devices to the engine.
 struct Intake {
-    engine: Inlet,
+    engine: WorkSender,
     metrics: Arc<Metrics>,
-    news: SyncSender<News>,
+    news: SyncSender<FeedInput>,
 }
 
 impl Gateway for Intake {
@@ -252,7 +252,7 @@ impl Gateway for Intake {
         if let Report::Scan { bytes } = &report
             && trimmed_bytes(bytes).starts_with(kakou_wire::feed::ENTRY_PREFIX)
         {
-            return self.news.try_send(News::Entry(bytes.clone())).is_ok();
+            return self.news.try_send(FeedInput::Entry(bytes.clone())).is_ok();
         }
         let taken = self.engine.try_send(Work::Report(device.clone(), report, arrived)).is_ok();
         if !taken {
@@ -283,7 +283,7 @@ impl Running {
         self.intake.cancel();
         while self.device_tasks.join_next().await.is_some() {}
         let (news, lists) = self.lists;
-        if news.try_send(News::End).is_err() {
+        if news.try_send(FeedInput::End).is_err() {
             log::debug!("the lists have much to do; they end after the next piece of it");
         }
         drop(tokio::task::spawn_blocking(move || lists.join()).await);

@@ -3,12 +3,12 @@
 use crate::config::DeviceEntry;
 use kakou_core::ids::DeviceId;
 use kakou_core::profile::DeviceKind;
-use kakou_drivers::blocking::{self, Hands};
+use kakou_drivers::blocking::{self, DeviceLink};
 use kakou_drivers::bus::Bus;
 use kakou_drivers::camera::{Preview, preview};
 use kakou_drivers::codec::Codec;
 use kakou_drivers::health::{Health, Monitor};
-use kakou_drivers::hotplug::{self, Bell, Ringer};
+use kakou_drivers::hotplug::{self, HotplugSignal, Ringer};
 use kakou_drivers::registry::{Make, Supplies};
 use kakou_drivers::serial::{self, Member, Port};
 use kakou_drivers::{DeviceCommand, Gateway, SavePhoto};
@@ -133,7 +133,7 @@ pub fn start(waiting: Vec<Waiting>, with: &Surroundings, on: &Handle) -> JoinSet
 fn start_one(
     line: Waiting,
     with: &Surroundings,
-    bell: &Bell,
+    bell: &HotplugSignal,
     tasks: &mut JoinSet<()>,
     on: &Handle,
 ) -> Result<(), String> {
@@ -151,7 +151,7 @@ fn start_one(
             }
             Make::Blocking(make) => {
                 let work = make(&entry.options, Supplies { save: with.save.clone(), preview })?;
-                let hands = Hands::new(entry.id, gateway, monitor);
+                let hands = DeviceLink::new(entry.id, gateway, monitor);
                 tasks.spawn_on(blocking::run(work, hands, commands, bell.clone(), cancel), on);
                 return Ok(());
             }

@@ -24,7 +24,7 @@ pub use effects::{ArrivedNs, ClockChange, Effects, Exit, Job, Line, Moment, Onwa
 use records::StoreRecords;
 use trouble::BatchError;
 pub use views::LaneView;
-pub use work::{EngineViews, Inlet, QUEUE, Reply, Work};
+pub use work::{EngineViews, QUEUE, Reply, Work, WorkSender};
 
 use crate::enrol::Others;
 use crate::store::journal::{self, Journal, JournalFound};

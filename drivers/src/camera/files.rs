@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, Pixels};
 use super::still::{MAX_BYTES, StillError};
-use super::{FrameSource, Glimpse};
+use super::{FrameResult, FrameSource};
 use crate::blocking::DeviceError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -51,17 +51,23 @@ impl FrameSource for Files {
         PACE
     }
 
-    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError> {
+    fn frame(&mut self) -> Result<FrameResult<'_>, DeviceError> {
         self.open()?;
         let file = self.file("scene");
-        let Ok(about) = std::fs::metadata(&file) else { return Ok(Glimpse::Nothing) };
+        let Ok(about) = std::fs::metadata(&file) else { return Ok(FrameResult::Nothing) };
         let stamp = (about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len());
         if self.known != Some(stamp) {
             // A file that is being written is looked at again.
-            let Ok(bytes) = read(&file) else { return Ok(Glimpse::Nothing) };
+            let Ok(bytes) = read(&file) else { return Ok(FrameResult::Nothing) };
             (self.bytes, self.known) = (bytes, Some(stamp));
         }
-        Ok(Glimpse::Frame(Frame { bytes: &self.bytes, pixels: Pixels::Jpeg, width: 0, height: 0, stride: 0 }))
+        Ok(FrameResult::Frame(Frame {
+            bytes: &self.bytes,
+            pixels: Pixels::Jpeg,
+            width: 0,
+            height: 0,
+            stride: 0,
+        }))
     }
 
     fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>> {

@@ -11,7 +11,7 @@ pub mod thermal;
 pub mod v4l2;
 pub mod watch;
 
-use crate::blocking::{Blocking, DeviceError, Hands};
+use crate::blocking::{Blocking, DeviceError, DeviceLink};
 use crate::gy_mcu90640::Place;
 use crate::{DeviceCommand, SavePhoto};
 use frame::Frame;
@@ -30,7 +30,7 @@ const MAX_TORN: u32 = 5;
 const PREVIEW: Duration = Duration::from_millis(200);
 
 /// What a source gives when it is looked at.
-pub enum Glimpse<'a> {
+pub enum FrameResult<'a> {
     /// The newest frame.
     Frame(Frame<'a>),
     /// There is nothing to see.
@@ -46,7 +46,7 @@ pub trait FrameSource: Send {
     /// The pause before each frame, for a source that does not wait by itself.
     fn pace(&self) -> Duration;
     /// The newest frame, waited for.
-    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError>;
+    fn frame(&mut self) -> Result<FrameResult<'_>, DeviceError>;
     /// The stored picture for a role, where there are such; otherwise the next frame is it.
     fn picture(&mut self, role: &str) -> Option<Result<Vec<u8>, StillError>>;
     /// Lets go of it.
@@ -106,7 +106,7 @@ impl Camera {
         Self { thermal: Some((thermal, black_body)), ..self }
     }
 
-    fn take_up(&mut self, DeviceCommand { ticket, command, .. }: DeviceCommand, hands: &Hands) {
+    fn take_up(&mut self, DeviceCommand { ticket, command, .. }: DeviceCommand, hands: &DeviceLink) {
         match command {
             Command::Capture { role } => match self.source.picture(&role) {
                 Some(stored) => {
@@ -129,11 +129,11 @@ impl Camera {
     }
 
     /// What one frame is used for.
-    fn use_frame(&mut self, hands: &Hands) -> Result<(), DeviceError> {
+    fn use_frame(&mut self, hands: &DeviceLink) -> Result<(), DeviceError> {
         let frame = match self.source.frame()? {
-            Glimpse::Frame(frame) => frame,
-            Glimpse::Nothing => return Ok(()),
-            Glimpse::Damaged(why) => {
+            FrameResult::Frame(frame) => frame,
+            FrameResult::Nothing => return Ok(()),
+            FrameResult::Damaged(why) => {
                 hands.monitor.error(why);
                 return Ok(());
             }
@@ -203,7 +203,7 @@ impl Blocking for Camera {
     fn heavy(&self) -> bool {
         self.watch.is_some()
     }
-    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &Hands) -> Result<(), DeviceError> {
+    fn turn(&mut self, device_command: Option<DeviceCommand>, hands: &DeviceLink) -> Result<(), DeviceError> {
         if let Some(device_command) = device_command {
             self.take_up(device_command, hands);
         }
@@ -219,7 +219,7 @@ impl Blocking for Camera {
     }
 }
 
-fn answer(hands: &Hands, ticket: Ticket, photo: Result<Photo, StillError>) {
+fn answer(hands: &DeviceLink, ticket: Ticket, photo: Result<Photo, StillError>) {
     match photo {
         Ok(photo) => {
             hands.monitor.seen();

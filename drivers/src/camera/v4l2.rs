@@ -7,7 +7,7 @@
 //! panics on some errors.
 
 use super::frame::{Frame, Pixels};
-use super::{FrameSource, Glimpse};
+use super::{FrameResult, FrameSource};
 use crate::blocking::DeviceError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ impl FrameSource for V4l2 {
         Duration::ZERO
     }
 
-    fn frame(&mut self) -> Result<Glimpse<'_>, DeviceError> {
+    fn frame(&mut self) -> Result<FrameResult<'_>, DeviceError> {
         let Some(open) = &mut self.open else { return Err(DeviceError::Absent("not open".into())) };
         // Before the first frame a camera that does not stream yet is ready as well: the frame is thrown away.
         let mut stale = 0;
@@ -142,10 +142,10 @@ impl FrameSource for V4l2 {
         let (bytes, about) = open.stream.next().map_err(|e| trouble(&e))?;
         let used = (about.bytesused as usize).min(bytes.len());
         if about.flags.contains(Flags::ERROR) || used == 0 {
-            return Ok(Glimpse::Damaged("the camera marked a frame as damaged"));
+            return Ok(FrameResult::Damaged("the camera marked a frame as damaged"));
         }
         let Format { width, height, stride, .. } = open.format;
-        Ok(Glimpse::Frame(Frame {
+        Ok(FrameResult::Frame(Frame {
             bytes: &bytes[..used],
             pixels: open.pixels,
             width: width as usize,

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::config::Settings;
-use crate::engine::Inlet;
+use crate::engine::WorkSender;
 use crate::enrol;
 use crate::metrics::Metrics;
 use crate::store::photos::Photos;
@@ -26,14 +26,14 @@ pub struct Common {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// The way to the core.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Photographs.
     pub photos: Photos,
 }
 
 impl Common {
     /// Makes the data folder, and tidies what an earlier run has left half done.
-    pub fn make(settings: &Settings, engine: Inlet) -> Result<Self, StartError> {
+    pub fn make(settings: &Settings, engine: WorkSender) -> Result<Self, StartError> {
         let (site, gateway) = (settings.site.clone(), settings.gateway.clone());
         let data = settings.data.clone();
         durable::own_folder(&data).map_err(|e| StartError::Data(data.clone(), e))?;

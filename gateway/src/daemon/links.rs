@@ -4,7 +4,7 @@ use super::common::Common;
 use crate::config::Settings;
 use crate::engine::EngineViews;
 use crate::enrol::renew::{self, Renewal};
-use crate::feeds::{News, Wish};
+use crate::feeds::{FeedInput, FeedRequest};
 use crate::orders::{self, Answer, Order, OrderSettings};
 use crate::overview::{self, Overview};
 use crate::store::kept::KeptReader;
@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 const PHOTO_RECEIPTS: usize = 64;
 
 /// What the connections say of themselves.
-pub struct Ends {
+pub struct LinkWatches {
     /// For the status page.
     pub state: watch::Sender<LinkState>,
     /// For desks.
     pub word: watch::Sender<&'static str>,
 }
 
-impl Ends {
+impl LinkWatches {
     /// Before the first connection.
     pub fn new(configured: bool) -> Self {
         let (state, word) = (LinkState::default(), if configured { "offline" } else { "off" });
@@ -62,11 +62,11 @@ impl Links<'_> {
     /// Starts the desk for orders and the connections, as far as they are configured.
     pub fn start(
         &mut self,
-        ends: Ends,
+        ends: LinkWatches,
         restart: Option<mpsc::Sender<()>>,
         plug: Option<watch::Receiver<bool>>,
         subjects: watch::Sender<Arc<SubjectKeys>>,
-        (news, wishes): (SyncSender<News>, mpsc::Receiver<Wish>),
+        (news, wishes): (SyncSender<FeedInput>, mpsc::Receiver<FeedRequest>),
     ) {
         let (renew, renewed) = watch::channel(0);
         let (ordering, ordered) = mpsc::channel(orders::WAITING);
@@ -122,7 +122,7 @@ impl Links<'_> {
     fn down(
         &mut self,
         broker: &Upstream,
-        (news, wishes): (SyncSender<News>, mpsc::Receiver<Wish>),
+        (news, wishes): (SyncSender<FeedInput>, mpsc::Receiver<FeedRequest>),
         (orders, answers): (mpsc::Sender<Order>, mpsc::Receiver<Answer>),
         plug: watch::Receiver<bool>,
         renewed: watch::Receiver<u64>,
@@ -173,7 +173,7 @@ impl Links<'_> {
     fn events_and_photographs(
         &mut self,
         broker: Upstream,
-        ends: Ends,
+        ends: LinkWatches,
         plug: watch::Receiver<bool>,
         renewed: watch::Receiver<u64>,
     ) {

@@ -3,7 +3,7 @@
 use super::StartError;
 use super::common::Common;
 use crate::config::Settings;
-use crate::feeds::{self, Feeds, Loading, News, Wish};
+use crate::feeds::{self, FeedInput, FeedRequest, Feeds, Loading};
 use kakou_core::pass::trust::TrustList;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 /// The thread before it runs.
 pub struct Prepared {
     /// The way to it.
-    pub news: SyncSender<News>,
+    pub news: SyncSender<FeedInput>,
     feeds: Feeds,
-    heard: Receiver<News>,
-    wishes: mpsc::Receiver<Wish>,
+    heard: Receiver<FeedInput>,
+    wishes: mpsc::Receiver<FeedRequest>,
     loading: watch::Receiver<Option<Loading>>,
     looked_at: watch::Receiver<bool>,
 }
@@ -25,9 +25,9 @@ pub struct Prepared {
 /// The thread that runs.
 pub struct Lists {
     /// The way to it.
-    pub news: SyncSender<News>,
+    pub news: SyncSender<FeedInput>,
     /// What it wants from the central side.
-    pub wishes: mpsc::Receiver<Wish>,
+    pub wishes: mpsc::Receiver<FeedRequest>,
     /// What it is loading.
     pub loading: watch::Receiver<Option<Loading>>,
     /// Whether it has looked at what lay in the folder.

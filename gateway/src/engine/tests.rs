@@ -26,7 +26,7 @@ const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\nd
 
 /// An engine that runs until it is dropped or told to stop.
 struct Bench {
-    inlet: Inlet,
+    inlet: WorkSender,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 

@@ -53,7 +53,7 @@ pub enum Work {
 }
 
 /// The way in.
-pub type Inlet = mpsc::Sender<Work>;
+pub type WorkSender = mpsc::Sender<Work>;
 
 /// What the rest of the gateway can watch.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use super::Stage;
 use crate::http::connections::{self, BodyTime};
 use crate::http::pages;
-use crate::http::seats::House;
+use crate::http::seats::ConnectionLimits;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -26,7 +26,15 @@ pub async fn serve(address: SocketAddr, stage: watch::Receiver<Stage>, cancel: C
         .route("/assets/{name}", get(pages::asset))
         .fallback(pages::enrol)
         .with_state(stage);
-    connections::serve(listener, None, router, (House::BOX, BodyTime::SHORT), Arc::default(), cancel).await;
+    connections::serve(
+        listener,
+        None,
+        router,
+        (ConnectionLimits::BOX, BodyTime::SHORT),
+        Arc::default(),
+        cancel,
+    )
+    .await;
 }
 
 async fn state(State(stage): State<watch::Receiver<Stage>>) -> Json<Stage> {

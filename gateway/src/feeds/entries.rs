@@ -1,7 +1,7 @@
 //! Entries that come by themselves, outside of any edition: from a code at a scanner of this gateway, and
 //! from the other gateways of the site.
 
-use super::{Feeds, NEWS, Wish};
+use super::{FeedRequest, Feeds, NEWS};
 use crate::store::StoreError;
 use crate::store::edition;
 use crate::store::lists::InUse;
@@ -175,7 +175,7 @@ impl Feeds {
             return;
         }
         match keep(&share_folder(&self.data), text) {
-            Ok(()) => self.wish(Wish::Share),
+            Ok(()) => self.wish(FeedRequest::Share),
             Err(e) => self.refuse("an entry for the site", &e.to_string()),
         }
     }

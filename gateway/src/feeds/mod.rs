@@ -13,7 +13,7 @@ pub mod plan;
 mod trust;
 
 use crate::config;
-use crate::engine::{Inlet, Work};
+use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
 use crate::store::edition::{self, Order};
 use crate::store::floors;
@@ -54,7 +54,7 @@ const TRUST_MAX: u64 = 64 << 20;
 const NICE: i32 = 10;
 
 /// What comes to the feeds.
-pub enum News {
+pub enum FeedInput {
     /// A signed head, from the broker.
     Head(Vec<u8>),
     /// A chunk of a body: its hash, its number.
@@ -74,7 +74,7 @@ pub enum News {
 
 /// What the feeds ask of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum FeedRequest {
     /// Subscribe to a group of chunks.
     Subscribe(String),
     /// No more of it.
@@ -134,11 +134,11 @@ pub struct Feeds {
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Where new keys and events go.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// The keys in use.
     pub trust: watch::Sender<Arc<TrustList>>,
     /// What the connection is asked for.
-    pub wishes: mpsc::Sender<Wish>,
+    pub wishes: mpsc::Sender<FeedRequest>,
     /// What is on its way.
     pub loading: watch::Sender<Option<Loading>>,
     /// Set when what lay in the folder at the start has been looked at.
@@ -165,7 +165,7 @@ struct Memory {
 impl Feeds {
     /// Runs until the daemon ends. No other thread may build lists meanwhile: editions have one file each. Lanes
     /// are open already, with what was in use: a list of a million entries takes its time.
-    pub fn run(self, news: &Receiver<News>) {
+    pub fn run(self, news: &Receiver<FeedInput>) {
         if let Err(e) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
@@ -175,11 +175,11 @@ impl Feeds {
         log::info!("the folder of lists has been looked at");
         while !self.end.is_cancelled() {
             match news.recv_timeout(LOOK) {
-                Ok(News::Head(envelope)) => self.head(&envelope, &mut memory),
-                Ok(News::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
-                Ok(News::Connected) => self.plan(Input::Connected, &mut memory),
-                Ok(News::Unfetched(sha256)) => self.plan(Input::Unfetched(sha256), &mut memory),
-                Ok(News::Entry(text)) => match self.entry(&text, true) {
+                Ok(FeedInput::Head(envelope)) => self.head(&envelope, &mut memory),
+                Ok(FeedInput::Chunk(sha256, n, bytes)) => self.chunk(&sha256, n, &bytes, &mut memory),
+                Ok(FeedInput::Connected) => self.plan(Input::Connected, &mut memory),
+                Ok(FeedInput::Unfetched(sha256)) => self.plan(Input::Unfetched(sha256), &mut memory),
+                Ok(FeedInput::Entry(text)) => match self.entry(&text, true) {
                     Ok(()) => {}
                     // A list that is damaged now takes it when it was built anew.
                     Err(e) => {
@@ -190,7 +190,7 @@ impl Feeds {
                         }
                     }
                 },
-                Ok(News::Heard(asks)) => {
+                Ok(FeedInput::Heard(asks)) => {
                     let counts = self.take_heard();
                     if asks.is_some_and(|asks| asks.send(counts).is_err()) {
                         log::debug!("nobody waits for the entries of another gateway any more");
@@ -203,7 +203,7 @@ impl Feeds {
                     }
                     self.look(&mut memory);
                 }
-                Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(FeedInput::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
@@ -220,7 +220,7 @@ impl Feeds {
         Lists::open(&self.data).ok()?.in_use(feed).map(|l| l.version)
     }
 
-    fn wish(&self, wish: Wish) {
+    fn wish(&self, wish: FeedRequest) {
         // A wish that finds no room is made again with the next connection.
         if self.wishes.try_send(wish).is_err() {
             self.metrics.count("feed_wish_dropped_total");
@@ -306,7 +306,7 @@ impl Feeds {
             }
             memory.seen.forget(&self.folder.join(format!("{name}.json")));
             // The broker sends the head that it keeps to whoever subscribes.
-            self.wish(Wish::Subscribe(feed::head_topic(name)));
+            self.wish(FeedRequest::Subscribe(feed::head_topic(name)));
         }
     }
 

@@ -3,7 +3,7 @@
 //! One body is on its way at a time. What stalls goes to the end of the queue and is asked for again from where it is;
 //! what does not come by HTTPS comes by the broker.
 
-use super::{Get, Wish};
+use super::{FeedRequest, Get};
 use kakou_wire::feed::{GROUP, Head, Part, chunk_topic};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub enum Output {
     /// Take up a body that leads to this head; [`Input::Begun`] is the answer.
     Begin(Head, String),
     /// Ask the connection.
-    Wish(Wish),
+    Wish(FeedRequest),
     /// So many chunks are there of the body that is on its way: show it.
     Progress(u32),
     /// The body is whole: build it; [`Input::Applied`] is the answer.
@@ -181,7 +181,7 @@ impl Plan {
         let way = match &waiting.head.at {
             Some(at) if !waiting.by_broker => {
                 let (sha256, url) = (part.sha256.clone(), format!("{at}/{}", part.sha256));
-                out.push(Output::Wish(Wish::Get(Get { url, sha256, from: have })));
+                out.push(Output::Wish(FeedRequest::Get(Get { url, sha256, from: have })));
                 BodySource::Https
             }
             Some(_) | None => subscribe(&waiting.head, &part, have, out),
@@ -226,13 +226,13 @@ impl Plan {
 
 fn subscribe(head: &Head, part: &Part, have: u32, out: &mut Vec<Output>) -> BodySource {
     let filter = chunk_topic(&head.feed, &part.sha256, have / GROUP, "+");
-    out.push(Output::Wish(Wish::Subscribe(filter.clone())));
+    out.push(Output::Wish(FeedRequest::Subscribe(filter.clone())));
     BodySource::Broker(filter)
 }
 
 fn unsubscribe(way: &BodySource, out: &mut Vec<Output>) {
     if let BodySource::Broker(filter) = way {
-        out.push(Output::Wish(Wish::Unsubscribe(filter.clone())));
+        out.push(Output::Wish(FeedRequest::Unsubscribe(filter.clone())));
     }
 }
 
@@ -317,11 +317,12 @@ mod tests {
         let mut world = World::default();
         let out = world.tell(s(0), Input::Head(head("status", 1, 40, None), "ops".into()), 0);
         let filter = |group| chunk_topic("status", &format!("{:064x}", 1), group, "+");
-        assert_eq!(out.last(), Some(&Output::Wish(Wish::Subscribe(filter(0)))));
+        assert_eq!(out.last(), Some(&Output::Wish(FeedRequest::Subscribe(filter(0)))));
         let sha256 = format!("{:064x}", 1);
         assert_eq!(world.tell(s(1), Input::Chunk(sha256.clone(), 15), 0), []);
         let out = world.tell(s(2), Input::Chunk(sha256.clone(), 16), 0);
-        let wishes = [Wish::Unsubscribe(filter(0)), Wish::Subscribe(filter(1))].map(Output::Wish);
+        let wishes =
+            [FeedRequest::Unsubscribe(filter(0)), FeedRequest::Subscribe(filter(1))].map(Output::Wish);
         assert_eq!(out, [wishes.as_slice(), &[Output::Progress(16)]].concat());
         // Another feed waits; an older edition is nothing; a newer one comes first, in its own place.
         assert_eq!(world.tell(s(3), Input::Head(head("hold", 2, 4, None), "ops".into()), 0), []);
@@ -340,10 +341,10 @@ mod tests {
         let out = world.tell(s(0), Input::Head(head("status", 1, 40, Some("https://c")), "ops".into()), 20);
         let sha256 = format!("{:064x}", 1);
         let get = Get { url: format!("https://c/{sha256}"), sha256: sha256.clone(), from: 20 };
-        assert_eq!(out.last(), Some(&Output::Wish(Wish::Get(get))));
+        assert_eq!(out.last(), Some(&Output::Wish(FeedRequest::Get(get))));
         assert_eq!(world.tell(s(1), Input::Connected, 20), [], "HTTPS needs no broker");
         assert_eq!(world.tell(s(1), Input::Unfetched("another".into()), 20), []);
-        let filter = Output::Wish(Wish::Subscribe(chunk_topic("status", &sha256, 1, "+")));
+        let filter = Output::Wish(FeedRequest::Subscribe(chunk_topic("status", &sha256, 1, "+")));
         let out = world.tell(s(2), Input::Unfetched(sha256), 20);
         assert_eq!(out, [Output::Count("feed_unfetched_total"), filter.clone()]);
         assert_eq!(world.tell(s(3), Input::Connected, 20), [filter]);
@@ -361,7 +362,8 @@ mod tests {
         assert_eq!(world.plan.deadline(), Some(later));
         let out = world.tell(later, Input::Tick, 0);
         assert_eq!(begins(&out), [("status", 1)]);
-        let by_broker = |o: &Output| matches!(o, Output::Wish(Wish::Subscribe(f)) if f.contains("status"));
+        let by_broker =
+            |o: &Output| matches!(o, Output::Wish(FeedRequest::Subscribe(f)) if f.contains("status"));
         assert!(out.iter().any(by_broker), "HTTPS did not bring it");
     }
 
@@ -420,9 +422,9 @@ mod tests {
                         }
                         Output::Leave => prop_assert!(on_its_way.take().is_some()),
                         Output::Rest => prop_assert!(on_its_way.is_none()),
-                        Output::Wish(Wish::Subscribe(filter)) => drop(open.insert(filter)),
-                        Output::Wish(Wish::Unsubscribe(filter)) => prop_assert!(open.remove(&filter)),
-                        Output::Wish(Wish::Get(_) | Wish::Share) | Output::Progress(_) | Output::Count(_) => {}
+                        Output::Wish(FeedRequest::Subscribe(filter)) => drop(open.insert(filter)),
+                        Output::Wish(FeedRequest::Unsubscribe(filter)) => prop_assert!(open.remove(&filter)),
+                        Output::Wish(FeedRequest::Get(_) | FeedRequest::Share) | Output::Progress(_) | Output::Count(_) => {}
                     }
                     prop_assert!(open.len() <= 1, "{:?}", open);
                 }

@@ -5,7 +5,7 @@ use kakou_wire::feed::Canary;
 use std::path::Path;
 
 /// The thread of the feeds on a folder of its own, what it asks for, and what it tells the engine.
-fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<Wish>, mpsc::Receiver<Work>) {
+fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<FeedRequest>, mpsc::Receiver<Work>) {
     let (engine, work) = mpsc::channel(8);
     let (wishes, wished) = mpsc::channel(8);
     let feeds = Feeds {

@@ -6,7 +6,7 @@
 //! nobody else needs the seat.
 
 use super::Peer;
-use super::seats::{Crowd, House, Seat, Seats};
+use super::seats::{ConnectionLimits, Crowd, Seat, Seats};
 use crate::metrics::Metrics;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -65,11 +65,11 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     router: axum::Router,
-    (house, body): (House, BodyTime),
+    (limits, body): (ConnectionLimits, BodyTime),
     metrics: Arc<Metrics>,
     cancel: CancellationToken,
 ) {
-    let seats = Seats::new(house.with_files());
+    let seats = Seats::new(limits.with_files());
     let mut crowded = Crowded { metrics, told: Minutely::default() };
     let shop = Arc::new(Shop { tls: tls.map(TlsAcceptor::from), router, body, cancel: cancel.clone() });
     let mut connections = JoinSet::new();

@@ -13,7 +13,7 @@ pub mod seats;
 mod sse;
 
 use crate::config::{Http, Settings};
-use crate::engine::Inlet;
+use crate::engine::WorkSender;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
 use auth::Officers;
@@ -26,7 +26,7 @@ use kakou_core::ids::LaneId;
 use kakou_core::text::Text;
 use kakou_link::tls;
 use rustix::net::sockopt;
-use seats::House;
+use seats::ConnectionLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
@@ -49,7 +49,7 @@ pub struct Shared {
     /// What there is to look at.
     pub overview: Arc<Overview>,
     /// The way to the core.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Lanes with profile and title.
     pub lanes: Vec<(LaneId, String, Text)>,
     /// Photographs.
@@ -182,7 +182,7 @@ pub async fn serve(
         Some((cert, key)) => Some(tls::server(cert, key).map_err(|e| e.to_string())?),
     };
     let metrics = app.overview.metrics.clone();
-    let rules = (House::BOX, BodyTime::SHORT);
+    let rules = (ConnectionLimits::BOX, BodyTime::SHORT);
     connections::serve(listener, config, router(app, more), rules, metrics, cancel).await;
     Ok(())
 }

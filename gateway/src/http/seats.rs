@@ -19,7 +19,7 @@ const OWN: usize = 4;
 
 /// How many connections a server has.
 #[derive(Debug, Clone, Copy)]
-pub struct House {
+pub struct ConnectionLimits {
     /// In all; fewer where the process may have few files.
     most: usize,
     /// Of these, from one address.
@@ -30,7 +30,7 @@ pub struct House {
     files: u64,
 }
 
-impl House {
+impl ConnectionLimits {
     /// The screens of one box: a few people look, and devices, journal and lists need files.
     pub const BOX: Self = Self { most: 256, share: 32, network: 128, files: 512 };
     /// A server of a fleet: a thousand boxes come at the same moment, perhaps all from behind one address.
@@ -60,7 +60,7 @@ impl House {
 pub struct Seats(Arc<Mutex<Occupancy>>);
 
 struct Occupancy {
-    house: House,
+    limits: ConnectionLimits,
     next: u64,
     // Connections that are not gone yet, those among them that were sent away as well.
     there: usize,
@@ -117,8 +117,8 @@ fn is_own(peer: IpAddr) -> bool {
 
 impl Seats {
     /// All are free.
-    pub fn new(house: House) -> Self {
-        Self(Arc::new(Mutex::new(Occupancy { house, next: 0, there: 0, by: BTreeMap::new() })))
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self(Arc::new(Mutex::new(Occupancy { limits, next: 0, there: 0, by: BTreeMap::new() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Occupancy> {
@@ -129,7 +129,7 @@ impl Seats {
     pub fn take(&self, peer: IpAddr) -> (Option<Seat>, Option<Crowd>) {
         let peer = peer.to_canonical();
         let mut taken = self.lock();
-        if taken.there >= 2 * taken.house.most {
+        if taken.there >= 2 * taken.limits.most {
             return (None, Some(Crowd::Refused));
         }
         // The other half of these seats is left to whoever signs in.
@@ -172,18 +172,18 @@ impl Occupancy {
     }
 
     fn own_seats(&self) -> usize {
-        self.house.most / OWN
+        self.limits.most / OWN
     }
 
     fn full_for(&self, peer: IpAddr) -> Option<Full> {
         let others = |good: &dyn Fn(&Guest) -> bool| self.count(|g| !g.own && good(g));
-        if others(&|g| g.peer == peer) >= self.house.share {
+        if others(&|g| g.peer == peer) >= self.limits.share {
             return Some(Full::Address(peer));
         }
-        if others(&|g| network(g.peer) == network(peer)) >= self.house.network {
+        if others(&|g| network(g.peer) == network(peer)) >= self.limits.network {
             return Some(Full::Network(network(peer)));
         }
-        (others(&|_| true) >= self.house.most - self.own_seats()).then_some(Full::House)
+        (others(&|_| true) >= self.limits.most - self.own_seats()).then_some(Full::House)
     }
 
     /// Who leaves: of those who never asked for anything, the one that has waited longest; otherwise the one that
@@ -244,7 +244,7 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    const BOX: House = House::BOX;
+    const BOX: ConnectionLimits = ConnectionLimits::BOX;
 
     fn at(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_site_behind_one_address_comes_to_a_server_of_a_fleet_as_a_whole() {
-        let seats = Seats::new(House::FLEET);
+        let seats = Seats::new(ConnectionLimits::FLEET);
         let all: Vec<_> = (0..1_000).map(|_| seats.sit(at("192.0.2.1"))).collect();
         all.iter().for_each(Seat::asked);
         assert!(all.iter().all(|s| !s.gone.is_cancelled()));

@@ -15,7 +15,7 @@ pub mod usb_drive;
 
 use crate::config::anchors::Anchors;
 use crate::config::remote;
-use crate::engine::{Inlet, Work};
+use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::store::photos::Photos;
@@ -93,7 +93,7 @@ pub struct OrderSettings {
     /// The broker's settings: the roots of the fleet. None in a box without a link, which hears of its USB drive alone.
     pub upstream: Option<kakou_link::broker::Upstream>,
     /// Records and lanes.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// For diagnostics.

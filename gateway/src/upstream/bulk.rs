@@ -3,7 +3,7 @@
 //! The head of a feed reaches every gateway of a fleet at the same moment, so that the service may have no room
 //! just then: an attempt that fails is made again after a pause of its own. The broker is the last way.
 
-use crate::feeds::{Get, News};
+use crate::feeds::{FeedInput, Get};
 use http_body_util::BodyExt;
 use hyper::{Method, StatusCode};
 use kakou_link::backoff::Backoff;
@@ -43,7 +43,11 @@ fn may_pass(why: &HttpsError) -> bool {
 }
 
 /// Fetches a body; its chunks go to the feeds as those of the broker do.
-pub(super) async fn get(settings: &Upstream, get: &Get, news: &SyncSender<News>) -> Result<(), NotFetched> {
+pub(super) async fn get(
+    settings: &Upstream,
+    get: &Get,
+    news: &SyncSender<FeedInput>,
+) -> Result<(), NotFetched> {
     let tls = tls::fleet(settings)?;
     let place = Endpoint::read(&get.url)?;
     let (mut from, mut tried, mut pauses) = (get.from, 0, Backoff::default());
@@ -65,7 +69,7 @@ async fn once(
     place: &Endpoint,
     sha256: &str,
     n: &mut u32,
-    news: &SyncSender<News>,
+    news: &SyncSender<FeedInput>,
 ) -> Result<(), HttpsError> {
     let first = u64::from(*n) * CHUNK as u64;
     let headers = [("range", format!("bytes={first}-"))];
@@ -88,18 +92,18 @@ async fn once(
         held.extend_from_slice(&data[over..]);
         while held.len() >= CHUNK {
             let chunk = held.split_to(CHUNK).to_vec();
-            hand_on(news, News::Chunk(sha256.to_owned(), *n, chunk)).await;
+            hand_on(news, FeedInput::Chunk(sha256.to_owned(), *n, chunk)).await;
             *n += 1;
         }
     }
     if !held.is_empty() {
-        hand_on(news, News::Chunk(sha256.to_owned(), *n, held.to_vec())).await;
+        hand_on(news, FeedInput::Chunk(sha256.to_owned(), *n, held.to_vec())).await;
     }
     Ok(())
 }
 
 /// Waits for room: the thread of the feeds writes to the disk.
-pub(super) async fn hand_on(news: &SyncSender<News>, mut what: News) {
+pub(super) async fn hand_on(news: &SyncSender<FeedInput>, mut what: FeedInput) {
     while let Err(TrySendError::Full(back)) = news.try_send(what) {
         what = back;
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -10,8 +10,8 @@ use super::budget::{self, Budget, PeerMessageKind};
 use super::exchange::Exchange;
 use super::peers;
 use super::{bulk, moment, plugged, unplugged};
-use crate::engine::{Inlet, Work};
-use crate::feeds::{Get, News, Wish, is_signed, keep_heard, share_folder, words_in};
+use crate::engine::{Work, WorkSender};
+use crate::feeds::{FeedInput, FeedRequest, Get, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::orders::{Answer, Order};
 use crate::store::kept::KeptReader;
@@ -55,9 +55,9 @@ pub struct Down {
     /// This gateway.
     pub gateway: GatewayId,
     /// Feeds that come.
-    pub news: SyncSender<News>,
+    pub news: SyncSender<FeedInput>,
     /// What the feeds ask for.
-    pub wishes: mpsc::Receiver<Wish>,
+    pub wishes: mpsc::Receiver<FeedRequest>,
     /// Orders that come.
     pub orders: mpsc::Sender<Order>,
     /// What goes back.
@@ -77,7 +77,7 @@ pub struct Down {
     /// The clock.
     pub clock: Clock,
     /// Where what they tell goes.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Changes whenever the use of a pass was stored.
     pub uses: watch::Receiver<u64>,
     /// The clock of what is asked again begins here.
@@ -251,7 +251,7 @@ impl Down {
                             log::info!("{line}");
                         }
                         self.order(Order::Connected);
-                        self.tell(News::Connected);
+                        self.tell(FeedInput::Connected);
                     }
                     MqttEvent::Subscribed(answer) => {
                         answered += 1;
@@ -325,10 +325,10 @@ impl Down {
                     told.look = true;
                 }
                 wish = self.wishes.recv() => match wish {
-                    Some(Wish::Subscribe(filter)) => client.subscribe(&filter)?,
-                    Some(Wish::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
-                    Some(Wish::Get(get)) => self.get(get),
-                    Some(Wish::Share) => told.look = true,
+                    Some(FeedRequest::Subscribe(filter)) => client.subscribe(&filter)?,
+                    Some(FeedRequest::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
+                    Some(FeedRequest::Get(get)) => self.get(get),
+                    Some(FeedRequest::Share) => told.look = true,
                     None => return Ok(()),
                 },
                 answer = self.answers.recv(), if answering => match answer {
@@ -471,7 +471,7 @@ impl Down {
                 tokio::task::spawn_blocking(move || {
                     let kept = keep_heard(&data, &entry);
                     // Where the feeds have much to do, they look themselves.
-                    drop(news.try_send(News::Heard(None)));
+                    drop(news.try_send(FeedInput::Heard(None)));
                     answer(tx, kept);
                 });
             }
@@ -497,10 +497,10 @@ impl Down {
         let parts: Vec<&str> = rest.split('/').collect();
         let body = || message.payload.to_vec();
         match parts.as_slice() {
-            ["feed", _, "head"] if !message.payload.is_empty() => self.tell(News::Head(body())),
+            ["feed", _, "head"] if !message.payload.is_empty() => self.tell(FeedInput::Head(body())),
             ["feed", _, "body", sha256, _, n] => {
                 if let Ok(n) = n.parse() {
-                    self.tell(News::Chunk((*sha256).to_owned(), n, body()));
+                    self.tell(FeedInput::Chunk((*sha256).to_owned(), n, body()));
                 }
             }
             [_, _, "cmd", id] => self.order(Order::Command((*id).to_owned(), body())),
@@ -521,7 +521,7 @@ impl Down {
         self.getting = Some(tokio::spawn(async move {
             if let Err(why) = bulk::get(&settings, &get, &news).await {
                 log::warn!("a feed comes by the broker, because HTTPS did not work: {why}");
-                bulk::hand_on(&news, News::Unfetched(get.sha256)).await;
+                bulk::hand_on(&news, FeedInput::Unfetched(get.sha256)).await;
             }
         }));
     }
@@ -532,7 +532,7 @@ impl Down {
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: FeedInput) {
         if self.news.try_send(news).is_err() {
             self.metrics.count("feed_news_dropped_total");
         }

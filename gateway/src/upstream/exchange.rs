@@ -10,7 +10,7 @@ use super::budget::{self, Budget, PeerMessageKind};
 use super::down::{Down, DownlinkError, PORTION, PeerOutbox, PeerPublish};
 use super::peers;
 use crate::engine::{Onward, Work};
-use crate::feeds::{ActiveEntries, News, is_signed, keep_heard};
+use crate::feeds::{ActiveEntries, FeedInput, is_signed, keep_heard};
 use crate::store::asked::{self, Respondent};
 use kakou_core::ids::GatewayId;
 use kakou_link::mqtt::{Client, Mark, Message};
@@ -169,7 +169,7 @@ impl Down {
             let kept = tokio::task::spawn_blocking(move || {
                 let kept = entries.iter().all(|entry| keep_heard(&data, entry.as_bytes()));
                 // Where the feeds have much to do, the sender goes with the word: this page is asked for again.
-                kept && (entries.is_empty() || news.try_send(News::Heard(Some(tx))).is_ok())
+                kept && (entries.is_empty() || news.try_send(FeedInput::Heard(Some(tx))).is_ok())
             });
             let kept = kept.await.unwrap_or(false);
             // The feeds have much to do, or the disk is full: this page is asked for again.

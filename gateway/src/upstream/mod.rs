@@ -15,7 +15,7 @@ pub mod sparkplug;
 
 pub use kakou_core::delivery::budget;
 
-use crate::engine::{Inlet, Work};
+use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
 use crate::store::outbox;
 use kakou_core::delivery::{Delivery, PROGRESS_LIMIT, Positions, Settings};
@@ -51,7 +51,7 @@ pub struct Link {
     /// The data folder, to read the journal.
     pub data: PathBuf,
     /// Where acknowledgements and receipts go.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Wakes when more is durable.
     pub stored: watch::Receiver<Positions>,
     /// Counters.
@@ -158,7 +158,7 @@ async fn load(link: &Link, cancel: &CancellationToken) -> Option<Delivery<outbox
 }
 
 /// Acknowledgements never block the link; one that is dropped is made good by the next.
-fn send(engine: &Inlet, work: Work, metrics: &Metrics) {
+fn send(engine: &WorkSender, work: Work, metrics: &Metrics) {
     if engine.try_send(work).is_err() {
         metrics.count("mark_dropped_total");
     }

@@ -7,7 +7,7 @@
 
 use super::put::{self, Flow};
 use super::{PROGRESS_LIMIT, plugged, unplugged};
-use crate::engine::{Inlet, Work};
+use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
 use crate::store::kept::KeptReader;
 use crate::store::outbox;
@@ -56,7 +56,7 @@ pub struct Carrier {
     /// The files.
     pub photos: Photos,
     /// Where receipts go.
-    pub engine: Inlet,
+    pub engine: WorkSender,
     /// Receipts, from the connection of the events.
     pub receipts: mpsc::Receiver<PhotoReceipt>,
     /// Whether verdicts wait.

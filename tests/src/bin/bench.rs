@@ -10,7 +10,7 @@ use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_gateway::engine::shell::{Shell, Wiring};
-use kakou_gateway::engine::{EngineViews, Inlet, Parts, QUEUE, Work};
+use kakou_gateway::engine::{EngineViews, Parts, QUEUE, Work, WorkSender};
 use kakou_gateway::metrics::Metrics;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
@@ -260,7 +260,7 @@ fn verdicts(bars: &mut Bars) -> Result<(), Missing> {
     Ok(())
 }
 
-fn engine(data: &Path) -> Result<(Inlet, EngineViews, std::thread::JoinHandle<()>), Missing> {
+fn engine(data: &Path) -> Result<(WorkSender, EngineViews, std::thread::JoinHandle<()>), Missing> {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new())
         .map_err(|_| Missing("no key".into()))?;
     let key = GatewayKey::from_pkcs8(der.as_ref())?;
@@ -362,7 +362,7 @@ async fn accepting(bars: &mut Bars) -> Result<(), Missing> {
 }
 
 /// Fills a journal with a backlog.
-async fn fill(inlet: &Inlet, events: u64) -> Result<(), Missing> {
+async fn fill(inlet: &WorkSender, events: u64) -> Result<(), Missing> {
     let mut left = events;
     while left > 0 {
         let step = left.min(500);

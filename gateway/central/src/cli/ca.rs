@@ -12,7 +12,7 @@ use kakou_authority::authority::{Authority, AuthorityError};
 use kakou_authority::sheet::{self, Card};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::http::connections::{self, BodyTime};
-use kakou_gateway::http::seats::House;
+use kakou_gateway::http::seats::ConnectionLimits;
 use kakou_gateway::{eprint, eprintln, println};
 use kakou_link::https::Endpoint;
 use kakou_link::{durable, tls};
@@ -410,7 +410,7 @@ fn serve(dir: &Path, url: &str, listen: SocketAddr, figures: At) -> Result<(), S
             end.cancel();
         });
         let (routes, happened) = figures.around(server::router(office), |_| {}, cancel.clone()).await?;
-        let rules = (House::FLEET, BodyTime::SHORT);
+        let rules = (ConnectionLimits::FLEET, BodyTime::SHORT);
         connections::serve(listener, Some(config), routes, rules, happened, cancel).await;
         Ok(())
     })

@@ -13,7 +13,7 @@ use crate::metrics::At;
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::http::connections;
-use kakou_gateway::http::seats::House;
+use kakou_gateway::http::seats::ConnectionLimits;
 use kakou_gateway::metrics::Figures;
 use kakou_gateway::{eprintln, println};
 use kakou_link::https::Endpoint;
@@ -344,7 +344,7 @@ pub fn run(command: Command) -> ExitCode {
                 let mut tasks = JoinSet::new();
                 let end = cancel.clone();
                 let (router, happened) = figures.around(router, |_| {}, end.clone()).await?;
-                let rules = (House::FLEET, bulk::BODY);
+                let rules = (ConnectionLimits::FLEET, bulk::BODY);
                 tasks.spawn(connections::serve(listener, Some(tls), router, rules, happened, end));
                 until_told(cancel, tasks).await;
                 Ok(())

@@ -5,7 +5,7 @@ use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::otherwise::Decision;
 use super::scan::Origin;
 use super::step::temperature::Measuring;
-use super::step::{self, StepKind, Stimulus};
+use super::step::{self, StepInput, StepKind};
 use super::visit::{Actuation, Stage};
 use super::{Lane, Outbound};
 use crate::codes::Code;
@@ -82,7 +82,7 @@ impl Lane {
                 if !running {
                     return Ok(Err(Rejection::not_now()));
                 }
-                let done = self.stimulate(now, &Stimulus::Action(officer, action), records, out)?;
+                let done = self.stimulate(now, &StepInput::Action(officer, action), records, out)?;
                 if let (Ok(()), Some(visit)) = (&done, &mut self.state.visit) {
                     visit.by = Some(officer.id.clone());
                 }

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use step::{Cx, Flow, Stimulus, Waits};
+use step::{Cx, Flow, StepInput, Waits};
 use visit::{Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
@@ -420,7 +420,7 @@ impl Lane {
         if matches!(report, Report::Link { .. }) && self.step_device() != Some(device) {
             return Ok(());
         }
-        self.stimulate(now, &Stimulus::Report(report), records, out).map(drop)
+        self.stimulate(now, &StepInput::Report(report), records, out).map(drop)
     }
 
     /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one.
@@ -469,7 +469,7 @@ impl Lane {
         due.sort_unstable();
         for (_, what) in due {
             match what {
-                Due::Step => self.stimulate(now, &Stimulus::Deadline, records, out).map(drop)?,
+                Due::Step => self.stimulate(now, &StepInput::Deadline, records, out).map(drop)?,
                 Due::Screen => self.archive(out),
                 Due::Notice => self.state.notice = None,
                 Due::Other => self.state.other = None,
@@ -485,7 +485,7 @@ impl Lane {
     fn stimulate(
         &mut self,
         now: &Now,
-        what: &Stimulus<'_>,
+        what: &StepInput<'_>,
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<Result<(), Rejection>, RecordsFault> {

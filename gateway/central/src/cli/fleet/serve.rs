@@ -8,7 +8,7 @@ use crate::fleet::page::{self, Page};
 use crate::fleet::watch::now_ms;
 use crate::metrics::At;
 use kakou_gateway::http::connections::{self, BodyTime};
-use kakou_gateway::http::seats::House;
+use kakou_gateway::http::seats::ConnectionLimits;
 use kakou_gateway::metrics::Figures;
 use kakou_gateway::println;
 use kakou_gateway::store::photos::Photos;
@@ -56,7 +56,7 @@ pub(super) async fn serve(
         end.cancel();
     });
     // All who look come from the proxy's address.
-    let rules = (House::FLEET, BodyTime::SHORT);
+    let rules = (ConnectionLimits::FLEET, BodyTime::SHORT);
     connections::serve(listener, None, routes, rules, happened, cancel).await;
     Ok(())
 }

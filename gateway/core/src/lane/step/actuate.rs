@@ -4,7 +4,7 @@
 use super::super::Setup;
 use super::super::visit::Actuation;
 use super::kind::{About, Kind, Look, Progress};
-use super::{Cx, Flow, StepKind, Stimulus};
+use super::{Cx, Flow, StepInput, StepKind};
 use crate::codes::Outcome;
 use crate::lane::action::Rejection;
 use crate::profile::source::StepContext;
@@ -79,19 +79,19 @@ impl Kind for Actuate {
     }
 
     /// Waits for the board to confirm.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let asked = cx.visit.waits.actuate;
         Ok(match what {
-            Stimulus::Report(Report::Done { ticket }) if Some(*ticket) == asked => {
+            StepInput::Report(Report::Done { ticket }) if Some(*ticket) == asked => {
                 cx.visit.actuation = Actuation::Done;
                 cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
                 signal(cx, Outcome::Admit);
                 Flow::Next
             }
-            Stimulus::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => fail(cx),
-            Stimulus::Deadline => fail(cx),
-            Stimulus::Report(_) => Flow::Wait,
-            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+            StepInput::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => fail(cx),
+            StepInput::Deadline => fail(cx),
+            StepInput::Report(_) => Flow::Wait,
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
         })
     }
 

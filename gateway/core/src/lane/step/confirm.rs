@@ -1,7 +1,7 @@
 //! Staff confirm every check of a list, or approve.
 
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::codes::Code;
 use crate::event::Class;
 use crate::lane::action::{Action, Rejection, Role};
@@ -64,11 +64,11 @@ impl Kind for Confirm {
     }
 
     /// Takes the confirmation of an officer who may give it.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let (officer, action) = match what {
-            Stimulus::Deadline => return Ok(cx.time_out()),
-            Stimulus::Report(_) => return Ok(Flow::Wait),
-            Stimulus::Action(officer, action) => (officer, action),
+            StepInput::Deadline => return Ok(cx.time_out()),
+            StepInput::Report(_) => return Ok(Flow::Wait),
+            StepInput::Action(officer, action) => (officer, action),
         };
         let may = self.roles.is_empty() || self.roles.iter().any(|r| r == officer.role.as_str());
         Ok(match action {

@@ -1,6 +1,6 @@
 //! What a kind of step is, and the list of them.
 
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use super::{actuate, confirm, decide, photo, print, question, scan, seal, temperature, verify, weigh};
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
@@ -120,7 +120,7 @@ pub trait Kind: Sized {
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault>;
 
     /// Something happens while it waits.
-    fn on(&self, _cx: &mut Cx<'_>, _what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, _cx: &mut Cx<'_>, _what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         Ok(Flow::Reject(Rejection::not_now()))
     }
 
@@ -189,7 +189,7 @@ macro_rules! kinds {
             pub(super) fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
                 match self { $(Self::$name(kind) => kind.enter(cx),)+ }
             }
-            pub(super) fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+            pub(super) fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
                 match self { $(Self::$name(kind) => kind.on(cx, what),)+ }
             }
             pub(in crate::lane) fn ask(&self, look: Look<'_>) -> Ask {

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 pub use kind::{About, KINDS, Look, Progress, StepKind, Waits};
 
 /// What happens while a step waits.
-pub enum Stimulus<'a> {
+pub enum StepInput<'a> {
     /// Its device reports.
     Report(&'a Report),
     /// An officer acts.
@@ -189,11 +189,11 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
 }
 
 /// Goes on with a step that waits. What staff finish is finished for the visit.
-pub fn on(cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+pub fn on(cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
     assert_eq!(cx.visit.stage, Stage::Running, "only a running visit is at a step");
     let kind = &cx.step.kind;
     let flow = kind.on(cx, what)?;
-    let by_staff = matches!(what, Stimulus::Action(..)) && kind.about().by_staff;
+    let by_staff = matches!(what, StepInput::Action(..)) && kind.about().by_staff;
     if by_staff && flow == Flow::Next {
         cx.visit.finished.push(cx.visit.step);
     }

@@ -3,7 +3,7 @@
 
 use super::super::visit::{PhotoSlot, PhotoState, Visit};
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, Pictured};
 use crate::profile::facts::{Fact, Type};
@@ -111,11 +111,11 @@ impl Kind for Photo {
     }
 
     /// Takes pictures and what staff say of them.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let here = |role: &str| self.roles.iter().any(|r| r.value == role);
         Ok(match what {
-            Stimulus::Deadline => cx.time_out(),
-            Stimulus::Report(Report::Photo { ticket, photo }) => {
+            StepInput::Deadline => cx.time_out(),
+            StepInput::Report(Report::Photo { ticket, photo }) => {
                 let at_ms = cx.now.wall_ms;
                 if let Some(slot) = cx.visit.photos.values_mut().find(|s| s.ticket == Some(*ticket)) {
                     let reason = self.judge(photo).map(str::to_owned);
@@ -125,25 +125,25 @@ impl Kind for Photo {
                 }
                 Flow::Wait
             }
-            Stimulus::Report(Report::NoData { ticket, .. }) => {
+            StepInput::Report(Report::NoData { ticket, .. }) => {
                 if let Some(slot) = cx.visit.photos.values_mut().find(|s| s.ticket == Some(*ticket)) {
                     *slot = PhotoSlot { state: PhotoState::Retake, reason: Some("camera".into()), ..EMPTY };
                 }
                 Flow::Wait
             }
-            Stimulus::Report(Report::Link { ready: false }) => {
+            StepInput::Report(Report::Link { ready: false }) => {
                 for slot in cx.visit.photos.values_mut().filter(|s| s.state == PhotoState::Taking) {
                     *slot = PhotoSlot { state: PhotoState::Retake, reason: Some("camera".into()), ..EMPTY };
                 }
                 Flow::Wait
             }
-            Stimulus::Report(_) => Flow::Wait,
-            Stimulus::Action(_, Action::Capture(role) | Action::Retake(role)) if here(role) => {
+            StepInput::Report(_) => Flow::Wait,
+            StepInput::Action(_, Action::Capture(role) | Action::Retake(role)) if here(role) => {
                 let taking = cx.visit.photos.get(role).is_some_and(|s| s.state == PhotoState::Taking);
                 if taking { Flow::Reject(Rejection::not_now()) } else { capture(cx, role) }
             }
-            Stimulus::Action(_, Action::Accept(role)) if here(role) => accept(cx, role, &self.roles),
-            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+            StepInput::Action(_, Action::Accept(role)) if here(role) => accept(cx, role, &self.roles),
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
         })
     }
 

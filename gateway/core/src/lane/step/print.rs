@@ -3,7 +3,7 @@
 use super::super::visit::{Actuation, Visit};
 use super::super::{Outbound, Setup};
 use super::kind::{About, Kind, Look, Progress};
-use super::{Cx, Flow, StepKind, Stimulus};
+use super::{Cx, Flow, StepInput, StepKind};
 use crate::codes::Outcome;
 use crate::event::Class;
 use crate::lane::action::Rejection;
@@ -71,14 +71,14 @@ impl Kind for Print {
     }
 
     /// Waits for the printer to answer.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let asked = cx.visit.waits.print;
         let done = match what {
-            Stimulus::Report(Report::Done { ticket }) if Some(*ticket) == asked => true,
-            Stimulus::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => false,
-            Stimulus::Deadline => false,
-            Stimulus::Report(_) => return Ok(Flow::Wait),
-            Stimulus::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
+            StepInput::Report(Report::Done { ticket }) if Some(*ticket) == asked => true,
+            StepInput::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => false,
+            StepInput::Deadline => false,
+            StepInput::Report(_) => return Ok(Flow::Wait),
+            StepInput::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
         };
         cx.visit.slip_ticket = None;
         cx.visit.slip = if done { Actuation::Done } else { Actuation::Failed };

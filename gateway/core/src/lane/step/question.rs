@@ -1,7 +1,7 @@
 //! Staff answer one question.
 
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Answer, Ask, options};
 use crate::pass::plate;
@@ -100,11 +100,11 @@ impl Kind for Question {
     }
 
     /// Takes the answer.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         Ok(match what {
-            Stimulus::Deadline => cx.time_out(),
-            Stimulus::Report(_) => Flow::Wait,
-            Stimulus::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
+            StepInput::Deadline => cx.time_out(),
+            StepInput::Report(_) => Flow::Wait,
+            StepInput::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
                 match read(value, &self.input) {
                     Err(why) => Flow::Reject(why),
                     Ok((word, fact)) => {
@@ -117,7 +117,7 @@ impl Kind for Question {
                     }
                 }
             }
-            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
         })
     }
 

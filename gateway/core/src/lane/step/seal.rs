@@ -2,7 +2,7 @@
 
 use super::super::visit::Seal as Applied;
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, options};
 use crate::pass::id;
@@ -68,10 +68,10 @@ impl Kind for Seal {
     }
 
     /// Takes the number; a scanned code counts as one of the two.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let (officer, first, second, kind, door) = match what {
-            Stimulus::Deadline => return Ok(cx.time_out()),
-            Stimulus::Report(Report::Scan { bytes }) => {
+            StepInput::Deadline => return Ok(cx.time_out()),
+            StepInput::Report(Report::Scan { bytes }) => {
                 let number = std::str::from_utf8(bytes).ok().and_then(normal);
                 // Whatever else was held before the reader is no seal.
                 if let Some(number) = number.filter(|n| self.is_issued(n)) {
@@ -80,11 +80,11 @@ impl Kind for Seal {
                 }
                 return Ok(Flow::Wait);
             }
-            Stimulus::Report(_) => return Ok(Flow::Wait),
-            Stimulus::Action(officer, Action::Seal { first, second, kind, door }) => {
+            StepInput::Report(_) => return Ok(Flow::Wait),
+            StepInput::Action(officer, Action::Seal { first, second, kind, door }) => {
                 (officer, first, second, kind, door)
             }
-            Stimulus::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
+            StepInput::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
         };
         let reject = |code, zh: &str, en: &str| Ok(Flow::Reject(Rejection::new(code, zh, en)));
         let (Some(number), Some(again)) = (normal(first), normal(second)) else {

@@ -3,7 +3,7 @@
 use super::super::event;
 use super::super::visit::Measurement;
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::codes::Code;
 use crate::event::Class;
 use crate::lane::action::{Action, Rejection};
@@ -137,7 +137,7 @@ impl Kind for Temperature {
         Ok(measure(cx))
     }
 
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         Ok(self.react(cx, what))
     }
 
@@ -181,17 +181,17 @@ fn measure(cx: &mut Cx<'_>) -> Flow {
 
 impl Temperature {
     /// Takes frames until they settle; a recheck by staff measures at once.
-    fn react(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Flow {
+    fn react(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
         let asked = measuring(cx).ticket;
         match what {
-            Stimulus::Action(_, Action::Recheck) => measure(cx),
-            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
-            Stimulus::Deadline if asked.is_none() => measure(cx),
-            Stimulus::Deadline => {
+            StepInput::Action(_, Action::Recheck) => measure(cx),
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
+            StepInput::Deadline if asked.is_none() => measure(cx),
+            StepInput::Deadline => {
                 let state = if measuring(cx).frames.is_empty() { State::None } else { State::Env };
                 self.taken(cx, None, state, self.tries)
             }
-            Stimulus::Report(Report::Temperature { ticket, frame }) if Some(*ticket) == asked => {
+            StepInput::Report(Report::Temperature { ticket, frame }) if Some(*ticket) == asked => {
                 let frames = &mut measuring(cx).frames;
                 if frames.len() >= MAX_FRAMES {
                     frames.remove(0);
@@ -210,7 +210,7 @@ impl Temperature {
                 cx.out.count("thermometer_drift_total");
                 self.taken(cx, None, State::Fault, self.tries)
             }
-            Stimulus::Report(Report::NoData { ticket, why }) if Some(*ticket) == asked => {
+            StepInput::Report(Report::NoData { ticket, why }) if Some(*ticket) == asked => {
                 let state = match why {
                     NoData::Timeout => State::None,
                     NoData::NotPresent | NoData::Fault | NoData::Garbled => State::Fault,
@@ -219,12 +219,12 @@ impl Temperature {
             }
             // It was asked before it was there, or the word that it had gone was lost: it is asked again, within the
             // time that is left.
-            Stimulus::Report(Report::Link { ready: true }) if asked.is_some() => {
+            StepInput::Report(Report::Link { ready: true }) if asked.is_some() => {
                 let ticket = cx.request(Command::Measure);
                 measuring(cx).ticket = ticket;
                 Flow::Wait
             }
-            Stimulus::Report(_) => Flow::Wait,
+            StepInput::Report(_) => Flow::Wait,
         }
     }
 

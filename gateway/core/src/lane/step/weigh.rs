@@ -1,7 +1,7 @@
 //! Weighs what is handed over: the next steady weight, beside what it should be.
 
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, Stimulus};
+use super::{Cx, Flow, StepInput};
 use crate::codes::Code;
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
@@ -62,26 +62,26 @@ impl Kind for Weigh {
     }
 
     /// Takes the weight that was asked for. A scale that goes is asked again when it is back.
-    fn on(&self, cx: &mut Cx<'_>, what: &Stimulus<'_>) -> Result<Flow, RecordsFault> {
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let asked = cx.visit.waits.weigh;
         Ok(match what {
-            Stimulus::Report(Report::Weight { ticket, grams }) if ticket.is_some() && *ticket == asked => {
+            StepInput::Report(Report::Weight { ticket, grams }) if ticket.is_some() && *ticket == asked => {
                 self.take(cx, *grams);
                 Flow::Next
             }
-            Stimulus::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => {
+            StepInput::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => {
                 cx.visit.waits.weigh = None;
                 cx.device_failed();
                 if cx.step.optional { Flow::Next } else { Flow::Wait }
             }
-            Stimulus::Report(Report::Link { ready: true }) => {
+            StepInput::Report(Report::Link { ready: true }) => {
                 ask(cx);
                 Flow::Wait
             }
-            Stimulus::Deadline if cx.step.optional => Flow::Next,
-            Stimulus::Deadline => cx.time_out(),
-            Stimulus::Report(_) => Flow::Wait,
-            Stimulus::Action(..) => Flow::Reject(Rejection::not_now()),
+            StepInput::Deadline if cx.step.optional => Flow::Next,
+            StepInput::Deadline => cx.time_out(),
+            StepInput::Report(_) => Flow::Wait,
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
         })
     }
 
