@@ -478,7 +478,7 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod plays;
+mod scenario_store;
 #[cfg(test)]
 mod stepped;
 #[cfg(test)]

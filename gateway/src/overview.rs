@@ -9,7 +9,7 @@ use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::disk::free_bytes;
 use crate::store::lists::Lists;
-use crate::store::{asked, floors, journal, outbox, retention};
+use crate::store::{catch_up, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
@@ -158,7 +158,7 @@ impl Overview {
 
     /// Gateways of the site that have not told which passes were used. Not for an async thread.
     pub fn uses_wait_for(&self) -> Option<Vec<GatewayId>> {
-        self.readers.look(&self.data, |journal, _| asked::waits_for(journal).ok())
+        self.readers.look(&self.data, |journal, _| catch_up::waits_for(journal).ok())
     }
 
     /// One line of the status page; none before the lane has shown anything.
@@ -308,8 +308,8 @@ pub async fn keep(overview: Arc<Overview>, health: watch::Sender<Arc<str>>, canc
 }
 /// Whom the lanes wait for, and what the central side has said, where it does not know everything.
 fn uses(journal: &Connection) -> rusqlite::Result<Value> {
-    let mut uses = json!({ "waits_for": asked::waits_for(journal)? });
-    if let Some(lacks) = asked::central_lacks(journal)? {
+    let mut uses = json!({ "waits_for": catch_up::waits_for(journal)? });
+    if let Some(lacks) = catch_up::central_lacks(journal)? {
         uses["central"] = json!({ "since": lacks.since_ms.map(rfc3339) });
     }
     Ok(uses)

@@ -9,13 +9,13 @@ pub const EVERY: Duration = Duration::from_secs(60);
 
 /// Occurrences that have not been reported yet.
 #[derive(Debug, Default)]
-pub struct Minutely {
+pub struct Throttle {
     count: u64,
     last: Value,
     told: Option<Instant>,
 }
 
-impl Minutely {
+impl Throttle {
     /// It has happened: `last` is an object that says what.
     pub fn note(&mut self, last: Value, times: u64) {
         self.count = self.count.saturating_add(times);
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn the_first_is_told_at_once_and_then_one_a_minute_with_a_count() {
-        let (mut told, begun) = (Minutely::default(), Instant::now());
+        let (mut told, begun) = (Throttle::default(), Instant::now());
         assert_eq!(told.due(begun), None);
         told.note(json!({ "why": "a" }), 1);
         assert_eq!(told.due(begun), Some(json!({ "why": "a", "count": 1 })));

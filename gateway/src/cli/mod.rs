@@ -1,6 +1,5 @@
 //! The command `kakou`.
 
-mod beside;
 mod devices;
 mod doctor;
 mod journal;
@@ -10,6 +9,7 @@ mod profile;
 mod reset;
 mod scenario;
 mod status;
+mod subprogram;
 mod verify;
 
 use crate::http;
@@ -33,7 +33,7 @@ struct Arguments {
 enum Command {
     /// Runs a whole gateway with simulated devices on this machine, for a look around.
     #[command(disable_help_flag = true)]
-    Demo(beside::Handed),
+    Demo(subprogram::Handed),
     /// Looks over this box: ports, rights, clock, disk, certificates, broker, lists, and says what to do.
     Doctor(doctor::Arguments),
     Devices(devices::Arguments),
@@ -49,16 +49,16 @@ enum Command {
     Verify(verify::Arguments),
     /// The central side.
     #[command(disable_help_flag = true)]
-    Central(beside::Handed),
+    Central(subprogram::Handed),
     /// A small certificate authority and enrolment server, for a fleet that has none.
     #[command(disable_help_flag = true)]
-    Ca(beside::Handed),
+    Ca(subprogram::Handed),
     /// Looks after many gateways over their broker.
     #[command(disable_help_flag = true)]
-    Fleet(beside::Handed),
+    Fleet(subprogram::Handed),
     /// Makes signed feeds for gateways: lists of residents, passes, revocations, holds.
     #[command(disable_help_flag = true)]
-    Feed(beside::Handed),
+    Feed(subprogram::Handed),
     /// Looks into a gateway's journal.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -109,17 +109,17 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command;
     match command {
-        Command::Demo(handed) => beside::demo(handed),
+        Command::Demo(handed) => subprogram::demo(handed),
         Command::Doctor(a) => doctor::run(&a),
         Command::Devices(a) => devices::run(a),
         Command::Status(a) => status::run(&a),
         Command::Profile(c) => profile::run(&c),
         Command::Pass(c) => pass::run(c),
         Command::Verify(a) => verify::run(&a),
-        Command::Central(handed) => beside::central(&["central"], handed),
-        Command::Ca(handed) => beside::central(&["ca"], handed),
-        Command::Fleet(handed) => beside::central(&["fleet"], handed),
-        Command::Feed(handed) => beside::central(&["feed"], handed),
+        Command::Central(handed) => subprogram::central(&["central"], handed),
+        Command::Ca(handed) => subprogram::central(&["ca"], handed),
+        Command::Fleet(handed) => subprogram::central(&["fleet"], handed),
+        Command::Feed(handed) => subprogram::central(&["feed"], handed),
         Command::Journal(c) => journal::run(&c),
         Command::Officer(Officer::Pin) => pin(),
         Command::Reset(a) => reset::run(&a),

@@ -1,6 +1,6 @@
 //! `kakou pass`: what makes keys and passes is a program beside this one; what a code says, a box can show by itself.
 
-use super::{beside, fail};
+use super::{fail, subprogram};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::pass::cose::Sign1;
 use kakou_core::pass::{Format, base45, hcert, hex, id, kp1};
@@ -14,14 +14,14 @@ use std::process::ExitCode;
 pub enum Command {
     /// Makes an issuer's key, and adds its public half to a trust list; or adds the key of a certificate.
     #[command(disable_help_flag = true)]
-    Key(beside::Handed),
+    Key(subprogram::Handed),
     /// Issues a KP1 pass and prints the text of its QR code.
     #[command(disable_help_flag = true)]
-    Issue(beside::Handed),
+    Issue(subprogram::Handed),
     /// Issues a pass for each row of a list and puts them on sheets to print: residents' cards, badges of
     /// staff, passes of vehicles or companions.
     #[command(disable_help_flag = true)]
-    Sheet(beside::Handed),
+    Sheet(subprogram::Handed),
     /// Shows what a code says, WITHOUT verifying it.
     Show {
         /// The text of the code.
@@ -32,9 +32,9 @@ pub enum Command {
 /// Runs it.
 pub fn run(command: Command) -> ExitCode {
     let shown = match command {
-        Command::Key(handed) => return beside::central(&["pass", "key"], handed),
-        Command::Issue(handed) => return beside::central(&["pass", "issue"], handed),
-        Command::Sheet(handed) => return beside::central(&["pass", "sheet"], handed),
+        Command::Key(handed) => return subprogram::central(&["pass", "key"], handed),
+        Command::Issue(handed) => return subprogram::central(&["pass", "issue"], handed),
+        Command::Sheet(handed) => return subprogram::central(&["pass", "sheet"], handed),
         Command::Show { text } => show(&text),
     };
     match shown {

@@ -1,6 +1,6 @@
 //! What the engine is given to do and what follows from it, as data.
 
-use crate::store::asked::Respondent;
+use crate::store::catch_up::Respondent;
 use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::{Input, Step};
 use kakou_core::event::{Class, NewEvent};

@@ -1,7 +1,7 @@
 //! What the engine does when the store fails, and coming back from a disk that took no more.
 
 use super::{BatchError, Effects, Engine, Exit, Moment};
-use crate::store::{asked, disk, journal, quarantine, retention};
+use crate::store::{catch_up, disk, journal, quarantine, retention};
 use kakou_core::codes::Code;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -37,7 +37,7 @@ impl Engine {
                 core.given(forgotten.unwrap_or(0));
                 core.keep_links(&self.core);
                 self.core = core;
-                if let Ok(waits_for) = asked::waits_for(self.journal.connection()) {
+                if let Ok(waits_for) = catch_up::waits_for(self.journal.connection()) {
                     self.waits_for = waits_for;
                 }
             }

@@ -2,7 +2,7 @@
 //! what other gateways tell.
 
 use super::{BatchError, Effects, Engine, Job, Onward, ReplyTo};
-use crate::store::asked::{self, Respondent};
+use crate::store::catch_up::{self, Respondent};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
@@ -97,7 +97,7 @@ impl Engine {
                 Ok(())
             }
             Job::ReleaseUses(event, reply) => {
-                asked::release(self.journal.connection())?;
+                catch_up::release(self.journal.connection())?;
                 self.look_who_waits(pending)?;
                 self.append_all(&[event], Some(reply), now, pending)
             }
@@ -148,9 +148,9 @@ impl Engine {
                 let central = others.replaces && engine.parts.upstream != "off";
                 let gateways = others.gateways.iter().cloned().map(Respondent::Gateway);
                 let all: Vec<Respondent> = gateways.chain(central.then_some(Respondent::Central)).collect();
-                asked::begin(journal, others.enrolled, &all, others.replaces)?;
+                catch_up::begin(journal, others.enrolled, &all, others.replaces)?;
             }
-            engine.waits_for = asked::waits_for(engine.journal.connection())?;
+            engine.waits_for = catch_up::waits_for(engine.journal.connection())?;
             Ok(())
         };
         ask(self).map_err(BatchError::Sqlite)?;
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     fn look_who_waits(&mut self, pending: &mut Effects) -> rusqlite::Result<()> {
-        let now = asked::waits_for(self.journal.connection())?;
+        let now = catch_up::waits_for(self.journal.connection())?;
         if now.is_empty() && !self.waits_for.is_empty() {
             pending.info("single-use passes are no longer held for other gateways".into());
         }

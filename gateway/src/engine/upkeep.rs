@@ -2,7 +2,7 @@
 
 use super::{BatchError, Effects, Engine, Moment};
 use crate::store::journal::{self, Journal};
-use crate::store::{asked, outbox, quarantine, retention, time};
+use crate::store::{catch_up, outbox, quarantine, retention, time};
 use crate::upstream::peers;
 use kakou_core::core::Core;
 use kakou_core::event::{Class, NewEvent};
@@ -136,7 +136,7 @@ impl Engine {
 
     /// Keeps the store within its limits, one round at a time.
     pub(super) fn tend(&mut self, at: &Moment) {
-        if let Ok(waits_for) = asked::waits_for(self.journal.connection()) {
+        if let Ok(waits_for) = catch_up::waits_for(self.journal.connection()) {
             self.waits_for = waits_for;
         }
         self.show_all();

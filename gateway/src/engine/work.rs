@@ -2,7 +2,7 @@
 
 use super::openings::Moved;
 use super::{LaneView, Onward};
-use crate::store::asked::Respondent;
+use crate::store::catch_up::Respondent;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
 use kakou_core::delivery::Positions;

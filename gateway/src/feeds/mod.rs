@@ -27,7 +27,7 @@ use kakou_core::records::LISTS;
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use kakou_link::clock::Clock;
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use kakou_wire::feed::{self, HEAD, Head, Part};
 use plan::{Edition, Input, Output, PATIENCE, Plan};
 use rusqlite::Connection;
@@ -146,7 +146,7 @@ pub struct Feeds {
     /// Cancelled when the daemon ends: what is being built is left for its next start.
     pub end: CancellationToken,
     /// Entries that cannot be stored now.
-    pub waiting: Mutex<Minutely>,
+    pub waiting: Mutex<Throttle>,
 }
 
 /// What the thread remembers.

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use rustix::net::sockopt;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -70,7 +70,7 @@ pub async fn serve(
     cancel: CancellationToken,
 ) {
     let seats = Seats::new(limits.with_files());
-    let mut crowded = Crowded { metrics, told: Minutely::default() };
+    let mut crowded = Crowded { metrics, told: Throttle::default() };
     let shop = Arc::new(Shop { tls: tls.map(TlsAcceptor::from), router, body, cancel: cancel.clone() });
     let mut connections = JoinSet::new();
     let mut troubled = false;
@@ -107,7 +107,7 @@ pub async fn serve(
 /// What the crowd cost somebody: counted, and a line of the log a minute.
 struct Crowded {
     metrics: Arc<Metrics>,
-    told: Minutely,
+    told: Throttle,
 }
 
 impl Crowded {

@@ -29,7 +29,7 @@ use kakou_core::pass::trust::{TrustList, Usage};
 use kakou_core::signed;
 use kakou_core::time::rfc3339;
 use kakou_link::clock::{Clock, boot_id};
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use kakou_wire::order::{self, Command, State};
 use kakou_wire::topic::topic;
 use serde_json::{Value, json};
@@ -113,7 +113,7 @@ pub struct OrderSettings {
     /// Where answers go.
     pub answers: mpsc::Sender<Answer>,
     /// Words that were refused: who sends them need not have signed anything.
-    pub refused: Mutex<Minutely>,
+    pub refused: Mutex<Throttle>,
 }
 
 /// What has become of a command that an earlier run of the daemon has begun, in this boot of the box or another.

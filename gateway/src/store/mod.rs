@@ -3,7 +3,7 @@
 //!
 //! One connection writes the journal: the engine's. Everyone else reads.
 
-pub mod asked;
+pub mod catch_up;
 pub mod chain;
 pub mod disk;
 pub mod edition;

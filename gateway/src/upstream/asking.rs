@@ -1,7 +1,7 @@
 //! What this gateway asks others and is asked by them, and when whoever has not answered is asked again: no clock, no
 //! connection, no store.
 
-use crate::store::asked::Respondent;
+use crate::store::catch_up::Respondent;
 use kakou_wire::peers::{ENTRIES, WAITS};
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! What a gateway that is new at its site asks the others, and what it answers when one of them asks. The central side
-//! asks and is asked in the same words, on topics that nobody else may write to (`ask` and `tell` of the gateway, `asked`
+//! asks and is asked in the same words, on topics that nobody else may write to (`ask` and `tell` of the gateway, `catch_up`
 //! and `told` for it): it knows what a box has told that is gone.
 //!
 //! Each page is asked for: whoever asks takes one, makes it durable and asks for the next, so that no answer is ever
@@ -11,7 +11,7 @@ use super::down::{Down, DownlinkError, PORTION, PeerOutbox, PeerPublish};
 use super::peers;
 use crate::engine::{Onward, Work};
 use crate::feeds::{ActiveEntries, FeedInput, is_signed, keep_heard};
-use crate::store::asked::{self, Respondent};
+use crate::store::catch_up::{self, Respondent};
 use kakou_core::ids::GatewayId;
 use kakou_link::mqtt::{Client, Mark, Message};
 use kakou_wire::peers::{Ask, ENTRIES, Page, WAITS};
@@ -37,7 +37,7 @@ pub(super) struct Exchange {
 impl Down {
     /// Asks whoever has not told everything yet, from where it is.
     pub(super) async fn ask_unanswered(&self, exchange: &mut Exchange) {
-        let unanswered = self.reader.look(asked::unanswered).await;
+        let unanswered = self.reader.look(catch_up::unanswered).await;
         exchange.asking.unanswered(self.begun.elapsed(), unanswered);
     }
 
@@ -202,7 +202,7 @@ mod tests {
              CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);",
         )
         .unwrap();
-        asked::prepare(&c).unwrap();
+        catch_up::prepare(&c).unwrap();
         c
     }
 
@@ -211,8 +211,8 @@ mod tests {
         let name = |text: &str| GatewayId::new(text).unwrap();
         let gateway = |text: &str| Respondent::Gateway(name(text));
         let (one, two) = (journal(), journal());
-        asked::begin(&one, 1, &[gateway("gw-2")], true).unwrap();
-        asked::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
+        catch_up::begin(&one, 1, &[gateway("gw-2")], true).unwrap();
+        catch_up::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
         let used = |pass: &str, gateway: Option<&str>| {
             let sql = "INSERT INTO redemption (pass_id, lane, visit, at_ms, gateway) VALUES (?1, 'lane-1', 1, 1, ?2)";
             two.execute(sql, params![pass, gateway]).unwrap();
@@ -220,10 +220,10 @@ mod tests {
         (0..300).for_each(|n| used(&format!("kid=:{n:032}"), None));
         // What gw-1 asks, and how many uses it hears; none when it asks no more.
         let ask = || {
-            let (_, after) = asked::unanswered(&one).unwrap().first()?.clone();
+            let (_, after) = catch_up::unanswered(&one).unwrap().first()?.clone();
             let page = peers::page(&two, &name("gw-2"), (name("gw-1"), after.clone()), |_| None).unwrap();
-            let told = asked::PageProgress::of(&page, &name("gw-1"), &gateway("gw-2"), &[name("gw-2")]);
-            assert!(asked::answered(&one, &gateway("gw-2"), &told).unwrap());
+            let told = catch_up::PageProgress::of(&page, &name("gw-1"), &gateway("gw-2"), &[name("gw-2")]);
+            assert!(catch_up::answered(&one, &gateway("gw-2"), &told).unwrap());
             Some((after, page.uses.len()))
         };
         let first: usize =
@@ -234,10 +234,10 @@ mod tests {
         }
         // gw-3 answers gw-2 at last. What it has told may stand before every place, so all is asked once more.
         used("kid=:!", Some("gw-3"));
-        asked::answered(&two, &gateway("gw-3"), &asked::PageProgress::default()).unwrap();
+        catch_up::answered(&two, &gateway("gw-3"), &catch_up::PageProgress::default()).unwrap();
         assert_eq!(ask(), Some((WAITS.to_owned(), 0)));
         let again: usize = std::iter::from_fn(ask).map(|(_, uses)| uses).sum();
         assert_eq!(again, 301);
-        assert!(asked::waits_for(&one).unwrap().is_empty());
+        assert!(catch_up::waits_for(&one).unwrap().is_empty());
     }
 }

@@ -17,7 +17,7 @@
 //! [`CONFLICTS`] are put on record: whatever it says, it displaces its own words alone.
 
 use super::budget;
-use crate::store::{asked, bound, has_column};
+use crate::store::{bound, catch_up, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::records::use_order;
 use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, Used};
@@ -129,7 +129,7 @@ pub fn page(
     };
     let mut page = fill(Page::empty(asker, after), rows, entry)?;
     if page.next.is_none() {
-        page.waits_for = asked::waits_for(connection)?;
+        page.waits_for = catch_up::waits_for(connection)?;
         page.waits_for.truncate(NAMES);
     }
     Ok(page)

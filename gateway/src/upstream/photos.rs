@@ -5,7 +5,7 @@
 //! follows. Where it says so, the whole goes by HTTPS instead. The answer that it has all, with the right hash, is the receipt. A connection that ends
 //! costs what was under way; what was half there begins anew after a break of minutes. While verdicts wait, photographs do.
 
-use super::put::{self, Flow};
+use super::photo_upload::{self, Flow};
 use super::{PROGRESS_LIMIT, plugged, unplugged};
 use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
@@ -372,7 +372,7 @@ impl Session {
             let flow = Flow { busy: carrier.busy.clone(), bucket: self.bucket.clone(), begun: self.begun };
             let bytes = way.bytes.clone();
             self.puts.spawn(async move {
-                let done = put::put(&tls, &url, bytes, &flow).await;
+                let done = photo_upload::put(&tls, &url, bytes, &flow).await;
                 (sha256, done)
             });
         }

@@ -4,7 +4,7 @@
 use super::{Link, send};
 use crate::engine::Work;
 use kakou_core::event::{Class, NewEvent};
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use kakou_link::shown;
 use kakou_wire::receipt::RefusedEvent;
 use serde_json::json;
@@ -15,7 +15,7 @@ const LONGEST_WHY: usize = 200;
 
 /// What has not been told yet.
 #[derive(Default)]
-pub(super) struct Refusals(Minutely);
+pub(super) struct Refusals(Throttle);
 
 impl Refusals {
     /// The central side says so.

@@ -4,25 +4,25 @@
 //! Nothing here is durable: it comes again from what the broker keeps and from the next health, and from the database,
 //! if there is one. What is not known is told as unknown, and since when anybody has listened is told as well.
 
+pub mod access;
 pub mod alarms;
 pub mod archive;
-mod asked;
-pub mod door;
 pub mod figures;
 mod files;
 pub mod memory;
 pub mod page;
 pub mod send;
+mod trace_query;
 mod visits;
 pub mod watch;
 
 use crate::ingest::From;
 use alarms::Line;
-use asked::TraceQuery;
 use kakou_core::time::{WallMs, rfc3339};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use trace_query::TraceQuery;
 use visits::Visits;
 
 /// Commands that are remembered of each gateway.

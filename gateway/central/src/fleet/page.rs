@@ -1,8 +1,8 @@
 //! The fleet page and its API: on this machine's loopback, for the operators' own gateway to the
 //! world (a reverse proxy with their sign-in) to serve further.
 
+use super::access::{self, Door, Name};
 use super::archive::{self, Of};
-use super::door::{self, Door, Name};
 use super::files;
 use super::send::{self, OutgoingMessage};
 use super::watch::{Watched, now_ms};
@@ -142,7 +142,7 @@ fn asker(door: &Door, headers: &HeaderMap, said: Option<&str>) -> Result<String,
             "The sign-in in front of this page does not say who you are: nothing is asked",
         ))),
         // A name that nobody has proven is told as such.
-        Name::Asked => match said.and_then(door::clean) {
+        Name::Asked => match said.and_then(access::clean) {
             Some(name) => Ok(format!("{name} (typed at the fleet page)")),
             None => Err(Box::new(refuse(
                 StatusCode::BAD_REQUEST,

@@ -16,10 +16,10 @@ pub use store::PeerStore;
 
 use super::From;
 use super::listen::{Listen, Tally, again, speak};
-use super::told::ThrottledByGateway;
+use super::refusal_log::ThrottledByGateway;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_gateway::upstream::budget::{self, LARGEST};
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
 use kakou_wire::peers::{Ask, KnownUse, Page, Used, WAITS};
@@ -306,7 +306,7 @@ pub async fn run(
     tally: watch::Sender<Tally>,
     cancel: CancellationToken,
 ) {
-    let (mut told, mut unstored) = (ThrottledByGateway::default(), Minutely::default());
+    let (mut told, mut unstored) = (ThrottledByGateway::default(), Throttle::default());
     let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
         let done = tokio::select! {

@@ -4,12 +4,12 @@
 //! together. A message is acknowledged when what it brought is durable.
 
 use super::photos::PhotoIntake;
-use super::standing::Standing;
-use super::told::ThrottledByGateway;
+use super::receipt_tracker::ReceiptTracker;
+use super::refusal_log::ThrottledByGateway;
 use super::{About, Complete, From, Ingested, ReceivedEvent, Refusal, StateMessage, Store, read};
 use kakou_core::event::Class;
 use kakou_link::broker::Upstream;
-use kakou_link::minutely::Minutely;
+use kakou_link::minutely::Throttle;
 use kakou_link::mqtt::{self, Client, Events, Mark, Message, MqttEvent, SendError};
 use kakou_link::outage::Outage;
 use kakou_wire::receipt::{Receipt, RefusedEvent};
@@ -158,7 +158,7 @@ pub async fn run<S: Store>(
     cancel: CancellationToken,
 ) {
     let mut told = ThrottledByGateway::default();
-    let mut unstored = Minutely::default();
+    let mut unstored = Throttle::default();
     let mut outage = Outage::new(&listen.client_id, &listen.broker.address());
     while !cancel.is_cancelled() {
         let opened = mqtt::open(mqtt::Options {
@@ -181,7 +181,7 @@ pub async fn run<S: Store>(
         let keeper = Keeper {
             client: client.clone(),
             due: BTreeMap::new(),
-            standing: Standing::default(),
+            standing: ReceiptTracker::default(),
             tally: &tally,
             told: &mut told,
             together,
@@ -207,7 +207,7 @@ pub async fn run<S: Store>(
 }
 
 /// A fault that comes at each try is told at once and then once a minute: how often it was, where it is to be told.
-pub(super) fn again(faults: &mut Minutely, fault: &dyn std::fmt::Display) -> Option<String> {
+pub(super) fn again(faults: &mut Throttle, fault: &dyn std::fmt::Display) -> Option<String> {
     faults.note(json!({ "fault": fault.to_string() }), 1);
     let count = faults.due(Instant::now())?["count"].as_u64().unwrap_or(1);
     Some(if count > 1 { format!(" ({count} times within a minute)") } else { String::new() })
@@ -269,7 +269,7 @@ pub(super) async fn speak(
 struct Keeper<'a> {
     client: Client,
     due: BTreeMap<(From, u64, Class), u64>,
-    standing: Standing,
+    standing: ReceiptTracker,
     tally: &'a watch::Sender<Tally>,
     told: &'a mut ThrottledByGateway,
     together: usize,

@@ -13,9 +13,9 @@ pub mod ledger;
 pub mod listen;
 pub mod photos;
 pub mod postgres;
+mod receipt_tracker;
+pub mod refusal_log;
 mod requests;
-mod standing;
-pub mod told;
 pub mod words;
 
 use kakou_core::event::{self, Class};
@@ -247,7 +247,7 @@ fn one(from: &From, late: bool, raw: &RawValue) -> Result<ReceivedEvent, BadMess
     }
     let (head, refused) = match head(from, raw.get()) {
         Ok(head) => (head, None),
-        Err(why) => (Head::default(), Some(told::brief(why))),
+        Err(why) => (Head::default(), Some(refusal_log::brief(why))),
     };
     Ok(ReceivedEvent {
         from: from.clone(),
@@ -506,7 +506,7 @@ mod tests {
             .replace("\"stream\"", &format!("\"monoms\":\"{}\",\"stream\"", "\\u001bz".repeat(999)));
         for text in [long, texts] {
             let why = read(&from("gw-1"), false, text.as_bytes()).unwrap().events.remove(0).refused.unwrap();
-            assert!(why.chars().count() <= told::LONGEST_WHY + 1 && !why.contains('\u{1b}'), "{why}");
+            assert!(why.chars().count() <= refusal_log::LONGEST_WHY + 1 && !why.contains('\u{1b}'), "{why}");
         }
         let numbers = event(1, 1).replace("{}}", "{\"outcome\":7}}");
         assert!(read(&from("gw-1"), false, numbers.as_bytes()).unwrap().events[0].refused.is_some());

@@ -3,7 +3,7 @@
 //! Several consumers may write at once: an event's key makes it idempotent, and the row of its
 //! stream is locked while its end is advanced. A receipt goes out for what is committed.
 
-use super::told::{ThrottledByGateway, brief};
+use super::refusal_log::{ThrottledByGateway, brief};
 use super::{About, Complete, From, Ingested, ReceivedEvent, Refusal, StateMessage, Store, words};
 use kakou_core::event::Class;
 use kakou_core::ids::{GatewayId, SiteId};

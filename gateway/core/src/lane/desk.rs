@@ -2,7 +2,7 @@
 //! a file of its own.
 
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
-use super::otherwise::Decision;
+use super::override_act::Decision;
 use super::scan::Origin;
 use super::step::temperature::Measuring;
 use super::step::{self, StepInput, StepKind};

@@ -9,7 +9,7 @@ mod barrier;
 mod day;
 mod desk;
 pub mod event;
-mod otherwise;
+mod override_act;
 pub mod remote;
 mod scan;
 pub mod step;

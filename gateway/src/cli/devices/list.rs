@@ -2,7 +2,7 @@
 
 use super::super::{fail, runtime};
 use super::found::{AttachedDevice, kind};
-use super::{ask, fragment};
+use super::{fragment, probe};
 use kakou_drivers::known;
 use kakou_drivers::ports::{Kernel, Node};
 use rustix::fs::{Access, access};
@@ -101,7 +101,7 @@ pub fn run(more: &[PathBuf], ask: bool, write: Option<&Path>, json: bool) -> Exi
 async fn ask_all(all: &mut [AttachedDevice]) {
     for found in all.iter_mut().filter(|f| f.driver.is_none() && f.trouble.is_none()) {
         eprintln!("asking at {} …", found.node.path.display());
-        match ask::ask(&found.node.path).await {
+        match probe::ask(&found.node.path).await {
             Ok(asked) => {
                 found.note = asked.echoes.then_some(ECHO);
                 if let Some((probe, baud)) = asked.who {

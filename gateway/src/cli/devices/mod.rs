@@ -1,9 +1,9 @@
 //! `kakou devices`: what is attached, what it says, and a configuration for it.
 
-mod ask;
 mod found;
 mod fragment;
 mod list;
+mod probe;
 mod replay;
 mod simulate;
 mod speed;

@@ -1,7 +1,7 @@
 //! Raises the speed of a reader: at 9600 baud a pass takes a quarter of a second on the wire, at 115200 a fiftieth.
 
 use super::super::{fail, runtime};
-use super::ask::answered;
+use super::probe::answered;
 use kakou_drivers::gm65;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use super::indexes::Verdict;
 use super::path as path_of;
 use crate::store::photos::Photos;
-use crate::store::{StoreError, asked, at, has_column, has_table, io_at, photos, salvage, time};
+use crate::store::{StoreError, at, catch_up, has_column, has_table, io_at, photos, salvage, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use kakou_link::durable;
@@ -104,7 +104,7 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
     if format == 1 {
         upgrade(&connection, path).map_err(at(path))?;
     }
-    asked::prepare(&connection).map_err(at(path))?;
+    catch_up::prepare(&connection).map_err(at(path))?;
     later(&connection).map_err(at(path))?;
     peers::prepare(&connection).map_err(at(path))?;
     check_tail(&connection).map_err(at(path))?;

@@ -1,7 +1,7 @@
 //! Passes and seals that were used up: here, and at the other gateways of the site.
 
 use super::Journal;
-use crate::store::asked::{self, PageProgress, Respondent};
+use crate::store::catch_up::{self, PageProgress, Respondent};
 use crate::store::salvage::{self, Fact};
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
@@ -71,8 +71,8 @@ impl Journal {
         page: &Page,
         now: &Now,
     ) -> rusqlite::Result<Option<(u64, Option<String>)>> {
-        let answer = PageProgress::of(page, &self.author.gateway, from, &asked::names(&self.connection)?);
-        if !asked::answered(&self.connection, from, &answer)? {
+        let answer = PageProgress::of(page, &self.author.gateway, from, &catch_up::names(&self.connection)?);
+        if !catch_up::answered(&self.connection, from, &answer)? {
             return Ok(None);
         }
         let (mut conflicts, name, told) = (0, from.name(), *from == Respondent::Central);

@@ -1,7 +1,7 @@
 //! What the gateways of a site tell each other.
 
 use super::*;
-use crate::store::asked::Respondent;
+use crate::store::catch_up::Respondent;
 use kakou_wire::peers::WAITS;
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ fn before() -> Connection {
 fn store() -> Connection {
     let c = before();
     c.execute_batch("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);").unwrap();
-    asked::prepare(&c).unwrap();
+    catch_up::prepare(&c).unwrap();
     prepare(&c).unwrap();
     c
 }
@@ -178,10 +178,10 @@ fn an_entry_as_large_as_a_code_can_hold_fits_a_page() {
 fn whoever_waits_itself_is_not_complete_unless_it_waits_for_the_asker_alone() {
     let two = store();
     let gateway = |text: &str| Respondent::Gateway(name(text));
-    asked::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
+    catch_up::begin(&two, 1, &[gateway("gw-1"), gateway("gw-3")], true).unwrap();
     let ask = |c: &Connection| page(c, &name("gw-2"), (name("gw-1"), String::new()), |_| None).unwrap();
     let goes_on = |page: &Page, asked: &[GatewayId]| {
-        asked::PageProgress::of(page, &name("gw-1"), &gateway("gw-2"), asked).to
+        catch_up::PageProgress::of(page, &name("gw-1"), &gateway("gw-2"), asked).to
     };
     assert_eq!(
         goes_on(&ask(&two), &[name("gw-2")]).as_deref(),
@@ -190,7 +190,7 @@ fn whoever_waits_itself_is_not_complete_unless_it_waits_for_the_asker_alone() {
     );
     let both = [name("gw-2"), name("gw-3")];
     assert_eq!(goes_on(&ask(&two), &both), None, "whom the asker asks itself it waits for itself");
-    asked::answered(&two, &gateway("gw-3"), &asked::PageProgress::default()).unwrap();
+    catch_up::answered(&two, &gateway("gw-3"), &catch_up::PageProgress::default()).unwrap();
     assert_eq!(goes_on(&ask(&two), &[name("gw-2")]), None, "two new boxes do not wait for each other");
 }
 

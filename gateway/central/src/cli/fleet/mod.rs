@@ -9,7 +9,7 @@ mod trace;
 use super::broker::Broker;
 use super::fail;
 use super::feed::issuer;
-use crate::fleet::door::Door;
+use crate::fleet::access::Door;
 use crate::fleet::send::{self, OutgoingMessage, Post};
 use crate::fleet::watch::{self, Watch, Watched, now_ms};
 use crate::metrics::At;

@@ -2,7 +2,7 @@
 
 use super::{Broker, Sources, issuer, watched};
 use crate::enrol::subjects::Readers;
-use crate::fleet::door::Door;
+use crate::fleet::access::Door;
 use crate::fleet::figures;
 use crate::fleet::page::{self, Page};
 use crate::fleet::watch::now_ms;

@@ -2,7 +2,7 @@
 //! of it and how often it was. Each is named, and none fills the log.
 
 use super::From;
-use kakou_link::minutely::{EVERY, Minutely};
+use kakou_link::minutely::{EVERY, Throttle};
 use kakou_link::shown;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub fn brief(why: impl Display) -> String {
 /// What has not been told yet, by gateway; without one where the topic names none.
 #[derive(Default)]
 pub struct ThrottledByGateway {
-    by: BTreeMap<Option<From>, Minutely>,
+    by: BTreeMap<Option<From>, Throttle>,
     looked: Option<Instant>,
 }
 
@@ -71,7 +71,7 @@ impl ThrottledByGateway {
     }
 }
 
-fn line(from: Option<&From>, of: &mut Minutely, now: Instant) -> Option<String> {
+fn line(from: Option<&From>, of: &mut Throttle, now: Instant) -> Option<String> {
     let data = of.due(now)?;
     let who = from.map_or_else(|| "somebody".to_owned(), |f| format!("{}/{}", f.site, f.gateway));
     let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();

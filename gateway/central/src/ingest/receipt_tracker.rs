@@ -43,11 +43,11 @@ struct Watch {
 
 /// What is to be said to whom. A gateway has a watch for each class at most, of the epoch that it spoke of last.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct ReceiptTracker {
     watches: BTreeMap<(From, Class), Watch>,
 }
 
-impl Standing {
+impl ReceiptTracker {
     /// A gateway has come.
     pub fn asked(&mut self, from: &From, epoch: u64, stream: Class) {
         let now = Instant::now();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     /// Looks as often as a consumer does; how often something was said until then.
-    fn said(standing: &mut Standing, through: u64, from_s: u64, to_s: u64, start: Instant) -> usize {
+    fn said(standing: &mut ReceiptTracker, through: u64, from_s: u64, to_s: u64, start: Instant) -> usize {
         (from_s..to_s)
             .filter(|s| {
                 let now = start + Duration::from_secs(*s);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_comes_hears_once_what_is_there() {
-        let mut standing = Standing::default();
+        let mut standing = ReceiptTracker::default();
         standing.asked(&from(), 7, Class::Verdict);
         let start = Instant::now();
         assert_eq!(said(&mut standing, 0, 0, 3_600, start), 1);
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn a_gap_is_said_when_it_stays_and_not_while_it_is_filled_nor_to_one_who_is_silent() {
-        let mut standing = Standing::default();
+        let mut standing = ReceiptTracker::default();
         let start = Instant::now();
         standing.seen(&[place(7, 5)], &[place(7, 5)]);
         assert_eq!(said(&mut standing, 5, 0, 3_600, start), 1, "once, as nothing more has come");
         // Events come each second, and none of them is the one that is missing.
-        let mut standing = Standing::default();
+        let mut standing = ReceiptTracker::default();
         let mut count = 0;
         for s in 0..7_200 {
             standing.seen(&[place(7, 5)], &[place(7, 5)]);
@@ -161,7 +161,7 @@ mod tests {
         }
         assert!((5..20).contains(&count), "less and less often: {count}");
         // The backlog fills it.
-        let mut standing = Standing::default();
+        let mut standing = ReceiptTracker::default();
         standing.seen(&[place(7, 5)], &[place(7, 5)]);
         let filled: usize = (0..600).map(|s| said(&mut standing, 6 + s, s, s + 1, start)).sum();
         assert_eq!(filled, 0);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_the_epoch_that_a_gateway_spoke_of_last_is_kept() {
-        let mut standing = Standing::default();
+        let mut standing = ReceiptTracker::default();
         for epoch in 1..1_000 {
             standing.seen(&[place(epoch, 0)], &[place(epoch, 0)]);
         }
