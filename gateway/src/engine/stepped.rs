@@ -7,6 +7,7 @@ use kakou_core::ids::{DeviceId, OfficerId};
 use kakou_core::lane::action::{Action, Officer, Role};
 use kakou_core::profile;
 use kakou_core::reading::{Command, Report, Ticket};
+use kakou_core::time::Quality;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\nd
     [[step]]\nkind = \"verify\"\nlists = [\"status\", \"hold\"]\n[[step]]\nkind = \"decide\"\n\
     [[step]]\nkind = \"actuate\"\ndevice = \"barrier\"\n";
 const MEASURED: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
-    same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
+    same_read_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
     [[step]]\nkind = \"temperature\"\ndevice = \"thermometer\"\n[[step]]\nkind = \"decide\"\n";
 const ADMITTED: &str = "ID-1";
 
@@ -193,7 +194,8 @@ fn a_batch_that_cannot_be_stored_has_no_effects_but_refusals() {
 
 #[test]
 fn a_visit_that_has_just_begun_goes_on_behind_a_stop_in_order() {
-    let (folder, key, begin) = (tempfile::tempdir().unwrap(), key(), moment());
+    let (folder, key, mut begin) = (tempfile::tempdir().unwrap(), key(), moment());
+    begin.now.quality = Quality::Synced;
     let mut before = world(folder.path(), &key, begin, MEASURED);
     let scan = vec![before.scan(ADMITTED)];
     let begun = before.handle(scan);

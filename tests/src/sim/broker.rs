@@ -150,7 +150,14 @@ impl Broker {
             Net::Breaks(of) if now(of, self.is_up) && self.faults => (self.breaks(at), Vec::new()),
             Net::Receipt(of, receipt) if now(of, self.is_up) => (vec![Heard::Receipt(receipt)], Vec::new()),
             Net::Central => (Vec::new(), self.passes_on(central)?),
-            _ => (Vec::new(), Vec::new()),
+            // Of a session that is gone: nobody hears it.
+            Net::Answer(_)
+            | Net::Subscribed(_)
+            | Net::Departs(..)
+            | Net::Arrives(..)
+            | Net::Acknowledged(..)
+            | Net::Breaks(_)
+            | Net::Receipt(..) => (Vec::new(), Vec::new()),
         })
     }
 

@@ -4,6 +4,7 @@ use super::Counts;
 use super::locks::Locks;
 use crate::sim::draw::Draw;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -94,12 +95,12 @@ impl State {
     pub(super) fn open(&mut self, path: &Path, create: bool) -> io::Result<(Key, u64)> {
         let real = OpenOptions::new().read(true).write(true).create(create).mode(0o600).open(path)?;
         let key = real.metadata()?.ino();
-        if !self.files.contains_key(&key) {
+        if let Entry::Vacant(free) = self.files.entry(key) {
             let mut seen = vec![0; at(real.metadata()?.len())];
             real.read_exact_at(&mut seen, 0)?;
             let (since, locks, shared) = (Vec::new(), Locks::default(), Vec::new());
             let data = Data { path: path.to_path_buf(), real, seen, since, open: 0, locks, shared };
-            self.files.insert(key, data);
+            free.insert(data);
         }
         self.opened += 1;
         if let Some(data) = self.files.get_mut(&key) {
