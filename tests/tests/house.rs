@@ -1,5 +1,4 @@
-//! What a program is made of: what belongs to another side of the house is neither compiled for it nor listed as a part of
-//! it.
+//! What a program is made of: what belongs to another side of the house is not linked into it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

@@ -11,11 +11,11 @@ use kakou_core::time::Quality;
 use std::path::Path;
 use std::time::Duration;
 
-const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+const PROFILE: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\nfail_mode = \"HOLD\"\n\
     same_read_s = 0\nsame_result_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
     [[step]]\nkind = \"verify\"\nlists = [\"status\", \"hold\"]\n[[step]]\nkind = \"decide\"\n\
     [[step]]\nkind = \"actuate\"\ndevice = \"barrier\"\n";
-const MEASURED: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+const MEASURED: &str = "id = \"gate\"\ntitle = { zh = \"试\", en = \"Test\" }\ndirection = \"in\"\nfail_mode = \"HOLD\"\n\
     same_read_s = 0\n[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n\
     [[step]]\nkind = \"temperature\"\ndevice = \"thermometer\"\n[[step]]\nkind = \"decide\"\n";
 const ADMITTED: &str = "ID-1";

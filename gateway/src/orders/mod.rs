@@ -156,7 +156,7 @@ impl OrderSettings {
         if let Ok(jobs) = &jobs {
             self.finish_begun(jobs);
         }
-        let (mut told, mut on_stick, mut forgot) = (None, Seen::default(), None::<Instant>);
+        let (mut told, mut on_usb_drive, mut forgot) = (None, Seen::default(), None::<Instant>);
         let mut course = Course::new(boot_id());
         let mut look = tokio::time::interval(LOOK);
         loop {
@@ -169,7 +169,7 @@ impl OrderSettings {
                         self.tell_configuration().await;
                         told = Some(report);
                     }
-                    self.look_at_stick(&mut on_stick).await;
+                    self.look_at_usb_drive(&mut on_usb_drive).await;
                     self.tell_refused().await;
                     if self.now_s().is_some() && forgot.is_none_or(|at| at.elapsed() > FORGET) {
                         forgot = Some(Instant::now());

@@ -15,14 +15,14 @@ pub fn file_name(site: &SiteId, gateway: &GatewayId) -> String {
 
 impl OrderSettings {
     /// Looks at the USB drive.
-    pub(super) async fn look_at_stick(&self, seen: &mut Seen) {
+    pub(super) async fn look_at_usb_drive(&self, seen: &mut Seen) {
         let path = self.usb_drive.join(file_name(&self.site, &self.gateway));
         if !seen.changed(&path) {
             return;
         }
         match durable::read_small(&path, MAX) {
             Ok(envelope) => {
-                log::info!("a configuration on a stick: {}", path.display());
+                log::info!("a configuration on a USB drive: {}", path.display());
                 // Where there is no link, none can prove that the configuration works.
                 let linked = self.overview.link.borrow().online;
                 self.configure(&envelope, linked).await;

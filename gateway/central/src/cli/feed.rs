@@ -31,7 +31,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Makes signed feeds for gateways: lists of residents, passes, revocations, holds.
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "By hand, to gateways without a network: copy the folder onto a USB stick with FAT32 and the name\nKAKOU, put it into the box, and take it out when the status page shows the editions."
+    after_help = "By hand, to gateways without a network: copy the folder onto a USB drive with FAT32 and the name\nKAKOU, put it into the box, and take it out when the status page shows the editions."
 )]
 pub enum Command {
     /// Signs an edition of a list: a snapshot, and what has changed since the edition that lies in the

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     const HEAD: &str =
-        "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\non_doubt = \"REFER\"\n";
+        "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\nfail_mode = \"REFER\"\n";
 
     fn errors(steps: &str) -> String {
         read("x.toml", &format!("{HEAD}{steps}")).unwrap_err().to_string()

@@ -6,7 +6,7 @@ use crate::event;
 use crate::lane::step::KINDS;
 
 const HEAD: &str =
-    "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\non_doubt = \"REFER\"\n";
+    "id = \"x\"\ntitle = { zh = \"a\", en = \"b\" }\ndirection = \"in\"\nfail_mode = \"REFER\"\n";
 const SCAN: &str = "[[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n";
 const DECIDE: &str = "[[step]]\nkind = \"decide\"\n";
 

@@ -120,7 +120,7 @@ fn a_repetition_says_whether_anybody_was_measured_the_first_time() {
     g.wait(4_000);
     g.scan("green");
     assert_eq!(g.desk()["visit"]["repeated"]["measured"], true);
-    let profile = "id = \"own\"\ntitle = { zh = \"a\", en = \"a\" }\ndirection = \"in\"\non_doubt = \"HOLD\"\n\
+    let profile = "id = \"own\"\ntitle = { zh = \"a\", en = \"a\" }\ndirection = \"in\"\nfail_mode = \"HOLD\"\n\
         [[step]]\nkind = \"scan\"\naccepts = [\"opaque\"]\n[[step]]\nkind = \"decide\"\n";
     let mut g = gate_of("own.toml", profile, &["scanner"]);
     g.scan("green");
