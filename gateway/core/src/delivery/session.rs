@@ -266,6 +266,10 @@ impl Session {
             let news = lost && (asked || floor != self.floor);
             (self.floor, self.floor_at) = (floor, now.mono);
             if news {
+                if link.flight.idle() {
+                    // The time that its acknowledgement may take begins with it.
+                    self.progress = now.mono;
+                }
                 self.birth(link, out);
             }
         }

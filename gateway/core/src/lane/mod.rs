@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use step::{Cx, Flow, StepInput, Waits};
-use visit::{Stage, Visit};
+use visit::{Actuation, Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
@@ -245,7 +245,7 @@ impl Lane {
         let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX);
         self.state.reads.retain_mut(|read| {
             let age =
-                now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..counts).contains(a));
+                now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..=counts).contains(a));
             let Some(age) = age else { return false };
             // When it was seen last, nobody knows any more: it counts as seen when its visit began.
             let begun = scan::moment(now).saturating_sub(age);
@@ -256,6 +256,11 @@ impl Lane {
         // Nor is a verdict of before that of whoever stands here: who comes back shows the code again.
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = None;
+            // Whether a slip has come that was under way behind the verdict, nobody knows either: an override prints it.
+            if visit.stage != Stage::Running && visit.slip == Actuation::Asked {
+                (visit.slip, visit.slip_ticket) = (Actuation::Failed, None);
+                visit.printed.clear();
+            }
         }
         if self.is_running() {
             if self.gone(now, counts) {

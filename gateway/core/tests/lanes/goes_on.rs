@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The state as the store gives it back, the ended visits with it.
-fn stored(g: &Gate) -> LaneState {
+pub(crate) fn stored(g: &Gate) -> LaneState {
     let state = &g.core.lane(&g.lane).unwrap().state;
     let mut back: LaneState = serde_json::from_str(&serde_json::to_string(state).unwrap()).unwrap();
     back.recent = state.recent.clone();

@@ -86,7 +86,7 @@ fn a_slip_under_way_holds_no_green_back_but_a_barrier_to_come_does() {
     g.answer("mask", "yes");
     g.answer("travel", "no");
     g.answer("symptoms", "no");
-    assert_eq!((state_of(&g, "print"), &g.screen()["mode"]), (json!("current"), &json!("verdict")));
+    assert_eq!((state_of(&g, "slip"), &g.screen()["mode"]), (json!("current"), &json!("verdict")));
     let profile = r#"
 id = "own"
 title = { zh = "甲", en = "own" }
@@ -133,7 +133,7 @@ fn a_repetition_says_whether_anybody_was_measured_the_first_time() {
 #[test]
 fn the_steps_of_a_visit_that_rests_are_shown_as_far_as_they_came() {
     let mut g = gate("school-gate");
-    let states = |g: &Gate| ["scan", "temperature", "verify", "decide", "actuate"].map(|id| state_of(g, id));
+    let states = |g: &Gate| ["scan", "temperature", "verify", "decide", "barrier"].map(|id| state_of(g, id));
     assert_eq!(states(&g), ["todo"; 5]);
     let step = g.scan("late");
     assert_eq!(states(&g), ["done", "current", "todo", "todo", "todo"]);

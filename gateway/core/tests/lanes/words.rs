@@ -1,11 +1,13 @@
 //! What the desk and the slips say in words: times of the site, both languages, what was printed, who did what.
 
 use crate::gate::*;
+use crate::goes_on::stored;
 use kakou_core::codes::Code;
-use kakou_core::core::{Input, Step};
+use kakou_core::core::{Core, Input, Step};
 use kakou_core::lane::action::{Action, Role};
 use kakou_core::reading::{Command, NoData, Report, Ticket};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn printed(step: &Step) -> (Ticket, Vec<String>) {
     let lines = step.requests.iter().find_map(|r| match &r.command {
@@ -57,7 +59,7 @@ fn a_slip_tells_the_time_of_the_site_and_the_outcome_in_chinese_and_english() {
 fn a_slip_without_a_printer_is_never_shown_as_printed() {
     let mut g = clinic(false);
     patient(&mut g, "no");
-    assert_eq!(step_state(&g.desk(), "print"), "skipped");
+    assert_eq!(step_state(&g.desk(), "slip"), "skipped");
     assert_eq!(g.desk()["last_visits"].as_array().unwrap().len(), 0);
     assert_eq!(g.desk()["visit"]["slip"], Value::Null);
 }
@@ -71,7 +73,7 @@ fn a_slip_behind_a_referral_is_told_as_it_went() {
         let report =
             if answer { Report::Done { ticket } } else { Report::NoData { ticket, why: NoData::Timeout } };
         let step = g.device("printer", report);
-        assert_eq!(step_state(&g.desk(), "print"), state);
+        assert_eq!(step_state(&g.desk(), "slip"), state);
         assert_eq!(g.desk()["visit"]["slip"], word);
         assert_eq!(kinds(&step).contains(&"device"), !answer, "what was not printed is on record");
     }
@@ -82,11 +84,23 @@ fn a_slip_that_a_silent_printer_never_confirmed_is_not_told_as_printed() {
     let mut g = clinic(true);
     let step = patient(&mut g, "no");
     printed(&step);
-    assert_eq!(step_state(&g.desk(), "print"), "current");
+    assert_eq!(step_state(&g.desk(), "slip"), "current");
     g.wait(60_000);
     let step = g.input(Input::Tick);
     assert!(kinds(&step).contains(&"device"));
-    assert_eq!(step_state(&g.desk(), "print"), "failed");
+    assert_eq!(step_state(&g.desk(), "slip"), "failed");
+}
+
+#[test]
+fn a_slip_under_way_when_the_power_goes_is_asked_for_again() {
+    let mut g = clinic(true);
+    let (first, lines) = printed(&patient(&mut g, "no"));
+    let setup = (*g.core.lane(&g.lane).unwrap().setup).clone();
+    g.core = Core::new(vec![setup], BTreeMap::from([(g.lane.clone(), stored(&g))]));
+    let (second, again) = printed(&g.core.resume(&g.now, &g.memory).unwrap());
+    assert_eq!((second != first, again), (true, lines), "nobody knows whether it came");
+    g.device("printer", Report::Done { ticket: second });
+    assert_eq!(g.desk()["visit"]["slip"], "done");
 }
 
 #[test]

@@ -52,9 +52,11 @@ impl Kind for Print {
         Ok(Self { lines })
     }
 
-    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override.
+    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override; one
+    /// that was under way when the power went does, since nobody heard of it.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
-        if cx.visit.printed.contains(&cx.visit.step) {
+        let under_way = cx.visit.waits.print.is_some();
+        if cx.visit.printed.contains(&cx.visit.step) && !under_way {
             return Ok(Flow::Next);
         }
         let lines = filled(cx, &self.lines);
@@ -63,7 +65,9 @@ impl Kind for Print {
         if ticket.is_none() {
             return Ok(Flow::Next);
         }
-        cx.visit.printed.push(cx.visit.step);
+        if !under_way {
+            cx.visit.printed.push(cx.visit.step);
+        }
         cx.visit.slip = Actuation::Asked;
         cx.visit.slip_ticket = ticket;
         cx.allow(cx.step.timeout_ms);
