@@ -98,7 +98,6 @@ pub struct Engine {
     exit: Option<Exit>,
     /// The rows of each lane's latest visits, as they were written last.
     rows: BTreeMap<LaneId, Rows>,
-    /// The last event of each stream, as it was told last.
     /// How far each stream is; what is marked is written with the next transaction.
     positions: Positions,
     marked: [bool; 4],

@@ -66,7 +66,7 @@ pub struct EngineViews {
     pub uses: watch::Receiver<u64>,
     /// Why lanes are closed.
     pub closed: watch::Receiver<Option<Code>>,
-    /// Epoch and last event.
+    /// The journal's epoch.
     pub epoch: u64,
 }
 

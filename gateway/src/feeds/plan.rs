@@ -107,19 +107,19 @@ impl Plan {
             Input::Begun(begun) => self.begun(now, begun, out),
             Input::Chunk(sha256, there) => self.chunk(now, &sha256, there, out),
             Input::Unfetched(sha256) => {
-                if let State::Comes { waiting, part, have, way: way @ BodySource::Https, .. } =
+                if let State::Comes { waiting, part, have, way: way @ BodySource::Https, heard } =
                     &mut self.state
                     && part.sha256 == sha256
                 {
                     out.push(Output::Count("feed_unfetched_total"));
-                    *way = subscribe(&waiting.head, part, *have, out);
+                    (*way, *heard) = (subscribe(&waiting.head, part, *have, out), now);
                 }
             }
             Input::Connected => {
-                if let State::Comes { waiting, part, have, way: way @ BodySource::Broker(_), .. } =
+                if let State::Comes { waiting, part, have, way: way @ BodySource::Broker(_), heard } =
                     &mut self.state
                 {
-                    *way = subscribe(&waiting.head, part, *have, out);
+                    (*way, *heard) = (subscribe(&waiting.head, part, *have, out), now);
                 }
             }
             Input::Applied => {
@@ -136,8 +136,15 @@ impl Plan {
         }
     }
 
-    /// The newest edition of each feed waits; one that is on its way gives way to a newer one of its feed.
+    /// The newest edition of each feed waits; one that is on its way gives way to a newer one of its feed, and does not
+    /// come twice because its head does: a broker gives what it retains with each subscription.
     fn head(&mut self, head: Head, signer: String, out: &mut Vec<Output>) {
+        if let State::Comes { waiting, .. } = &self.state
+            && waiting.head.feed == head.feed
+            && waiting.head.version >= head.version
+        {
+            return;
+        }
         if self.waiting.iter().all(|w| w.head.feed != head.feed || w.head.version < head.version) {
             self.waiting.retain(|w| w.head.feed != head.feed);
             self.waiting.push_back(Waiting { head, signer, by_broker: false });
@@ -347,7 +354,19 @@ mod tests {
         let filter = Output::Wish(FeedRequest::Subscribe(chunk_topic("status", &sha256, 1, "+")));
         let out = world.tell(s(2), Input::Unfetched(sha256), 20);
         assert_eq!(out, [Output::Count("feed_unfetched_total"), filter.clone()]);
+        assert_eq!(world.plan.deadline(), Some(s(2) + PATIENCE), "it has its own time to begin");
         assert_eq!(world.tell(s(3), Input::Connected, 20), [filter]);
+        assert_eq!(world.plan.deadline(), Some(s(3) + PATIENCE));
+    }
+
+    #[test]
+    fn a_head_that_comes_again_while_its_body_does_fetches_nothing_twice() {
+        let mut world = World::default();
+        let comes = || Input::Head(head("status", 1, 4, None), "ops".into());
+        world.tell(s(0), comes(), 0);
+        assert_eq!(world.tell(s(1), comes(), 0), []);
+        let out = world.tell(s(2), Input::Chunk(format!("{:064x}", 1), 4), 0);
+        assert!(out.contains(&Output::Apply) && out.last() == Some(&Output::Rest), "{out:?}");
     }
 
     #[test]

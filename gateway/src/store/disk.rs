@@ -18,7 +18,7 @@ pub fn give_up_reserve(data: &Path) -> bool {
     fs::remove_file(data.join(RESERVE)).is_ok()
 }
 
-/// Sets a reserve aside, where there is room for it and none was quarantined before.
+/// Sets a reserve aside, where there is room for it and none was set aside before.
 pub fn make_reserve(data: &Path, bytes: u64) -> io::Result<()> {
     let path = data.join(RESERVE);
     let room = free_bytes(data).is_some_and(|free| free > 2 * bytes);

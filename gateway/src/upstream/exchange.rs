@@ -1,5 +1,5 @@
 //! What a gateway that is new at its site asks the others, and what it answers when one of them asks. The central side
-//! asks and is asked in the same words, on topics that nobody else may write to (`ask` and `tell` of the gateway, `catch_up`
+//! asks and is asked in the same words, on topics that nobody else may write to (`ask` and `tell` of the gateway, `asked`
 //! and `told` for it): it knows what a box has told that is gone.
 //!
 //! Each page is asked for: whoever asks takes one, makes it durable and asks for the next, so that no answer is ever

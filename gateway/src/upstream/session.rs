@@ -45,7 +45,7 @@ impl Session {
         let plugged = *self.link.plug.borrow_and_update();
         let heads = self.link.stored.borrow_and_update().stored();
         let health = self.link.health.borrow_and_update().clone();
-        let mut inputs = VecDeque::from([Input::Stored(heads), Input::Health(health), Input::Plug(plugged)]);
+        let mut inputs = VecDeque::from([Input::Plug(plugged), Input::Stored(heads), Input::Health(health)]);
         let mut outputs = Vec::new();
         loop {
             while let Some(input) = inputs.pop_front() {
