@@ -6,7 +6,7 @@ use kakou_core::codes::Outcome;
 use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::camera::frame::{Frame, Pixels};
-use kakou_drivers::camera::watch::Watch;
+use kakou_drivers::camera::watch::CodeWatch;
 use kakou_drivers::codec::Codec;
 use kakou_drivers::mlx90640::{Calibration, PIXELS, Scene, SubPage, WORDS};
 use kakou_drivers::qr::{Effort, Grey, Reader};
@@ -136,7 +136,7 @@ fn frame(data: &[u8]) {
     drop(kakou_drivers::camera::thermal::lepton(&frame, Some([3, 3])));
     drop(kakou_drivers::camera::thermal::amg88xx(&frame, None));
     if let Some(luma) = frame.luma() {
-        Watch::default().look(0, &luma);
+        CodeWatch::default().look(0, &luma);
     }
 }
 
