@@ -2,9 +2,9 @@
 
 /// File name and text of each.
 pub const PROFILES: [(&str, &str); 3] = [
-    ("school-gate.toml", include_str!("../../../profiles/school-gate.toml")),
-    ("truck-supplies.toml", include_str!("../../../profiles/truck-supplies.toml")),
-    ("pre-triage.toml", include_str!("../../../profiles/pre-triage.toml")),
+    ("school-gate.toml", include_str!("../../../profiles/2022/school-gate.toml")),
+    ("truck-supplies.toml", include_str!("../../../profiles/2022/truck-supplies.toml")),
+    ("pre-triage.toml", include_str!("../../../profiles/2022/pre-triage.toml")),
 ];
 
 /// The id of each, in the same order.

@@ -312,7 +312,7 @@ fn the_desk_knows_whose_signature_an_override_needs_and_which_visits_have_none()
 
 #[test]
 fn a_barrier_that_did_not_open_for_a_truck_names_its_plate() {
-    let profile = include_str!("../../../profiles/truck-supplies.toml");
+    let profile = include_str!("../../../profiles/2022/truck-supplies.toml");
     // The same lane without what staff do.
     let (head, rest) = profile.split_once("[[step]]\nkind = \"photo\"\nid = \"plate-photo\"").unwrap();
     let (_, verify) = rest.split_once("[[step]]\nkind = \"verify\"").unwrap();
