@@ -5,6 +5,7 @@ use crate::store::lists;
 use crate::store::retention::Retention;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
 use kakou_core::lane::LOOP;
+use kakou_core::lane::PLACE;
 use kakou_core::lane::action::Role;
 use kakou_core::lane::step::actuate::SIGNAL;
 use kakou_core::pass::trust::TrustList;
@@ -129,6 +130,8 @@ struct DeviceFile {
 struct LaneFile {
     id: LaneId,
     profile: String,
+    /// What it guards, alone or with other lanes.
+    place: Option<String>,
     devices: BTreeMap<String, DeviceId>,
 }
 
@@ -232,6 +235,8 @@ pub struct LaneEntry {
     pub id: LaneId,
     /// The file name and text of its profile, read again when the core is made anew.
     pub profile: (String, String),
+    /// What it guards: a ward, a zone, a works.
+    pub place: String,
     /// Devices by role.
     pub devices: BTreeMap<String, DeviceId>,
 }
@@ -449,12 +454,23 @@ fn read_lanes(
                 format!("lane `{}`: device `{device}` belongs to another lane already", l.id),
             ));
         }
-        out.push(LaneEntry { id: l.id.clone(), profile: (name, text), devices: l.devices.clone() });
+        let place = l.place.clone().unwrap_or_else(|| PLACE.to_owned());
+        if !is_place(&place) {
+            let what = format!("`place` of lane `{}` is 1 to 64 characters without control characters", l.id);
+            return Err(wrong(at, what));
+        }
+        let (id, devices) = (l.id.clone(), l.devices.clone());
+        out.push(LaneEntry { id, profile: (name, text), place, devices });
     }
     if out.is_empty() {
         return Err(wrong(0, "a gateway needs at least one [[lane]]".into()));
     }
     Ok(out)
+}
+
+/// Whether screens and events can name a place so.
+fn is_place(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// A shipped profile by its id, a file by its path, or as `policy:ID` what the feed `policy` says;

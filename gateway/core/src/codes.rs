@@ -167,6 +167,10 @@ codes! {
         => "请走对应的通道" "Send to the right lane";
     V_APPROVAL Vehicle Hold true "等待审批" "an approval is missing"
         => "联系主管部门；改判还须主管会签" "Ask the department; an override needs a supervisor as well";
+    V_UNIT Vehicle Hold false "箱号或卡号不符" "the container, trailer or tracking card differs"
+        => "再核对箱号或卡号" "Read the number again and compare it with the papers";
+    V_PARTY Vehicle Refer false "同行人员未通过" "somebody who comes along was not admitted"
+        => "看是哪一位，按其结论处理" "See who it is, and follow what was said of them";
     S_MISSING Seal Hold true "封条缺失" "the seal is missing"
         => "给车辆贴封条" "Seal the truck";
     S_NUMBER Seal Hold true "封条号不符" "the seal number is wrong or was used before"
@@ -175,18 +179,32 @@ codes! {
         => "不要触碰；叫主管" "Touch nothing; call a supervisor";
     S_PHOTO Seal Hold true "照片不全" "the photographs are incomplete"
         => "补拍缺少的照片" "Take the photographs that are missing";
+    S_WEIGHT Seal Hold true "重量不符" "the weight differs from the record"
+        => "再称一次；仍不符叫主管" "Weigh it again; call a supervisor if it still differs";
     D_USED Repetition Deny false "通行证已使用" "the pass was used before"
         => "单次证已用过：请换新证" "A single-use pass that was used: ask for a new one";
     D_REPEAT Repetition Admit false "重复扫码" "scanned again"
         => "同一张卡再次出示：核对是否同一人" "The same card again: look whether it is the same person";
     D_NO_EXIT Repetition Hold false "未登记离开" "no exit on record"
         => "询问何时离开，并备注" "Ask when they left and note it";
+    D_NO_ENTRY Repetition Hold false "未登记进入" "no entry on record"
+        => "询问从何处、何时进入，并备注" "Ask when and where they came in and note it";
+    D_OVERDUE Repetition Refer false "超过时限" "past its time limit"
+        => "询问原因，并备注" "Ask why and note it";
     Q_COMPANION Repetition Hold false "陪护人数已满" "the companion place is taken"
         => "另一位陪护先离开" "The other companion leaves first";
     Q_FULL Repetition Hold false "已满" "no place left"
         => "等待空位" "Wait for a free place";
     Q_NO_BOOKING Repetition Hold false "无预约" "no booking"
         => "请预约，或询问病区" "Book, or ask the ward";
+    Q_NOT_LISTED Repetition Hold false "不在名单" "not on the list for this place"
+        => "查验证件，联系负责人" "Check papers and ask who is in charge here";
+    Q_SHORT Repetition Hold false "库存不足" "not enough in stock"
+        => "先盘点，或少领" "Count the stock, or take less";
+    Q_HOURS Repetition Hold false "不在开放时间" "outside opening hours"
+        => "请在开放时间再来" "Ask to come back in opening hours";
+    Q_RESTRICTED Repetition Hold false "有限制，请工作人员处理" "restricted: staff decide"
+        => "看工作台上的说明" "See the note at the desk";
 }
 
 /// One reason found during a visit.

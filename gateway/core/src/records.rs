@@ -27,7 +27,28 @@ pub enum RecordsFault {
 }
 
 /// The names of the local lists.
-pub const LISTS: [&str; 8] = ["trust", "status", "pass", "revocation", "hold", "roster", "release", "policy"];
+pub const LISTS: [&str; 20] = [
+    "trust",
+    "status",
+    "pass",
+    "revocation",
+    "hold",
+    "roster",
+    "release",
+    "policy",
+    "seals",
+    "bookings",
+    "reports",
+    "results",
+    "patients",
+    "schedule",
+    "stages",
+    "children",
+    "certificates",
+    "bags",
+    "deliveries",
+    "items",
+];
 
 /// What stands before the number of a seal that was used: no signer has such a name.
 pub const SEAL: &str = "~seal:";

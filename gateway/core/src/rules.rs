@@ -171,7 +171,8 @@ mod tests {
     fn read(source: &str) -> Result<Expression, RuleError> {
         let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
         let made_by = KINDS.iter().map(|about| about.name).collect();
-        let known = FactScope { made_by, answers: answers.map(|(id, of)| (id.to_owned(), of)).into() };
+        let answers = answers.map(|(id, of)| (id.to_owned(), of)).into();
+        let known = FactScope { made_by, answers, ..FactScope::default() };
         Expression::new(source, &known)
     }
 

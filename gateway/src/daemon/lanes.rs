@@ -69,6 +69,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                     .into(),
                 devices: lane.devices.clone(),
                 region: region.clone(),
+                place: lane.place.clone(),
                 gateway: gateway.clone(),
                 profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
                 utc_offset_ms,

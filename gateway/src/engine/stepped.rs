@@ -43,6 +43,7 @@ fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment, profile: &'static st
             profile: profile::read("gate.toml", profile).unwrap().into(),
             devices: BTreeMap::from(["scanner", "barrier", "thermometer"].map(device)),
             region: String::new(),
+            place: kakou_core::lane::PLACE.into(),
             gateway: "gw-1".into(),
             profile_hash: "hash".into(),
             utc_offset_ms: 0,

@@ -40,6 +40,7 @@ pub(super) fn parts(data: &Path, trust: TrustList) -> Parts {
             profile: profile::read("gate.toml", PROFILE).unwrap().into(),
             devices: BTreeMap::from([("scanner".to_owned(), scanner.clone())]),
             region: String::new(),
+            place: kakou_core::lane::PLACE.into(),
             gateway: "gw-1".into(),
             profile_hash: "hash".into(),
             utc_offset_ms: 0,

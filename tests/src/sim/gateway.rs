@@ -88,6 +88,7 @@ fn parts(site: &Site, disk: &Disk, boot: u64) -> Result<Parts, String> {
             profile: Arc::new(profile::read(name, text).expect("it was read before")),
             devices: devices.clone(),
             region: String::new(),
+            place: kakou_core::lane::PLACE.into(),
             gateway: GATEWAY.into(),
             profile_hash: Hash::of(text.as_bytes()).hex(),
             utc_offset_ms: OFFSET_MS,

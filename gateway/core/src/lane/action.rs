@@ -17,13 +17,25 @@ pub enum Role {
     Transport,
     /// Signs overrides that need a second name.
     Supervisor,
+    /// Collects what is handed over: waste, specimens.
+    Collector,
+    /// Disease control: asks who was where.
+    Cdc,
     /// Looks after the box; decides nothing in a lane.
     Admin,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Guard, Self::Nurse, Self::Transport, Self::Supervisor, Self::Admin];
+    pub const ALL: [Self; 7] = [
+        Self::Guard,
+        Self::Nurse,
+        Self::Transport,
+        Self::Supervisor,
+        Self::Collector,
+        Self::Cdc,
+        Self::Admin,
+    ];
     /// The word in configuration and events.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +43,8 @@ impl Role {
             Self::Nurse => "nurse",
             Self::Transport => "transport",
             Self::Supervisor => "supervisor",
+            Self::Collector => "collector",
+            Self::Cdc => "cdc",
             Self::Admin => "admin",
         }
     }
@@ -123,12 +137,13 @@ pub enum Action {
 pub const NOTE_MAX: usize = 300;
 
 /// Why an officer may decide otherwise: word, Chinese, English, whether a note is needed.
-pub const OVERRIDE_REASONS: [(&str, &str, &str, bool); 6] = [
+pub const OVERRIDE_REASONS: [(&str, &str, &str, bool); 7] = [
     ("paper_seen", "已查验纸质证明", "Paper proof was seen", false),
     ("clinical_thermometer", "临床体温计复测正常", "Clinical thermometer reads normal", false),
     ("known_person", "工作人员认识本人", "Staff know the person", false),
     ("medical_need", "就医需要", "Medical need", false),
     ("device_fault", "设备故障，人工核验", "Device fault, checked by hand", false),
+    ("end_of_life", "临终探视", "End of life", false),
     ("other", "其他（请说明）", "Other (say what)", true),
 ];
 

@@ -37,6 +37,8 @@ use visit::{Actuation, Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
+/// The place of a lane of which nothing is said.
+pub const PLACE: &str = "main";
 /// How many ended visits a lane remembers for its desk.
 pub const RECENT: usize = 20;
 
@@ -51,6 +53,8 @@ pub struct Setup {
     pub devices: BTreeMap<String, DeviceId>,
     /// The region of the site.
     pub region: String,
+    /// What it guards, alone or with other lanes: a ward, a zone, a works. [`PLACE`] where nothing is said.
+    pub place: String,
     /// The gateway, as evidence names it.
     pub gateway: String,
     /// What tells one version of the profile from another.

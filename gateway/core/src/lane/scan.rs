@@ -135,13 +135,13 @@ impl Lane {
 
     /// What rules may ask before any step has made something.
     fn begin_facts(&self, now: &Now, origin: Origin, visit: &mut Visit) {
-        let Setup { lane, region, profile, utc_offset_ms, .. } = &*self.setup;
+        let Setup { lane, region, place, profile, utc_offset_ms, .. } = &*self.setup;
         let day = now.wall_ms.and_then(|at_ms| local_day(at_ms, *utc_offset_ms)).unwrap_or_default();
         let of_code = step::verify::of_code(visit);
         if let Some(pass) = visit.facts.get_mut(PASS).and_then(Value::as_object_mut) {
             pass.extend(of_code);
         }
-        visit.facts.insert("lane".into(), json!({ "id": lane, "region": region }));
+        visit.facts.insert("lane".into(), json!({ "id": lane, "region": region, "place": place }));
         let of_visit = json!({ "id": visit.id, "now_ms": now.wall_ms.unwrap_or_default(),
             "direction": profile.direction, "day": day, "origin": origin });
         visit.facts.insert(VISIT.into(), of_visit);

@@ -127,6 +127,8 @@ pub const PASS: &str = "pass";
 const START: &[Fact] = &[
     Fact::always("lane.id", Type::Text),
     Fact::always("lane.region", Type::Text),
+    // What several lanes guard together: a ward, a zone, a works.
+    Fact::always("lane.place", Type::Text),
     Fact::always("visit.id", Type::Number),
     // Of the moment at which it is asked.
     Fact::new("visit.now_ms", Type::Number),
@@ -191,8 +193,12 @@ pub(crate) fn misfit(group: &str, facts: &Map<String, Value>) -> Option<&'static
 pub struct FactScope {
     /// The kinds of the earlier steps, by their words.
     pub made_by: BTreeSet<&'static str>,
-    /// The answers to earlier questions.
+    /// The answers to earlier questions, each by its path below `answers`: `ID`, or `ID.given`.
     pub answers: BTreeMap<String, Type>,
+    /// The lists that an earlier `verify` names.
+    pub lists: BTreeSet<String>,
+    /// The registers of the profile.
+    pub registers: BTreeSet<String>,
 }
 
 /// Why a profile cannot ask a fact.
@@ -202,18 +208,29 @@ pub enum Unknown {
     Group,
     /// The group has no such fact; these it has.
     Name(String),
+    /// It is asked of a fact, which has no parts.
+    Value(String),
     /// No earlier step makes it; those of this kind do.
     NotMade(&'static str),
 }
 
 impl FactScope {
     /// The type of a fact that may be asked here.
-    pub fn find(&self, group: &str, name: &str) -> Result<Type, Unknown> {
-        if group == ANSWERS {
-            return self.answers.get(name).copied().ok_or_else(|| Unknown::Name(self.names(group)));
+    pub fn find(&self, path: &[&str]) -> Result<Type, Unknown> {
+        let [group, names @ ..] = path else { return Err(Unknown::Group) };
+        if *group == ANSWERS {
+            let found = self.answers.get(&names.join(".")).copied();
+            return found.ok_or_else(|| match names {
+                [first, .., _] if self.answers.contains_key(*first) => {
+                    Unknown::Value(format!("{ANSWERS}.{first}"))
+                }
+                _ => Unknown::Name(self.names(group)),
+            });
         }
-        let found = of_group(group).find(|(_, fact)| fact.name() == name);
+        let [name, rest @ ..] = names else { return Err(Unknown::Name(self.names(group))) };
+        let found = of_group(group).find(|(_, fact)| fact.name() == *name);
         match found {
+            Some((_, fact)) if !rest.is_empty() => Err(Unknown::Value(fact.path.to_owned())),
             Some((Some(maker), _)) if !self.made_by.contains(maker.name) => Err(Unknown::NotMade(maker.name)),
             Some((_, fact)) => Ok(fact.of),
             None if of_group(group).next().is_none() => Err(Unknown::Group),

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 /// What an expression names.
 #[derive(Debug, Default, PartialEq)]
 pub struct Named {
-    /// Facts, each by its group and its name.
-    pub facts: BTreeSet<(String, String)>,
+    /// Facts, each by its path: its group first.
+    pub facts: BTreeSet<Vec<String>>,
     /// Texts.
     pub texts: Vec<String>,
     /// Numbers.
@@ -27,21 +27,17 @@ pub fn of(e: &IdedExpr) -> Named {
 impl Named {
     /// The groups of the facts.
     pub fn groups(&self) -> BTreeSet<&str> {
-        self.facts.iter().map(|(group, _)| group.as_str()).collect()
+        self.facts.iter().filter_map(|path| path.first()).map(String::as_str).collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "numbers that a person has written")]
     fn read(&mut self, e: &IdedExpr) {
         match &e.expr {
-            Expr::Select(select) => self.fact(&select.operand, &select.field),
-            Expr::Call(call) => match call.args.as_slice() {
-                [group, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }]
-                    if call.func_name == op::INDEX =>
-                {
-                    self.fact(group, name.inner());
-                }
-                args => call.target.as_deref().into_iter().chain(args).for_each(|e| self.read(e)),
-            },
+            Expr::Select(_) => self.fact(e),
+            Expr::Call(call) if call.func_name == op::INDEX => self.fact(e),
+            Expr::Call(call) => {
+                call.target.as_deref().into_iter().chain(&call.args).for_each(|e| self.read(e));
+            }
             Expr::List(list) => list.elements.iter().for_each(|e| self.read(e)),
             Expr::Literal(literal) => match literal {
                 LiteralValue::String(text) => self.texts.push(text.inner().to_owned()),
@@ -54,11 +50,29 @@ impl Named {
         }
     }
 
-    fn fact(&mut self, group: &IdedExpr, name: &str) {
-        if let Expr::Ident(group) = &group.expr {
-            self.facts.insert((group.clone(), name.to_owned()));
+    fn fact(&mut self, e: &IdedExpr) {
+        if let Some(path) = path(e) {
+            self.facts.insert(path.into_iter().map(str::to_owned).collect());
         }
     }
+}
+
+/// The path of a fact: a name, or a field of one, written with a dot or as an index by a literal.
+pub fn path(e: &IdedExpr) -> Option<Vec<&str>> {
+    let (inner, name) = match &e.expr {
+        Expr::Ident(group) => return Some(vec![group.as_str()]),
+        Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str()),
+        Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
+            [inner, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                (inner, name.inner())
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let mut path = path(inner)?;
+    path.push(name);
+    Some(path)
 }
 
 #[cfg(test)]
@@ -76,15 +90,9 @@ mod tests {
             "answers[\"crew\"] + 2 > pass .crew && (health.colour in ['red', \"yellow\"] || pass.plate.contains('pass.x'))
              && health.test_age_h < 48.5 && lane.id == string(3u)",
         );
-        let facts = [
-            ("answers", "crew"),
-            ("health", "colour"),
-            ("health", "test_age_h"),
-            ("lane", "id"),
-            ("pass", "crew"),
-            ("pass", "plate"),
-        ];
-        assert_eq!(named.facts, facts.map(|(group, name)| (group.to_owned(), name.to_owned())).into());
+        let facts =
+            ["answers.crew", "health.colour", "health.test_age_h", "lane.id", "pass.crew", "pass.plate"];
+        assert_eq!(named.facts.iter().map(|path| path.join(".")).collect::<Vec<_>>(), facts);
         assert_eq!(named.groups().into_iter().collect::<Vec<_>>(), ["answers", "health", "lane", "pass"]);
         assert_eq!(named.texts, ["red", "yellow", "pass.x"]);
         assert_eq!(named.numbers, [2.0, 48.5, 3.0]);

@@ -1,7 +1,7 @@
 //! The types of an expression: every name, comparison and call is proved when a profile is read, so that
 //! nothing of it fails in front of a person.
 
-use super::{FUNCTIONS, RuleError};
+use super::{FUNCTIONS, RuleError, named};
 use crate::profile::facts::{FactScope, Type, Unknown, groups};
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, ListExpr, LiteralValue, operators as op};
@@ -36,8 +36,8 @@ pub fn of(e: &IdedExpr, known: &FactScope) -> Result<Type, RuleError> {
         Expr::Select(select) if select.test => Err(RuleError::Function("has".into())),
         Expr::Select(select) => fact(&select.operand, &select.field, known),
         Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
-            [group, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] => {
-                fact(group, field.inner(), known)
+            [of, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }] => {
+                fact(of, field.inner(), known)
             }
             _ => wrong("what stands in [ ] must be the name of a fact, as in answers[\"crew\"]"),
         },
@@ -49,18 +49,21 @@ pub fn of(e: &IdedExpr, known: &FactScope) -> Result<Type, RuleError> {
     }
 }
 
-/// A fact by its group and its name: a `Select` of a group, or an index of it by a literal. Nothing else has fields.
-fn fact(group: &IdedExpr, name: &str, known: &FactScope) -> Result<Type, RuleError> {
-    let Expr::Ident(root) = &group.expr else {
+/// A fact by its path: a `Select`, or an index by a literal, of a group or of a part of it. Nothing else has fields.
+fn fact(inner: &IdedExpr, name: &str, known: &FactScope) -> Result<Type, RuleError> {
+    let Some(mut path) = named::path(inner) else {
         // What is wrong with the inner part is said first.
-        of(group, known)?;
+        of(inner, known)?;
         return wrong(format!("`.{name}` is asked of a value, but only groups of facts have fields"));
     };
-    let path = || format!("{root}.{name}");
-    known.find(root, name).map_err(|why| match why {
-        Unknown::Group => RuleError::Fact(root.clone()),
-        Unknown::Name(allowed) => RuleError::Field { name: path(), allowed },
-        Unknown::NotMade(by) => RuleError::NotMade { name: path(), by },
+    path.push(name);
+    known.find(&path).map_err(|why| match why {
+        Unknown::Group => RuleError::Fact(path[0].to_owned()),
+        Unknown::Name(allowed) => RuleError::Field { name: path.join("."), allowed },
+        Unknown::Value(of) => RuleError::Type(format!(
+            "`.{name}` is asked of `{of}`, which is a value: only groups of facts have fields"
+        )),
+        Unknown::NotMade(by) => RuleError::NotMade { name: path.join("."), by },
     })
 }
 

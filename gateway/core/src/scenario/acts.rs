@@ -157,7 +157,7 @@ fn reader<'a>(profile: &'a Profile, on: Option<&str>) -> Result<&'a str, String>
 
 /// What stands before the first act.
 fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
-    for name in words::LISTS {
+    for name in crate::records::LISTS {
         let of = scenario.lists.get(name);
         let issued_ms = world.issued(of.is_some_and(|list| list.stale));
         let mut entries = super::store::Entries::new();

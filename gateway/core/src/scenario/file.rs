@@ -5,6 +5,7 @@ use super::verb::{self, Act};
 use super::when;
 use super::words::{self, Term};
 use crate::ids::LaneId;
+use crate::lane::PLACE;
 use crate::text::line_at;
 use crate::time::WallMs;
 use serde_json::{Map, Value as Json};
@@ -29,6 +30,7 @@ pub(super) struct LaneOf {
     pub id: LaneId,
     /// The profile as the file names it.
     pub profile: String,
+    pub place: String,
     pub line: usize,
 }
 
@@ -155,17 +157,20 @@ pub fn read(file: &str, text: &str) -> Result<Scenario, Mistake> {
     let (clock_ms, utc_offset_ms) = when::clock(&clock).map_err(|e| source.mistake(clock_line, e))?;
     let (mut id, mut region) = ("lane-1".to_owned(), "211400".to_owned());
     let mut id_line = clock_line;
+    let mut place = None;
     if let Some(lane) = form.lane {
         if let Some(named) = lane.id {
             id_line = source.line(named.span().start);
             id = named.into_inner();
         }
         region = lane.region.unwrap_or(region);
+        place = lane.place;
     }
     let first = LaneOf {
         id: LaneId::new(id).map_err(|e| source.mistake(id_line, e.to_string()))?,
         line: source.line(form.profile.span().start),
         profile: form.profile.into_inner(),
+        place: place.unwrap_or_else(|| PLACE.to_owned()),
     };
     let mut lanes = vec![first];
     for (name, further) in form.lanes {
@@ -264,7 +269,8 @@ impl Scenario {
 fn further_lane(source: &Source<'_>, name: &str, form: &Spanned<FurtherForm>) -> Result<LaneOf, Mistake> {
     let line = source.line(form.span().start);
     let id = LaneId::new(name).map_err(|e| source.mistake(line, e.to_string()))?;
-    Ok(LaneOf { id, profile: form.get_ref().profile.clone(), line })
+    let place = form.get_ref().place.clone().unwrap_or_else(|| PLACE.to_owned());
+    Ok(LaneOf { id, profile: form.get_ref().profile.clone(), place, line })
 }
 
 fn list(

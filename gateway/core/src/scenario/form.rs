@@ -36,17 +36,14 @@ const fn yes() -> bool {
 pub(super) struct LaneForm {
     pub id: Option<Spanned<String>>,
     pub region: Option<String>,
-    /// No lane of today asks where it is.
-    #[serde(rename = "place")]
-    pub _place: Option<String>,
+    pub place: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FurtherForm {
     pub profile: String,
-    #[serde(rename = "place")]
-    pub _place: Option<String>,
+    pub place: Option<String>,
 }
 
 #[derive(Deserialize)]

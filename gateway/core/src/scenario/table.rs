@@ -180,7 +180,8 @@ fn asked(profile: &Profile, when: &Expression) -> Vec<TrialFact> {
     });
     let answers: BTreeMap<&str, (&Input, Type)> = questions.collect();
     let mut out = Vec::new();
-    for (group, field) in &named.facts {
+    for path in &named.facts {
+        let [group, field] = path.as_slice() else { continue };
         // Where the lane is does not change, nor which way it leads.
         if group == "lane" || group == facts::VISIT && matches!(field.as_str(), "id" | "direction") {
             continue;

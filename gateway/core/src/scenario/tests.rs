@@ -84,11 +84,8 @@ fn what_the_form_knows_and_this_version_cannot_play_is_said_by_its_name() {
         ("[[do]]\nstart = \"desk\"\n", "`start`"),
         ("[[do]]\nplate = \"辽P12345\"\n", "`plate`"),
         ("[[do]]\naside = true\n", "`aside`"),
-        ("[[do]]\nscan = \"red\"\nas = \"cdc\"\n", "role `cdc`"),
-        ("[[do]]\nexpect = { codes = [\"Q_HOURS\"] }\n", "Q_HOURS"),
         ("[[do]]\nexpect = { party = { count = 2 } }\n", "`party` of `expect`"),
         ("[[do]]\nexpect = { register = { companion = { \"B-12\" = [] } } }\n", "companion"),
-        ("[lists.patients.\"B-12\"]\nname = \"x\"\n", "list `patients`"),
     ] {
         let (_, why) = fails(body);
         assert!(why.starts_with("not built yet: ") && why.contains(said), "{body}: {why}");

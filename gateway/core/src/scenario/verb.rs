@@ -367,9 +367,6 @@ fn outcome(source: &Source<'_>, line: usize, term: &str, none: bool) -> Result<O
 
 fn read_override(source: &mut Source<'_>, line: usize, form: OverrideForm) -> Result<Override, Mistake> {
     let second = form.second.as_deref().map(|who| officer(source, line, who)).transpose()?.flatten();
-    if words::reason_to_come(&form.reason) {
-        source.postpone(line, format!("reason `{}`", form.reason));
-    }
     let outcome = outcome(source, line, &form.outcome, false)?.unwrap_or(Outcome::Hold);
     let visit = counted(source, line, form.visit)?;
     Ok(Override { outcome, reason: form.reason, note: form.note, second, visit })

@@ -6,25 +6,7 @@ use crate::event::OWN;
 use crate::lane::action::Role;
 use crate::pass::kp1;
 use crate::profile::Profile;
-
-/// Lists that a file may fill.
-pub const LISTS: [&str; 6] = ["status", "pass", "revocation", "hold", "roster", "release"];
-
-/// Lists that no lane reads yet.
-const LISTS_TO_COME: [&str; 12] = [
-    "seals",
-    "bookings",
-    "reports",
-    "results",
-    "patients",
-    "schedule",
-    "stages",
-    "children",
-    "certificates",
-    "bags",
-    "deliveries",
-    "items",
-];
+use crate::records::LISTS;
 
 /// Registers that lanes keep.
 pub const REGISTERS: [&str; 2] = ["pass-used", "seal"];
@@ -50,22 +32,6 @@ const REGISTERS_TO_COME: [&str; 19] = [
     "stock",
     "consult",
 ];
-
-const ROLES_TO_COME: [&str; 2] = ["collector", "cdc"];
-
-const CODES_TO_COME: [&str; 9] = [
-    "V_UNIT",
-    "V_PARTY",
-    "S_WEIGHT",
-    "D_NO_ENTRY",
-    "D_OVERDUE",
-    "Q_NOT_LISTED",
-    "Q_SHORT",
-    "Q_HOURS",
-    "Q_RESTRICTED",
-];
-
-const REASONS_TO_COME: [&str; 1] = ["end_of_life"];
 
 /// Words with which an act can be rejected.
 pub const REFUSALS: [&str; 17] = [
@@ -168,7 +134,7 @@ fn term(text: &str, known: &[&str], to_come: &[&str]) -> Term {
 
 /// A list.
 pub fn list(name: &str) -> Term {
-    term(name, &LISTS, &LISTS_TO_COME)
+    term(name, &LISTS, &[])
 }
 
 /// A register.
@@ -179,18 +145,13 @@ pub fn register(name: &str) -> Term {
 /// A role.
 pub fn role(name: &str) -> Result<Role, Term> {
     let known = Role::ALL.map(Role::as_str);
-    Role::parse(name).ok_or_else(|| term(name, &known, &ROLES_TO_COME))
+    Role::parse(name).ok_or_else(|| term(name, &known, &[]))
 }
 
 /// A reason code.
 pub fn code(name: &str) -> Result<Code, Term> {
     let all: Vec<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
-    Code::parse(name).ok_or_else(|| term(name, &all, &CODES_TO_COME))
-}
-
-/// A reason for an override: one that the gateway does not know is for the gateway to reject.
-pub fn reason_to_come(name: &str) -> bool {
-    REASONS_TO_COME.contains(&name)
+    Code::parse(name).ok_or_else(|| term(name, &all, &[]))
 }
 
 /// A word of a rejection.

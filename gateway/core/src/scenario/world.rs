@@ -56,6 +56,7 @@ pub(super) struct Came {
 struct PlayLane {
     name: String,
     text: String,
+    place: String,
     came: Came,
 }
 
@@ -114,7 +115,10 @@ impl<'a> World<'a> {
                 let (lane, role) = (lane.id.clone(), role.to_owned());
                 devices.insert(id, Device { lane, role, kind, lost: false, prints: true });
             }
-            places.insert(lane.id.clone(), PlayLane { name, text, came: Came::default() });
+            places.insert(
+                lane.id.clone(),
+                PlayLane { name, text, place: lane.place.clone(), came: Came::default() },
+            );
         }
         let quality = if scenario.synced { Quality::Synced } else { Quality::Unsynced };
         let mut world = Self {
@@ -148,6 +152,7 @@ impl<'a> World<'a> {
             profile: crate::profile::read(&place.name, &place.text).expect("it was read before").into(),
             devices: devices(id),
             region: self.region.clone(),
+            place: place.place.clone(),
             gateway: GATEWAY.into(),
             profile_hash: Hash::of(place.text.as_bytes()).hex(),
             utc_offset_ms: self.utc_offset_ms,

@@ -103,6 +103,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         profile: read(name, text).unwrap().into(),
         devices: roles.iter().map(|r| ((*r).to_owned(), DeviceId::new(*r).unwrap())).collect(),
         region: "葫芦岛".into(),
+        place: kakou_core::lane::PLACE.into(),
         gateway: "gw-1".into(),
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,

@@ -370,6 +370,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
         profile: read(name, text).unwrap().into(),
         devices: lane.setup.devices.clone(),
         region: lane.setup.region.clone(),
+        place: lane.setup.place.clone(),
         gateway: "gw-1".into(),
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,

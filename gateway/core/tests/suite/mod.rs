@@ -171,6 +171,7 @@ fn core(store: &mut dyn Store) -> Core {
         profile: read(name, text).unwrap().into(),
         devices: devices.into(),
         region: "211400".into(),
+        place: kakou_core::lane::PLACE.into(),
         gateway: "gw-1".into(),
         profile_hash: "one".into(),
         utc_offset_ms: 0,
