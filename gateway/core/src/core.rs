@@ -9,6 +9,7 @@ use crate::event::{Class, NewEvent};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::action::{Action, Officer, Rejection};
 use crate::lane::remote::{Opened, Remote, Sender};
+use crate::lane::visit::Origin;
 use crate::lane::{Due, Lane, LaneState, Outbound, Setup};
 use crate::reading::{Command, Report, Request};
 use crate::records::{Records, RecordsFault, Write};
@@ -33,8 +34,18 @@ pub enum Input {
         lane: LaneId,
         /// Who.
         officer: Officer,
+        /// Of which visit; without it, of the one in front if its step takes the act, else of the newest open one
+        /// whose step does.
+        visit: Option<VisitId>,
         /// What.
         action: Action,
+    },
+    /// A visit begins without any code.
+    Start {
+        /// Where.
+        lane: LaneId,
+        /// How: by the button of the lane, or at the desk.
+        origin: Origin,
     },
     /// Central ops command a lane.
     Remote {
@@ -58,7 +69,7 @@ impl Input {
     /// Whether somebody hears what became of it: that is said when it is durable, and not before.
     pub const fn is_answered(&self) -> bool {
         match self {
-            Self::Desk { .. } | Self::Remote { .. } => true,
+            Self::Desk { .. } | Self::Start { .. } | Self::Remote { .. } => true,
             Self::Device { .. } | Self::Audit { .. } | Self::Tick => false,
         }
     }
@@ -248,19 +259,32 @@ impl Core {
         let mut step = Step::default();
         match input {
             Input::Device { device, report } => self.device(now, &device, &report, records, &mut step)?,
-            Input::Desk { lane: id, officer, action } => {
+            Input::Desk { lane: id, officer, visit, action } => {
                 let next = VisitId(self.last_visit + 1);
                 let Some(lane) = self.lanes.get_mut(&id) else {
                     step.reply = Some(Err(no_lane()));
                     return Ok(step);
                 };
                 let mut out = Outbound::default();
-                let reply = lane.act(now, &officer, &action, next, records, &mut out)?;
+                let reply = lane.act(now, &officer, (visit, &action), next, records, &mut out)?;
                 self.last_visit = self.last_visit.max(lane.state.last_visit);
                 if let Err(why) = &reply {
                     out.counters.push("action_rejected_total");
                     out.notes.push(format!("{} refused: {}", officer.id, why.code));
                 }
+                lane.count(now);
+                step.reply = Some(reply);
+                step.take(&id, out);
+            }
+            Input::Start { lane: id, origin } => {
+                let next = VisitId(self.last_visit + 1);
+                let Some(lane) = self.lanes.get_mut(&id) else {
+                    step.reply = Some(Err(no_lane()));
+                    return Ok(step);
+                };
+                let mut out = Outbound::default();
+                let reply = lane.start(now, origin, next, records, &mut out)?;
+                self.last_visit = self.last_visit.max(lane.state.last_visit);
                 lane.count(now);
                 step.reply = Some(reply);
                 step.take(&id, out);

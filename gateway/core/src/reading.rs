@@ -79,6 +79,11 @@ pub enum Report {
         /// The payload.
         bytes: Vec<u8>,
     },
+    /// A camera has read the plate of a vehicle that nobody asked it for.
+    Plate {
+        /// The plate.
+        text: String,
+    },
     /// One temperature frame for a request.
     Temperature {
         /// The request.

@@ -139,7 +139,7 @@ impl DemoDesk<'_> {
     async fn act(&self, action: Action) {
         let (Ok(lane), Ok(id)) = (LaneId::new(self.lane), OfficerId::new(self.officer.0)) else { return };
         let (tx, rx) = oneshot::channel();
-        let input = Input::Desk { lane, officer: Officer { id, role: self.officer.1 }, action };
+        let input = Input::Desk { lane, officer: Officer { id, role: self.officer.1 }, visit: None, action };
         if self.running.engine.try_send(Work::Input(input, Some(tx))).is_ok() {
             drop(rx.await);
         }

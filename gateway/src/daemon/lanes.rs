@@ -71,6 +71,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 region: region.clone(),
                 place: lane.place.clone(),
                 gateway: gateway.clone(),
+                members: BTreeMap::new(),
                 profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
                 utc_offset_ms,
                 trust: trust.clone(),

@@ -45,6 +45,7 @@ fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment, profile: &'static st
             region: String::new(),
             place: kakou_core::lane::PLACE.into(),
             gateway: "gw-1".into(),
+            members: BTreeMap::new(),
             profile_hash: "hash".into(),
             utc_offset_ms: 0,
             trust: trust.clone(),
@@ -93,7 +94,7 @@ impl World {
 fn act(action: Action, reply: usize) -> Job {
     let officer = Officer { id: OfficerId::new("o-1").unwrap(), role: Role::Supervisor };
     let lane = LaneId::new("lane-1").unwrap();
-    Job::Input(Input::Desk { lane, officer, action }, Some(ReplyTo(reply)))
+    Job::Input(Input::Desk { lane, officer, visit: None, action }, Some(ReplyTo(reply)))
 }
 
 /// The ticket of the pulse that opens.

@@ -42,6 +42,7 @@ pub(super) fn parts(data: &Path, trust: TrustList) -> Parts {
             region: String::new(),
             place: kakou_core::lane::PLACE.into(),
             gateway: "gw-1".into(),
+            members: BTreeMap::new(),
             profile_hash: "hash".into(),
             utc_offset_ms: 0,
             trust: trust.clone(),

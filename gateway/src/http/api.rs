@@ -237,7 +237,22 @@ pub struct Second {
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Act {
     /// Types a code, an id or a plate.
-    Enter { text: String },
+    Enter {
+        text: String,
+        /// The reader beside which it counts, where the lane has several.
+        on: Option<String>,
+    },
+    /// Begins a visit without any code.
+    Start {
+        /// The reader beside which it counts, where the lane has several.
+        on: Option<String>,
+    },
+    /// Lets the visit whose measurement is not normal yet wait at the desk.
+    Aside,
+    /// Says how many people there are, or adds so many to a visit that is over.
+    Party { count: u32 },
+    /// Takes an open record to the desk.
+    Complete { visit: u64 },
     /// Measures again.
     Recheck,
     /// Answers a question.
@@ -291,6 +306,9 @@ pub struct Asked {
     /// Asked again under the same id, within ten minutes, it is done once and answered the same. At most 64 visible
     /// ASCII characters; a new one for each press of a button.
     id: Option<String>,
+    /// The visit that it is for; without it, the one in front if its step takes the act, else the newest open one
+    /// whose step does.
+    of: Option<u64>,
     #[serde(flatten)]
     act: Act,
 }
@@ -327,13 +345,18 @@ pub async fn act(
     as_shown(&app, &headers, &officer)?;
     let lane = lane_of(&app, &lane)?;
     let mut signs = officer.clone();
-    let Asked { id, act } = body(json)?;
+    let Asked { id, of, act } = body(json)?;
+    let of = of.map(VisitId);
     if id.as_deref().is_some_and(|id| !acts::is_id(id)) {
         return Err(ApiError::bad_body("`id` has 1 to 64 visible ASCII characters"));
     }
     let mut pins = Vec::new();
     let action = match act {
-        Act::Enter { text } => Action::Enter(text),
+        Act::Enter { text, on } => Action::Enter { text, on },
+        Act::Start { on } => Action::Start { on },
+        Act::Aside => Action::Aside,
+        Act::Party { count } => Action::Party(count),
+        Act::Complete { visit } => Action::Complete(VisitId(visit)),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
         Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
@@ -370,8 +393,8 @@ pub async fn act(
                 check_pin(&app, &hand, given_as, (id, pin)).await?;
             }
             match key {
-                None => carry_out(&app, Input::Desk { lane, officer: signs, action }).await,
-                Some(key) => once(&app, key, signs, action).await,
+                None => carry_out(&app, Input::Desk { lane, officer: signs, visit: of, action }).await,
+                Some(key) => once(&app, key, signs, of, action).await,
             }
         }
     };
@@ -393,7 +416,13 @@ async fn carry_out(app: &App, input: Input) -> Answer<Result<(), Rejection>> {
 }
 
 /// The same for an act with an id: it is done once, however often it is asked.
-async fn once(app: &App, key: acts::Key, officer: Officer, action: Action) -> Answer<Result<(), Rejection>> {
+async fn once(
+    app: &App,
+    key: acts::Key,
+    officer: Officer,
+    visit: Option<VisitId>,
+    action: Action,
+) -> Answer<Result<(), Rejection>> {
     let outcome = match app.acts.ask(&key, &action) {
         ActSlot::Again(outcome) => outcome,
         ActSlot::Other => {
@@ -407,7 +436,7 @@ async fn once(app: &App, key: acts::Key, officer: Officer, action: Action) -> An
         ActSlot::New(told) => {
             let outcome = told.subscribe();
             let (tx, rx) = oneshot::channel();
-            let input = Input::Desk { lane: key.0.clone(), officer, action };
+            let input = Input::Desk { lane: key.0.clone(), officer, visit, action };
             if app.engine.try_send(Work::Input(input, Some(tx))).is_err() {
                 app.acts.forget(&key);
                 return Err(ApiError::busy());

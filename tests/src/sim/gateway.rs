@@ -90,6 +90,7 @@ fn parts(site: &Site, disk: &Disk, boot: u64) -> Result<Parts, String> {
             region: String::new(),
             place: kakou_core::lane::PLACE.into(),
             gateway: GATEWAY.into(),
+            members: BTreeMap::new(),
             profile_hash: Hash::of(text.as_bytes()).hex(),
             utc_offset_ms: OFFSET_MS,
             trust: trust.clone(),

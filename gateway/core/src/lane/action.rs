@@ -67,9 +67,25 @@ pub struct Officer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Types a code, an id or a plate in place of a scan.
-    Enter(String),
+    Enter {
+        /// What is typed.
+        text: String,
+        /// At which reader, where the lane has several: the role.
+        on: Option<String>,
+    },
+    /// Begins a visit without any code.
+    Start {
+        /// At which reader, where the lane has several: the role.
+        on: Option<String>,
+    },
     /// Measures the temperature again.
     Recheck,
+    /// Lets the visit whose measurement is not normal yet wait at the desk, so that the next one can begin.
+    Aside,
+    /// Says how many people there are, or adds so many to a visit that is over.
+    Party(u32),
+    /// Takes an open record to the desk.
+    Complete(VisitId),
     /// Answers a question.
     Answer {
         /// The question's step id.

@@ -117,6 +117,7 @@ impl Lane {
             Report::Done { .. }
             | Report::NoData { .. }
             | Report::Scan { .. }
+            | Report::Plate { .. }
             | Report::Temperature { .. }
             | Report::Photo { .. }
             | Report::Input { .. }

@@ -3,10 +3,9 @@
 
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::override_act::Decision;
-use super::scan::Origin;
 use super::step::temperature::Measuring;
 use super::step::{self, StepInput, StepKind};
-use super::visit::{Actuation, Stage};
+use super::visit::{Actuation, Origin, Stage};
 use super::{Lane, Outbound};
 use crate::codes::Code;
 use crate::event::Class;
@@ -22,7 +21,7 @@ impl Lane {
         &mut self,
         now: &Now,
         officer: &Officer,
-        action: &Action,
+        (of, action): (Option<VisitId>, &Action),
         next_visit: VisitId,
         records: &dyn Records,
         out: &mut Outbound,
@@ -36,7 +35,7 @@ impl Lane {
         }
         let running = self.is_running();
         match action {
-            Action::Enter(text) => {
+            Action::Enter { text, on: _ } => {
                 if running {
                     return Ok(Err(Rejection::new(
                         "busy",
@@ -51,6 +50,12 @@ impl Lane {
             }
             Action::Cancel { reason: note, .. } | Action::Approve { note, .. } if is_long(note) => {
                 Ok(Err(too_long()))
+            }
+            Action::Start { .. } | Action::Aside | Action::Party(_) | Action::Complete(_) => {
+                Ok(Err(Rejection::not_now()))
+            }
+            _ if of.is_some_and(|id| self.state.visit.as_ref().is_none_or(|v| v.id != id)) => {
+                Ok(Err(Rejection::not_now()))
             }
             Action::Cancel { visit: Some(id), .. }
                 if self.state.visit.as_ref().is_some_and(|v| running && v.id != *id) =>

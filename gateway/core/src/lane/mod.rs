@@ -12,6 +12,7 @@ pub mod event;
 mod override_act;
 pub mod remote;
 mod scan;
+mod start;
 pub mod step;
 pub mod view;
 pub mod visit;
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use step::{Cx, Flow, StepInput, Waits};
-use visit::{Actuation, Stage, Visit};
+use visit::{Actuation, Origin, Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
@@ -49,6 +50,8 @@ pub struct Setup {
     pub lane: LaneId,
     /// Its profile.
     pub profile: Arc<Profile>,
+    /// The profiles of members of a party, by the names that its steps give them.
+    pub members: BTreeMap<String, Arc<Profile>>,
     /// Its devices by role.
     pub devices: BTreeMap<String, DeviceId>,
     /// The region of the site.
@@ -133,6 +136,10 @@ pub struct LaneState {
     pub remote: Vec<remote::Waits>,
     /// The visit under way or on the screen.
     pub visit: Option<Visit>,
+    /// Visits under way that are not in front: at a step of staff, set aside, with open records, in the order in which they
+    /// left it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Visit>,
     /// Ended visits, the latest first. The store keeps them apart, each once, so that the state that
     /// every step writes stays small.
     #[serde(skip)]
@@ -382,7 +389,7 @@ impl Lane {
         if let Report::Scan { bytes } = report {
             let taken = running && self.current_step().is_some_and(|s| s.kind.about().takes_codes);
             if !taken {
-                return self.scan(now, (bytes, scan::Origin::Scan), next_visit, records, out);
+                return self.scan(now, (bytes, Origin::Scan), next_visit, records, out);
             }
         }
         if self.opening_heard(now, report, out) {
@@ -404,6 +411,7 @@ impl Lane {
                 );
             }
             Report::Scan { .. }
+            | Report::Plate { .. }
             | Report::Temperature { .. }
             | Report::Photo { .. }
             | Report::Done { .. }

@@ -124,6 +124,7 @@ impl Lane {
             Report::Done { ticket } => (*ticket, Ok(())),
             Report::NoData { ticket, why } => (*ticket, Err(*why)),
             Report::Scan { .. }
+            | Report::Plate { .. }
             | Report::Temperature { .. }
             | Report::Photo { .. }
             | Report::Input { .. }

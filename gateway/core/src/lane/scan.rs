@@ -1,6 +1,6 @@
 //! A code is read: a new visit, the earlier result shown again, or a word that somebody else is in front.
 
-use super::visit::{Actuation, Stage, Visit};
+use super::visit::{Actuation, Origin, Stage, Visit};
 use super::{Lane, Outbound, RECENT, Setup, step};
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
@@ -17,16 +17,6 @@ use serde_json::{Value, json};
 
 /// How long both screens say that another code was shown.
 const OTHER_SHOWN_MS: u64 = 5_000;
-
-/// How a visit has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Origin {
-    /// A reader has read a code.
-    Scan,
-    /// Staff have typed one, or found it by a name.
-    Typed,
-}
 
 /// A code that was read lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +84,9 @@ impl Lane {
         let key = keys[0].clone();
         self.archive(out);
         let mut visit = Visit::begin(next_visit, key.clone(), now);
+        visit.origin = origin;
+        visit.direction.clone_from(&self.setup.profile.direction);
+        visit.profile.clone_from(&self.setup.profile_hash);
         visit.facts = self.setup.profile.unmade_facts().clone();
         match checked {
             Ok(pass) => {
@@ -111,7 +104,7 @@ impl Lane {
                 visit.refused = Some(Refused { why: String::new(), ..refused });
             }
         }
-        self.begin_facts(now, origin, &mut visit);
+        self.begin_facts(now, &mut visit);
         self.state.last_visit = next_visit.0;
         // Codes that would be taken anew are not written with every step.
         let (same_read, same_result) = (self.setup.profile.same_read_ms, self.setup.profile.same_result_ms);
@@ -134,8 +127,8 @@ impl Lane {
     }
 
     /// What rules may ask before any step has made something.
-    fn begin_facts(&self, now: &Now, origin: Origin, visit: &mut Visit) {
-        let Setup { lane, region, place, profile, utc_offset_ms, .. } = &*self.setup;
+    fn begin_facts(&self, now: &Now, visit: &mut Visit) {
+        let Setup { lane, region, place, utc_offset_ms, .. } = &*self.setup;
         let day = now.wall_ms.and_then(|at_ms| local_day(at_ms, *utc_offset_ms)).unwrap_or_default();
         let of_code = step::verify::of_code(visit);
         if let Some(pass) = visit.facts.get_mut(PASS).and_then(Value::as_object_mut) {
@@ -143,7 +136,7 @@ impl Lane {
         }
         visit.facts.insert("lane".into(), json!({ "id": lane, "region": region, "place": place }));
         let of_visit = json!({ "id": visit.id, "now_ms": now.wall_ms.unwrap_or_default(),
-            "direction": profile.direction, "day": day, "origin": origin });
+            "direction": visit.direction, "day": day, "origin": visit.origin });
         visit.facts.insert(VISIT.into(), of_visit);
     }
 

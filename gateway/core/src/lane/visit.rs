@@ -34,6 +34,45 @@ pub enum Stage {
     Abandoned,
 }
 
+/// How a visit has begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A reader has read a code.
+    #[default]
+    Scan,
+    /// Staff have typed one, or found it by a name.
+    Typed,
+    /// A camera has read a plate.
+    Plate,
+    /// Staff have begun it without any code.
+    Desk,
+    /// Somebody has pressed the button of the lane.
+    Button,
+    /// A contact of the lane has become active.
+    Input,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Scan, Self::Typed, Self::Plate, Self::Desk, Self::Button, Self::Input];
+    /// The word in profiles, facts and events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Typed => "typed",
+            Self::Plate => "plate",
+            Self::Desk => "desk",
+            Self::Button => "button",
+            Self::Input => "input",
+        }
+    }
+    /// The one of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == word)
+    }
+}
+
 /// A verdict as staff saw it. It is never rewritten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -181,6 +220,24 @@ pub struct Visit {
     /// When the code was read, monotonic.
     #[serde(default, skip_serializing_if = "is_default")]
     pub started_mono: MonoMs,
+    /// How it has begun.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub origin: Origin,
+    /// `in`, `out` or `through`; a visit of an earlier version does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub direction: String,
+    /// The role of the input that began it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub input: String,
+    /// The visit of the party that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<VisitId>,
+    /// The plate that a camera has read to begin it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plate: Option<String>,
+    /// What tells its profile from others; a visit of an earlier version does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub profile: String,
     /// What makes two codes the same: a keyed hash of key id and pass id, or of a code that is no pass.
     pub key: String,
     /// Where it stands.
@@ -317,6 +374,12 @@ impl Visit {
             id,
             started_ms: now.wall_ms,
             started_mono: now.mono_ms,
+            origin: Origin::Scan,
+            direction: String::new(),
+            input: String::new(),
+            parent: None,
+            plate: None,
+            profile: String::new(),
             key,
             stage: Stage::Running,
             step: 0,

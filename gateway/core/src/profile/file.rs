@@ -3,7 +3,7 @@
 use super::facts::FactScope;
 use super::form::{self, OF_EVERY_STEP, RawStep};
 use super::source::{Source, StepContext};
-use super::{Emit, Profile, ProfileError, Step};
+use super::{Emit, Profile, ProfileError, Step, start};
 use crate::event::{self, Class};
 use crate::lane::step::{KINDS, StepKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +18,8 @@ const DAY_S: u64 = 86_400;
 pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
     let source = Source { file, text };
     let (raw, steps) = form::read(&source, text)?;
-    let directions = ["in", "out", "through"];
-    if !directions.contains(&raw.direction.get_ref().as_str()) {
-        let what = format!("`{}` is not a direction; allowed: in, out, through", raw.direction.get_ref());
-        return Err(source.error(raw.direction.span().start, what));
-    }
+    let by = start::direction(&source, &raw.direction, raw.by.as_ref())?;
+    let start = start::read(&source, raw.start)?;
     let mut verdicts = BTreeMap::new();
     for (word, outcome) in &raw.verdicts {
         let at = outcome.span().start;
@@ -68,6 +65,9 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         id: raw.id,
         title: raw.title,
         direction: raw.direction.into_inner(),
+        by,
+        start,
+        file: (file.to_owned(), text.to_owned()),
         audience: raw.audience,
         fail_mode: source.outcome(raw.fail_mode.span().start, raw.fail_mode.get_ref())?,
         stale_after_h,

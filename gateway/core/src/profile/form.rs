@@ -2,6 +2,7 @@
 
 use super::ProfileError;
 use super::source::Source;
+use super::start::StartFile;
 use crate::event::Class;
 use crate::ids::ProfileId;
 use crate::text::Text;
@@ -20,6 +21,8 @@ pub(super) struct ProfileFile {
     pub id: ProfileId,
     pub title: Text,
     pub direction: Spanned<String>,
+    pub by: Option<Spanned<String>>,
+    pub start: Option<StartFile>,
     #[serde(default)]
     pub audience: Vec<String>,
     #[serde(alias = "on_doubt")]

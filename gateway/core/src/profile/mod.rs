@@ -11,6 +11,7 @@ mod form;
 mod refusals;
 pub mod shipped;
 pub(crate) mod source;
+pub mod start;
 
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
@@ -94,8 +95,14 @@ pub struct Profile {
     pub id: ProfileId,
     /// For people.
     pub title: Text,
-    /// `in`, `out` or `through`.
+    /// `in`, `out`, `through` or `both`.
     pub direction: String,
+    /// What gives a visit its direction where there are both.
+    pub by: Option<start::By>,
+    /// How visits begin.
+    pub start: start::Start,
+    /// The file as it was named, and the whole of its text.
+    pub file: (String, String),
     /// Who upstream should see its events.
     pub audience: Vec<String>,
     /// The verdict when lists are too old or the clock is not trusted (the fail mode).

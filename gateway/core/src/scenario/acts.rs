@@ -193,7 +193,10 @@ impl World<'_> {
                 let made = self.passes.get(name.trim_start_matches('@')).map(|made| made.text.clone());
                 self.scan(&lane, on.as_deref(), made.unwrap_or_default())?;
             }
-            Verb::Enter { text, on: _ } => self.desk(act, &lane, Action::Enter(text.clone()))?,
+            Verb::Enter { text, on } => {
+                let action = Action::Enter { text: text.clone(), on: on.clone() };
+                self.desk(act, &lane, action)?;
+            }
             Verb::Measure(mdeg) => {
                 self.at_thermometer(&lane)?;
                 self.measure(&lane, &Seen::Values(mdeg))?;
@@ -278,7 +281,7 @@ impl World<'_> {
 
     fn desk(&mut self, act: &Act, lane: &LaneId, action: Action) -> Result<(), Stopped> {
         let officer = self.who(act, lane);
-        let counters = self.input(Input::Desk { lane: lane.clone(), officer, action })?;
+        let counters = self.input(Input::Desk { lane: lane.clone(), officer, visit: None, action })?;
         turned_away(&counters)
     }
 

@@ -204,7 +204,7 @@ impl World<'_> {
         role: &str,
         quality: Quality,
     ) -> Result<(), Stopped> {
-        let act = |action| Input::Desk { lane: lane.clone(), officer: by.clone(), action };
+        let act = |action| Input::Desk { lane: lane.clone(), officer: by.clone(), visit: None, action };
         let state = |world: &Self| {
             let (visit, step) = world.waiting(lane)?;
             let StepKind::Photo(photo) = &step.kind else { return None };

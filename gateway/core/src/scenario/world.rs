@@ -154,6 +154,7 @@ impl<'a> World<'a> {
             region: self.region.clone(),
             place: place.place.clone(),
             gateway: GATEWAY.into(),
+            members: BTreeMap::new(),
             profile_hash: Hash::of(place.text.as_bytes()).hex(),
             utc_offset_ms: self.utc_offset_ms,
             trust: self.trust.clone(),

@@ -112,7 +112,7 @@ fn a_typed_and_a_scanned_code_are_the_same_and_a_cancelled_visit_has_no_result()
     g.admit("green");
     g.wait(9_000);
     g.input(Input::Tick);
-    let step = g.act_as("li", Role::Guard, Action::Enter(" green ".into()));
+    let step = g.act_as("li", Role::Guard, Action::Enter { text: " green ".into(), on: None });
     assert_eq!(kinds(&step), ["audit", "repeat"]);
 
     let mut g = gate("school-gate");

@@ -105,6 +105,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         region: "葫芦岛".into(),
         place: kakou_core::lane::PLACE.into(),
         gateway: "gw-1".into(),
+        members: BTreeMap::new(),
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,
         trust: Arc::new(TrustList::default()),
@@ -183,7 +184,7 @@ impl Gate {
     }
     pub fn act_as(&mut self, id: &str, role: Role, action: Action) -> Step {
         let officer = Officer { id: OfficerId::new(id).unwrap(), role };
-        self.input(Input::Desk { lane: self.lane.clone(), officer, action })
+        self.input(Input::Desk { lane: self.lane.clone(), officer, visit: None, action })
     }
     pub fn answer(&mut self, question: &str, value: &str) -> Step {
         let step = self.act(Action::Answer { question: question.into(), value: value.into() });

@@ -372,6 +372,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
         region: lane.setup.region.clone(),
         place: lane.setup.place.clone(),
         gateway: "gw-1".into(),
+        members: BTreeMap::new(),
         profile_hash: String::new(),
         utc_offset_ms: 8 * HOUR,
         trust: lane.setup.trust.clone(),

@@ -98,7 +98,7 @@ fn who_came_when_and_how_can_be_asked_from_the_start() {
     };
     let found = |when: &str, typed: bool| {
         let mut g = gate_of("own.toml", &format!("{HEAD}{}", steps(when)), &["scanner"]);
-        let step = if typed { g.act(Action::Enter("P-1".into())) } else { g.scan("p-1") };
+        let step = if typed { g.act(Action::Enter { text: "P-1".into(), on: None }) } else { g.scan("p-1") };
         let (_, codes) = verdict(&step);
         assert!(!codes.contains(&"X_RULE".into()), "{when}");
         codes.contains(&"H_SYMPTOM".into())

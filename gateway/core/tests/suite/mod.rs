@@ -173,6 +173,7 @@ fn core(store: &mut dyn Store) -> Core {
         region: "211400".into(),
         place: kakou_core::lane::PLACE.into(),
         gateway: "gw-1".into(),
+        members: BTreeMap::new(),
         profile_hash: "one".into(),
         utc_offset_ms: 0,
         trust: Arc::new(TrustList::default()),
@@ -256,7 +257,7 @@ pub fn a_visit_that_can_go_on_is_kept_whole_and_one_that_cannot_without_whose_it
     device(&mut core, &at(100), "scanner", Report::Scan { bytes: b"ID-4712".to_vec() }, store);
     let action = Action::Cancel { reason: "left".into(), visit: None };
     let officer = Officer { id: OfficerId::new("li").unwrap(), role: Role::Guard };
-    handle(&mut core, &at(101), Input::Desk { lane: lane(), officer, action }, store);
+    handle(&mut core, &at(101), Input::Desk { lane: lane(), officer, visit: None, action }, store);
     let (lanes, _) = store.restart().unwrap();
     let subject = |number: usize| {
         let visit = lanes[&lane()].recent.get(number).unwrap();

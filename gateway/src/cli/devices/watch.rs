@@ -78,6 +78,7 @@ pub fn shown(report: &Report, card: Option<&str>) -> String {
         Report::Done { .. } => "done".into(),
         Report::NoData { why, .. } => format!("no data: {why:?}"),
         Report::Input { active } => format!("input {}", if *active { "active" } else { "at rest" }),
+        Report::Plate { text } => format!("plate {}", text.escape_debug()),
         Report::Weight { grams, .. } => format!("{grams} g, steady"),
         Report::Link { ready: true } => "the device is there".into(),
         Report::Link { ready: false } => "the device is gone or does not answer".into(),

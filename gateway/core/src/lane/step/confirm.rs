@@ -99,7 +99,11 @@ impl Kind for Confirm {
                     Flow::Reject(Rejection::new("unchecked", "请逐项确认", "Tick every check first"))
                 }
             }
-            Action::Enter(_)
+            Action::Enter { .. }
+            | Action::Start { .. }
+            | Action::Aside
+            | Action::Party(_)
+            | Action::Complete(_)
             | Action::Recheck
             | Action::Answer { .. }
             | Action::Approve { .. }
