@@ -121,6 +121,8 @@ pub struct Engine {
     forgotten_ms: Option<MonoMs>,
     /// When no visit was left to be closed.
     closed_visits_ms: Option<MonoMs>,
+    /// What the central side has no more: known from when it is heard until that is durable.
+    going_back: Vec<outside::GoingBack>,
     /// Gateways whose uses of passes are not known yet, as the journal has it.
     waits_for: Vec<GatewayId>,
     /// How the journal was found.
@@ -174,6 +176,7 @@ impl Engine {
             forgotten_ms: None,
             closed_visits_ms: None,
             waits_for: Vec::new(),
+            going_back: Vec::new(),
             found,
         };
         engine.make_reserve();

@@ -36,6 +36,7 @@ impl Engine {
             self.sign().map_err(BatchError::Sqlite)?;
         }
         self.journal.commit().map_err(BatchError::Sqlite)?;
+        self.going_back.retain(|back| !back.taken);
         (self.marked, self.marked_ms) = ([false; 4], None);
         self.photo_marks.clear();
         Ok(())

@@ -51,6 +51,7 @@ impl Engine {
     /// Goes back to the last commit. A journal that cannot even do that is begun anew by a new process.
     fn roll_back(&mut self) -> bool {
         let rolled_back = self.journal.roll_back();
+        self.going_back.iter_mut().for_each(|back| back.taken = false);
         if let Err(e) = &rolled_back {
             self.out.error(format!("the journal cannot go back to its last commit, the daemon ends: {e}"));
             self.end(if journal::is_corrupt(e) { Exit::Damaged } else { Exit::Unreadable });
@@ -109,7 +110,9 @@ impl Engine {
         }
         self.closed = None;
         let mut pending = Effects::default();
-        let done = self.append(&[event], &now).and_then(|()| self.resume(&now, &mut pending));
+        let back = |engine: &mut Self| engine.go_back().map_err(BatchError::Sqlite);
+        let done = self.append(&[event], &now).and_then(|()| back(self));
+        let done = done.and_then(|()| self.resume(&now, &mut pending));
         match done.and_then(|()| self.commit()) {
             Ok(()) => {
                 self.out.warn("recording works again, the lanes are open".into());

@@ -7,9 +7,18 @@ use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
 
+/// Up to where the central side has a stream, after it had more of it.
+#[derive(Debug)]
+pub(super) struct GoingBack {
+    class: Class,
+    through: u64,
+    /// Whether the open transaction has it.
+    pub taken: bool,
+}
+
 impl Engine {
-    /// Takes it into the open transaction. While nothing can be recorded it is dropped: whoever sent
-    /// it gets no answer, and sends it again.
+    /// Takes it into the open transaction. While nothing can be recorded it is dropped: whoever sent it gets no answer,
+    /// and sends it again. What nobody says again waits until it can be recorded.
     pub(super) fn outside(&mut self, job: Job, now: &Now, pending: &mut Effects) -> rusqlite::Result<()> {
         match job {
             Job::Acked(class, through) => {
@@ -33,8 +42,8 @@ impl Engine {
                 self.marked_ms.get_or_insert(now.mono_ms);
                 Ok(())
             }
+            Job::WentBack(class, epoch, through) => self.went_back(class, epoch, through, pending),
             job @ (Job::Append(..)
-            | Job::WentBack(..)
             | Job::Peer(..)
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
@@ -45,7 +54,6 @@ impl Engine {
                 self.outside_now(job, now, pending)
             }
             Job::Append(..)
-            | Job::WentBack(..)
             | Job::Peer(..)
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
@@ -70,7 +78,6 @@ impl Engine {
         self.journal.begin()?;
         match job {
             Job::Append(events, reply) => self.append_all(&events, reply, now, pending),
-            Job::WentBack(class, epoch, through) => self.went_back(class, epoch, through, pending),
             Job::Peer(from, used, reply) => {
                 self.heard_uses = self.heard_uses.saturating_add(1);
                 if self.journal.peer(&from, &used, now)? {
@@ -111,6 +118,7 @@ impl Engine {
             | Job::Report(..)
             | Job::Acked(..)
             | Job::Receipted(..)
+            | Job::WentBack(..)
             | Job::PhotoReceipted(_)
             | Job::Trust(_)
             | Job::Subjects(_)
@@ -136,7 +144,21 @@ impl Engine {
             // Their receipts are older than the word; where one is not, its photograph is offered once more.
             self.photo_marks.clear();
         }
-        self.journal.go_back(class, through)
+        self.going_back.push(GoingBack { class, through, taken: false });
+        if self.closed.is_some() { Ok(()) } else { self.go_back() }
+    }
+
+    /// Takes into the open transaction what nobody says again.
+    pub(super) fn go_back(&mut self) -> rusqlite::Result<()> {
+        if self.going_back.iter().all(|back| back.taken) {
+            return Ok(());
+        }
+        self.journal.begin()?;
+        for back in self.going_back.iter_mut().filter(|back| !back.taken) {
+            self.journal.go_back(back.class, back.through)?;
+            back.taken = true;
+        }
+        Ok(())
     }
 
     /// The first question to the other gateways of the site, where enrolment has named them, and to the central side,

@@ -208,3 +208,31 @@ fn a_visit_that_has_just_begun_goes_on_behind_a_stop_in_order() {
     let after = world(folder.path(), &key, before.at, MEASURED);
     assert!(after.engine.core().lanes().all(|lane| lane.is_running()), "whoever stands there scans again");
 }
+
+#[test]
+fn what_the_central_side_has_lost_is_not_forgotten_while_nothing_can_be_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = world(folder.path(), &key(), moment(), PROFILE);
+    let admitted = vec![world.scan(ADMITTED)];
+    world.handle(admitted);
+    let (epoch, head) = (world.engine.journal().epoch(), world.engine.journal().streams());
+    let class = Class::Verdict;
+    let through = head[usize::from(class.number())];
+    world.handle(vec![Job::Acked(class, through), Job::Receipted(class, epoch, through)]);
+    refuse_commits_after(&world.engine, "INSERT ON event");
+    // It comes with the batch that cannot be stored, and once more while nothing can be recorded.
+    world.handle(vec![Job::Append(vec![event("audit")], Some(ReplyTo(1))), Job::WentBack(class, epoch, 1)]);
+    assert!(world.engine.closed.is_some());
+    world.handle(vec![Job::WentBack(class, epoch, 0)]);
+    assert_eq!(world.engine.purge(i64::MAX).unwrap(), 0, "what is to be sent again stays");
+    world.engine.journal().connection().execute_batch("DROP TRIGGER refuse").unwrap();
+    while world.engine.closed.is_some() {
+        let due = world.engine.deadline();
+        world.wait(due.saturating_sub(world.at.now.mono_ms).max(1));
+        world.handle(Vec::new());
+        world.upkeep();
+    }
+    assert!(world.engine.going_back.is_empty(), "it is durable");
+    let stands = crate::store::outbox::progress(world.engine.journal().connection(), class).unwrap();
+    assert_eq!(stands, (0, 0), "and is delivered anew");
+}

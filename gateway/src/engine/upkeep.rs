@@ -30,8 +30,12 @@ impl Engine {
         }
     }
 
-    /// Removes delivered events, and signs what is left in the same transaction.
+    /// Removes delivered events, and signs what is left in the same transaction. What the central side has no more is
+    /// not delivered, also while that cannot be recorded yet.
     pub(super) fn purge(&mut self, before_ms: i64) -> rusqlite::Result<u64> {
+        if !self.going_back.is_empty() {
+            return Ok(0);
+        }
         let delivered = self.parts.retention.delivered;
         self.journal.begin()?;
         let purge = |engine: &mut Self| -> rusqlite::Result<u64> {

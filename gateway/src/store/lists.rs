@@ -28,6 +28,9 @@ pub(super) const KEYED: i64 = 1;
 /// Between two looks at a list that could not be taken over: each costs the lanes a little.
 const AGAIN_MS: MonoMs = 1_000;
 
+/// Lists that are attached to one connection: SQLite takes ten.
+const ATTACHED: usize = 10;
+
 /// A list in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUse {
@@ -163,7 +166,8 @@ struct ListWatch {
 /// The lists.
 pub struct Lists {
     data: PathBuf,
-    connection: Connection,
+    /// Lists by tens, as they stand in [`LISTS`]: SQLite attaches no more to one connection.
+    connections: Vec<Connection>,
     seen: RefCell<ListWatch>,
 }
 
@@ -172,9 +176,14 @@ impl Lists {
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let path = folder(data);
         durable::make_folder(&path).map_err(io_at(&path))?;
-        let connection = Connection::open_in_memory().map_err(at(&path))?;
-        connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
-        let lists = Self { data: data.to_path_buf(), connection, seen: RefCell::default() };
+        let open = || {
+            let connection = Connection::open_in_memory()?;
+            connection.busy_timeout(std::time::Duration::from_secs(2))?;
+            Ok(connection)
+        };
+        let connections = LISTS.chunks(ATTACHED).map(|_| open());
+        let connections = connections.collect::<rusqlite::Result<_>>().map_err(at(&path))?;
+        let lists = Self { data: data.to_path_buf(), connections, seen: RefCell::default() };
         lists.refresh(None);
         Ok(lists)
     }
@@ -200,7 +209,7 @@ impl Lists {
                 return;
             }
         };
-        self.connection.flush_prepared_statement_cache();
+        self.connections.iter().for_each(Connection::flush_prepared_statement_cache);
         let mut seen = ListWatch { stamp, looked_ms: now_ms.unwrap_or(0), ..ListWatch::default() };
         let before = self.seen.take();
         for name in LISTS {
@@ -244,7 +253,7 @@ impl Lists {
                 Ok((path.clone(), ino))
             }),
         };
-        match there.and_then(|there| Ok((there, meta(&self.connection, name)?))) {
+        match there.and_then(|there| Ok((there, meta(self.of(name), name)?))) {
             Ok((there, list)) => {
                 seen.files.insert(name, there);
                 seen.in_use.insert(name, list);
@@ -274,9 +283,10 @@ impl Lists {
             Ok(false) => return Err(rusqlite::Error::InvalidPath(path.to_path_buf())),
             Err(e) => return Err(rusqlite::Error::ToSqlConversionFailure(e.into())),
         }
-        self.connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
-        self.connection.execute_batch(&format!("PRAGMA {name}.cache_size = -256"))?;
-        let keyed: i64 = self.connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
+        let connection = self.of(name);
+        connection.execute(&format!("ATTACH ?1 AS {name}"), [path.to_string_lossy()])?;
+        connection.execute_batch(&format!("PRAGMA {name}.cache_size = -256"))?;
+        let keyed: i64 = connection.pragma_query_value(Some(name), "user_version", |r| r.get(0))?;
         if keyed != KEYED {
             // A hold in it would hold nobody. The feeds give it its keys.
             let why = "its ids are not in the form in which they are asked for";
@@ -285,15 +295,27 @@ impl Lists {
         Ok(())
     }
 
+    /// The connection that a list is attached to.
+    fn of(&self, name: &str) -> &Connection {
+        let place = LISTS.iter().position(|list| *list == name).unwrap_or(0);
+        &self.connections[place / ATTACHED]
+    }
+
+    /// Whether no view is under way.
+    fn is_outside(&self) -> bool {
+        self.connections.iter().all(Connection::is_autocommit)
+    }
+
     fn detach(&self, name: &str) -> rusqlite::Result<()> {
+        let connection = self.of(name);
         let attached =
-            self.connection.prepare("SELECT 1 FROM pragma_database_list WHERE name = ?1")?.exists([name])?;
-        if attached { self.connection.execute_batch(&format!("DETACH {name}")) } else { Ok(()) }
+            connection.prepare("SELECT 1 FROM pragma_database_list WHERE name = ?1")?.exists([name])?;
+        if attached { connection.execute_batch(&format!("DETACH {name}")) } else { Ok(()) }
     }
 
     /// The edition in use.
     pub fn in_use(&self, name: &str) -> Option<InUse> {
-        if self.connection.is_autocommit() {
+        if self.is_outside() {
             self.refresh(None);
         }
         self.seen.borrow().in_use.get(name).cloned()
@@ -313,18 +335,22 @@ impl Lists {
     /// then.
     pub fn enter(&self, now_ms: MonoMs) -> rusqlite::Result<()> {
         self.refresh(Some(now_ms));
-        self.connection.prepare_cached("BEGIN")?.execute([]).map(drop)
+        self.connections.iter().try_for_each(|c| c.prepare_cached("BEGIN")?.execute([]).map(drop))
     }
     /// Ends the view, so that a newer edition is seen.
     pub fn leave(&self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() {
-            return Ok(());
-        }
-        let ended = self.connection.prepare_cached("COMMIT")?.execute([]).map(drop);
-        // A view of a damaged list ends as well.
-        ended.or_else(|e| {
-            if self.connection.is_autocommit() { Err(e) } else { self.connection.execute_batch("ROLLBACK") }
-        })
+        let end = |connection: &Connection| {
+            if connection.is_autocommit() {
+                return Ok(());
+            }
+            let ended = connection.prepare_cached("COMMIT")?.execute([]).map(drop);
+            // A view of a damaged list ends as well.
+            ended.or_else(|e| {
+                if connection.is_autocommit() { Err(e) } else { connection.execute_batch("ROLLBACK") }
+            })
+        };
+        // All of them end, whatever becomes of one.
+        self.connections.iter().map(end).fold(Ok(()), Result::and)
     }
 
     /// One entry: of a supplement that is newer than the edition, else of the edition.
@@ -361,7 +387,7 @@ impl Lists {
              UNION ALL SELECT facts, 1 FROM {list}.entry WHERE id = ?1 ORDER BY 2 LIMIT 1"
         );
         let look = || -> rusqlite::Result<Option<Option<Vec<u8>>>> {
-            self.connection.prepare_cached(&sql)?.query_row([key(list, id)], |r| r.get(0)).optional()
+            self.of(list).prepare_cached(&sql)?.query_row([key(list, id)], |r| r.get(0)).optional()
         };
         look().map(Option::flatten).map_err(|e| {
             if is_corrupt(&e) {
@@ -423,7 +449,7 @@ impl Lists {
                  UNION ALL SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.supplement
                  WHERE facts IS NOT NULL {among}"
             );
-            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut statement = self.of("status").prepare_cached(&sql)?;
             let mut rows = statement.query([typed])?;
             while let Some(row) = rows.next()?.filter(|_| ids.len() < limit) {
                 let (id, name) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?);
@@ -487,7 +513,7 @@ mod tests {
         take(data, last, 1);
         let lists = Lists::open(data).unwrap();
         // A look that has not ended keeps the first list from being taken off.
-        let mut look = lists.connection.prepare(&format!("SELECT id FROM {first}.entry")).unwrap();
+        let mut look = lists.of(first).prepare(&format!("SELECT id FROM {first}.entry")).unwrap();
         let mut rows = look.query([]).unwrap();
         assert!(rows.next().unwrap().is_some());
         take(data, first, 2);
@@ -495,5 +521,19 @@ mod tests {
         lists.refresh(None);
         assert!(lists.listed(first, "a").is_err(), "not the same as not to be listed");
         assert!(lists.listed(last, "a").unwrap());
+    }
+
+    #[test]
+    fn every_list_that_there_can_be_answers_at_once_and_in_one_view() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        LISTS.into_iter().for_each(|name| take(data, name, 1));
+        let lists = Lists::open(data).unwrap();
+        lists.enter(0).unwrap();
+        for name in LISTS {
+            assert!(lists.listed(name, "a").unwrap() && !lists.listed(name, "b").unwrap(), "{name}");
+        }
+        lists.leave().unwrap();
+        assert!(lists.is_outside());
     }
 }
