@@ -65,6 +65,7 @@ pub struct Expression {
     source: String,
     program: Program,
     groups: Vec<String>,
+    gives: Type,
 }
 
 impl std::fmt::Debug for Expression {
@@ -81,6 +82,11 @@ impl Expression {
 
     /// Reads an expression that gives a value of a type.
     pub fn of(source: &str, known: &FactScope, wanted: Type) -> Result<Self, RuleError> {
+        Self::one_of(source, known, &[wanted])
+    }
+
+    /// Reads an expression that gives a value of one of these types; of any, if none is named.
+    pub fn one_of(source: &str, known: &FactScope, wanted: &[Type]) -> Result<Self, RuleError> {
         if source.len() > MAX_LENGTH {
             return Err(RuleError::Length);
         }
@@ -89,12 +95,18 @@ impl Expression {
             RuleError::Syntax(first.unwrap_or_default())
         })?;
         let gives = types::of(program.expression(), known)?;
-        if gives != wanted {
-            let (gives, wanted) = (gives.as_str(), wanted.as_str());
+        if !wanted.is_empty() && !wanted.contains(&gives) {
+            let wanted: Vec<&str> = wanted.iter().map(|of| of.as_str()).collect();
+            let (gives, wanted) = (gives.as_str(), wanted.join(" or "));
             return Err(RuleError::Type(format!("the expression gives {gives}, not {wanted}")));
         }
         let groups = named::of(program.expression()).groups().into_iter().map(str::to_owned).collect();
-        Ok(Self { source: source.to_owned(), program, groups })
+        Ok(Self { source: source.to_owned(), program, groups, gives })
+    }
+
+    /// The type of its value.
+    pub const fn gives(&self) -> Type {
+        self.gives
     }
 
     /// The text.
@@ -130,6 +142,15 @@ impl Expression {
         Err(format!("the expression gives {:?}, not a whole number", answer.type_of()))
     }
 
+    /// Evaluates to the value that its type promises; anything else is an error text.
+    pub fn value(&self, facts: &Map<String, serde_json::Value>) -> Result<serde_json::Value, String> {
+        let value = self.evaluate(facts)?;
+        match json(&value).filter(|json| self.gives.holds(json)) {
+            Some(json) => Ok(json),
+            None => Err(format!("the expression gives {:?}, not {}", value.type_of(), self.gives.as_str())),
+        }
+    }
+
     fn evaluate(&self, facts: &Map<String, serde_json::Value>) -> Result<Value, String> {
         let mut context = Context::with_env(ENV.clone());
         for name in &self.groups {
@@ -158,6 +179,20 @@ fn value(json: &serde_json::Value) -> Value {
     }
 }
 
+/// The value of an expression as a fact; one that no fact can be is none.
+fn json(value: &Value) -> Option<serde_json::Value> {
+    use serde_json::Value as Json;
+    Some(match value {
+        Value::Bool(b) => Json::from(*b),
+        Value::Int(n) => Json::from(*n),
+        Value::UInt(n) => Json::from(*n),
+        Value::Float(n) => Json::Number(serde_json::Number::from_f64(*n)?),
+        Value::String(s) => Json::from(s.as_str()),
+        Value::List(all) => Json::Array(all.iter().map(json).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,12 +203,15 @@ mod tests {
         json.as_object().unwrap().clone()
     }
 
-    fn read(source: &str) -> Result<Expression, RuleError> {
+    fn known() -> FactScope {
         let answers = [("crew", Type::Number), ("plate", Type::Text), ("note", Type::Text)];
         let made_by = KINDS.iter().map(|about| about.name).collect();
         let answers = answers.map(|(id, of)| (id.to_owned(), of)).into();
-        let known = FactScope { made_by, answers, ..FactScope::default() };
-        Expression::new(source, &known)
+        FactScope { made_by, answers, ..FactScope::default() }
+    }
+
+    fn read(source: &str) -> Result<Expression, RuleError> {
+        Expression::new(source, &known())
     }
 
     #[test]
@@ -197,6 +235,32 @@ mod tests {
         );
         assert!(ask("health.risk_area").is_err(), "a fact that was never made is an error");
         assert!(ask("temp.state == 'high'").is_err(), "a group that was never made is an error");
+    }
+
+    #[test]
+    fn an_expression_gives_a_value_of_the_type_that_was_proved() {
+        let f = facts(json!({
+            "health": {"test_age_h": 47.5, "known": true},
+            "answers": {"crew": 2, "note": "n", "plate": 7},
+            "pass": {"approvals": ["transport"], "plate": "辽P12345", "role": ""},
+        }));
+        let value = |text: &str| {
+            let read = Expression::one_of(text, &known(), &[]).unwrap();
+            (read.gives(), read.value(&f))
+        };
+        assert_eq!(value("pass.approvals"), (Type::Texts, Ok(json!(["transport"]))));
+        assert_eq!(value("['a', pass.plate]"), (Type::Texts, Ok(json!(["a", "辽P12345"]))));
+        assert_eq!(value("pass.role != '' ? pass.role : 'none'"), (Type::Text, Ok(json!("none"))));
+        assert_eq!(value("answers.crew + 1"), (Type::Number, Ok(json!(3))));
+        assert_eq!(value("health.test_age_h"), (Type::Decimal, Ok(json!(47.5))));
+        assert_eq!(value("health.known"), (Type::Bool, Ok(json!(true))));
+        assert!(value("answers.plate").1.is_err(), "a number where a text was promised");
+        assert!(value("pass.crew").1.is_err(), "a fact that was never made");
+        let wrong = Expression::one_of("pass.crew", &known(), &[Type::Text, Type::Texts]).unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            "the expression gives a whole number, not a text or a list of texts"
+        );
     }
 
     #[test]

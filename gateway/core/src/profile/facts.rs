@@ -44,7 +44,7 @@ impl Type {
         }
     }
     /// Whether a value is of this type.
-    fn holds(self, value: &Value) -> bool {
+    pub(crate) fn holds(self, value: &Value) -> bool {
         match self {
             Self::Bool => value.is_boolean(),
             Self::Number => value.is_i64() || value.is_u64(),

@@ -50,7 +50,17 @@ impl Source<'_> {
         text: &str,
         known: &FactScope,
     ) -> Result<Expression, ProfileError> {
-        Expression::new(text, known).map_err(|e| self.error(at, format!("`{text}`: {e}")))
+        self.value(at, text, known, &[Type::Bool])
+    }
+
+    pub(crate) fn value(
+        &self,
+        at: usize,
+        text: &str,
+        known: &FactScope,
+        of: &[Type],
+    ) -> Result<Expression, ProfileError> {
+        Expression::one_of(text, known, of).map_err(|e| self.error(at, format!("`{text}`: {e}")))
     }
 }
 
@@ -68,8 +78,27 @@ impl StepContext<'_> {
 
     /// An expression over what earlier steps have made, to a whole number.
     pub(crate) fn number(&self, text: &str) -> Result<Expression, ProfileError> {
-        let read = Expression::of(text, self.known, Type::Number);
-        read.map_err(|e| self.error(format!("`{text}`: {e}")))
+        self.value(text, &[Type::Number])
+    }
+
+    /// One to a text.
+    pub(crate) fn text(&self, text: &str) -> Result<Expression, ProfileError> {
+        self.value(text, &[Type::Text])
+    }
+
+    /// One to a list of texts.
+    pub(crate) fn texts(&self, text: &str) -> Result<Expression, ProfileError> {
+        self.value(text, &[Type::Texts])
+    }
+
+    /// One to true or false.
+    pub(crate) fn condition(&self, text: &str) -> Result<Expression, ProfileError> {
+        self.value(text, &[Type::Bool])
+    }
+
+    /// One to a value of these types; of any, if none is named.
+    pub(crate) fn value(&self, text: &str, of: &[Type]) -> Result<Expression, ProfileError> {
+        self.source.value(self.at, text, self.known, of)
     }
 
     pub(crate) fn between(

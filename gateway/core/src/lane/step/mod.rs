@@ -94,6 +94,12 @@ impl Cx<'_> {
         of.number(&self.visit.facts)
     }
 
+    /// The value that an expression gives, at this moment, of the type that it was read for.
+    pub fn value(&mut self, of: &Expression) -> Result<Value, String> {
+        self.at_this_moment(of);
+        of.value(&self.visit.facts)
+    }
+
     fn at_this_moment(&mut self, asks: &Expression) {
         if asks.reads(facts::VISIT)
             && let Some(visit) = self.visit.facts.get_mut(facts::VISIT).and_then(Value::as_object_mut)
