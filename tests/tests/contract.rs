@@ -5,8 +5,10 @@ use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::postgres::Database;
 use kakou_central::ingest::{self, About, From, ReceivedEvent, StateMessage, Store};
 use kakou_core::core::{Core, Step};
+use kakou_core::ids::GatewayId;
 use kakou_core::lane::view;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::register::Slot;
 use kakou_core::scenario::{
     self,
     store::{Entries, Memory, PeerUse, RestartState, Store as Keeps},
@@ -217,6 +219,18 @@ impl Records for Shown {
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         self.memory.seal_used(number)
     }
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        self.memory.slots(register, keys)
+    }
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        self.memory.slots_of(register, holders)
+    }
+    fn alarms(&self, until_ms: i64, most: usize) -> Result<Vec<Slot>, RecordsFault> {
+        self.memory.alarms(until_ms, most)
+    }
+    fn next_alarm(&self, after_ms: i64) -> Result<Option<i64>, RecordsFault> {
+        self.memory.next_alarm(after_ms)
+    }
 }
 
 impl Keeps for Shown {
@@ -248,6 +262,9 @@ impl Keeps for Shown {
     }
     fn edition(&mut self, list: &str, issued_ms: i64, entries: &Entries) -> Result<(), RecordsFault> {
         self.memory.edition(list, issued_ms, entries)
+    }
+    fn peer_slot(&mut self, from: &GatewayId, slot: &Slot, now: &Now) -> Result<bool, RecordsFault> {
+        self.memory.peer_slot(from, slot, now)
     }
     fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault> {
         self.memory.peer(told, now)

@@ -18,6 +18,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod alarms;
+
 /// What happens to the core.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -147,6 +149,8 @@ pub struct Core {
     of_device: BTreeMap<DeviceId, LaneId>,
     links: BTreeMap<DeviceId, bool>,
     last_visit: u64,
+    /// When slots of registers may have to be told of.
+    alarm_at: Option<MonoMs>,
 }
 
 impl Core {
@@ -157,6 +161,7 @@ impl Core {
             of_device: BTreeMap::new(),
             links: BTreeMap::new(),
             last_visit: 0,
+            alarm_at: None,
         };
         core.last_visit = states.values().map(|s| s.last_visit).max().unwrap_or(0);
         for setup in setups {
@@ -192,6 +197,8 @@ impl Core {
             lane.count(now);
             step.take(id, out);
         }
+        self.set_alarm(now, records)?;
+        self.note_alarms(now, &step);
         Ok(step)
     }
 
@@ -231,13 +238,15 @@ impl Core {
 
     /// When the core must be woken, and why.
     pub fn next_deadline(&self) -> Option<(MonoMs, Due)> {
-        self.lanes.values().filter_map(Lane::deadline).min()
+        let alarm = self.alarm_at.map(|at| (at, Due::Register));
+        self.lanes.values().filter_map(Lane::deadline).chain(alarm).min()
     }
 
     /// One input.
     pub fn handle(&mut self, now: &Now, input: Input, records: &dyn Records) -> Result<Step, RecordsFault> {
         let answered = input.is_answered();
         let step = self.handled(now, input, records)?;
+        self.note_alarms(now, &step);
         for id in &step.lanes {
             let Some(lane) = self.lanes.get_mut(id) else { continue };
             if step.must_be_kept(answered) {
@@ -306,6 +315,9 @@ impl Core {
                 audience: Vec::new(),
                 data: what,
             }),
+            Input::Tick if self.alarm_at.is_some_and(|at| at <= now.mono_ms) => {
+                self.tell_alarms(now, records, &mut step)?;
+            }
             Input::Tick => {
                 // One lane a step: what it writes must be seen by the next.
                 let due = self

@@ -84,7 +84,7 @@ pub fn is_kind(kind: &str) -> bool {
 
 /// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
 /// takes one for what it is not.
-pub const OWN: [&str; 30] = [
+pub const OWN: [&str; 31] = [
     "approval",
     "audit",
     "barrier_again",
@@ -103,6 +103,7 @@ pub const OWN: [&str; 30] = [
     "pass_used",
     "peer_conflict",
     "photos_shed",
+    "register_corrected",
     "remote_message",
     "remote_open",
     "repeat",

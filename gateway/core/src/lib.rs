@@ -19,6 +19,7 @@ pub mod pass;
 pub mod profile;
 pub mod reading;
 pub mod records;
+pub mod register;
 pub mod rules;
 pub mod scenario;
 pub mod screening;

@@ -6,6 +6,7 @@
 
 use crate::ids::{LaneId, VisitId};
 use crate::lane::visit::Visit;
+use crate::register::{Asks, Seen, Slot, SlotWrite, see};
 use crate::time::WallMs;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -94,6 +95,27 @@ pub trait Records {
     fn uses_known(&self) -> Result<bool, RecordsFault>;
     /// Whether a seal number was applied before.
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault>;
+    /// All slots of a register under any of these keys, in the order in which they were put; what is over as long as it
+    /// is kept.
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault>;
+    /// All slots of a register that any of these holders has or had.
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault>;
+    /// What stands under a key, and what of it is a holder's; `keys` and `holders` are the names of one each.
+    fn seen(
+        &self,
+        register: &str,
+        keys: &[String],
+        holders: &[String],
+        asks: Asks,
+        now_ms: Option<WallMs>,
+    ) -> Result<Seen, RecordsFault> {
+        let Asks { latest: _, was_held: _ } = asks;
+        Ok(see(self.slots(register, keys)?, holders, now_ms))
+    }
+    /// Slots that this gateway has put and must tell of, due until a moment, the earliest first.
+    fn alarms(&self, until_ms: WallMs, most: usize) -> Result<Vec<Slot>, RecordsFault>;
+    /// When the next one is due that is due behind a moment.
+    fn next_alarm(&self, after_ms: WallMs) -> Result<Option<WallMs>, RecordsFault>;
 }
 
 /// Changes to the state that commit together with the events of a step.
@@ -110,6 +132,8 @@ pub enum Write {
         /// When the pass ends, UTC milliseconds: behind it nobody can use it again.
         ends_ms: Option<WallMs>,
     },
+    /// A slot of a register changes.
+    Slot(Box<SlotWrite>),
     /// A visit has ended: kept for the desk, apart from the state of its lane.
     Archive {
         /// The lane.

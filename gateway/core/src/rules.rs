@@ -7,11 +7,11 @@
 pub mod named;
 pub mod types;
 
-use crate::profile::facts::{FactScope, Type, groups};
+use crate::profile::facts::{FactScope, REGISTER, Type, groups};
 use cel::{Context, Env, Program, Value};
 use named::Named;
 use serde_json::Map;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 /// The longest expression.
@@ -65,7 +65,18 @@ pub struct Expression {
     source: String,
     program: Program,
     groups: Vec<String>,
+    /// Registers that it reads, each with what it reads of their data.
+    registers: BTreeMap<String, RegisterAsked>,
     gives: Type,
+}
+
+/// What an expression asks of a register.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegisterAsked {
+    /// The fields, but for the data.
+    pub fields: BTreeSet<String>,
+    /// The names in its data.
+    pub data: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Expression {
@@ -100,8 +111,10 @@ impl Expression {
             let (gives, wanted) = (gives.as_str(), wanted.join(" or "));
             return Err(RuleError::Type(format!("the expression gives {gives}, not {wanted}")));
         }
-        let groups = named::of(program.expression()).groups().into_iter().map(str::to_owned).collect();
-        Ok(Self { source: source.to_owned(), program, groups, gives })
+        let named = named::of(program.expression());
+        let groups = named.groups().into_iter().map(str::to_owned).collect();
+        let registers = registers(&named);
+        Ok(Self { source: source.to_owned(), program, groups, registers, gives })
     }
 
     /// The type of its value.
@@ -117,6 +130,11 @@ impl Expression {
     /// Whether it asks something of a group of facts.
     pub fn reads(&self, group: &str) -> bool {
         self.groups.iter().any(|name| name == group)
+    }
+
+    /// The registers that it reads.
+    pub const fn registers(&self) -> &BTreeMap<String, RegisterAsked> {
+        &self.registers
     }
 
     /// What it names.
@@ -159,6 +177,24 @@ impl Expression {
         }
         self.program.execute(&context).map_err(|e| e.to_string())
     }
+}
+
+/// What is read of registers: `register.NAME.FIELD` and `register.NAME.data.X`.
+fn registers(named: &Named) -> BTreeMap<String, RegisterAsked> {
+    let mut all: BTreeMap<String, RegisterAsked> = BTreeMap::new();
+    for path in &named.facts {
+        let [group, name, field @ ..] = path.as_slice() else { continue };
+        if group != REGISTER {
+            continue;
+        }
+        let asked = all.entry(name.clone()).or_default();
+        match field {
+            [field] => drop(asked.fields.insert(field.clone())),
+            [_, data, ..] => drop(asked.data.insert(data.clone())),
+            [] => {}
+        }
+    }
+    all
 }
 
 /// A fact as CEL has it. Whole numbers are signed, so that they compute with those in expressions.
@@ -257,10 +293,7 @@ mod tests {
         assert!(value("answers.plate").1.is_err(), "a number where a text was promised");
         assert!(value("pass.crew").1.is_err(), "a fact that was never made");
         let wrong = Expression::one_of("pass.crew", &known(), &[Type::Text, Type::Texts]).unwrap_err();
-        assert_eq!(
-            wrong.to_string(),
-            "the expression gives a whole number, not a text or a list of texts"
-        );
+        assert_eq!(wrong.to_string(), "the expression gives a whole number, not a text or a list of texts");
     }
 
     #[test]

@@ -88,6 +88,40 @@ pub fn parse_instant(text: &str) -> Option<WallMs> {
     None
 }
 
+/// Units of a duration, in milliseconds.
+const UNITS: [(&str, i64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Milliseconds of a duration such as `61s`, `15m`, `1h30m`, `0.5s` or `3d`.
+pub fn duration(text: &str) -> Result<i64, String> {
+    let bad = || {
+        format!("`{text}` is no duration; write a number and one of ms, s, m, h, d, as in `61s` or `1h30m`")
+    };
+    let (mut rest, mut sum) = (text.trim(), 0_i64);
+    if rest.is_empty() {
+        return Err(bad());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let (_, unit) = UNITS.iter().find(|(word, _)| *word == unit).ok_or_else(bad)?;
+        sum = part(number, *unit).and_then(|ms| sum.checked_add(ms)).ok_or_else(bad)?;
+        rest = behind;
+    }
+    Ok(sum)
+}
+
+/// A decimal number of a unit in milliseconds, exactly.
+fn part(number: &str, unit: i64) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = fraction.get(..fraction.len().min(6))?;
+    let scale = 10_i64.checked_pow(u32::try_from(digits.len()).ok()?)?;
+    let whole: i64 = if whole.is_empty() { None } else { whole.parse().ok() }?;
+    let fraction: i64 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    whole.checked_mul(unit)?.checked_add(fraction.checked_mul(unit)? / scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -188,7 +188,10 @@ impl Effects {
 
     /// What follows from a step of the core.
     pub(super) fn follow(&mut self, step: Step, arrived: Option<ArrivedNs>) {
-        self.uses |= step.writes.iter().any(|w| matches!(w, Write::Redeem { .. } | Write::Seal { .. }));
+        self.uses |= step
+            .writes
+            .iter()
+            .any(|w| matches!(w, Write::Redeem { .. } | Write::Seal { .. } | Write::Slot(_)));
         self.commands.extend(step.requests.into_iter().map(|request| (request, arrived)));
         self.opened.extend(step.opened);
         self.screens.extend(step.lanes);

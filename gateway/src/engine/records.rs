@@ -1,8 +1,10 @@
 //! What the core asks of the store, answered from the journal and the lists.
 
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, slots};
 use crate::store::lists::{ListFault, Lists};
 use kakou_core::records::{Records, RecordsFault, Redemption};
+use kakou_core::register::{Asks, Seen, Slot};
+use kakou_core::time::WallMs;
 use serde_json::{Map, Value};
 
 /// The store, for the length of one input.
@@ -42,5 +44,27 @@ impl Records for StoreRecords<'_> {
     }
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         self.journal.seal_used(number).map_err(fault)
+    }
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        slots::of_keys(self.journal.connection(), register, keys).map_err(fault)
+    }
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        slots::of_holders(self.journal.connection(), register, holders).map_err(fault)
+    }
+    fn seen(
+        &self,
+        register: &str,
+        keys: &[String],
+        holders: &[String],
+        asks: Asks,
+        now_ms: Option<WallMs>,
+    ) -> Result<Seen, RecordsFault> {
+        slots::seen(self.journal.connection(), register, (keys, holders), asks, now_ms).map_err(fault)
+    }
+    fn alarms(&self, until_ms: WallMs, most: usize) -> Result<Vec<Slot>, RecordsFault> {
+        slots::alarms(self.journal.connection(), until_ms, most).map_err(fault)
+    }
+    fn next_alarm(&self, after_ms: WallMs) -> Result<Option<WallMs>, RecordsFault> {
+        slots::next_alarm(self.journal.connection(), after_ms).map_err(fault)
     }
 }

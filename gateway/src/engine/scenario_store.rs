@@ -7,8 +7,9 @@ use crate::store::journal::{Journal, JournalFound as Journals};
 use crate::store::lists::Lists;
 use kakou_core::core::{Core, Step};
 use kakou_core::event::Author;
-use kakou_core::ids::SiteId;
+use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::register::{Asks, Seen, Slot};
 use kakou_core::scenario::store::{Entries, PeerUse, RestartState, Store};
 use kakou_core::scenario::{gateway, play, read, shipped};
 use kakou_core::time::Now;
@@ -82,6 +83,28 @@ impl Records for OnDisk {
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         self.records().seal_used(number)
     }
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        self.records().slots(register, keys)
+    }
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        self.records().slots_of(register, holders)
+    }
+    fn seen(
+        &self,
+        register: &str,
+        keys: &[String],
+        holders: &[String],
+        asks: Asks,
+        now_ms: Option<i64>,
+    ) -> Result<Seen, RecordsFault> {
+        self.records().seen(register, keys, holders, asks, now_ms)
+    }
+    fn alarms(&self, until_ms: i64, most: usize) -> Result<Vec<Slot>, RecordsFault> {
+        self.records().alarms(until_ms, most)
+    }
+    fn next_alarm(&self, after_ms: i64) -> Result<Option<i64>, RecordsFault> {
+        self.records().next_alarm(after_ms)
+    }
 }
 
 impl Store for OnDisk {
@@ -146,6 +169,14 @@ impl Store for OnDisk {
         journal.commit().map_err(fault)?;
         Ok(conflict)
     }
+
+    fn peer_slot(&mut self, from: &GatewayId, slot: &Slot, now: &Now) -> Result<bool, RecordsFault> {
+        let journal = self.journal();
+        journal.begin().map_err(fault)?;
+        let conflict = journal.peer_slot(from, slot, now).map_err(fault)?;
+        journal.commit().map_err(fault)?;
+        Ok(conflict)
+    }
 }
 
 #[test]
@@ -161,7 +192,14 @@ fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
     let one = |file: &PathBuf| {
         let name = file.strip_prefix(&all).unwrap().display().to_string();
         let scenario = read(&name, &fs::read_to_string(file).unwrap()).unwrap();
-        if let Some(failure) = play(&scenario, &shipped, &mut OnDisk::new(), &mut |_| {}).unwrap() {
+        // A shipped one, or one beside the file.
+        let find = |profile: &str| match profile.strip_suffix(".toml") {
+            None => shipped(profile),
+            Some(_) => fs::read_to_string(file.with_file_name(profile))
+                .map(|text| (profile.to_owned(), text))
+                .map_err(|e| format!("{profile}: {e}")),
+        };
+        if let Some(failure) = play(&scenario, &find, &mut OnDisk::new(), &mut |_| {}).unwrap() {
             wrong.lock().unwrap().push(format!("{name}:{}: {}", failure.line, failure.why));
         }
     };

@@ -6,6 +6,7 @@
 
 pub mod indexes;
 mod open;
+pub mod slots;
 mod uses;
 mod visits;
 
@@ -377,6 +378,7 @@ impl Journal {
                     self.redeem(name, by, *ends_ms)?;
                 }
             }
+            Write::Slot(write) => self.change(write)?,
             Write::Archive { lane, visit } => {
                 let id = visit.id.0.cast_signed();
                 let at_ms = now.wall_ms.unwrap_or(0);

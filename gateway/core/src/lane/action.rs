@@ -141,6 +141,19 @@ pub enum Action {
         /// The second signature.
         second: Option<Officer>,
     },
+    /// Corrects a register.
+    Correct {
+        /// Which.
+        register: String,
+        /// What is held, as it is scanned or typed.
+        key: String,
+        /// By whom, likewise; `*` is all of the key.
+        holder: String,
+        /// `put`, `take` or `swap`.
+        act: String,
+        /// Why, in words.
+        reason: String,
+    },
     /// Prints a slip again.
     Reprint(VisitId),
     /// Asks the barrier once more, for an admitted visit that it did not open for.

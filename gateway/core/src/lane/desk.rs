@@ -2,6 +2,7 @@
 //! a file of its own.
 
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
+use super::correct::Correction;
 use super::override_act::Decision;
 use super::step::temperature::Measuring;
 use super::step::{self, StepInput, StepKind};
@@ -71,6 +72,10 @@ impl Lane {
                 let what =
                     Decision { visit: *visit, outcome: *outcome, reason, note, second: second.as_ref() };
                 self.decide_otherwise(now, officer, &what, records, out)
+            }
+            Action::Correct { register, key, holder, act, reason } => {
+                let what = Correction { register, key, holder, act, reason };
+                self.correct(now, officer, &what, records, out)
             }
             Action::Reprint(visit) => self.reprint(now, officer, *visit, out),
             Action::OpenAgain(visit) => Ok(self.open_again(now, officer, *visit, out)),

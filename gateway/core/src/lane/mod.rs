@@ -6,6 +6,7 @@
 
 pub mod action;
 mod barrier;
+mod correct;
 mod day;
 mod desk;
 pub mod event;
@@ -91,6 +92,8 @@ pub struct Outbound {
     pub notes: Vec<String>,
     /// How soon this is kept.
     pub keep: Keep,
+    /// The store could not answer: nothing of this holds.
+    pub fault: Option<RecordsFault>,
 }
 
 impl Outbound {
@@ -192,6 +195,8 @@ pub enum Due {
     Day,
     /// What has changed is not kept yet.
     Keep,
+    /// A slot of a register has been held for too long.
+    Register,
 }
 
 impl LaneState {
@@ -326,6 +331,7 @@ impl Lane {
         reason: &str,
         out: &mut Outbound,
     ) {
+        out.writes.extend(self.withdraw());
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
         visit.deadline = None;
@@ -493,6 +499,7 @@ impl Lane {
                 Due::Opening => self.opening_ended(now, false, out),
                 Due::Day => self.start_day(now),
                 Due::Keep => out.keep = Keep::Now,
+                Due::Register => {}
             }
         }
         Ok(())
@@ -560,7 +567,11 @@ impl Lane {
         let steps = &self.setup.profile.steps;
         let step = &steps[visit.step.min(steps.len() - 1)];
         let next_ticket = &mut self.state.next_ticket;
-        act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket })
+        let flow = act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket });
+        match out.fault.take() {
+            Some(fault) => Err(fault),
+            None => flow,
+        }
     }
 
     /// Acts on the visit at its step, which must be one.

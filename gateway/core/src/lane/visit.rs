@@ -7,6 +7,7 @@ use crate::evidence::SubjectKeys;
 use crate::ids::{DeviceId, OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
 use crate::reading::{Photo, Ticket};
+use crate::register::Intent;
 use crate::screening::State;
 use crate::text::masked;
 use crate::time::{MonoMs, WallMs};
@@ -265,6 +266,9 @@ pub struct Visit {
     /// Masked name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What it does to registers with its admission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<Intent>,
     /// What was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -390,6 +394,7 @@ impl Visit {
             subject: String::new(),
             subject_key: None,
             name: None,
+            acts: Vec::new(),
             findings: Vec::new(),
             overridden_codes: Vec::new(),
             facts: Map::new(),

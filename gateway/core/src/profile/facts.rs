@@ -123,6 +123,26 @@ pub const VISIT: &str = "visit";
 /// The group of what the code says.
 pub const PASS: &str = "pass";
 
+/// The group of what registers hold, each under its name.
+pub const REGISTER: &str = "register";
+
+/// What may be asked of each register.
+const OF_REGISTER: [(&str, Type); 11] = [
+    ("held", Type::Number),
+    ("limit", Type::Number),
+    ("free", Type::Number),
+    ("mine", Type::Bool),
+    ("was_held", Type::Bool),
+    ("was_mine", Type::Bool),
+    ("last_other", Type::Bool),
+    ("since_h", Type::Decimal),
+    ("until_h", Type::Decimal),
+    ("amount", Type::Number),
+    ("last_lane", Type::Text),
+];
+/// What a put has noted, each under its name.
+const DATA: &str = "data";
+
 /// What is there before any step: where, when, and what kind of code begins the visit. What it says comes with `verify`.
 const START: &[Fact] = &[
     Fact::always("lane.id", Type::Text),
@@ -150,7 +170,7 @@ pub fn table() -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> 
 /// The groups of facts, in the order of the table.
 pub fn groups() -> Vec<&'static str> {
     let mut all = Vec::new();
-    for group in table().map(|(_, fact)| fact.group()).chain([ANSWERS]) {
+    for group in table().map(|(_, fact)| fact.group()).chain([ANSWERS, REGISTER]) {
         if !all.contains(&group) {
             all.push(group);
         }
@@ -227,6 +247,9 @@ impl FactScope {
                 _ => Unknown::Name(self.names(group)),
             });
         }
+        if *group == REGISTER {
+            return self.of_register(names);
+        }
         let [name, rest @ ..] = names else { return Err(Unknown::Name(self.names(group))) };
         let found = of_group(group).find(|(_, fact)| fact.name() == *name);
         match found {
@@ -238,10 +261,34 @@ impl FactScope {
         }
     }
 
+    /// The type of a fact of a register, by its path below `register`.
+    fn of_register(&self, names: &[&str]) -> Result<Type, Unknown> {
+        let unknown = || Err(Unknown::Name(self.names(REGISTER)));
+        let [name, field, rest @ ..] = names else { return unknown() };
+        if !self.registers.contains(*name) {
+            return unknown();
+        }
+        match (OF_REGISTER.iter().find(|(known, _)| known == field), rest) {
+            (Some((_, of)), []) => Ok(*of),
+            (Some(_), [_, ..]) => Err(Unknown::Value(format!("{REGISTER}.{name}.{field}"))),
+            (None, [_]) if *field == DATA => Ok(Type::Text),
+            (None, [data, _, ..]) if *field == DATA => {
+                Err(Unknown::Value(format!("{REGISTER}.{name}.{DATA}.{data}")))
+            }
+            (None, _) => unknown(),
+        }
+    }
+
     /// The paths of a group.
     pub fn names(&self, group: &str) -> String {
         let all: Vec<String> = if group == ANSWERS {
             self.answers.keys().map(|id| format!("{ANSWERS}.{id}")).collect()
+        } else if group == REGISTER {
+            let fields = || OF_REGISTER.iter().map(|(field, _)| *field).chain(["data.X"]);
+            let of = |name: &String| {
+                fields().map(move |field| format!("{REGISTER}.{name}.{field}")).collect::<Vec<_>>()
+            };
+            self.registers.iter().flat_map(of).collect()
         } else {
             of_group(group).map(|(_, fact)| fact.path.to_owned()).collect()
         };
@@ -264,8 +311,17 @@ pub fn page() -> String {
     let of = format!("{}; {} where `input = \"number\"`", Type::Text.as_str(), Type::Number.as_str());
     let left_out = format!("{}` or `{}", Type::Text.empty(), Type::Number.empty());
     page.push_str(&row(&format!("{ANSWERS}.ID"), &of, "the `question` whose `id` it is", &left_out));
+    let unmade = crate::register::unmade();
+    for (field, of) in OF_REGISTER {
+        let path = format!("{REGISTER}.NAME.{field}");
+        page.push_str(&row(&path, of.as_str(), REGISTERS, &unmade[field].to_string()));
+    }
+    let path = format!("{REGISTER}.NAME.{DATA}.X");
+    page.push_str(&row(&path, Type::Text.as_str(), REGISTERS, &Type::Text.empty().to_string()));
     page
 }
+
+const REGISTERS: &str = "the `[[register]]` of that name, when its key and its holder are there";
 
 const PAGE_HEAD: &str = "\
 # What expressions may ask

@@ -6,6 +6,7 @@ use super::source::{Source, StepContext};
 use super::{Emit, Profile, ProfileError, Step, start};
 use crate::event::{self, Class};
 use crate::lane::step::{KINDS, StepKind};
+use crate::register;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ten years: for a list that never becomes too old.
@@ -60,7 +61,9 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         let what = format!("`stale_after_h` is {stale_after_h}; allowed: 1 to {STALE_MOST_H}");
         return Err(source.error(raw.stale_after_h.span().start, what));
     }
-    let steps = read_steps(&source, steps)?;
+    let registers = register::names(&source, &raw.register)?;
+    let (steps, known) = read_steps(&source, steps, registers)?;
+    let registers = register::read(&source, raw.register, &known)?;
     Ok(Profile {
         id: raw.id,
         title: raw.title,
@@ -84,13 +87,19 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
                 format!("{file}: `{earlier}` is called `{name}` now: write that; the next version refuses the earlier name")
             })
             .collect(),
-        unmade: super::unmade(&steps),
+        unmade: super::unmade(&steps, &registers),
+        registers,
         steps,
     })
 }
 
-fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, ProfileError> {
-    let mut known = FactScope::default();
+/// Reads the steps; gives what all of them make as well.
+fn read_steps(
+    source: &Source<'_>,
+    raw: Vec<RawStep<'_>>,
+    registers: BTreeSet<String>,
+) -> Result<(Vec<Step>, FactScope), ProfileError> {
+    let mut known = FactScope { registers, ..FactScope::default() };
     let mut photos = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps: Vec<Step> = Vec::new();
@@ -98,7 +107,10 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
     for RawStep { at, file, own } in raw {
         let kind = StepKind::read(&file.kind, own, &StepContext { source, at, known: &known })?;
         let about = kind.about();
-        let id = file.id.unwrap_or(file.kind);
+        let id = file.id.unwrap_or_else(|| match &kind {
+            StepKind::Register(step) => step.register.clone(),
+            _ => file.kind,
+        });
         if !ids.insert(id.clone()) {
             return Err(source.error(at, format!("two steps are called `{id}`; give this one another `id`")));
         }
@@ -169,7 +181,9 @@ fn read_steps(source: &Source<'_>, raw: Vec<RawStep<'_>>) -> Result<Vec<Step>, P
     if !decided {
         return Err(source.error(0, "no verdict can be reached: add a step of kind `decide`"));
     }
-    Ok(steps)
+    // Who holds what in a register follows from the visit, not from another register.
+    known.registers.clear();
+    Ok((steps, known))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::source::Source;
 use super::start::StartFile;
 use crate::event::Class;
 use crate::ids::ProfileId;
+use crate::register::RegisterFile;
 use crate::text::Text;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -41,6 +42,8 @@ pub(super) struct ProfileFile {
     pub instructions: BTreeMap<String, Spanned<Text>>,
     #[serde(default)]
     pub emit: Vec<Spanned<EmitFile>>,
+    #[serde(default)]
+    pub register: Vec<RegisterFile>,
     /// The earlier names of fields that it has, each with the name of today.
     #[serde(skip)]
     pub renamed: Vec<(&'static str, &'static str)>,

@@ -16,6 +16,7 @@ pub mod start;
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::ids::ProfileId;
+use crate::register::{self, Register};
 use crate::rules::Expression;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,8 @@ pub struct Profile {
     pub instructions: BTreeMap<Outcome, Text>,
     /// What can happen after a verdict, as extra events.
     pub emits: Vec<Emit>,
+    /// What it knows of the world beyond one visit.
+    pub registers: Vec<Register>,
     /// The steps in order.
     pub steps: Vec<Step>,
     /// What whoever maintains it should change.
@@ -200,6 +203,10 @@ impl Profile {
     pub fn looks_into(&self, list: &str) -> bool {
         self.lists().any(|name| name == list)
     }
+    /// One of its registers.
+    pub fn register(&self, name: &str) -> Option<&Register> {
+        self.registers.iter().find(|register| register.name == name)
+    }
     /// What the facts are while nothing has made them: a rule then reads them without an error.
     pub fn unmade_facts(&self) -> &Map<String, Value> {
         &self.unmade
@@ -215,9 +222,12 @@ impl Profile {
 }
 
 /// The facts that some steps make, as long as they have not.
-fn unmade(steps: &[Step]) -> Map<String, Value> {
+fn unmade(steps: &[Step], registers: &[Register]) -> Map<String, Value> {
     let mut all = facts::all_unmade();
     let answers = steps.iter().filter_map(|s| Some((s.id.clone(), s.kind.answer()?.empty())));
     all.insert(facts::ANSWERS.to_owned(), Value::Object(answers.collect()));
+    for register in registers {
+        register::fill(&mut all, &register.name, None, std::iter::empty());
+    }
     all
 }

@@ -2,9 +2,10 @@
 
 use super::expect::{self, Observed};
 use super::file::{Mistake, Scenario, moment, resolved};
+use super::registers::OF_VISITS;
 use super::serve::{Seen, somebody};
 use super::store::{PeerUse, Store};
-use super::verb::{self, Act, ListChange, Override, PeerTold, Verb};
+use super::verb::{self, Act, Correction, ListChange, Override, PeerTold, Verb};
 use super::when;
 use super::words;
 use super::world::{GATEWAY, Stopped, World};
@@ -115,10 +116,13 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
             if let Some(at) = &expect.at {
                 verb::known("step", at, &steps(&|_| true))?;
             }
+            expect.register.keys().try_for_each(|name| world.register_is_known(lane, name))?;
             let profiles = || world.core.lanes().map(|l| &*l.setup.profile);
             let mut kinds = expect.events.iter().chain(&expect.no_events);
             kinds.try_for_each(|kind| verb::known_event(words::event(kind, profiles()), kind))
         }
+        Verb::Peer(told) => world.register_is_known(lane, &told.register),
+        Verb::Correct(what) => world.register_is_known(lane, &what.register),
         // What no step of the lane asks for is rejected when it comes.
         Verb::Measure(_)
         | Verb::NoReading(_)
@@ -132,7 +136,6 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         | Verb::Override(_)
         | Verb::Cancel(_)
         | Verb::List(_)
-        | Verb::Peer(_)
         | Verb::Wait(_)
         | Verb::WaitUntil(_)
         | Verb::Restart(_)
@@ -167,8 +170,12 @@ fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
         }
         world.edition(name, issued_ms, entries)?;
     }
-    for slot in &scenario.slots {
+    for (number, slot) in scenario.slots.iter().enumerate() {
         let lane = slot.lane.clone().unwrap_or_else(|| scenario.lanes[0].id.clone());
+        if !OF_VISITS.contains(&slot.register.as_str()) {
+            world.slot_before(number, slot, &lane)?;
+            continue;
+        }
         let visit = VisitId(expect::number(&slot.holder).unwrap_or(0));
         let by = Redemption { lane, visit, at_ms: Some(slot.since_ms) };
         let write = if slot.register == "seal" {
@@ -180,7 +187,7 @@ fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
         let now = world.now;
         world.store.write(&[write], &now)?;
     }
-    Ok(())
+    Ok(world.core.set_alarm(&world.now, &*world.store)?)
 }
 
 impl World<'_> {
@@ -229,12 +236,18 @@ impl World<'_> {
             Verb::Cancel(reason) => {
                 self.desk(act, &lane, Action::Cancel { reason: reason.clone(), visit: None })?;
             }
+            Verb::Correct(what) => {
+                let Correction { register, key, holder, act: done, reason } = what.clone();
+                let holder = self.holder_named(&lane, &register, &key, &holder)?;
+                let key = self.key_named(&key);
+                self.desk(act, &lane, Action::Correct { register, key, holder, act: done, reason })?;
+            }
             Verb::Reprint { .. } => {
                 let visit = self.lane(&lane).state.visits().next().map_or(VisitId(0), |v| v.id);
                 self.desk(act, &lane, Action::Reprint(visit))?;
             }
             Verb::List(change) => self.new_edition(change)?,
-            Verb::Peer(told) => self.told(told)?,
+            Verb::Peer(told) => self.told(&lane, told)?,
             Verb::Wait(ms) => self.wait(*ms)?,
             Verb::WaitUntil(text) => {
                 let of_day = when::until_time_of_day(text, self.wall_ms(), self.utc_offset_ms);
@@ -361,8 +374,15 @@ impl World<'_> {
         self.edition(&change.name.clone(), issued_ms, entries)
     }
 
-    fn told(&mut self, told: &PeerTold) -> Result<(), Stopped> {
+    fn told(&mut self, lane: &LaneId, told: &PeerTold) -> Result<(), Stopped> {
         let at_ms = moment(told.at.as_ref(), "-0s", self.wall_ms()).map_err(Stopped::Failed)?;
+        let from = GatewayId::new(PEER).map_err(|e| Stopped::Failed(e.to_string()))?;
+        if !OF_VISITS.contains(&told.register.as_str()) {
+            if self.slot_told(lane, told, at_ms, &from)? {
+                self.note(&[conflict()]);
+            }
+            return Ok(());
+        }
         let name = if told.register == "seal" {
             seal_use(&crate::pass::id::normal(&told.key))
         } else {
@@ -372,17 +392,10 @@ impl World<'_> {
         let bad = |e: crate::ids::BadId| Stopped::Failed(e.to_string());
         let visit = VisitId(expect::number(&told.holder).unwrap_or(0));
         let by = Redemption { lane: LaneId::new("lane-1").map_err(bad)?, visit, at_ms: Some(at_ms) };
-        let told = PeerUse { gateway: GatewayId::new(PEER).map_err(bad)?, name, by };
+        let told = PeerUse { gateway: from, name, by };
         let now = self.now;
         if self.store.peer(&told, &now)? {
-            self.note(&[NewEvent {
-                kind: "peer_conflict".into(),
-                class: Class::Verdict,
-                lane: None,
-                visit: None,
-                audience: Vec::new(),
-                data: json!({}),
-            }]);
+            self.note(&[conflict()]);
         }
         Ok(())
     }
@@ -402,6 +415,18 @@ impl World<'_> {
             self.input(Input::Device { device: id.clone(), report })?;
         }
         Ok(())
+    }
+}
+
+/// The event that two gateways have given the same away.
+fn conflict() -> NewEvent {
+    NewEvent {
+        kind: "peer_conflict".into(),
+        class: Class::Verdict,
+        lane: None,
+        visit: None,
+        audience: Vec::new(),
+        data: json!({}),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Compares what an `expect` says with what is so.
 
 use super::Failure;
+use super::registers::OF_VISITS;
 use super::verb::Expect;
 use super::world::{Stopped, World};
 use crate::codes::Outcome;
 use crate::ids::{LaneId, VisitId};
 use crate::lane::visit::Visit;
 use crate::records::seal_use;
+use crate::register::SEAL;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -87,8 +89,12 @@ pub(super) fn check(
     found.events = came.events;
     found.printed = came.slips;
     for (register, keys) in &expect.register {
-        for key in keys.keys() {
-            let holders = holders(world, register, key)?;
+        for (key, wanted) in keys {
+            let holders = if OF_VISITS.contains(&register.as_str()) {
+                holders(world, register, key)?
+            } else {
+                world.holders_of(lane, register, key, wanted)?
+            };
             found.register.entry(register.clone()).or_default().insert(key.clone(), holders);
         }
     }
@@ -104,6 +110,9 @@ fn holders(world: &World<'_>, register: &str, key: &str) -> Result<Vec<String>, 
         let (name, shared) = world.use_of(key)?;
         [name].into_iter().chain(shared).collect()
     };
+    if register == SEAL && world.seal_removed(key)? {
+        return Ok(Vec::new());
+    }
     for name in names {
         if let Some(used) = world.store.redeemed(&name)? {
             let VisitId(visit) = used.visit;
@@ -165,9 +174,9 @@ fn differs(expect: &Expect, found: &Observed) -> Option<String> {
     for (register, keys) in &expect.register {
         for (key, wanted) in keys {
             let is = found.register.get(register).and_then(|of| of.get(key)).cloned().unwrap_or_default();
-            let all = |some: &[String], of: &[String]| {
-                some.iter().all(|one| of.iter().any(|o| same_holder(one, o)))
-            };
+            let visits = OF_VISITS.contains(&register.as_str());
+            let same = |one: &String, other: &String| one == other || visits && same_holder(one, other);
+            let all = |some: &[String], of: &[String]| some.iter().all(|one| of.iter().any(|o| same(one, o)));
             if is.len() != wanted.len() || !all(&is, wanted) || !all(wanted, &is) {
                 return told(
                     &format!("{register} `{key}` held by"),

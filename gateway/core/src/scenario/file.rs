@@ -79,6 +79,10 @@ pub(super) struct SlotOf {
     pub key: String,
     pub holder: String,
     pub since_ms: WallMs,
+    pub until_ms: Option<WallMs>,
+    pub given_back_ms: Option<WallMs>,
+    pub amount: i64,
+    pub data: Map<String, Json>,
     pub lane: Option<LaneId>,
 }
 
@@ -106,6 +110,8 @@ pub struct Scenario {
     pub(super) slots: Vec<SlotOf>,
     pub(super) not_built: Option<NotBuilt>,
     pub(super) acts: Vec<Act>,
+    /// Every text in it, for whoever must find out what a hash stands for.
+    pub(super) texts: Vec<String>,
 }
 
 /// The text that is read, for the lines of errors; and the first thing in it that is not built.
@@ -192,7 +198,7 @@ pub fn read(file: &str, text: &str) -> Result<Scenario, Mistake> {
     let mut slots = Vec::new();
     for slot in form.slot {
         let line = source.line(slot.span().start);
-        slots.push(read_slot(&mut source, line, slot.into_inner(), clock_ms)?);
+        slots.push(read_slot(&source, line, slot.into_inner(), clock_ms)?);
     }
     let mut acts = Vec::new();
     // What an act cannot do yet is said when the play comes to it.
@@ -217,6 +223,7 @@ pub fn read(file: &str, text: &str) -> Result<Scenario, Mistake> {
         slots,
         not_built: before,
         acts,
+        texts: toml::from_str::<Value>(text).map(|all| texts(&all)).unwrap_or_default(),
     };
     scenario.names_are_known(&source)?;
     Ok(scenario)
@@ -263,6 +270,18 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+}
+
+/// The texts of a value, and the names in it.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(all) => all.iter().flat_map(texts).collect(),
+        Value::Table(all) => {
+            all.iter().flat_map(|(name, value)| std::iter::once(name.clone()).chain(texts(value))).collect()
+        }
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => Vec::new(),
     }
 }
 
@@ -385,25 +404,29 @@ fn read_pass(
     })
 }
 
-fn read_slot(
-    source: &mut Source<'_>,
-    line: usize,
-    form: SlotForm,
-    clock_ms: WallMs,
-) -> Result<SlotOf, Mistake> {
-    source.term(line, "register", &form.register, words::register(&form.register))?;
-    let later = [
-        ("until", form.until.is_some()),
-        ("amount", form.amount.is_some()),
-        ("data", form.data.is_some()),
-        ("given_back", form.given_back.is_some()),
-    ];
-    if let Some((name, _)) = later.iter().find(|(_, given)| *given) {
-        source.postpone(line, format!("`{name}` of a slot"));
+fn read_slot(source: &Source<'_>, line: usize, form: SlotForm, clock_ms: WallMs) -> Result<SlotOf, Mistake> {
+    let at = |name: &str, value: Option<&Value>| {
+        moment(value, "-1h", clock_ms).map_err(|e| source.mistake(line, format!("`{name}`: {e}")))
+    };
+    let since_ms = at("since", form.since.as_ref())?;
+    let until_ms = form.until.as_ref().map(|until| at("until", Some(until))).transpose()?;
+    let given_back_ms = form.given_back.as_ref().map(|back| at("given_back", Some(back))).transpose()?;
+    if given_back_ms.is_some_and(|back| back < since_ms) {
+        return Err(source
+            .mistake(line, "`given_back` lies before `since`, which is an hour ago where nothing is said"));
     }
-    let since_ms = moment(form.since.as_ref(), "-1h", clock_ms)
-        .map_err(|e| source.mistake(line, format!("`since`: {e}")))?;
     let lane = form.lane.map(LaneId::new).transpose().map_err(|e| source.mistake(line, e.to_string()))?;
     let holder = form.holder.unwrap_or_default();
-    Ok(SlotOf { line, register: form.register, key: form.key, holder, since_ms, lane })
+    Ok(SlotOf {
+        line,
+        register: form.register,
+        key: form.key,
+        holder,
+        since_ms,
+        until_ms,
+        given_back_ms,
+        amount: form.amount,
+        data: entry(&form.data),
+        lane,
+    })
 }

@@ -78,8 +78,10 @@ pub(super) struct SlotForm {
     pub holder: Option<String>,
     pub since: Option<Value>,
     pub until: Option<Value>,
-    pub amount: Option<Value>,
-    pub data: Option<Value>,
+    #[serde(default)]
+    pub amount: i64,
+    #[serde(default)]
+    pub data: toml::map::Map<String, Value>,
     pub given_back: Option<Value>,
     pub lane: Option<String>,
 }
@@ -124,7 +126,7 @@ pub(super) struct ActForm {
     #[serde(rename = "override")]
     pub otherwise: Option<OverrideForm>,
     pub cancel: Option<String>,
-    pub correct: Option<Value>,
+    pub correct: Option<CorrectForm>,
     pub reprint: Option<ReprintForm>,
     pub list: Option<ListForm>,
     pub hl7: Option<Value>,
@@ -167,6 +169,17 @@ pub(super) struct OverrideForm {
     pub note: String,
     pub second: Option<String>,
     pub visit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CorrectForm {
+    pub register: String,
+    pub key: String,
+    pub holder: String,
+    pub act: String,
+    #[serde(default)]
+    pub reason: String,
 }
 
 #[derive(Deserialize)]

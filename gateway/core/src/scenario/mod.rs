@@ -10,6 +10,7 @@ mod expect;
 mod file;
 mod form;
 mod passes;
+mod registers;
 mod serve;
 pub mod store;
 pub mod table;

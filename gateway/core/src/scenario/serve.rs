@@ -56,6 +56,7 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
         | Verb::Seal { .. }
         | Verb::Override(_)
         | Verb::Reprint { .. }
+        | Verb::Correct(_)
         | Verb::List(_)
         | Verb::Peer(_)
         | Verb::Wait(_)
@@ -97,6 +98,7 @@ impl World<'_> {
                     | StepKind::Question(_)
                     | StepKind::Seal(_)
                     | StepKind::Confirm(_)
+                    | StepKind::Register(_)
                     | StepKind::Print(_) => break,
                 }
                 if self.waiting(&lane).is_some_and(|(visit, _)| (visit.id, visit.step) == before) {

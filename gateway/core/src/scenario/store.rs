@@ -7,6 +7,7 @@ use crate::lane::visit::Visit;
 use crate::lane::{LaneState, RECENT};
 use crate::pass::id::key;
 use crate::records::{Records, RecordsFault, Redemption, Write, seal_use, use_order};
+use crate::register::{Slot, SlotName, SlotWrite, conflicts};
 use crate::time::{Now, WallMs};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub trait Store: Records {
     fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault>;
     /// Another gateway tells of a use; whether that is a conflict which was not known yet.
     fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault>;
+    /// Another gateway tells of a slot; whether that brings a conflict which was not known yet.
+    fn peer_slot(&mut self, from: &GatewayId, slot: &Slot, now: &Now) -> Result<bool, RecordsFault>;
 }
 
 /// A list as it stands.
@@ -65,6 +68,7 @@ pub struct Memory {
     lists: BTreeMap<String, List>,
     uses: BTreeMap<String, Use>,
     conflicts: BTreeSet<(String, GatewayId)>,
+    slots: BTreeMap<SlotName, Slot>,
     lanes: BTreeMap<LaneId, Vec<u8>>,
     visits: BTreeMap<(LaneId, VisitId), Vec<u8>>,
 }
@@ -77,6 +81,7 @@ impl Memory {
             lists: BTreeMap::new(),
             uses: BTreeMap::new(),
             conflicts: BTreeSet::new(),
+            slots: BTreeMap::new(),
             lanes: BTreeMap::new(),
             visits: BTreeMap::new(),
         }
@@ -84,6 +89,21 @@ impl Memory {
 
     fn redeem(&mut self, name: &str, by: &Redemption) {
         self.uses.entry(name.to_owned()).or_insert_with(|| Use { by: by.clone(), gateway: None });
+    }
+
+    fn change(&mut self, write: &SlotWrite) {
+        let SlotWrite { register, key, holder, part, .. } = write;
+        let name = (register.clone(), key.clone(), holder.clone(), part.clone());
+        let before = self.slots.remove(&name);
+        self.slots.insert(name, Slot::after(before, write, self.gateway.as_str()));
+    }
+
+    /// Some slots of a register, in the order in which they were put.
+    fn some(&self, register: &str, which: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        let mut some: Vec<Slot> =
+            self.slots.values().filter(|slot| slot.register == register && which(slot)).cloned().collect();
+        some.sort_by(|a, b| a.put.as_ref().map(|put| &put.at).cmp(&b.put.as_ref().map(|put| &put.at)));
+        some
     }
 
     fn take(&mut self, write: &Write, now: &Now) -> Result<(), RecordsFault> {
@@ -94,6 +114,7 @@ impl Memory {
                 }
             }
             Write::Seal { number, by } => self.redeem(&seal_use(number), by),
+            Write::Slot(write) => self.change(write),
             Write::Archive { lane, visit } => {
                 let open = visit.is_open(now.wall_ms.unwrap_or(0));
                 let state = if open { written(&**visit) } else { written(&visit.closed()) }?;
@@ -126,6 +147,24 @@ impl Records for Memory {
     }
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         Ok(self.uses.contains_key(&seal_use(number)))
+    }
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        Ok(self.some(register, |slot| keys.contains(&slot.key)))
+    }
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        Ok(self.some(register, |slot| holders.contains(&slot.holder)))
+    }
+    fn alarms(&self, until_ms: WallMs, most: usize) -> Result<Vec<Slot>, RecordsFault> {
+        let own = self.slots.values().filter(|slot| slot.gateway() == Some(self.gateway.as_str()));
+        let mut due: Vec<Slot> =
+            own.filter(|slot| slot.alarm_ms().is_some_and(|at| at <= until_ms)).cloned().collect();
+        due.sort_by_key(Slot::alarm_ms);
+        due.truncate(most);
+        Ok(due)
+    }
+    fn next_alarm(&self, after_ms: WallMs) -> Result<Option<WallMs>, RecordsFault> {
+        let own = self.slots.values().filter(|slot| slot.gateway() == Some(self.gateway.as_str()));
+        Ok(own.filter_map(Slot::alarm_ms).filter(|at| *at > after_ms).min())
     }
 }
 
@@ -186,5 +225,19 @@ impl Store for Memory {
             self.uses.insert(told.name.clone(), theirs());
         }
         Ok(self.conflicts.insert((told.name.clone(), told.gateway.clone())))
+    }
+
+    fn peer_slot(&mut self, _: &GatewayId, slot: &Slot, _: &Now) -> Result<bool, RecordsFault> {
+        let merged = match self.slots.remove(&slot.name()) {
+            Some(known) => known.merge(slot.clone()),
+            None => slot.clone(),
+        };
+        let (register, key) = (merged.register.clone(), merged.key.clone());
+        self.slots.insert(merged.name(), merged);
+        let lost = conflicts(&self.some(&register, |slot| slot.key == key));
+        for (slot, _) in &lost {
+            self.slots.insert(slot.name(), slot.clone());
+        }
+        Ok(!lost.is_empty())
     }
 }

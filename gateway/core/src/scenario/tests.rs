@@ -85,10 +85,22 @@ fn what_the_form_knows_and_this_version_cannot_play_is_said_by_its_name() {
         ("[[do]]\nplate = \"辽P12345\"\n", "`plate`"),
         ("[[do]]\naside = true\n", "`aside`"),
         ("[[do]]\nexpect = { party = { count = 2 } }\n", "`party` of `expect`"),
-        ("[[do]]\nexpect = { register = { companion = { \"B-12\" = [] } } }\n", "companion"),
     ] {
         let (_, why) = fails(body);
         assert!(why.starts_with("not built yet: ") && why.contains(said), "{body}: {why}");
+    }
+}
+
+#[test]
+fn a_register_that_no_lane_of_the_file_has_is_a_mistake() {
+    for body in [
+        "[[do]]\nexpect = { register = { companion = { \"B-12\" = [] } } }\n",
+        "[[do]]\npeer = { register = \"companion\", key = \"B-12\", holder = \"P-1\" }\n",
+        "[[do]]\ncorrect = { register = \"companion\", key = \"B-12\", holder = \"*\", act = \"take\" }\n",
+    ] {
+        let mistake = played(&format!("{HEAD}{body}")).unwrap_err();
+        let said = mistake.to_string();
+        assert!(said.ends_with("there is no register `companion`; there are: pass-used, seal"), "{said}");
     }
 }
 

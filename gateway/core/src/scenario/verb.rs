@@ -1,7 +1,7 @@
 //! The acts of a scenario file: one verb in each `[[do]]`, read and checked as far as that needs no profile.
 
 use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
-use super::form::{ActForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings};
+use super::form::{ActForm, CorrectForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings};
 use super::when;
 use super::words::{self, Term};
 use crate::codes::{Code, Outcome};
@@ -59,6 +59,7 @@ pub(super) enum Verb {
     Override(Override),
     Cancel(String),
     Reprint { step: String },
+    Correct(Correction),
     List(ListChange),
     Peer(PeerTold),
     Wait(i64),
@@ -87,6 +88,15 @@ pub(super) struct ListChange {
     /// None takes it away.
     pub entry: Option<Map<String, Json>>,
     pub stale: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Correction {
+    pub register: String,
+    pub key: String,
+    pub holder: String,
+    pub act: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +129,8 @@ impl Act {
     pub fn passes(&self) -> Vec<&str> {
         match &self.verb {
             Verb::ScanPass { name, .. } => vec![name.as_str()],
-            Verb::Peer(told) => vec![told.key.as_str()],
+            Verb::Peer(told) => vec![told.key.as_str(), told.holder.as_str()],
+            Verb::Correct(what) => vec![what.key.as_str(), what.holder.as_str()],
             Verb::List(change) if change.name == "revocation" => change.key.as_deref().into_iter().collect(),
             Verb::Expect(expect) => {
                 expect.register.values().flat_map(|of| of.keys().map(String::as_str)).collect()
@@ -161,7 +172,6 @@ fn to_come(form: &ActForm) -> Option<&'static str> {
         ("tally", &form.tally),
         ("party", &form.party),
         ("complete", &form.complete),
-        ("correct", &form.correct),
         ("hl7", &form.hl7),
         ("hl7_text", &form.hl7_text),
         ("console", &form.console),
@@ -292,6 +302,10 @@ fn verbs(
         found.push(Verb::Override(read_override(source, line, otherwise)?));
     }
     found.extend(form.cancel.map(Verb::Cancel));
+    found.extend(form.correct.map(|form| {
+        let CorrectForm { register, key, holder, act, reason } = form;
+        Verb::Correct(Correction { register, key, holder, act, reason })
+    }));
     found.extend(form.reprint.map(|reprint| Verb::Reprint { step: reprint.step }));
     if let Some(list) = form.list {
         found.push(Verb::List(read_list(source, line, list, clock_ms)?));
@@ -414,12 +428,11 @@ fn read_list(
 }
 
 fn read_peer(
-    source: &mut Source<'_>,
+    source: &Source<'_>,
     line: usize,
     form: PeerForm,
     clock_ms: WallMs,
 ) -> Result<PeerTold, Mistake> {
-    source.term(line, "register", &form.register, words::register(&form.register))?;
     moment(form.at.as_ref(), "-0s", clock_ms).map_err(|e| source.mistake(line, e))?;
     Ok(PeerTold {
         register: form.register,
@@ -450,9 +463,6 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
     }
     if let Some(term) = &form.refused {
         source.term(line, "rejection", term, words::refusal(term))?;
-    }
-    for name in form.register.iter().flat_map(BTreeMap::keys) {
-        source.term(line, "register", name, words::register(name))?;
     }
     let expected = form.outcome.as_deref().map(|term| outcome(source, line, term, true)).transpose()?;
     Ok(Expect {

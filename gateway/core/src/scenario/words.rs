@@ -8,31 +8,6 @@ use crate::pass::kp1;
 use crate::profile::Profile;
 use crate::records::LISTS;
 
-/// Registers that lanes keep.
-pub const REGISTERS: [&str; 2] = ["pass-used", "seal"];
-
-const REGISTERS_TO_COME: [&str; 19] = [
-    "transit",
-    "inside",
-    "companion",
-    "band",
-    "worker",
-    "sticker",
-    "sampled",
-    "tube",
-    "room",
-    "bag",
-    "card",
-    "visitor",
-    "ward_visitors",
-    "duty",
-    "collected",
-    "delivery",
-    "specimen",
-    "stock",
-    "consult",
-];
-
 /// Words with which an act can be rejected.
 pub const REFUSALS: [&str; 17] = [
     "bad_answer",
@@ -56,9 +31,8 @@ pub const REFUSALS: [&str; 17] = [
 
 const REFUSALS_TO_COME: [&str; 1] = ["purpose"];
 
-const KINDS_TO_COME: [&str; 49] = [
+const KINDS_TO_COME: [&str; 48] = [
     "reprint",
-    "register_corrected",
     "door_forced",
     "door_held",
     "visit",
@@ -137,11 +111,6 @@ pub fn list(name: &str) -> Term {
     term(name, &LISTS, &[])
 }
 
-/// A register.
-pub fn register(name: &str) -> Term {
-    term(name, &REGISTERS, &REGISTERS_TO_COME)
-}
-
 /// A role.
 pub fn role(name: &str) -> Result<Role, Term> {
     let known = Role::ALL.map(Role::as_str);
@@ -168,7 +137,8 @@ pub fn pass_kind(name: &str) -> Term {
 
 /// A kind of event, of the gateway, of one of these profiles, or of a shipped one.
 pub fn event<'a>(name: &str, profiles: impl Iterator<Item = &'a Profile>) -> Term {
-    let own = profiles.flat_map(|p| p.emits.iter().map(|e| e.kind.as_str()));
+    let alarms = |p: &'a Profile| p.registers.iter().filter_map(|r| Some(r.alarm.as_ref()?.1.as_str()));
+    let own = profiles.flat_map(|p| p.emits.iter().map(|e| e.kind.as_str()).chain(alarms(p)));
     let shipped = ["arrival", "fever", "triage", "fever_referral"];
     let known: Vec<&str> = OWN.into_iter().chain(own).chain(shipped).collect();
     term(name, &known, &KINDS_TO_COME)

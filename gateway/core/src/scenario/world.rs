@@ -13,6 +13,7 @@ use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::step::decide;
 use crate::lane::visit::{Stage, Visit};
 use crate::lane::{Lane, Setup};
+use crate::pass::Pass;
 use crate::pass::id::key;
 use crate::pass::trust::TrustList;
 use crate::profile::{DeviceKind, Profile, Step as ProfileStep};
@@ -81,6 +82,8 @@ pub(super) struct World<'a> {
     pub visits: Vec<(LaneId, VisitId)>,
     pub subjects: Arc<SubjectKeys>,
     pub lists: BTreeMap<String, (WallMs, Entries)>,
+    /// The texts that the file names.
+    pub texts: Vec<String>,
     pub trace: &'a mut dyn FnMut(&str),
     /// The lane of acts that name none.
     main: LaneId,
@@ -131,6 +134,7 @@ impl<'a> World<'a> {
             visits: Vec::new(),
             subjects: Arc::new(SubjectKeys::new(1, b"scenario")),
             lists: BTreeMap::new(),
+            texts: scenario.texts.clone(),
             trace,
             main: scenario.lanes[0].id.clone(),
             places,
@@ -345,7 +349,9 @@ impl<'a> World<'a> {
         self.core = Core::new(self.setups(), states);
         self.core.given(forgotten);
         let step = self.core.resume(&self.now, &*self.store)?;
-        self.settled(&step, true)
+        self.settled(&step, true)?;
+        // What was due meanwhile is done now.
+        self.wait(0)
     }
 
     /// Devices that a lane has asked and that have not answered.
@@ -379,8 +385,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What the use of a pass goes by here, and at the other gateways of the site where that is something else.
-    pub fn use_of(&self, pass: &str) -> Result<(String, Option<String>), Stopped> {
+    /// The pass that a file names as `@NAME`, or an opaque code.
+    pub fn checked(&self, pass: &str) -> Result<Pass, Stopped> {
         let text = match pass.strip_prefix('@').and_then(|name| self.passes.get(name)) {
             Some(made) => made.text.clone(),
             None => pass.to_owned(),
@@ -388,8 +394,12 @@ impl<'a> World<'a> {
         let with = crate::pass::Check { trust: &self.trust, now_s: self.now.wall_s(), region: &self.region };
         let checked = crate::pass::check(text.as_bytes(), with);
         let checked = checked.or_else(|refused| refused.pass.map(|pass| *pass).ok_or(refused.why));
-        let pass =
-            checked.map_err(|why| Stopped::Failed(format!("`{pass}` is no pass that can be used: {why}")))?;
+        checked.map_err(|why| Stopped::Failed(format!("`{pass}` is no pass that can be used: {why}")))
+    }
+
+    /// What the use of a pass goes by here, and at the other gateways of the site where that is something else.
+    pub fn use_of(&self, pass: &str) -> Result<(String, Option<String>), Stopped> {
+        let pass = self.checked(pass)?;
         let entry = self.store.entry("pass", &pass.subject)?.unwrap_or_default();
         let window = ["nbf_ms", "exp_ms"].map(|name| entry.get(name).and_then(crate::entry::whole));
         let name = pass.used_as(window);

@@ -13,6 +13,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Command, NoData, Photo, Report, Temperature, Ticket};
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
+use kakou_core::register::{Slot, SlotName, SlotWrite};
 use kakou_core::time::{Now, Quality};
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Map, Value, json};
@@ -31,12 +32,17 @@ pub struct Memory {
     pub issued: BTreeMap<String, i64>,
     pub redeemed: RefCell<BTreeMap<String, Redemption>>,
     pub seals: RefCell<BTreeSet<String>>,
+    pub slots: RefCell<BTreeMap<SlotName, Slot>>,
     pub uses_unknown: bool,
     /// Lists that are damaged: whoever is looked up in one gets no answer.
     pub faulty: BTreeSet<&'static str>,
 }
 
 impl Memory {
+    fn some(&self, which: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        self.slots.borrow().values().filter(|slot| which(slot)).cloned().collect()
+    }
+
     fn sound(&self, list: &str) -> Result<(), RecordsFault> {
         if self.faulty.contains(list) {
             return Err(RecordsFault::List { list: list.into(), why: "a damaged page".into() });
@@ -64,6 +70,20 @@ impl Records for Memory {
     }
     fn seal_used(&self, number: &str) -> Result<bool, RecordsFault> {
         Ok(self.seals.borrow().contains(number))
+    }
+    fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        Ok(self.some(|slot| slot.register == register && keys.contains(&slot.key)))
+    }
+    fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
+        Ok(self.some(|slot| slot.register == register && holders.contains(&slot.holder)))
+    }
+    fn alarms(&self, until_ms: i64, most: usize) -> Result<Vec<Slot>, RecordsFault> {
+        let due = self.some(|slot| slot.alarm_ms().is_some_and(|at| at <= until_ms));
+        Ok(due.into_iter().take(most).collect())
+    }
+    fn next_alarm(&self, after_ms: i64) -> Result<Option<i64>, RecordsFault> {
+        let due = self.some(|slot| slot.alarm_ms().is_some_and(|at| at > after_ms));
+        Ok(due.iter().filter_map(Slot::alarm_ms).min())
     }
 }
 
@@ -149,6 +169,13 @@ impl Gate {
                 }
                 Write::Seal { number, .. } => {
                     self.memory.seals.borrow_mut().insert(number.clone());
+                }
+                Write::Slot(write) => {
+                    let SlotWrite { register, key, holder, part, .. } = &**write;
+                    let name = (register.clone(), key.clone(), holder.clone(), part.clone());
+                    let mut slots = self.memory.slots.borrow_mut();
+                    let before = slots.remove(&name);
+                    slots.insert(name, Slot::after(before, write, "gw-1"));
                 }
                 Write::Archive { visit, .. } => assert!(visit.shown_until.is_none()),
             }

@@ -235,7 +235,7 @@ fn the_use_of_a_pass_is_kept_until_the_list_says_that_it_ends() {
         let step = g.scan("T-1");
         let kept = step.writes.iter().find_map(|w| match w {
             Write::Redeem { ends_ms, .. } => Some(*ends_ms),
-            Write::Seal { .. } | Write::Archive { .. } => None,
+            Write::Seal { .. } | Write::Slot(_) | Write::Archive { .. } => None,
         });
         assert_eq!(kept, Some(ends_ms));
     }

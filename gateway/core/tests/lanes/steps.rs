@@ -193,6 +193,7 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             | StepKind::Seal(_)
             | StepKind::Confirm(_)
             | StepKind::Weigh(_)
+            | StepKind::Register(_)
             | StepKind::Print(_) => {}
         }
     }

@@ -150,7 +150,7 @@ fn the_use_of_a_pass_of_a_list_is_told_by_the_key_of_the_site_and_known_under_th
     let key = SubjectKey::new(b"site secret").of("used::辽P12345");
     let used = writes.iter().find_map(|w| match w {
         Write::Redeem { shared, .. } => shared.clone(),
-        Write::Seal { .. } | Write::Archive { .. } => None,
+        Write::Seal { .. } | Write::Slot(_) | Write::Archive { .. } => None,
     });
     assert_eq!(used, Some(format!("~list:{key}")));
     let sealed = |w: &Write| matches!(w, Write::Seal { number, by } if number == "LN0045678" && by.at_ms == g.now.wall_ms);

@@ -2,6 +2,7 @@
 
 use super::indexes::Verdict;
 use super::path as path_of;
+use super::slots;
 use crate::store::photos::Photos;
 use crate::store::{StoreError, at, catch_up, has_column, has_table, io_at, photos, salvage, time};
 use crate::upstream::peers;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The format of the file.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -98,11 +99,18 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
     }
     if format == 0 {
         connection
-            .execute_batch(&format!("BEGIN; {SCHEMA} {SCHEMA_2} PRAGMA user_version = {FORMAT}; COMMIT;"))
+            .execute_batch(&format!(
+                "BEGIN; {SCHEMA} {SCHEMA_2} {} PRAGMA user_version = {FORMAT}; COMMIT;",
+                slots::SCHEMA
+            ))
             .map_err(at(path))?;
     }
     if format == 1 {
         upgrade(&connection, path).map_err(at(path))?;
+    }
+    if format == 1 || format == 2 {
+        let registers = format!("BEGIN; {} PRAGMA user_version = {FORMAT}; COMMIT;", slots::SCHEMA);
+        connection.execute_batch(&registers).map_err(at(path))?;
     }
     catch_up::prepare(&connection).map_err(at(path))?;
     later(&connection).map_err(at(path))?;
@@ -128,7 +136,7 @@ fn later(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP INDEX IF EXISTS recent_at")
 }
 
-/// From format 1: what it holds is indexed.
+/// From format 1 to 2: what it holds is indexed.
 fn upgrade(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let photos = path.parent().and_then(|data| Photos::open(data).ok());
     connection.execute_batch(&format!("BEGIN; {SCHEMA_2}"))?;
@@ -145,7 +153,7 @@ fn upgrade(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
             }
         }
     }
-    connection.execute_batch(&format!("PRAGMA user_version = {FORMAT}; COMMIT;"))
+    connection.execute_batch("PRAGMA user_version = 2; COMMIT;")
 }
 
 /// Notes the photographs that an event names.

@@ -116,6 +116,7 @@ impl Kind for Confirm {
             | Action::Override { .. }
             | Action::OpenAgain(_)
             | Action::OpenedByHand(_)
+            | Action::Correct { .. }
             | Action::Reprint(_) => Flow::Reject(Rejection::not_now()),
         })
     }

@@ -123,6 +123,7 @@ fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
             cx.find(Code::S_NUMBER);
         }
     }
+    super::register::look_again(cx)?;
     let looks_for_holds = super::verify::looks_for_holds(cx);
     if let Some(pass) = cx.visit.pass.clone() {
         if looks_for_holds && !cx.visit.admitted {
@@ -282,6 +283,9 @@ pub fn admit(cx: &mut Cx<'_>) {
         return;
     }
     cx.visit.admitted = true;
+    if let Err(fault) = crate::register::write(cx, None) {
+        cx.out.fault = Some(fault);
+    }
     let by = Redemption { lane: cx.setup.lane.clone(), visit: cx.visit.id, at_ms: cx.now.wall_ms };
     if single_use(cx)
         && let Some(pass) = &cx.visit.pass
@@ -302,8 +306,35 @@ pub fn admit(cx: &mut Cx<'_>) {
     }
     let record = event::seal_record(cx.visit, cx.setup, &cx.now);
     cx.out.event("seal_applied", Class::Verdict, cx.setup, Some(cx.visit.id), record.clone());
+    keep_seals(cx, &record);
     let manifest = serde_json::to_string(&record).expect("a record of strings and numbers is always JSON");
     let signature = cx.setup.key.sign(manifest.as_bytes());
     let data = json!({ "manifest": Value::String(manifest), "signature": signature, "alg": "Ed25519" });
     cx.out.event("evidence", Class::Verdict, cx.setup, Some(cx.visit.id), data);
+}
+
+/// The seals that were applied, as an entry of the list `seals`: what another lane of the site checks them by.
+fn keep_seals(cx: &mut Cx<'_>, record: &Value) {
+    let answered = cx.visit.facts.get("answers").and_then(|a| a.get("plate")).and_then(Value::as_str);
+    let plate = answered.or(record["plate"].as_str()).filter(|plate| !plate.is_empty()).map(str::to_owned);
+    let Some(plate) = plate else { return };
+    let answer = |name: &str| cx.visit.facts.get("answers").and_then(|a| a.get(name)).cloned();
+    let until = cx.visit.acts.iter().filter_map(|act| act.until_ms).max();
+    let seals: Vec<&str> = cx.visit.seals.iter().map(|seal| seal.number.as_str()).collect();
+    let entry = [
+        ("seals", Some(json!(seals))),
+        ("exit", answer("exit")),
+        ("pass", cx.visit.pass.as_ref().filter(|pass| !pass.kid.is_empty()).map(|pass| json!(pass.id))),
+        ("category", Some(record["category"].clone())),
+        ("from", Some(record["from"].clone())),
+        ("to", Some(record["to"].clone())),
+        ("crew", answer("crew")),
+        ("sealed_at_ms", cx.now.wall_ms.map(|at| json!(at))),
+        ("deadline_ms", until.map(|at| json!(at))),
+    ];
+    let said = entry
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_null())?)));
+    let entry = said.collect();
+    crate::register::keep_seals(cx, &plate, entry);
 }

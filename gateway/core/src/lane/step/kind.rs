@@ -1,7 +1,9 @@
 //! What a kind of step is, and the list of them.
 
 use super::{Cx, Flow, StepInput};
-use super::{actuate, confirm, decide, photo, print, question, scan, seal, temperature, verify, weigh};
+use super::{
+    actuate, confirm, decide, photo, print, question, register, scan, seal, temperature, verify, weigh,
+};
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
 use crate::lane::visit::Visit;
@@ -232,6 +234,8 @@ kinds! {
     Print in print,
     /// Weighs what is handed over.
     Weigh in weigh,
+    /// Looks into a register, and does something to it.
+    Register in register,
 }
 
 impl StepKind {

@@ -8,6 +8,7 @@ mod kind;
 pub mod photo;
 pub mod print;
 pub mod question;
+pub mod register;
 pub mod scan;
 pub mod seal;
 pub mod temperature;
@@ -105,6 +106,9 @@ impl Cx<'_> {
             && let Some(visit) = self.visit.facts.get_mut(facts::VISIT).and_then(Value::as_object_mut)
         {
             visit.insert("now_ms".into(), json!(self.now.wall_ms.unwrap_or_default()));
+        }
+        for (name, asked) in asks.registers() {
+            register::ask(self, name, asked);
         }
     }
 
