@@ -6,6 +6,7 @@
 
 use crate::ids::{LaneId, VisitId};
 use crate::lane::visit::Visit;
+use crate::lists;
 use crate::register::{Asks, Seen, Slot, SlotWrite, see};
 use crate::time::WallMs;
 use serde_json::{Map, Value};
@@ -28,28 +29,15 @@ pub enum RecordsFault {
 }
 
 /// The names of the local lists.
-pub const LISTS: [&str; 20] = [
-    "trust",
-    "status",
-    "pass",
-    "revocation",
-    "hold",
-    "roster",
-    "release",
-    "policy",
-    "seals",
-    "bookings",
-    "reports",
-    "results",
-    "patients",
-    "schedule",
-    "stages",
-    "children",
-    "certificates",
-    "bags",
-    "deliveries",
-    "items",
-];
+pub const LISTS: [&str; lists::LISTS.len()] = {
+    let mut names = [""; lists::LISTS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = lists::LISTS[at].name;
+        at += 1;
+    }
+    names
+};
 
 /// What stands before the number of a seal that was used: no signer has such a name.
 pub const SEAL: &str = "~seal:";

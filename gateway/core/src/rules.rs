@@ -48,6 +48,14 @@ pub enum RuleError {
         /// The kind of step that would.
         by: &'static str,
     },
+    /// A fact of a list that is not looked into yet.
+    #[error("`{name}` is read, but no earlier `verify` has `{list}` among its `lists`")]
+    NotLookedUp {
+        /// As it was written.
+        name: String,
+        /// The list.
+        list: String,
+    },
     /// A function that is not allowed.
     #[error("`{0}()` is not available; there are: {functions}", functions = FUNCTIONS.join(", "))]
     Function(String),
@@ -135,6 +143,11 @@ impl Expression {
     /// The registers that it reads.
     pub const fn registers(&self) -> &BTreeMap<String, RegisterAsked> {
         &self.registers
+    }
+
+    /// The path of the fact that it is, if it is one and nothing else.
+    pub fn path(&self) -> Option<Vec<&str>> {
+        named::path(self.program.expression())
     }
 
     /// What it names.

@@ -46,8 +46,9 @@ fn stale_after<'a>(profiles: impl Iterator<Item = &'a Profile>) -> BTreeMap<Stri
     let mut hours = BTreeMap::new();
     for profile in profiles {
         for list in profile.lists() {
-            let least: &mut i64 = hours.entry(list.to_owned()).or_insert(profile.stale_after_h);
-            *least = profile.stale_after_h.min(*least);
+            let after = profile.stale_after(list);
+            let least: &mut i64 = hours.entry(list.to_owned()).or_insert(after);
+            *least = after.min(*least);
         }
     }
     hours

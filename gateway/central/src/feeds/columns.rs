@@ -7,6 +7,7 @@ use super::schema::{LEAST_MS, meant};
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use kakou_core::entry::{Fact, Is, facts};
+use kakou_core::schedule;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization;
 
@@ -104,6 +105,7 @@ const ANY: &[&str] = &["0", "any", "多次", "不限", "不限次数"];
 const NEVER: &[&str] = &["长期", "永久", "无期限"];
 /// Cells that say that there is nothing, where a text would not be one.
 const NOTHING: &[&str] = &["-", "--", "—", "——", "/", "null", "n/a"];
+const BETWEEN_HOURS: [char; 4] = ['、', ';', '；', '|'];
 const BETWEEN_TEXTS: [char; 7] = ['、', ',', '，', ';', '；', '|', '/'];
 
 /// The form in which two of these are compared: of one width and case, without blanks, hyphens and what stands in
@@ -180,6 +182,27 @@ pub fn value(fact: &Fact, cell: &str, zone: Option<Offset>) -> Result<Option<Val
             Ok(number) => json!(number),
             Err(_) => return wrong("a whole number from 0".into()),
         },
+        Is::Level(most) => match cell.nfkc().collect::<String>().parse::<i64>() {
+            Ok(number) if (0..=most).contains(&number) => json!(number),
+            Ok(_) | Err(_) => return wrong(format!("a whole number from 0 to {most}")),
+        },
+        Is::Days => {
+            let days: Vec<&str> =
+                cell.split(BETWEEN_TEXTS).map(str::trim).filter(|t| !t.is_empty()).collect();
+            if !days.iter().all(|day| schedule::is_day(day)) {
+                return wrong("days, as in 2022-05-24".into());
+            }
+            json!(days)
+        }
+        Is::Hours => {
+            // Commas stand within the days of the week.
+            let hours: Vec<&str> =
+                cell.split(BETWEEN_HOURS).map(str::trim).filter(|t| !t.is_empty()).collect();
+            if !hours.iter().all(|text| schedule::Open::read(text).is_some()) {
+                return wrong("opening hours, as in `1-5 08:00-17:30`, with ； between several".into());
+            }
+            json!(hours)
+        }
         Is::End if says(NEVER, cell) => return Ok(None),
         Is::Moment | Is::End => json!(moment(cell, zone, fact.is == Is::End)?),
         Is::Word(words) => {
@@ -415,7 +438,7 @@ mod tests {
         assert_eq!(of_list("status", Some("考生号"), "考生号").as_deref(), Some("id"));
         assert_eq!(of_list("status", Some("考生号"), "学号"), None, "another column is the id");
         assert!(near("status", "colur").unwrap_err().contains("`colour`"));
-        for fact in kakou_core::entry::FACTS {
+        for fact in kakou_core::entry::all() {
             let words = TITLES.iter().find(|(of, _)| *of == fact.name).map_or(&[][..], |(_, words)| *words);
             for title in words {
                 let all: Vec<_> =

@@ -2,6 +2,7 @@
 //! and makes nothing of it.
 
 use kakou_core::entry::{Fact, Is, facts};
+use kakou_core::schedule;
 use serde_json::{Map, Value};
 
 /// Before 1973 a moment in milliseconds is one in seconds.
@@ -17,6 +18,9 @@ pub fn check(list: &str, entry: &Map<String, Value>) -> Result<(), String> {
     }
     if list == "policy" && !entry.contains_key("toml") {
         return Err("a profile needs `toml`, its text".into());
+    }
+    if let Some(missing) = facts(list).find(|fact| fact.required && !entry.contains_key(fact.name)) {
+        return Err(format!("`{}` is missing: no entry of the list `{list}` is without it", missing.name));
     }
     Ok(())
 }
@@ -36,6 +40,9 @@ pub fn meant(list: &str, name: &str) -> Result<(), String> {
 
 fn right(Fact { name, is, .. }: &Fact, value: &Value) -> Result<(), String> {
     let wrong = |allowed: String| Err(format!("`{name}` is {allowed}, not {value}"));
+    let texts = |fits: &dyn Fn(&str) -> bool| {
+        value.as_array().is_some_and(|all| all.iter().all(|text| text.as_str().is_some_and(fits)))
+    };
     match is {
         Is::Text if value.is_string() => Ok(()),
         Is::Text => wrong("a text".into()),
@@ -47,6 +54,14 @@ fn right(Fact { name, is, .. }: &Fact, value: &Value) -> Result<(), String> {
         Is::Uses => wrong("0 (any number of times) or 1 (once)".into()),
         Is::Number if value.as_u64().is_some() => Ok(()),
         Is::Number => wrong("a whole number from 0".into()),
+        Is::Level(most) if value.as_i64().is_some_and(|n| (0..=*most).contains(&n)) => Ok(()),
+        Is::Level(most) => wrong(format!("a whole number from 0 to {most}")),
+        Is::Days if texts(&schedule::is_day) => Ok(()),
+        Is::Days => wrong("an array of days, as in 2022-05-24".into()),
+        Is::Hours if texts(&|text| schedule::Open::read(text).is_some()) => Ok(()),
+        Is::Hours => wrong(
+            "an array of opening hours, as in `1-5 08:00-17:30`, `6,7 22:00-06:00` or `* 00:00-24:00`".into(),
+        ),
         Is::Moment | Is::End if value.as_i64().is_some_and(|ms| ms >= LEAST_MS) => Ok(()),
         Is::Moment | Is::End => wrong("a time in UTC milliseconds, e.g. 1795271400000".into()),
         Is::Word(words) if value.as_str().is_some_and(|word| words.contains(&word)) => Ok(()),

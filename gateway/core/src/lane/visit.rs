@@ -2,10 +2,12 @@
 
 use super::step::Waits;
 use super::step::temperature::Measuring;
+use super::step::verify::Found;
 use crate::codes::{Code, Finding, Outcome};
 use crate::evidence::SubjectKeys;
 use crate::ids::{DeviceId, OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
+use crate::profile::facts::ENTRY;
 use crate::reading::{Photo, Ticket};
 use crate::register::Intent;
 use crate::screening::State;
@@ -278,6 +280,9 @@ pub struct Visit {
     pub overridden_codes: Vec<Code>,
     /// What rules may ask.
     pub facts: Map<String, Value>,
+    /// What lists have said, for a further `verify`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: Found,
     /// Measurements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<Measurement>,
@@ -398,6 +403,7 @@ impl Visit {
             findings: Vec::new(),
             overridden_codes: Vec::new(),
             facts: Map::new(),
+            found: Found::new(),
             readings: Vec::new(),
             answers: BTreeMap::new(),
             approvals: BTreeMap::new(),
@@ -464,6 +470,8 @@ impl Visit {
             kept.stage = Stage::Done;
         }
         kept.forget_names();
+        kept.found.clear();
+        kept.facts.remove(ENTRY);
         let shown = |name: &str| CLOSED_FACTS.contains(&name);
         if let Some(pass) = &mut kept.pass {
             pass.subject.clear();

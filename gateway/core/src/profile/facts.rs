@@ -4,6 +4,7 @@
 //! Each kind of step holds the rows of what it makes; here are those that are there from the start.
 
 use crate::lane::step::{About, KINDS};
+use crate::lists::{self, List};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,6 +118,18 @@ impl Fact {
 /// The group whose facts are the answers to the questions of a profile, each under the id of its step.
 pub const ANSWERS: &str = "answers";
 
+/// The group of what the entries of lists say, each under the name of its list.
+pub const ENTRY: &str = "entry";
+
+/// Whether the list has an entry.
+pub const KNOWN: &str = "known";
+/// Whether the list is too old, or not there.
+pub const STALE: &str = "stale";
+/// Whether it is open now, by the entry of [`SCHEDULE`].
+pub const OPEN_NOW: &str = "open_now";
+/// The list of opening hours.
+pub const SCHEDULE: &str = "schedule";
+
 /// The group of what is known of the visit itself.
 pub const VISIT: &str = "visit";
 
@@ -170,7 +183,7 @@ pub fn table() -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> 
 /// The groups of facts, in the order of the table.
 pub fn groups() -> Vec<&'static str> {
     let mut all = Vec::new();
-    for group in table().map(|(_, fact)| fact.group()).chain([ANSWERS, REGISTER]) {
+    for group in table().map(|(_, fact)| fact.group()).chain([ENTRY, ANSWERS, REGISTER]) {
         if !all.contains(&group) {
             all.push(group);
         }
@@ -200,6 +213,16 @@ pub fn all_unmade() -> Map<String, Value> {
         all.entry(fact.group()).or_default().insert(fact.name().to_owned(), fact.left_out());
     }
     all.into_iter().map(|(group, facts)| (group.to_owned(), Value::Object(facts))).collect()
+}
+
+/// The facts of the entries of a list: the name and the type of each, and its value while nothing has made it.
+pub fn of_entry(list: &List) -> impl Iterator<Item = (&'static str, Type, Value)> + use<> {
+    let open = (list.name == SCHEDULE).then_some((OPEN_NOW, Type::Bool, json!(true)));
+    let of_all = [KNOWN, STALE].map(|name| (name, Type::Bool, json!(false)));
+    of_all
+        .into_iter()
+        .chain(open)
+        .chain(list.fields.iter().map(|fact| (fact.name, fact.of(), fact.value(None))))
 }
 
 /// The first fact of a group that is not there or not of its type.
@@ -232,6 +255,8 @@ pub enum Unknown {
     Value(String),
     /// No earlier step makes it; those of this kind do.
     NotMade(&'static str),
+    /// No earlier `verify` looks into this list.
+    NotLookedUp(String),
 }
 
 impl FactScope {
@@ -249,6 +274,9 @@ impl FactScope {
         }
         if *group == REGISTER {
             return self.of_register(names);
+        }
+        if *group == ENTRY {
+            return self.find_entry(names);
         }
         let [name, rest @ ..] = names else { return Err(Unknown::Name(self.names(group))) };
         let found = of_group(group).find(|(_, fact)| fact.name() == *name);
@@ -279,6 +307,25 @@ impl FactScope {
         }
     }
 
+    /// The type of a fact of an entry, by its path below the group.
+    fn find_entry(&self, names: &[&str]) -> Result<Type, Unknown> {
+        let [name, names @ ..] = names else { return Err(Unknown::Name(self.names(ENTRY))) };
+        let Some(list) = lists::looked_into().find(|list| list.name == *name) else {
+            let all: Vec<String> =
+                lists::looked_into().map(|list| format!("{ENTRY}.{}", list.name)).collect();
+            return Err(Unknown::Name(all.join(", ")));
+        };
+        if !self.lists.contains(list.name) {
+            return Err(Unknown::NotLookedUp(list.name.to_owned()));
+        }
+        let found = names.first().and_then(|name| of_entry(list).find(|(field, ..)| field == name));
+        match (found, names) {
+            (Some((_, of, _)), [_]) => Ok(of),
+            (Some((field, ..)), _) => Err(Unknown::Value(format!("{ENTRY}.{}.{field}", list.name))),
+            (None, _) => Err(Unknown::Name(paths(list).join(", "))),
+        }
+    }
+
     /// The paths of a group.
     pub fn names(&self, group: &str) -> String {
         let all: Vec<String> = if group == ANSWERS {
@@ -289,11 +336,34 @@ impl FactScope {
                 fields().map(move |field| format!("{REGISTER}.{name}.{field}")).collect::<Vec<_>>()
             };
             self.registers.iter().flat_map(of).collect()
+        } else if group == ENTRY {
+            self.lists.iter().filter_map(|name| lists::find(name)).flat_map(paths).collect()
         } else {
             of_group(group).map(|(_, fact)| fact.path.to_owned()).collect()
         };
         if all.is_empty() { "none here".into() } else { all.join(", ") }
     }
+}
+
+/// The paths of the facts of the entries of a list.
+fn paths(list: &List) -> Vec<String> {
+    of_entry(list).map(|(field, ..)| format!("{ENTRY}.{}.{field}", list.name)).collect()
+}
+
+/// The facts of entries that the expressions of a profile ask, while nothing has made them, by list.
+pub(super) fn unmade_entries(asked: &BTreeSet<Vec<String>>) -> Map<String, Value> {
+    let mut all = Map::new();
+    for list in lists::looked_into() {
+        let asks = |field: &str| asked.contains(&[ENTRY, list.name, field].map(str::to_owned)[..]);
+        let fields: Map<String, Value> = of_entry(list)
+            .filter(|(field, ..)| asks(field))
+            .map(|(field, _, left_out)| (field.to_owned(), left_out))
+            .collect();
+        if !fields.is_empty() {
+            all.insert(list.name.to_owned(), Value::Object(fields));
+        }
+    }
+    all
 }
 
 /// The page of all facts, for whoever writes a profile.
@@ -307,6 +377,13 @@ pub fn page() -> String {
         let never = fact.left_out == LeftOut::Never;
         let left_out = if never { "–".to_owned() } else { fact.left_out().to_string() };
         page.push_str(&row(fact.path, fact.of.as_str(), &by, &left_out));
+    }
+    for list in lists::looked_into() {
+        let by = format!("a `verify` with the list `{}`", list.name);
+        for (field, of, left_out) in of_entry(list) {
+            let path = format!("{ENTRY}.{}.{field}", list.name);
+            page.push_str(&row(&path, of.as_str(), &by, &left_out.to_string()));
+        }
     }
     let of = format!("{}; {} where `input = \"number\"`", Type::Text.as_str(), Type::Number.as_str());
     let left_out = format!("{}` or `{}", Type::Text.empty(), Type::Number.empty());
@@ -366,8 +443,9 @@ mod tests {
             assert!(!fact.name().is_empty() && !fact.name().contains('.'), "{}", fact.path);
             assert!(fact.of.holds(&fact.left_out()), "{} is {}", fact.path, fact.left_out());
             assert_ne!(fact.group(), ANSWERS, "answers are the questions' own");
+            assert_ne!(fact.group(), ENTRY, "entries are the lists' own");
         }
-        for group in groups().into_iter().filter(|group| *group != ANSWERS) {
+        for group in groups().into_iter().filter(|group| ![ANSWERS, ENTRY, REGISTER].contains(group)) {
             assert_eq!(misfit(group, &unmade(group)), None);
         }
     }

@@ -1,13 +1,13 @@
 //! Reads a profile, and proves that it makes sense.
 
 use super::facts::FactScope;
-use super::form::{self, OF_EVERY_STEP, RawStep};
+use super::form::{self, FailWhenFile, OF_EVERY_STEP, RawStep};
 use super::source::{Source, StepContext};
-use super::{Emit, Profile, ProfileError, Step, start};
-use crate::event::{self, Class};
+use super::{FailWhen, Profile, ProfileError, Step, emit, start};
 use crate::lane::step::{KINDS, StepKind};
 use crate::register;
 use std::collections::{BTreeMap, BTreeSet};
+use toml::Spanned;
 
 /// Ten years: for a list that never becomes too old.
 const STALE_MOST_H: i64 = 87_600;
@@ -17,41 +17,21 @@ const DAY_S: u64 = 86_400;
 
 /// Reads a profile; `file` stands in errors.
 pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
-    let source = Source { file, text };
+    let source = Source::new(file, text);
     let (raw, steps) = form::read(&source, text)?;
     let by = start::direction(&source, &raw.direction, raw.by.as_ref())?;
     let start = start::read(&source, raw.start)?;
-    let mut verdicts = BTreeMap::new();
-    for (word, outcome) in &raw.verdicts {
-        let at = outcome.span().start;
-        verdicts.insert(source.code(at, word)?, source.outcome(at, outcome.get_ref())?);
-    }
+    let outcomes = |of: &BTreeMap<String, Spanned<String>>| {
+        let one = |(word, outcome): (&String, &Spanned<String>)| {
+            let at = outcome.span().start;
+            Ok((source.code(at, word)?, source.outcome(at, outcome.get_ref())?))
+        };
+        of.iter().map(one).collect::<Result<BTreeMap<_, _>, ProfileError>>()
+    };
+    let (verdicts, verdicts_out) = (outcomes(&raw.verdicts)?, outcomes(&raw.verdicts_out)?);
     let mut instructions = BTreeMap::new();
     for (word, text) in &raw.instructions {
         instructions.insert(source.outcome(text.span().start, word)?, text.get_ref().clone());
-    }
-    let mut emits = Vec::new();
-    for emit in &raw.emit {
-        let at = emit.span().start;
-        let e = emit.get_ref();
-        if !event::is_kind(&e.kind) {
-            let most = event::LONGEST_NAME - event::type_of("").len();
-            return Err(source.error(
-                at,
-                format!("`{}` is no kind of event: 1 to {most} of a-z A-Z 0-9 . _ - : +", e.kind),
-            ));
-        }
-        if event::OWN.contains(&e.kind.as_str()) {
-            let what =
-                format!("`{}` is a kind of event that the gateway itself makes: choose another name", e.kind);
-            return Err(source.error(at, what));
-        }
-        emits.push(Emit {
-            kind: e.kind.clone(),
-            class: e.class.unwrap_or(Class::Scan),
-            outcomes: e.outcomes.iter().map(|o| source.outcome(at, o)).collect::<Result<_, _>>()?,
-            codes: e.codes.iter().map(|c| source.code(at, c)).collect::<Result<_, _>>()?,
-        });
     }
     if [raw.same_read_s, raw.same_result_s, raw.show_verdict_s].iter().any(|s| *s > DAY_S) {
         return Err(source.error(0, format!("times in seconds are at most {DAY_S}")));
@@ -62,7 +42,17 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         return Err(source.error(raw.stale_after_h.span().start, what));
     }
     let registers = register::names(&source, &raw.register)?;
-    let (steps, known) = read_steps(&source, steps, registers)?;
+    let (steps, mut known) = read_steps(&source, steps, registers)?;
+    let fail_when = raw.fail_when.iter().map(|fail| {
+        let (at, FailWhenFile { when, outcome }) = (fail.span().start, fail.get_ref());
+        // A list can be too old before any step has made something.
+        let when = source.expression(at, when, &FactScope::default())?;
+        Ok(FailWhen { when, outcome: source.outcome(at, outcome)? })
+    });
+    let fail_when = fail_when.collect::<Result<_, _>>()?;
+    let emits = raw.emit.iter().map(|emit| emit::read(&source, emit, &known)).collect::<Result<_, _>>()?;
+    // Who holds what in a register follows from the visit, not from another register.
+    known.registers.clear();
     let registers = register::read(&source, raw.register, &known)?;
     Ok(Profile {
         id: raw.id,
@@ -73,11 +63,13 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         file: (file.to_owned(), text.to_owned()),
         audience: raw.audience,
         fail_mode: source.outcome(raw.fail_mode.span().start, raw.fail_mode.get_ref())?,
+        fail_when,
         stale_after_h,
         same_read_ms: raw.same_read_s * 1000,
         same_result_ms: raw.same_result_s * 1000,
         show_verdict_ms: raw.show_verdict_s * 1000,
         verdicts,
+        verdicts_out,
         instructions,
         emits,
         warnings: raw
@@ -87,7 +79,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
                 format!("{file}: `{earlier}` is called `{name}` now: write that; the next version refuses the earlier name")
             })
             .collect(),
-        unmade: super::unmade(&steps, &registers),
+        unmade: super::unmade(&steps, &registers, &source.asked()),
         registers,
         steps,
     })
@@ -155,6 +147,9 @@ fn read_steps(
         if let Some(of) = kind.answer() {
             known.answers.insert(id.clone(), of);
         }
+        if let StepKind::Verify(verify) = &kind {
+            known.lists.extend(verify.lists.iter().map(|look| look.list.name.to_owned()));
+        }
         if let StepKind::Photo(photo) = &kind {
             for role in &photo.roles {
                 if !photos.insert(role.value.clone()) {
@@ -181,8 +176,6 @@ fn read_steps(
     if !decided {
         return Err(source.error(0, "no verdict can be reached: add a step of kind `decide`"));
     }
-    // Who holds what in a register follows from the visit, not from another register.
-    known.registers.clear();
     Ok((steps, known))
 }
 

@@ -28,6 +28,8 @@ pub(super) struct ProfileFile {
     pub audience: Vec<String>,
     #[serde(alias = "on_doubt")]
     pub fail_mode: Spanned<String>,
+    #[serde(default)]
+    pub fail_when: Vec<Spanned<FailWhenFile>>,
     #[serde(default = "day_h")]
     pub stale_after_h: Spanned<i64>,
     #[serde(default = "same_read_s")]
@@ -38,6 +40,8 @@ pub(super) struct ProfileFile {
     pub show_verdict_s: u64,
     #[serde(default)]
     pub verdicts: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub verdicts_out: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub instructions: BTreeMap<String, Spanned<Text>>,
     #[serde(default)]
@@ -73,6 +77,30 @@ pub(super) struct EmitFile {
     pub outcomes: Vec<String>,
     #[serde(default)]
     pub codes: Vec<String>,
+    pub when: Option<Spanned<String>>,
+    #[serde(default)]
+    pub data: BTreeMap<String, Spanned<EmitDataFile>>,
+}
+
+/// What an extra event says: an expression, or one whose value stands for a person.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum EmitDataFile {
+    Value(String),
+    Key(KeyFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyFile {
+    pub key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailWhenFile {
+    pub when: String,
+    pub outcome: String,
 }
 
 /// The fields that a step of any kind takes.

@@ -4,6 +4,7 @@
 //! gate: names and values are known, each expression reads only facts that an earlier step made,
 //! the lane can reach a verdict. An error says the line and the allowed values.
 
+mod emit;
 pub mod facts;
 mod file;
 mod form;
@@ -16,12 +17,13 @@ pub mod start;
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::ids::ProfileId;
+use crate::lists;
 use crate::register::{self, Register};
 use crate::rules::Expression;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::lane::step::StepKind;
 pub use file::read;
@@ -108,7 +110,9 @@ pub struct Profile {
     pub audience: Vec<String>,
     /// The verdict when lists are too old or the clock is not trusted (the fail mode).
     pub fail_mode: Outcome,
-    /// Lists older than this are too old.
+    /// Other fail modes, each for visits of which something holds: the first one counts.
+    pub fail_when: Vec<FailWhen>,
+    /// Lists of the day are too old after so many hours; each list says how long it counts.
     pub stale_after_h: i64,
     /// The same code within this time is one read.
     pub same_read_ms: u64,
@@ -118,6 +122,8 @@ pub struct Profile {
     pub show_verdict_ms: u64,
     /// Verdicts of this profile where they differ from the table of codes.
     pub verdicts: BTreeMap<Code, Outcome>,
+    /// Those of visits whose direction is out, where they differ again.
+    pub verdicts_out: BTreeMap<Code, Outcome>,
     /// What the public screen says, where it differs.
     pub instructions: BTreeMap<Outcome, Text>,
     /// What can happen after a verdict, as extra events.
@@ -143,6 +149,28 @@ pub struct Emit {
     pub outcomes: Vec<Outcome>,
     /// With which codes; any if empty.
     pub codes: Vec<Code>,
+    /// When this holds.
+    pub when: Option<Expression>,
+    /// What it says beside what every extra event says, each by its name.
+    pub data: Vec<(String, EmitData)>,
+}
+
+/// Something that an extra event says.
+#[derive(Debug)]
+pub struct EmitData {
+    /// What.
+    pub value: Expression,
+    /// As a subject key: it stands for a person.
+    pub key: bool,
+}
+
+/// A fail mode for some visits.
+#[derive(Debug)]
+pub struct FailWhen {
+    /// For those of which this holds.
+    pub when: Expression,
+    /// The fail mode.
+    pub outcome: Outcome,
 }
 
 /// One step.
@@ -186,18 +214,31 @@ impl Choice {
 }
 
 impl Profile {
-    /// The verdict that a code leads to here.
+    /// Whether a code says that lists or the clock cannot be trusted.
+    pub const fn is_doubt(code: Code) -> bool {
+        matches!(code, Code::X_STALE | Code::X_CLOCK)
+    }
+    /// The verdict that a code leads to here, as a rule.
     pub fn outcome(&self, code: Code) -> Outcome {
-        let doubt = matches!(code, Code::X_STALE | Code::X_CLOCK).then_some(self.fail_mode);
-        self.verdicts.get(&code).copied().or(doubt).unwrap_or_else(|| code.outcome())
+        self.outcome_for(code, self.direction == "out", self.fail_mode)
+    }
+    /// The verdict that a code leads to here, for a visit with this direction and this fail mode.
+    pub fn outcome_for(&self, code: Code, out: bool, fail_mode: Outcome) -> Outcome {
+        let of_way = self.verdicts_out.get(&code).filter(|_| out);
+        let said = of_way.or_else(|| self.verdicts.get(&code)).copied();
+        said.or(Self::is_doubt(code).then_some(fail_mode)).unwrap_or_else(|| code.outcome())
     }
     /// The lists that steps look into.
-    pub fn lists(&self) -> impl Iterator<Item = &str> {
+    pub fn lists(&self) -> impl Iterator<Item = &'static str> {
         let lists = self.steps.iter().filter_map(|step| {
             let StepKind::Verify(verify) = &step.kind else { return None };
             Some(&verify.lists)
         });
-        lists.flatten().map(String::as_str)
+        lists.flatten().map(|look| look.list.name)
+    }
+    /// Hours after which a list is too old here.
+    pub fn stale_after(&self, list: &str) -> i64 {
+        lists::find(list).map_or(self.stale_after_h, |list| list.stale_after(self.stale_after_h))
     }
     /// Whether a step looks into a list.
     pub fn looks_into(&self, list: &str) -> bool {
@@ -221,9 +262,13 @@ impl Profile {
     }
 }
 
-/// The facts that some steps make, as long as they have not.
-fn unmade(steps: &[Step], registers: &[Register]) -> Map<String, Value> {
+/// The facts that some steps make, as long as they have not; of the entries of lists those that are asked.
+fn unmade(steps: &[Step], registers: &[Register], asked: &BTreeSet<Vec<String>>) -> Map<String, Value> {
     let mut all = facts::all_unmade();
+    let entries = facts::unmade_entries(asked);
+    if !entries.is_empty() {
+        all.insert(facts::ENTRY.to_owned(), Value::Object(entries));
+    }
     let answers = steps.iter().filter_map(|s| Some((s.id.clone(), s.kind.answer()?.empty())));
     all.insert(facts::ANSWERS.to_owned(), Value::Object(answers.collect()));
     for register in registers {

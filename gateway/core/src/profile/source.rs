@@ -5,15 +5,31 @@ use super::{Choice, ProfileError};
 use crate::codes::{Code, Outcome};
 use crate::rules::Expression;
 use crate::text::line_at;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// The text that is read.
+/// The text that is read, and the facts that its expressions ask.
 pub struct Source<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+    file: &'a str,
+    text: &'a str,
+    asked: RefCell<BTreeSet<Vec<String>>>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(super) const fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, asked: RefCell::new(BTreeSet::new()) }
+    }
+
+    /// What was asked so far: each fact by its path.
+    pub(super) fn asked(&self) -> BTreeSet<Vec<String>> {
+        self.asked.borrow().clone()
+    }
+
+    /// Notes that a fact is asked.
+    pub(super) fn ask(&self, path: Vec<String>) {
+        self.asked.borrow_mut().insert(path);
+    }
+
     pub(crate) fn error(&self, offset: usize, what: impl Into<String>) -> ProfileError {
         let line = line_at(self.text.as_bytes(), offset);
         ProfileError { file: self.file.to_owned(), line, what: what.into() }
@@ -60,7 +76,10 @@ impl Source<'_> {
         known: &FactScope,
         of: &[Type],
     ) -> Result<Expression, ProfileError> {
-        Expression::one_of(text, known, of).map_err(|e| self.error(at, format!("`{text}`: {e}")))
+        let read = Expression::one_of(text, known, of);
+        let read = read.map_err(|e| self.error(at, format!("`{text}`: {e}")))?;
+        read.named().facts.into_iter().for_each(|path| self.ask(path));
+        Ok(read)
     }
 }
 
@@ -99,6 +118,15 @@ impl StepContext<'_> {
     /// One to a value of these types; of any, if none is named.
     pub(crate) fn value(&self, text: &str, of: &[Type]) -> Result<Expression, ProfileError> {
         self.source.value(self.at, text, self.known, of)
+    }
+
+    /// A fact by its path, as in `answers.tube`: what stands in braces in a line of a slip, for instance.
+    pub(crate) fn fact(&self, path: &str) -> Result<Expression, ProfileError> {
+        let read = self.value(path, &[])?;
+        if read.path().is_none() {
+            return Err(self.error(format!("`{path}` is no fact, but something that is computed")));
+        }
+        Ok(read)
     }
 
     pub(crate) fn between(

@@ -64,6 +64,7 @@ fn fact(inner: &IdedExpr, name: &str, known: &FactScope) -> Result<Type, RuleErr
             "`.{name}` is asked of `{of}`, which is a value: only groups of facts have fields"
         )),
         Unknown::NotMade(by) => RuleError::NotMade { name: path.join("."), by },
+        Unknown::NotLookedUp(list) => RuleError::NotLookedUp { name: path.join("."), list },
     })
 }
 

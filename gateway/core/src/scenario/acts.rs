@@ -162,7 +162,7 @@ fn reader<'a>(profile: &'a Profile, on: Option<&str>) -> Result<&'a str, String>
 fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
     for name in crate::records::LISTS {
         let of = scenario.lists.get(name);
-        let issued_ms = world.issued(of.is_some_and(|list| list.stale));
+        let issued_ms = world.issued(name, of.is_some_and(|list| list.stale));
         let mut entries = super::store::Entries::new();
         for (_, id, facts) in of.iter().flat_map(|list| &list.entries) {
             let facts = resolved(facts, scenario.clock_ms).map_err(Stopped::Failed)?;
@@ -370,7 +370,7 @@ impl World<'_> {
                 None => drop(entries.remove(&id)),
             }
         }
-        let issued_ms = self.issued(change.stale);
+        let issued_ms = self.issued(&change.name, change.stale);
         self.edition(&change.name.clone(), issued_ms, entries)
     }
 

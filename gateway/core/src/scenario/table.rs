@@ -4,9 +4,11 @@
 //! that a question offers. What the rule does not name is as if nothing had made it.
 
 use crate::codes::{Code, Finding, Outcome, weigh};
+use crate::lane::PLACE;
 use crate::lane::step::decide::Rule;
 use crate::lane::step::question::Input;
 use crate::profile::facts::{self, ANSWERS, Type};
+use crate::profile::start::BOTH;
 use crate::profile::{Profile, StepKind};
 use crate::rules::Expression;
 use crate::rules::named::Named;
@@ -43,10 +45,10 @@ pub struct Row {
 /// The rules of a profile in their order.
 pub fn table(profile: &Profile) -> Vec<Row> {
     let mut base = profile.unmade_facts().clone();
-    base.insert("lane".into(), json!({ "id": "lane-1", "region": "211400" }));
+    base.insert("lane".into(), json!({ "id": "lane-1", "region": "211400", "place": PLACE }));
     let day = local_day(SHOWN_MS, 0).unwrap_or_default();
-    let visit =
-        json!({ "id": 1, "now_ms": SHOWN_MS, "direction": profile.direction, "day": day, "origin": "scan" });
+    let direction = if profile.direction == BOTH { "in" } else { &profile.direction };
+    let visit = json!({ "id": 1, "now_ms": SHOWN_MS, "direction": direction, "day": day, "origin": "scan" });
     base.insert(facts::VISIT.into(), visit);
     let mut rows = Vec::new();
     for step in &profile.steps {
@@ -71,7 +73,7 @@ fn quiet(profile: &Profile, rules: &[Rule], base: &Map<String, Json>) -> Map<Str
     let mut best = base.clone();
     let mut left = noise(rules, &best);
     for rule in rules.iter().cycle().take(2 * rules.len()) {
-        for tried in combinations(&asked(profile, &rule.when), &best) {
+        for tried in combinations(&asked(profile, &rule.when, base), &best) {
             let noise = noise(rules, &tried);
             if noise < left {
                 (best, left) = (tried, noise);
@@ -90,7 +92,7 @@ fn row(
     (base, quiet): (&Map<String, Json>, &Map<String, Json>),
 ) -> Row {
     let (mut holds, mut fails) = (None::<(usize, Tried)>, None::<(usize, Tried)>);
-    for facts in combinations(&asked(profile, &rule.when), quiet) {
+    for facts in combinations(&asked(profile, &rule.when, base), quiet) {
         let best = match rule.when.ask(&facts) {
             Ok(true) => &mut holds,
             Ok(false) => &mut fails,
@@ -138,12 +140,22 @@ struct Tried {
 
 /// Facts that are not as if nothing had made them.
 fn changed(facts: &Map<String, Json>, base: &Map<String, Json>) -> BTreeMap<String, Json> {
+    fn into(all: &mut BTreeMap<String, Json>, path: &str, facts: &Map<String, Json>, base: Option<&Json>) {
+        for (name, value) in facts {
+            let (path, base) = (format!("{path}.{name}"), base.and_then(|base| base.get(name)));
+            match value {
+                Json::Object(part) => into(all, &path, part, base),
+                value if base != Some(value) => {
+                    all.insert(path, value.clone());
+                }
+                _ => {}
+            }
+        }
+    }
     let mut out = BTreeMap::new();
     for (group, fields) in facts {
-        for (field, value) in fields.as_object().into_iter().flatten() {
-            if base.get(group).and_then(|of| of.get(field)) != Some(value) {
-                out.insert(format!("{group}.{field}"), value.clone());
-            }
+        if let Some(fields) = fields.as_object() {
+            into(&mut out, group, fields, base.get(group));
         }
     }
     out
@@ -156,7 +168,7 @@ fn combinations(asked: &[TrialFact], rest: &Map<String, Json>) -> Vec<Map<String
         let with = |facts: Map<String, Json>| {
             fact.values.iter().map(move |value| {
                 let mut facts = facts.clone();
-                facts.entry(fact.group.clone()).or_insert_with(|| json!({}))[&fact.field] = value.clone();
+                put(&mut facts, &fact.path, value.clone());
                 facts
             })
         };
@@ -165,47 +177,69 @@ fn combinations(asked: &[TrialFact], rest: &Map<String, Json>) -> Vec<Map<String
     all
 }
 
+fn put(facts: &mut Map<String, Json>, path: &[String], value: Json) {
+    let Some((name, groups)) = path.split_last() else { return };
+    let mut at = facts;
+    for group in groups {
+        let inner = at.entry(group.clone()).or_insert_with(|| json!({})).as_object_mut();
+        let Some(inner) = inner else { return };
+        at = inner;
+    }
+    at.insert(name.clone(), value);
+}
+
+/// A fact by its path.
+fn get<'a>(facts: &'a Map<String, Json>, path: &[String]) -> Option<&'a Json> {
+    let (group, names) = path.split_first()?;
+    names.iter().try_fold(facts.get(group)?, |at, name| at.get(name))
+}
+
 /// A fact that a rule names, and what it is tried with.
 struct TrialFact {
-    group: String,
-    field: String,
+    path: Vec<String>,
     values: Vec<Json>,
 }
 
-fn asked(profile: &Profile, when: &Expression) -> Vec<TrialFact> {
+fn asked(profile: &Profile, when: &Expression, base: &Map<String, Json>) -> Vec<TrialFact> {
     let named = when.named();
     let questions = profile.steps.iter().filter_map(|step| {
         let StepKind::Question(question) = &step.kind else { return None };
-        Some((step.id.as_str(), (&question.input, step.kind.answer()?)))
+        Some((step.id.as_str(), &question.input))
     });
-    let answers: BTreeMap<&str, (&Input, Type)> = questions.collect();
+    let answers: BTreeMap<&str, &Input> = questions.collect();
     let mut out = Vec::new();
     for path in &named.facts {
-        let [group, field] = path.as_slice() else { continue };
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         // Where the lane is does not change, nor which way it leads.
-        if group == "lane" || group == facts::VISIT && matches!(field.as_str(), "id" | "direction") {
-            continue;
-        }
-        let answer = answers.get(field.as_str()).copied().filter(|_| group == ANSWERS);
-        let (of, empty) = match answer {
-            Some((_, of)) => (of, of.empty()),
-            None => match facts::find(group, field) {
-                Some(fact) => (fact.of, fact.left_out()),
-                None => continue,
-            },
+        let stays = matches!(parts[..], ["lane", ..] | [facts::VISIT, "id"])
+            || parts[..] == [facts::VISIT, "direction"] && profile.direction != BOTH;
+        let Some(empty) = get(base, path).filter(|_| !stays) else { continue };
+        let input = match parts[..] {
+            [ANSWERS, id] => answers.get(id).copied(),
+            _ => None,
         };
-        let input = answer.map(|(input, _)| input);
-        let mut values = vec![empty];
+        let mut values = vec![empty.clone()];
         values.extend(match input {
             Some(Input::Choice(options)) => options.iter().map(|o| json!(o.value)).collect(),
             Some(Input::Number { min, max }) => (*min..=*max).take(20).map(|n| json!(n)).collect(),
-            Some(Input::Plate | Input::Text) | None => tried_with(&named, of),
+            Some(Input::Plate | Input::Text) | None => tried_with(&named, type_of(empty)),
         });
         let mut seen = BTreeSet::new();
         values.retain(|value| seen.insert(value.to_string()));
-        out.push(TrialFact { group: group.clone(), field: field.clone(), values });
+        out.push(TrialFact { path: path.clone(), values });
     }
     out
+}
+
+/// The type of a fact, by the value that it has while nothing has made it.
+fn type_of(value: &Json) -> Type {
+    match value {
+        Json::Bool(_) => Type::Bool,
+        Json::Number(n) if n.is_f64() => Type::Decimal,
+        Json::Number(_) => Type::Number,
+        Json::Array(_) => Type::Texts,
+        Json::String(_) | Json::Null | Json::Object(_) => Type::Text,
+    }
 }
 
 /// What a fact of a type is tried with.

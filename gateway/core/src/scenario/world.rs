@@ -370,9 +370,9 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// When an edition was issued that is fresh, or too old for every lane.
-    pub fn issued(&self, stale: bool) -> WallMs {
-        let hours = self.core.lanes().map(|l| l.setup.profile.stale_after_h).max().unwrap_or(0);
+    /// When an edition of a list was issued that is fresh, or too old for every lane.
+    pub fn issued(&self, list: &str, stale: bool) -> WallMs {
+        let hours = self.core.lanes().map(|l| l.setup.profile.stale_after(list)).max().unwrap_or(0);
         if stale { self.wall_ms() - (hours + 1) * 3_600_000 } else { self.wall_ms() }
     }
 

@@ -149,7 +149,9 @@ fn a_code_that_is_no_pass_gives_its_format_alone() {
         let ask =
             format!("[[step]]\nkind = \"question\"\nid = \"from\"\ninput = \"text\"\nwhen = '{when}'\n");
         let mut g = gate_of("own.toml", &format!("{HEAD}{ask}[[step]]\nkind = \"decide\"\n"), &["scanner"]);
-        g.scan(code);
+        let step = g.scan(code);
+        assert_eq!(verdict(&step), ("HOLD".into(), vec!["C_UNREADABLE".into()]), "straight to the verdict");
+        g.act(g.override_to(kakou_core::codes::Outcome::Admit, None));
         assert_eq!(g.desk()["ask"]["kind"], "question", "{code}");
     }
 }

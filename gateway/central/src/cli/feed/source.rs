@@ -3,7 +3,7 @@
 use crate::feeds::table::{self, ColumnNames, Table};
 use crate::feeds::{columns, schema};
 use jiff::tz::Offset;
-use kakou_core::entry::{FACTS, Is, facts};
+use kakou_core::entry::{Is, facts};
 use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::text::without_mark;
@@ -238,7 +238,7 @@ impl<'a> Own<'a> {
     }
 
     fn told(self) -> Vec<String> {
-        let of_lists = FACTS.iter().any(|fact| fact.list == self.list);
+        let of_lists = facts(self.list).next().is_some();
         let names: Vec<String> =
             self.names.iter().filter(|_| of_lists).map(|(name, n)| format!("{name} ({n})")).collect();
         if names.is_empty() {
@@ -311,11 +311,14 @@ impl<'a> Entries<'a> {
                                 *self.changed.entry(change).or_insert(0) += 1;
                             }
                         }
-                        Is::Text | Is::Texts | Is::Number => {}
+                        Is::Text | Is::Texts | Is::Number | Is::Level(_) | Is::Days | Is::Hours => {}
                     }
                     entry.insert(fact.name.to_owned(), value);
                 }
             }
+        }
+        if let Some(missing) = facts(self.source.list).find(|f| f.required && !entry.contains_key(f.name)) {
+            self.fault(format!("{from}, line {line}: `{}` is missing", missing.name));
         }
         self.all.push((id.clone(), entry));
     }

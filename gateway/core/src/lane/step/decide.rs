@@ -7,8 +7,8 @@ use super::{Cx, Flow};
 use crate::codes::{Code, Outcome, Rank};
 use crate::event::Class;
 use crate::pass::Pass;
-use crate::profile::ProfileError;
 use crate::profile::source::StepContext;
+use crate::profile::{Emit, EmitData, ProfileError};
 use crate::records::{RecordsFault, Redemption, Write};
 use crate::rules::Expression;
 use serde::Deserialize;
@@ -84,11 +84,10 @@ impl Kind for Decide {
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
         // A pass that is refused needs no rule: its facts may be missing. After an override the rules are
         // evaluated all the same; those about the pass only if there is one.
-        let refused = cx.visit.findings.iter().filter(|f| f.outcome != Outcome::Admit && of_pass(f.code));
-        let refused: Vec<Code> = refused.map(|f| f.code).collect();
-        let settled = refused.iter().any(|code| !cx.visit.overridden_codes.contains(code));
+        let refused = super::scan::refused(cx);
+        let settled = refused.is_some_and(|code| !cx.visit.overridden_codes.contains(&code));
         if !settled {
-            let unknown = cx.visit.pass.is_none() && !refused.is_empty();
+            let unknown = cx.visit.pass.is_none() && refused.is_some();
             let ask =
                 |rule: &&Rule| !(unknown && matches!(rule.code.rank(), Rank::Credential | Rank::Vehicle));
             evaluate(cx, self.rules.iter().filter(ask));
@@ -103,11 +102,10 @@ impl Kind for Decide {
             admit(cx);
             return Ok(Flow::Next);
         }
-        if self.last {
-            super::print::print_slip(cx, cx.visit.step);
-        }
-        let again = settled && cx.visit.pass.is_some();
-        let next = if again { cx.visit.step } else { cx.visit.step + 1 };
+        // Whoever does not go on takes a slip along all the same.
+        super::print::print_slip(cx, cx.visit.step);
+        // Behind an override the rules that were not asked are.
+        let next = if settled { cx.visit.step } else { cx.visit.step + 1 };
         Ok(Flow::Park(cx.visit.left_out_from.unwrap_or(next)))
     }
 }
@@ -124,22 +122,16 @@ fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
         }
     }
     super::register::look_again(cx)?;
-    let looks_for_holds = super::verify::looks_for_holds(cx);
-    if let Some(pass) = cx.visit.pass.clone() {
-        if looks_for_holds && !cx.visit.admitted {
-            let plate = cx.visit.facts.get("pass").and_then(|p| p.get("plate")).cloned();
-            super::verify::look_for_hold(cx, &pass, plate.as_ref())?;
-        }
+    super::verify::look_again(cx)?;
+    if let Some(pass) = &cx.visit.pass {
         let own = pass.exp.zip(cx.now.wall_s()).is_some_and(|(exp, now_s)| now_s > exp);
         // A pass of a list has its window there.
         let listed = cx.visit.facts.get("pass").and_then(Value::as_object);
         if own || listed.is_some_and(|entry| super::verify::is_outside(entry, cx.now.wall_ms)) {
             cx.find(Code::C_EXPIRED);
         }
-        if !pass.kid.is_empty() && cx.now.wall_s().is_some() && super::verify::revoked(cx, &pass)? {
-            cx.find(Code::C_REVOKED);
-        }
     }
+    let looks_for_holds = super::verify::looks_for_holds(cx);
     // What the other gateways of the site know decides in the end whether this is an admission.
     let shared = looks_for_holds && cx.visit.pass.is_some() || !cx.visit.seals.is_empty();
     let needed = if single_use { !used(cx) } else { shared && cx.weigh().0 == Outcome::Admit };
@@ -164,23 +156,16 @@ pub fn used_meanwhile(cx: &mut Cx<'_>) -> Result<bool, RecordsFault> {
     Ok(false)
 }
 
-fn of_pass(code: Code) -> bool {
-    code.rank() == Rank::Credential
-}
-
 fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
     for rule in rules {
         match cx.ask(&rule.when) {
             Ok(true) => {
-                let outcome = rule.outcome.unwrap_or_else(|| cx.setup.profile.outcome(rule.code));
+                let outcome = rule.outcome.unwrap_or_else(|| cx.outcome(rule.code));
                 cx.visit.find(rule.code, outcome);
             }
             Ok(false) => {}
             Err(_) => {
-                // The error may quote values of the visit: it is not logged.
-                cx.out.count("rule_failed_total");
-                let (code, text) = (rule.code.as_str(), rule.when.source());
-                cx.out.notes.push(format!("rule {code} `{text}` could not be evaluated"));
+                cx.failed(&format!("rule {}", rule.code.as_str()), &rule.when);
                 cx.find(Code::X_RULE);
             }
         }
@@ -268,11 +253,37 @@ pub fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
     for emit in &setup.profile.emits {
         let outcome_fits = emit.outcomes.is_empty() || emit.outcomes.contains(&outcome);
         let code_fits = emit.codes.is_empty() || emit.codes.iter().any(|c| codes.contains(c));
-        if outcome_fits && code_fits && !cx.visit.emitted.contains(&emit.kind) {
+        if outcome_fits && code_fits && !cx.visit.emitted.contains(&emit.kind) && holds(cx, emit) {
             cx.visit.emitted.push(emit.kind.clone());
-            let data = event::extra(cx.visit, outcome);
+            let mut data = event::extra(cx.visit, outcome);
+            for (name, said) in &emit.data {
+                data[name.as_str()] = value(cx, said);
+            }
             cx.out.extra(&emit.kind, emit.class, setup, Some(cx.visit.id), data);
         }
+    }
+}
+
+/// Whether the condition of an extra event holds: one that cannot be evaluated does not, and is counted.
+fn holds(cx: &mut Cx<'_>, emit: &Emit) -> bool {
+    let Some(when) = &emit.when else { return true };
+    cx.ask(when).unwrap_or_else(|_| {
+        cx.failed(&format!("event {}", emit.kind), when);
+        false
+    })
+}
+
+/// What an extra event says. Whoever it stands for is named by key.
+fn value(cx: &mut Cx<'_>, said: &EmitData) -> Value {
+    let Ok(value) = cx.value(&said.value) else {
+        cx.failed("data", &said.value);
+        return Value::Null;
+    };
+    let key = |text: &str| if text.is_empty() { String::new() } else { cx.setup.subjects.of(text) };
+    match value {
+        Value::String(text) if said.key => json!(key(&text)),
+        Value::Array(all) if said.key => all.iter().filter_map(Value::as_str).map(key).collect(),
+        value => value,
     }
 }
 

@@ -20,7 +20,7 @@ use super::visit::Visit;
 use super::{Outbound, Setup, Stage};
 use crate::codes::{Code, Outcome, weigh};
 use crate::event::Class;
-use crate::profile::{Step, facts};
+use crate::profile::{Profile, Step, facts};
 use crate::reading::{Command, Report, Ticket};
 use crate::records::{Records, RecordsFault};
 use crate::rules::Expression;
@@ -130,10 +130,35 @@ impl Cx<'_> {
         self.visit.deadline = ms.map(|ms| self.now.mono_ms + ms);
     }
 
+    /// The verdict that a code leads to in this profile, for this visit.
+    pub fn outcome(&mut self, code: Code) -> Outcome {
+        let profile = &self.setup.profile;
+        let mut fail_mode = profile.fail_mode;
+        if Profile::is_doubt(code) {
+            for fail in &profile.fail_when {
+                match self.ask(&fail.when) {
+                    Ok(true) => {
+                        fail_mode = fail.outcome;
+                        break;
+                    }
+                    Ok(false) => {}
+                    Err(_) => self.failed("condition", &fail.when),
+                }
+            }
+        }
+        profile.outcome_for(code, self.visit.direction == "out", fail_mode)
+    }
+
     /// Adds a finding with the verdict of this profile.
     pub fn find(&mut self, code: Code) {
-        let outcome = self.setup.profile.outcome(code);
+        let outcome = self.outcome(code);
         self.visit.find(code, outcome);
+    }
+
+    /// An expression could not be evaluated. The error may quote values of the visit: it is not logged.
+    pub fn failed(&mut self, what: &str, of: &Expression) {
+        self.out.count("rule_failed_total");
+        self.out.notes.push(format!("{what} `{}` could not be evaluated", of.source()));
     }
 
     /// Findings that no officer has overridden, weighed.
@@ -151,7 +176,7 @@ impl Cx<'_> {
     /// Ends the step with a finding that stops the visit, whatever was overridden before. After an
     /// override the visit goes on at `resume`.
     pub fn stop(&mut self, code: Code, resume: usize) -> Flow {
-        let outcome = match self.setup.profile.outcome(code) {
+        let outcome = match self.outcome(code) {
             Outcome::Admit => Outcome::Hold,
             other @ (Outcome::Refer | Outcome::Hold | Outcome::Deny) => other,
         };
@@ -184,8 +209,7 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
                 return Ok(Flow::Next);
             }
             Err(_) => {
-                cx.out.count("rule_failed_total");
-                cx.out.notes.push(format!("condition `{}` could not be evaluated", when.source()));
+                cx.failed("condition", when);
                 return Ok(cx.stop(Code::X_RULE, index + 1));
             }
         }

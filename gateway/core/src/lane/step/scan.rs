@@ -1,8 +1,9 @@
 //! The scan that began the visit: the pass was checked when the code was read.
 
 use super::kind::{About, Kind, Look};
+use super::verify::FORM;
 use super::{Cx, Flow, StepKind};
-use crate::codes::{Code, Outcome};
+use crate::codes::{Code, Outcome, Rank};
 use crate::lane::view::ask::Ask;
 use crate::pass::{Format, kp1};
 use crate::profile::source::StepContext;
@@ -10,6 +11,38 @@ use crate::profile::{DeviceKind, ProfileError};
 use crate::records::RecordsFault;
 use crate::text::Text;
 use serde::Deserialize;
+
+/// Where a refused pass is judged: at the first `verify` that this visit comes to, else at the first `decide`.
+fn judged_at(cx: &mut Cx<'_>) -> Option<usize> {
+    let setup = cx.setup;
+    let comes_to = |cx: &mut Cx<'_>, of: fn(&StepKind) -> bool| {
+        let steps = setup.profile.steps.iter().enumerate().skip(cx.visit.step + 1);
+        let mut found = steps.filter(|(_, step)| of(&step.kind));
+        // A condition that cannot be evaluated stops the visit, there and not here.
+        found
+            .find(|(_, step)| step.when.as_ref().is_none_or(|when| cx.ask(when) != Ok(false)))
+            .map(|(at, _)| at)
+    };
+    let verify = comes_to(cx, |kind| matches!(kind, StepKind::Verify(_)));
+    verify.or_else(|| comes_to(cx, |kind| matches!(kind, StepKind::Decide(_))))
+}
+
+/// The code with which the pass was refused when it was read, where that does not admit. What `verify` finds of a pass
+/// is a finding as any other.
+pub(super) fn refused(cx: &Cx<'_>) -> Option<Code> {
+    let accepts = cx.setup.profile.steps.iter().find_map(|step| {
+        let StepKind::Scan(scan) = &step.kind else { return None };
+        Some(&scan.accepts)
+    });
+    let (pass, refused) = (&cx.visit.pass, &cx.visit.refused);
+    let read = refused.as_ref().map(|refused| refused.code).filter(|code| code.rank() == Rank::Credential);
+    let kind = pass.as_ref().map(|pass| &pass.kind).filter(|kind| *kind != FORM);
+    let other = kind.is_some_and(|kind| accepts.is_some_and(|accepts| !accepts.contains(kind)));
+    let codes = [read, other.then_some(Code::C_WRONG_SITE)];
+    let stops =
+        |code: &Code| cx.visit.findings.iter().any(|f| f.code == *code && f.outcome != Outcome::Admit);
+    codes.into_iter().flatten().find(stops)
+}
 
 const HCERT_KINDS: [&str; 3] = ["hcert-test", "hcert-vaccination", "hcert-recovery"];
 
@@ -64,14 +97,17 @@ impl Kind for Scan {
         {
             cx.find(Code::C_WRONG_SITE);
         }
-        if let Some(refused) = &cx.visit.refused {
-            let code = refused.code;
-            cx.find(code);
+        match cx.visit.refused.as_ref().map(|refused| refused.code) {
+            // Nobody knows who has signed it: that no list has a number says less, and may be forgiven elsewhere.
+            Some(Code::C_UNKNOWN) => cx.visit.find(Code::C_UNKNOWN, Outcome::Hold),
+            Some(code) => cx.find(code),
+            None => {}
         }
-        let hopeless = cx.visit.findings.iter().any(|f| f.outcome != Outcome::Admit);
-        let verify = cx.setup.profile.steps.iter().position(|s| matches!(s.kind, StepKind::Verify(_)));
-        Ok(match verify {
-            Some(at) if hopeless && at > cx.visit.step + 1 => {
+        if cx.visit.findings.iter().all(|f| f.outcome == Outcome::Admit) {
+            return Ok(Flow::Next);
+        }
+        Ok(match judged_at(cx) {
+            Some(at) if at > cx.visit.step + 1 => {
                 cx.visit.left_out_from = Some(cx.visit.step + 1);
                 cx.visit.skipped.extend(cx.visit.step + 1..at);
                 Flow::Jump(at)

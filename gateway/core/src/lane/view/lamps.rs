@@ -78,7 +78,7 @@ fn lists(lane: &Lane, now: &Now, around: &Around<'_>) -> Option<Lamp> {
             continue;
         };
         let age = now.wall_ms.map(|now| (now - issued).max(0));
-        if age.is_none_or(|age| age > profile.stale_after_h * HOUR_MS) {
+        if age.is_none_or(|age| age > profile.stale_after(name) * HOUR_MS) {
             stale.push(name.to_owned());
         }
         oldest_ms = oldest_ms.max(age);
