@@ -8,7 +8,7 @@ const ROOT = "/api/v1";
 
 export class ApiError extends Error {
   /** `status` 0 means that no answer came; then nobody knows whether the gateway recorded it. */
-  constructor(status, code, words, { detail = "", retry_after_s, tries_left, officer } = {}) {
+  constructor(status, code, words, { detail = "", retry_after_s, tries_left, officer, fields } = {}) {
     super(`${code} (${status})`);
     this.name = "ApiError";
     this.status = status;
@@ -21,6 +21,8 @@ export class ApiError extends Error {
     this.triesLeft = Number.isInteger(tries_left) ? tries_left : null;
     /** Whose PIN was refused. */
     this.officer = officer ?? null;
+    /** What is wrong with each field of a form. */
+    this.fields = fields ?? {};
   }
 }
 
@@ -79,6 +81,10 @@ export const postRelease = (officer, body) =>
   call("POST", "/uses/release", body, { "Kakou-Officer": officer });
 export const searchName = (lane, name) =>
   call("GET", lanePath(lane, `search?name=${encodeURIComponent(name)}`));
+
+/** What is held in a register of a lane. */
+export const getRegister = (lane, register) =>
+  call("GET", lanePath(lane, `registers/${encodeURIComponent(register)}`));
 
 export const getDemo = () => call("GET", "/demo");
 export const postDemo = (what, body) => call("POST", `/demo/${what}`, body);

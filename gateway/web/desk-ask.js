@@ -4,20 +4,27 @@
 import { getOfficers, laneOfPage, photoUrl } from "./api.js";
 import { byId, byTestid, fill, h, mayAutofocus, radioGroup, setData } from "./dom.js";
 import { icon } from "./icons.js";
+import { askSealCheck } from "./desk-checks.js";
+import { askParty, askTally } from "./desk-count.js";
 import { askConfirm, askPhoto, askSeal } from "./desk-evidence.js";
-import { officerName, readingValue, verdictBand } from "./desk-view.js";
+import { askForm } from "./desk-form.js";
+import { officerName, readingValue, takesCodes, verdictBand } from "./desk-view.js";
 import { faultBox, pinInput, pinPad, refusePin } from "./pinpad.js";
 import { plateKeys, tidyPlate } from "./plate.js";
 import { lang, pick, t, text } from "./strings.js";
 
 const RENDERERS = {
-  scan: () => [],
-  wait: () => [],
+  scan: beginLarge,
+  wait: beginLarge,
   weigh: () => [],
   temperature: askTemperature,
   question: askQuestion,
   approve: askApprove,
+  form: askForm,
+  tally: askTally,
+  party: askParty,
   seal: askSeal,
+  "seal-check": askSealCheck,
   photo: askPhoto,
   confirm: askConfirm,
 };
@@ -33,8 +40,9 @@ const DRAFT_KEY = `kakou.draft.${laneOfPage()}`;
 /**
  * @param {function(object): Promise<boolean>} act posts an action; refusals come back to `fail`
  * @param {function(): {officer, role}} whoIs who is signed in
+ * @param {function()} begin begins a visit without a code
  */
-export function createAsk(act, whoIs) {
+export function createAsk(act, whoIs, begin) {
   const root = byId("ask");
   const fault = faultBox("error", FAULT_MS);
   let drawn = "";
@@ -46,6 +54,8 @@ export function createAsk(act, whoIs) {
   let freshTimer = null;
   let faced = "";
   let other = null;
+  /** What a renderer does with a number key, where it is not the n-th button. */
+  let hooks = {};
 
   const isFresh = () => performance.now() - askedAt < DEAD_MS;
 
@@ -60,11 +70,12 @@ export function createAsk(act, whoIs) {
   for (const name of ["input", "click"]) root.addEventListener(name, keepDraft);
 
   function typing(target) {
-    return target instanceof Element && target.matches("input, textarea, .plate-key, .pad-key, .letter-key");
+    return target instanceof Element && target.matches("input, textarea, .plate-key, .pad-key, .letter-key, summary");
   }
 
   function keepDraft() {
-    sessionStorage.setItem(DRAFT_KEY, JSON.stringify({ key: draftKey, draft }));
+    // What is private stays on this page.
+    sessionStorage.setItem(DRAFT_KEY, JSON.stringify({ key: draftKey, draft: { ...draft, secret: undefined } }));
   }
 
   function keptDraft(key) {
@@ -89,10 +100,11 @@ export function createAsk(act, whoIs) {
     const ask = desk?.ask ?? null;
     const visit = desk?.visit ?? null;
     const photo = ask?.kind === "photo" ? visit?.photos : null;
-    const key = JSON.stringify([lang(), whoIs()?.officer, link, desk?.mode, visit?.id, ask, photo, visit?.verdict, visit?.repeated, visit?.history, desk?.barrier, ask?.kind === "temperature" && visit?.readings]);
+    const key = JSON.stringify([lang(), whoIs()?.officer, link, desk?.mode, visit?.id, ask, photo, visit?.verdict, visit?.repeated, visit?.history, desk?.barrier, desk?.actions?.includes("start"), ask?.signatures?.map((one) => officerName(one.by)), ask?.kind === "temperature" && visit?.readings]);
     if (key === drawn) return;
     drawn = key;
-    const nextKey = JSON.stringify([visit?.id, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length]);
+    const step = desk?.steps?.find((one) => one.state === "current")?.id ?? null;
+    const nextKey = JSON.stringify([visit?.id, step, ask?.kind, ask?.id, ask?.role, ask?.kind === "seal" && visit?.seals?.length, ask?.kind === "confirm" && ask.signatures]);
     // What was typed waits for the gateway to come back: it may ask the same again.
     const isNew = link === "live" && nextKey !== draftKey;
     const face = JSON.stringify([nextKey, ask?.kind === "photo" && photo?.find((one) => one.role === ask.role)?.state]);
@@ -115,7 +127,9 @@ export function createAsk(act, whoIs) {
     clearInterval(waitTimer);
     const focused = document.activeElement?.closest("#ask") ? document.activeElement.dataset.testid : null;
     const quiet = !ask || ask.kind === "scan" || ask.kind === "wait";
-    const context = { ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every, fault, officer: whoIs() };
+    const context = { begin, ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every, fault, officer: whoIs() };
+    hooks = {};
+    context.hooks = hooks;
     root.dataset.kind = ask?.kind ?? "none";
     root.dataset.id = ask?.id ?? ask?.role ?? "";
     root.setAttribute("aria-label", t("desk_now"));
@@ -150,7 +164,8 @@ export function createAsk(act, whoIs) {
     },
     /** A number key: the n-th choice, or the number itself. */
     digit(n) {
-      root.querySelector(`[data-key="${n}"]`)?.click();
+      if (hooks.digit) hooks.digit(n);
+      else root.querySelector(`[data-key="${n}"]`)?.click();
     },
   };
 }
@@ -160,6 +175,13 @@ function heading(ask, link, small) {
   const words = live ? (ask ? pick(ask.prompt) : t("desk_no_ask")) : t(`lane_${link}`);
   return h("h2", { class: small ? "prompt small" : "prompt", testid: "prompt", "aria-live": "polite" },
     icon(live ? ask?.kind ?? "wait" : "lost"), h("span", { text: words }));
+}
+
+/** On a lane where nobody shows a code, an emergency above all, a visit begins with one large button. */
+function beginLarge({ desk, begin }) {
+  if (!desk?.actions?.includes("start") || takesCodes(desk)) return null;
+  return h("button", { class: "begin-large", type: "button", testid: "begin-large", data: { primary: "" }, on: { click: begin } },
+    icon("begin"), h("b", { text: t("begin_large") }), h("span", { text: t("begin_hint") }));
 }
 
 function askTemperature({ ask, visit, every }) {

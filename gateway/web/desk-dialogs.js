@@ -2,7 +2,7 @@
 // <dialog>, so Esc closes it and the rest of the page is inert meanwhile.
 
 import { searchName } from "./api.js";
-import { byId, fill, h } from "./dom.js";
+import { byId, fill, h, radioGroup } from "./dom.js";
 import { icon } from "./icons.js";
 import { visitDetail } from "./desk-view.js";
 import { timeOfDay } from "./format.js";
@@ -39,9 +39,41 @@ export function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 }
 
+/** Beside which reader something counts, where a lane has two: the way in and the way out. Nothing is chosen before. */
+function readerChoice(readers, fault) {
+  if (!(readers?.length > 1)) return { element: null, on: {}, lacks: () => false };
+  let role = null;
+  const buttons = readers.map((reader) => h("button", {
+    class: "button", type: "button", role: "radio", "aria-checked": "false", testid: `reader-${reader.role}`,
+    on: { click: (event) => {
+      role = reader.role;
+      for (const button of buttons) button.setAttribute("aria-checked", String(button === event.currentTarget));
+      fault.clear();
+    } },
+  }, icon(reader.direction), h("span", { text: `${t(`direction_${reader.direction}`)} · ${pick(reader.title)}` })));
+  return {
+    element: radioGroup({ class: "radios", "aria-label": t("direction") }, h("span", { class: "radios-label", text: t("direction") }), buttons),
+    get on() { return { on: role }; },
+    lacks() {
+      if (role === null) fault.show(text("direction_needed"));
+      return role === null;
+    },
+  };
+}
+
+/** Begins a visit without a code; where a lane has two readers, the direction is said first. */
+export function begin(desk, act) {
+  if (!(desk?.readers?.length > 1)) return act({ action: "start" });
+  return openDialog("start", t("bar_start"), (close, fault) => h("div", { class: "choices" }, desk.readers.map((reader) => h("button", {
+    class: "button choice", type: "button", testid: `start-${reader.role}`,
+    on: { click: async () => { if (await act({ action: "start", on: reader.role }, fault.show)) close(); } },
+  }, icon(reader.direction), h("span", { text: `${t(`direction_${reader.direction}`)} · ${pick(reader.title)}` })))));
+}
+
 /** Types what a scanner could not read. `withPlates` offers the plate keys as well. */
-export function openEnter(act, withPlates) {
+export function openEnter(act, withPlates, readers) {
   openDialog("enter", t("enter_title"), (close, fault) => {
+    const reader = readerChoice(readers, fault);
     const field = h("input", {
       class: "input", type: "text", autocomplete: "off", spellcheck: "false", maxlength: 2000, testid: "enter-text",
       "aria-label": t("enter_label"), autofocus: true,
@@ -50,9 +82,10 @@ export function openEnter(act, withPlates) {
       event.preventDefault();
       const typed = field.value.trim();
       if (typed === "") return fault.show(text("ask_empty"));
-      if (await act({ action: "enter", text: typed }, fault.show)) close();
+      if (reader.lacks()) return;
+      if (await act({ action: "enter", text: typed, ...reader.on }, fault.show)) close();
     };
-    return h("form", { class: "typed", on: { submit } },
+    return h("form", { class: "typed", on: { submit } }, reader.element,
       h("div", { class: "typed-row" }, field,
         h("button", { class: "button primary", type: "submit", testid: "enter-ok", text: t("ask_ok") })),
       letterKeys("enter", () => field),
@@ -61,8 +94,9 @@ export function openEnter(act, withPlates) {
 }
 
 /** `refuses` says whether the desk takes no act; a name is found for nobody then either. */
-export function openSearch(lane, act, refuses) {
+export function openSearch(lane, act, refuses, readers) {
   openDialog("search", t("search_title"), (close, fault) => {
+    const reader = readerChoice(readers, fault);
     const field = h("input", {
       class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "search-name", "aria-label": t("search_label"), placeholder: t("search_hint"), autofocus: true,
     });
@@ -84,12 +118,13 @@ export function openSearch(lane, act, refuses) {
     };
     const result = (person) => h("button", {
       class: "button result", type: "button", testid: `search-result-${person.id}`,
-      on: { click: async () => { if (await act({ action: "enter", text: person.id }, fault.show)) close(); } },
+      on: { click: async () => { if (!reader.lacks() && await act({ action: "enter", text: person.id, ...reader.on }, fault.show)) close(); } },
     },
     h("b", { text: person.full_name || person.name }),
     h("span", { text: typeof person.detail === "string" ? person.detail : pick(person.detail) }),
     h("small", { text: `…${person.id.slice(-ID_END)}` }));
     return [
+      reader.element,
       h("form", { class: "typed-row", on: { submit } }, field,
         h("button", { class: "button primary", type: "submit", testid: "search-ok", text: t("search_ok") })),
       letterKeys("search", () => field),

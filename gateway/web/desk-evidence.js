@@ -4,8 +4,9 @@ import { h, mayAutofocus, radioGroup, setText } from "./dom.js";
 import { laneOfPage, photoUrl } from "./api.js";
 import { icon } from "./icons.js";
 import { photoImage } from "./desk-view.js";
+import { placeOf, signByOther, signatureList } from "./desk-sign.js";
 import { letterKeys } from "./letters.js";
-import { pick, t, text } from "./strings.js";
+import { pick, t, text, textOf } from "./strings.js";
 
 /** A seal number as it is compared: capital letters, no spaces. */
 export function tidySeal(value) {
@@ -175,11 +176,16 @@ function sealBeside(visit) {
       h("small", { text: `${pick(seal.door_text) || seal.door} · ${pick(seal.kind_text) || seal.kind}` }))));
 }
 
-export function askConfirm({ ask, visit, draft, act, fail, clear }) {
+export function askConfirm({ ask, visit, draft, act, fail, clear, fault, officer }) {
   draft.ticked ??= [];
+  const signatures = ask.signatures ?? [];
+  // With one signature of anybody's, the checks are all there is to see.
+  const shared = signatures.length > 1 || signatures.some((one) => one.roles.length > 0);
+  const mine = !shared || placeOf(signatures, officer) !== null;
   const left = h("p", { class: "hint" });
+  const words = shared ? t(ask.checks.length > 0 ? "sign_all" : "sign_ok") : t("confirm_ok");
   const submit = h("button", {
-    class: "button primary", type: "button", testid: "confirm-ok", data: { primary: "" }, text: t("confirm_ok"), on: { click: send },
+    class: "button primary", type: "button", testid: "confirm-ok", data: { primary: "" }, text: words, on: { click: () => send() },
   });
 
   function refresh() {
@@ -198,18 +204,23 @@ export function askConfirm({ ask, visit, draft, act, fail, clear }) {
     refresh();
   }
 
-  function send() {
+  function isTicked() {
     const missing = refresh();
-    if (missing > 0) {
-      const words = text("confirm_left");
-      return fail({ zh: words.zh.replace("{n}", missing), en: words.en.replace("{n}", missing) });
-    }
-    act({ action: "confirm", checks: ask.checks.map((check) => check.id) });
+    if (missing > 0) fail(textOf("confirm_left", { n: missing }));
+    return missing === 0;
+  }
+
+  async function send(by, onRefused) {
+    if (!isTicked()) return;
+    const checks = ask.checks.map((check) => check.id);
+    // Whoever signs next ticks for themselves.
+    if (await act(by ? { action: "confirm", checks, by } : { action: "confirm", checks }, onRefused)) draft.ticked = [];
   }
 
   refresh();
   const beside = sealBeside(visit);
   const checks = h("div", { class: "confirm-checks" },
+    shared ? signatureList(signatures, officer) : null,
     h("div", { class: "checks" }, ask.checks.map((check, i) => {
       const button = h("button", {
         class: "button check", type: "button", role: "checkbox", "aria-checked": String(draft.ticked.includes(check.id)),
@@ -217,6 +228,6 @@ export function askConfirm({ ask, visit, draft, act, fail, clear }) {
       }, h("kbd", { text: i + 1 }), h("span", { class: "box" }, icon("tick")), h("span", { text: pick(check.text) }));
       return button;
     })),
-    h("div", { class: "confirm-end step-end" }, left, submit));
+    mine ? h("div", { class: "confirm-end step-end" }, left, submit) : [left, signByOther({ signatures, draft, fault, ready: isTicked, send })]);
   return beside ? h("div", { class: "confirm-form" }, beside, checks) : checks;
 }

@@ -4,7 +4,10 @@
 /** After this long a press is meant anew. */
 const AGAIN_MS = 30_000;
 /** What is asked of the visit that runs, and not of one that it names. */
-const OF_VISIT = ["recheck", "answer", "approve", "seal", "capture", "retake", "accept", "confirm"];
+const OF_VISIT = ["recheck", "answer", "approve", "seal", "capture", "retake", "accept", "confirm", "form", "sealcheck", "tally", "tallydone", "party", "aside"];
+
+/** Whether an act is for the visit whose step waits, so that another one than that in front can be meant. */
+export const isOfVisit = (action) => OF_VISIT.includes(action);
 
 /** A random id, also where the page did not come by TLS. */
 function newId() {

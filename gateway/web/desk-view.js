@@ -14,6 +14,11 @@ export function knowOfficers(officers) {
   for (const officer of officers) officerNames.set(officer.id, officer.name);
 }
 
+/** Whether anybody shows a code on this lane; on one for emergencies nobody does. */
+export function takesCodes(desk) {
+  return (desk?.steps ?? []).some((step) => step.kind === "scan");
+}
+
 /** A visit without an outcome was cancelled before its verdict. */
 export function outcomeBadge(outcome) {
   if (!outcome) return h("span", { class: "outcome", data: { outcome: "none" } }, icon("off"), h("span", { text: t("outcome_none") }));
@@ -47,9 +52,19 @@ export function drawVisit(visit) {
   fill(root,
     h("h2", {}, `${t("desk_visit")} `, h("small", { title: zoneName(), text: `#${visit.id} · ${timeOfDay(visit.started)}` })),
     h("p", { class: "visit-name", testid: "visit-name", text: headline(visit) }),
+    wayLine(visit),
     visit.pass ? passLines(visit.pass) : null,
     slipLine(visit.slip),
     facts(visit));
+}
+
+/** Where a visit goes, and how it began where no code did that. */
+function wayLine(visit) {
+  const way = has(`direction_${visit.direction}`) && visit.direction !== "through" ? visit.direction : null;
+  const origin = has(`origin_${visit.origin}`) ? t(`origin_${visit.origin}`) : null;
+  if (!way && !origin) return null;
+  return h("p", { class: "state visit-way", testid: "visit-way", data: { level: "off", direction: way, origin: visit.origin ?? null } },
+    way ? [icon(way), h("span", { text: t(`direction_${way}`) })] : null, origin ? h("span", { text: origin }) : null);
 }
 
 const SLIP_LEVEL = { asked: "off", done: "ok", failed: "bad" };
@@ -63,7 +78,8 @@ function slipLine(slip) {
 
 /** A vehicle pass names no person: the plate stands for the name, once staff have read it themselves. */
 function headline(visit) {
-  return visit.name ?? visit.pass?.facts?.[0]?.value ?? (visit.pass?.kind === "vehicle-pass" ? `#${visit.id}` : t("desk_nobody"));
+  const nameless = visit.pass?.kind === "vehicle-pass" || ["button", "input", "plate"].includes(visit.origin);
+  return visit.name ?? visit.pass?.facts?.[0]?.value ?? (nameless ? `#${visit.id}` : t("desk_nobody"));
 }
 
 function passLines(pass) {
@@ -77,7 +93,7 @@ function facts(visit) {
   const onPass = (visit.pass?.facts ?? []).map((fact) => fact_(pick(fact.label), worded(fact.text, fact.value)));
   const atLane = [
     (visit.readings ?? []).map((reading) => fact_(t("fact_temperature"), readingValue(reading))),
-    (visit.answers ?? []).map((answer) => fact_(pick(answer.label), worded(answer.text, answer.value))),
+    (visit.answers ?? []).map((answer) => fact_(pick(answer.label), answer.private ? privateAnswer() : worded(answer.text, answer.value))),
     (visit.seals ?? []).map((seal) => fact_(t("fact_seal"),
       `${seal.number} · ${worded(seal.door_text, seal.door)} · ${worded(seal.kind_text, seal.kind)}`)),
   ].flat();
@@ -87,6 +103,11 @@ function facts(visit) {
     title ? h("h3", { class: "facts-title", text: t(title) }) : null,
     h("dl", { class: "facts" }, rows),
   ]);
+}
+
+/** That it was answered is all that is kept of what is private. */
+function privateAnswer() {
+  return h("span", { class: "state", data: { level: "off" } }, icon("seal"), t("answer_private"));
 }
 
 /** The words for a coded value; the value itself where the gateway sends none. */
@@ -211,7 +232,7 @@ function lastVisit(visit, mayReprint, onReprint, onPick) {
       h("small", { text: lastNote(visit) }))),
   mayReprint ? h("button", {
     class: "button", type: "button", testid: `reprint-${visit.id}`, "aria-label": `${t("reprint")} #${visit.id}`,
-    on: { click: () => onReprint(visit.id) },
+    on: { click: () => onReprint(visit) },
   }, icon("print")) : null);
 }
 

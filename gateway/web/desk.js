@@ -29,18 +29,29 @@
 //   enter-keys, enter-key-X, search-keys, search-key-X, seal-keys, seal-key-X (and -back),
 //   home, help-open, help-CODE, sending, no-lane, answered-by, advice-CODE,
 //   approve-officer-OFFICER, approve-pin, approve-1 … approve-0, approve-back,
+//   form, field-ID, field-fault-ID, input-ID, today-ID, private-ID, ID-VALUE (choices), form-ok, form-keys,
+//   seals-count, seal-row-N, seal-N-number, seal-N-match (data-match), seal-N-door-VALUE, seal-N-condition-VALUE, seal-N-remove,
+//   seals-more, seals-left, seals-ok, tally-count (data-count), tally-last (data-read), tally-code, tally-add, tally-missing, tally-unknown,
+//   tally-again, tally-done (data-armed), party-N, party-count, party-ok, party-progress, party-start, members, member-VISIT,
+//   signatures, signature-N (data-state = signed|turn|waits), sign-officer-OFFICER, sign-other, sign-pin, sign-1 … sign-0, sign-back, sign-ok,
+//   open-VISIT (data-why, data-overdue), open-pick-VISIT, open-age-VISIT, chosen-back, begin-large, aside, start-open, start-ROLE, party-open,
+//   reader-ROLE, registers-open, register-NAME, register-find, register-count, register-none, slot-N, slot-take-N, correct-reason-ID,
+//   correct-note, correct-ok, reprint-reason-ID, reprint-note, reprint-ok,
 //   lock, lock-open, lock-pin, lock-1 … lock-0, lock-back, lock-ok, lock-error, lock-other, slip.
 
 import { ApiError, deskStream, getLanes, getOfficers, getSession, laneOfPage, postAction, signOut } from "./api.js";
 import { createAsk } from "./desk-ask.js";
-import { closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./desk-dialogs.js";
+import { begin, closeDialogs, openCancel, openDetail, openEnter, openSearch } from "./desk-dialogs.js";
 import { openHelp } from "./desk-help.js";
 import { listenKeys } from "./desk-keys.js";
 import { createLock } from "./desk-lock.js";
-import { createPresses } from "./desk-presses.js";
+import { chosenVisit, deskOf, drawChosen, drawOpen, drawParty, keepAges } from "./desk-open.js";
+import { createPresses, isOfVisit } from "./desk-presses.js";
+import { openReprint } from "./desk-reasons.js";
+import { openRegisters } from "./desk-registers.js";
 import { openOverride } from "./desk-override.js";
 import { openRelease } from "./desk-uses.js";
-import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers } from "./desk-view.js";
+import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers, takesCodes } from "./desk-view.js";
 import { stayAwake } from "./awake.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { setZone } from "./format.js";
@@ -62,20 +73,39 @@ let laneUnknown = false;
 let drawn = {};
 let heard = {};
 let pressed = null;
+/** The open visit that the officer has chosen; null for the one in front. */
+let chosen = null;
+/** Acts that this lane has had: their buttons stay where they are. */
+const had = new Set();
 
 /** All desks of this browser share its session: each tells the others when somebody comes or goes. */
 const SESSION_KEY = "kakou.session";
 /** After this long without an answer the page says that it waits for one. */
 const SLOW_MS = 700;
+/** With more buttons their words stand below the pictures. */
+const MANY_BUTTONS = 5;
 
 const BAR = [
   { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
-  { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(desk, session, act) },
-  { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", run: () => openEnter(act, mayHavePlates()) },
-  { testid: "search-open", needs: "search", picture: "search", words: "bar_search", run: () => openSearch(lane, act, lock.refuses) },
-  { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act, desk?.visit?.id) },
+  { testid: "aside", needs: "aside", picture: "aside", words: "bar_aside", key: "F3", some: true, run: () => act({ action: "aside" }) },
+  { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(shown(), session, act) },
+  { testid: "start-open", needs: "start", picture: "form", words: "bar_start", key: "F8", some: true, run: startVisit },
+  { testid: "party-open", needs: "party", picture: "party", words: "bar_party", some: true, run: () => act({ action: "party", count: 1 }) },
+  { testid: "enter-open", needs: "enter", picture: "keyboard", words: "bar_enter", code: true, run: () => openEnter(act, mayHavePlates(), desk?.readers) },
+  { testid: "search-open", needs: "search", picture: "search", words: "bar_search", code: true, run: () => openSearch(lane, act, lock.refuses, desk?.readers) },
+  { testid: "registers-open", needs: "correct", picture: "register", words: "bar_registers", some: true, run: () => openRegisters(lane, desk?.registers ?? [], act, desk?.note_max, lock.refuses) },
+  { testid: "cancel-open", needs: "cancel", picture: "cross", words: "bar_cancel", key: "Esc", run: () => openCancel(act, shown()?.visit?.id) },
   { testid: "uses-open", picture: "pen", words: "bar_uses", rare: () => mayRelease(), run: () => openRelease(session, lock.refuses) },
 ];
+
+/** The desk as the officer works with it: before the visit in front, or before the open one that was chosen. */
+function shown() {
+  return deskOf(desk, chosenVisit(desk, chosen));
+}
+
+function startVisit() {
+  return begin(desk, act);
+}
 
 const signin = createSignIn((signedIn) => {
   session = signedIn;
@@ -83,7 +113,7 @@ const signin = createSignIn((signedIn) => {
   tellOthers();
   startWork();
 });
-const ask = createAsk(act, () => session);
+const ask = createAsk(act, () => session, startVisit);
 const presses = createPresses();
 const lock = createLock({
   session: () => session,
@@ -111,7 +141,8 @@ async function act(body, onRefused = ask.fail) {
   button?.setAttribute("data-sent", "");
   const slow = setTimeout(() => setText(byId("sending"), t("sending")), SLOW_MS);
   try {
-    await postAction(lane, session.officer, presses.press(body, desk?.visit?.id));
+    const of = isOfVisit(body.action) ? chosenVisit(desk, chosen)?.id : undefined;
+    await postAction(lane, session.officer, presses.press(of === undefined ? body : { ...body, of }, desk?.visit?.id));
     presses.known();
     ask.clearFault();
     return true;
@@ -146,6 +177,8 @@ async function showWho() {
 
 function onDesk(message) {
   desk = message;
+  if (chosen !== null && !chosenVisit(desk, chosen)) chosen = null;
+  for (const action of desk.actions ?? []) had.add(action);
   setZone(message.utc_offset_minutes);
   lost = false;
   sound();
@@ -162,6 +195,20 @@ function sound() {
   const fresh = Object.keys(now).find((name) => now[name] !== null && now[name] !== heard[name]);
   heard = now;
   if (fresh) playTone(fresh);
+}
+
+/** A row of the open visits: what it asks comes to the desk. A record is taken up first. */
+async function pickOpen(one) {
+  if (lock.refuses()) return;
+  if (one.id === chosen) return backToLane();
+  if (one.actions?.includes("complete") && !(await act({ action: "complete", visit: one.id }))) return;
+  chosen = chosenVisit(desk, one.id) ? one.id : null;
+  draw();
+}
+
+function backToLane() {
+  chosen = null;
+  draw();
 }
 
 /** A refused stream looks like a dead one to the browser, so the session is asked for as well. */
@@ -188,6 +235,7 @@ function showSignIn() {
   stream = null;
   session = null;
   desk = null;
+  chosen = null;
   lost = false;
   closeDialogs();
   signin.open();
@@ -226,14 +274,21 @@ function draw() {
   byId("side").setAttribute("aria-label", t("desk_side"));
   lock.draw(lost);
   for (const id of ["visit", "last"]) show(byId(id), desk !== null);
-  part("steps", desk?.steps, () => drawSteps(desk?.steps ?? []));
+  if (!desk) for (const id of ["open", "party", "chosen"]) show(byId(id), false);
+  const now = shown();
+  const one = chosenVisit(desk, chosen);
+  setData(document.body, { chosen: one?.id ?? null });
+  part("steps", now?.steps, () => drawSteps(now?.steps ?? []));
   part("barrier", desk?.barrier, () => drawBarrier(desk?.barrier ?? null, act));
-  part("visit", desk?.visit, () => drawVisit(desk?.visit ?? null));
+  part("chosen", [one && { ...one, detail: null }, desk?.mode, desk?.visit?.id, desk?.visit?.name], () => drawChosen(desk ?? {}, one, backToLane));
+  part("visit", now?.visit, () => drawVisit(now?.visit ?? null));
+  part("party", [now?.visit?.id, now?.visit?.parent, now?.visit?.party, desk?.open], () => drawParty(now));
+  part("open", [desk?.open, chosen], () => drawOpen(desk, one, pickOpen));
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
-    drawLast(desk, (visit) => act({ action: "reprint", visit }), (row) =>
+    drawLast(desk, (row) => openReprint(row, act, desk?.note_max), (row) =>
       openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one))));
-  part("bar", [desk?.actions, desk?.ask?.kind, mayRelease()], drawBar);
-  ask.update(desk, lost ? "lost" : desk ? "live" : "connecting");
+  part("bar", [now?.actions, now?.ask?.kind, mayRelease(), had.size], drawBar);
+  ask.update(now, lost ? "lost" : desk ? "live" : "connecting");
 }
 
 function drawNoLane() {
@@ -251,8 +306,11 @@ function part(name, shown, drawPart) {
 
 function drawBar() {
   const focused = document.activeElement?.closest("#bar") ? document.activeElement.dataset.testid : null;
-  fill(byId("bar"), BAR.filter((item) => !item.rare || item.rare()).map((item) => {
-    const main = item.needs === "recheck" && desk?.ask?.kind === "temperature";
+  const items = BAR.filter((item) => (item.rare ? item.rare() : !item.some || had.has(item.needs)));
+  byId("bar").style.setProperty("--buttons", items.length);
+  setData(byId("bar"), { many: items.length > MANY_BUTTONS ? "" : null });
+  fill(byId("bar"), items.map((item) => {
+    const main = item.needs === "recheck" && shown()?.ask?.kind === "temperature";
     return h("button", {
       class: main ? "button primary" : "button", type: "button", testid: item.testid,
       disabled: !allowed(item), on: { click: () => runItem(item) },
@@ -268,7 +326,7 @@ function mayRelease() {
 
 function allowed(item) {
   if (item.rare) return item.rare();
-  return Boolean(desk?.actions?.includes(item.needs));
+  return Boolean(shown()?.actions?.includes(item.needs)) && (!item.code || takesCodes(desk));
 }
 
 function runItem(item) {
@@ -287,29 +345,32 @@ function mayHavePlates() {
 listenKeys({
   F1: showHelp,
   F2: () => runBar("recheck"),
+  F3: () => runBar("aside"),
   F4: () => runBar("override-open"),
+  F8: () => runBar("start-open"),
   Escape: () => runBar("cancel-open"),
   Enter: () => {
-    if (desk?.ask?.kind === "temperature") runBar("recheck");
+    if (shown()?.ask?.kind === "temperature") runBar("recheck");
     else if (session) ask.primary();
   },
   l: () => setLang(otherLang()),
 }, (n) => { if (session) ask.digit(n); });
 
 function showHelp() {
-  if (session) openHelp(desk?.visit?.verdict?.codes ?? []);
+  if (session) openHelp(shown()?.visit?.verdict?.codes ?? []);
 }
 
 byId("signout").addEventListener("click", leave);
 prepareTones(() => {});
 stayAwake();
+keepAges(() => { if (desk?.open?.length > 0) drawOpen(desk, chosenVisit(desk, chosen), pickOpen); });
 addEventListener("resize", countBanners);
 byId("help").addEventListener("click", showHelp);
 addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? null; }, true);
 addEventListener("storage", (event) => {
   if (event.key !== SESSION_KEY || laneUnknown) return;
   if (session) showWho();
-  else if (!event.newValue.startsWith(" ")) begin();
+  else if (!event.newValue.startsWith(" ")) open();
 });
 startPage("title_desk", () => {
   drawn = {};
@@ -332,7 +393,7 @@ getLanes().then((lanes) => {
   draw();
 }, () => {});
 
-async function begin() {
+async function open() {
   if (laneUnknown) return;
   try {
     session = await getSession();
@@ -342,8 +403,8 @@ async function begin() {
     if (error.status === 401) return showSignIn();
     lost = true;
     draw();
-    setTimeout(begin, 2000);
+    setTimeout(open, 2000);
   }
 }
 
-begin();
+open();

@@ -62,6 +62,11 @@ function parts(instant) {
   };
 }
 
+/** The day that it is there, as YYYY-MM-DD. */
+export function siteDay() {
+  return parts(Date.now()).date;
+}
+
 /** An RFC 3339 instant as the time of day. */
 export function timeOfDay(instant) {
   return parts(instant)?.time ?? "—";

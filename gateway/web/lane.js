@@ -7,9 +7,9 @@
 // (?lang=en&theme=dark), or open it with ?setup, which shows the buttons and one that tries the sounds.
 //
 // data-testid: screen (body; data-look = connecting|lost|closed|idle|working|other|repeat|ADMIT|REFER|
-// HOLD|DENY, data-seq, data-step, data-ready), verdict (only while one is shown; data-outcome, data-visit,
+// HOLD|DENY, data-seq, data-step, data-ready, data-direction), verdict (only while one is shown; data-outcome, data-visit,
 // data-overridden) or prompt (otherwise): the same element, the huge words; instruction, name,
-// counter-ADMIT|REFER|HOLD|DENY, sound-hint, banner-lost (the hint under the words while the gateway is
+// direction (data-direction = in|out), counter-ADMIT|REFER|HOLD|DENY, sound-hint, banner-lost (the hint under the words while the gateway is
 // lost); with ?setup also lang, theme, sound-test, home.
 
 import { getLanes, laneOfPage, screenStream } from "./api.js";
@@ -139,8 +139,9 @@ function render() {
   const now = scene();
   const verdict = now.verdict ?? null;
   const name = verdict?.name ?? now.name ?? "";
-  setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null, ready: screen?.ready ?? null });
+  setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null, ready: screen?.ready ?? null, direction: screen?.direction ?? null });
   setIcon(byId("picture"), now.picture);
+  drawDirection(verdict || now.look === "working" || now.repeat ? screen?.direction : null);
   putText("title", screen?.title ?? null, true);
   titlePage(() => `${pick(screen?.title)} ${laneOfPage()}`.trim());
   putText("big", now.words, true);
@@ -164,6 +165,19 @@ function render() {
   }
   fillSoundHint();
   fit();
+}
+
+/** At a door with two readers everybody sees which way the result is for. */
+function drawDirection(direction) {
+  const sign = byId("direction");
+  const known = direction === "in" || direction === "out";
+  show(sign, known);
+  setData(sign, { direction: known ? direction : null });
+  if (!known) return;
+  if (!sign.firstChild) sign.append(h("span", { class: "direction-arrow" }), h("b"), h("small"));
+  setIcon(sign.firstChild, direction);
+  setText(sign.children[1], pick(text(`direction_${direction}`)));
+  setText(sign.children[2], pickOther(text(`direction_${direction}`)));
 }
 
 /** Shrinks the words together until a long instruction fits; a verdict is never cut off. */

@@ -10,10 +10,10 @@ const ROWS = ["1234567890", "QWERTYUIOP", "ASDFGHJKL", "ZXCVBNM"];
 const PHONE_PX = 760;
 
 /** Whether nobody types here by a keyboard of their own. */
-const bare = () => !mayAutofocus() && innerWidth > PHONE_PX;
+export const isBare = () => !mayAutofocus() && innerWidth > PHONE_PX;
 
 /** Keys that write into the field that `target` gives. */
-export function letterKeys(prefix, target, open = bare()) {
+export function letterKeys(prefix, target, open = isBare(), rows = ROWS, title = "letter_keys") {
   const put = (value) => {
     const field = target();
     if (field.readOnly || value.length > field.maxLength) return;
@@ -29,7 +29,7 @@ export function letterKeys(prefix, target, open = bare()) {
     on: { click: () => put(target().value.slice(0, -1)) },
   }, icon("back"));
   return h("details", { open },
-    h("summary", { class: "button", testid: `${prefix}-keys`, text: t("letter_keys") }),
-    h("div", { class: "letter-keys" }, ROWS.map((row, i) => h("div", { class: "letter-row" },
-      [...row].map(key), i === ROWS.length - 1 ? back : null))));
+    h("summary", { class: "button", testid: `${prefix}-keys`, text: t(title) }),
+    h("div", { class: "letter-keys" }, rows.map((row, i) => h("div", { class: "letter-row" },
+      [...row].map(key), i === rows.length - 1 ? back : null))));
 }

@@ -3,10 +3,13 @@
 //
 // The choice is kept in localStorage; `?lang=en` or `?lang=zh` sets it from an address.
 
+import { LANE_STRINGS } from "./strings-lanes.js";
+
 const LANG_KEY = "kakou.lang";
 const LANGS = ["zh", "en"];
 
 const STRINGS = {
+  ...LANE_STRINGS,
   product: ["卡口", "Kakou"],
   title_index: ["选择屏幕", "Choose a screen"],
   title_lane: ["通道屏", "Lane screen"],
@@ -404,6 +407,13 @@ export function langTag(which) {
 export function text(key) {
   const pair = STRINGS[key];
   return pair ? { zh: pair[0], en: pair[1] } : { zh: key, en: key };
+}
+
+/** The same with `{name}` replaced from `values`. */
+export function textOf(key, values) {
+  const put = (words) => Object.entries(values).reduce((all, [name, value]) => all.replaceAll(`{${name}}`, value), words);
+  const words = text(key);
+  return { zh: put(words.zh), en: put(words.en) };
 }
 
 /** A string of the table in the chosen language; `{name}` is replaced from `values`. */
