@@ -78,7 +78,7 @@ export function drawChosen(desk, one, onBack) {
   const front = desk.visit && desk.mode === "working" ? desk.visit : null;
   fill(root,
     icon(PICTURES[one.why] ?? "wait"),
-    h("p", {}, h("b", { text: t("chosen_is", { who: openName(one) }) }), h("span", { text: ` #${one.id} · ${t(`open_${one.why}`)} · ${ageWords(one)}` })),
+    h("p", {}, h("b", { text: t("chosen_is", { who: openName(one) }) }), h("span", { text: [one.who ? ` #${one.id}` : "", t(`open_${one.why}`), ageWords(one)].join(" · ") })),
     h("button", { class: front ? "button primary" : "button", type: "button", testid: "chosen-back", on: { click: onBack } },
       icon("back"), h("span", { text: front ? t("chosen_back_busy", { who: front.name ?? `#${front.id}` }) : t("chosen_back") })));
 }

@@ -16,7 +16,8 @@ export function knowOfficers(officers) {
 
 /** Whether anybody shows a code on this lane; on one for emergencies nobody does. */
 export function takesCodes(desk) {
-  return (desk?.steps ?? []).some((step) => step.kind === "scan");
+  const steps = desk?.steps ?? [];
+  return steps.length === 0 || steps.some((step) => step.kind === "scan");
 }
 
 /** A visit without an outcome was cancelled before its verdict. */

@@ -12,6 +12,8 @@ pub struct Card {
     pub id: &'static str,
     /// The lane that it is for.
     pub lane: &'static str,
+    /// The reader that it is held to, where the lane has several.
+    pub on: Option<&'static str>,
     /// What it is.
     pub title: Text,
     /// What will happen.
@@ -64,6 +66,7 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
     let card = |id, lane, zh: &str, en: &str, hint_zh: &str, hint_en: &str, text| Card {
         id,
         lane,
+        on: None,
         title: Text::new(zh, en),
         hint: Text::new(hint_zh, hint_en),
         text,

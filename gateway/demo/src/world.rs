@@ -45,10 +45,11 @@ const PICTURES: [(&str, &[u8]); 5] = [
 pub const NORMAL_MDEG: i32 = 36_600;
 
 struct LaneSims {
-    scanner: Mutex<ScannerSim>,
-    thermometer: ThermometerSim,
-    mdeg: AtomicI32,
-    _relay: Option<RelaySim>,
+    /// By their roles: a door has one on each side.
+    scanners: BTreeMap<&'static str, Mutex<ScannerSim>>,
+    thermometer: Option<(ThermometerSim, AtomicI32)>,
+    camera: bool,
+    _relays: Vec<RelaySim>,
 }
 
 /// Everything around the daemon.
@@ -76,24 +77,25 @@ impl World {
         fs::create_dir_all(&cameras)?;
         let mut lanes = BTreeMap::new();
         for (id, _, devices) in LANES {
-            let scanner = ScannerSim::new(&ports.join(format!("{id}-scanner")), Faults::default(), 1)?;
-            let thermometer = ThermometerSim::new(
-                &ports.join(format!("{id}-thermometer")),
-                NORMAL_MDEG,
-                Duration::from_millis(60),
-            )?;
-            let relay = devices
-                .contains(&"barrier")
-                .then(|| RelaySim::new(&ports.join(format!("{id}-barrier")), drop));
-            lanes.insert(
-                id,
-                LaneSims {
-                    scanner: Mutex::new(scanner),
-                    thermometer,
-                    mdeg: AtomicI32::new(NORMAL_MDEG),
-                    _relay: relay.transpose()?,
-                },
-            );
+            let port = |role: &str| ports.join(format!("{id}-{role}"));
+            let mut sims =
+                LaneSims { scanners: BTreeMap::new(), thermometer: None, camera: false, _relays: Vec::new() };
+            for &role in devices {
+                match driver(role) {
+                    "line-scanner" => {
+                        let scanner = ScannerSim::new(&port(role), Faults::default(), 1)?;
+                        sims.scanners.insert(role, Mutex::new(scanner));
+                    }
+                    "gy-mcu90614" => {
+                        let every = Duration::from_millis(60);
+                        let thermometer = ThermometerSim::new(&port(role), NORMAL_MDEG, every)?;
+                        sims.thermometer = Some((thermometer, AtomicI32::new(NORMAL_MDEG)));
+                    }
+                    "modbus-relay" => sims._relays.push(RelaySim::new(&port(role), drop)?),
+                    _ => sims.camera = true,
+                }
+            }
+            lanes.insert(id, sims);
         }
         let world = Self { cards, lanes, cameras, seen: Mutex::new("good".into()), plug };
         world.look("good")?;
@@ -118,6 +120,16 @@ impl World {
     }
 }
 
+/// The driver of a role.
+fn driver(role: &str) -> &'static str {
+    match role {
+        "scanner" | "reader-in" | "reader-out" => "line-scanner",
+        "thermometer" => "gy-mcu90614",
+        "barrier" | "door" => "modbus-relay",
+        _ => "still-camera",
+    }
+}
+
 fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
     let mut out = format!(
         "[gateway]\nsite = \"demo\"\nid = \"gw-1\"\nregion = \"211400\"\nutc_offset_minutes = 480\ndata = \"data\"\n\n\
@@ -133,12 +145,9 @@ fn configuration(broker: u16, port: u16) -> Result<String, DemoError> {
     for (lane, profile, devices) in LANES {
         let mut roles = Vec::new();
         for role in devices {
-            let (driver, path) = match *role {
-                "scanner" => ("line-scanner", format!("ports/{lane}-scanner")),
-                "thermometer" => ("gy-mcu90614", format!("ports/{lane}-thermometer")),
-                "barrier" => ("modbus-relay", format!("ports/{lane}-barrier")),
-                _ => ("still-camera", "camera".to_owned()),
-            };
+            let driver = driver(role);
+            let path =
+                if driver == "still-camera" { "camera".to_owned() } else { format!("ports/{lane}-{role}") };
             let grade = if *role == "thermometer" { ", body_grade = true" } else { "" };
             out.push_str(&format!(
                 "\n[[device]]\nid = \"{lane}-{role}\"\ndriver = \"{driver}\"\nport = {{ path = \"{path}\"{grade} }}\n"
@@ -161,24 +170,27 @@ impl World {
         });
         let officers =
             OFFICERS.iter().map(|(id, _, role, pin)| json!({ "id": id, "pin": pin, "role": role }));
-        let warm: BTreeMap<&str, i32> =
-            self.lanes.iter().map(|(id, l)| (*id, l.mdeg.load(Ordering::Acquire))).collect();
+        let mut warm = BTreeMap::new();
+        for (id, lane) in &self.lanes {
+            warm.extend(lane.thermometer.iter().map(|(_, mdeg)| (*id, mdeg.load(Ordering::Acquire))));
+        }
+        let seen = self.seen.lock().map(|s| s.clone()).unwrap_or_default();
+        let cameras = self.lanes.iter().filter(|(_, lane)| lane.camera);
+        let looks: BTreeMap<&str, &str> = cameras.map(|(id, _)| (*id, seen.as_str())).collect();
         json!({
             "cards": cards.collect::<Vec<_>>(), "lanes": LANES.map(|(id, ..)| id), "network": *self.plug.borrow(),
-            "temperatures": warm, "looks": { "truck-1": self.seen.lock().map(|s| s.clone()).unwrap_or_default() }, "officers": officers.collect::<Vec<_>>(),
+            "temperatures": warm, "looks": looks, "officers": officers.collect::<Vec<_>>(),
         })
     }
 
     /// Presents a card to a lane's scanner.
     pub fn present(&self, lane: &str, card: &str) -> Result<(), String> {
-        let text = &self
-            .cards
-            .iter()
-            .find(|c| c.id == card)
-            .ok_or_else(|| format!("there is no card `{card}`"))?
-            .text;
-        let mut scanner = self.sims(lane)?.scanner.lock().map_err(|e| e.to_string())?;
-        scanner.scan(text).map_err(|e| e.to_string())
+        let known = self.cards.iter().find(|c| c.id == card);
+        let card = known.ok_or_else(|| format!("there is no card `{card}`"))?;
+        let scanners = &self.sims(lane)?.scanners;
+        let scanner = card.on.and_then(|role| scanners.get(role)).or_else(|| scanners.values().next());
+        let scanner = scanner.ok_or_else(|| format!("the lane `{lane}` reads no codes"))?;
+        scanner.lock().map_err(|e| e.to_string())?.scan(&card.text).map_err(|e| e.to_string())
     }
 
     /// Sets what stands before a lane's thermometer.
@@ -186,9 +198,11 @@ impl World {
         if !(10_000..=60_000).contains(&mdeg) {
             return Err("between 10000 and 60000 thousandths of a degree".into());
         }
-        let sims = self.sims(lane)?;
-        sims.mdeg.store(mdeg, Ordering::Release);
-        sims.thermometer.set(mdeg);
+        let measures = self.sims(lane)?.thermometer.as_ref();
+        let (thermometer, shown) =
+            measures.ok_or_else(|| format!("the lane `{lane}` measures nobody"))?;
+        shown.store(mdeg, Ordering::Release);
+        thermometer.set(mdeg);
         Ok(())
     }
 

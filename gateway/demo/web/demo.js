@@ -58,6 +58,7 @@ function chooseLane(id) {
 }
 
 function drawControls() {
+  const measures = demo.temperatures?.[lane] !== undefined;
   const now = demo.temperatures?.[lane] ?? 36_600;
   const value = h("output", { testid: "temp-value", text: degrees(now) });
   const slider = h("input", {
@@ -66,9 +67,9 @@ function drawControls() {
   });
   slider.value = now;
   fill(byId("controls"),
-    group("temperature", "demo_temperature", value, slider, h("div", { class: "row" }, PRESETS_MDEG.map((mdeg) =>
+    !measures ? null : group("temperature", "demo_temperature", value, slider, h("div", { class: "row" }, PRESETS_MDEG.map((mdeg) =>
       toggle(`temp-${mdeg}`, degrees(mdeg), mdeg === now, () => setTemperature(mdeg))))),
-    group("photo", "demo_camera", null, null, h("div", { class: "row" }, LOOKS.map((look) =>
+    looks[lane] === undefined ? null : group("photo", "demo_camera", null, null, h("div", { class: "row" }, LOOKS.map((look) =>
       toggle(`camera-${look}`, t(`camera_${look}`), look === (looks[lane] ?? "good"), () => setLook(look))))),
     group("cloud", "demo_network", null, null, h("button", {
       class: "button", type: "button", testid: "network-toggle", "aria-pressed": String(demo.network), data: { up: demo.network },
