@@ -139,7 +139,7 @@ export function askSealCheck({ ask, draft, act, fail, clear, hooks }) {
       const number = free.shift();
       return number ? [{ number, door: seal.door, condition: MISSING }] : [];
     });
-    act({ action: "sealcheck", seals });
+    act({ action: "seal_check", seals });
   }
 
   const more = h("button", {

@@ -37,7 +37,7 @@ export function askTally({ ask, draft, act, fail, clear }) {
 
   const end = sureButton({
     testid: "tally-done", words: t("tally_done"), sure: missing.length > 0 ? t("tally_done_missing", { n: missing.length }) : null,
-    primary: true, run: () => act({ action: "tallydone" }),
+    primary: true, run: () => act({ action: "tally_done" }),
   });
 
   return h("form", { class: "tally-form", on: { submit: count } },

@@ -118,7 +118,7 @@ export function askForm({ ask, draft, act, fail, clear, hooks }) {
       rows.get(first.id).focus();
       return fail(text("form_wrong"));
     }
-    await act({ action: "form", form: ask.id, answers }, (words, error) => {
+    await act({ action: "form", answers }, (words, error) => {
       const wrong = error?.fields ?? {};
       const named = ask.fields.filter((field) => wrong[field.id]);
       for (const field of named) draft.faults[field.id] = wrong[field.id];

@@ -4,7 +4,7 @@
 /** After this long a press is meant anew. */
 const AGAIN_MS = 30_000;
 /** What is asked of the visit that runs, and not of one that it names. */
-const OF_VISIT = ["recheck", "answer", "approve", "seal", "capture", "retake", "accept", "confirm", "form", "sealcheck", "tally", "tallydone", "party", "aside"];
+const OF_VISIT = ["recheck", "answer", "approve", "seal", "capture", "retake", "accept", "confirm", "form", "seal_check", "tally", "tally_done", "party", "aside"];
 
 /** Whether an act is for the visit whose step waits, so that another one than that in front can be meant. */
 export const isOfVisit = (action) => OF_VISIT.includes(action);
