@@ -5,8 +5,6 @@
 
 #[path = "screens/fleet.rs"]
 mod fleet;
-#[path = "screens/forms.rs"]
-mod forms;
 #[path = "screens/guarded.rs"]
 mod guarded;
 #[path = "screens/officers.rs"]

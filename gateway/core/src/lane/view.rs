@@ -3,17 +3,18 @@
 
 pub mod ask;
 mod lamps;
+mod open;
 pub mod shapes;
 mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
 use super::step::actuate::opens;
 use super::step::{Look, Progress};
-use super::visit::{Actuation, Stage, Visit};
+use super::visit::{Actuation, Origin, Stage, Visit};
 use super::{Lane, RECENT};
 use crate::codes::{Code, Outcome, Rank};
 use crate::ids::DeviceId;
-use crate::profile::Step;
+use crate::profile::{Step, start};
 use crate::text::Text;
 use crate::time::{Now, WallMs, rfc3339};
 use ask::Ask;
@@ -153,7 +154,14 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         notice: lane.notice(now).map(|n| n.text.clone()),
         counters: counters(lane),
         seq,
+        direction: front.filter(|_| mode != Mode::Idle).and_then(|v| direction(lane, v)),
     }
+}
+
+/// Which way a visit goes, where a lane has both.
+fn direction(lane: &Lane, visit: &Visit) -> Option<String> {
+    let way = ["in", "out"].contains(&visit.direction.as_str());
+    (way && lane.setup.profile.direction == start::BOTH).then(|| visit.direction.clone())
 }
 
 /// Whether this lane looks into a list that an entry from a code may change, or that names passes for one use.
@@ -250,6 +258,9 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         notice: lane.notice(now).map(|n| NoticeView { text: n.text.clone(), by: n.by.clone() }),
         upstream: around.upstream.to_owned(),
         utc_offset_minutes: lane.setup.utc_offset_ms / 60_000,
+        open: open::open(lane, now),
+        readers: open::readers(lane),
+        registers: Vec::new(),
     }
 }
 
@@ -309,7 +320,16 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     if running {
         out.push("cancel");
     } else {
-        out.extend(["enter", "search"]);
+        if open::takes_codes(lane) {
+            out.extend(["enter", "search"]);
+        }
+        let profile = &lane.setup.profile;
+        if profile.start.takes(Origin::Desk) || profile.start.takes(Origin::Button) {
+            out.push("start");
+        }
+    }
+    if measuring && visit.is_some_and(open::may_step_aside) {
+        out.push("aside");
     }
     if lane.setup.devices.contains_key("printer") {
         out.push("reprint");

@@ -47,6 +47,7 @@ pub struct Screen {
     pub notice: Option<String>,
     pub counters: Counters,
     pub seq: u64,
+    pub direction: Option<String>,
 }
 
 /// A verdict as the public sees it.
@@ -113,6 +114,49 @@ pub struct Desk {
     pub notice: Option<NoticeView>,
     pub upstream: String,
     pub utc_offset_minutes: i64,
+    pub open: Vec<OpenVisit>,
+    pub readers: Vec<Reader>,
+    pub registers: Vec<String>,
+}
+
+/// A visit that is open beside the one in front.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OpenVisit {
+    pub id: VisitId,
+    pub at: Option<String>,
+    pub who: Option<String>,
+    pub title: Text,
+    pub direction: String,
+    pub why: &'static str,
+    pub ask: Option<Ask>,
+    pub due: Option<String>,
+    pub overdue: bool,
+    pub actions: Vec<&'static str>,
+    pub detail: VisitView,
+}
+
+/// One side of a door with two readers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reader {
+    pub role: &'static str,
+    pub direction: &'static str,
+    pub title: Text,
+}
+
+/// Who comes along with a visit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartyView {
+    pub asked: Option<u64>,
+    pub members: Vec<Member>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    pub id: VisitId,
+    pub who: Option<String>,
+    pub outcome: Option<Outcome>,
+    pub running: bool,
 }
 
 /// A step of the profile, and how far the visit at the front has come with it.
@@ -173,6 +217,10 @@ pub struct ListAges {
 pub struct VisitView {
     pub id: VisitId,
     pub started: Option<String>,
+    pub origin: &'static str,
+    pub direction: String,
+    pub parent: Option<VisitId>,
+    pub party: Option<PartyView>,
     pub name: Option<String>,
     pub by: Option<OfficerId>,
     pub slip: Option<&'static str>,

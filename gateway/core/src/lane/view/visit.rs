@@ -1,5 +1,6 @@
 //! A visit as the desk shows it: whole, and as a row of the latest ones.
 
+use super::open;
 use super::shapes::{
     AnswerView, CodeView, Compared, EarlierView, LastVisit, OverrideView, PassFact, PassView, PhotoView,
     ReadingView, Repeated, SealView, VerdictView, VisitView,
@@ -20,6 +21,10 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
     VisitView {
         id: v.id,
         started: v.started_ms.map(rfc3339),
+        origin: v.origin.as_str(),
+        direction: v.direction.clone(),
+        parent: v.parent,
+        party: open::party(lane, v.id),
         name: v.name.clone(),
         by: v.by.clone(),
         slip: v.slip.as_str(),
