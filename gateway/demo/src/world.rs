@@ -199,8 +199,7 @@ impl World {
             return Err("between 10000 and 60000 thousandths of a degree".into());
         }
         let measures = self.sims(lane)?.thermometer.as_ref();
-        let (thermometer, shown) =
-            measures.ok_or_else(|| format!("the lane `{lane}` measures nobody"))?;
+        let (thermometer, shown) = measures.ok_or_else(|| format!("the lane `{lane}` measures nobody"))?;
         shown.store(mdeg, Ordering::Release);
         thermometer.set(mdeg);
         Ok(())
