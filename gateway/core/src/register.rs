@@ -13,7 +13,7 @@ mod act;
 mod definition;
 mod seen;
 
-use crate::evidence::SubjectKeys;
+use crate::evidence::{SubjectKey, SubjectKeys};
 use crate::ids::{LaneId, OfficerId};
 use crate::pass::id;
 use crate::records::Redemption;
@@ -370,6 +370,14 @@ fn text_of(register: &str, lane: Option<&LaneId>, text: &str) -> String {
 /// lane the keys are that lane's.
 pub fn hashed(subjects: &SubjectKeys, register: &str, lane: Option<&LaneId>, text: &str) -> Vec<String> {
     subjects.all(&text_of(register, lane, text))
+}
+
+/// The same for what staff name: as it is scanned, or, where no list names it, `#` and the hash that they are shown.
+pub fn meant(subjects: &SubjectKeys, register: &str, lane: Option<&LaneId>, text: &str) -> Vec<String> {
+    match text.strip_prefix('#').filter(|hash| SubjectKey::is_one(hash)) {
+        Some(hash) => vec![hash.to_owned()],
+        None => hashed(subjects, register, lane, text),
+    }
 }
 
 #[cfg(test)]

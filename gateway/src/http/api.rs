@@ -36,7 +36,7 @@ const SEARCH_LIMIT: usize = 20;
 
 pub(super) type Answer<T> = Result<T, ApiError>;
 
-fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
+pub(super) fn lane_of(app: &App, lane: &str) -> Answer<LaneId> {
     LaneId::new(lane)
         .ok()
         .filter(|id| app.overview.views.lanes.contains_key(id))
@@ -51,7 +51,7 @@ fn who(app: &App, headers: &HeaderMap) -> Answer<(Officer, String)> {
     app.officers.who(headers).ok_or_else(nobody)
 }
 
-fn signed_in(app: &App, headers: &HeaderMap) -> Answer<Officer> {
+pub(super) fn signed_in(app: &App, headers: &HeaderMap) -> Answer<Officer> {
     who(app, headers).map(|(officer, _)| officer)
 }
 
@@ -162,7 +162,7 @@ async fn check_pin(
     })
 }
 
-fn audit(app: &App, what: Value) {
+pub(super) fn audit(app: &App, what: Value) {
     if app.engine.try_send(Work::Input(Input::Audit { what }, None)).is_err() {
         app.overview.metrics.count("audit_dropped_total");
     }
@@ -294,6 +294,9 @@ pub enum Act {
     },
     /// Prints a slip again.
     Reprint { visit: u64 },
+    /// Corrects a register: `take`, `put` or `swap`, by name and with a reason. A key or a holder is as scanned, or `#`
+    /// and its hash; the holder `*` is all of the key.
+    Correct { register: String, key: String, holder: String, act: String, reason: String },
     /// Asks the barrier once more for a visit that it did not open for.
     Again { visit: u64 },
     /// Says that the barrier was opened by hand for such a visit.
@@ -372,6 +375,9 @@ pub async fn act(
         Act::Confirm { checks } => Action::Confirm(checks),
         Act::Cancel { reason, visit } => Action::Cancel { reason, visit: visit.map(VisitId) },
         Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
+        Act::Correct { register, key, holder, act, reason } => {
+            Action::Correct { register, key, holder, act, reason }
+        }
         Act::Again { visit } => Action::OpenAgain(VisitId(visit)),
         Act::ByHand { visit } => Action::OpenedByHand(VisitId(visit)),
         Act::Override { visit, outcome, reason, note, pin, second } => {

@@ -9,6 +9,7 @@ pub mod error;
 mod guard;
 mod network;
 pub mod pages;
+pub mod registers;
 pub mod seats;
 mod sse;
 
@@ -102,6 +103,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::codes))
         .routes(routes!(api::release_uses))
         .routes(routes!(api::search))
+        .routes(routes!(registers::register))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
 }

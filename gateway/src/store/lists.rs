@@ -409,6 +409,32 @@ impl Lists {
         }
     }
 
+    /// Shows the entries of a list one after another, until enough was seen.
+    pub fn each(
+        &self,
+        list: &str,
+        mut enough: impl FnMut(&str, &Map<String, Value>) -> bool,
+    ) -> rusqlite::Result<()> {
+        let Some(list) = LISTS.into_iter().find(|name| *name == list) else { return Ok(()) };
+        if self.seen.borrow().in_use.get(list).is_none_or(InUse::is_empty) {
+            return Ok(());
+        }
+        // What a supplement says of an entry counts; one without facts was taken away.
+        let sql = format!(
+            "SELECT id, facts FROM {list}.entry WHERE id NOT IN (SELECT id FROM {list}.supplement)
+             UNION ALL SELECT id, facts FROM {list}.supplement WHERE facts IS NOT NULL"
+        );
+        let mut statement = self.of(list).prepare_cached(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, json) = (row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?);
+            if facts(&json).is_ok_and(|facts| enough(&id, &facts)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// People in `status` whose name is meant by what was typed, those first whose name begins just so.
     pub fn search(&self, typed: &str, limit: usize) -> Result<Vec<Entry>, ListFault> {
         let fault = |why: String| ListFault { list: "status".into(), why };

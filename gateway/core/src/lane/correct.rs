@@ -4,7 +4,7 @@ use super::action::{Officer, Rejection, is_long, too_long};
 use super::{Lane, Outbound};
 use crate::event::{Class, NewEvent};
 use crate::records::{Records, RecordsFault};
-use crate::register::{self, Act, Scope, hashed};
+use crate::register::{self, Act, Scope, meant};
 use crate::time::Now;
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl Lane {
         let writes = register::correct(with, register, (what.key, holder), act, &officer.id)?;
         out.writes.extend(writes);
         let lane = (register.scope == Scope::Lane).then_some(&self.setup.lane);
-        let key = hashed(&self.setup.subjects, &register.name, lane, what.key).swap_remove(0);
+        let key = meant(&self.setup.subjects, &register.name, lane, what.key).swap_remove(0);
         let data = json!({ "register": register.name, "key": key, "act": act, "officer": officer.id,
             "role": officer.role, "reason": what.reason });
         out.events.push(NewEvent {

@@ -239,6 +239,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
     });
     Desk {
         lane: lane.setup.lane.clone(),
+        place: lane.setup.place.clone(),
         title: lane.setup.profile.title.clone(),
         profile: lane.setup.profile.id.clone(),
         mode: mode(lane, now, closed),
@@ -260,7 +261,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         utc_offset_minutes: lane.setup.utc_offset_ms / 60_000,
         open: open::open(lane, now),
         readers: open::readers(lane),
-        registers: Vec::new(),
+        registers: lane.setup.profile.registers.iter().map(|register| register.name.clone()).collect(),
     }
 }
 
@@ -330,6 +331,9 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     }
     if measuring && visit.is_some_and(open::may_step_aside) {
         out.push("aside");
+    }
+    if !lane.setup.profile.registers.is_empty() {
+        out.push("correct");
     }
     if lane.setup.devices.contains_key("printer") {
         out.push("reprint");

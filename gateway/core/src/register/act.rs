@@ -2,7 +2,7 @@
 
 use super::{
     Alarm, AlarmWhen, Asks, Change, Ended, Place, Put, Register, SEALS, Scope, Seen, SlotWrite, Stamp, facts,
-    fill, hashed, look,
+    fill, hashed, look, meant,
 };
 use crate::codes::Outcome;
 use crate::ids::{OfficerId, VisitId};
@@ -323,8 +323,8 @@ pub(crate) fn correct(
     let by = Redemption { lane: setup.lane.clone(), visit: VisitId(0), at_ms: now.wall_ms };
     let doing = Doing { setup, records, register, by: &by };
     let lane = (register.scope == Scope::Lane).then_some(&setup.lane);
-    let keys = hashed(&setup.subjects, &register.name, lane, key);
-    let holders = holder.map(|text| hashed(&setup.subjects, &register.name, None, text));
+    let keys = meant(&setup.subjects, &register.name, lane, key);
+    let holders = holder.map(|text| meant(&setup.subjects, &register.name, None, text));
     let slots = records.slots(&register.name, &keys)?;
     let is_meant = |slot: &&super::Slot| holders.as_ref().is_none_or(|all| all.contains(&slot.holder));
     let mut writes = Vec::new();

@@ -7,7 +7,7 @@ use super::Journal;
 use crate::store::bound;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::GatewayId;
-use kakou_core::register::{Asks, Seen, Slot, SlotWrite, conflicts, see};
+use kakou_core::register::{Asks, Seen, Slot, SlotWrite, conflicts, see, summed};
 use kakou_core::time::Now;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -113,6 +113,13 @@ pub fn of_holders(
 ) -> rusqlite::Result<Vec<Slot>> {
     let which = format!("WHERE register = ?1 AND holder IN ({}) ORDER BY put_ms", places(2, holders.len()));
     some(connection, &which, &names(register, holders))
+}
+
+/// Slots of a register that are held, whoever has them; the latest first, no more than so many.
+pub fn held(connection: &Connection, register: &str, most: u32) -> rusqlite::Result<Vec<Slot>> {
+    let of = [Sql::Text(register.to_owned()), Sql::Integer(most.into())];
+    let slots = some(connection, "WHERE register = ?1 AND held = 1 ORDER BY put_ms DESC LIMIT ?2", &of)?;
+    Ok(summed(slots))
 }
 
 /// What stands under a key, without reading what is not asked for.

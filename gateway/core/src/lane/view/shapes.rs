@@ -96,6 +96,7 @@ pub struct LaneStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Desk {
     pub lane: LaneId,
+    pub place: String,
     pub title: Text,
     pub profile: ProfileId,
     pub mode: Mode,
