@@ -14,6 +14,7 @@ use crate::upstream::{self, LinkState};
 use kakou_core::evidence::SubjectKeys;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId, SiteId};
 use kakou_core::lane::view::shapes::LaneStatus;
+use kakou_core::lists;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
 use kakou_core::time::rfc3339;
@@ -237,8 +238,9 @@ impl Overview {
                     }
                 };
                 let age = issued.and_then(age);
-                // Trust lives as long as its keys; the others are daily where no lane says otherwise.
-                let limit_s = self.stale_after_h.get(name).copied().unwrap_or(24) * 3_600;
+                // Trust lives as long as its keys; the others as long as their kind where no lane says otherwise.
+                let limit_s =
+                    self.stale_after_h.get(name).copied().unwrap_or_else(|| own_hours(name)) * 3_600;
                 let stale = if name == "trust" { issued.is_none() } else { age.is_none_or(|s| s > limit_s) };
                 json!({ "name": name, "version": version, "entries": entries, "age_s": age, "stale": stale,
                     "single": single, "damaged": stored.damaged(name), "signed": signed })
@@ -268,6 +270,11 @@ impl Overview {
 }
 
 /// What the box itself says: the hottest sensor, load, memory of this process.
+/// Hours after which a list is too old where no lane looks into it.
+fn own_hours(name: &str) -> i64 {
+    lists::find(name).map_or(lists::DAY_H, |list| list.stale_h)
+}
+
 fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let zones = std::fs::read_dir("/sys/class/thermal").into_iter().flatten().flatten();

@@ -142,16 +142,18 @@ impl Lane {
 
     /// The masked name of a person, where this lane looks people up.
     fn listed_name(&self, pass: &Pass, records: &dyn Records) -> Result<Option<String>, RecordsFault> {
-        if !self.setup.profile.looks_into("status") {
-            return Ok(None);
+        for list in ["status", "roster"].into_iter().filter(|list| self.setup.profile.looks_into(list)) {
+            let entry = match records.entry(list, &pass.subject) {
+                Ok(entry) => entry,
+                // The `verify` step asks again, and holds whoever is not answered for.
+                Err(RecordsFault::List { .. }) => None,
+                Err(fault @ RecordsFault::Store(_)) => return Err(fault),
+            };
+            if let Some(name) = entry.as_ref().and_then(|e| e.get("name")).and_then(Value::as_str) {
+                return Ok(Some(masked(name)));
+            }
         }
-        let entry = match records.entry("status", &pass.subject) {
-            Ok(entry) => entry,
-            // The `verify` step asks again, and holds whoever is not answered for.
-            Err(RecordsFault::List { .. }) => None,
-            Err(fault @ RecordsFault::Store(_)) => return Err(fault),
-        };
-        Ok(entry.as_ref().and_then(|e| e.get("name")).and_then(Value::as_str).map(masked))
+        Ok(None)
     }
 
     /// The same code again: one read, or the earlier result shown again. Nothing opens, and nothing turns

@@ -110,6 +110,9 @@ const FIELDS: &[Field] = &[
     field(ProvisioningCode, 2, "url", Text(128), true),
 ];
 
+/// What every pass that is issued has, and a gate can do without: rules see that nothing is said, and a pass says it.
+const CAN_BE_ABSENT: [(Usage, &str); 2] = [(VehiclePass, "plate"), (VehiclePass, "category")];
+
 /// Why a payload is not a KP1 pass, or facts do not make one.
 #[derive(Debug, thiserror::Error)]
 pub enum Kp1Error {
@@ -194,15 +197,16 @@ pub fn claims(payload: &[u8]) -> Result<Kp1, Kp1Error> {
         let fact = read_field(field.is, value).ok_or_else(|| shape(format!("field {}", field.name)))?;
         facts.insert(field.name.to_owned(), fact);
     }
-    complete(kind, &facts)?;
+    complete(kind, &facts, &CAN_BE_ABSENT)?;
     if facts.get("uses").and_then(Json::as_u64).is_some_and(|n| n > 1) {
         return Err(shape("field uses is 0 (any number) or 1 (once)"));
     }
     Ok(Kp1 { cwt, kind, facts })
 }
 
-fn complete(kind: Usage, facts: &Map<String, Json>) -> Result<(), Kp1Error> {
-    match FIELDS.iter().find(|f| f.kind == kind && f.required && !facts.contains_key(f.name)) {
+fn complete(kind: Usage, facts: &Map<String, Json>, but: &[(Usage, &str)]) -> Result<(), Kp1Error> {
+    let needed = |f: &&Field| f.kind == kind && f.required && !but.contains(&(kind, f.name));
+    match FIELDS.iter().filter(needed).find(|f| !facts.contains_key(f.name)) {
         Some(missing) => Err(shape(format!("field {} is missing", missing.name))),
         None => Ok(()),
     }
@@ -243,6 +247,17 @@ pub fn issue(
     kid: &[u8],
     signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, String>,
 ) -> Result<String, Kp1Error> {
+    complete(draft.kind, &draft.facts, &[])?;
+    issue_as_it_is(draft, alg, kid, signer)
+}
+
+/// The same for a pass that lacks what no pass that is issued may lack, to see what a gate does with it.
+pub(crate) fn issue_as_it_is(
+    draft: &Draft,
+    alg: Alg,
+    kid: &[u8],
+    signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, String>,
+) -> Result<String, Kp1Error> {
     let draft = Draft { facts: tidied(draft)?, ..draft.clone() };
     let payload = encode(&draft)?;
     claims(&payload)?;
@@ -269,7 +284,6 @@ fn tidied(draft: &Draft) -> Result<Map<String, Json>, Kp1Error> {
 }
 
 fn encode(draft: &Draft) -> Result<Vec<u8>, Kp1Error> {
-    complete(draft.kind, &draft.facts)?;
     let number = KINDS.iter().position(|(k, _)| *k == draft.kind).ok_or_else(|| shape("not a KP1 kind"))? + 1;
     let mut fields = Vec::new();
     for (name, fact) in &draft.facts {

@@ -240,12 +240,16 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
             let p = kp1::claims(payload).map_err(|e| e.to_string())?;
             let kind = kp1::kind_word(p.kind).ok_or("unknown kind")?;
             let text = |key: &str| p.facts.get(key).and_then(Json::as_str).map(str::to_owned);
+            let id = URL_SAFE_NO_PAD.encode(&p.cwt.cti);
             let subject = if p.kind == Usage::VehiclePass {
-                plate::normal(&text("plate").unwrap_or_default()).ok_or("the plate is not of a known form")?
+                match text("plate") {
+                    Some(plate) => plate::normal(&plate).ok_or("the plate is not of a known form")?,
+                    // For whom it is it does not say: it stands for itself.
+                    None => id.clone(),
+                }
             } else {
                 text("id").map(|id| id::normal(&id)).filter(|id| !id.is_empty()).ok_or("no subject")?
             };
-            let id = URL_SAFE_NO_PAD.encode(&p.cwt.cti);
             Ok(Token { cwt: p.cwt, usage: p.kind, kind, id, subject, name: text("name"), facts: p.facts })
         }
         Format::Opaque => Err("an opaque id has no token".into()),

@@ -64,6 +64,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         audience: raw.audience,
         fail_mode: source.outcome(raw.fail_mode.span().start, raw.fail_mode.get_ref())?,
         fail_when,
+        uses_pass: raw.uses_pass,
         stale_after_h,
         same_read_ms: raw.same_read_s * 1000,
         same_result_ms: raw.same_result_s * 1000,

@@ -30,6 +30,8 @@ pub(super) struct ProfileFile {
     pub fail_mode: Spanned<String>,
     #[serde(default)]
     pub fail_when: Vec<Spanned<FailWhenFile>>,
+    #[serde(default = "yes")]
+    pub uses_pass: bool,
     #[serde(default = "day_h")]
     pub stale_after_h: Spanned<i64>,
     #[serde(default = "same_read_s")]
@@ -55,6 +57,9 @@ pub(super) struct ProfileFile {
     pub step: Vec<Spanned<IgnoredAny>>,
 }
 
+const fn yes() -> bool {
+    true
+}
 fn day_h() -> Spanned<i64> {
     Spanned::new(0..0, 24)
 }

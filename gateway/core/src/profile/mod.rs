@@ -112,6 +112,8 @@ pub struct Profile {
     pub fail_mode: Outcome,
     /// Other fail modes, each for visits of which something holds: the first one counts.
     pub fail_when: Vec<FailWhen>,
+    /// Whether an admission uses up a pass for one use. It does on the way in, where a lane has both.
+    pub uses_pass: bool,
     /// Lists of the day are too old after so many hours; each list says how long it counts.
     pub stale_after_h: i64,
     /// The same code within this time is one read.

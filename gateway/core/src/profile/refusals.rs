@@ -247,3 +247,94 @@ fn an_earlier_name_of_a_field_is_read_with_a_warning_and_never_beside_the_new_on
     assert!(profile.warnings[0].contains("`fail_mode`"), "{:?}", profile.warnings);
     assert!(read(&format!("fail_mode = \"HOLD\"\n{earlier}")).is_err());
 }
+
+#[test]
+fn a_fact_of_a_list_is_asked_behind_a_verify_that_looks_into_it_and_by_its_name() {
+    let roster = "[[step]]\nkind = \"verify\"\nlists = [\"roster\"]\n";
+    rule_refused(
+        roster,
+        "entry.bookings.known",
+        &["`entry.bookings.known`", "no earlier `verify` has `bookings`"],
+    );
+    rule_refused("", "entry.roster.known", &["no earlier `verify` has `roster`"]);
+    rule_refused(roster, "entry.rooster.known", &["`entry.rooster.known`", "entry.roster, entry.release"]);
+    rule_refused(
+        roster,
+        "entry.roster.wards == ''",
+        &["`entry.roster.wards`", "entry.roster.known", "entry.roster.ward"],
+    );
+    rule_refused(roster, "entry.roster == ''", &["`entry.roster`", "entry.roster.known"]);
+    rule_refused(
+        roster,
+        "entry.roster.ward.x == ''",
+        &["`.x` is asked of `entry.roster.ward`, which is a value"],
+    );
+    rule_refused(roster, "entry.roster.ward > 3", &["a text and a whole number are compared"]);
+    rule_refused(roster, "entry.policy.toml == ''", &["`entry.policy.toml`"]);
+    assert!(read("x.toml", &rule(roster, "entry['roster'].beds > 0")).is_ok());
+}
+
+#[test]
+fn what_a_list_is_looked_up_by_is_a_text_that_is_there() {
+    let verify = |lists: &str, keys: &str| format!("[[step]]\nkind = \"verify\"\nlists = [{lists}]\n{keys}");
+    refused(&with(&verify("\"statsu\"", "")), 8, &["`statsu` is not a list; allowed: status, pass", "items"]);
+    refused(&with(&verify("\"trust\"", "")), 8, &["`trust` is not a list"]);
+    refused(&with(&verify("\"pass\", \"pass\"", "")), 8, &["`pass` stands twice"]);
+    refused(
+        &with(&verify("\"seals\"", "")),
+        8,
+        &["looked up by `answers.plate`, which no earlier step makes"],
+    );
+    refused(&with(&verify("\"schedule\"", "")), 8, &["is for the profile to say", "keys = { schedule ="]);
+    let keys = |text: &str| format!("keys = {{ {text} }}\n");
+    let schedule =
+        |by: &str| with(&verify("\"roster\", \"schedule\"", &keys(&format!("schedule = \"{by}\""))));
+    refused(&schedule("entry.roster.beds"), 11, &["gives a whole number, not a text"]);
+    refused(&schedule("entry.items.name"), 11, &["no earlier `verify` has `items`"]);
+    assert!(read("x.toml", &schedule("entry.roster.shift")).is_ok());
+    // Not of the list itself, and not of one that stands behind it.
+    let behind = with(&verify("\"schedule\", \"roster\"", &keys("schedule = \"entry.roster.shift\"")));
+    refused(&behind, 11, &["no earlier `verify` has `roster`"]);
+    let other = with(&verify("\"roster\"", &keys("items = \"pass.id\"")));
+    refused(&other, 11, &["`keys` names `items`, which is not among `lists`: roster"]);
+    let revocation = with(&verify("\"revocation\"", &keys("revocation = \"pass.id\"")));
+    refused(&revocation, 11, &["`revocation` is looked up by the pass"]);
+}
+
+#[test]
+fn what_an_extra_event_says_is_named_and_typed() {
+    let emit = |what: &str| format!("{HEAD}[[emit]]\nkind = \"own\"\n{what}\n{SCAN}{VERIFY}{DECIDE}");
+    refused(&emit("when = \"pass.crew\""), 7, &["gives a whole number, not true or false"]);
+    refused(&emit("when = \"answers.x == ''\""), 7, &["`answers.x`", "none here"]);
+    refused(
+        &emit("data = { outcome = \"pass.role\" }"),
+        7,
+        &["`outcome` is no name in `data`", "every extra event has"],
+    );
+    refused(&emit("data = { \"Two Words\" = \"pass.role\" }"), 7, &["`Two Words` is no name in `data`"]);
+    refused(&emit("data = { role = \"pass.rool\" }"), 7, &["`pass.rool`", "pass.role"]);
+    refused(
+        &emit("data = { who = { key = \"pass.crew\" } }"),
+        7,
+        &["gives a whole number, not a text or a list of texts"],
+    );
+    assert!(
+        read(
+            "x.toml",
+            &emit("data = { role = \"pass.role\", all = \"pass.seals\", crew = \"pass.crew + 1\" }")
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn a_fail_mode_for_some_visits_asks_what_is_there_from_the_start() {
+    let fail = |when: &str, outcome: &str| {
+        format!("{HEAD}fail_when = [{{ when = '{when}', outcome = \"{outcome}\" }}]\n{SCAN}{VERIFY}{DECIDE}")
+    };
+    assert!(read("x.toml", &fail("pass.kind == \"staff-badge\"", "ADMIT")).is_ok());
+    refused(&fail("pass.role == \"staff\"", "ADMIT"), 5, &["a `verify` step makes it"]);
+    refused(&fail("pass.kind == \"x\"", "OPEN"), 5, &["`OPEN` is not a verdict; allowed: ADMIT"]);
+    let out = format!("{HEAD}[verdicts_out]\nX_STALL = \"ADMIT\"\n{SCAN}{DECIDE}");
+    refused(&out, 6, &["`X_STALL` is not a reason code", "X_STALE"]);
+}

@@ -178,7 +178,8 @@ fn ours(pass: &PassOf) -> Result<Made, String> {
         exp: pass.exp_ms.div_euclid(1_000),
         facts: pass.fields.clone(),
     };
-    let text = kp1::issue(&draft, Alg::EdDSA, kid, |bytes| Ok(by(pass, bytes))).map_err(|e| e.to_string())?;
+    let text = kp1::issue_as_it_is(&draft, Alg::EdDSA, kid, |bytes| Ok(by(pass, bytes)))
+        .map_err(|e| e.to_string())?;
     let id = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(cti);
     Ok(Made { text, kid: hex(kid), id })
 }

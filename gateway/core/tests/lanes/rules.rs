@@ -155,3 +155,34 @@ fn a_code_that_is_no_pass_gives_its_format_alone() {
         assert_eq!(g.desk()["ask"]["kind"], "question", "{code}");
     }
 }
+
+#[test]
+fn an_extra_event_says_what_its_profile_asks_for_and_names_persons_by_key() {
+    let emit = r#"
+[[emit]]
+kind = "own"
+data = { role = "pass.role", crew = "pass.crew + 1", gates = "pass.gates", who = { key = "pass.subject" }, whose = { key = "pass.approvals" } }
+"#;
+    let steps = "[[step]]\nkind = \"verify\"\nlists = [\"pass\"]\n[[step]]\nkind = \"decide\"\n";
+    let head = HEAD.replacen("[[step]]", &format!("{emit}[[step]]"), 1);
+    let mut g = gate_of("own.toml", &format!("{head}{steps}"), &["scanner"]);
+    put(
+        &mut g.memory,
+        "pass",
+        "T-1",
+        json!({ "role": "driver", "crew": 2, "gates": ["a", "b"], "approvals": ["P-7", ""] }),
+    );
+    let step = g.scan("T-1");
+    let data = &step.events.iter().find(|e| e.kind == "own").expect("it comes with every verdict").data;
+    assert_eq!(
+        (&data["role"], &data["crew"], &data["gates"]),
+        (&json!("driver"), &json!(3), &json!(["a", "b"]))
+    );
+    assert_eq!(data["who"], data["subject"], "the key of whose it is");
+    assert_eq!(data["outcome"], "ADMIT");
+    let whose: Vec<&str> = data["whose"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    assert!(
+        whose.len() == 2 && whose[0].len() == data["subject"].as_str().unwrap().len() && whose[1].is_empty()
+    );
+    assert!(!data.to_string().contains("P-7") && !data.to_string().contains("T-1"), "{data}");
+}

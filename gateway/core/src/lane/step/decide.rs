@@ -8,6 +8,7 @@ use crate::codes::{Code, Outcome, Rank};
 use crate::event::Class;
 use crate::pass::Pass;
 use crate::profile::source::StepContext;
+use crate::profile::start::BOTH;
 use crate::profile::{Emit, EmitData, ProfileError};
 use crate::records::{RecordsFault, Redemption, Write};
 use crate::rules::Expression;
@@ -172,8 +173,12 @@ fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
     }
 }
 
+/// Whether the pass is for one use, and this visit is one.
 fn single_use(cx: &Cx<'_>) -> bool {
-    cx.visit.pass.is_some() && cx.visit.facts.get("pass").and_then(|p| p.get("uses")) == Some(&json!(1))
+    let profile = &cx.setup.profile;
+    let uses = profile.uses_pass && (profile.direction != BOTH || cx.visit.direction == "in");
+    uses && cx.visit.pass.is_some()
+        && cx.visit.facts.get("pass").and_then(|p| p.get("uses")) == Some(&json!(1))
 }
 
 fn used(cx: &Cx<'_>) -> bool {

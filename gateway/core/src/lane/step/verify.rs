@@ -2,6 +2,8 @@
 //! clock. Makes the facts `pass`, `health` and `entry`.
 
 mod health;
+#[cfg(test)]
+mod tests;
 
 use super::kind::{About, Kind};
 use super::{Cx, Flow, StepKind};
@@ -14,6 +16,7 @@ use crate::profile::facts::{self, ENTRY, Fact, FactScope, PASS, Type};
 use crate::profile::source::StepContext;
 use crate::profile::{ProfileError, Step};
 use crate::records::RecordsFault;
+use crate::register::{self, SEALS};
 use crate::rules::Expression;
 use crate::schedule;
 use crate::text::masked;
@@ -160,7 +163,10 @@ impl Kind for Verify {
             let by_code = !list.stops
                 && match &key {
                     Key::Pass => true,
-                    Key::Gives(key) => key.named().facts.iter().all(code),
+                    Key::Gives(key) => {
+                        let facts = key.named().facts;
+                        !facts.is_empty() && facts.iter().all(code)
+                    }
                 };
             lists.push(LookInto { list, key, by_code });
             known.lists.insert(name);
@@ -269,10 +275,14 @@ impl LookInto {
             Key::Pass => cx.visit.pass.as_ref().map(|pass| pass.subject.clone()),
             Key::Gives(key) => key_of(cx, key),
         };
-        match id.filter(|id| !id.is_empty()) {
-            Some(id) => look_up(cx, self.list.name, &id),
-            None => Ok(None),
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        let entry = look_up(cx, self.list.name, &id)?;
+        if self.list.name != SEALS {
+            return Ok(entry);
         }
+        let own = own_seals(cx, &id)?;
+        let sealed_ms = |of: &Map<String, Value>| of.get("sealed_at_ms").and_then(Value::as_i64);
+        Ok([entry, own].into_iter().flatten().max_by_key(sealed_ms))
     }
 
     /// Whether the bearer of a pass is held, or the plate that it, its entry or staff have named.
@@ -296,6 +306,15 @@ impl LookInto {
         }
         Ok(false)
     }
+}
+
+/// The latest seals that lanes of this site have put on the vehicle with a plate.
+fn own_seals(cx: &Cx<'_>, plate: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
+    let keys = register::hashed(&cx.setup.subjects, SEALS, None, plate);
+    let puts = cx.records.slots(SEALS, &keys)?.into_iter().filter_map(|slot| slot.put);
+    let latest = puts.max_by(|a, b| a.at.cmp(&b.at));
+    // Of a gateway of another version it may say something else.
+    Ok(latest.and_then(|put| entry::read(SEALS, put.data).ok()))
 }
 
 /// What an expression gives a list to be looked up by. Where it fails, nobody is let in for want of an entry.
