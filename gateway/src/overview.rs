@@ -269,12 +269,12 @@ impl Overview {
     }
 }
 
-/// What the box itself says: the hottest sensor, load, memory of this process.
 /// Hours after which a list is too old where no lane looks into it.
 fn own_hours(name: &str) -> i64 {
     lists::find(name).map_or(lists::DAY_H, |list| list.stale_h)
 }
 
+/// What the box itself says: the hottest sensor, load, memory of this process.
 fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let zones = std::fs::read_dir("/sys/class/thermal").into_iter().flatten().flatten();

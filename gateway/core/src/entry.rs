@@ -5,6 +5,7 @@
 //! makes a list is told before, of every field. [`crate::lists`] has the table.
 
 use crate::lists::{self, LISTS};
+use crate::pass::plate;
 use crate::profile::facts::Type;
 use crate::schedule;
 use crate::text::masked;
@@ -85,6 +86,10 @@ impl Fact {
         let value = entry.and_then(|entry| entry.get(self.name)).filter(|value| self.of().holds(value));
         match value {
             Some(Value::String(text)) if self.masked => json!(masked(text)),
+            // However a list writes a plate, lanes compare it in its one form.
+            Some(Value::String(text)) if self.name == "plate" => {
+                json!(plate::normal(text).unwrap_or_else(|| text.clone()))
+            }
             Some(Value::Array(all)) if self.masked => {
                 all.iter().map(|text| json!(masked(text.as_str().unwrap_or_default()))).collect()
             }
@@ -200,5 +205,12 @@ mod tests {
         assert_eq!(value("names"), json!(["王*", "李*"]));
         assert_eq!(value("note"), json!("父*"), "that there is one, and no more");
         assert_eq!(value("children"), json!([]));
+    }
+
+    #[test]
+    fn a_plate_has_one_form_however_a_list_writes_it() {
+        let booking = read("bookings", entry(json!({ "plate": "辽p·12345" }))).unwrap();
+        let plate = facts("bookings").find(|fact| fact.name == "plate").unwrap();
+        assert_eq!(plate.value(Some(&booking)), json!("辽P12345"));
     }
 }

@@ -400,6 +400,14 @@ mod tests {
             ("pass", "crew", "２", json!(2)),
             ("pass", "approvals", "GX、JT", json!(["GX", "JT"])),
             ("roster", "role", "陪护", json!("companion")),
+            ("stages", "stage", "５", json!(5)),
+            ("schedule", "closed", "2022-05-01、2022-05-02", json!(["2022-05-01", "2022-05-02"])),
+            (
+                "schedule",
+                "open",
+                "1-5 08:00-17:30；6,7 09:00-12:00",
+                json!(["1-5 08:00-17:30", "6,7 09:00-12:00"]),
+            ),
         ] {
             assert_eq!(read(list, name, cell), Ok(Some(fact)), "{cell}");
         }
@@ -415,6 +423,9 @@ mod tests {
             ("pass", "uses", "2"),
             ("pass", "crew", "-1"),
             ("roster", "role", "boss"),
+            ("stages", "stage", "7"),
+            ("schedule", "closed", "every Monday"),
+            ("schedule", "open", "always"),
         ] {
             assert!(read(list, name, cell).is_err(), "{name}: {cell}");
         }

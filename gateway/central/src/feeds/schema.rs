@@ -116,6 +116,13 @@ mod tests {
             ("pass", json!({ "uses": 2 }), "1 (once)"),
             ("pass", json!({ "approvals": "GX" }), "array of texts"),
             ("policy", json!({}), "toml"),
+            ("bookings", json!({ "from_ms": 1_795_271_400_000_i64 }), "`to_ms` is missing"),
+            ("patients", json!({ "state": "at home" }), "admitted, discharged, cancelled"),
+            ("patients", json!({ "restricton": "none" }), "`restriction`"),
+            ("schedule", json!({ "open": ["Mon-Fri 8:00-17:00"] }), "`1-5 08:00-17:30`"),
+            ("schedule", json!({ "closed": ["1 May"] }), "2022-05-24"),
+            ("stages", json!({ "stage": 7 }), "from 0 to 6"),
+            ("deliveries", json!({ "tubes": "T-1, T-2" }), "array of texts"),
         ] {
             let why = checked(list, facts.clone()).unwrap_err();
             assert!(why.contains(wanted), "{list} {facts}: {why}");
@@ -129,6 +136,7 @@ mod tests {
             ("hold", json!({ "until_ms": 1_795_271_400_000_i64, "note": "ask", "code": "x" })),
             ("pass", json!({ "plate": "辽P12345", "uses": 0, "crew": 2, "approvals": [] })),
             ("revocation", json!({ "why": "lost" })),
+            ("schedule", json!({ "open": ["1-5 08:00-17:30", "6,7 22:00-06:00"], "closed": ["2022-05-01"] })),
         ] {
             checked(list, facts).unwrap();
         }

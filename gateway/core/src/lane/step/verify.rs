@@ -420,6 +420,9 @@ fn make_pass(cx: &mut Cx<'_>, found: &Found) {
     if let Some(text) = facts.get("plate").and_then(Value::as_str).and_then(plate::normal) {
         facts.insert("plate".into(), json!(text));
     }
+    if let Some(text) = facts.get("patient").and_then(Value::as_str).map(id::normal) {
+        facts.insert("patient".into(), json!(text));
+    }
     cx.visit.facts.insert(PASS.into(), Value::Object(facts));
 }
 

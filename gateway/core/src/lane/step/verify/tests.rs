@@ -369,3 +369,116 @@ fn an_extra_event_comes_when_its_condition_holds() {
            [[do]]\noverride = { outcome = \"ADMIT\", reason = \"paper_seen\" }\n[[do]]\nexpect = { no_events = [\"duty\"] }\n";
     plays(&steps, &format!("{lists}{body}"));
 }
+
+#[test]
+fn behind_a_check_that_stops_the_slip_is_printed_and_nothing_else_is_done() {
+    let steps = verify("\"roster\"")
+        + "[[step]]\nkind = \"decide\"\nid = \"check\"\nlast = false\nrules = [{ code = \"Q_FULL\", when = 'pass.id == \"N-1\"' }]\n\
+           [[step]]\nkind = \"question\"\nid = \"then\"\ninput = \"text\"\n"
+        + &decide(&[])
+        + "[[step]]\nkind = \"print\"\nid = \"slip\"\nlines = [\"No. {visit}\"]\n";
+    let lists = "[lists.roster.\"N-1\"]\n[lists.roster.\"N-2\"]\n";
+    let body = scan("N-1")
+        + "[[do]]\nexpect = { outcome = \"HOLD\", codes = [\"Q_FULL\"], printed = \"No. 1\" }\n\
+           [[do]]\noverride = { outcome = \"ADMIT\", reason = \"known_person\" }\n\
+           [[do]]\nexpect = { at = \"then\" }\n[[do]]\nanswer = { then = \"x\" }\n\
+           [[do]]\nexpect = { outcome = \"ADMIT\", codes = [\"OK\"] }\n"
+        + &scan("N-2")
+        + "[[do]]\nexpect = { at = \"then\", printed = \"\" }\n";
+    plays(&steps, &format!("{lists}{body}"));
+}
+
+#[test]
+fn the_newest_seals_of_a_plate_count_whether_a_list_or_a_lane_of_the_site_has_them() {
+    let truck = crate::profile::shipped::find("truck-supplies").unwrap().1;
+    let check = format!(
+        "{}{}{PLATE}{}{}",
+        HEAD.replace("\"own\"", "\"check\""),
+        SCAN.replace("\"opaque\"", "\"opaque\", \"release-slip\""),
+        verify("\"seals\""),
+        decide(&[
+            ("S_MISSING", "size(entry.seals.seals) == 0"),
+            ("S_NUMBER", r#""LN0000001" in entry.seals.seals"#),
+            ("S_TAMPER", r#""LN0045678" in entry.seals.seals"#),
+        ])
+    );
+    let text = r#"
+profile = "truck-supplies"
+clock = "2022-05-24T07:00:00+08:00"
+[lanes.exit]
+profile = "check"
+[lists.pass."辽P12345"]
+plate = "辽P12345"
+category = "emergency-supplies"
+from = "211400"
+to = "210100"
+approvals = ["industry"]
+[lists.seals."辽P12345"]
+seals = ["LN0000001"]
+sealed_at_ms = "-1h"
+[lists.seals."辽P54321"]
+seals = ["LN0000001"]
+sealed_at_ms = "-1h"
+[[do]]
+scan = "辽P12345"
+lane = "exit"
+[[do]]
+answer = { plate = "辽P12345" }
+lane = "exit"
+[[do]]
+expect = { codes = ["S_NUMBER"] }
+lane = "exit"
+[[do]]
+scan = "辽P12345"
+[[do]]
+answer = { plate = "辽P12345" }
+[[do]]
+answer = { crew = 2 }
+[[do]]
+seal = { number = "LN0045678", kind = "bolt", door = "rear" }
+[[do]]
+confirm = ["view", "verify", "tug", "twist"]
+[[do]]
+expect = { outcome = "ADMIT", opened = true }
+[[do]]
+wait = "61s"
+[[do]]
+scan = "辽P12345"
+lane = "exit"
+[[do]]
+answer = { plate = "辽P12345" }
+lane = "exit"
+[[do]]
+expect = { codes = ["S_TAMPER"] }
+lane = "exit"
+[[do]]
+list = { name = "seals", key = "辽P12345", entry = { seals = ["LN0000001"], sealed_at_ms = "+0s" } }
+[[do]]
+wait = "61s"
+[[do]]
+scan = "辽P12345"
+lane = "exit"
+[[do]]
+answer = { plate = "辽P12345" }
+lane = "exit"
+[[do]]
+expect = { codes = ["S_NUMBER"] }
+lane = "exit"
+[[do]]
+scan = "辽P99999"
+lane = "exit"
+[[do]]
+answer = { plate = "辽P99999" }
+lane = "exit"
+[[do]]
+expect = { codes = ["C_UNKNOWN", "S_MISSING"] }
+lane = "exit"
+"#;
+    let profiles = |name: &str| {
+        let text = if name == "check" { check.clone() } else { truck.to_owned() };
+        Ok((format!("{name}.toml"), text))
+    };
+    let scenario = read("a.toml", text).unwrap();
+    let failure = play(&scenario, &profiles, &mut Memory::new(gateway()), &mut |_| {}).unwrap();
+    assert_eq!(failure, None);
+}
