@@ -437,7 +437,7 @@ impl Engine {
         if let Some(code) = self.closed {
             // Nothing can be recorded, so nothing is decided.
             pending.count("input_while_closed_total");
-            let refusal = Rejection { code: "storage", text: code.text() };
+            let refusal = Rejection::of("storage", code.text());
             pending.answers.extend(reply.map(|reply| (reply, Err(refusal))));
             return Ok(());
         }

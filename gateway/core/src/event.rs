@@ -84,7 +84,7 @@ pub fn is_kind(kind: &str) -> bool {
 
 /// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
 /// takes one for what it is not.
-pub const OWN: [&str; 31] = [
+pub const OWN: [&str; 32] = [
     "approval",
     "audit",
     "barrier_again",
@@ -107,6 +107,7 @@ pub const OWN: [&str; 31] = [
     "remote_message",
     "remote_open",
     "repeat",
+    "reprint",
     "seal_applied",
     "snapshot",
     "started",

@@ -78,6 +78,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 trust: trust.clone(),
                 subjects: subjects.clone(),
                 key: key.clone(),
+                private: None,
             })
             .collect()
     })

@@ -17,7 +17,7 @@ impl Engine {
     pub(super) fn fail(&mut self, trouble: &BatchError, lost: Effects) {
         self.out.error(format!("nothing can be recorded, the lanes are closed: {trouble}"));
         self.out.count("store_failed_total");
-        let refusal = || Rejection { code: "storage", text: Code::X_STORAGE.text() };
+        let refusal = || Rejection::of("storage", Code::X_STORAGE.text());
         self.out.answers.extend(lost.answers.into_iter().map(|(reply, _)| (reply, Err(refusal()))));
         self.close(Some(Code::X_STORAGE));
         self.show_all();

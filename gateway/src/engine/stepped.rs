@@ -51,6 +51,7 @@ fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment, profile: &'static st
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: signs.clone(),
+            private: None,
         }]
     });
     let mut engine = Engine::open(parts).unwrap();
@@ -163,7 +164,7 @@ fn a_batch_that_cannot_be_stored_has_no_effects_but_refusals() {
         act(Action::Recheck, 3),
     ];
     let lost = world.handle(jobs);
-    let refused = |reply| (ReplyTo(reply), Err(Rejection { code: "storage", text: Code::X_STORAGE.text() }));
+    let refused = |reply| (ReplyTo(reply), Err(Rejection::of("storage", Code::X_STORAGE.text())));
     let lanes = || world.engine.core().lanes().map(|lane| lane.setup.lane.clone()).collect();
     let expected = Effects {
         answers: vec![refused(1), refused(3)],

@@ -16,10 +16,11 @@ use kakou_core::codes::{Code, Outcome};
 use kakou_core::core::Input;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{LaneId, OfficerId, VisitId};
-use kakou_core::lane::action::{Action, Officer, Rejection, Role};
+use kakou_core::lane::action::{Action, Officer, Rejection, Role, SealRead};
 use kakou_core::text::masked;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -231,6 +232,18 @@ pub struct Second {
     pin: String,
 }
 
+/// A seal as it was read.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadSeal {
+    number: String,
+    /// Where it sits; may be empty of one that is missing.
+    #[serde(default)]
+    door: String,
+    /// `intact`, `broken`, `loose` or `missing`.
+    condition: String,
+}
+
 /// One act at a desk.
 #[expect(missing_docs, reason = "the fields say what they are; staff read them in the OpenAPI document")]
 #[derive(Deserialize, ToSchema)]
@@ -257,6 +270,19 @@ pub enum Act {
     Recheck,
     /// Answers a question.
     Answer { question: String, value: String },
+    /// Fills in a form: the answers by field, all of them or none. A number, a text, or a list of texts of choices.
+    Form {
+        #[schema(value_type = Object)]
+        answers: BTreeMap<String, Value>,
+    },
+    /// Says how each seal of a load was found, all of them at once.
+    #[serde(rename = "seal_check")]
+    SealCheck { seals: Vec<ReadSeal> },
+    /// Counts a code that was typed.
+    Tally { code: String },
+    /// Says that everything was counted.
+    #[serde(rename = "tally_done")]
+    TallyDone,
     /// Approves or refuses. Whoever may do so signs with a PIN at the desk of somebody who may not.
     Approve {
         approve: bool,
@@ -272,8 +298,8 @@ pub enum Act {
     Retake { role: String },
     /// Accepts it.
     Accept { role: String },
-    /// Confirms checks.
-    Confirm { checks: Vec<String> },
+    /// Confirms checks. Where several sign, each signs with a PIN at the desk of whoever is signed in, or signs in.
+    Confirm { checks: Vec<String>, by: Option<Second> },
     /// Ends the visit without a verdict.
     Cancel {
         #[serde(default)]
@@ -292,8 +318,13 @@ pub enum Act {
         pin: String,
         second: Option<Second>,
     },
-    /// Prints a slip again.
-    Reprint { visit: u64 },
+    /// Prints a slip again, as it was: the one of a step, else the latest.
+    Reprint {
+        visit: u64,
+        step: Option<String>,
+        #[serde(default)]
+        reason: String,
+    },
     /// Corrects a register: `take`, `put` or `swap`, by name and with a reason. A key or a holder is as scanned, or `#`
     /// and its hash; the holder `*` is all of the key.
     Correct { register: String, key: String, holder: String, act: String, reason: String },
@@ -362,6 +393,13 @@ pub async fn act(
         Act::Complete { visit } => Action::Complete(VisitId(visit)),
         Act::Recheck => Action::Recheck,
         Act::Answer { question, value } => Action::Answer { question, value },
+        Act::Form { answers } => Action::Form(answers),
+        Act::SealCheck { seals } => {
+            let read = |s: ReadSeal| SealRead { number: s.number, door: s.door, condition: s.condition };
+            Action::SealCheck(seals.into_iter().map(read).collect())
+        }
+        Act::Tally { code } => Action::Tally(code),
+        Act::TallyDone => Action::TallyDone,
         Act::Approve { approve, note, by: None } => Action::Approve { approve, note, desk: None },
         Act::Approve { approve, note, by: Some(by) } => {
             signs = named(&app, &by.officer);
@@ -372,9 +410,15 @@ pub async fn act(
         Act::Capture { role } => Action::Capture(role),
         Act::Retake { role } => Action::Retake(role),
         Act::Accept { role } => Action::Accept(role),
-        Act::Confirm { checks } => Action::Confirm(checks),
+        Act::Confirm { checks, by } => {
+            if let Some(by) = by {
+                signs = named(&app, &by.officer);
+                pins.push(("confirm", by.officer, by.pin));
+            }
+            Action::Confirm(checks)
+        }
         Act::Cancel { reason, visit } => Action::Cancel { reason, visit: visit.map(VisitId) },
-        Act::Reprint { visit } => Action::Reprint(VisitId(visit)),
+        Act::Reprint { visit, step, reason } => Action::Reprint { visit: VisitId(visit), step, reason },
         Act::Correct { register, key, holder, act, reason } => {
             Action::Correct { register, key, holder, act, reason }
         }

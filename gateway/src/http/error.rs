@@ -8,6 +8,7 @@ use kakou_core::lane::action::Rejection;
 use kakou_core::text::Text;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What a route answers when it does not do what was asked.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct ApiError {
     text: Text,
     detail: String,
     pin: Option<Box<RefusedPin>>,
+    // What is wrong with each field of a form.
+    fields: BTreeMap<String, Text>,
 }
 
 /// Why a PIN was not taken.
@@ -32,7 +35,14 @@ struct RefusedPin {
 impl ApiError {
     /// With both texts.
     pub fn new(status: StatusCode, code: &'static str, zh: &str, en: &str) -> Self {
-        Self { status, code, text: Text::new(zh, en), detail: String::new(), pin: None }
+        Self {
+            status,
+            code,
+            text: Text::new(zh, en),
+            detail: String::new(),
+            pin: None,
+            fields: BTreeMap::new(),
+        }
     }
     /// With a detail for whoever looks into it.
     pub fn with(mut self, detail: impl Into<String>) -> Self {
@@ -85,7 +95,7 @@ impl From<Rejection> for ApiError {
             "storage" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
-        Self { status, code: why.code, text: why.text, detail: String::new(), pin: None }
+        Self { status, code: why.code, text: why.text, detail: String::new(), pin: None, fields: why.fields }
     }
 }
 
@@ -93,6 +103,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut error =
             json!({ "code": self.code, "zh": self.text.zh, "en": self.text.en, "detail": self.detail });
+        if !self.fields.is_empty() {
+            error["fields"] = json!(self.fields);
+        }
         let mut headers = HeaderMap::new();
         if let Some(pin) = &self.pin {
             if let (Value::Object(error), Value::Object(pin)) = (&mut error, json!(pin)) {

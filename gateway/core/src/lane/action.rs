@@ -4,6 +4,7 @@ use crate::codes::Outcome;
 use crate::ids::{OfficerId, VisitId};
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What an officer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -93,6 +94,14 @@ pub enum Action {
         /// The answer.
         value: String,
     },
+    /// Fills in a form: the answers by field, all of them or none.
+    Form(BTreeMap<String, serde_json::Value>),
+    /// Says how the seals of a load were found, all of them.
+    SealCheck(Vec<SealRead>),
+    /// Counts a code that was typed.
+    Tally(String),
+    /// Says that everything was counted.
+    TallyDone,
     /// Approves or refuses.
     Approve {
         /// Which.
@@ -154,12 +163,31 @@ pub enum Action {
         /// Why, in words.
         reason: String,
     },
-    /// Prints a slip again.
-    Reprint(VisitId),
+    /// Prints a slip again, as it was.
+    Reprint {
+        /// Of which visit.
+        visit: VisitId,
+        /// The step that printed it; without one, the latest slip.
+        step: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// Asks the barrier once more, for an admitted visit that it did not open for.
     OpenAgain(VisitId),
     /// Says that the barrier, which did not open, was opened by hand.
     OpenedByHand(VisitId),
+}
+
+/// A seal as staff have read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealRead {
+    /// The number on it.
+    pub number: String,
+    /// Where it sits.
+    #[serde(default)]
+    pub door: String,
+    /// `intact`, `broken`, `loose` or `missing`.
+    pub condition: String,
 }
 
 /// The longest note or reason, in characters; screens are told of it.
@@ -183,12 +211,18 @@ pub struct Rejection {
     pub code: &'static str,
     /// For staff.
     pub text: Text,
+    /// What is wrong with each field of a form.
+    pub fields: BTreeMap<String, Text>,
 }
 
 impl Rejection {
     /// With both texts.
     pub fn new(code: &'static str, zh: &str, en: &str) -> Self {
-        Self { code, text: Text::new(zh, en) }
+        Self::of(code, Text::new(zh, en))
+    }
+    /// With words that are there already.
+    pub fn of(code: &'static str, text: Text) -> Self {
+        Self { code, text, fields: BTreeMap::new() }
     }
     /// The act does not fit the moment.
     pub fn not_now() -> Self {

@@ -2,7 +2,7 @@
 //! has a ticket of its own, so that it belongs to its visit even while another one is in front.
 
 use super::action::{Officer, Rejection};
-use super::step::actuate::{SIGNAL, UNOPENED_MS};
+use super::step::actuate::{SIGNAL, UNOPENED_MS, is_locked};
 use super::visit::{Actuation, Visit};
 use super::{Lane, Outbound};
 use crate::codes::Outcome;
@@ -28,6 +28,11 @@ pub struct Opening {
     pub until: MonoMs,
 }
 
+/// The other door of an airlock is open, say.
+pub(super) fn locked() -> Rejection {
+    Rejection::new("interlock", "联锁未解除，不能开启", "An interlock keeps it closed")
+}
+
 impl Lane {
     /// The barrier of this lane, for how long it is pulsed and how long it may take to confirm.
     fn barrier(&self) -> Option<(DeviceId, u32, u64)> {
@@ -45,6 +50,12 @@ impl Lane {
         at_step || self.state.opening.is_some()
     }
 
+    /// Whether an input that is active keeps the barrier from opening.
+    pub(super) fn is_locked(&self) -> bool {
+        let steps = &self.setup.profile.steps;
+        steps.iter().any(|step| matches!(&step.kind, StepKind::Actuate(a) if is_locked(&self.state.inputs, a.interlock.as_deref())))
+    }
+
     /// An officer asks the barrier once more for a visit that it did not open for.
     pub(super) fn open_again(
         &mut self,
@@ -60,6 +71,9 @@ impl Lane {
                 "道闸正在动作，请稍后再试",
                 "The barrier is moving: try again in a moment",
             ));
+        }
+        if self.is_locked() {
+            return Err(locked());
         }
         out.event("barrier_again", Class::Verdict, &self.setup, Some(id), data);
         self.open_for(now, id, out);
@@ -104,7 +118,12 @@ impl Lane {
             visit.actuation = Actuation::Asked;
             visit.pulses += 1;
         });
+        // What is locked is not asked at all: it counts as not confirmed.
+        let limit_ms = if self.is_locked() { 0 } else { limit_ms };
         self.state.opening = Some(Opening { visit: id, ticket, until: now.mono_ms + limit_ms });
+        if limit_ms == 0 {
+            return self.opening_ended(now, false, out);
+        }
         out.requests.push(Request { device, ticket, command: Command::Pulse { ms } });
     }
 

@@ -6,7 +6,7 @@ use super::correct::Correction;
 use super::override_act::Decision;
 use super::step::temperature::Measuring;
 use super::step::{self, StepInput, StepKind};
-use super::visit::{Actuation, Origin, Stage};
+use super::visit::{Origin, PrintState, Stage};
 use super::{Lane, Outbound};
 use crate::codes::Code;
 use crate::event::Class;
@@ -77,10 +77,17 @@ impl Lane {
                 let what = Correction { register, key, holder, act, reason };
                 self.correct(now, officer, &what, records, out)
             }
-            Action::Reprint(visit) => self.reprint(now, officer, *visit, out),
+            Action::Reprint { reason, .. } if is_long(reason) => Ok(Err(too_long())),
+            Action::Reprint { visit, step, reason } => {
+                Ok(self.reprint(officer, *visit, step.as_deref(), reason, out))
+            }
             Action::OpenAgain(visit) => Ok(self.open_again(now, officer, *visit, out)),
             Action::OpenedByHand(visit) => Ok(self.opened_by_hand(officer, *visit, out)),
             Action::Answer { .. }
+            | Action::Form(_)
+            | Action::SealCheck(_)
+            | Action::Tally(_)
+            | Action::TallyDone
             | Action::Approve { .. }
             | Action::Seal { .. }
             | Action::Capture(_)
@@ -129,29 +136,40 @@ impl Lane {
         Ok(Ok(()))
     }
 
+    /// Prints a slip again as it was, under the name of who asks for it and with the reason.
     fn reprint(
         &mut self,
-        now: &Now,
         officer: &Officer,
         id: VisitId,
+        step: Option<&str>,
+        reason: &str,
         out: &mut Outbound,
-    ) -> Result<Result<(), Rejection>, RecordsFault> {
-        let printer = self.setup.profile.steps.iter().find(|s| matches!(s.kind, StepKind::Print(_)));
-        let device = printer.and_then(|s| self.setup.devices.get(s.device.as_ref()?)).cloned();
-        let known = self.state.visits().find(|v| v.id == id);
-        let (Some(device), Some(visit)) = (device, known) else { return Ok(Err(Rejection::not_now())) };
-        let outcome = step::print::outcome_words(visit);
-        let time = step::print::time_words(now, &self.setup);
-        let lines = vec![time, format!("No. {id}  {outcome}"), "补打 Reprint".into()];
+    ) -> Result<(), Rejection> {
+        if reason.trim().is_empty() {
+            return Err(Rejection::new("reason", "请填写补打原因", "Say why it is printed again"));
+        }
+        let visit = self.state.visits().find(|v| v.id == id);
+        let slip = visit.and_then(|v| step::print::kept(v, &self.setup, step)).cloned();
+        let (Some(visit), Some(slip)) = (visit, slip) else { return Err(Rejection::not_now()) };
+        let Some(step) = self.setup.profile.steps.get(slip.step) else { return Err(Rejection::not_now()) };
+        let device = step.device.as_ref().and_then(|role| self.setup.devices.get(role)).cloned();
+        let Some(device) = device else { return Err(Rejection::not_now()) };
+        let data = json!({ "officer": officer.id, "role": officer.role, "step": step.id, "reason": reason.trim(),
+            "subject": visit.subject, "subject_key": visit.subject_key });
+        out.event("reprint", Class::Scan, &self.setup, Some(id), data);
         let ticket = Ticket(self.state.next_ticket);
         self.state.next_ticket += 1;
-        self.state.change(id, |visit| {
-            visit.slip = Actuation::Asked;
-            visit.slip_ticket = Some(ticket);
+        self.amend(id, out, |visit| {
+            if let Some(kept) = visit.prints.iter_mut().find(|kept| kept.step == slip.step) {
+                kept.state = PrintState::Asked;
+                kept.tickets.push(ticket);
+            }
         });
-        out.requests.push(Request { device, ticket, command: Command::Print { lines } });
-        let data = json!({ "officer": officer.id, "act": "reprint" });
-        out.event("audit", Class::Scan, &self.setup, Some(id), data);
-        Ok(Ok(()))
+        out.requests.push(Request {
+            device,
+            ticket,
+            command: Command::Print { lines: slip.text().to_vec() },
+        });
+        Ok(())
     }
 }

@@ -7,12 +7,17 @@ use super::visit::{PhotoState, Visit};
 use crate::codes::Outcome;
 use crate::ids::DeviceId;
 use crate::pass::{Format, Pass};
-use crate::profile::Profile;
 use crate::reading::Temperature;
 use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// Seals private answers for the central side: nobody on the way reads them, this gateway itself no more.
+pub trait AnswerSealer: Send + Sync {
+    /// The envelope; `context` is the lane and the visit, LANE/VISIT. Null where there is none.
+    fn seal(&self, answers: &Value, context: &str) -> Value;
+}
 
 /// A pass as events name it. A token id is random; an opaque id or a certificate identifier stands
 /// for a person and is replaced by the subject key.
@@ -31,11 +36,12 @@ pub fn accepted(visit: &Visit) -> BTreeMap<&str, &str> {
 }
 
 /// A verdict with what led to it.
-pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
+pub fn transaction(visit: &Visit, setup: &Setup) -> Value {
+    let profile = &setup.profile;
     let verdict = visit.verdict.as_ref();
     let pass = visit.pass.as_ref().map(|p| pass_ref(visit, p));
     let refused = visit.refused.as_ref().map(|r| json!({ "format": r.format, "kid": r.kid, "code": r.code }));
-    json!({
+    let data = json!({
         "profile": profile.id,
         "direction": profile.direction,
         "verdict_no": visit.verdicts,
@@ -51,19 +57,30 @@ pub fn transaction(visit: &Visit, profile: &Profile) -> Value {
         "approvals": visit.approvals,
         "photos": accepted(visit),
         "started": visit.started_ms.map(rfc3339),
-    })
+    });
+    with_private(data, visit, setup)
+}
+
+/// Adds what was answered in private, sealed for the central side, where this gateway has its key.
+fn with_private(mut data: Value, visit: &Visit, setup: &Setup) -> Value {
+    if let Some(sealer) = setup.private.as_ref().filter(|_| !visit.private.is_empty()) {
+        let context = format!("{}/{}", setup.lane, visit.id);
+        data["private"] = sealer.seal(&visit.private.in_clear(), &context);
+    }
+    data
 }
 
 /// An extra event that a profile asks for.
-pub fn extra(visit: &Visit, outcome: Outcome) -> Value {
-    json!({
+pub fn extra(visit: &Visit, setup: &Setup, outcome: Outcome) -> Value {
+    let data = json!({
         "outcome": outcome,
         "codes": visit.verdict.as_ref().map(|v| &v.codes),
         "subject": visit.subject,
         "subject_key": visit.subject_key,
         "readings": visit.readings,
         "answers": visit.answers,
-    })
+    });
+    with_private(data, visit, setup)
 }
 
 /// One measurement with its raw frames, and what was added to their median.

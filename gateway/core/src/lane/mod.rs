@@ -34,8 +34,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use step::{Cx, Flow, StepInput, Waits};
-use visit::{Actuation, Origin, Stage, Visit};
+use step::{Cx, Flow, StepInput, StepKind, Waits};
+use visit::{Actuation, Origin, Slip, Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
@@ -71,6 +71,8 @@ pub struct Setup {
     pub subjects: Arc<SubjectKeys>,
     /// Signs evidence.
     pub key: Arc<GatewayKey>,
+    /// Seals what was answered in private, where the key of the central side is known.
+    pub private: Option<Arc<dyn event::AnswerSealer>>,
 }
 
 /// What leaves the core after one input.
@@ -117,6 +119,11 @@ impl Outbound {
             data,
         });
     }
+    /// Adds what leaves beside it.
+    fn add(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.counters.extend(other.counters);
+    }
     /// Raises a counter.
     pub fn count(&mut self, name: &'static str) {
         self.counters.push(name);
@@ -151,6 +158,9 @@ pub struct LaneState {
     pub counters: BTreeMap<Outcome, u64>,
     /// That day, counted from 1970.
     pub day: i64,
+    /// Which inputs are active, by role, as far as they have said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, bool>,
     reads: VecDeque<scan::Read>,
     next_ticket: u64,
     /// A pulse under way beside the step of the visit at the front.
@@ -228,6 +238,7 @@ impl LaneState {
             visit.forget_names();
             visit.take_over();
         }
+        self.recent.iter_mut().for_each(|visit| Arc::make_mut(visit).take_over());
         let visit = self.visit.iter_mut().map(|visit| &mut visit.key);
         for key in visit.chain(self.reads.iter_mut().map(|read| &mut read.key)) {
             if !SubjectKey::is_one(key) {
@@ -272,11 +283,11 @@ impl Lane {
         // Nor is a verdict of before that of whoever stands here: who comes back shows the code again.
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = None;
-            // Whether a slip has come that was under way behind the verdict, nobody knows either: an override prints it.
-            if visit.stage != Stage::Running && visit.slip == Actuation::Asked {
-                (visit.slip, visit.slip_ticket) = (Actuation::Failed, None);
-                visit.printed.clear();
-            }
+            // Whether a slip has come that was under way, nobody knows either: its step or an override prints it.
+            visit.prints.iter_mut().for_each(Slip::give_up);
+        }
+        for visit in self.state.recent.iter_mut().filter(|v| v.slip() == Actuation::Asked) {
+            Arc::make_mut(visit).prints.iter_mut().for_each(Slip::give_up);
         }
         if self.is_running() {
             if self.gone(now, counts) {
@@ -307,7 +318,9 @@ impl Lane {
     }
 
     fn stop_devices(&mut self, out: &mut Outbound) {
-        if self.current_step().is_some_and(|s| s.kind.about().measures)
+        let measures =
+            |s: &crate::profile::Step| s.kind.about().measures || matches!(s.kind, StepKind::Weigh(_));
+        if self.current_step().is_some_and(measures)
             && let Some(device) = self.step_device().cloned()
         {
             let ticket = Ticket(self.state.next_ticket);
@@ -393,7 +406,7 @@ impl Lane {
     ) -> Result<(), RecordsFault> {
         let running = self.is_running();
         if let Report::Scan { bytes } = report {
-            let taken = running && self.current_step().is_some_and(|s| s.kind.about().takes_codes);
+            let taken = running && self.current_step().is_some_and(|s| s.kind.takes_codes());
             if !taken {
                 return self.scan(now, (bytes, Origin::Scan), next_visit, records, out);
             }
@@ -404,6 +417,10 @@ impl Lane {
         match report {
             Report::Input { active } => {
                 self.input(device, *active, out);
+                let locked = |s: &crate::profile::Step| matches!(&s.kind, StepKind::Actuate(a) if a.interlock.is_some());
+                if running && self.current_step().is_some_and(locked) {
+                    self.stimulate(now, &StepInput::Report(report), records, out).map(drop)?;
+                }
                 return Ok(());
             }
             Report::Weight { grams, .. } => {
@@ -428,11 +445,14 @@ impl Lane {
             return Ok(());
         }
         if let Report::Done { ticket } | Report::NoData { ticket, .. } = report {
-            let waits = self.state.visit.as_ref().is_some_and(|v| running && v.waits.print == Some(*ticket));
-            let slip = self.state.visits().find(|v| v.slip_ticket == Some(*ticket)).map(|v| v.id);
+            let at_step = self.state.visit.as_ref().filter(|_| running);
+            let waits = at_step
+                .is_some_and(|v| v.prints.iter().any(|s| s.step == v.step && s.tickets.contains(ticket)));
+            let slip = self.state.visits().find(|v| v.awaits_slip(*ticket)).map(|v| v.id);
             if let Some(id) = slip.filter(|_| !waits) {
-                let setup = &self.setup;
-                self.state.change(id, |visit| step::print::slip_answer(visit, report, setup, out));
+                let (setup, mut told) = (self.setup.clone(), Outbound::default());
+                self.amend(id, out, |v| step::print::slip_answer(v, *ticket, report, &setup, &mut told));
+                out.add(told);
                 return Ok(());
             }
         }
@@ -447,8 +467,9 @@ impl Lane {
     }
 
     /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one.
-    fn input(&self, device: &DeviceId, active: bool, out: &mut Outbound) {
+    fn input(&mut self, device: &DeviceId, active: bool, out: &mut Outbound) {
         let Some((role, _)) = self.setup.devices.iter().find(|(_, d)| *d == device) else { return };
+        self.state.inputs.insert(role.clone(), active);
         let data = json!({ "role": role, "device": device, "active": active });
         out.event("input", Class::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
         if role == LOOP {
@@ -566,8 +587,9 @@ impl Lane {
         let visit = self.state.visit.as_mut().expect("there is a visit at the front");
         let steps = &self.setup.profile.steps;
         let step = &steps[visit.step.min(steps.len() - 1)];
-        let next_ticket = &mut self.state.next_ticket;
-        let flow = act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, out, next_ticket });
+        let (next_ticket, inputs) = (&mut self.state.next_ticket, &self.state.inputs);
+        let flow =
+            act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, inputs, out, next_ticket });
         match out.fault.take() {
             Some(fault) => Err(fault),
             None => flow,

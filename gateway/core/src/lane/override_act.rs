@@ -68,6 +68,9 @@ impl Lane {
         self.with_visit(now, records, out, |cx| {
             if !judged_again {
                 step::decide::extra_events(cx, what.outcome);
+                if resume.is_none() {
+                    step::print::print_slips(cx, 0);
+                }
                 step::actuate::announce(cx, what.outcome, from);
             }
             if let Some(at) = resume {
@@ -243,12 +246,15 @@ impl Lane {
         let mut opens = false;
         self.with_visit(now, records, out, |cx| {
             step::decide::extra_events(cx, what.outcome);
+            if what.outcome != Outcome::Admit {
+                step::print::print_slips(cx, 0);
+            }
             let Stage::Parked { resume } = cx.visit.stage else { return Ok(Flow::Wait) };
             if what.outcome == Outcome::Admit {
                 opens = step::actuate::opens(cx.setup, resume);
                 go_on(cx.visit, resume);
                 step::decide::admit(cx);
-                step::print::print_slip(cx, resume);
+                step::print::print_slips(cx, resume);
                 cx.visit.stage = Stage::Done;
                 cx.visit.step = steps;
             }

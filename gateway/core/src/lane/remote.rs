@@ -91,6 +91,9 @@ impl Lane {
                 let Some((device, ms)) = device else {
                     return Err(Rejection::new("no_barrier", "此通道没有道闸", "This lane has no barrier"));
                 };
+                if self.is_locked() {
+                    return Err(super::barrier::locked());
+                }
                 out.event("remote_open", Class::Verdict, &self.setup, None, who);
                 let ticket = Ticket(self.state.next_ticket);
                 self.state.next_ticket += 1;

@@ -1,5 +1,9 @@
 //! A visit: everything that is known of one pass of one subject through one lane.
 
+mod private;
+mod seals;
+mod slips;
+
 use super::step::Waits;
 use super::step::temperature::Measuring;
 use super::step::verify::Found;
@@ -16,6 +20,10 @@ use crate::time::{MonoMs, WallMs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+pub use private::Private;
+pub use seals::{CheckedSeal, Seal, SealCheck, SealCondition};
+pub use slips::{PrintState, Slip, slips};
 
 /// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
 pub const OPEN_MS: i64 = 24 * 3_600_000;
@@ -109,21 +117,6 @@ pub struct Measurement {
     pub at_ms: Option<WallMs>,
     /// By which device.
     pub device: DeviceId,
-}
-
-/// One seal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seal {
-    /// Its number, upper case.
-    pub number: String,
-    /// Its kind.
-    pub kind: String,
-    /// Where it sits.
-    pub door: String,
-    /// `typed-twice` or `scanned-and-typed`.
-    pub read_method: String,
-    /// Who applied it.
-    pub officer: OfficerId,
 }
 
 /// What was weighed.
@@ -254,8 +247,8 @@ pub struct Visit {
     /// What the step keeps while it waits.
     #[serde(default, skip_serializing_if = "is_default")]
     pub waits: Waits,
-    /// The pass.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The pass. The number from a form is not stored.
+    #[serde(default, skip_serializing_if = "private::is_not_stored")]
     pub pass: Option<Pass>,
     /// Why there is no pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,6 +272,7 @@ pub struct Visit {
     #[serde(rename = "forgiven")]
     pub overridden_codes: Vec<Code>,
     /// What rules may ask.
+    #[serde(serialize_with = "private::stored_facts")]
     pub facts: Map<String, Value>,
     /// What lists have said, for a further `verify`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -289,12 +283,18 @@ pub struct Visit {
     /// Answers by question.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, String>,
+    /// Private answers, in memory alone.
+    #[serde(skip)]
+    pub private: Private,
     /// Who approved what.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub approvals: BTreeMap<String, OfficerId>,
     /// Seals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seals: Vec<Seal>,
+    /// Seals that were compared with the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_check: Option<SealCheck>,
     /// The weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weighed: Option<Weighed>,
@@ -313,9 +313,9 @@ pub struct Visit {
     /// Kinds of extra events that were told of since the latest verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emitted: Vec<String>,
-    /// Steps whose slip has come since then.
+    /// Slips, one for each step that has printed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub printed: Vec<usize>,
+    pub prints: Vec<Slip>,
     /// As what it is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
@@ -328,12 +328,6 @@ pub struct Visit {
     /// The barrier.
     #[serde(default, skip_serializing_if = "is_default")]
     pub actuation: Actuation,
-    /// The slip, as far as it was asked for.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub slip: Actuation,
-    /// The request of the slip: its answer comes when the lane may have gone on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slip_ticket: Option<Ticket>,
     /// Who acted last in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<OfficerId>,
@@ -346,6 +340,9 @@ pub struct Visit {
     /// The first of the steps that a refused pass left out: an override goes on there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out_from: Option<usize>,
+    /// Where a visit goes on whose form was asked again after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<usize>,
     /// Steps that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<usize>,
@@ -361,6 +358,11 @@ pub struct Visit {
     /// What it kept of a seal step.
     #[serde(default, skip_serializing)]
     seal_scanned: Option<String>,
+    /// What it kept of slips: the steps that had printed since the latest verdict, and what became of the latest slip.
+    #[serde(default, skip_serializing)]
+    printed: Vec<usize>,
+    #[serde(default, skip_serializing)]
+    slip: Actuation,
 }
 
 impl Actuation {
@@ -406,30 +408,33 @@ impl Visit {
             found: Found::new(),
             readings: Vec::new(),
             answers: BTreeMap::new(),
+            private: Private::default(),
             approvals: BTreeMap::new(),
             seals: Vec::new(),
+            seal_check: None,
             weighed: None,
             photos: BTreeMap::new(),
             verdict: None,
             overridden: None,
             history: Vec::new(),
             emitted: Vec::new(),
-            printed: Vec::new(),
+            prints: Vec::new(),
             counted: None,
             verdicts: 0,
             admitted: false,
             actuation: Actuation::None,
-            slip: Actuation::None,
-            slip_ticket: None,
             by: None,
             pulses: 0,
             finished: Vec::new(),
             left_out_from: None,
+            back_to: None,
             skipped: Vec::new(),
             shown_until: None,
             repeated: false,
             measuring: None,
             seal_scanned: None,
+            printed: Vec::new(),
+            slip: Actuation::None,
         }
     }
 
@@ -455,11 +460,31 @@ impl Visit {
         }
     }
 
-    /// Takes over what an earlier version kept for the step that waits.
+    /// Takes over what an earlier version kept for the step that waits, and of slips.
     pub fn take_over(&mut self) {
         let Self { waits, measuring, seal_scanned, .. } = self;
         waits.temperature = measuring.take().or(waits.temperature.take());
         waits.seal = seal_scanned.take().or(waits.seal.take());
+        // Whether a slip came that it had asked for, nobody will say any more.
+        let state = if waits.print.take().is_some() || self.slip != Actuation::Done {
+            PrintState::Failed
+        } else {
+            PrintState::Done
+        };
+        for step in std::mem::take(&mut self.printed) {
+            let (tickets, lines, unkept) = (Vec::new(), Vec::new(), Vec::new());
+            self.prints.push(Slip { step, state, tickets, verdict: self.verdicts, lines, unkept });
+        }
+    }
+
+    /// The state of its slips in one word.
+    pub fn slip(&self) -> Actuation {
+        if self.prints.is_empty() { self.slip } else { slips(&self.prints) }
+    }
+
+    /// Whether the printer still owes an answer to a request of it.
+    pub fn awaits_slip(&self, ticket: Ticket) -> bool {
+        self.prints.iter().any(|slip| slip.tickets.contains(&ticket))
     }
 
     /// The visit as it is kept when nothing of it can go on any more: what screens and later events show of it,
@@ -472,6 +497,7 @@ impl Visit {
         kept.forget_names();
         kept.found.clear();
         kept.facts.remove(ENTRY);
+        kept.private = Private::default();
         let shown = |name: &str| CLOSED_FACTS.contains(&name);
         if let Some(pass) = &mut kept.pass {
             pass.subject.clear();

@@ -11,6 +11,7 @@ pub mod cwt;
 pub mod hcert;
 pub mod id;
 pub mod kp1;
+pub mod numbers;
 pub mod plate;
 pub mod public_key;
 pub mod trust;
@@ -63,6 +64,9 @@ impl Format {
         }
     }
 }
+
+/// The kind of what stands for a pass where a form says whose visit it is.
+pub const FORM: &str = "form";
 
 /// A pass whose signature, usage and validity were checked, or an id that needs no signature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

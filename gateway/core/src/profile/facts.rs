@@ -129,6 +129,8 @@ pub const STALE: &str = "stale";
 pub const OPEN_NOW: &str = "open_now";
 /// The list of opening hours.
 pub const SCHEDULE: &str = "schedule";
+/// The group of who has signed, each under the id of its `confirm` step.
+pub const SIGNED: &str = "signed";
 
 /// The group of what is known of the visit itself.
 pub const VISIT: &str = "visit";
@@ -183,7 +185,7 @@ pub fn table() -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> 
 /// The groups of facts, in the order of the table.
 pub fn groups() -> Vec<&'static str> {
     let mut all = Vec::new();
-    for group in table().map(|(_, fact)| fact.group()).chain([ENTRY, ANSWERS, REGISTER]) {
+    for group in table().map(|(_, fact)| fact.group()).chain([ENTRY, ANSWERS, SIGNED, REGISTER]) {
         if !all.contains(&group) {
             all.push(group);
         }
@@ -238,6 +240,8 @@ pub struct FactScope {
     pub made_by: BTreeSet<&'static str>,
     /// The answers to earlier questions, each by its path below `answers`: `ID`, or `ID.given`.
     pub answers: BTreeMap<String, Type>,
+    /// The earlier `confirm` steps.
+    pub signed: BTreeSet<String>,
     /// The lists that an earlier `verify` names.
     pub lists: BTreeSet<String>,
     /// The registers of the profile.
@@ -279,6 +283,13 @@ impl FactScope {
             return self.find_entry(names);
         }
         let [name, rest @ ..] = names else { return Err(Unknown::Name(self.names(group))) };
+        if *group == SIGNED {
+            return match rest {
+                [] if self.signed.contains(*name) => Ok(Type::Texts),
+                [_, ..] if self.signed.contains(*name) => Err(Unknown::Value(format!("{SIGNED}.{name}"))),
+                _ => Err(Unknown::Name(self.names(group))),
+            };
+        }
         let found = of_group(group).find(|(_, fact)| fact.name() == *name);
         match found {
             Some((_, fact)) if !rest.is_empty() => Err(Unknown::Value(fact.path.to_owned())),
@@ -338,6 +349,8 @@ impl FactScope {
             self.registers.iter().flat_map(of).collect()
         } else if group == ENTRY {
             self.lists.iter().filter_map(|name| lists::find(name)).flat_map(paths).collect()
+        } else if group == SIGNED {
+            self.signed.iter().map(|id| format!("{SIGNED}.{id}")).collect()
         } else {
             of_group(group).map(|(_, fact)| fact.path.to_owned()).collect()
         };
@@ -385,9 +398,25 @@ pub fn page() -> String {
             page.push_str(&row(&path, of.as_str(), &by, &left_out.to_string()));
         }
     }
-    let of = format!("{}; {} where `input = \"number\"`", Type::Text.as_str(), Type::Number.as_str());
-    let left_out = format!("{}` or `{}", Type::Text.empty(), Type::Number.empty());
-    page.push_str(&row(&format!("{ANSWERS}.ID"), &of, "the `question` whose `id` it is", &left_out));
+    let number = Type::Number.as_str();
+    let of = format!(
+        "{}; {number} of a number, {} of one with `decimals`, {} of choices",
+        Type::Text.as_str(),
+        Type::Decimal.as_str(),
+        Type::Texts.as_str()
+    );
+    let left_out = [Type::Text, Type::Number, Type::Texts].map(|of| of.empty().to_string()).join("` or `");
+    page.push_str(&row(
+        &format!("{ANSWERS}.ID"),
+        &of,
+        "the `question`, or the field of a `form`, of this id",
+        &left_out,
+    ));
+    let (given, private) =
+        (format!("{ANSWERS}.ID.given"), "a private field of a `form`: of the answer there is no more");
+    page.push_str(&row(&given, Type::Bool.as_str(), private, &Type::Bool.empty().to_string()));
+    let (signed, by) = (format!("{SIGNED}.ID"), "the `confirm` of this id: who has signed");
+    page.push_str(&row(&signed, Type::Texts.as_str(), by, &Type::Texts.empty().to_string()));
     let unmade = crate::register::unmade();
     for (field, of) in OF_REGISTER {
         let path = format!("{REGISTER}.NAME.{field}");
@@ -445,7 +474,8 @@ mod tests {
             assert_ne!(fact.group(), ANSWERS, "answers are the questions' own");
             assert_ne!(fact.group(), ENTRY, "entries are the lists' own");
         }
-        for group in groups().into_iter().filter(|group| ![ANSWERS, ENTRY, REGISTER].contains(group)) {
+        for group in groups().into_iter().filter(|group| ![ANSWERS, SIGNED, ENTRY, REGISTER].contains(group))
+        {
             assert_eq!(misfit(group, &unmade(group)), None);
         }
     }

@@ -145,8 +145,14 @@ fn read_steps(
         }
         decided |= last;
         known.made_by.insert(about.name);
-        if let Some(of) = kind.answer() {
-            known.answers.insert(id.clone(), of);
+        for (path, of) in kind.answers(&id) {
+            let asked = path.split('.').next().unwrap_or_default();
+            if known.answers.insert(path.clone(), of).is_some() {
+                return Err(source.error(at, format!("`{asked}` is asked twice in a visit")));
+            }
+        }
+        if let StepKind::Confirm(_) = &kind {
+            known.signed.insert(id.clone());
         }
         if let StepKind::Verify(verify) = &kind {
             known.lists.extend(verify.lists.iter().map(|look| look.list.name.to_owned()));

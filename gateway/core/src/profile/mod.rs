@@ -17,12 +17,13 @@ pub mod start;
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::ids::ProfileId;
+use crate::lane::step::input::Input;
 use crate::lists;
 use crate::register::{self, Register};
 use crate::rules::Expression;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::lane::step::StepKind;
@@ -196,6 +197,21 @@ pub struct Step {
     pub kind: StepKind,
 }
 
+/// What a profile asks staff: a question, or a field of a form.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The place of the step.
+    pub place: usize,
+    /// Its name.
+    pub id: &'a str,
+    /// For people.
+    pub text: &'a Text,
+    /// The form of the answer.
+    pub input: &'a Input,
+    /// Whether the answer stays in memory.
+    pub private: bool,
+}
+
 /// A word and what people read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,13 +270,39 @@ impl Profile {
     pub fn unmade_facts(&self) -> &Map<String, Value> {
         &self.unmade
     }
+    /// What staff are asked, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = Asked<'_>> {
+        self.steps.iter().enumerate().flat_map(|(place, step)| {
+            let question = if let StepKind::Question(question) = &step.kind { Some(question) } else { None };
+            let fields = if let StepKind::Form(form) = &step.kind { form.fields.as_slice() } else { &[] };
+            let (id, text) = (&step.id, &step.title);
+            let question = question.into_iter().map(move |question| {
+                let input = &question.input;
+                Asked { place, id, text, input, private: false }
+            });
+            question.chain(fields.iter().map(move |field| {
+                let (id, text, input) = (&field.id, &field.text, &field.input);
+                Asked { place, id, text, input, private: field.private }
+            }))
+        })
+    }
     /// What the public screen says.
     pub fn instruction(&self, outcome: Outcome) -> Text {
         self.instructions.get(&outcome).cloned().unwrap_or_else(|| crate::codes::instruction(outcome))
     }
     /// The devices that it needs: role, kind and whether it can go without.
     pub fn devices(&self) -> impl Iterator<Item = (&str, DeviceKind, bool)> {
-        self.steps.iter().filter_map(|s| Some((s.device.as_deref()?, s.kind.about().device?, s.optional)))
+        let of_step = |s| -> Option<(&str, DeviceKind, bool)> {
+            let step: &Step = s;
+            Some((step.device.as_deref()?, step.kind.about().device?, step.optional))
+        };
+        // A lane that has no such input is never locked by it.
+        let interlock = |s| -> Option<(&str, DeviceKind, bool)> {
+            let step: &Step = s;
+            let StepKind::Actuate(actuate) = &step.kind else { return None };
+            Some((actuate.interlock.as_deref()?, DeviceKind::Input, true))
+        };
+        self.steps.iter().filter_map(of_step).chain(self.steps.iter().filter_map(interlock))
     }
 }
 
@@ -271,8 +313,18 @@ fn unmade(steps: &[Step], registers: &[Register], asked: &BTreeSet<Vec<String>>)
     if !entries.is_empty() {
         all.insert(facts::ENTRY.to_owned(), Value::Object(entries));
     }
-    let answers = steps.iter().filter_map(|s| Some((s.id.clone(), s.kind.answer()?.empty())));
-    all.insert(facts::ANSWERS.to_owned(), Value::Object(answers.collect()));
+    let mut answers = Map::new();
+    for (path, of) in steps.iter().flat_map(|s| s.kind.answers(&s.id)) {
+        match path.split_once('.') {
+            // Of a private answer there is only that it was given.
+            Some((id, part)) => answers.insert(id.to_owned(), json!({ part: of.empty() })),
+            None => answers.insert(path, of.empty()),
+        };
+    }
+    all.insert(facts::ANSWERS.to_owned(), Value::Object(answers));
+    let confirm = steps.iter().filter(|s| matches!(s.kind, StepKind::Confirm(_)));
+    let signed = confirm.map(|s| (s.id.clone(), facts::Type::Texts.empty()));
+    all.insert(facts::SIGNED.to_owned(), Value::Object(signed.collect()));
     for register in registers {
         register::fill(&mut all, &register.name, None, std::iter::empty());
     }

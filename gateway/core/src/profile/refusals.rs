@@ -232,8 +232,8 @@ fn a_field_of_another_kind_of_step_is_refused_at_its_own_line_with_those_of_this
     refused(&with(device), 8, &["kind `verify` has no device"]);
     let nothing = "[[step]]\nid = \"a\"\n";
     refused(&with(nothing), 8, &["missing field `kind`"]);
-    let kinds =
-        "allowed: scan, temperature, verify, decide, actuate, question, seal, photo, confirm, print, weigh";
+    let kinds = "allowed: scan, temperature, verify, decide, actuate, question, form, seal, photo, confirm, print, \
+        weigh, register, tally";
     refused(&with("[[step]]\nkind = \"sacn\"\n"), 8, &["`sacn` is not a kind of step", kinds]);
 }
 

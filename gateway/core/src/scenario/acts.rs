@@ -12,12 +12,12 @@ use super::world::{GATEWAY, Stopped, World};
 use super::{Failure, Profiles};
 use crate::core::Input;
 use crate::event::{Class, NewEvent};
-use crate::ids::{GatewayId, LaneId, VisitId};
+use crate::ids::{GatewayId, LaneId, OfficerId, VisitId};
 use crate::lane::action::{Action, Officer, Role};
 use crate::profile::{DeviceKind, Profile, StepKind};
 use crate::reading::{NoData, Report};
 use crate::records::{Redemption, Write, seal_use};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 /// A gateway beside that of the play.
 const PEER: &str = "gw-2";
@@ -106,7 +106,7 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         Verb::Scan { on, .. } | Verb::ScanPass { on, .. } | Verb::Enter { on, .. } => {
             reader(profile, on.as_deref()).map(drop)
         }
-        Verb::Reprint { step } => {
+        Verb::Reprint { step, .. } => {
             verb::known("step that prints", step, &steps(&|k| matches!(k, StepKind::Print(_))))
         }
         Verb::DeviceLost(role) | Verb::DeviceBack(role) | Verb::PrintFails(role) => {
@@ -133,6 +133,8 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         | Verb::Confirm(_)
         | Verb::Approve { .. }
         | Verb::Seal { .. }
+        | Verb::SealCheck(_)
+        | Verb::Tally(_)
         | Verb::Override(_)
         | Verb::Cancel(_)
         | Verb::List(_)
@@ -227,6 +229,13 @@ impl World<'_> {
                 let action = Action::Seal { first, second, kind: kind.clone(), door: door.clone() };
                 self.desk(act, &lane, action)?;
             }
+            Verb::SealCheck(all) => self.desk(act, &lane, Action::SealCheck(all.clone()))?,
+            Verb::Tally(codes) => {
+                for code in codes {
+                    self.desk(act, &lane, Action::Tally(code.clone()))?;
+                }
+                self.desk(act, &lane, Action::TallyDone)?;
+            }
             Verb::Photo { role, quality } => {
                 let by = self.who(act, &lane);
                 self.photo(&lane, &by, role, *quality)?;
@@ -242,9 +251,10 @@ impl World<'_> {
                 let key = self.key_named(&key);
                 self.desk(act, &lane, Action::Correct { register, key, holder, act: done, reason })?;
             }
-            Verb::Reprint { .. } => {
+            Verb::Reprint { step, reason } => {
                 let visit = self.lane(&lane).state.visits().next().map_or(VisitId(0), |v| v.id);
-                self.desk(act, &lane, Action::Reprint(visit))?;
+                let (step, reason) = (Some(step.clone()), reason.clone());
+                self.desk(act, &lane, Action::Reprint { visit, step, reason })?;
             }
             Verb::List(change) => self.new_edition(change)?,
             Verb::Peer(told) => self.told(&lane, told)?,
@@ -284,12 +294,17 @@ impl World<'_> {
         if let Some(by) = &act.by {
             return by.clone();
         }
-        let roles = match self.waiting(lane).map(|(_, step)| &step.kind) {
-            Some(StepKind::Confirm(confirm)) => confirm.roles.as_slice(),
-            Some(_) | None => &[],
-        };
-        let may = roles.iter().find_map(|word| Role::parse(word));
-        somebody(may.unwrap_or(Role::Guard))
+        let Some((visit, step)) = self.waiting(lane) else { return somebody(Role::Guard) };
+        let StepKind::Confirm(confirm) = &step.kind else { return somebody(Role::Guard) };
+        let signed = visit.waits.confirm.as_deref().unwrap_or_default();
+        let roles = confirm.next(signed).unwrap_or_default();
+        let may = somebody(roles.iter().find_map(|word| Role::parse(word)).unwrap_or(Role::Guard));
+        // Signatures of one role are of different people.
+        let has_signed = |who: &Officer| signed.iter().any(|s| s.by.id == who.id);
+        let others = (2..).map(|n| format!("{}-{n}", may.role.as_str()));
+        let others =
+            others.filter_map(|name| OfficerId::new(name).ok()).map(|id| Officer { id, role: may.role });
+        std::iter::once(may.clone()).chain(others).find(|who| !has_signed(who)).unwrap_or(may)
     }
 
     fn desk(&mut self, act: &Act, lane: &LaneId, action: Action) -> Result<(), Stopped> {
@@ -312,8 +327,9 @@ impl World<'_> {
 
     /// What is put on the scale, when it lies still.
     fn weigh(&mut self, lane: &LaneId, grams: i64) -> Result<(), Stopped> {
-        let waits =
-            self.waiting(lane).and_then(|(visit, step)| Some((visit.waits.weigh?, step.device.clone()?)));
+        let waits = self
+            .waiting(lane)
+            .and_then(|(v, step)| Some((v.waits.weigh.as_ref()?.ticket?, step.device.clone()?)));
         let Some((ticket, role)) = waits else {
             return Err(Stopped::Rejected("not_now", "No scale is waiting for anything".into()));
         };
@@ -326,14 +342,19 @@ impl World<'_> {
         if here { Ok(()) } else { Err(not_now()) }
     }
 
-    /// One question after another, as the desk asks them.
-    fn answers(&mut self, act: &Act, lane: &LaneId, answers: &[(String, String)]) -> Result<(), Stopped> {
-        let mut left: Vec<&(String, String)> = answers.iter().collect();
+    /// One question after another, as the desk asks them; a form takes all that is left at once.
+    fn answers(&mut self, act: &Act, lane: &LaneId, answers: &[(String, Json)]) -> Result<(), Stopped> {
+        let mut left: Vec<&(String, Json)> = answers.iter().collect();
         while !left.is_empty() {
-            let asked = self.waiting(lane).map(|(_, step)| step.id.clone());
+            let waiting = self.waiting(lane).map(|(_, step)| (step.id.clone(), &step.kind));
+            if let Some((_, StepKind::Form(_))) = waiting {
+                let all = left.drain(..).cloned().collect();
+                return self.desk(act, lane, Action::Form(all));
+            }
+            let asked = waiting.map(|(id, _)| id);
             let place = left.iter().position(|(id, _)| asked.as_ref() == Some(id)).unwrap_or(0);
-            let (question, value) = left.remove(place).clone();
-            self.desk(act, lane, Action::Answer { question, value })?;
+            let one = left.remove(place).clone();
+            self.desk(act, lane, Action::Form([one].into()))?;
         }
         Ok(())
     }

@@ -117,9 +117,9 @@ pub(super) struct ActForm {
     pub approve: Option<String>,
     pub refuse: Option<String>,
     pub seal: Option<SealForm>,
-    pub seal_check: Option<Value>,
+    pub seal_check: Option<Vec<SealCheckForm>>,
     pub photo: Option<PhotoForm>,
-    pub tally: Option<Value>,
+    pub tally: Option<Vec<String>>,
     pub weigh: Option<i64>,
     pub party: Option<Value>,
     pub complete: Option<Value>,
@@ -155,6 +155,15 @@ pub(super) struct SealForm {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct SealCheckForm {
+    pub number: String,
+    #[serde(default)]
+    pub door: String,
+    pub condition: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PhotoForm {
     pub role: String,
     pub quality: Option<String>,
@@ -186,9 +195,8 @@ pub(super) struct CorrectForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReprintForm {
     pub step: String,
-    /// A slip is printed again without a reason today.
-    #[serde(default, rename = "reason")]
-    pub _reason: String,
+    #[serde(default)]
+    pub reason: String,
 }
 
 #[derive(Deserialize)]

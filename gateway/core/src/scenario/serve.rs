@@ -54,6 +54,8 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
         | Verb::Confirm(_)
         | Verb::Approve { .. }
         | Verb::Seal { .. }
+        | Verb::SealCheck(_)
+        | Verb::Tally(_)
         | Verb::Override(_)
         | Verb::Reprint { .. }
         | Verb::Correct(_)
@@ -86,8 +88,10 @@ impl World<'_> {
                     }
                     // A scale that a lane can go without gives nothing; at another the visit waits.
                     StepKind::Weigh(_) if step.optional => {
-                        let (role, ticket) = (step.device.clone().unwrap_or_default(), visit.waits.weigh);
-                        let Some(ticket) = ticket else { break };
+                        let ticket = visit.waits.weigh.as_ref().and_then(|w| w.ticket);
+                        let (role, Some(ticket)) = (step.device.clone().unwrap_or_default(), ticket) else {
+                            break;
+                        };
                         self.report(&lane, &role, Report::NoData { ticket, why: NoData::Timeout })?;
                     }
                     StepKind::Weigh(_)
@@ -96,6 +100,8 @@ impl World<'_> {
                     | StepKind::Decide(_)
                     | StepKind::Actuate(_)
                     | StepKind::Question(_)
+                    | StepKind::Form(_)
+                    | StepKind::Tally(_)
                     | StepKind::Seal(_)
                     | StepKind::Confirm(_)
                     | StepKind::Register(_)

@@ -6,7 +6,7 @@
 use crate::codes::{Code, Finding, Outcome, weigh};
 use crate::lane::PLACE;
 use crate::lane::step::decide::Rule;
-use crate::lane::step::question::Input;
+use crate::lane::step::input::Input;
 use crate::profile::facts::{self, ANSWERS, Type};
 use crate::profile::start::BOTH;
 use crate::profile::{Profile, StepKind};
@@ -202,11 +202,8 @@ struct TrialFact {
 
 fn asked(profile: &Profile, when: &Expression, base: &Map<String, Json>) -> Vec<TrialFact> {
     let named = when.named();
-    let questions = profile.steps.iter().filter_map(|step| {
-        let StepKind::Question(question) = &step.kind else { return None };
-        Some((step.id.as_str(), &question.input))
-    });
-    let answers: BTreeMap<&str, &Input> = questions.collect();
+    let asked = profile.inputs().filter(|asked| !asked.private);
+    let answers: BTreeMap<&str, &Input> = asked.map(|asked| (asked.id, asked.input)).collect();
     let mut out = Vec::new();
     for path in &named.facts {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -222,7 +219,18 @@ fn asked(profile: &Profile, when: &Expression, base: &Map<String, Json>) -> Vec<
         values.extend(match input {
             Some(Input::Choice(options)) => options.iter().map(|o| json!(o.value)).collect(),
             Some(Input::Number { min, max }) => (*min..=*max).take(20).map(|n| json!(n)).collect(),
-            Some(Input::Plate | Input::Text) | None => tried_with(&named, type_of(empty)),
+            Some(
+                Input::Choices(_)
+                | Input::Decimal { .. }
+                | Input::Date
+                | Input::Phone
+                | Input::Id
+                | Input::Plate
+                | Input::Container
+                | Input::Scan
+                | Input::Text,
+            )
+            | None => tried_with(&named, type_of(empty)),
         });
         let mut seen = BTreeSet::new();
         values.retain(|value| seen.insert(value.to_string()));

@@ -1,12 +1,14 @@
 //! The acts of a scenario file: one verb in each `[[do]]`, read and checked as far as that needs no profile.
 
 use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
-use super::form::{ActForm, CorrectForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings};
+use super::form::{
+    ActForm, CorrectForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings, SealCheckForm,
+};
 use super::when;
 use super::words::{self, Term};
 use crate::codes::{Code, Outcome};
 use crate::ids::{LaneId, OfficerId};
-use crate::lane::action::Officer;
+use crate::lane::action::{Officer, SealRead};
 use crate::time::WallMs;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -50,16 +52,18 @@ pub(super) enum Verb {
     Measure(Vec<i32>),
     NoReading(NoReading),
     Recheck(Vec<i32>),
-    Answer(Vec<(String, String)>),
+    Answer(Vec<(String, Json)>),
     Confirm(Vec<String>),
     Approve { yes: bool, note: String },
     Seal { number: String, again: String, kind: String, door: String },
+    SealCheck(Vec<SealRead>),
     Photo { role: String, quality: Quality },
+    Tally(Vec<String>),
     Weigh(i64),
     Override(Override),
     Cancel(String),
-    Reprint { step: String },
     Correct(Correction),
+    Reprint { step: String, reason: String },
     List(ListChange),
     Peer(PeerTold),
     Wait(i64),
@@ -144,6 +148,8 @@ impl Act {
             | Verb::Confirm(_)
             | Verb::Approve { .. }
             | Verb::Seal { .. }
+            | Verb::SealCheck(_)
+            | Verb::Tally(_)
             | Verb::Photo { .. }
             | Verb::Weigh(_)
             | Verb::Override(_)
@@ -168,8 +174,6 @@ fn to_come(form: &ActForm) -> Option<&'static str> {
         ("start", &form.start),
         ("input", &form.input),
         ("aside", &form.aside),
-        ("seal_check", &form.seal_check),
-        ("tally", &form.tally),
         ("party", &form.party),
         ("complete", &form.complete),
         ("hl7", &form.hl7),
@@ -260,13 +264,7 @@ fn verbs(
         found.push(Verb::Recheck(mdeg(&celsius).map_err(|e| wrong(source, e))?));
     }
     if let Some(answers) = form.answer {
-        let mut all = Vec::new();
-        for (id, value) in answers {
-            match answer(&value) {
-                Some(text) => all.push((id, text)),
-                None => source.postpone(line, format!("an answer of this type to `{id}`")),
-            }
-        }
+        let all: Vec<(String, Json)> = entry(&answers).into_iter().collect();
         if all.is_empty() {
             return Err(
                 source.mistake(line, "`answer` names a question and its answer, as in `{ mask = \"yes\" }`")
@@ -283,6 +281,11 @@ fn verbs(
         kind: seal.kind,
         door: seal.door,
     }));
+    found.extend(form.seal_check.map(|all| {
+        let read = |s: SealCheckForm| SealRead { number: s.number, door: s.door, condition: s.condition };
+        Verb::SealCheck(all.into_iter().map(read).collect())
+    }));
+    found.extend(form.tally.map(Verb::Tally));
     if let Some(photo) = form.photo {
         let quality = match photo.quality.as_deref().unwrap_or("good") {
             "good" => Quality::Good,
@@ -306,7 +309,7 @@ fn verbs(
         let CorrectForm { register, key, holder, act, reason } = form;
         Verb::Correct(Correction { register, key, holder, act, reason })
     }));
-    found.extend(form.reprint.map(|reprint| Verb::Reprint { step: reprint.step }));
+    found.extend(form.reprint.map(|again| Verb::Reprint { step: again.step, reason: again.reason }));
     if let Some(list) = form.list {
         found.push(Verb::List(read_list(source, line, list, clock_ms)?));
     }
@@ -356,16 +359,6 @@ fn mdeg(celsius: &[f64]) -> Result<Vec<i32>, String> {
     match celsius.iter().find(|c| !(-40.0..=125.0).contains(*c)) {
         Some(c) => Err(format!("{c} is no reading in °C; write it as in `36.6`")),
         None => Ok(celsius.iter().map(|c| (c * 1_000.0).round() as i32).collect()),
-    }
-}
-
-/// An answer as the desk sends it.
-fn answer(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Float(number) => Some(number.to_string()),
-        Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => None,
     }
 }
 

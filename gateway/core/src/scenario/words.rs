@@ -31,8 +31,7 @@ pub const REFUSALS: [&str; 17] = [
 
 const REFUSALS_TO_COME: [&str; 1] = ["purpose"];
 
-const KINDS_TO_COME: [&str; 48] = [
-    "reprint",
+const KINDS_TO_COME: [&str; 47] = [
     "door_forced",
     "door_held",
     "visit",

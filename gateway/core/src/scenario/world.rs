@@ -164,6 +164,7 @@ impl<'a> World<'a> {
             trust: self.trust.clone(),
             subjects: self.subjects.clone(),
             key: self.key.clone(),
+            private: None,
         };
         self.places.iter().map(setup).collect()
     }
@@ -360,7 +361,9 @@ impl<'a> World<'a> {
         let photos = visit.photos.values().filter_map(|slot| slot.ticket);
         let waits = &visit.waits;
         let measured = waits.temperature.as_ref().and_then(|m| m.ticket);
-        [measured, waits.weigh, waits.actuate, waits.print].into_iter().flatten().chain(photos).collect()
+        let weighed = waits.weigh.as_ref().and_then(|w| w.ticket);
+        let slips = visit.prints.iter().flat_map(|slip| slip.tickets.iter().copied());
+        [measured, weighed, waits.actuate].into_iter().flatten().chain(photos).chain(slips).collect()
     }
 
     /// Puts an edition of a list in place.

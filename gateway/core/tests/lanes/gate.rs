@@ -131,6 +131,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"site secret").with_before(std::iter::once(BEFORE))),
         key: key.clone(),
+        private: None,
     };
     let mut memory = Memory::default();
     for list in ["status", "pass", "revocation", "hold"] {
@@ -212,6 +213,9 @@ impl Gate {
     pub fn act_as(&mut self, id: &str, role: Role, action: Action) -> Step {
         let officer = Officer { id: OfficerId::new(id).unwrap(), role };
         self.input(Input::Desk { lane: self.lane.clone(), officer, visit: None, action })
+    }
+    pub fn reprint(&mut self) -> Step {
+        self.act(reprint(self.visit_id()))
     }
     pub fn answer(&mut self, question: &str, value: &str) -> Step {
         let step = self.act(Action::Answer { question: question.into(), value: value.into() });
@@ -328,4 +332,9 @@ pub fn verdict(step: &Step) -> (String, Vec<String>) {
 
 pub fn kinds(step: &Step) -> Vec<&str> {
     step.events.iter().map(|e| e.kind.as_str()).collect()
+}
+
+/// Prints the latest slip of a visit again.
+pub fn reprint(visit: VisitId) -> Action {
+    Action::Reprint { visit, step: None, reason: "torn".into() }
 }

@@ -378,6 +378,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
         trust: lane.setup.trust.clone(),
         subjects: lane.setup.subjects.clone(),
         key: lane.setup.key.clone(),
+        private: None,
     };
     Core::new(vec![setup], states)
 }

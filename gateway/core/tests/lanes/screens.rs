@@ -231,7 +231,8 @@ fn a_seal_a_picture_and_an_answer_are_shown_in_the_words_of_the_profile() {
     );
     assert_eq!(
         visit["answers"][0],
-        json!({ "question": "crew", "label": { "zh": "人数", "en": "Crew" }, "value": "2", "text": null })
+        json!({ "question": "crew", "label": { "zh": "人数", "en": "Crew" }, "value": "2", "text": null,
+            "private": false })
     );
     g.photo(&step, 3, 90);
     let photos = g.desk()["visit"]["photos"].as_array().unwrap().clone();

@@ -188,6 +188,8 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             StepKind::Actuate(actuate) => assert_eq!(actuate.pulse_ms, 700),
             StepKind::Decide(decide) => assert!(decide.last && decide.rules.is_empty()),
             StepKind::Question(_)
+            | StepKind::Form(_)
+            | StepKind::Tally(_)
             | StepKind::Scan(_)
             | StepKind::Verify(_)
             | StepKind::Seal(_)
@@ -440,7 +442,7 @@ fn every_request_has_a_ticket_of_its_own() {
         let step = g.answer("symptoms", "no");
         assert_eq!(verdict(&step).0, "REFER");
         tickets.extend(step.requests.iter().filter(|r| r.device.as_str() == "printer").map(|r| r.ticket));
-        let step = g.act(Action::Reprint(g.visit_id()));
+        let step = g.reprint();
         tickets.extend(step.requests.iter().map(|r| r.ticket));
         g.wait(20_000);
         g.input(Input::Tick);

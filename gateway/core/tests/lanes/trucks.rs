@@ -196,7 +196,8 @@ fn another_plate_another_crew_or_no_approval_hold_the_truck() {
     assert_eq!(step.reply.unwrap().unwrap_err().code, "role");
     let step =
         g.act(Action::Approve { approve: false, note: "no permit from the bureau".into(), desk: None });
-    assert_eq!(verdict(&step), ("HOLD".into(), vec!["V_APPROVAL".into()]));
+    let codes = ["V_APPROVAL", "S_MISSING", "S_PHOTO"].map(str::to_owned).to_vec();
+    assert_eq!(verdict(&step), ("HOLD".into(), codes), "the last `decide` judges what is there");
     let approval = &step.events.iter().find(|e| e.kind == "approval").unwrap().data;
     assert_eq!(
         (&approval["approved"], &approval["note"]),

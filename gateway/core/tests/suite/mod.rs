@@ -179,6 +179,7 @@ fn core(store: &mut dyn Store) -> Core {
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"secret")),
         key: Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap()),
+        private: None,
     };
     for list in ["status", "revocation", "hold"] {
         store.edition(list, WALL, &entries(&[])).unwrap();

@@ -12,6 +12,7 @@ use crate::profile::{DeviceKind, PULSE_STEP_MS, ProfileError};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::RecordsFault;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The role of a lane's lamps.
 pub const SIGNAL: &str = "signal";
@@ -20,11 +21,16 @@ pub const SIGNAL: &str = "signal";
 /// of it: it holds the number of a card, and nobody stands there any more.
 pub const UNOPENED_MS: u64 = 3_600_000;
 
+/// How long a barrier waits for the input that locks it, in milliseconds.
+const INTERLOCK_MS: u64 = 10_000;
+
 /// Opens the barrier.
 #[derive(Debug)]
 pub struct Actuate {
     /// How long the board keeps the relay closed.
     pub pulse_ms: u32,
+    /// The role of an input: while it is active, nothing opens.
+    pub interlock: Option<String>,
 }
 
 /// The fields of the step.
@@ -33,6 +39,7 @@ pub struct Actuate {
 pub struct Form {
     #[serde(default = "pulse_ms")]
     pulse_ms: u32,
+    interlock: Option<String>,
 }
 
 const fn pulse_ms() -> u32 {
@@ -51,12 +58,15 @@ impl Kind for Actuate {
     /// The pulse that was asked for.
     type Waits = Ticket;
 
-    fn read(Form { pulse_ms }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { pulse_ms, interlock }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         place.between("pulse_ms", pulse_ms, 100, 25_000)?;
-        Ok(Self { pulse_ms })
+        if interlock.as_deref().is_some_and(str::is_empty) {
+            return Err(place.error("`interlock` is the role of an input, as in `inner-door`"));
+        }
+        Ok(Self { pulse_ms, interlock })
     }
 
-    /// Asks the board for a pulse.
+    /// Asks the board for a pulse, as soon as nothing locks it.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
         // Nothing opens without a recorded admission.
         if !cx.visit.admitted || cx.visit.outcome() != Some(Outcome::Admit) {
@@ -67,21 +77,20 @@ impl Kind for Actuate {
         if cx.visit.actuation == Actuation::Asked {
             return Ok(fail(cx));
         }
-        let ticket = cx.request(Command::Pulse { ms: self.pulse_ms });
-        cx.visit.waits.actuate = ticket;
-        if ticket.is_none() {
-            return Ok(Flow::Next);
+        if is_locked(cx.inputs, self.interlock.as_deref()) && !lacks_device(cx) {
+            cx.allow(Some(INTERLOCK_MS));
+            return Ok(Flow::Wait);
         }
-        cx.visit.actuation = Actuation::Asked;
-        cx.visit.pulses += 1;
-        cx.allow(cx.step.timeout_ms);
-        Ok(Flow::Wait)
+        Ok(self.pulse(cx))
     }
 
     /// Waits for the board to confirm.
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let asked = cx.visit.waits.actuate;
         Ok(match what {
+            StepInput::Report(Report::Input { .. }) if asked.is_none() => {
+                if is_locked(cx.inputs, self.interlock.as_deref()) { Flow::Wait } else { self.pulse(cx) }
+            }
             StepInput::Report(Report::Done { ticket }) if Some(*ticket) == asked => {
                 cx.visit.actuation = Actuation::Done;
                 cx.visit.shown_until = Some(cx.now.mono_ms + cx.setup.profile.show_verdict_ms);
@@ -99,6 +108,29 @@ impl Kind for Actuate {
         let failed = look.visit.unopened() && !look.visit.skipped.contains(&look.place);
         failed.then_some(Progress::Failed)
     }
+}
+
+impl Actuate {
+    fn pulse(&self, cx: &mut Cx<'_>) -> Flow {
+        let ticket = cx.request(Command::Pulse { ms: self.pulse_ms });
+        cx.visit.waits.actuate = ticket;
+        if ticket.is_none() {
+            return Flow::Next;
+        }
+        cx.visit.actuation = Actuation::Asked;
+        cx.visit.pulses += 1;
+        cx.allow(cx.step.timeout_ms);
+        Flow::Wait
+    }
+}
+
+/// Whether an input that is active keeps a barrier from opening.
+pub fn is_locked(inputs: &BTreeMap<String, bool>, interlock: Option<&str>) -> bool {
+    interlock.is_some_and(|role| inputs.get(role) == Some(&true))
+}
+
+fn lacks_device(cx: &Cx<'_>) -> bool {
+    cx.step.device.as_ref().is_none_or(|role| !cx.setup.devices.contains_key(role))
 }
 
 fn fail(cx: &mut Cx<'_>) -> Flow {

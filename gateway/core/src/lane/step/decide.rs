@@ -103,8 +103,8 @@ impl Kind for Decide {
             admit(cx);
             return Ok(Flow::Next);
         }
-        // Whoever does not go on takes a slip along all the same.
-        super::print::print_slip(cx, cx.visit.step);
+        // Of the steps behind a verdict that stops a visit, those that print are still done.
+        super::print::print_slips(cx, cx.visit.step);
         // Behind an override the rules that were not asked are.
         let next = if settled { cx.visit.step } else { cx.visit.step + 1 };
         Ok(Flow::Park(cx.visit.left_out_from.unwrap_or(next)))
@@ -239,11 +239,10 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     // An earlier override was of an earlier verdict: both are kept beside this one.
     cx.visit.keep_earlier();
     cx.visit.emitted.clear();
-    cx.visit.printed.clear();
     cx.visit.repeated = false;
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);
-    let data = event::transaction(cx.visit, &cx.setup.profile);
+    let data = event::transaction(cx.visit, cx.setup);
     cx.out.event("transaction", Class::Verdict, cx.setup, Some(cx.visit.id), data);
     extra_events(cx, outcome);
     super::actuate::announce(cx, outcome, cx.visit.step);
@@ -260,7 +259,7 @@ pub fn extra_events(cx: &mut Cx<'_>, outcome: Outcome) {
         let code_fits = emit.codes.is_empty() || emit.codes.iter().any(|c| codes.contains(c));
         if outcome_fits && code_fits && !cx.visit.emitted.contains(&emit.kind) && holds(cx, emit) {
             cx.visit.emitted.push(emit.kind.clone());
-            let mut data = event::extra(cx.visit, outcome);
+            let mut data = event::extra(cx.visit, setup, outcome);
             for (name, said) in &emit.data {
                 data[name.as_str()] = value(cx, said);
             }

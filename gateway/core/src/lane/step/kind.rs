@@ -2,7 +2,8 @@
 
 use super::{Cx, Flow, StepInput};
 use super::{
-    actuate, confirm, decide, photo, print, question, register, scan, seal, temperature, verify, weigh,
+    actuate, confirm, decide, form, photo, print, question, register, scan, seal, tally, temperature, verify,
+    weigh,
 };
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
@@ -33,7 +34,7 @@ pub struct About {
     pub by_staff: bool,
     /// Whether it follows the verdict and needs nobody there; all others come before.
     pub after_verdict: bool,
-    /// Whether codes that are read while it waits are for it, not for a new visit.
+    /// Whether codes that are read while it waits are for it, not for a new visit; a form may have a field for one.
     pub takes_codes: bool,
     /// Whether it measures somebody, who must still stand there when the box has been off.
     pub measures: bool,
@@ -141,11 +142,19 @@ pub trait Kind: Sized {
         None
     }
 
-    /// The type of the answer that it makes under its own id.
-    fn answer(&self) -> Option<Type> {
-        None
+    /// The answers that it makes.
+    fn answers(&self, _id: &str) -> Answers {
+        Answers::new()
+    }
+
+    /// Whether codes that are read while it waits are for it.
+    fn takes_codes(&self) -> bool {
+        Self::ABOUT.takes_codes
     }
 }
+
+/// Answers by their paths below `answers`, each with its type.
+pub type Answers = Vec<(String, Type)>;
 
 /// Fields and all: what a profile says of a step of one kind.
 fn read<K: Kind>(own: Spanned<DeValue<'_>>, place: &StepContext<'_>) -> Result<K, ProfileError> {
@@ -203,8 +212,11 @@ macro_rules! kinds {
             pub(in crate::lane) fn progress(&self, look: Look<'_>) -> Option<Progress> {
                 match self { $(Self::$name(kind) => kind.progress(look),)+ }
             }
-            pub(crate) fn answer(&self) -> Option<Type> {
-                match self { $(Self::$name(kind) => kind.answer(),)+ }
+            pub(crate) fn answers(&self, id: &str) -> Answers {
+                match self { $(Self::$name(kind) => kind.answers(id),)+ }
+            }
+            pub(in crate::lane) fn takes_codes(&self) -> bool {
+                match self { $(Self::$name(kind) => kind.takes_codes(),)+ }
             }
         }
     };
@@ -224,7 +236,9 @@ kinds! {
     Actuate in actuate,
     /// Asks staff one question.
     Question in question,
-    /// Takes the seal number twice.
+    /// Staff fill in a form.
+    Form in form,
+    /// Applies a seal, or checks those that are there.
     Seal in seal,
     /// Takes photographs.
     Photo in photo,
@@ -236,6 +250,8 @@ kinds! {
     Weigh in weigh,
     /// Looks into a register, and does something to it.
     Register in register,
+    /// Counts codes.
+    Tally in tally,
 }
 
 impl StepKind {

@@ -4,6 +4,8 @@
 pub mod actuate;
 pub mod confirm;
 pub mod decide;
+pub mod form;
+pub mod input;
 mod kind;
 pub mod photo;
 pub mod print;
@@ -11,6 +13,8 @@ pub mod question;
 pub mod register;
 pub mod scan;
 pub mod seal;
+mod seal_check;
+pub mod tally;
 pub mod temperature;
 pub mod verify;
 pub mod weigh;
@@ -26,6 +30,7 @@ use crate::records::{Records, RecordsFault};
 use crate::rules::Expression;
 use crate::time::Now;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub use kind::{About, KINDS, Look, Progress, StepKind, Waits};
 
@@ -66,6 +71,8 @@ pub struct Cx<'a> {
     pub visit: &'a mut Visit,
     /// The store.
     pub records: &'a dyn Records,
+    /// Which inputs of the lane are active, by role.
+    pub inputs: &'a BTreeMap<String, bool>,
     /// What leaves the core.
     pub out: &'a mut Outbound,
     /// The next free ticket.
@@ -198,6 +205,10 @@ impl Cx<'_> {
 pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
     cx.visit.deadline = None;
     let index = cx.visit.step;
+    // What was answered in private went with the power: it is asked again before anything asks for it.
+    if let Some(at) = form::lost(cx.visit, &cx.setup.profile) {
+        return Ok(form::ask_again(cx.visit, &cx.setup.profile, at));
+    }
     // Left out in an earlier round, it may be done in this one.
     cx.visit.skipped.retain(|skipped| *skipped != index);
     let step = cx.step;
@@ -215,7 +226,7 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
         }
     }
     // Measured again after a verdict: what staff have answered, sealed and confirmed stays.
-    if cx.visit.finished.contains(&index) {
+    if cx.visit.finished.contains(&index) && !form::is_lost(cx.visit, &step.kind) {
         return Ok(Flow::Next);
     }
     let kind = &cx.step.kind;
@@ -229,7 +240,16 @@ pub fn on(cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
     let flow = kind.on(cx, what)?;
     let by_staff = matches!(what, StepInput::Action(..)) && kind.about().by_staff;
     if by_staff && flow == Flow::Next {
-        cx.visit.finished.push(cx.visit.step);
+        finished(cx);
     }
     Ok(flow)
+}
+
+/// What was done stays done when the visit is measured again.
+fn finished(cx: &mut Cx<'_>) -> Flow {
+    let place = cx.visit.step;
+    if !cx.visit.finished.contains(&place) {
+        cx.visit.finished.push(place);
+    }
+    Flow::Next
 }

@@ -1,28 +1,60 @@
-//! Prints the slip. Nobody in the lane is held up by a printer.
+//! Prints a slip, a label or a sticker. Nobody in the lane is held up by a printer, and what was printed is kept: the
+//! same comes again when somebody asks for it.
 
-use super::super::visit::{Actuation, Visit};
+use super::super::visit::{PrintState, Slip, Visit};
 use super::super::{Outbound, Setup};
+use super::input::Input;
 use super::kind::{About, Kind, Look, Progress};
 use super::{Cx, Flow, StepInput, StepKind};
 use crate::codes::Outcome;
 use crate::event::Class;
 use crate::lane::action::Rejection;
+use crate::profile::facts;
 use crate::profile::source::StepContext;
-use crate::profile::{DeviceKind, ProfileError, SLIP_STEP_MS};
+use crate::profile::{DeviceKind, ProfileError, SLIP_STEP_MS, Step};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::RecordsFault;
+use crate::rules::Expression;
 use crate::time::{Now, local};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// What is filled in on a slip.
-const PLACEHOLDERS: [&str; 4] = ["name", "outcome", "visit", "time"];
+/// The most copies of a slip.
+const MOST_COPIES: u32 = 5;
+/// The most lines of a slip, and the most characters of a line as it is filled in.
+const MOST_LINES: usize = 40;
+const LONGEST_LINE: usize = 200;
 
 /// Prints a slip.
 #[derive(Debug)]
 pub struct Print {
-    /// The lines; `{name}`, `{outcome}`, `{visit}` and `{time}` are filled in.
-    pub lines: Vec<String>,
+    /// The lines.
+    pub lines: Vec<Vec<Piece>>,
+    /// With which outcomes it comes.
+    pub on: Vec<Outcome>,
+    /// How often.
+    pub copies: u32,
+    /// Whether a number that stands for a person may be on it: it is not kept on the disk then.
+    pub names: bool,
+}
+
+/// A part of a line.
+#[derive(Debug)]
+pub enum Piece {
+    /// Words of the profile.
+    Text(String),
+    /// The masked name.
+    Name,
+    /// The outcome, with what it means.
+    Outcome,
+    /// The number of the visit.
+    Visit,
+    /// The time at the site.
+    Time,
+    /// The day at the site.
+    Day,
+    /// A fact.
+    Fact(Expression),
 }
 
 /// The fields of the step.
@@ -31,6 +63,14 @@ pub struct Print {
 pub struct Form {
     #[serde(default)]
     lines: Vec<String>,
+    #[serde(default)]
+    on: Vec<String>,
+    #[serde(default = "copies")]
+    copies: u32,
+}
+
+const fn copies() -> u32 {
+    1
 }
 
 impl Kind for Print {
@@ -42,115 +82,209 @@ impl Kind for Print {
         ..About::new("print", ("打印", "Print"), ("请取单", "Please take your slip"))
     };
     type Form = Form;
-    /// The slip that was asked for.
+    /// What an earlier version kept of a slip under way.
     type Waits = Ticket;
 
-    fn read(Form { lines }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
-        for line in &lines {
-            check_placeholders(line, place)?;
+    fn read(Form { lines, on, copies }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+        place.between("copies", copies, 1, MOST_COPIES.into())?;
+        if lines.len() > MOST_LINES {
+            return Err(place.error(format!("`lines` is {}; allowed: 0 to {MOST_LINES}", lines.len())));
         }
-        Ok(Self { lines })
+        let on = on.iter().map(|word| place.source.outcome(place.at, word)).collect::<Result<Vec<_>, _>>()?;
+        let on = if on.is_empty() { Outcome::ALL.to_vec() } else { on };
+        let lines = lines.iter().map(|line| pieces(line, place)).collect::<Result<Vec<_>, _>>()?;
+        let names = lines.iter().flatten().any(Piece::names_somebody);
+        Ok(Self { lines, on, copies, names })
     }
 
-    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override; one
-    /// that was under way when the power went does, since nobody heard of it.
+    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
-        let under_way = cx.visit.waits.print.is_some();
-        if cx.visit.printed.contains(&cx.visit.step) && !under_way {
+        let place = cx.visit.step;
+        if has_come(cx.visit, place) {
             return Ok(Flow::Next);
         }
-        let lines = filled(cx, &self.lines);
-        let ticket = cx.request(Command::Print { lines });
-        cx.visit.waits.print = ticket;
-        if ticket.is_none() {
+        if !self.comes_with(cx.visit) {
+            cx.visit.skipped.push(place);
             return Ok(Flow::Next);
         }
-        if !under_way {
-            cx.visit.printed.push(cx.visit.step);
+        let step = cx.step;
+        if !self.print(cx, step, place) {
+            return Ok(Flow::Next);
         }
-        cx.visit.slip = Actuation::Asked;
-        cx.visit.slip_ticket = ticket;
         cx.allow(cx.step.timeout_ms);
         Ok(Flow::Wait)
     }
 
     /// Waits for the printer to answer.
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
-        let asked = cx.visit.waits.print;
+        let place = cx.visit.step;
+        let slip = cx.visit.prints.iter_mut().find(|slip| slip.step == place);
+        let Some(slip) = slip else { return Ok(Flow::Next) };
         let done = match what {
-            StepInput::Report(Report::Done { ticket }) if Some(*ticket) == asked => true,
-            StepInput::Report(Report::NoData { ticket, .. }) if Some(*ticket) == asked => false,
+            StepInput::Report(Report::Done { ticket }) if slip.tickets.contains(ticket) => {
+                slip.tickets.retain(|asked| asked != ticket);
+                // Every copy has its own answer.
+                if !slip.tickets.is_empty() {
+                    return Ok(Flow::Wait);
+                }
+                true
+            }
+            StepInput::Report(Report::NoData { ticket, .. }) if slip.tickets.contains(ticket) => false,
             StepInput::Deadline => false,
             StepInput::Report(_) => return Ok(Flow::Wait),
             StepInput::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
         };
-        cx.visit.slip_ticket = None;
-        cx.visit.slip = if done { Actuation::Done } else { Actuation::Failed };
+        slip.tickets.clear();
+        slip.state = if done { PrintState::Done } else { PrintState::Failed };
         if !done {
-            cx.visit.printed.clear();
             cx.device_failed();
         }
         Ok(Flow::Next)
     }
 
     fn progress(&self, look: Look<'_>) -> Option<Progress> {
-        match look.visit.slip {
-            Actuation::None => None,
-            Actuation::Asked => Some(Progress::Current),
-            Actuation::Done => Some(Progress::Done),
-            Actuation::Failed | Actuation::ByHand => Some(Progress::Failed),
-        }
+        let slip = look.visit.prints.iter().find(|slip| slip.step == look.place)?;
+        Some(match slip.state {
+            PrintState::Asked => Progress::Current,
+            PrintState::Done => Progress::Done,
+            PrintState::Failed => Progress::Failed,
+        })
     }
 }
 
-/// What stands in braces in a line of a slip is filled in.
-fn check_placeholders(line: &str, place: &StepContext<'_>) -> Result<(), ProfileError> {
-    let mut rest = line;
-    while let Some((_, after)) = rest.split_once('{') {
-        let name = after.split_once('}').map(|(name, _)| name);
-        if !name.is_some_and(|n| PLACEHOLDERS.contains(&n)) {
-            let allowed: Vec<String> = PLACEHOLDERS.iter().map(|p| format!("{{{p}}}")).collect();
-            return Err(place.error(format!(
-                "`{{{}` in `{line}` is filled in by nothing; allowed: {}",
-                name.map_or(after.to_owned(), |n| format!("{n}}}")),
-                allowed.join(", ")
-            )));
+/// Whether the slip of a step has come, or is under way, since the latest verdict.
+fn has_come(visit: &Visit, place: usize) -> bool {
+    let slip = visit.prints.iter().find(|slip| slip.step == place);
+    slip.is_some_and(|slip| slip.state != PrintState::Failed && slip.verdict == visit.verdicts)
+}
+
+impl Print {
+    fn comes_with(&self, visit: &Visit) -> bool {
+        visit.outcome().is_some_and(|outcome| self.on.contains(&outcome))
+    }
+
+    /// Asks the printer, if the lane has it.
+    fn print(&self, cx: &mut Cx<'_>, step: &Step, place: usize) -> bool {
+        let device = step.device.as_ref().and_then(|role| cx.setup.devices.get(role)).cloned();
+        let Some(device) = device else { return false };
+        let lines: Vec<String> = self.lines.iter().map(|line| filled(cx, line)).collect();
+        let tickets: Vec<Ticket> = (0..self.copies).map(|n| Ticket(*cx.next_ticket + u64::from(n))).collect();
+        *cx.next_ticket += u64::from(self.copies);
+        for ticket in &tickets {
+            let command = Command::Print { lines: lines.clone() };
+            cx.out.requests.push(Request { device: device.clone(), ticket: *ticket, command });
         }
+        let (kept, shown) = if self.names { (Vec::new(), lines) } else { (lines, Vec::new()) };
+        let verdict = cx.visit.verdicts;
+        cx.visit.prints.retain(|slip| slip.step != place);
+        let state = PrintState::Asked;
+        cx.visit.prints.push(Slip { step: place, state, tickets, verdict, lines: kept, unkept: shown });
+        true
+    }
+}
+
+impl Piece {
+    fn names_somebody(&self) -> bool {
+        let Self::Fact(fact) = self else { return false };
+        let whose = |path: &Vec<String>| matches!(path.as_slice(), [group, name] if group == facts::PASS && ["subject", "id"].contains(&name.as_str()));
+        fact.named().facts.iter().any(whose)
+    }
+}
+
+/// A line and what is filled in.
+fn pieces(line: &str, place: &StepContext<'_>) -> Result<Vec<Piece>, ProfileError> {
+    let (mut pieces, mut rest) = (Vec::new(), line);
+    while let Some((before, after)) = rest.split_once('{') {
+        if !before.is_empty() {
+            pieces.push(Piece::Text(before.to_owned()));
+        }
+        let (name, after) = after.split_once('}').ok_or_else(|| unknown(line, after, place))?;
+        pieces.push(match name {
+            "name" => Piece::Name,
+            "outcome" => Piece::Outcome,
+            "visit" => Piece::Visit,
+            "time" => Piece::Time,
+            "day" => Piece::Day,
+            path if is_path(path) => {
+                let fact = place.value(path, &[]);
+                Piece::Fact(fact.map_err(|_| unknown(line, &format!("{name}}}"), place))?)
+            }
+            _ => return Err(unknown(line, &format!("{name}}}"), place)),
+        });
         rest = after;
     }
-    Ok(())
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Ok(pieces)
 }
 
-/// Prints the slips of the steps from one on, and waits for none: behind a verdict that ends the visit,
-/// whoever is referred needs one most.
-pub fn print_slip(cx: &mut Cx<'_>, from: usize) {
-    let setup = cx.setup;
-    for (at, step) in setup.profile.steps.iter().enumerate().skip(from) {
-        if cx.visit.printed.contains(&at) {
-            continue;
-        }
-        let device = step.device.as_ref().and_then(|role| setup.devices.get(role));
-        if let (StepKind::Print(print), Some(device)) = (&step.kind, device) {
-            let command = Command::Print { lines: filled(cx, &print.lines) };
-            let ticket = Ticket(*cx.next_ticket);
-            *cx.next_ticket += 1;
-            cx.visit.printed.push(at);
-            cx.visit.slip = Actuation::Asked;
-            cx.visit.slip_ticket = Some(ticket);
-            cx.out.requests.push(Request { device: device.clone(), ticket, command });
+/// A fact is named by its path alone; what is computed stands in no line.
+fn is_path(text: &str) -> bool {
+    text.contains('.')
+        && text.split('.').all(|part| {
+            part.starts_with(|c: char| c.is_ascii_lowercase())
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        })
+}
+
+fn unknown(line: &str, what: &str, place: &StepContext<'_>) -> ProfileError {
+    place.error(format!(
+        "`{{{what}` in `{line}` is filled in by nothing; allowed: {{name}}, {{outcome}}, {{visit}}, {{time}}, {{day}}, \
+         and every fact that an earlier step makes, as in {{pass.plate}}"
+    ))
+}
+
+fn filled(cx: &mut Cx<'_>, line: &[Piece]) -> String {
+    let mut text = String::new();
+    for piece in line {
+        match piece {
+            Piece::Text(words) => text.push_str(words),
+            Piece::Name => text.push_str(cx.visit.name.as_deref().unwrap_or("")),
+            Piece::Outcome => {
+                let instruction = cx.visit.outcome().map(|o| cx.setup.profile.instruction(o).zh);
+                let words = outcome_words(cx.visit);
+                text.push_str(&format!("{words} · {}", instruction.unwrap_or_default()));
+            }
+            Piece::Visit => text.push_str(&cx.visit.id.to_string()),
+            Piece::Time => text.push_str(&time_words(&cx.now, cx.setup)),
+            Piece::Day => {
+                let day = cx.visit.facts.get(facts::VISIT).and_then(|v| v.get("day"));
+                text.push_str(day.and_then(Value::as_str).unwrap_or_default());
+            }
+            Piece::Fact(fact) => match cx.value(fact) {
+                Ok(value) => text.push_str(&Input::words(&value)),
+                Err(_) => {
+                    cx.out.count("rule_failed_total");
+                    cx.out.notes.push(format!("`{{{}}}` could not be filled in", fact.source()));
+                }
+            },
         }
     }
+    text.chars().take(LONGEST_LINE).collect()
 }
 
-fn filled(cx: &Cx<'_>, lines: &[String]) -> Vec<String> {
-    let fill = |line: &String| {
-        let instruction = cx.visit.outcome().map(|o| cx.setup.profile.instruction(o).zh).unwrap_or_default();
-        line.replace("{name}", cx.visit.name.as_deref().unwrap_or(""))
-            .replace("{outcome}", &format!("{} · {instruction}", outcome_words(cx.visit)))
-            .replace("{visit}", &cx.visit.id.to_string())
-            .replace("{time}", &time_words(&cx.now, cx.setup))
-    };
-    lines.iter().map(fill).collect()
+/// Prints the slips of the steps from one on that come with the outcome that stands, and waits for none: behind a
+/// verdict that ends the visit, whoever is referred needs one most.
+pub fn print_slips(cx: &mut Cx<'_>, from: usize) {
+    let setup = cx.setup;
+    for (place, step) in setup.profile.steps.iter().enumerate().skip(from) {
+        let StepKind::Print(print) = &step.kind else { continue };
+        if has_come(cx.visit, place) || !print.comes_with(cx.visit) {
+            continue;
+        }
+        let wanted = match &step.when {
+            Some(when) => cx.ask(when).unwrap_or_else(|_| {
+                cx.out.count("rule_failed_total");
+                cx.out.notes.push(format!("condition `{}` could not be evaluated", when.source()));
+                false
+            }),
+            None => true,
+        };
+        if wanted {
+            print.print(cx, step, place);
+        }
+    }
 }
 
 /// The outcome that counts, in both languages.
@@ -164,16 +298,27 @@ pub fn time_words(now: &Now, setup: &Setup) -> String {
 }
 
 /// The printer answers for a slip that nobody waits for, or that was printed again.
-pub fn slip_answer(visit: &mut Visit, report: &Report, setup: &Setup, out: &mut Outbound) {
-    visit.slip_ticket = None;
+pub fn slip_answer(visit: &mut Visit, ticket: Ticket, report: &Report, setup: &Setup, out: &mut Outbound) {
+    let Some(slip) = visit.prints.iter_mut().find(|slip| slip.tickets.contains(&ticket)) else { return };
+    slip.tickets.retain(|asked| *asked != ticket);
     if matches!(report, Report::Done { .. }) {
-        visit.slip = Actuation::Done;
+        if slip.tickets.is_empty() && slip.state == PrintState::Asked {
+            slip.state = PrintState::Done;
+        }
         return;
     }
-    visit.slip = Actuation::Failed;
-    visit.printed.clear();
-    let printer = setup.profile.steps.iter().find(|s| matches!(s.kind, StepKind::Print(_)));
-    let data = json!({ "step": printer.map(|s| &s.id), "device": printer.and_then(|s| s.device.as_ref()), "code": "X_DEVICE" });
+    slip.tickets.clear();
+    slip.state = PrintState::Failed;
+    let step = setup.profile.steps.get(slip.step);
+    let data = json!({ "step": step.map(|s| &s.id), "device": step.and_then(|s| s.device.as_ref()), "code": "X_DEVICE" });
     out.event("device", Class::Health, setup, Some(visit.id), data);
     out.count("device_request_failed_total");
+}
+
+/// The slip of a visit that is to come again: of a step, or the latest one.
+pub fn kept<'a>(visit: &'a Visit, setup: &Setup, step: Option<&str>) -> Option<&'a Slip> {
+    let named = |slip: &&Slip| {
+        step.is_none_or(|id| setup.profile.steps.get(slip.step).is_some_and(|step| step.id == id))
+    };
+    visit.prints.iter().rev().find(|slip| named(slip) && !slip.text().is_empty())
 }

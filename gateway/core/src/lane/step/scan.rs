@@ -1,11 +1,11 @@
 //! The scan that began the visit: the pass was checked when the code was read.
 
 use super::kind::{About, Kind, Look};
-use super::verify::FORM;
 use super::{Cx, Flow, StepKind};
 use crate::codes::{Code, Outcome, Rank};
+use crate::evidence::Hash;
 use crate::lane::view::ask::Ask;
-use crate::pass::{Format, kp1};
+use crate::pass::{self, Check, FORM, Format, kp1};
 use crate::profile::source::StepContext;
 use crate::profile::{DeviceKind, ProfileError};
 use crate::records::RecordsFault;
@@ -123,4 +123,14 @@ impl Kind for Scan {
     fn public(&self, look: Look<'_>) -> Text {
         look.step.prompt.clone()
     }
+}
+
+/// Whether a code is the one that began the visit.
+pub(super) fn is_own_code(cx: &Cx<'_>, bytes: &[u8]) -> bool {
+    let with = Check { trust: &cx.setup.trust, now_s: cx.now.wall_s(), region: &cx.setup.region };
+    let key = match pass::check(bytes, with) {
+        Ok(pass) => pass.identity(),
+        Err(_) => format!("#{}", &Hash::of(bytes).hex()[..16]),
+    };
+    cx.setup.subjects.all(&key).contains(&cx.visit.key)
 }

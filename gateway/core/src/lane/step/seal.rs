@@ -1,23 +1,32 @@
-//! The seal number, twice, unused and of the issued stock.
+//! Seals: a new one is applied, its number read twice, unused and of the issued stock; or those that a load has are
+//! compared with those that it should have.
 
 use super::super::visit::Seal as Applied;
 use super::kind::{About, Kind, Look};
+use super::seal_check;
 use super::{Cx, Flow, StepInput};
+use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, options};
 use crate::pass::id;
-use crate::profile::facts::{Fact, Type};
+use crate::profile::facts::{self, Fact, Type};
 use crate::profile::source::StepContext;
 use crate::profile::{Choice, ProfileError};
 use crate::reading::Report;
 use crate::records::RecordsFault;
+use crate::rules::Expression;
 use crate::text::Text;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Takes the seal number twice.
+/// The group of the facts of seals.
+const SEAL: &str = "seal";
+
+/// Applies a seal, or checks those that are there.
 #[derive(Debug)]
 pub struct Seal {
+    /// What is done.
+    pub act: Act,
     /// Positions.
     pub doors: Vec<Choice>,
     /// Kinds of seals.
@@ -26,10 +35,29 @@ pub struct Seal {
     pub stock: Vec<String>,
 }
 
+/// What is done with seals.
+#[derive(Debug)]
+pub enum Act {
+    /// A new one is applied.
+    Apply {
+        /// The number of the seal in whose place it comes.
+        parent: Option<Expression>,
+    },
+    /// Those that are there are compared.
+    Check {
+        /// The numbers of those that should be there.
+        expected: Expression,
+    },
+}
+
 /// The fields of the step.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
+    #[serde(default)]
+    act: ActForm,
+    parent: Option<String>,
+    expected: Option<String>,
     #[serde(default)]
     doors: Vec<Choice>,
     #[serde(default)]
@@ -38,7 +66,15 @@ pub struct Form {
     stock: Vec<String>,
 }
 
-/// A seal number that was scanned and is still to be typed.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ActForm {
+    #[default]
+    Apply,
+    Check,
+}
+
+/// A seal number that was scanned: of a new seal it is still to be typed.
 type Scanned = String;
 
 impl Kind for Seal {
@@ -46,7 +82,16 @@ impl Kind for Seal {
         by_staff: true,
         takes_codes: true,
         timeout_s: Some(900),
-        facts: &[Fact::new("seal.count", Type::Number), Fact::new("seal.number", Type::Text)],
+        facts: &[
+            Fact::new("seal.count", Type::Number),
+            Fact::new("seal.number", Type::Text),
+            Fact::new("seal.expected", Type::Number),
+            Fact::new("seal.intact", Type::Number),
+            Fact::new("seal.wrong", Type::Number),
+            Fact::new("seal.tampered", Type::Number),
+            Fact::new("seal.missing", Type::Number),
+            Fact::new("seal.read", Type::Texts),
+        ],
         ..About::new(
             "seal",
             ("贴封条", "Seal"),
@@ -56,19 +101,44 @@ impl Kind for Seal {
     type Form = Form;
     type Waits = Scanned;
 
-    fn read(Form { doors, kinds, stock }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+    fn read(form: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+        let Form { act, parent, expected, doors, kinds, stock } = form;
         place.choices("doors", &doors, 1, 9)?;
-        place.choices("kinds", &kinds, 1, 9)?;
-        Ok(Self { doors, kinds, stock })
+        let act = match (act, expected) {
+            (ActForm::Apply, None) => {
+                place.choices("kinds", &kinds, 1, 9)?;
+                Act::Apply { parent: parent.map(|text| place.text(&text)).transpose()? }
+            }
+            (ActForm::Check, Some(_)) if parent.is_some() || !kinds.is_empty() || !stock.is_empty() => {
+                return Err(place.error("`parent`, `kinds` and `stock` belong to a seal that is applied"));
+            }
+            (ActForm::Check, Some(expected)) => Act::Check { expected: place.texts(&expected)? },
+            (ActForm::Check, None) => {
+                return Err(
+                    place.error("`expected` is missing: the numbers of the seals that should be there")
+                );
+            }
+            (ActForm::Apply, Some(_)) => {
+                return Err(place.error("`expected` belongs to `act = \"check\"`"));
+            }
+        };
+        Ok(Self { act, doors, kinds, stock })
     }
 
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        if let Act::Check { expected } = &self.act {
+            seal_check::begin(cx, expected);
+        }
         cx.allow(cx.step.timeout_ms);
         Ok(Flow::Wait)
     }
 
     /// Takes the number; a scanned code counts as one of the two.
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
+        let parent = match &self.act {
+            Act::Apply { parent } => parent.as_ref(),
+            Act::Check { .. } => return Ok(seal_check::on(self, cx, what)),
+        };
         let (officer, first, second, kind, door) = match what {
             StepInput::Deadline => return Ok(cx.time_out()),
             StepInput::Report(Report::Scan { bytes }) => {
@@ -115,6 +185,7 @@ impl Kind for Seal {
         if cx.records.seal_used(&number)? || cx.visit.seals.iter().any(|s| s.number == number) {
             return reject("seal_used", "该封条号已用过", "This seal number was used before");
         }
+        let parent = parent.map(|parent| parent_number(cx, parent)).filter(|number| !number.is_empty());
         // The next seal has a number of its own.
         let scanned = cx.visit.waits.seal.take();
         let read_method = if scanned.is_some() { "scanned-and-typed" } else { "typed-twice" };
@@ -124,12 +195,16 @@ impl Kind for Seal {
             door: door.clone(),
             read_method: read_method.into(),
             officer: officer.id.clone(),
+            parent,
         });
-        cx.make("seal", json!({ "count": cx.visit.seals.len(), "number": number }));
+        make(cx, json!({ "count": cx.visit.seals.len(), "number": number }));
         Ok(Flow::Next)
     }
 
     fn ask(&self, look: Look<'_>) -> Ask {
+        if let Act::Check { .. } = &self.act {
+            return seal_check::ask(self, look);
+        }
         Ask::Seal {
             prompt: look.step.prompt.clone(),
             doors: options(&self.doors),
@@ -150,6 +225,29 @@ impl Seal {
     }
 }
 
+/// The number of the seal in whose place another comes.
+fn parent_number(cx: &mut Cx<'_>, parent: &Expression) -> String {
+    let number = cx.value(parent).unwrap_or_else(|_| {
+        cx.out.count("rule_failed_total");
+        cx.out.notes.push(format!("parent `{}` could not be evaluated", parent.source()));
+        cx.find(Code::X_RULE);
+        json!("")
+    });
+    id::normal(number.as_str().unwrap_or_default())
+}
+
+/// Makes some of the facts of seals; those of the other act stay.
+pub(super) fn make(cx: &mut Cx<'_>, some: Value) {
+    let mut all = cx.visit.facts.get(SEAL).and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, fact) in facts::unmade(SEAL) {
+        all.entry(name).or_insert(fact);
+    }
+    if let Value::Object(some) = some {
+        all.extend(some);
+    }
+    cx.make(SEAL, Value::Object(all));
+}
+
 /// Whether a number is one of those that a stock names.
 fn is_of(stock: &str, number: &str) -> bool {
     let mut fits = stock.chars().zip(number.chars());
@@ -159,7 +257,7 @@ fn is_of(stock: &str, number: &str) -> bool {
 }
 
 /// A seal number in its normal form.
-fn normal(text: &str) -> Option<String> {
+pub(super) fn normal(text: &str) -> Option<String> {
     let number = id::normal(text);
     let fits = (4..=20).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-');

@@ -11,7 +11,7 @@ use crate::codes::{Code, Outcome};
 use crate::entry;
 use crate::lane::visit::Visit;
 use crate::lists::{self, List, LookUp};
-use crate::pass::{Format, Pass, id, plate};
+use crate::pass::{FORM, Format, Pass, id, plate};
 use crate::profile::facts::{self, ENTRY, Fact, FactScope, PASS, Type};
 use crate::profile::source::StepContext;
 use crate::profile::{ProfileError, Step};
@@ -36,8 +36,6 @@ const PASSES: &str = "pass";
 const ROSTER: &str = "roster";
 /// Lists that facts of other groups are made of: what a further `verify` makes is made of all of them.
 const KEPT: [&str; 4] = [PASSES, ROSTER, "status", "results"];
-/// The kind of a pass whose id somebody has written into a form.
-pub const FORM: &str = "form";
 /// What a list is looked up by where that is the code itself, or the plate that it or staff have named.
 const BY_CODE: [[&str; 2]; 4] = [[PASS, "subject"], [PASS, "id"], [PASS, "plate"], ["answers", "plate"]];
 

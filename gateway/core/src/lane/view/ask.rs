@@ -1,8 +1,10 @@
 //! What a step asks of the desk.
 
+use crate::ids::OfficerId;
 use crate::profile::Choice;
 use crate::text::Text;
 use serde::Serialize;
+use serde_json::{Number, Value};
 
 /// The form that the desk shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,6 +35,47 @@ pub enum Ask {
         /// Its form.
         #[serde(flatten)]
         answer: Answer,
+    },
+    /// Answers to all fields at once.
+    Form {
+        /// The step.
+        id: String,
+        /// What it is about.
+        prompt: Text,
+        /// Its fields, in order.
+        fields: Vec<FieldAsk>,
+    },
+    /// Codes, one after another, until all are counted.
+    Tally {
+        /// What is counted.
+        prompt: Text,
+        /// How many were counted.
+        count: usize,
+        /// How many came once more.
+        again: u64,
+        /// No more than so many.
+        most: usize,
+        /// How many there should be, where that is known.
+        expected: Option<usize>,
+        /// What should be there and was not read yet.
+        missing: Vec<String>,
+        /// What was read and should not be there.
+        unknown: Vec<String>,
+        /// The latest code and what became of it.
+        last: Option<(String, TallyRead)>,
+    },
+    /// How each seal of a load is found.
+    SealCheck {
+        /// What the lane asks for.
+        prompt: Text,
+        /// The numbers that should be there.
+        expected: Vec<String>,
+        /// Where they can sit.
+        doors: Vec<Opt>,
+        /// How they can be found.
+        conditions: Vec<Opt>,
+        /// The number that was scanned last.
+        scanned: Option<String>,
     },
     /// The number of a seal, twice.
     Seal {
@@ -70,6 +113,8 @@ pub enum Ask {
         prompt: Text,
         /// The checks.
         checks: Vec<Check>,
+        /// Who signs, one after another.
+        signatures: Vec<SignatureAsk>,
     },
     /// Nothing.
     Wait {
@@ -87,13 +132,30 @@ pub enum Answer {
         /// They.
         options: Vec<Opt>,
     },
-    /// A whole number.
+    /// Some of these.
+    Choices {
+        /// They.
+        options: Vec<Opt>,
+    },
+    /// A number.
     Number {
         /// At least.
-        min: i64,
+        min: Number,
         /// At most.
-        max: i64,
+        max: Number,
+        /// Places behind the point; none for a whole number.
+        decimals: u8,
     },
+    /// A day, as in 2022-05-24.
+    Date,
+    /// A telephone number of eleven digits.
+    Phone,
+    /// The number of an identity card.
+    Id,
+    /// The number of a container.
+    Container,
+    /// A code, read or typed.
+    Scan,
     /// A number plate.
     Plate {
         /// The photograph that it is read from.
@@ -104,6 +166,60 @@ pub enum Answer {
         /// At most so many characters.
         max: usize,
     },
+}
+
+/// A field of a form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldAsk {
+    /// Its name.
+    pub id: String,
+    /// For people.
+    pub text: Text,
+    /// Whether it must be answered when it is asked.
+    pub required: bool,
+    /// It is asked only with some answer to another field.
+    pub depends_on: Option<DependsOn>,
+    /// Whether the answer stays in memory, and is read by the central side alone.
+    pub private: bool,
+    /// Whether the answer is taken for the code of the visit.
+    pub subject: bool,
+    /// What is filled in already.
+    pub value: Option<Value>,
+    /// The form of its answer.
+    #[serde(flatten)]
+    pub answer: Answer,
+}
+
+/// The field on which another one depends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DependsOn {
+    /// Its name.
+    pub field: String,
+    /// The answer with which the other is asked; without one, the lane finds out.
+    pub value: Option<String>,
+}
+
+/// What became of a code that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TallyRead {
+    /// It counts.
+    Counted,
+    /// It had been counted.
+    Again,
+    /// It counts, and should not be there.
+    Unknown,
+    /// There are too many.
+    Full,
+}
+
+/// A signature of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignatureAsk {
+    /// Who may give it; any role if empty.
+    pub roles: Vec<String>,
+    /// Who has.
+    pub by: Option<OfficerId>,
 }
 
 /// Something to choose.

@@ -291,6 +291,7 @@ pub struct AnswerView {
     pub label: Text,
     pub value: String,
     pub text: Option<Text>,
+    pub private: bool,
 }
 
 /// A seal with the words for its place and kind.

@@ -7,10 +7,10 @@ use super::shapes::{
 };
 use crate::codes::Code;
 use crate::lane::Lane;
-use crate::lane::step::question::{Input, Question};
+use crate::lane::step::input::Input;
 use crate::lane::visit::{Actuation, Earlier, Measurement, Overridden, PhotoSlot, Seal, Stage, Visit};
 use crate::pass::kp1;
-use crate::profile::{Choice, Step, StepKind};
+use crate::profile::{Asked, Choice, StepKind};
 use crate::screening::State;
 use crate::text::Text;
 use crate::time::rfc3339;
@@ -27,7 +27,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
         party: open::party(lane, v.id),
         name: v.name.clone(),
         by: v.by.clone(),
-        slip: v.slip.as_str(),
+        slip: v.slip().as_str(),
         repeated: v.repeated.then(|| Repeated {
             first: v.started_ms.map(rfc3339),
             outcome: v.stands(),
@@ -64,11 +64,13 @@ fn reading_view((i, r): (usize, &Measurement)) -> ReadingView {
 }
 
 fn answer_view(lane: &Lane, question: &str, answer: &str) -> AnswerView {
+    let asked = lane.setup.profile.inputs().find(|asked| asked.id == question);
     AnswerView {
         question: question.to_owned(),
-        label: step_title(lane, question),
+        label: asked.map_or_else(|| Text::new(question, question), |asked| asked.text.clone()),
         value: answer.to_owned(),
-        text: answer_text(lane, question, answer),
+        text: asked.and_then(|asked| answer_text(asked.input, answer)),
+        private: asked.is_some_and(|asked| asked.private),
     }
 }
 
@@ -122,35 +124,46 @@ fn measures(lane: &Lane) -> bool {
 /// A question that is still to be asked hides what the pass says about it: it is read from the vehicle, and
 /// not copied.
 fn is_hidden(lane: &Lane, v: &Visit, name: &str) -> bool {
-    let asks = |s: &Step| s.id == name && matches!(s.kind, StepKind::Question(_));
-    v.stage == Stage::Running && lane.setup.profile.steps.iter().skip(v.step).any(asks)
+    let asks = |asked: Asked<'_>| asked.id == name && asked.place >= v.step;
+    v.stage == Stage::Running && lane.setup.profile.inputs().any(asks)
 }
 
 /// What staff have read themselves, beside what the pass says of it.
 fn compared(lane: &Lane, v: &Visit) -> Vec<Compared> {
-    let row = |step: &Step, pass: String, lane: String, same: bool| Compared {
-        id: step.id.clone(),
-        label: step.title.clone(),
-        pass,
-        lane,
-        same,
-    };
-    let pair = |step: &Step| {
-        if let StepKind::Weigh(_) = &step.kind {
-            let weighed = v.weighed.as_ref().filter(|w| w.reference > 0)?;
-            let [said, grams] = [weighed.reference, weighed.grams].map(|grams| format!("{grams} g"));
-            return Some(row(step, said, grams, !weighed.gap));
+    let mut all = Vec::new();
+    for (place, step) in lane.setup.profile.steps.iter().enumerate() {
+        let weighed =
+            v.weighed.as_ref().filter(|w| w.reference > 0 && matches!(step.kind, StepKind::Weigh(_)));
+        if let Some(weighed) = weighed {
+            let [pass, lane] = [weighed.reference, weighed.grams].map(|grams| format!("{grams} g"));
+            let (id, label) = (step.id.clone(), step.title.clone());
+            all.push(Compared { id, label, pass, lane, same: !weighed.gap });
         }
-        let StepKind::Question(question) = &step.kind else { return None };
-        let (answer, said) = (v.answers.get(&step.id)?, fact(v, &step.id)?);
-        let same = match &question.input {
-            // Fewer people than the pass names may be on board.
-            Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
-            Input::Choice(_) | Input::Plate | Input::Text => *answer == said,
-        };
-        Some(row(step, said, answer.clone(), same))
+        let asked = lane.setup.profile.inputs().filter(|asked| asked.place == place && !asked.private);
+        all.extend(asked.filter_map(|asked| compare(v, asked)));
+    }
+    all
+}
+
+/// An answer beside what the pass says of the same.
+fn compare(v: &Visit, asked: Asked<'_>) -> Option<Compared> {
+    let (answer, said) = (v.answers.get(asked.id)?, fact(v, asked.id)?);
+    let same = match asked.input {
+        // Fewer people than the pass names may be on board.
+        Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
+        Input::Choice(_)
+        | Input::Choices(_)
+        | Input::Decimal { .. }
+        | Input::Date
+        | Input::Phone
+        | Input::Id
+        | Input::Plate
+        | Input::Container
+        | Input::Scan
+        | Input::Text => *answer == said,
     };
-    lane.setup.profile.steps.iter().filter_map(pair).collect()
+    let (id, label) = (asked.id.to_owned(), asked.text.clone());
+    Some(Compared { id, label, pass: said, lane: answer.clone(), same })
 }
 
 fn codes_text(codes: &[Code]) -> Vec<CodeView> {
@@ -194,11 +207,13 @@ pub(super) fn fact(v: &Visit, name: &str) -> Option<String> {
     })
 }
 
-/// An answer as the question offered it.
-fn answer_text(lane: &Lane, question: &str, answer: &str) -> Option<Text> {
-    let step = lane.setup.profile.steps.iter().find(|s| s.id == question)?;
-    let StepKind::Question(Question { input: Input::Choice(choices) }) = &step.kind else { return None };
-    chosen(choices, answer)
+/// An answer as it was offered.
+fn answer_text(input: &Input, answer: &str) -> Option<Text> {
+    let (Input::Choice(choices) | Input::Choices(choices)) = input else { return None };
+    let all: Option<Vec<Text>> = answer.split(", ").map(|value| chosen(choices, value)).collect();
+    let all = all.filter(|all| !all.is_empty())?;
+    let join = |of: fn(&Text) -> &str, by: &str| all.iter().map(of).collect::<Vec<_>>().join(by);
+    Some(Text::new(join(|t| &t.zh, "、"), join(|t| &t.en, ", ")))
 }
 
 /// The words of a choice.
@@ -237,11 +252,6 @@ fn role_label(lane: &Lane, role: &str) -> Text {
     Text::new(role, role)
 }
 
-fn step_title(lane: &Lane, id: &str) -> Text {
-    let step = lane.setup.profile.steps.iter().find(|s| s.id == id);
-    step.map_or_else(|| Text::new(id, id), |s| s.title.clone())
-}
-
 /// A row of the latest visits, with everything that is shown of it when it is chosen. It says the same as long as
 /// the visit and the profile stay the same.
 pub fn last_visit(lane: &Lane, v: &Visit) -> LastVisit {
@@ -259,7 +269,7 @@ pub fn last_visit(lane: &Lane, v: &Visit) -> LastVisit {
         r#final: v.stands(),
         codes: v.verdict.as_ref().map(|x| x.codes.clone()),
         notice,
-        slip: v.slip.as_str(),
+        slip: v.slip().as_str(),
         why: v.verdict.iter().flat_map(|x| &x.codes).map(|c| c.text()).collect(),
         who: who(v),
         overridden: v.overridden.as_ref().map(override_view),

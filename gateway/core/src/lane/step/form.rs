@@ -1,0 +1,547 @@
+//! Staff fill in a form: one answer for all of its fields, taken whole or not at all.
+//!
+//! What is private stays in the memory of the visit: rules, events and the disk know that it was given, and no more.
+//! A form whose private answers were lost with the power is asked again as long as something needs them.
+
+use super::input::{self, Bound, Input, InputForm, Limits, Why};
+use super::kind::{About, Answers, Kind, Look};
+use super::{Cx, Flow, StepInput, StepKind, scan};
+use crate::lane::action::{Action, Rejection};
+use crate::lane::view::ask::{Ask, DependsOn, FieldAsk};
+use crate::lane::visit::Visit;
+use crate::pass::{FORM, Format, Pass, id};
+use crate::profile::facts::{ANSWERS, PASS, Type};
+use crate::profile::source::StepContext;
+use crate::profile::{Choice, Profile, ProfileError};
+use crate::reading::Report;
+use crate::records::RecordsFault;
+use crate::rules::Expression;
+use crate::text::{Text, masked};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The most fields of a form.
+const MOST_FIELDS: usize = 20;
+/// The field that names whoever stands there.
+const NAME: &str = "name";
+/// The field and the question that a plate which began the visit answers.
+pub(super) const PLATE: &str = "plate";
+
+/// Staff fill in a form.
+#[derive(Debug)]
+pub struct Form {
+    /// Its fields, in order.
+    pub fields: Vec<Field>,
+}
+
+/// One field.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name, unique in the profile.
+    pub id: String,
+    /// For people.
+    pub text: Text,
+    /// The form of its answer.
+    pub input: Input,
+    /// Whether it must be answered when it is asked.
+    pub required: bool,
+    /// It is asked only when all of these hold.
+    pub when: Vec<Expression>,
+    /// Whether its answer stays in memory.
+    pub private: bool,
+    /// Whether its answer is taken for the code of the visit.
+    pub subject: bool,
+    /// What fills it in.
+    pub from: Option<Expression>,
+    /// What can be chosen, where that is known only when somebody stands there.
+    pub options_from: Option<Expression>,
+}
+
+/// The fields of the step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormForm {
+    #[serde(default)]
+    fields: Vec<FieldForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldForm {
+    id: String,
+    #[serde(rename = "type")]
+    of: InputForm,
+    zh: String,
+    en: String,
+    #[serde(default)]
+    required: Required,
+    when: Option<String>,
+    #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    subject: bool,
+    from: Option<String>,
+    #[serde(default)]
+    options: Vec<Choice>,
+    options_from: Option<String>,
+    min: Option<Bound>,
+    max: Option<Bound>,
+    #[serde(default)]
+    decimals: u8,
+}
+
+/// `true`, `false`, or the condition under which it is asked and required.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Required {
+    Always(bool),
+    When(String),
+}
+
+impl Default for Required {
+    fn default() -> Self {
+        Self::Always(false)
+    }
+}
+
+/// What a form keeps while it waits. All of it is made again when the form is shown again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filling {
+    /// What is filled in already.
+    #[serde(skip)]
+    pub filled: BTreeMap<String, Value>,
+    /// What can be chosen.
+    #[serde(skip)]
+    pub options: BTreeMap<String, Vec<String>>,
+    /// Fields that are not asked, whatever is answered.
+    #[serde(skip)]
+    pub left_out: BTreeSet<String>,
+}
+
+impl Kind for Form {
+    const ABOUT: About = About {
+        by_staff: true,
+        timeout_s: Some(180),
+        ..About::new("form", ("登记", "Form"), ("请向工作人员登记", "Please register with staff"))
+    };
+    type Form = FormForm;
+    type Waits = Filling;
+
+    fn read(FormForm { fields }: FormForm, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+        if !(1..=MOST_FIELDS).contains(&fields.len()) {
+            return Err(place.error(format!("`fields` is {}; allowed: 1 to {MOST_FIELDS}", fields.len())));
+        }
+        // A field may depend on the answer to an earlier one.
+        let mut known = place.known.clone();
+        let mut read: Vec<Field> = Vec::new();
+        for form in fields {
+            if known.answers.keys().any(|path| path.split('.').next() == Some(form.id.as_str())) {
+                return Err(place.error(format!("`{}` is asked twice in a visit", form.id)));
+            }
+            if !is_name(&form.id) {
+                let what = format!("`{}` is no name of a field: a-z, 0-9 and _, as in `id_number`", form.id);
+                return Err(place.error(what));
+            }
+            let here = StepContext { known: &known, ..*place };
+            let field = form.read(&here)?;
+            known.answers.extend(field.facts());
+            read.push(field);
+        }
+        if read.iter().filter(|f| f.subject).count() > 1 {
+            return Err(place.error("one field of a form is its `subject`"));
+        }
+        Ok(Self { fields: read })
+    }
+
+    fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+        let filling = self.filling(cx);
+        // Nothing is left to ask.
+        if self.fields.iter().all(|field| filling.left_out.contains(&field.id)) {
+            let place = cx.visit.step;
+            cx.visit.skipped.push(place);
+            return Ok(back(cx));
+        }
+        cx.visit.waits.form = Some(filling);
+        cx.allow(cx.step.timeout_ms);
+        Ok(Flow::Wait)
+    }
+
+    /// Takes the answers. A code that is read is the answer to the first field that waits for one.
+    fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
+        Ok(match what {
+            StepInput::Deadline => cx.time_out(),
+            StepInput::Report(Report::Scan { bytes }) => self.scanned(cx, bytes),
+            StepInput::Report(_) => Flow::Wait,
+            StepInput::Action(_, Action::Form(given)) => self.take(cx, given),
+            // A form with one field is a question.
+            StepInput::Action(_, Action::Answer { question, value }) if matches!(self.fields.as_slice(), [only] if only.id == *question) => {
+                self.take(cx, &BTreeMap::from([(question.clone(), json!(value))]))
+            }
+            StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
+        })
+    }
+
+    fn ask(&self, look: Look<'_>) -> Ask {
+        let empty = Filling::default();
+        let filling = look.visit.waits.form.as_ref().unwrap_or(&empty);
+        let asked = self.fields.iter().filter(|field| !filling.left_out.contains(&field.id));
+        Ask::Form {
+            id: look.step.id.clone(),
+            prompt: look.step.prompt.clone(),
+            fields: asked.map(|field| self.field_ask(field, filling, look.visit)).collect(),
+        }
+    }
+
+    fn answers(&self, _id: &str) -> Answers {
+        self.fields.iter().flat_map(Field::facts).collect()
+    }
+
+    fn takes_codes(&self) -> bool {
+        self.fields.iter().any(|field| field.input == Input::Scan)
+    }
+}
+
+/// Names of fields stand in expressions.
+fn is_name(id: &str) -> bool {
+    id.starts_with(|c: char| c.is_ascii_lowercase())
+        && id.len() <= 40
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+impl FieldForm {
+    fn read(self, place: &StepContext<'_>) -> Result<Field, ProfileError> {
+        let Self {
+            id,
+            of,
+            zh,
+            en,
+            required,
+            when,
+            private,
+            subject,
+            from,
+            options,
+            options_from,
+            min,
+            max,
+            decimals,
+        } = self;
+        let input =
+            Input::read(of, Limits { options, later: options_from.is_some(), min, max, decimals }, place)?;
+        if subject && input.fact() != Type::Text {
+            return Err(place.error(format!("`{id}` is the subject: its answer is a text")));
+        }
+        let mut conditions = Vec::from_iter(when);
+        let required = match required {
+            Required::Always(required) => required,
+            Required::When(condition) => {
+                conditions.push(condition);
+                true
+            }
+        };
+        Ok(Field {
+            text: Text::new(zh, en),
+            required,
+            when: conditions.iter().map(|text| place.condition(text)).collect::<Result<_, _>>()?,
+            // Whose number it is stays in memory like everything else that names a person.
+            private: private || subject,
+            subject,
+            from: from.map(|text| place.value(&text, &[input.fact()])).transpose()?,
+            options_from: options_from.map(|text| place.texts(&text)).transpose()?,
+            input,
+            id,
+        })
+    }
+}
+
+impl Field {
+    /// The facts that it makes, each by its path below `answers`.
+    fn facts(&self) -> Answers {
+        if self.private {
+            vec![(given_path(&self.id), Type::Bool)]
+        } else {
+            vec![(self.id.clone(), self.input.fact())]
+        }
+    }
+
+    /// What stands in its place as long as nothing was answered.
+    fn unmade(&self) -> Value {
+        if self.private { json!({ "given": false }) } else { self.input.fact().empty() }
+    }
+}
+
+/// The path below `answers` of whether a private answer was given.
+fn given_path(id: &str) -> String {
+    format!("{id}.given")
+}
+
+impl Form {
+    /// What is filled in, what can be chosen, and what is not asked at this moment.
+    fn filling(&self, cx: &mut Cx<'_>) -> Filling {
+        let mut filling = Filling::default();
+        for field in &self.fields {
+            let own = |e: &Expression| self.fields.iter().any(|f| reads_answer(e, &f.id));
+            let apart: Vec<&Expression> = field.when.iter().filter(|e| !own(e)).collect();
+            if !apart.into_iter().all(|when| holds(cx, when)) {
+                filling.left_out.insert(field.id.clone());
+                continue;
+            }
+            if let Some(from) = &field.options_from {
+                let values = text_values(&value_of(cx, from));
+                filling.options.insert(field.id.clone(), values);
+            }
+            let before = cx.visit.facts.get(ANSWERS).and_then(|all| all.get(&field.id)).cloned();
+            let plate = cx.visit.plate.clone().filter(|_| field.id == PLATE).map(Value::from);
+            let from = field.from.as_ref().map(|from| value_of(cx, from));
+            let kept = cx.visit.private.get(&field.id).cloned();
+            let before = before.filter(|v| !field.private && *v != field.unmade());
+            if let Some(value) = kept.or(before).or(plate).or(from).filter(|v| !input::is_empty(v)) {
+                filling.filled.insert(field.id.clone(), value);
+            }
+        }
+        filling
+    }
+
+    /// Takes all answers, or says of each field what is wrong.
+    fn take(&self, cx: &mut Cx<'_>, given: &BTreeMap<String, Value>) -> Flow {
+        let filling = cx.visit.waits.form.clone().unwrap_or_default();
+        let mut errors: Vec<(&str, Text, Why)> = Vec::new();
+        for id in given.keys().filter(|id| !self.fields.iter().any(|f| f.id == **id)) {
+            errors.push((id, Text::new(id, id), Text::new("没有此项", "There is no such field")));
+        }
+        let before = cx.visit.facts.get(ANSWERS).cloned();
+        let (mut answers, mut private) = (Vec::new(), Vec::new());
+        for field in &self.fields {
+            let value = given.get(&field.id).or_else(|| filling.filled.get(&field.id));
+            let value = value.filter(|v| !input::is_empty(v));
+            // Facts of earlier fields are those that were just answered.
+            let asked = field.when.iter().all(|when| holds(cx, when));
+            let input = match filling.options.get(&field.id) {
+                Some(values) => &field.input.with_options(values),
+                None => &field.input,
+            };
+            let fact = match value.filter(|_| asked).map(|value| input.take(value)) {
+                Some(Ok(fact)) => Some(fact),
+                Some(Err(wrong)) => {
+                    errors.push((&field.id, field.text.clone(), wrong));
+                    None
+                }
+                None if asked && field.required => {
+                    let missing = Text::new("请填写", "This must be answered");
+                    errors.push((&field.id, field.text.clone(), missing));
+                    None
+                }
+                None => None,
+            };
+            let shown = match &fact {
+                Some(_) if field.private => json!({ "given": true }),
+                Some(fact) => fact.clone(),
+                None => field.unmade(),
+            };
+            insert_answer(cx.visit, &field.id, shown);
+            match fact {
+                Some(fact) if field.private => private.push((field, fact)),
+                Some(fact) => answers.push((field.id.clone(), Input::words(&fact))),
+                None => {}
+            }
+        }
+        if !errors.is_empty() {
+            if let Some(before) = before {
+                cx.visit.facts.insert(ANSWERS.into(), before);
+            }
+            return Flow::Reject(rejection(&errors));
+        }
+        for field in &self.fields {
+            cx.visit.answers.remove(&field.id);
+            cx.visit.private.remove(&field.id);
+        }
+        cx.visit.answers.extend(answers);
+        for (field, fact) in private {
+            cx.visit.answers.insert(field.id.clone(), GIVEN.into());
+            if field.subject {
+                identify(cx, &Input::words(&fact));
+            }
+            cx.visit.private.insert(field.id.clone(), fact);
+        }
+        let name = cx.visit.private.get(NAME).and_then(Value::as_str).map(masked);
+        if let Some(name) = name.filter(|_| self.fields.iter().any(|f| f.id == NAME)) {
+            cx.visit.name = Some(name);
+        }
+        finish(cx)
+    }
+
+    /// A code was read while the form is open.
+    fn scanned(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Flow {
+        // Whoever still holds the code of the visit before the reader answers nothing with it.
+        if scan::is_own_code(cx, bytes) {
+            return Flow::Wait;
+        }
+        let Some(text) = std::str::from_utf8(bytes).ok() else { return Flow::Wait };
+        let filling = cx.visit.waits.form.clone().unwrap_or_default();
+        let open = |f: &&Field| f.input == Input::Scan && !filling.left_out.contains(&f.id);
+        let mut fields = self.fields.iter().filter(open);
+        let first =
+            fields.clone().find(|f| !filling.filled.contains_key(&f.id)).or_else(|| fields.next_back());
+        let Some((field, Ok(code))) = first.map(|f| (f, f.input.take(&json!(text)))) else {
+            return Flow::Wait;
+        };
+        if let [only] = self.fields.as_slice() {
+            return self.take(cx, &BTreeMap::from([(only.id.clone(), code)]));
+        }
+        if let Some(waits) = &mut cx.visit.waits.form {
+            waits.filled.insert(field.id.clone(), code);
+        }
+        Flow::Wait
+    }
+
+    fn field_ask(&self, field: &Field, filling: &Filling, visit: &Visit) -> FieldAsk {
+        let input = match filling.options.get(&field.id) {
+            Some(values) => &field.input.with_options(values),
+            None => &field.input,
+        };
+        let depends = |e: &Expression| {
+            let on = self.fields.iter().find(|f| reads_answer(e, &f.id))?;
+            let named = e.named();
+            let [value] = named.texts.as_slice() else {
+                return Some(DependsOn { field: on.id.clone(), value: None });
+            };
+            let simple = format!("answers.{} == \"{value}\"", on.id);
+            let value = (e.source().trim() == simple).then(|| value.clone());
+            Some(DependsOn { field: on.id.clone(), value })
+        };
+        FieldAsk {
+            id: field.id.clone(),
+            text: field.text.clone(),
+            required: field.required,
+            depends_on: field.when.iter().find_map(depends),
+            private: field.private,
+            subject: field.subject,
+            value: filling.filled.get(&field.id).cloned(),
+            answer: input.answer(visit),
+        }
+    }
+}
+
+/// What stands for a private answer where it is not.
+pub const GIVEN: &str = "given";
+
+/// Puts an answer among the facts.
+pub(super) fn insert_answer(visit: &mut Visit, id: &str, fact: Value) {
+    let all = visit.facts.entry(ANSWERS).or_insert_with(|| Value::Object(Map::new()));
+    if let Some(all) = all.as_object_mut() {
+        all.insert(id.to_owned(), fact);
+    }
+}
+
+fn reads_answer(e: &Expression, id: &str) -> bool {
+    e.named()
+        .facts
+        .iter()
+        .any(|path| matches!(path.as_slice(), [group, of, ..] if group == ANSWERS && of == id))
+}
+
+/// A condition that cannot be evaluated holds: what is asked needlessly stops nobody.
+fn holds(cx: &mut Cx<'_>, when: &Expression) -> bool {
+    cx.ask(when).unwrap_or_else(|_| {
+        cx.out.count("rule_failed_total");
+        cx.out.notes.push(format!("condition `{}` could not be evaluated", when.source()));
+        true
+    })
+}
+
+/// What cannot be evaluated fills nothing in.
+fn value_of(cx: &mut Cx<'_>, of: &Expression) -> Value {
+    cx.value(of).unwrap_or_else(|_| {
+        cx.out.count("rule_failed_total");
+        cx.out.notes.push(format!("`{}` could not be evaluated", of.source()));
+        Value::Null
+    })
+}
+
+/// The texts of a list.
+pub(super) fn text_values(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
+/// The answers of a form that are wrong, by field.
+fn rejection(errors: &[(&str, Text, Why)]) -> Rejection {
+    let all = |of: fn(&Text) -> &str| {
+        let one = |(_, field, why): &(&str, Text, Why)| format!("{}: {}", of(field), of(why));
+        errors.iter().map(one).collect::<Vec<_>>().join("; ")
+    };
+    let mut rejection = Rejection::new("bad_answer", &all(|t| t.zh.as_str()), &all(|t| t.en.as_str()));
+    rejection.fields = errors.iter().map(|(id, _, why)| ((*id).to_owned(), why.clone())).collect();
+    rejection
+}
+
+/// The text stands for the code of the visit: the next `verify` looks it up.
+fn identify(cx: &mut Cx<'_>, text: &str) {
+    let number = id::normal(text);
+    let name = cx.visit.name.take();
+    let pass = Pass {
+        format: Format::Opaque,
+        kind: FORM.into(),
+        kid: String::new(),
+        signer: String::new(),
+        id: number.clone(),
+        subject: number,
+        name: None,
+        exp: None,
+        facts: Map::new(),
+    };
+    cx.visit.take(pass, &cx.setup.subjects);
+    cx.visit.name = name;
+    let known = super::verify::of_code(cx.visit);
+    if let Some(pass) = cx.visit.facts.get_mut(PASS).and_then(Value::as_object_mut) {
+        pass.extend(known);
+    }
+}
+
+/// The form whose private answers were lost with the power, if something ahead of the visit needs them.
+pub(super) fn lost(visit: &Visit, profile: &Profile) -> Option<usize> {
+    let ahead = profile.steps.get(visit.step..).unwrap_or_default();
+    if ahead.iter().all(|step| step.kind.about().after_verdict) {
+        return None;
+    }
+    let mut earlier = profile.steps.iter().enumerate().take(visit.step);
+    earlier.find(|(_, step)| is_lost(visit, &step.kind)).map(|(at, _)| at)
+}
+
+/// Whether a form was answered and its private answers are not there any more.
+pub(super) fn is_lost(visit: &Visit, kind: &StepKind) -> bool {
+    let StepKind::Form(form) = kind else { return false };
+    let answers = visit.facts.get(ANSWERS);
+    let given =
+        |field: &Field| answers.and_then(|all| all.get(&field.id)?.get("given")?.as_bool()) == Some(true);
+    form.fields.iter().any(|field| field.private && given(field) && !visit.private.contains_key(&field.id))
+}
+
+/// Asks a form again: the visit comes back to the step at which it was, or to the `verify` behind the form that looks
+/// up what it answers.
+pub(super) fn ask_again(visit: &mut Visit, profile: &Profile, at: usize) -> Flow {
+    let StepKind::Form(form) = &profile.steps[at].kind else { return Flow::Next };
+    let here = visit.step;
+    let subject = form.fields.iter().any(|f| f.subject);
+    let verify = profile.steps.iter().skip(at).position(|s| matches!(s.kind, StepKind::Verify(_)));
+    let verify = verify.map(|n| at + n).filter(|_| subject);
+    let to = verify.map_or(here, |verify| verify.min(here));
+    visit.back_to = Some(visit.back_to.map_or(to, |before| before.min(to)));
+    visit.finished.retain(|step| *step != at);
+    for field in form.fields.iter().filter(|f| f.private) {
+        insert_answer(visit, &field.id, field.unmade());
+    }
+    Flow::Jump(at)
+}
+
+/// What was answered stays answered when the visit is measured again, also where a code was the answer.
+pub(super) fn finish(cx: &mut Cx<'_>) -> Flow {
+    super::finished(cx);
+    back(cx)
+}
+
+/// On from a form: to the next step, or back to where the visit was when the power went.
+fn back(cx: &mut Cx<'_>) -> Flow {
+    cx.visit.back_to.take().filter(|to| *to > cx.visit.step).map_or(Flow::Next, Flow::Jump)
+}

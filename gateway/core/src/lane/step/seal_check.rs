@@ -1,0 +1,106 @@
+//! The seals of a load, compared with those that it should have: each number as it is read, where it sits, and how.
+
+use super::form::text_values;
+use super::kind::Look;
+use super::seal::{Seal, make, normal};
+use super::{Cx, Flow, StepInput};
+use crate::codes::Code;
+use crate::lane::action::{Action, Officer, Rejection, SealRead};
+use crate::lane::view::ask::{Ask, Opt, options};
+use crate::lane::visit::{CheckedSeal, SealCheck, SealCondition};
+use crate::reading::Report;
+use crate::rules::Expression;
+use serde_json::json;
+
+/// The most seals of a load.
+const MOST: usize = 20;
+
+/// What should be there, as it is known at this moment.
+pub(super) fn begin(cx: &mut Cx<'_>, expected: &Expression) {
+    let numbers = cx.value(expected).unwrap_or_else(|_| {
+        cx.out.count("rule_failed_total");
+        cx.out.notes.push(format!("`{}` could not be evaluated", expected.source()));
+        cx.find(Code::X_RULE);
+        json!([])
+    });
+    let mut numbers: Vec<String> = text_values(&numbers).iter().map(|n| crate::pass::id::normal(n)).collect();
+    numbers.retain(|n| !n.is_empty());
+    numbers.sort_unstable();
+    numbers.dedup();
+    cx.visit.seal_check = Some(SealCheck { expected: numbers, read: Vec::new() });
+}
+
+/// Takes the whole check, or what was scanned for it.
+pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
+    match what {
+        StepInput::Deadline => cx.time_out(),
+        StepInput::Report(Report::Scan { bytes }) => {
+            if let Some(number) = std::str::from_utf8(bytes).ok().and_then(normal) {
+                cx.visit.waits.seal = Some(number);
+                cx.out.keep_soon();
+            }
+            Flow::Wait
+        }
+        StepInput::Report(_) => Flow::Wait,
+        StepInput::Action(officer, Action::SealCheck(all)) => {
+            match all.iter().map(|one| read(seal, one, officer)).collect::<Result<Vec<_>, _>>() {
+                Ok(read) => take(cx, read),
+                Err(why) => Flow::Reject(why),
+            }
+        }
+        StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
+    }
+}
+
+/// One seal, as staff have read it.
+fn read(seal: &Seal, one: &SealRead, officer: &Officer) -> Result<CheckedSeal, Rejection> {
+    let Some(number) = normal(&one.number) else {
+        let (zh, en) = ("封条号应为4到20位字母和数字", "A seal number has 4 to 20 letters and digits");
+        return Err(Rejection::new("seal_form", zh, en));
+    };
+    let Some(condition) = SealCondition::parse(&one.condition) else {
+        return Err(Rejection::new("bad_answer", "请选择封条状态", "Say in which condition the seal is"));
+    };
+    // Where a seal is missing, there may be no door to name.
+    let nowhere = condition == SealCondition::Missing && one.door.is_empty();
+    if !nowhere && !seal.doors.iter().any(|c| c.value == one.door) {
+        return Err(Rejection::new("seal_place", "请选择封条位置", "Choose the place of the seal"));
+    }
+    Ok(CheckedSeal { number, door: one.door.clone(), condition, officer: officer.id.clone() })
+}
+
+fn take(cx: &mut Cx<'_>, read: Vec<CheckedSeal>) -> Flow {
+    let twice = |(at, one): (usize, &CheckedSeal)| read[..at].iter().any(|other| other.number == one.number);
+    if read.len() > MOST || read.iter().enumerate().any(twice) {
+        let (zh, en) = ("每个封条只填一次，最多20个", "Each seal once, at most 20");
+        return Flow::Reject(Rejection::new("seal_form", zh, en));
+    }
+    let expected = cx.visit.seal_check.take().map(|check| check.expected).unwrap_or_default();
+    let is_expected = |seal: &&CheckedSeal| expected.is_empty() || expected.contains(&seal.number);
+    let of = |condition: &[SealCondition]| {
+        read.iter().filter(is_expected).filter(|seal| condition.contains(&seal.condition)).count()
+    };
+    let unnamed = expected.iter().filter(|number| read.iter().all(|seal| seal.number != **number)).count();
+    let facts = json!({
+        "expected": expected.len(),
+        "intact": of(&[SealCondition::Intact]),
+        "tampered": of(&[SealCondition::Broken, SealCondition::Loose]),
+        "missing": of(&[SealCondition::Missing]) + unnamed,
+        "wrong": read.iter().filter(|seal| !is_expected(seal)).count(),
+        "read": read.iter().map(|seal| &seal.number).collect::<Vec<_>>(),
+    });
+    cx.visit.seal_check = Some(SealCheck { expected, read });
+    make(cx, facts);
+    Flow::Next
+}
+
+pub(super) fn ask(seal: &Seal, look: Look<'_>) -> Ask {
+    let condition = |c: SealCondition| Opt { value: c.as_str().into(), text: c.text() };
+    Ask::SealCheck {
+        prompt: look.step.prompt.clone(),
+        expected: look.visit.seal_check.as_ref().map(|check| check.expected.clone()).unwrap_or_default(),
+        doors: options(&seal.doors),
+        conditions: SealCondition::ALL.map(condition).to_vec(),
+        scanned: look.visit.waits.seal.clone(),
+    }
+}
