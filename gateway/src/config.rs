@@ -17,6 +17,7 @@ use kakou_drivers::registry::{self, DRIVERS, Driver, Make};
 use kakou_link::broker::Upstream;
 use kakou_link::clock::{self, Clock};
 use kakou_link::files;
+use kakou_provisioning::envelope::Reader;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -88,6 +89,8 @@ struct GatewayFile {
     usb_drive: Option<PathBuf>,
     /// Who may sign messages of the central side: without it, lists come unsigned and nothing is commanded.
     fleet_keys: Option<Spanned<PathBuf>>,
+    /// The public key of the central side: private answers are sealed for it. Without it they leave the gateway nowhere.
+    central_key: Option<Reader>,
 }
 
 #[derive(Deserialize, Default)]
@@ -163,6 +166,8 @@ pub struct Settings {
     pub usb_drive: PathBuf,
     /// Who may sign messages of the central side.
     pub fleet_keys: Option<Arc<TrustList>>,
+    /// Whom private answers are sealed for.
+    pub central_key: Option<Reader>,
     /// The clock.
     pub clock: Clock,
     /// The screens and the API.
@@ -324,6 +329,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         region: file.gateway.region,
         utc_offset_ms: i64::from(file.gateway.utc_offset_minutes) * 60_000,
         fleet_keys,
+        central_key: file.gateway.central_key,
         lists: file.gateway.lists.as_ref().map_or_else(|| data.join("lists"), full),
         usb_drive: file.gateway.usb_drive.as_ref().map_or_else(|| USB_DRIVE.into(), full),
         data,

@@ -7,6 +7,7 @@
 #[macro_use]
 pub mod printed;
 
+pub mod answers;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -1,5 +1,6 @@
 //! What the configuration says of the lanes.
 
+use crate::answers::ForCentral;
 use crate::config::{LaneEntry, Settings};
 use crate::engine::Setups;
 use kakou_core::evidence::{GatewayKey, Hash};
@@ -60,6 +61,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
     let lanes = std::mem::take(&mut settings.lanes);
     let (region, gateway) = (settings.region.clone(), settings.gateway.to_string());
     let utc_offset_ms = settings.utc_offset_ms;
+    let private = settings.central_key.map(|reader| ForCentral::new(reader, gateway.clone()).shared());
     Box::new(move |trust, subjects| {
         lanes
             .iter()
@@ -78,7 +80,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 trust: trust.clone(),
                 subjects: subjects.clone(),
                 key: key.clone(),
-                private: None,
+                private: private.clone(),
             })
             .collect()
     })

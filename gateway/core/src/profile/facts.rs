@@ -129,8 +129,8 @@ pub const STALE: &str = "stale";
 pub const OPEN_NOW: &str = "open_now";
 /// The list of opening hours.
 pub const SCHEDULE: &str = "schedule";
-/// The group of who has signed, each under the id of its `confirm` step.
-pub const SIGNED: &str = "signed";
+/// The group of who has signed, each under the id of its `confirm` step, in the order of signing.
+pub const SIGNERS: &str = "signers";
 
 /// The group of what is known of the visit itself.
 pub const VISIT: &str = "visit";
@@ -185,7 +185,7 @@ pub fn table() -> impl Iterator<Item = (Option<&'static About>, &'static Fact)> 
 /// The groups of facts, in the order of the table.
 pub fn groups() -> Vec<&'static str> {
     let mut all = Vec::new();
-    for group in table().map(|(_, fact)| fact.group()).chain([ENTRY, ANSWERS, SIGNED, REGISTER]) {
+    for group in table().map(|(_, fact)| fact.group()).chain([ENTRY, ANSWERS, SIGNERS, REGISTER]) {
         if !all.contains(&group) {
             all.push(group);
         }
@@ -241,7 +241,7 @@ pub struct FactScope {
     /// The answers to earlier questions, each by its path below `answers`: `ID`, or `ID.given`.
     pub answers: BTreeMap<String, Type>,
     /// The earlier `confirm` steps.
-    pub signed: BTreeSet<String>,
+    pub signers: BTreeSet<String>,
     /// The lists that an earlier `verify` names.
     pub lists: BTreeSet<String>,
     /// The registers of the profile.
@@ -283,10 +283,10 @@ impl FactScope {
             return self.find_entry(names);
         }
         let [name, rest @ ..] = names else { return Err(Unknown::Name(self.names(group))) };
-        if *group == SIGNED {
+        if *group == SIGNERS {
             return match rest {
-                [] if self.signed.contains(*name) => Ok(Type::Texts),
-                [_, ..] if self.signed.contains(*name) => Err(Unknown::Value(format!("{SIGNED}.{name}"))),
+                [] if self.signers.contains(*name) => Ok(Type::Texts),
+                [_, ..] if self.signers.contains(*name) => Err(Unknown::Value(format!("{SIGNERS}.{name}"))),
                 _ => Err(Unknown::Name(self.names(group))),
             };
         }
@@ -349,8 +349,8 @@ impl FactScope {
             self.registers.iter().flat_map(of).collect()
         } else if group == ENTRY {
             self.lists.iter().filter_map(|name| lists::find(name)).flat_map(paths).collect()
-        } else if group == SIGNED {
-            self.signed.iter().map(|id| format!("{SIGNED}.{id}")).collect()
+        } else if group == SIGNERS {
+            self.signers.iter().map(|id| format!("{SIGNERS}.{id}")).collect()
         } else {
             of_group(group).map(|(_, fact)| fact.path.to_owned()).collect()
         };
@@ -415,8 +415,8 @@ pub fn page() -> String {
     let (given, private) =
         (format!("{ANSWERS}.ID.given"), "a private field of a `form`: of the answer there is no more");
     page.push_str(&row(&given, Type::Bool.as_str(), private, &Type::Bool.empty().to_string()));
-    let (signed, by) = (format!("{SIGNED}.ID"), "the `confirm` of this id: who has signed");
-    page.push_str(&row(&signed, Type::Texts.as_str(), by, &Type::Texts.empty().to_string()));
+    let (signers, by) = (format!("{SIGNERS}.ID"), "the `confirm` of this id: who has signed, in that order");
+    page.push_str(&row(&signers, Type::Texts.as_str(), by, &Type::Texts.empty().to_string()));
     let unmade = crate::register::unmade();
     for (field, of) in OF_REGISTER {
         let path = format!("{REGISTER}.NAME.{field}");
@@ -474,7 +474,7 @@ mod tests {
             assert_ne!(fact.group(), ANSWERS, "answers are the questions' own");
             assert_ne!(fact.group(), ENTRY, "entries are the lists' own");
         }
-        for group in groups().into_iter().filter(|group| ![ANSWERS, SIGNED, ENTRY, REGISTER].contains(group))
+        for group in groups().into_iter().filter(|group| ![ANSWERS, SIGNERS, ENTRY, REGISTER].contains(group))
         {
             assert_eq!(misfit(group, &unmade(group)), None);
         }

@@ -135,7 +135,7 @@ fn read_steps(
             );
             return Err(source.error(at, what));
         }
-        if !decided && about.after_verdict {
+        if !decided && about.after_verdict && !about.before_verdict {
             return Err(source.error(at, format!("`{}` must follow the last `decide`", about.name)));
         }
         if last && when.is_some() {
@@ -152,7 +152,7 @@ fn read_steps(
             }
         }
         if let StepKind::Confirm(_) = &kind {
-            known.signed.insert(id.clone());
+            known.signers.insert(id.clone());
         }
         if let StepKind::Verify(verify) = &kind {
             known.lists.extend(verify.lists.iter().map(|look| look.list.name.to_owned()));

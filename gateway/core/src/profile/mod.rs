@@ -323,8 +323,8 @@ fn unmade(steps: &[Step], registers: &[Register], asked: &BTreeSet<Vec<String>>)
     }
     all.insert(facts::ANSWERS.to_owned(), Value::Object(answers));
     let confirm = steps.iter().filter(|s| matches!(s.kind, StepKind::Confirm(_)));
-    let signed = confirm.map(|s| (s.id.clone(), facts::Type::Texts.empty()));
-    all.insert(facts::SIGNED.to_owned(), Value::Object(signed.collect()));
+    let signers = confirm.map(|s| (s.id.clone(), facts::Type::Texts.empty()));
+    all.insert(facts::SIGNERS.to_owned(), Value::Object(signers.collect()));
     for register in registers {
         register::fill(&mut all, &register.name, None, std::iter::empty());
     }

@@ -131,7 +131,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"site secret").with_before(std::iter::once(BEFORE))),
         key: key.clone(),
-        private: None,
+        private: Some(Arc::new(crate::private::Hex)),
     };
     let mut memory = Memory::default();
     for list in ["status", "pass", "revocation", "hold"] {

@@ -164,3 +164,31 @@ fn a_value_that_is_no_weight_is_a_mistake() {
     let text = "[[do]]\nweigh = \"heavy\"\n";
     assert!(played("", text).unwrap_err().contains("invalid type"), "{:?}", played("", text));
 }
+
+#[test]
+fn a_scale_that_is_there_and_gives_no_weight_is_asked_again_until_the_step_has_had_its_time() {
+    let (mut g, step) = lane("timeout_s = 60", &["scanner", "scale"], 0);
+    let first = ticket(&step, &Command::Measure).unwrap();
+    let step = g.device("scale", Report::NoData { ticket: first, why: NoData::Timeout });
+    assert_eq!(kinds(&step), ["device"]);
+    g.wait(2_000);
+    let second = ticket(&g.input(Input::Tick), &Command::Measure).expect("it is asked again");
+    let step = g.device("scale", Report::NoData { ticket: second, why: NoData::Timeout });
+    assert!(kinds(&step).is_empty(), "it is told of once");
+    g.wait(2_000);
+    let third = ticket(&g.input(Input::Tick), &Command::Measure).unwrap();
+    assert_eq!(verdict(&weighed(&mut g, third, 900)).0, "ADMIT");
+
+    let (mut g, _) = lane("timeout_s = 60", &["scanner", "scale"], 0);
+    g.wait(60_000);
+    let step = g.input(Input::Tick);
+    assert_eq!(verdict(&step).1, ["X_TIMEOUT"]);
+    assert!(ticket(&step, &Command::Stop).is_some(), "nobody waits for a weight any more");
+}
+
+#[test]
+fn a_visit_that_is_cancelled_at_the_scale_stops_it() {
+    let (mut g, _) = lane("", &["scanner", "scale"], 0);
+    let step = g.act(kakou_core::lane::action::Action::Cancel { reason: "left".into(), visit: None });
+    assert!(ticket(&step, &Command::Stop).is_some());
+}

@@ -91,6 +91,32 @@ fn a_slip_that_a_silent_printer_never_confirmed_is_not_told_as_printed() {
     assert_eq!(step_state(&g.desk(), "slip"), "failed");
 }
 
+/// The state of a lane as an earlier version has kept it, with what it kept of the slip.
+fn of_before(g: &Gate, slip: &Value) -> kakou_core::lane::LaneState {
+    let mut state = serde_json::to_value(stored(g)).unwrap();
+    let visit = state["visit"].as_object_mut().unwrap();
+    visit.remove("prints").expect("it has printed");
+    visit.extend(slip.as_object().unwrap().clone());
+    serde_json::from_value(state).unwrap()
+}
+
+#[test]
+fn a_slip_of_an_earlier_version_comes_again_if_it_was_under_way_and_not_if_it_came() {
+    let mut g = clinic(true);
+    let (first, _) = printed(&patient(&mut g, "no"));
+    let at = g.core.lane(&g.lane).unwrap().state.visit.as_ref().unwrap().step;
+    let setup = (*g.core.lane(&g.lane).unwrap().setup).clone();
+    let before =
+        json!({ "printed": [at], "slip": "asked", "slip_ticket": first, "waits": { "print": first } });
+    g.core = Core::new(vec![setup.clone()], BTreeMap::from([(g.lane.clone(), of_before(&g, &before))]));
+    let (again, _) = printed(&g.core.resume(&g.now, &g.memory).unwrap());
+    assert_ne!(again, first);
+    let before = json!({ "printed": [at], "slip": "done" });
+    g.core = Core::new(vec![setup], BTreeMap::from([(g.lane.clone(), of_before(&g, &before))]));
+    let step = g.core.resume(&g.now, &g.memory).unwrap();
+    assert!(step.requests.is_empty(), "{:?}", step.requests);
+}
+
 #[test]
 fn a_slip_under_way_when_the_power_goes_is_asked_for_again() {
     let mut g = clinic(true);

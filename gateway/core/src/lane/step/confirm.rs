@@ -6,7 +6,7 @@ use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::lane::action::{Action, Officer, Rejection, Role};
 use crate::lane::view::ask::{Ask, Check, SignatureAsk};
-use crate::profile::facts::SIGNED;
+use crate::profile::facts::SIGNERS;
 use crate::profile::source::StepContext;
 use crate::profile::{Choice, ProfileError};
 use crate::records::RecordsFault;
@@ -187,7 +187,6 @@ impl Confirm {
     fn sign(&self, cx: &mut Cx<'_>, officer: &Officer, place: usize) -> Flow {
         let signed = cx.visit.waits.confirm.get_or_insert_default();
         signed.push(Signature { place, by: officer.clone() });
-        signed.sort_by_key(|s| s.place);
         if signed.len() < self.signatures.len() {
             return Flow::Wait;
         }
@@ -197,7 +196,7 @@ impl Confirm {
             let name = if place == 0 { id.clone() } else { format!("{id}-{}", place + 1) };
             cx.visit.approvals.insert(name, by.clone());
         }
-        let facts = cx.visit.facts.entry(SIGNED).or_insert_with(|| json!({}));
+        let facts = cx.visit.facts.entry(SIGNERS).or_insert_with(|| json!({}));
         facts[id.as_str()] = json!(all);
         Flow::Next
     }

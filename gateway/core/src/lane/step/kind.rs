@@ -34,6 +34,8 @@ pub struct About {
     pub by_staff: bool,
     /// Whether it follows the verdict and needs nobody there; all others come before.
     pub after_verdict: bool,
+    /// Whether it may come before the verdict, too.
+    pub before_verdict: bool,
     /// Whether codes that are read while it waits are for it, not for a new visit; a form may have a field for one.
     pub takes_codes: bool,
     /// Whether it measures somebody, who must still stand there when the box has been off.
@@ -60,6 +62,7 @@ impl About {
             device: None,
             by_staff: false,
             after_verdict: false,
+            before_verdict: false,
             takes_codes: false,
             measures: false,
             timeout_s: None,

@@ -77,6 +77,8 @@ impl Kind for Print {
     const ABOUT: About = About {
         device: Some(DeviceKind::Printer),
         after_verdict: true,
+        // The label of something that has no code yet.
+        before_verdict: true,
         timeout_s: Some(SLIP_STEP_MS / 1_000),
         least_ms: SLIP_STEP_MS,
         ..About::new("print", ("打印", "Print"), ("请取单", "Please take your slip"))
@@ -100,7 +102,7 @@ impl Kind for Print {
     /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
         let place = cx.visit.step;
-        if has_come(cx.visit, place) {
+        if has_come(cx, place) {
             return Ok(Flow::Next);
         }
         if !self.comes_with(cx.visit) {
@@ -152,15 +154,25 @@ impl Kind for Print {
     }
 }
 
-/// Whether the slip of a step has come, or is under way, since the latest verdict.
-fn has_come(visit: &Visit, place: usize) -> bool {
-    let slip = visit.prints.iter().find(|slip| slip.step == place);
-    slip.is_some_and(|slip| slip.state != PrintState::Failed && slip.verdict == visit.verdicts)
+/// Whether the slip of a step has come, or is under way, since the latest verdict; what comes before the verdict comes
+/// once.
+fn has_come(cx: &Cx<'_>, place: usize) -> bool {
+    let slip = cx.visit.prints.iter().find(|slip| slip.step == place && slip.state != PrintState::Failed);
+    slip.is_some_and(|slip| slip.verdict == cx.visit.verdicts || place < behind_verdict(cx.setup))
+}
+
+/// The first step behind the one that gives the verdict.
+fn behind_verdict(setup: &Setup) -> usize {
+    let last = |step: &Step| matches!(&step.kind, StepKind::Decide(decide) if decide.last);
+    setup.profile.steps.iter().position(last).map_or(0, |at| at + 1)
 }
 
 impl Print {
     fn comes_with(&self, visit: &Visit) -> bool {
-        visit.outcome().is_some_and(|outcome| self.on.contains(&outcome))
+        match visit.outcome() {
+            Some(outcome) => self.on.contains(&outcome),
+            None => self.on.len() == Outcome::ALL.len(),
+        }
     }
 
     /// Asks the printer, if the lane has it.
@@ -205,11 +217,10 @@ fn pieces(line: &str, place: &StepContext<'_>) -> Result<Vec<Piece>, ProfileErro
             "visit" => Piece::Visit,
             "time" => Piece::Time,
             "day" => Piece::Day,
-            path if is_path(path) => {
-                let fact = place.value(path, &[]);
+            path => {
+                let fact = place.fact(path);
                 Piece::Fact(fact.map_err(|_| unknown(line, &format!("{name}}}"), place))?)
             }
-            _ => return Err(unknown(line, &format!("{name}}}"), place)),
         });
         rest = after;
     }
@@ -217,15 +228,6 @@ fn pieces(line: &str, place: &StepContext<'_>) -> Result<Vec<Piece>, ProfileErro
         pieces.push(Piece::Text(rest.to_owned()));
     }
     Ok(pieces)
-}
-
-/// A fact is named by its path alone; what is computed stands in no line.
-fn is_path(text: &str) -> bool {
-    text.contains('.')
-        && text.split('.').all(|part| {
-            part.starts_with(|c: char| c.is_ascii_lowercase())
-                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        })
 }
 
 fn unknown(line: &str, what: &str, place: &StepContext<'_>) -> ProfileError {
@@ -264,13 +266,14 @@ fn filled(cx: &mut Cx<'_>, line: &[Piece]) -> String {
     text.chars().take(LONGEST_LINE).collect()
 }
 
-/// Prints the slips of the steps from one on that come with the outcome that stands, and waits for none: behind a
-/// verdict that ends the visit, whoever is referred needs one most.
+/// Prints the slips of the steps from one on, behind the verdict, that come with the outcome that stands, and waits for
+/// none: behind a verdict that ends the visit, whoever is referred needs one most.
 pub fn print_slips(cx: &mut Cx<'_>, from: usize) {
     let setup = cx.setup;
+    let from = from.max(behind_verdict(setup));
     for (place, step) in setup.profile.steps.iter().enumerate().skip(from) {
         let StepKind::Print(print) = &step.kind else { continue };
-        if has_come(cx.visit, place) || !print.comes_with(cx.visit) {
+        if has_come(cx, place) || !print.comes_with(cx.visit) {
             continue;
         }
         let wanted = match &step.when {
