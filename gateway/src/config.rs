@@ -8,6 +8,7 @@ use kakou_core::lane::LOOP;
 use kakou_core::lane::PLACE;
 use kakou_core::lane::action::Role;
 use kakou_core::lane::step::actuate::SIGNAL;
+use kakou_core::lane::visit::Origin;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
 use kakou_core::text::line_at;
@@ -240,6 +241,8 @@ pub struct LaneEntry {
     pub id: LaneId,
     /// The file name and text of its profile, read again when the core is made anew.
     pub profile: (String, String),
+    /// The same of those who come along, by the names that its profile gives them.
+    pub members: BTreeMap<String, (String, String)>,
     /// What it guards: a ward, a zone, a works.
     pub place: String,
     /// Devices by role.
@@ -449,7 +452,15 @@ fn read_lanes(
         let (name, text) = find_profile(folder, &l.profile, policy).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
         profile.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        check_devices(&profile, &l.devices, devices)
+        if profile.start.only_in_party {
+            let what = format!("lane `{}`: profile `{name}` is for those who come along with a party", l.id);
+            return Err(wrong(at, what));
+        }
+        let members = members_of(&profile, folder, (&l.profile, policy))
+            .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
+        let read = members.values().map(|(name, text)| profile::read(name, text));
+        let theirs: Vec<Profile> = read.collect::<Result<_, _>>()?;
+        check_devices(&profile, &theirs, &l.devices, devices)
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let shared =
             out.iter().flat_map(|o| o.devices.values()).find(|d| l.devices.values().any(|own| own == *d));
@@ -466,12 +477,25 @@ fn read_lanes(
             return Err(wrong(at, what));
         }
         let (id, devices) = (l.id.clone(), l.devices.clone());
-        out.push(LaneEntry { id, profile: (name, text), place, devices });
+        out.push(LaneEntry { id, profile: (name, text), members, place, devices });
     }
     if out.is_empty() {
         return Err(wrong(0, "a gateway needs at least one [[lane]]".into()));
     }
     Ok(out)
+}
+
+/// The profiles of those who come along with a party: where the lane follows the feed `policy`, so do they.
+fn members_of(
+    profile: &Profile,
+    folder: &Path,
+    (lane, policy): (&str, Policy<'_>),
+) -> Result<BTreeMap<String, (String, String)>, String> {
+    let find = |name: &str| {
+        let named = if lane.starts_with(POLICY) { format!("{POLICY}{name}") } else { name.to_owned() };
+        Ok((name.to_owned(), find_profile(folder, &named, policy)?))
+    };
+    profile.members().map(find).collect()
 }
 
 /// Whether screens and events can name a place so.
@@ -501,10 +525,12 @@ pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(St
 /// Every role of the profile has a device of its kind.
 fn check_devices(
     profile: &Profile,
+    members: &[Profile],
     roles: &BTreeMap<String, DeviceId>,
     devices: &[DeviceEntry],
 ) -> Result<(), String> {
-    for (role, kind, optional) in profile.devices() {
+    let all = || profile.devices().chain(members.iter().flat_map(Profile::devices));
+    for (role, kind, optional) in all() {
         match roles.get(role) {
             None if optional => {}
             None => {
@@ -533,7 +559,7 @@ fn check_devices(
             },
         }
     }
-    for step in &profile.steps {
+    for step in profile.steps.iter().chain(members.iter().flat_map(|m| &m.steps)) {
         let watched = matches!(&step.kind, StepKind::Temperature(t) if t.screening.black_body.is_some());
         let id = step.device.as_ref().and_then(|role| roles.get(role));
         let sees = id
@@ -546,7 +572,8 @@ fn check_devices(
             ));
         }
     }
-    let needed: BTreeSet<&str> = profile.devices().map(|(role, _, _)| role).collect();
+    let needed: BTreeSet<&str> = all().map(|(role, _, _)| role).collect();
+    let plates = profile.start.takes(Origin::Plate);
     for (role, id) in roles.iter().filter(|(role, _)| !needed.contains(role.as_str())) {
         let device = devices.iter().find(|d| d.id == *id);
         let device =
@@ -555,7 +582,7 @@ fn check_devices(
         let right = match role.as_str() {
             SIGNAL => device.driver.kinds.contains(&DeviceKind::Signal),
             LOOP => device.driver.kinds.contains(&DeviceKind::Input),
-            _ => beside,
+            _ => beside || plates && is_camera(device),
         };
         if !right {
             return Err(format!(

@@ -293,6 +293,7 @@ impl Engine {
 
     /// The end: what is still to be kept soon is kept, the last head is signed, and the log of the journal emptied.
     pub fn finish(mut self) -> Effects {
+        self.core.close(self.handled_ms);
         self.sign_from = Some(self.journal.durable_head().0);
         let last = |engine: &mut Self| -> rusqlite::Result<()> {
             engine.journal.begin()?;

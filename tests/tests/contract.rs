@@ -280,7 +280,13 @@ fn whatever_screens_show_in_any_scenario_is_what_the_document_of_the_api_says() 
             let name = file.display().to_string();
             let scenario = scenario::read(&name, &std::fs::read_to_string(&file).unwrap()).unwrap();
             let mut keeps = Shown { memory: Memory::new(scenario::gateway()), views: 0 };
-            let played = scenario::play(&scenario, &scenario::shipped, &mut keeps, &mut |_| {});
+            let find = |named: &str| {
+                let beside = || {
+                    std::fs::read_to_string(file.with_file_name(named)).map_err(|e| format!("{named}: {e}"))
+                };
+                scenario::shipped(named).or_else(|_| Ok((named.to_owned(), beside()?)))
+            };
+            let played = scenario::play(&scenario, &find, &mut keeps, &mut |_| {});
             assert_eq!(played, Ok(None), "{name}");
             views += keeps.views;
         }

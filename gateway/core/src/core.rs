@@ -170,9 +170,8 @@ impl Core {
                 let other = core.of_device.insert(device.clone(), id.clone());
                 assert!(other.is_none_or(|o| o == id), "configuration gives a device to one lane only");
             }
-            let mut state = states.remove(&id).unwrap_or_default();
-            state.fit(&setup);
-            core.lanes.insert(id, Lane { setup: Arc::new(setup), state });
+            let state = states.remove(&id).unwrap_or_default();
+            core.lanes.insert(id, Lane::new(setup, state));
         }
         core
     }
@@ -256,6 +255,11 @@ impl Core {
             }
         }
         Ok(step)
+    }
+
+    /// The run ends: what a visit needs to go on behind a change of the configuration is kept with its lane.
+    pub fn close(&mut self, now_ms: MonoMs) {
+        self.lanes.values_mut().for_each(|lane| lane.close(now_ms));
     }
 
     /// Lanes of which something is still to be kept soon, as a step that is kept now.

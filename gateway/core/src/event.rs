@@ -84,7 +84,7 @@ pub fn is_kind(kind: &str) -> bool {
 
 /// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
 /// takes one for what it is not.
-pub const OWN: [&str; 32] = [
+pub const OWN: [&str; 36] = [
     "approval",
     "audit",
     "barrier_again",
@@ -95,6 +95,8 @@ pub const OWN: [&str; 32] = [
     "command_rejected",
     "configuration",
     "device",
+    "door_forced",
+    "door_held",
     "events_refused",
     "evidence",
     "input",
@@ -103,6 +105,8 @@ pub const OWN: [&str; 32] = [
     "pass_used",
     "peer_conflict",
     "photos_shed",
+    "record_completed",
+    "record_overdue",
     "register_corrected",
     "remote_message",
     "remote_open",

@@ -31,7 +31,10 @@ impl Lanes {
             .iter()
             .filter_map(|l| Some((l.id.clone(), profile::read(&l.profile.0, &l.profile.1).ok()?)))
             .collect();
-        let stale_after_h = stale_after(profiles.iter().map(|(_, profile)| profile));
+        let members = lanes.iter().flat_map(|l| l.members.values());
+        let members: Vec<Profile> =
+            members.filter_map(|(name, text)| profile::read(name, text).ok()).collect();
+        let stale_after_h = stale_after(profiles.iter().map(|(_, profile)| profile).chain(&members));
         let titles = profiles.into_iter().map(|(id, p)| (id, p.id.to_string(), p.title)).collect();
         Self { titles, devices, stale_after_h }
     }
@@ -74,7 +77,14 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 region: region.clone(),
                 place: lane.place.clone(),
                 gateway: gateway.clone(),
-                members: BTreeMap::new(),
+                members: lane
+                    .members
+                    .iter()
+                    .map(|(named, (name, text))| {
+                        let profile = profile::read(name, text).expect("the profile was read before");
+                        (named.clone(), profile.into())
+                    })
+                    .collect(),
                 profile_hash: Hash::of(lane.profile.1.as_bytes()).hex(),
                 utc_offset_ms,
                 trust: trust.clone(),

@@ -36,7 +36,9 @@ pub(super) fn locked() -> Rejection {
 impl Lane {
     /// The barrier of this lane, for how long it is pulsed and how long it may take to confirm.
     fn barrier(&self) -> Option<(DeviceId, u32, u64)> {
-        self.setup.profile.steps.iter().find_map(|step| {
+        // Of the visit that is acted on; a member of a party may have none.
+        let steps = self.profile().steps.iter().chain(&self.setup.profile.steps);
+        steps.into_iter().find_map(|step| {
             let StepKind::Actuate(actuate) = &step.kind else { return None };
             let device = self.setup.devices.get(step.device.as_ref()?)?.clone();
             Some((device, actuate.pulse_ms, step.timeout_ms.unwrap_or(CONFIRM_MS)))
@@ -47,12 +49,12 @@ impl Lane {
     pub(super) fn is_opening(&self) -> bool {
         let at_step =
             self.is_running() && self.current_step().is_some_and(|s| matches!(s.kind, StepKind::Actuate(_)));
-        at_step || self.state.opening.is_some()
+        at_step || !self.state.opening.is_empty()
     }
 
     /// Whether an input that is active keeps the barrier from opening.
     pub(super) fn is_locked(&self) -> bool {
-        let steps = &self.setup.profile.steps;
+        let steps = &self.profile().steps;
         steps.iter().any(|step| matches!(&step.kind, StepKind::Actuate(a) if is_locked(&self.state.inputs, a.interlock.as_deref())))
     }
 
@@ -119,20 +121,19 @@ impl Lane {
             visit.pulses += 1;
         });
         // What is locked is not asked at all: it counts as not confirmed.
-        let limit_ms = if self.is_locked() { 0 } else { limit_ms };
-        self.state.opening = Some(Opening { visit: id, ticket, until: now.mono_ms + limit_ms });
-        if limit_ms == 0 {
-            return self.opening_ended(now, false, out);
+        if self.is_locked() {
+            return self.opening_ended(now, id, false, out);
         }
+        self.state.opening.push(Opening { visit: id, ticket, until: now.mono_ms + limit_ms });
         out.requests.push(Request { device, ticket, command: Command::Pulse { ms } });
     }
 
     /// Whether a report answers a pulse beside the step; it is taken then.
     pub(super) fn opening_heard(&mut self, now: &Now, report: &Report, out: &mut Outbound) -> bool {
-        let ours = |t: &Ticket| self.state.opening.as_ref().is_some_and(|o| o.ticket == *t);
-        let done = match report {
-            Report::Done { ticket } if ours(ticket) => true,
-            Report::NoData { ticket, .. } if ours(ticket) => false,
+        let ours = |t: &Ticket| self.state.opening.iter().any(|o| o.ticket == *t);
+        let (ticket, done) = match report {
+            Report::Done { ticket } if ours(ticket) => (*ticket, true),
+            Report::NoData { ticket, .. } if ours(ticket) => (*ticket, false),
             Report::Done { .. }
             | Report::NoData { .. }
             | Report::Scan { .. }
@@ -143,13 +144,24 @@ impl Lane {
             | Report::Weight { .. }
             | Report::Link { .. } => return false,
         };
-        self.opening_ended(now, done, out);
+        let place = self.state.opening.iter().position(|o| o.ticket == ticket);
+        if let Some(place) = place {
+            let opening = self.state.opening.remove(place);
+            self.opening_ended(now, opening.visit, done, out);
+        }
         true
     }
 
+    /// The barrier has not confirmed what was asked until then.
+    pub(super) fn openings_ended(&mut self, now: &Now, until: MonoMs, out: &mut Outbound) {
+        while let Some(place) = self.state.opening.iter().position(|o| o.until <= until) {
+            let opening = self.state.opening.remove(place);
+            self.opening_ended(now, opening.visit, false, out);
+        }
+    }
+
     /// The barrier has confirmed, or its time is over.
-    pub(super) fn opening_ended(&mut self, now: &Now, done: bool, out: &mut Outbound) {
-        let Some(Opening { visit: id, .. }) = self.state.opening.take() else { return };
+    fn opening_ended(&mut self, now: &Now, id: VisitId, done: bool, out: &mut Outbound) {
         self.amend(id, out, |visit| {
             visit.actuation = if done { Actuation::Done } else { Actuation::Failed };
             visit.repeated &= !done;

@@ -3,16 +3,16 @@
 
 use super::action::{Action, Officer, Rejection, Role, is_long, too_long};
 use super::correct::Correction;
+use super::open::Answer;
 use super::override_act::Decision;
-use super::step::temperature::Measuring;
-use super::step::{self, StepInput, StepKind};
-use super::visit::{Origin, PrintState, Stage};
+use super::scan::Scanned;
+use super::step;
+use super::visit::{Origin, PrintState};
 use super::{Lane, Outbound};
-use crate::codes::Code;
 use crate::event::Class;
 use crate::ids::VisitId;
 use crate::reading::{Command, Request, Ticket};
-use crate::records::{Records, RecordsFault};
+use crate::records::Records;
 use crate::time::Now;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ impl Lane {
         next_visit: VisitId,
         records: &dyn Records,
         out: &mut Outbound,
-    ) -> Result<Result<(), Rejection>, RecordsFault> {
+    ) -> Answer {
         if officer.role == Role::Admin {
             return Ok(Err(Rejection::new(
                 "role",
@@ -34,40 +34,48 @@ impl Lane {
                 "An administrator decides nothing in a lane",
             )));
         }
-        let running = self.is_running();
+        let done = self.act_now(now, officer, (of, action), next_visit, records, out)?;
+        self.next_in_front(now, records, out)?;
+        self.watch_door(now, out);
+        Ok(done)
+    }
+
+    fn act_now(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        (of, action): (Option<VisitId>, &Action),
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Answer {
         match action {
-            Action::Enter { text, on: _ } => {
-                if running {
-                    return Ok(Err(Rejection::new(
-                        "busy",
-                        "请先完成当前流程",
-                        "Finish the current visit first",
-                    )));
-                }
+            Action::Enter { text, on } => {
                 let data = json!({ "officer": officer.id, "act": "enter" });
-                out.event("audit", Class::Scan, &self.setup, None, data);
-                self.scan(now, (text.trim().as_bytes(), Origin::Typed), next_visit, records, out)?;
-                Ok(Ok(()))
+                let (before, other) = ((out.events.len(), out.counters.len()), self.state.other.clone());
+                let (bytes, origin) = (text.trim().as_bytes(), Origin::Typed);
+                let read = Scanned { bytes, origin, on: on.as_deref() };
+                let done = self.scan(now, read, next_visit, records, out)?;
+                if done.is_ok() {
+                    out.event("audit", Class::Scan, &self.setup, None, data);
+                    // Who typed it stands before what followed.
+                    out.events[before.0..].rotate_right(1);
+                } else {
+                    // Whoever types sees the answer: the screens say nothing of another code.
+                    out.counters.truncate(before.1);
+                    self.state.other = other;
+                }
+                Ok(done)
             }
+            Action::Start { on } => self.start_at_desk(now, officer, on.as_deref(), next_visit, records, out),
             Action::Cancel { reason: note, .. } | Action::Approve { note, .. } if is_long(note) => {
                 Ok(Err(too_long()))
             }
-            Action::Start { .. } | Action::Aside | Action::Party(_) | Action::Complete(_) => {
-                Ok(Err(Rejection::not_now()))
-            }
-            _ if of.is_some_and(|id| self.state.visit.as_ref().is_none_or(|v| v.id != id)) => {
-                Ok(Err(Rejection::not_now()))
-            }
-            Action::Cancel { visit: Some(id), .. }
-                if self.state.visit.as_ref().is_some_and(|v| running && v.id != *id) =>
-            {
-                Ok(Err(Rejection::new("not_now", "该记录已结束", "That visit is over; another one runs now")))
-            }
-            Action::Cancel { reason, .. } if running => {
-                self.abandon(Some(&officer.id), reason, out);
-                Ok(Ok(()))
-            }
-            Action::Recheck if !running => self.recheck(now, officer, records, out),
+            Action::Cancel { reason, visit } => self.cancel(officer, of.or(*visit), reason, out),
+            Action::Aside => self.aside(now, officer, of, out),
+            Action::Recheck => self.recheck(now, officer, of, records, out),
+            Action::Party(count) => self.party(now, officer, (of, *count), records, out),
+            Action::Complete(visit) => Ok(self.take_record(*visit)),
             Action::Override { visit, outcome, reason, note, second } => {
                 let what =
                     Decision { visit: *visit, outcome: *outcome, reason, note, second: second.as_ref() };
@@ -93,47 +101,8 @@ impl Lane {
             | Action::Capture(_)
             | Action::Retake(_)
             | Action::Accept(_)
-            | Action::Confirm(_)
-            | Action::Cancel { .. }
-            | Action::Recheck => {
-                if !running {
-                    return Ok(Err(Rejection::not_now()));
-                }
-                let done = self.stimulate(now, &StepInput::Action(officer, action), records, out)?;
-                if let (Ok(()), Some(visit)) = (&done, &mut self.state.visit) {
-                    visit.by = Some(officer.id.clone());
-                }
-                Ok(done)
-            }
+            | Action::Confirm(_) => self.act_at_step(now, officer, (of, action), records, out),
         }
-    }
-
-    /// A visit that rests, for its temperature among other reasons, is measured again; its first verdict stays on record.
-    fn recheck(
-        &mut self,
-        now: &Now,
-        officer: &Officer,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<Result<(), Rejection>, RecordsFault> {
-        let at = self.setup.profile.steps.iter().position(|s| matches!(s.kind, StepKind::Temperature(_)));
-        let parked = self.state.visit.as_mut().filter(|v| matches!(v.stage, Stage::Parked { .. }));
-        let (Some(at), Some(visit)) = (at, parked) else { return Ok(Err(Rejection::not_now())) };
-        let hot = |c: Code| c.rank() == crate::codes::Rank::Temperature;
-        let decided = visit.verdict.as_ref().is_some_and(|v| v.codes.iter().any(|c| hot(*c)));
-        if !decided || visit.overridden.is_some() {
-            return Ok(Err(Rejection::not_now()));
-        }
-        visit.findings.retain(|f| !hot(f.code));
-        visit.overridden_codes.retain(|c| !hot(*c));
-        visit.waits.temperature = Some(Measuring { recheck: true, ..Measuring::default() });
-        visit.stage = Stage::Running;
-        visit.step = at;
-        visit.shown_until = None;
-        let (id, data) = (visit.id, json!({ "officer": officer.id, "act": "recheck" }));
-        out.event("audit", Class::Scan, &self.setup, Some(id), data);
-        self.advance(now, records, out)?;
-        Ok(Ok(()))
     }
 
     /// Prints a slip again as it was, under the name of who asks for it and with the reason.

@@ -43,7 +43,7 @@ pub fn transaction(visit: &Visit, setup: &Setup) -> Value {
     let refused = visit.refused.as_ref().map(|r| json!({ "format": r.format, "kid": r.kid, "code": r.code }));
     let data = json!({
         "profile": profile.id,
-        "direction": profile.direction,
+        "direction": if visit.direction.is_empty() { &profile.direction } else { &visit.direction },
         "verdict_no": visit.verdicts,
         "outcome": verdict.map(|v| v.outcome),
         "codes": verdict.map(|v| &v.codes),

@@ -1,19 +1,25 @@
-//! One lane: repetition, the visit under way, and the visits before it.
+//! One lane: repetition, the visits under way, and the visits before them.
 //!
-//! A lane is a small state machine: at most one visit is under way, its step waits for a device,
-//! for staff or for time. The state serialises; what comes back after a crash goes on where it
-//! was, asking its devices again.
+//! A lane is a small state machine: one visit is in front, its step waits for a device, for staff or for time; others
+//! wait for staff beside it ([`open`]). The state serialises; what comes back after a crash goes on where it was,
+//! asking its devices again.
 
 pub mod action;
+pub mod aside;
 mod barrier;
 mod correct;
 mod day;
 mod desk;
+pub mod door;
+mod edition;
 pub mod event;
+pub mod open;
 mod override_act;
+pub mod party;
+pub mod record;
 pub mod remote;
 mod scan;
-mod start;
+pub mod start;
 pub mod step;
 pub mod view;
 pub mod visit;
@@ -21,15 +27,15 @@ pub mod visit;
 use crate::codes::Outcome;
 use crate::core::Keep;
 use crate::event::{Class, NewEvent, OWN};
-use crate::evidence::{GatewayKey, SubjectKey, SubjectKeys};
+use crate::evidence::{GatewayKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::trust::TrustList;
 use crate::profile::{DeviceKind, Profile};
 use crate::reading::{Command, Report, Request, Ticket};
 use crate::records::{Records, RecordsFault, Write};
-use crate::text::Text;
 use crate::time::{MonoMs, Now};
 use action::Rejection;
+use scan::Scanned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -163,10 +169,25 @@ pub struct LaneState {
     pub inputs: BTreeMap<String, bool>,
     reads: VecDeque<scan::Read>,
     next_ticket: u64,
-    /// A pulse under way beside the step of the visit at the front.
+    /// The record that staff have taken to the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    opening: Option<barrier::Opening>,
-    /// A code that was shown while another visit runs.
+    pub desk: Option<VisitId>,
+    /// People who are added to a visit that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests: Option<party::Guests>,
+    /// The profiles of visits that can wait for long, by what tells them from others: the file and its text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    texts: BTreeMap<String, (String, String)>,
+    /// Pulses under way beside the step of the visit at the front.
+    #[serde(default, rename = "openings", skip_serializing_if = "Vec::is_empty")]
+    opening: Vec<barrier::Opening>,
+    /// What is known of the door.
+    #[serde(skip)]
+    door: door::Door,
+    /// Whether the visit that is acted on stands in for the one in front.
+    #[serde(skip)]
+    apart: bool,
+    /// A code that was shown while another visit stands at a device.
     #[serde(skip)]
     pub other: Option<scan::Other>,
     #[serde(skip)]
@@ -183,9 +204,6 @@ pub struct LaneState {
     /// The last visit of the profile before: it and what came before it are not taken up.
     #[serde(default)]
     before: u64,
-    /// Whether the visit at the front is of the profile before.
-    #[serde(skip)]
-    outdated: bool,
 }
 
 /// What a lane is woken for.
@@ -193,6 +211,14 @@ pub struct LaneState {
 pub enum Due {
     /// The step has had its time.
     Step,
+    /// That of an open visit has.
+    Open(VisitId),
+    /// A record is still open.
+    Record(VisitId),
+    /// Nobody else is added to a visit that is over.
+    Guests,
+    /// The door stands open.
+    Door,
     /// The verdict has been shown for long enough.
     Screen,
     /// So has the message of central ops.
@@ -210,40 +236,17 @@ pub enum Due {
 }
 
 impl LaneState {
-    /// The visit at the front and those before it, the latest first.
+    /// The visit at the front, those that are open, and those before, the latest first.
     pub fn visits(&self) -> impl Iterator<Item = &Visit> {
-        self.visit.iter().chain(self.recent.iter().map(Arc::as_ref))
+        self.visit.iter().chain(self.open.iter().rev()).chain(self.recent.iter().map(Arc::as_ref))
     }
     /// Changes a visit at hand, whether it is at the front or has left the screen.
     fn change(&mut self, id: VisitId, with: impl FnOnce(&mut Visit)) {
         // Of those before, the one that is meant alone is copied.
         let recent = self.recent.iter_mut().find(|v| v.id == id).map(Arc::make_mut);
-        if let Some(visit) = self.visit.as_mut().filter(|v| v.id == id).or(recent) {
+        let open = self.open.iter_mut().find(|v| v.id == id);
+        if let Some(visit) = self.visit.as_mut().filter(|v| v.id == id).or(open).or(recent) {
             with(visit);
-        }
-    }
-    /// Visits of another version of the profile cannot be taken up: their steps are not its steps. The one
-    /// at the front is kept with what was done for it when the lane resumes.
-    pub fn fit(&mut self, setup: &Setup) {
-        if self.profile_hash != setup.profile_hash {
-            self.profile_hash.clone_from(&setup.profile_hash);
-            self.before = self.last_visit;
-            self.outdated = self.visit.is_some();
-            self.opening = None;
-            self.reads.clear();
-        }
-        self.recent.retain(|visit| visit.id.0 > self.before);
-        // An earlier version has kept codes and names in clear.
-        if let Some(visit) = &mut self.visit {
-            visit.forget_names();
-            visit.take_over();
-        }
-        self.recent.iter_mut().for_each(|visit| Arc::make_mut(visit).take_over());
-        let visit = self.visit.iter_mut().map(|visit| &mut visit.key);
-        for key in visit.chain(self.reads.iter_mut().map(|read| &mut read.key)) {
-            if !SubjectKey::is_one(key) {
-                *key = setup.subjects.of(key);
-            }
         }
     }
 }
@@ -255,6 +258,8 @@ pub struct Lane {
     pub setup: Arc<Setup>,
     /// What it remembers.
     pub state: LaneState,
+    /// The profiles of visits that have another one than the lane.
+    editions: edition::Editions,
 }
 
 impl Lane {
@@ -262,18 +267,23 @@ impl Lane {
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
         let mut out = Outbound::default();
         self.start_day(now);
-        if self.state.outdated {
-            self.leave_behind(&mut out);
-        }
+        self.leave_behind(&mut out)?;
+        self.resume_records(now);
+        self.state.guests = None;
         // Whether the barrier has moved since it was asked, nobody knows: staff look.
-        self.opening_ended(now, false, &mut out);
+        self.openings_ended(now, MonoMs::MAX, &mut out);
         // The monotonic clock may have begun anew. How old a result is, the other one tells; one that is
         // too old, or of unknown age, is not shown as that of whoever scans now.
-        let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX);
+        let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX - 1);
+        let running = self.state.visit.iter().chain(&self.state.open).filter(|v| v.stage == Stage::Running);
+        let running: Vec<VisitId> = running.map(|v| v.id).collect();
         self.state.reads.retain_mut(|read| {
             let age =
                 now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..=counts).contains(a));
-            let Some(age) = age else { return false };
+            // A visit under way knows its code however long that is.
+            let Some(age) = age.or_else(|| running.contains(&read.visit).then_some(counts + 1)) else {
+                return false;
+            };
             // When it was seen last, nobody knows any more: it counts as seen when its visit began.
             let begun = scan::moment(now).saturating_sub(age);
             (read.seen, read.result) = (begun, begun);
@@ -283,9 +293,11 @@ impl Lane {
         // Nor is a verdict of before that of whoever stands here: who comes back shows the code again.
         if let Some(visit) = &mut self.state.visit {
             visit.shown_until = None;
+            visit.guests_until = None;
             // Whether a slip has come that was under way, nobody knows either: its step or an override prints it.
             visit.prints.iter_mut().for_each(Slip::give_up);
         }
+        self.state.open.iter_mut().for_each(|visit| visit.prints.iter_mut().for_each(Slip::give_up));
         for visit in self.state.recent.iter_mut().filter(|v| v.slip() == Actuation::Asked) {
             Arc::make_mut(visit).prints.iter_mut().for_each(Slip::give_up);
         }
@@ -300,6 +312,16 @@ impl Lane {
         if front.is_some_and(|v| v.shown_until.is_none() || v.unopened()) {
             self.archive(&mut out);
         }
+        let open: Vec<VisitId> = self.state.open.iter().map(|v| v.id).collect();
+        for id in open {
+            let Some(at) = self.open_place(id) else { continue };
+            if self.state.open[at].aside {
+                self.state.open[at].deadline = Some(now.mono_ms + aside::ASIDE_MS);
+            } else if !self.state.open[at].queued {
+                self.advance_apart(at, now, records, &mut out)?;
+            }
+        }
+        self.next_in_front(now, records, &mut out)?;
         Ok(out)
     }
 
@@ -320,7 +342,9 @@ impl Lane {
     fn stop_devices(&mut self, out: &mut Outbound) {
         let measures =
             |s: &crate::profile::Step| s.kind.about().measures || matches!(s.kind, StepKind::Weigh(_));
-        if self.current_step().is_some_and(measures)
+        // One that stands aside has no device.
+        if !self.state.apart
+            && self.current_step().is_some_and(measures)
             && let Some(device) = self.step_device().cloned()
         {
             let ticket = Ticket(self.state.next_ticket);
@@ -348,6 +372,7 @@ impl Lane {
         let Some(visit) = &mut self.state.visit else { return };
         visit.stage = Stage::Abandoned;
         visit.deadline = None;
+        (visit.record, visit.aside, visit.queued) = (None, false, false);
         visit.waits = Waits::default();
         let mut data = json!({ "officer": officer, "reason": reason, "subject": visit.subject,
             "subject_key": visit.subject_key, "step": step });
@@ -357,20 +382,29 @@ impl Lane {
         }
         let id = visit.id;
         out.event("visit_abandoned", Class::Scan, &self.setup, Some(id), data);
-        self.state.reads.retain(|r| r.visit != id);
+        self.forget_read(id);
         self.archive(out);
     }
 
-    /// The visit at the front is of the profile before, whose steps are gone: it is kept as it stands.
-    fn leave_behind(&mut self, out: &mut Outbound) {
-        self.state.outdated = false;
-        if self.is_running() {
-            self.abandon_at(None, None, "profile", out);
-        } else {
-            self.archive(out);
-            // Its steps are not those of this profile: nobody acts on it any more.
-            self.state.recent.retain(|v| v.id.0 > self.state.before);
+    /// Visits whose profile is gone are kept as they stand: nobody can go on with them, or act on them any more.
+    fn leave_behind(&mut self, out: &mut Outbound) -> Result<(), RecordsFault> {
+        if self.state.visit.as_ref().is_some_and(|v| !self.is_known(v)) {
+            if self.is_running() {
+                self.abandon_at(None, None, "profile", out);
+            } else {
+                self.archive(out);
+                self.state.recent.retain(|v| v.id.0 > self.state.before);
+            }
         }
+        let gone = self.state.open.iter().filter(|v| !self.is_known(v)).map(|v| v.id);
+        for id in gone.collect::<Vec<_>>() {
+            let Some(at) = self.open_place(id) else { continue };
+            self.apart(at, out, |lane, out| {
+                lane.abandon_at(None, None, "profile", out);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// When the lane must be woken.
@@ -381,6 +415,8 @@ impl Lane {
     fn deadlines(&self) -> impl Iterator<Item = (MonoMs, Due)> {
         let state = &self.state;
         let visit = state.visit.as_ref().and_then(|visit| match visit.stage {
+            // A visit whose record is written later leaves the front when its verdict has been shown.
+            Stage::Running if visit.record.is_some() => visit.shown_until.map(|at| (at, Due::Screen)),
             Stage::Running => visit.deadline.map(|at| (at, Due::Step)),
             Stage::Parked { .. } | Stage::Done | Stage::Abandoned => {
                 visit.shown_until.map(|at| (at, Due::Screen))
@@ -388,10 +424,14 @@ impl Lane {
         });
         let notice = state.notice.as_ref().map(|n| (n.until, Due::Notice));
         let other = state.other.as_ref().map(|o| (o.until, Due::Other));
-        let opening = state.opening.as_ref().map(|o| (o.until, Due::Opening));
+        let opening = state.opening.iter().map(|o| (o.until, Due::Opening)).min();
+        let open = state.open.iter().filter_map(|v| Some((v.deadline?, Due::Open(v.id))));
+        let records = self.records_due().map(|(at, id)| (at, Due::Record(id)));
+        let guests = state.guests.as_ref().map(|g| (g.until, Due::Guests));
         let day = state.day_look.map(|at| (at, Due::Day));
         let keep = state.keep_at.map(|at| (at, Due::Keep));
-        [visit, notice, other, opening, day, keep].into_iter().flatten()
+        let one = [visit, notice, other, opening, day, keep, guests, self.door_due()];
+        one.into_iter().flatten().chain(open).chain(records)
     }
 
     /// A device of this lane reports.
@@ -404,11 +444,32 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<(), RecordsFault> {
+        self.heard(now, (device, report), next_visit, records, out)?;
+        self.next_in_front(now, records, out)?;
+        self.watch_door(now, out);
+        Ok(())
+    }
+
+    fn heard(
+        &mut self,
+        now: &Now,
+        (device, report): (&DeviceId, &Report),
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
         let running = self.is_running();
-        if let Report::Scan { bytes } = report {
+        let coded = match report {
+            Report::Scan { bytes } => Some((bytes.as_slice(), Origin::Scan)),
+            Report::Plate { text } => Some((text.trim().as_bytes(), Origin::Plate)),
+            _ => None,
+        };
+        if let Some((bytes, origin)) = coded {
             let taken = running && self.current_step().is_some_and(|s| s.kind.takes_codes());
-            if !taken {
-                return self.scan(now, (bytes, Origin::Scan), next_visit, records, out);
+            if !taken || origin == Origin::Plate {
+                let setup = self.setup.clone();
+                let on = setup.devices.iter().find(|(_, d)| *d == device).map(|(role, _)| role.as_str());
+                return self.scan(now, Scanned { bytes, origin, on }, next_visit, records, out).map(drop);
             }
         }
         if self.opening_heard(now, report, out) {
@@ -416,9 +477,9 @@ impl Lane {
         }
         match report {
             Report::Input { active } => {
-                self.input(device, *active, out);
+                self.input(now, (device, *active), next_visit, records, out)?;
                 let locked = |s: &crate::profile::Step| matches!(&s.kind, StepKind::Actuate(a) if a.interlock.is_some());
-                if running && self.current_step().is_some_and(locked) {
+                if running && self.is_running() && self.current_step().is_some_and(locked) {
                     self.stimulate(now, &StepInput::Report(report), records, out).map(drop)?;
                 }
                 return Ok(());
@@ -466,10 +527,19 @@ impl Lane {
         self.stimulate(now, &StepInput::Report(report), records, out).map(drop)
     }
 
-    /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one.
-    fn input(&mut self, device: &DeviceId, active: bool, out: &mut Outbound) {
-        let Some((role, _)) = self.setup.devices.iter().find(|(_, d)| *d == device) else { return };
-        self.state.inputs.insert(role.clone(), active);
+    /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one; others begin a visit.
+    fn input(
+        &mut self,
+        now: &Now,
+        (device, active): (&DeviceId, bool),
+        next_visit: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
+        let setup = self.setup.clone();
+        let Some((role, _)) = setup.devices.iter().find(|(_, d)| *d == device) else { return Ok(()) };
+        let role = door::named(role);
+        self.state.inputs.insert(role.to_owned(), active);
         let data = json!({ "role": role, "device": device, "active": active });
         out.event("input", Class::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
         if role == LOOP {
@@ -479,10 +549,17 @@ impl Lane {
                 out.requests.push(Request { device, ticket: Ticket::NOBODY, command });
             }
         }
+        if role == door::DOOR {
+            self.door(now, device, active, out);
+        }
+        if let Some(origin) = setup.profile.start.input(role).filter(|_| active) {
+            self.begin_without(now, origin, (role, None), next_visit, records, out)?.ok();
+        }
+        Ok(())
     }
 
     fn current_step(&self) -> Option<&crate::profile::Step> {
-        self.state.visit.as_ref().and_then(|v| self.setup.profile.steps.get(v.step))
+        self.state.visit.as_ref().and_then(|v| self.profile_of(v).steps.get(v.step))
     }
 
     fn step_device(&self) -> Option<&DeviceId> {
@@ -497,13 +574,8 @@ impl Lane {
     }
 
     fn archive(&mut self, out: &mut Outbound) {
-        if let Some(mut visit) = self.state.visit.take() {
-            visit.shown_until = None;
-            let lane = self.setup.lane.clone();
-            let visit = Arc::new(visit);
-            out.writes.push(Write::Archive { lane, visit: visit.clone() });
-            self.state.recent.push_front(visit);
-            self.state.recent.truncate(RECENT);
+        if let Some(visit) = self.state.visit.take() {
+            self.put_away(visit, out);
         }
     }
 
@@ -514,15 +586,21 @@ impl Lane {
         for (_, what) in due {
             match what {
                 Due::Step => self.stimulate(now, &StepInput::Deadline, records, out).map(drop)?,
-                Due::Screen => self.archive(out),
+                Due::Screen => self.clear_front(out),
+                Due::Open(id) => self.open_overdue(now, id, records, out)?,
+                Due::Record(id) => self.record_overdue(id, out),
+                Due::Guests => self.state.guests = None,
+                Due::Door => self.door_held(out),
                 Due::Notice => self.state.notice = None,
                 Due::Other => self.state.other = None,
-                Due::Opening => self.opening_ended(now, false, out),
+                Due::Opening => self.openings_ended(now, now.mono_ms, out),
                 Due::Day => self.start_day(now),
                 Due::Keep => out.keep = Keep::Now,
                 Due::Register => {}
             }
         }
+        self.next_in_front(now, records, out)?;
+        self.watch_door(now, out);
         Ok(())
     }
 
@@ -546,20 +624,30 @@ impl Lane {
         Ok(Ok(()))
     }
 
-    /// Enters steps until one waits.
+    /// Enters steps until one waits; behind the one in front, until one needs the front.
     fn advance(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
         loop {
-            let Some(visit) = &mut self.state.visit else { return Ok(()) };
+            let Some(visit) = &self.state.visit else { return Ok(()) };
             if visit.stage != Stage::Running {
                 break;
             }
-            if visit.step >= self.setup.profile.steps.len() {
-                visit.stage = Stage::Done;
-                visit.deadline = None;
+            if visit.step >= self.profile_of(visit).steps.len() {
+                self.record_done(out);
+                if let Some(visit) = &mut self.state.visit {
+                    visit.stage = Stage::Done;
+                    visit.deadline = None;
+                }
                 break;
+            }
+            if self.state.apart && self.stops_apart(now, records, out)? {
+                return Ok(());
+            }
+            if self.state.visit.as_ref().is_some_and(|v| v.step >= self.profile_of(v).steps.len()) {
+                continue;
             }
             let flow = self.with_step(now, records, out, step::enter)?;
             if flow == Flow::Wait {
+                self.leave_for_record(out);
                 return Ok(());
             }
             self.apply(flow);
@@ -567,11 +655,37 @@ impl Lane {
         Ok(())
     }
 
+    /// A visit whose record is written later leaves the front, once its verdict is not shown any more.
+    fn leave_for_record(&mut self, out: &mut Outbound) {
+        let leaves = |v: &Visit| v.record.is_some() && v.shown_until.is_none();
+        if !self.state.apart && self.state.visit.as_ref().is_some_and(leaves) {
+            self.clear_front(out);
+        }
+    }
+
+    /// The step of an open visit has had its time.
+    fn open_overdue(
+        &mut self,
+        now: &Now,
+        id: VisitId,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Result<(), RecordsFault> {
+        let Some(at) = self.open_place(id) else { return Ok(()) };
+        self.apart(at, out, |lane, out| {
+            if lane.state.visit.as_ref().is_some_and(|v| v.aside) {
+                return lane.stayed_away(now, records, out);
+            }
+            lane.stimulate(now, &StepInput::Deadline, records, out).map(drop)
+        })
+    }
+
     /// What follows every input of the lane: the day, its counters, and whose turn it is.
     pub fn count(&mut self, now: &Now) {
         self.start_day(now);
         self.state.tally();
-        if !self.is_running() {
+        self.keep_texts(false);
+        if !self.is_at_device() {
             self.state.other = None;
         }
     }
@@ -584,12 +698,12 @@ impl Lane {
         out: &mut Outbound,
         act: impl FnOnce(&mut Cx<'_>) -> Result<Flow, RecordsFault>,
     ) -> Result<Flow, RecordsFault> {
+        let setup = self.front_setup();
         let visit = self.state.visit.as_mut().expect("there is a visit at the front");
-        let steps = &self.setup.profile.steps;
+        let steps = &setup.profile.steps;
         let step = &steps[visit.step.min(steps.len() - 1)];
         let (next_ticket, inputs) = (&mut self.state.next_ticket, &self.state.inputs);
-        let flow =
-            act(&mut Cx { now: *now, setup: &self.setup, step, visit, records, inputs, out, next_ticket });
+        let flow = act(&mut Cx { now: *now, setup: &setup, step, visit, records, inputs, out, next_ticket });
         match out.fault.take() {
             Some(fault) => Err(fault),
             None => flow,
@@ -605,7 +719,7 @@ impl Lane {
         act: impl FnOnce(&mut Cx<'_>) -> Result<Flow, RecordsFault>,
     ) -> Result<Flow, RecordsFault> {
         let at = self.state.visit.as_ref().map(|v| v.step);
-        assert!(at.is_some_and(|at| at < self.setup.profile.steps.len()), "a step belongs to a visit");
+        assert!(at.is_some_and(|at| at < self.profile().steps.len()), "a step belongs to a visit");
         self.with_visit(now, records, out, act)
     }
 
@@ -624,10 +738,5 @@ impl Lane {
             }
             Flow::Wait | Flow::Reject(_) => {}
         }
-    }
-
-    /// What the lane asks for while no visit runs.
-    pub fn prompt(&self) -> Text {
-        self.setup.profile.steps.first().map(|s| s.prompt.clone()).unwrap_or_default()
     }
 }

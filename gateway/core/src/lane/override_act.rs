@@ -5,13 +5,14 @@
 //! runs, as long as it needs nothing that belongs to whoever is in front.
 
 use super::action::{OVERRIDE_REASONS, Officer, Rejection, Role, is_long, too_long};
+use super::open::Answer;
 use super::step::{self, Flow};
 use super::visit::{Overridden, Stage, Visit};
 use super::{Lane, Outbound};
 use crate::codes::{Code, Outcome};
 use crate::event::Class;
 use crate::ids::VisitId;
-use crate::profile::{Step, StepKind};
+use crate::profile::{Profile, Step, StepKind};
 use crate::records::{Records, RecordsFault, Write};
 use crate::time::Now;
 use serde_json::json;
@@ -25,8 +26,6 @@ pub(super) struct Decision<'a> {
     pub note: &'a str,
     pub second: Option<&'a Officer>,
 }
-
-type Answer = Result<Result<(), Rejection>, RecordsFault>;
 
 fn reject(code: &'static str, zh: &str, en: &str) -> Rejection {
     Rejection::new(code, zh, en)
@@ -46,25 +45,57 @@ impl Lane {
         }
         let place = self.state.recent.iter().position(|v| v.id == what.visit);
         if let (true, Some(place)) = (self.is_running(), place) {
+            if what.outcome == Outcome::Admit && self.has_steps_left(&self.state.recent[place]) {
+                return self.take_up_behind(now, officer, what, place, records, out);
+            }
             return self.decide_behind(now, officer, what, place, records, out);
         }
         if let Some(place) = place {
             self.archive_around(place, out);
         }
+        self.decide_in_front(now, officer, what, records, out)
+    }
+
+    /// A visit with steps left is taken up while another one runs: it goes on as an open one.
+    fn take_up_behind(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        what: &Decision<'_>,
+        place: usize,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Answer {
+        let Some(chosen) = self.state.recent.remove(place) else { return Ok(Err(Rejection::not_now())) };
+        self.state.open.push(Arc::unwrap_or_clone(chosen));
+        let at = self.state.open.len() - 1;
+        self.apart(at, out, |lane, out| lane.decide_in_front(now, officer, what, records, out))
+    }
+
+    fn decide_in_front(
+        &mut self,
+        now: &Now,
+        officer: &Officer,
+        what: &Decision<'_>,
+        records: &dyn Records,
+        out: &mut Outbound,
+    ) -> Answer {
         if let Some(why) = self.used_meanwhile(now, what, records, out)? {
             return Ok(Err(why));
         }
         self.record_override(officer, what, out);
+        let until = now.mono_ms + self.profile().show_verdict_ms;
         let visit = self.state.visit.as_mut().expect("the visit was brought to the front");
         visit.repeated = false;
-        visit.shown_until = Some(now.mono_ms + self.setup.profile.show_verdict_ms);
+        visit.shown_until = Some(until);
         let resume = match visit.stage {
             Stage::Parked { resume } if what.outcome == Outcome::Admit => Some(resume),
             Stage::Parked { .. } | Stage::Running | Stage::Done | Stage::Abandoned => None,
         };
-        let from = resume.unwrap_or(self.setup.profile.steps.len());
+        let profile = self.profile().clone();
+        let from = resume.unwrap_or(profile.steps.len());
         // An admission that is still to be judged again is neither shown nor told of yet.
-        let judged_again = self.left(from).iter().any(|s| matches!(s.kind, StepKind::Decide(_)));
+        let judged_again = left(&profile, from).iter().any(|s| matches!(s.kind, StepKind::Decide(_)));
         self.with_visit(now, records, out, |cx| {
             if !judged_again {
                 step::decide::extra_events(cx, what.outcome);
@@ -87,9 +118,12 @@ impl Lane {
         Ok(Ok(()))
     }
 
-    /// The steps from one on.
-    fn left(&self, from: usize) -> &[Step] {
-        self.setup.profile.steps.get(from..).unwrap_or_default()
+    /// Whether an admission leaves steps that are more than what follows a verdict.
+    fn has_steps_left(&self, visit: &Visit) -> bool {
+        let Stage::Parked { resume } = visit.stage else { return false };
+        !left(self.profile_of(visit), resume)
+            .iter()
+            .all(|s| s.kind.about().after_verdict && !s.kind.goes_on_later())
     }
 
     fn may_override(&self, officer: &Officer, what: &Decision<'_>) -> Result<(), Rejection> {
@@ -114,7 +148,11 @@ impl Lane {
                 ));
             }
             Stage::Running => {
-                return Err(reject("busy", "请先完成当前流程", "Finish the current visit first"));
+                return Err(reject(
+                    "not_now",
+                    "请先完成当前流程",
+                    "This visit is under way: finish it first",
+                ));
             }
             Stage::Parked { .. } | Stage::Done => {}
         }
@@ -137,18 +175,13 @@ impl Lane {
         Ok(())
     }
 
-    /// Behind the one in front a visit can be admitted only if nothing is left for it but what needs nobody there.
+    /// Behind the one in front the barrier opens for one at a time; a visit with steps left goes on as an open one.
     fn may_admit_behind(&self, visit: &Visit) -> Result<(), Rejection> {
         let resume = if let Stage::Parked { resume } = visit.stage { resume } else { usize::MAX };
-        let left = self.left(resume);
-        if !left.iter().all(|s| s.kind.about().after_verdict) {
-            return Err(reject(
-                "busy",
-                "该记录还有未做的步骤：请先完成或取消当前流程，再改判",
-                "Steps of this visit are still to be done: finish or cancel the current visit first, then override",
-            ));
+        if self.has_steps_left(visit) {
+            return Ok(());
         }
-        if step::actuate::opens(&self.setup, resume) && self.is_opening() {
+        if step::actuate::opens(&self.setup_of(visit), resume) && self.is_opening() {
             return Err(reject(
                 "busy",
                 "道闸正为另一人开启，请稍后再改判",
@@ -242,7 +275,7 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<bool, RecordsFault> {
-        let steps = self.setup.profile.steps.len();
+        let steps = self.profile().steps.len();
         let mut opens = false;
         self.with_visit(now, records, out, |cx| {
             step::decide::extra_events(cx, what.outcome);
@@ -262,6 +295,11 @@ impl Lane {
         })?;
         Ok(opens)
     }
+}
+
+/// The steps of a profile from one on.
+fn left(profile: &Profile, from: usize) -> &[Step] {
+    profile.steps.get(from..).unwrap_or_default()
 }
 
 /// Goes on behind what an officer has overridden. A step that nobody finished says nothing of what else

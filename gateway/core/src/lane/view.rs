@@ -8,11 +8,12 @@ pub mod shapes;
 mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
+use super::aside::can_be_measured_again;
 use super::step::actuate::opens;
 use super::step::{Look, Progress};
 use super::visit::{Actuation, Origin, Stage, Visit};
 use super::{Lane, RECENT};
-use crate::codes::{Code, Outcome, Rank};
+use crate::codes::{Code, Outcome};
 use crate::ids::DeviceId;
 use crate::profile::{Step, start};
 use crate::text::Text;
@@ -65,7 +66,9 @@ fn has_opened(lane: &Lane, v: &Visit) -> bool {
     match v.actuation {
         Actuation::Asked | Actuation::Failed | Actuation::ByHand => false,
         Actuation::Done => true,
-        Actuation::None => v.stage != Stage::Running || !opens(&lane.setup, v.step),
+        Actuation::None => {
+            v.stage != Stage::Running || v.record.is_some() || !opens(&lane.setup_of(v), v.step)
+        }
     }
 }
 
@@ -79,7 +82,7 @@ fn repeats<'a>(lane: &'a Lane, now: &Now) -> Option<&'a Visit> {
 
 /// The visit at the front, if it waits for a barrier that has not opened.
 fn unopened(lane: &Lane) -> Option<&Visit> {
-    let asked = |v: &Visit| lane.state.opening.as_ref().is_some_and(|o| o.visit == v.id);
+    let asked = |v: &Visit| lane.state.opening.iter().any(|o| o.visit == v.id);
     lane.state.visit.as_ref().filter(|v| v.stage != Stage::Running && (v.unopened() || asked(v)))
 }
 
@@ -95,9 +98,14 @@ pub fn mode(lane: &Lane, now: &Now, closed: Closed) -> Mode {
     }
 }
 
+/// The step of a visit.
+fn look<'a>(lane: &'a Lane, now: &'a Now, visit: &'a Visit) -> Option<Look<'a>> {
+    Some(Look { now, step: lane.profile_of(visit).steps.get(visit.step)?, place: visit.step, visit })
+}
+
 fn current<'a>(lane: &'a Lane, now: &'a Now) -> Option<Look<'a>> {
     let visit = lane.state.visit.as_ref().filter(|v| v.stage == Stage::Running)?;
-    Some(Look { now, step: lane.setup.profile.steps.get(visit.step)?, place: visit.step, visit })
+    look(lane, now, visit)
 }
 
 /// The public screen.
@@ -110,7 +118,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         let outcome = v.outcome()?;
         Some(ShownVerdict {
             outcome,
-            instruction: lane.setup.profile.instruction(outcome),
+            instruction: lane.profile_of(v).instruction(outcome),
             name: v.name.clone(),
             visit: v.id,
             overridden: v.overridden.is_some(),
@@ -161,7 +169,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
 /// Which way a visit goes, where a lane has both.
 fn direction(lane: &Lane, visit: &Visit) -> Option<String> {
     let way = ["in", "out"].contains(&visit.direction.as_str());
-    (way && lane.setup.profile.direction == start::BOTH).then(|| visit.direction.clone())
+    (way && lane.profile_of(visit).direction == start::BOTH).then(|| visit.direction.clone())
 }
 
 /// Whether this lane looks into a list that an entry from a code may change, or that names passes for one use.
@@ -200,7 +208,7 @@ fn other(lane: &Lane, now: &Now) -> Option<Turn> {
 /// A barrier that did not open, until an officer says what became of it; the latest visit first.
 fn barrier(lane: &Lane) -> Option<Barrier> {
     let state = &lane.state;
-    let asked = |v: &Visit| state.opening.as_ref().is_some_and(|o| o.visit == v.id);
+    let asked = |v: &Visit| state.opening.iter().any(|o| o.visit == v.id);
     let visit = state.visits().find(|v| asked(v)).or_else(|| state.visits().find(|v| v.unopened()))?;
     Some(Barrier {
         visit: visit.id,
@@ -271,7 +279,12 @@ pub fn last_visits(lane: &Lane) -> impl Iterator<Item = &Arc<Visit>> {
 }
 
 fn steps(lane: &Lane, now: &Now) -> Vec<StepRow> {
-    let at = lane.state.visit.as_ref();
+    steps_of(lane, now, lane.state.visit.as_ref())
+}
+
+/// The steps of a visit, and how far each has come.
+fn steps_of(lane: &Lane, now: &Now, at: Option<&Visit>) -> Vec<StepRow> {
+    let profile = at.map_or(&lane.setup.profile, |visit| lane.profile_of(visit));
     let state = |place: usize, step: &Step| {
         let Some(visit) = at else { return Progress::Todo };
         let done = visit.stage == Stage::Done || place < visit.step;
@@ -288,7 +301,7 @@ fn steps(lane: &Lane, now: &Now) -> Vec<StepRow> {
             None => Progress::Todo,
         }
     };
-    let steps = lane.setup.profile.steps.iter().enumerate();
+    let steps = profile.steps.iter().enumerate();
     let row = |(place, s): (usize, &Step)| StepRow {
         id: s.id.clone(),
         kind: s.kind.as_str(),
@@ -307,33 +320,32 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     let visit = lane.state.visit.as_ref();
     let running = visit.is_some_and(|v| v.stage == Stage::Running);
     let measuring = running && current(lane, now).is_some_and(|look| look.step.kind.about().measures);
-    let hot = visit.is_some_and(|v| {
-        let codes = v.verdict.iter().flat_map(|x| &x.codes);
-        let decided = codes.into_iter().any(|c| c.rank() == Rank::Temperature);
-        matches!(v.stage, Stage::Parked { .. }) && decided && v.overridden.is_none()
-    });
-    if measuring || hot {
+    let hot = lane.state.visits().any(|v| can_be_measured_again(lane.profile_of(v), v));
+    if measuring || hot || lane.state.open.iter().any(|v| v.aside) {
         out.push("recheck");
+    }
+    if measuring && visit.is_some_and(open::may_step_aside) {
+        out.push("aside");
     }
     if lane.state.visits().any(is_overridable) {
         out.push("override");
     }
     if running {
         out.push("cancel");
-    } else {
-        if open::takes_codes(lane) {
-            out.extend(["enter", "search"]);
-        }
-        let profile = &lane.setup.profile;
-        if profile.start.takes(Origin::Desk) || profile.start.takes(Origin::Button) {
-            out.push("start");
-        }
-    }
-    if measuring && visit.is_some_and(open::may_step_aside) {
-        out.push("aside");
     }
     if !lane.setup.profile.registers.is_empty() {
         out.push("correct");
+    }
+    let start = &lane.setup_for(lane.awaited().as_ref()).profile.start;
+    if lane.may_take_front() && start.takes(Origin::Scan) {
+        out.extend(["enter", "search"]);
+    }
+    if lane.may_take_front() && (start.takes(Origin::Desk) || start.takes(Origin::Button)) {
+        out.push("start");
+    }
+    let invites = |v: &Visit| v.guests_until.is_some_and(|until| until > now.mono_ms);
+    if lane.state.visits().any(invites) {
+        out.push("party");
     }
     if lane.setup.devices.contains_key("printer") {
         out.push("reprint");
@@ -343,5 +355,5 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
 
 fn ask(lane: &Lane, now: &Now) -> Ask {
     let scan = || Ask::Scan { prompt: lane.prompt() };
-    current(lane, now).map_or_else(scan, |look| look.step.kind.ask(look))
+    current(lane, now).map_or_else(scan, |look| open::ask(lane, look))
 }

@@ -4,6 +4,7 @@ mod private;
 mod seals;
 mod slips;
 
+use super::record::Record;
 use super::step::Waits;
 use super::step::temperature::Measuring;
 use super::step::verify::Found;
@@ -228,6 +229,9 @@ pub struct Visit {
     /// The visit of the party that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<VisitId>,
+    /// The number that the lane has given to what has no code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
     /// The plate that a camera has read to begin it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plate: Option<String>,
@@ -352,6 +356,18 @@ pub struct Visit {
     /// Whether this is an earlier result shown again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub repeated: bool,
+    /// It has stepped aside, and waits at the desk to be measured again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub aside: bool,
+    /// It has come to a device, and waits until the front is free.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub queued: bool,
+    /// The record that is to be written later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
+    /// Until then people can be added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests_until: Option<MonoMs>,
     /// What an earlier version kept of a temperature step in progress.
     #[serde(default, skip_serializing)]
     measuring: Option<Measuring>,
@@ -389,6 +405,7 @@ impl Visit {
             direction: String::new(),
             input: String::new(),
             parent: None,
+            number: None,
             plate: None,
             profile: String::new(),
             key,
@@ -431,6 +448,10 @@ impl Visit {
             skipped: Vec::new(),
             shown_until: None,
             repeated: false,
+            aside: false,
+            queued: false,
+            record: None,
+            guests_until: None,
             measuring: None,
             seal_scanned: None,
             printed: Vec::new(),
@@ -516,6 +537,11 @@ impl Visit {
     pub fn is_open(&self, at_ms: WallMs) -> bool {
         let waits = matches!(self.stage, Stage::Running | Stage::Parked { .. });
         waits && at_ms - self.started_ms.unwrap_or(0) < OPEN_MS
+    }
+
+    /// Whether a contact has begun it: what it opens waits for nobody.
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self.origin, Origin::Input | Origin::Button)
     }
 
     /// The outcome that counts: the override's, else the verdict's.

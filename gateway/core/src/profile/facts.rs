@@ -170,6 +170,8 @@ const START: &[Fact] = &[
     Fact::always("visit.direction", Type::Text),
     Fact::new("visit.day", Type::Text),
     Fact::always("visit.origin", Type::Text),
+    Fact::new("visit.input", Type::Text),
+    Fact::new("visit.parent", Type::Number),
     Fact::new("pass.format", Type::Text),
     Fact::new("pass.kind", Type::Text),
     Fact::new("pass.id", Type::Text),

@@ -3,8 +3,10 @@
 use super::facts::FactScope;
 use super::form::{self, FailWhenFile, OF_EVERY_STEP, RawStep};
 use super::source::{Source, StepContext};
+use super::start::{By, Start};
 use super::{FailWhen, Profile, ProfileError, Step, emit, start};
 use crate::lane::step::{KINDS, StepKind};
+use crate::lane::visit::Origin;
 use crate::register;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
@@ -42,7 +44,14 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         return Err(source.error(raw.stale_after_h.span().start, what));
     }
     let registers = register::names(&source, &raw.register)?;
-    let (steps, mut known) = read_steps(&source, steps, registers)?;
+    if let (Some(By::Register(name)), Some(at)) = (&by, &raw.by)
+        && !registers.contains(name)
+    {
+        let known: Vec<&str> = registers.iter().map(String::as_str).collect();
+        let what = format!("no [[register]] is called `{name}`; there are: {}", known.join(", "));
+        return Err(source.error(at.span().start, what));
+    }
+    let (steps, mut known) = read_steps(&source, steps, registers, &start)?;
     let fail_when = raw.fail_when.iter().map(|fail| {
         let (at, FailWhenFile { when, outcome }) = (fail.span().start, fail.get_ref());
         // A list can be too old before any step has made something.
@@ -91,6 +100,7 @@ fn read_steps(
     source: &Source<'_>,
     raw: Vec<RawStep<'_>>,
     registers: BTreeSet<String>,
+    start: &Start,
 ) -> Result<(Vec<Step>, FactScope), ProfileError> {
     let mut known = FactScope { registers, ..FactScope::default() };
     let mut photos = BTreeSet::new();
@@ -116,8 +126,11 @@ fn read_steps(
             );
             return Err(source.error(at, what));
         }
-        if steps.is_empty() && !matches!(kind, StepKind::Scan(_)) {
-            return Err(source.error(at, "the first step must be of kind `scan`"));
+        let by_code = start.takes(Origin::Scan) || start.takes(Origin::Plate);
+        if steps.is_empty() && by_code && !matches!(kind, StepKind::Scan(_)) {
+            return Err(
+                source.error(at, "the first step must be of kind `scan`, where visits begin by a code")
+            );
         }
         let when = file.when.as_deref().map(|w| source.expression(at, w, &known)).transpose()?;
         let last = matches!(&kind, StepKind::Decide(decide) if decide.last);
@@ -126,7 +139,9 @@ fn read_steps(
                 "a second last `decide`: give the earlier one `last = false`, so that one gives the verdict";
             return Err(source.error(at, what));
         }
-        if decided && !about.after_verdict {
+        let recorded = about.by_staff && steps.iter().any(|s| s.kind.goes_on_later());
+        let after_verdict = kind.after_verdict();
+        if decided && !after_verdict && !recorded {
             let after: Vec<&str> = KINDS.iter().filter(|k| k.after_verdict).map(|k| k.name).collect();
             let what = format!(
                 "`{}` after the last `decide` would change nothing and be recorded nowhere; allowed there: {}",
@@ -135,7 +150,7 @@ fn read_steps(
             );
             return Err(source.error(at, what));
         }
-        if !decided && about.after_verdict && !about.before_verdict {
+        if !decided && after_verdict && !about.before_verdict {
             return Err(source.error(at, format!("`{}` must follow the last `decide`", about.name)));
         }
         if last && when.is_some() {

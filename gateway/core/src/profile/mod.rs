@@ -246,6 +246,24 @@ impl Profile {
         let said = of_way.or_else(|| self.verdicts.get(&code)).copied();
         said.or(Self::is_doubt(code).then_some(fail_mode)).unwrap_or_else(|| code.outcome())
     }
+    /// The roles of the contacts that it knows; a lane may have them or not.
+    pub fn contacts(&self) -> std::collections::BTreeSet<&str> {
+        use crate::lane::visit::Origin;
+        let mut all: std::collections::BTreeSet<&str> =
+            self.start.inputs.iter().map(String::as_str).collect();
+        if self.start.on.contains(&Origin::Button) {
+            all.insert(Origin::Button.as_str());
+        }
+        all.insert(crate::lane::door::DOOR);
+        all
+    }
+    /// The profiles of those who come along, by the names that its steps give them.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.kind {
+            StepKind::Party(party) => Some(party.profile.as_str()),
+            _ => None,
+        })
+    }
     /// The lists that steps look into.
     pub fn lists(&self) -> impl Iterator<Item = &'static str> {
         let lists = self.steps.iter().filter_map(|step| {
@@ -292,18 +310,23 @@ impl Profile {
     }
     /// The devices that it needs: role, kind and whether it can go without.
     pub fn devices(&self) -> impl Iterator<Item = (&str, DeviceKind, bool)> {
-        let of_step = |s| -> Option<(&str, DeviceKind, bool)> {
-            let step: &Step = s;
-            Some((step.device.as_deref()?, step.kind.about().device?, step.optional))
-        };
-        // A lane that has no such input is never locked by it.
-        let interlock = |s| -> Option<(&str, DeviceKind, bool)> {
-            let step: &Step = s;
-            let StepKind::Actuate(actuate) = &step.kind else { return None };
-            Some((actuate.interlock.as_deref()?, DeviceKind::Input, true))
-        };
-        self.steps.iter().filter_map(of_step).chain(self.steps.iter().filter_map(interlock))
+        self.steps.iter().flat_map(roles)
     }
+}
+
+/// The devices of a step: role, kind and whether it can go without.
+fn roles(step: &Step) -> Vec<(&str, DeviceKind, bool)> {
+    let of_step: Vec<&str> = match &step.kind {
+        StepKind::Scan(scan) if !scan.devices.is_empty() => scan.devices.iter().map(String::as_str).collect(),
+        _ => step.device.as_deref().into_iter().collect(),
+    };
+    let kind = step.kind.about().device;
+    let mut all: Vec<_> = of_step.into_iter().filter_map(|role| Some((role, kind?, step.optional))).collect();
+    // A lane that has no such input is never locked by it.
+    if let StepKind::Actuate(actuate) = &step.kind {
+        all.extend(actuate.interlock.as_deref().map(|role| (role, DeviceKind::Input, true)));
+    }
+    all
 }
 
 /// The facts that some steps make, as long as they have not; of the entries of lists those that are asked.

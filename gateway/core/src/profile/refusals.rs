@@ -216,7 +216,8 @@ fn there_is_one_last_decide_and_what_follows_it_is_recorded() {
         refused(&after, 10, &[&format!("`{kind}` after the last `decide`"), "allowed there: actuate, print"]);
     }
     for about in KINDS.iter().filter(|about| about.after_verdict && !about.before_verdict) {
-        let before = format!("[[step]]\nkind = \"{}\"\n", about.name);
+        let fields = if about.name == "later" { "after = \"15m\"\n" } else { "" };
+        let before = format!("[[step]]\nkind = \"{}\"\n{fields}", about.name);
         refused(&with(&before), 8, &["must follow the last `decide`"]);
         assert!(read("x.toml", &format!("{}{before}", with(""))).is_ok(), "{}", about.name);
     }

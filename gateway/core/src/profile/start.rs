@@ -21,11 +21,13 @@ pub struct Start {
     pub inputs: Vec<String>,
     /// Only as a member of a party.
     pub only_in_party: bool,
+    /// What stands before the number that a visit without a code is given at the desk, for whoever has none.
+    pub number: Option<String>,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Self { on: vec![Origin::Scan], inputs: Vec::new(), only_in_party: false }
+        Self { on: vec![Origin::Scan], inputs: Vec::new(), only_in_party: false, number: None }
     }
 }
 
@@ -62,12 +64,21 @@ pub(super) struct StartFile {
     pub inputs: Vec<String>,
     #[serde(default)]
     pub only_in_party: bool,
+    pub number: Option<Spanned<String>>,
 }
 
 /// Reads how visits begin.
 pub(super) fn read(source: &Source<'_>, file: Option<StartFile>) -> Result<Start, ProfileError> {
     let Some(file) = file else { return Ok(Start::default()) };
-    let mut start = Start { inputs: file.inputs, only_in_party: file.only_in_party, ..Start::default() };
+    let number = file.number.map(|number| {
+        let good = (1..=8).contains(&number.get_ref().len())
+            && number.get_ref().bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let what = || format!("`number` is `{}`; allowed: 1 to 8 of A-Z and 0-9", number.get_ref());
+        if good { Ok(number.get_ref().clone()) } else { Err(source.error(number.span().start, what())) }
+    });
+    let number = number.transpose()?;
+    let mut start =
+        Start { inputs: file.inputs, only_in_party: file.only_in_party, number, ..Start::default() };
     if let Some(words) = file.on {
         start.on.clear();
         for word in words {
@@ -157,7 +168,10 @@ mod tests {
     #[test]
     fn a_direction_of_both_ways_says_what_gives_it() {
         assert_eq!(profile("direction = \"both\"\nby = \"reader\"").unwrap().by, Some(By::Reader));
-        let by = profile("direction = \"both\"\nby = \"register:bag\"").unwrap().by;
+        let text = "direction = \"both\"\nby = \"register:bag\"";
+        assert!(profile(text).unwrap_err().what.contains("no [[register]] is called `bag`"));
+        let bag = "[[register]]\nname = \"bag\"\nkey = \"pass.subject\"\nholder = \"pass.subject\"";
+        let by = profile(&format!("{text}\n{bag}")).unwrap().by;
         assert_eq!(by, Some(By::Register("bag".into())));
         for bad in [
             "direction = \"both\"",
@@ -168,6 +182,7 @@ mod tests {
             "direction = \"in\"\n[start]\non = []",
             "direction = \"in\"\n[start]\non = [\"input\"]",
             "direction = \"in\"\n[start]\ninputs = [\"fire\"]",
+            "direction = \"in\"\n[start]\nnumber = \"a bag\"",
         ] {
             assert!(profile(bad).is_err(), "{bad}");
         }

@@ -14,6 +14,7 @@ use crate::core::Input;
 use crate::event::{Class, NewEvent};
 use crate::ids::{GatewayId, LaneId, OfficerId, VisitId};
 use crate::lane::action::{Action, Officer, Role};
+use crate::lane::visit::Origin;
 use crate::profile::{DeviceKind, Profile, StepKind};
 use crate::reading::{NoData, Report};
 use crate::records::{Redemption, Write, seal_use};
@@ -44,13 +45,15 @@ pub fn play(
     let mut rejected: Option<(usize, &'static str, String)> = None;
     // A photograph that was rejected is taken again: an expect that names the rejection looks at that moment.
     let mut photographed = false;
-    for act in &scenario.acts {
+    for (number, act) in scenario.acts.iter().enumerate() {
         (world.trace)(&format!("{}: {}", act.line, act.said));
         if let Verb::NotBuilt(what) = &act.verb {
             return Ok(Some(Failure::not_built(what)));
         }
         let last = rejected.take();
         let named = matches!(&act.verb, Verb::Expect(expect) if expect.refused.is_some());
+        world.steps_aside =
+            scenario.acts.get(number + 1).is_some_and(|next| matches!(next.verb, Verb::Aside));
         if let Some((line, code, text)) = last.as_ref().filter(|_| !named) {
             let stopped = Stopped::Rejected(code, text.clone());
             return Ok(Some(failure(&world, *line, stopped, None)));
@@ -103,9 +106,12 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
     };
     let devices: Vec<&str> = profile.devices().map(|(role, ..)| role).collect();
     match &act.verb {
-        Verb::Scan { on, .. } | Verb::ScanPass { on, .. } | Verb::Enter { on, .. } => {
-            reader(profile, on.as_deref()).map(drop)
+        Verb::Scan { on, .. } | Verb::ScanPass { on, .. } => reader(profile, on.as_deref()).map(drop),
+        // Staff type in a lane without a reader as well.
+        Verb::Enter { on: Some(on), .. } | Verb::Start { on: Some(on), .. } => {
+            reader(profile, Some(on)).map(drop)
         }
+        Verb::Enter { on: None, .. } => Ok(()),
         Verb::Reprint { step, .. } => {
             verb::known("step that prints", step, &steps(&|k| matches!(k, StepKind::Print(_))))
         }
@@ -113,8 +119,11 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
             verb::known("device", role, &devices)
         }
         Verb::Expect(expect) => {
-            if let Some(at) = &expect.at {
-                verb::known("step", at, &steps(&|_| true))?;
+            if let Some(at) = expect.at.as_ref().filter(|at| !at.is_empty()) {
+                let members = world.lane(lane).setup.members.values().flat_map(|m| &m.steps);
+                let mut all = steps(&|_| true);
+                all.extend(members.map(|s| s.id.as_str()));
+                verb::known("step", at, &all)?;
             }
             expect.register.keys().try_for_each(|name| world.register_is_known(lane, name))?;
             let profiles = || world.core.lanes().map(|l| &*l.setup.profile);
@@ -127,6 +136,12 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         Verb::Measure(_)
         | Verb::NoReading(_)
         | Verb::Recheck(_)
+        | Verb::Aside
+        | Verb::Start { .. }
+        | Verb::Plate(_)
+        | Verb::Input { .. }
+        | Verb::Party(_)
+        | Verb::Complete(_)
         | Verb::Answer(_)
         | Verb::Photo { .. }
         | Verb::Weigh(_)
@@ -218,6 +233,28 @@ impl World<'_> {
                 self.desk(act, &lane, Action::Recheck)?;
                 self.measure(&lane, &Seen::Values(mdeg))?;
             }
+            Verb::Aside => self.desk(act, &lane, Action::Aside)?,
+            Verb::Start { origin: Origin::Button, .. } => {
+                self.input(Input::Start { lane, origin: Origin::Button }).map(drop)?;
+            }
+            Verb::Start { on, .. } => self.desk(act, &lane, Action::Start { on: on.clone() })?,
+            Verb::Plate(text) => {
+                let device = self.plate_camera(&lane)?;
+                let counters =
+                    self.input(Input::Device { device, report: Report::Plate { text: text.clone() } })?;
+                turned_away(&counters)?;
+            }
+            Verb::Input { role, active } => {
+                let device = self.contact(&lane, role)?;
+                self.input(Input::Device { device, report: Report::Input { active: *active } }).map(drop)?;
+            }
+            Verb::Party(count) => self.desk(act, &lane, Action::Party(*count))?,
+            Verb::Complete(number) => {
+                let (lane, visit) = self.visits.get(*number - 1).cloned().ok_or_else(|| {
+                    Stopped::Failed(format!("there is no visit {number}: {} have begun", self.visits.len()))
+                })?;
+                self.desk(act, &lane, Action::Complete(visit))?;
+            }
             Verb::Answer(answers) => self.answers(act, &lane, answers)?,
             Verb::Confirm(checks) => self.desk(act, &lane, Action::Confirm(checks.clone()))?,
             Verb::Approve { yes, note } => {
@@ -252,7 +289,7 @@ impl World<'_> {
                 self.desk(act, &lane, Action::Correct { register, key, holder, act: done, reason })?;
             }
             Verb::Reprint { step, reason } => {
-                let visit = self.lane(&lane).state.visits().next().map_or(VisitId(0), |v| v.id);
+                let visit = self.meant(&lane).map_or(VisitId(0), |v| v.id);
                 let (step, reason) = (Some(step.clone()), reason.clone());
                 self.desk(act, &lane, Action::Reprint { visit, step, reason })?;
             }
@@ -294,8 +331,12 @@ impl World<'_> {
         if let Some(by) = &act.by {
             return by.clone();
         }
-        let Some((visit, step)) = self.waiting(lane) else { return somebody(Role::Guard) };
-        let StepKind::Confirm(confirm) = &step.kind else { return somebody(Role::Guard) };
+        let signs = matches!(act.verb, Verb::Confirm(_) | Verb::Approve { .. });
+        let mut all = self.under_way(lane).filter(|_| signs).filter_map(|(visit, step)| match &step.kind {
+            StepKind::Confirm(confirm) => Some((visit, confirm)),
+            _ => None,
+        });
+        let Some((visit, confirm)) = all.next() else { return somebody(Role::Guard) };
         let signed = visit.waits.confirm.as_deref().unwrap_or_default();
         let roles = confirm.next(signed).unwrap_or_default();
         let may = somebody(roles.iter().find_map(|word| Role::parse(word)).unwrap_or(Role::Guard));
@@ -346,7 +387,7 @@ impl World<'_> {
     fn answers(&mut self, act: &Act, lane: &LaneId, answers: &[(String, Json)]) -> Result<(), Stopped> {
         let mut left: Vec<&(String, Json)> = answers.iter().collect();
         while !left.is_empty() {
-            let waiting = self.waiting(lane).map(|(_, step)| (step.id.clone(), &step.kind));
+            let waiting = self.questioned(lane).map(|(_, step)| (step.id.clone(), &step.kind));
             if let Some((_, StepKind::Form(_))) = waiting {
                 let all = left.drain(..).cloned().collect();
                 return self.desk(act, lane, Action::Form(all));

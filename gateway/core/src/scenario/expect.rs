@@ -10,6 +10,7 @@ use crate::lane::visit::Visit;
 use crate::records::seal_use;
 use crate::register::SEAL;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What is so.
@@ -23,8 +24,11 @@ pub struct Observed {
     pub codes: Vec<String>,
     /// The step at which the visit waits; empty if it waits at none.
     pub at: String,
-    /// The direction of the lane.
+    /// The direction of the visit.
     pub direction: String,
+    /// What is known of those who come along.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub party: BTreeMap<String, i64>,
     /// Whether something opened since it was looked at.
     pub opened: bool,
     /// Events since then, in order.
@@ -44,10 +48,9 @@ impl Observed {
         let named = number.and_then(|n| world.visits.get(n - 1));
         let lane = named.map_or(lane, |(lane, _)| lane);
         let state = &world.lane(lane).state;
-        let mut visits = state.visits();
         let visit: Option<&Visit> = match named {
-            Some((_, id)) => visits.find(|v| v.id == *id),
-            None => visits.next(),
+            Some((_, id)) => state.visits().find(|v| v.id == *id),
+            None => world.meant(lane),
         };
         self.outcome = visit.and_then(Visit::outcome).map_or("none", Outcome::as_str).to_owned();
         self.direction.clone_from(&world.profile(lane).direction);
@@ -55,8 +58,32 @@ impl Observed {
         self.visit = world.visits.iter().position(|(_, id)| *id == visit.id).map(|at| at + 1);
         let codes = visit.verdict.iter().flat_map(|v| &v.codes);
         self.codes = codes.map(|c| c.as_str().to_owned()).collect();
-        let waiting = world.waiting(lane).filter(|(v, _)| v.id == visit.id);
+        let waiting = world.under_way(lane).find(|(v, _)| v.id == visit.id);
         self.at = waiting.map(|(_, step)| step.id.clone()).unwrap_or_default();
+        if !visit.direction.is_empty() {
+            self.direction.clone_from(&visit.direction);
+        }
+        let counting = visit.waits.party.as_ref();
+        if let Some(facts) = visit.facts.get("party").and_then(Value::as_object) {
+            self.party = facts.iter().filter_map(|(name, n)| Some((name.clone(), n.as_i64()?))).collect();
+        }
+        // Of people who were added behind the verdict nothing is a fact: they are counted here.
+        let added: Vec<&Visit> = state.visits().filter(|v| v.parent == Some(visit.id)).collect();
+        if self.party.get("count").is_none_or(|count| *count == 0) && !added.is_empty() {
+            let of = |outcome: Outcome| added.iter().filter(|v| v.outcome() == Some(outcome)).count();
+            let counts = [
+                ("count", added.len()),
+                ("admitted", of(Outcome::Admit)),
+                ("refer", of(Outcome::Refer)),
+                ("hold", of(Outcome::Hold)),
+                ("deny", of(Outcome::Deny)),
+            ];
+            let counts = counts.into_iter().map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(0)));
+            self.party.extend(counts);
+        }
+        if let Some(count) = counting.and_then(|c| c.count) {
+            self.party.insert("count".into(), i64::from(count));
+        }
     }
 }
 
@@ -170,6 +197,12 @@ fn differs(expect: &Expect, found: &Observed) -> Option<String> {
     }
     if let Some(direction) = expect.direction.as_ref().filter(|d| **d != found.direction) {
         return told("direction", direction, &found.direction);
+    }
+    for (name, wanted) in &expect.party {
+        let is = found.party.get(name).copied().unwrap_or(0);
+        if is != *wanted {
+            return told(&format!("party.{name}"), &wanted.to_string(), &is.to_string());
+        }
     }
     for (register, keys) in &expect.register {
         for (key, wanted) in keys {

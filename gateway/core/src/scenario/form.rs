@@ -104,13 +104,13 @@ pub(super) struct ActForm {
     pub scan: Option<String>,
     pub scan_pass: Option<String>,
     pub enter: Option<String>,
-    pub plate: Option<Value>,
-    pub start: Option<Value>,
-    pub input: Option<Value>,
+    pub plate: Option<String>,
+    pub start: Option<String>,
+    pub input: Option<InputForm>,
     pub temperature: Option<f64>,
     pub readings: Option<Vec<f64>>,
     pub no_reading: Option<String>,
-    pub aside: Option<Value>,
+    pub aside: Option<bool>,
     pub recheck: Option<Readings>,
     pub answer: Option<toml::map::Map<String, Value>>,
     pub confirm: Option<Vec<String>>,
@@ -121,8 +121,8 @@ pub(super) struct ActForm {
     pub photo: Option<PhotoForm>,
     pub tally: Option<Vec<String>>,
     pub weigh: Option<i64>,
-    pub party: Option<Value>,
-    pub complete: Option<Value>,
+    pub party: Option<u32>,
+    pub complete: Option<usize>,
     #[serde(rename = "override")]
     pub otherwise: Option<OverrideForm>,
     pub cancel: Option<String>,
@@ -140,6 +140,13 @@ pub(super) struct ActForm {
     pub print_fails: Option<String>,
     pub console: Option<Value>,
     pub expect: Option<ExpectForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InputForm {
+    pub role: String,
+    pub active: bool,
 }
 
 #[derive(Deserialize)]
@@ -232,7 +239,7 @@ pub(super) struct ExpectForm {
     pub register: Option<BTreeMap<String, BTreeMap<String, Vec<String>>>>,
     pub at: Option<String>,
     pub direction: Option<String>,
-    pub party: Option<Value>,
+    pub party: Option<BTreeMap<String, i64>>,
     pub visit: Option<usize>,
     pub refused: Option<String>,
     pub rows: Option<Value>,

@@ -22,6 +22,7 @@ mod world;
 pub use acts::{found, gateway, play};
 pub use expect::Observed;
 pub use file::{Mistake, Scenario, read};
+pub(crate) use when::duration;
 
 /// Finds a profile by what a file calls it, a shipped id or a path: its name for errors, and its text.
 pub type Profiles<'a> = &'a dyn Fn(&str) -> Result<(String, String), String>;

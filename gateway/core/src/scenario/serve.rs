@@ -24,6 +24,16 @@ pub(super) enum Seen<'a> {
     Nothing(NoReading),
 }
 
+impl Seen<'_> {
+    /// Whether the file says no more than what was seen already.
+    fn is_over(&self, tries: usize) -> bool {
+        match self {
+            Seen::Values(values) => tries >= values.len(),
+            Seen::Nothing(_) => true,
+        }
+    }
+}
+
 /// Who acts where the file names nobody.
 pub(super) fn somebody(role: Role) -> Officer {
     let id = OfficerId::new(role.as_str()).expect("the word of a role is a name");
@@ -38,7 +48,7 @@ fn measured(visit: &Visit) -> Option<Ticket> {
 /// Whether an act is for the device step at which a lane waits, or for whoever stands there.
 fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
     match verb {
-        Verb::Measure(_) | Verb::NoReading(_) | Verb::Recheck(_) => {
+        Verb::Measure(_) | Verb::NoReading(_) | Verb::Recheck(_) | Verb::Aside => {
             matches!(kind, StepKind::Temperature(_))
         }
         Verb::Photo { .. } => matches!(kind, StepKind::Photo(_)),
@@ -50,6 +60,11 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
         Verb::Scan { .. }
         | Verb::ScanPass { .. }
         | Verb::Enter { .. }
+        | Verb::Start { .. }
+        | Verb::Plate(_)
+        | Verb::Input { .. }
+        | Verb::Party(_)
+        | Verb::Complete(_)
         | Verb::Answer(_)
         | Verb::Confirm(_)
         | Verb::Approve { .. }
@@ -105,7 +120,9 @@ impl World<'_> {
                     | StepKind::Seal(_)
                     | StepKind::Confirm(_)
                     | StepKind::Register(_)
-                    | StepKind::Print(_) => break,
+                    | StepKind::Print(_)
+                    | StepKind::Party(_)
+                    | StepKind::Later(_) => break,
                 }
                 if self.waiting(&lane).is_some_and(|(visit, _)| (visit.id, visit.step) == before) {
                     break;
@@ -118,7 +135,8 @@ impl World<'_> {
     /// The temperature step of a lane, to its end: pauses between measurements pass by themselves.
     pub fn measure(&mut self, lane: &LaneId, seen: &Seen<'_>) -> Result<(), Stopped> {
         let mut tries = 0;
-        while let Some((visit, step)) = self.waiting(lane) {
+        let whose = self.waiting(lane).map(|(visit, _)| visit.id);
+        while let Some((visit, step)) = self.waiting(lane).filter(|(visit, _)| Some(visit.id) == whose) {
             let StepKind::Temperature(temperature) = &step.kind else { break };
             let (role, deadline) = (step.device.clone().unwrap_or_default(), visit.deadline);
             match (measured(visit), deadline) {
@@ -138,6 +156,8 @@ impl World<'_> {
                         None => {}
                     }
                 }
+                // Whoever steps aside does so when what the file says was seen.
+                (None, Some(_)) if self.steps_aside && seen.is_over(tries) => break,
                 (None, Some(at)) => {
                     self.wait(i64::try_from(at.saturating_sub(self.now.mono_ms)).unwrap_or(0))?
                 }

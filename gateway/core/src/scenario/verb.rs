@@ -9,6 +9,7 @@ use super::words::{self, Term};
 use crate::codes::{Code, Outcome};
 use crate::ids::{LaneId, OfficerId};
 use crate::lane::action::{Officer, SealRead};
+use crate::lane::visit::Origin;
 use crate::time::WallMs;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -52,6 +53,12 @@ pub(super) enum Verb {
     Measure(Vec<i32>),
     NoReading(NoReading),
     Recheck(Vec<i32>),
+    Aside,
+    Start { origin: Origin, on: Option<String> },
+    Plate(String),
+    Input { role: String, active: bool },
+    Party(u32),
+    Complete(usize),
     Answer(Vec<(String, Json)>),
     Confirm(Vec<String>),
     Approve { yes: bool, note: String },
@@ -124,6 +131,7 @@ pub(super) struct Expect {
     pub register: BTreeMap<String, BTreeMap<String, Vec<String>>>,
     pub at: Option<String>,
     pub direction: Option<String>,
+    pub party: BTreeMap<String, i64>,
     pub visit: Option<usize>,
     pub refused: Option<String>,
 }
@@ -144,6 +152,12 @@ impl Act {
             | Verb::Measure(_)
             | Verb::NoReading(_)
             | Verb::Recheck(_)
+            | Verb::Aside
+            | Verb::Start { .. }
+            | Verb::Plate(_)
+            | Verb::Input { .. }
+            | Verb::Party(_)
+            | Verb::Complete(_)
             | Verb::Answer(_)
             | Verb::Confirm(_)
             | Verb::Approve { .. }
@@ -169,17 +183,7 @@ impl Act {
 
 /// Verbs that this version cannot play: of them only the name is read.
 fn to_come(form: &ActForm) -> Option<&'static str> {
-    let all = [
-        ("plate", &form.plate),
-        ("start", &form.start),
-        ("input", &form.input),
-        ("aside", &form.aside),
-        ("party", &form.party),
-        ("complete", &form.complete),
-        ("hl7", &form.hl7),
-        ("hl7_text", &form.hl7_text),
-        ("console", &form.console),
-    ];
+    let all = [("hl7", &form.hl7), ("hl7_text", &form.hl7_text), ("console", &form.console)];
     all.into_iter().find(|(_, value)| value.is_some()).map(|(name, _)| name)
 }
 
@@ -199,11 +203,12 @@ pub(super) fn read(
         form.lane.as_ref().map(LaneId::new).transpose().map_err(|e| source.mistake(line, e.to_string()))?;
     let by = form.by.as_deref().map(|who| officer(source, line, who)).transpose()?.flatten();
     let waits = to_come(&form);
-    let takes_reader = form.scan.is_some() || form.scan_pass.is_some() || form.enter.is_some();
+    let takes_reader =
+        form.scan.is_some() || form.scan_pass.is_some() || form.enter.is_some() || form.start.is_some();
     if form.on.is_some() && !takes_reader && waits.is_none() {
         return Err(source.mistake(
             line,
-            "`on` names the reader of a scan: it belongs to `scan`, `scan_pass` and `enter`",
+            "`on` names the reader of a scan: it belongs to `scan`, `scan_pass`, `enter` and `start`",
         ));
     }
     let mut found: Vec<Verb> = Vec::new();
@@ -239,6 +244,25 @@ fn verbs(
         Verb::ScanPass { name, on: on.clone() }
     }));
     found.extend(form.enter.map(|text| Verb::Enter { text, on: on.clone() }));
+    if let Some(origin) = form.start {
+        let parsed = Origin::parse(&origin).filter(|o| matches!(o, Origin::Desk | Origin::Button));
+        let what = || format!("a visit begins without a code by desk or button, not by `{origin}`");
+        found.push(Verb::Start {
+            origin: parsed.ok_or_else(|| source.mistake(line, what()))?,
+            on: on.clone(),
+        });
+    }
+    found.extend(form.plate.map(Verb::Plate));
+    found.extend(form.input.map(|input| Verb::Input { role: input.role, active: input.active }));
+    match form.aside {
+        Some(true) => found.push(Verb::Aside),
+        Some(false) => return Err(source.mistake(line, "`aside = true`: the one in front steps aside")),
+        None => {}
+    }
+    found.extend(form.party.map(Verb::Party));
+    if let Some(visit) = counted(source, line, form.complete)? {
+        found.push(Verb::Complete(visit));
+    }
     let one = form.temperature.map(|celsius| vec![celsius]);
     for celsius in [one, form.readings].into_iter().flatten() {
         found.push(Verb::Measure(mdeg(&celsius).map_err(|e| wrong(source, e))?));
@@ -436,7 +460,7 @@ fn read_peer(
 }
 
 fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result<Expect, Mistake> {
-    for (name, given) in [("party", form.party.is_some()), ("rows", form.rows.is_some())] {
+    for (name, given) in [("rows", form.rows.is_some())] {
         if given {
             source.postpone(line, format!("`{name}` of `expect`"));
         }
@@ -454,6 +478,12 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
         let what = format!("`{direction}` is no direction; allowed: in, out, through");
         return Err(source.mistake(line, what));
     }
+    const PARTY: [&str; 5] = ["count", "admitted", "refer", "hold", "deny"];
+    if let Some(bad) = form.party.iter().flat_map(BTreeMap::keys).find(|name| !PARTY.contains(&name.as_str()))
+    {
+        let what = format!("a party has no `{bad}`; allowed: {}", PARTY.join(", "));
+        return Err(source.mistake(line, what));
+    }
     if let Some(term) = &form.refused {
         source.term(line, "rejection", term, words::refusal(term))?;
     }
@@ -468,6 +498,7 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
         register: form.register.unwrap_or_default(),
         at: form.at,
         direction: form.direction,
+        party: form.party.unwrap_or_default(),
         visit: counted(source, line, form.visit)?,
         refused: form.refused,
     })

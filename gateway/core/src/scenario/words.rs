@@ -31,9 +31,7 @@ pub const REFUSALS: [&str; 17] = [
 
 const REFUSALS_TO_COME: [&str; 1] = ["purpose"];
 
-const KINDS_TO_COME: [&str; 47] = [
-    "door_forced",
-    "door_held",
+const KINDS_TO_COME: [&str; 43] = [
     "visit",
     "return_arrival",
     "drug_purchase",
@@ -46,8 +44,6 @@ const KINDS_TO_COME: [&str; 47] = [
     "seal_verified",
     "seal_breach",
     "emergency_admit",
-    "record_overdue",
-    "record_completed",
     "ward_in",
     "ward_out",
     "companion_swap",

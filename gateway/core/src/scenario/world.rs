@@ -11,12 +11,12 @@ use crate::event::NewEvent;
 use crate::evidence::{GatewayKey, Hash, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, VisitId};
 use crate::lane::step::decide;
-use crate::lane::visit::{Stage, Visit};
+use crate::lane::visit::{Origin, Stage, Visit};
 use crate::lane::{Lane, Setup};
 use crate::pass::Pass;
 use crate::pass::id::key;
 use crate::pass::trust::TrustList;
-use crate::profile::{DeviceKind, Profile, Step as ProfileStep};
+use crate::profile::{DeviceKind, Profile, Step as ProfileStep, StepKind};
 use crate::reading::{Command, NoData, Report, Request, Ticket};
 use crate::records::RecordsFault;
 use crate::time::{Now, Quality, WallMs};
@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// The gateway of a play.
 pub const GATEWAY: &str = "gw-1";
+/// The camera of a lane that only reads plates.
+const PLATE_CAMERA: &str = "plate-camera";
 /// A box that has just been switched on.
 const BOOTED_MS: u64 = 60_000;
 /// Times that a lane may be woken within one moment: more of them are a fault of the lane.
@@ -57,6 +59,7 @@ pub(super) struct Came {
 struct PlayLane {
     name: String,
     text: String,
+    members: BTreeMap<String, (String, String)>,
     place: String,
     came: Came,
 }
@@ -85,6 +88,8 @@ pub(super) struct World<'a> {
     /// The texts that the file names.
     pub texts: Vec<String>,
     pub trace: &'a mut dyn FnMut(&str),
+    /// Whether whoever is measured now steps aside with the next act.
+    pub steps_aside: bool,
     /// The lane of acts that name none.
     main: LaneId,
     places: BTreeMap<LaneId, PlayLane>,
@@ -108,7 +113,30 @@ impl<'a> World<'a> {
             let (name, text) = profiles(&lane.profile).map_err(|e| mistake(lane.line, e))?;
             let profile =
                 crate::profile::read(&name, &text).map_err(|e| mistake(lane.line, e.to_string()))?;
-            for (role, kind, _) in profile.devices() {
+            let mut members = BTreeMap::new();
+            let mut roles: BTreeMap<String, DeviceKind> =
+                profile.devices().map(|(role, kind, _)| (role.to_owned(), kind)).collect();
+            for member in profile.members() {
+                let (name, text) = profiles(member).map_err(|e| mistake(lane.line, e))?;
+                let read =
+                    crate::profile::read(&name, &text).map_err(|e| mistake(lane.line, e.to_string()))?;
+                roles.extend(read.devices().map(|(role, kind, _)| (role.to_owned(), kind)));
+                members.insert(member.to_owned(), (name, text));
+            }
+            if profile.start.takes(Origin::Plate) && !roles.values().any(|kind| *kind == DeviceKind::Camera) {
+                roles.insert(PLATE_CAMERA.to_owned(), DeviceKind::Camera);
+            }
+            for input in profile.contacts() {
+                // A contact beside a lock of that name has another one.
+                let role = if roles.get(input).is_some_and(|kind| *kind != DeviceKind::Input) {
+                    format!("{input}-contact")
+                } else {
+                    input.to_owned()
+                };
+                roles.insert(role, DeviceKind::Input);
+            }
+            for (role, kind) in &roles {
+                let (role, kind) = (role.as_str(), *kind);
                 let id = DeviceId::new(if number == 0 {
                     role.to_owned()
                 } else {
@@ -120,7 +148,7 @@ impl<'a> World<'a> {
             }
             places.insert(
                 lane.id.clone(),
-                PlayLane { name, text, place: lane.place.clone(), came: Came::default() },
+                PlayLane { name, text, members, place: lane.place.clone(), came: Came::default() },
             );
         }
         let quality = if scenario.synced { Quality::Synced } else { Quality::Unsynced };
@@ -136,6 +164,7 @@ impl<'a> World<'a> {
             lists: BTreeMap::new(),
             texts: scenario.texts.clone(),
             trace,
+            steps_aside: false,
             main: scenario.lanes[0].id.clone(),
             places,
             region: scenario.region.clone(),
@@ -158,7 +187,14 @@ impl<'a> World<'a> {
             region: self.region.clone(),
             place: place.place.clone(),
             gateway: GATEWAY.into(),
-            members: BTreeMap::new(),
+            members: place
+                .members
+                .iter()
+                .map(|(named, (name, text))| {
+                    let profile = crate::profile::read(name, text).expect("it was read before");
+                    (named.clone(), Arc::new(profile))
+                })
+                .collect(),
             profile_hash: Hash::of(place.text.as_bytes()).hex(),
             utc_offset_ms: self.utc_offset_ms,
             trust: self.trust.clone(),
@@ -192,7 +228,46 @@ impl<'a> World<'a> {
     pub fn waiting(&self, id: &LaneId) -> Option<(&Visit, &ProfileStep)> {
         let lane = self.lane(id);
         let visit = lane.state.visit.as_ref().filter(|v| v.stage == Stage::Running)?;
-        Some((visit, lane.setup.profile.steps.get(visit.step)?))
+        Some((visit, lane.profile_of(visit).steps.get(visit.step)?))
+    }
+
+    /// The visits under way in a lane, each with its step: the one in front first, then the newest.
+    pub fn under_way(&self, id: &LaneId) -> impl Iterator<Item = (&Visit, &ProfileStep)> {
+        let lane = self.lane(id);
+        let running = lane.state.visits().filter(|v| v.stage == Stage::Running);
+        running.filter_map(|visit| Some((visit, lane.profile_of(visit).steps.get(visit.step)?)))
+    }
+
+    /// The visit whose question or form the desk shows: that of the record which was taken there, else the one in front,
+    /// else the newest.
+    pub fn questioned(&self, id: &LaneId) -> Option<(&Visit, &ProfileStep)> {
+        let desk = self.lane(id).state.desk;
+        let asks = |step: &ProfileStep| matches!(step.kind, StepKind::Question(_) | StepKind::Form(_));
+        let mut all: Vec<_> = self.under_way(id).filter(|(_, step)| asks(step)).collect();
+        all.sort_by_key(|(visit, _)| Some(visit.id) != desk);
+        all.into_iter().next()
+    }
+
+    /// The visit of a lane that is meant where none is named: the one in front, else the latest.
+    pub fn meant(&self, id: &LaneId) -> Option<&Visit> {
+        let state = &self.lane(id).state;
+        state.visit.as_ref().or_else(|| state.visits().max_by_key(|v| v.id))
+    }
+
+    /// The contact of a lane in a role.
+    pub fn contact(&self, lane: &LaneId, role: &str) -> Result<DeviceId, Stopped> {
+        let of_lane = || self.devices.iter().filter(|(_, d)| d.lane == *lane && d.kind == DeviceKind::Input);
+        let named = |d: &Device| d.role == role || d.role.strip_suffix("-contact") == Some(role);
+        let found = of_lane().find(|(_, d)| named(d)).map(|(id, _)| id.clone());
+        let roles = || of_lane().map(|(_, d)| d.role.as_str()).collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| Stopped::Failed(format!("this lane has no input `{role}`; it has: {}", roles())))
+    }
+
+    /// The camera of a lane that reads plates.
+    pub fn plate_camera(&self, lane: &LaneId) -> Result<DeviceId, Stopped> {
+        let camera = |d: &Device| d.lane == *lane && d.kind == DeviceKind::Camera;
+        let found = self.devices.iter().find(|(_, d)| camera(d)).map(|(id, _)| id.clone());
+        found.ok_or_else(|| Stopped::Failed("this lane has no camera that reads plates".into()))
     }
 
     /// The device of a lane in a role.
@@ -341,6 +416,7 @@ impl<'a> World<'a> {
 
     /// The box is off for so long; then it takes up what its store says. It goes off when what is kept soon has been.
     pub fn restart(&mut self, ms: i64) -> Result<(), Stopped> {
+        self.core.close(self.now.mono_ms);
         let unkept = self.core.unkept();
         self.store.keep(&unkept, &self.core, &self.now)?;
         let off = u64::try_from(ms).unwrap_or(0);

@@ -13,6 +13,7 @@ mod goes_on;
 mod interlock;
 mod kinds;
 mod lists;
+mod open;
 mod otherwise;
 mod policy;
 mod private;

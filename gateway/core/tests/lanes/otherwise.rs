@@ -69,17 +69,20 @@ fn while_the_barrier_opens_for_one_it_is_not_asked_for_another() {
 }
 
 #[test]
-fn a_visit_with_steps_left_waits_for_the_one_in_front_and_staff_are_told_what_to_do() {
+fn a_visit_with_steps_left_goes_on_at_the_desk_while_another_one_runs() {
     let mut g = gate("truck-supplies");
     truck(&mut g, "辽P12345");
     g.wait(900_000);
     g.input(Input::Tick);
     let first = g.visit_id();
     g.scan("辽P99999");
-    let why = g.override_of(first, Outcome::Admit).reply.unwrap().unwrap_err();
-    assert_eq!(why.code, "busy");
-    assert!(why.text.zh.contains("取消") && why.text.en.contains("cancel"), "{:?}", why.text);
-    assert_eq!(g.override_of(first, Outcome::Refer).reply, Some(Ok(())), "what needs no step goes at once");
+    let front = g.visit_id();
+    assert_eq!(g.override_of(first, Outcome::Admit).reply, Some(Ok(())));
+    assert_eq!(g.visit_id(), front, "the one in front stays there");
+    let desk = g.desk();
+    assert_eq!((&desk["open"][0]["id"], &desk["open"][0]["ask"]["kind"]), (&json!(first), &json!("seal")));
+    let step = g.override_of(first, Outcome::Admit);
+    assert_eq!(step.reply.unwrap().unwrap_err().code, "not_now", "it is under way again");
 }
 
 #[test]

@@ -196,6 +196,8 @@ fn what_a_profile_leaves_out_has_its_usual_value() {
             | StepKind::Confirm(_)
             | StepKind::Weigh(_)
             | StepKind::Register(_)
+            | StepKind::Party(_)
+            | StepKind::Later(_)
             | StepKind::Print(_) => {}
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Cx, Flow, StepInput};
 use super::{
-    actuate, confirm, decide, form, photo, print, question, register, scan, seal, tally, temperature, verify,
-    weigh,
+    actuate, confirm, decide, form, later, party, photo, print, question, register, scan, seal, tally,
+    temperature, verify, weigh,
 };
 use crate::lane::action::Rejection;
 use crate::lane::view::ask::Ask;
@@ -255,9 +255,26 @@ kinds! {
     Register in register,
     /// Counts codes.
     Tally in tally,
+    /// Waits for everybody who comes along.
+    Party in party,
+    /// Lets the visit go: what follows is done when there is time.
+    Later in later,
 }
 
 impl StepKind {
+    /// Whether it stands behind the verdict.
+    pub(crate) fn after_verdict(&self) -> bool {
+        match self {
+            Self::Party(party) => party.ask == party::AskFor::Later,
+            other => other.about().after_verdict,
+        }
+    }
+
+    /// Whether what follows it is done later, at the desk.
+    pub(crate) const fn goes_on_later(&self) -> bool {
+        matches!(self, Self::Later(_))
+    }
+
     /// The name in profiles and on screens.
     pub const fn as_str(&self) -> &'static str {
         self.about().name

@@ -7,6 +7,8 @@ pub mod decide;
 pub mod form;
 pub mod input;
 mod kind;
+pub mod later;
+pub mod party;
 pub mod photo;
 pub mod print;
 pub mod question;
@@ -134,7 +136,9 @@ impl Cx<'_> {
 
     /// Gives the step its time.
     pub fn allow(&mut self, ms: Option<u64>) {
-        self.visit.deadline = ms.map(|ms| self.now.mono_ms + ms);
+        // Staff write a record when there is time.
+        let untimed = self.visit.record.is_some() && self.step.kind.about().by_staff;
+        self.visit.deadline = ms.filter(|_| !untimed).map(|ms| self.now.mono_ms + ms);
     }
 
     /// The verdict that a code leads to in this profile, for this visit.
@@ -203,11 +207,20 @@ impl Cx<'_> {
 
 /// Begins a step.
 pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
+    if let Some(flow) = left_out(cx)? {
+        return Ok(flow);
+    }
+    let kind = &cx.step.kind;
+    kind.enter(cx)
+}
+
+/// What becomes of a visit at a step that it does not do: its condition does not hold, or staff have finished it.
+pub fn left_out(cx: &mut Cx<'_>) -> Result<Option<Flow>, RecordsFault> {
     cx.visit.deadline = None;
     let index = cx.visit.step;
     // What was answered in private went with the power: it is asked again before anything asks for it.
     if let Some(at) = form::lost(cx.visit, &cx.setup.profile) {
-        return Ok(form::ask_again(cx.visit, &cx.setup.profile, at));
+        return Ok(Some(form::ask_again(cx.visit, &cx.setup.profile, at)));
     }
     // Left out in an earlier round, it may be done in this one.
     cx.visit.skipped.retain(|skipped| *skipped != index);
@@ -217,20 +230,17 @@ pub fn enter(cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
             Ok(true) => {}
             Ok(false) => {
                 cx.visit.skipped.push(index);
-                return Ok(Flow::Next);
+                return Ok(Some(Flow::Next));
             }
             Err(_) => {
                 cx.failed("condition", when);
-                return Ok(cx.stop(Code::X_RULE, index + 1));
+                return Ok(Some(cx.stop(Code::X_RULE, index + 1)));
             }
         }
     }
     // Measured again after a verdict: what staff have answered, sealed and confirmed stays.
-    if cx.visit.finished.contains(&index) && !form::is_lost(cx.visit, &step.kind) {
-        return Ok(Flow::Next);
-    }
-    let kind = &cx.step.kind;
-    kind.enter(cx)
+    let finished = cx.visit.finished.contains(&index) && !form::is_lost(cx.visit, &step.kind);
+    Ok(finished.then_some(Flow::Next))
 }
 
 /// Goes on with a step that waits. What staff finish is finished for the visit.

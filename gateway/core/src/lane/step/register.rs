@@ -240,6 +240,6 @@ pub(super) fn look_again(cx: &mut Cx<'_>) -> Result<Vec<usize>, RecordsFault> {
 impl Lane {
     /// What a visit that ends without a verdict has reserved is free again.
     pub(in crate::lane) fn withdraw(&self) -> Vec<crate::records::Write> {
-        self.state.visit.iter().flat_map(|visit| register::withdraw(&self.setup, visit)).collect()
+        self.state.visit.iter().flat_map(|visit| register::withdraw(&self.setup_of(visit), visit)).collect()
     }
 }

@@ -51,6 +51,8 @@ const HCERT_KINDS: [&str; 3] = ["hcert-test", "hcert-vaccination", "hcert-recove
 pub struct Scan {
     /// Kinds of passes that this lane takes.
     pub accepts: Vec<String>,
+    /// The roles of its readers, where it has several.
+    pub devices: Vec<String>,
 }
 
 /// The fields of the step.
@@ -59,6 +61,8 @@ pub struct Scan {
 pub struct Form {
     #[serde(default)]
     accepts: Vec<String>,
+    #[serde(default)]
+    devices: Vec<String>,
 }
 
 impl Scan {
@@ -76,7 +80,7 @@ impl Kind for Scan {
     type Form = Form;
     type Waits = ();
 
-    fn read(Form { accepts }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
+    fn read(Form { accepts, devices }: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
         let known: Vec<&str> =
             kp1::kind_words().chain(HCERT_KINDS).chain([Format::Opaque.as_str()]).collect();
         let known_words = known.join(", ");
@@ -85,7 +89,7 @@ impl Kind for Scan {
         }
         match accepts.iter().find(|a| !known.contains(&a.as_str())) {
             Some(bad) => Err(place.error(format!("`{bad}` is not a kind of pass; allowed: {known_words}"))),
-            None => Ok(Self { accepts }),
+            None => Ok(Self { accepts, devices }),
         }
     }
 

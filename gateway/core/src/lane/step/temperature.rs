@@ -32,6 +32,8 @@ pub struct Temperature {
     pub tries: usize,
     /// Pause before the next.
     pub wait_ms: u64,
+    /// Whether somebody who is to be measured again steps aside by itself when the next code is shown.
+    pub aside_by_itself: bool,
 }
 
 /// The fields of the step.
@@ -52,6 +54,19 @@ pub struct Form {
     tries: u32,
     #[serde(default = "wait_s")]
     wait_s: f64,
+    #[serde(default)]
+    aside: AsideBy,
+}
+
+/// Who lets somebody step aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AsideBy {
+    /// An officer.
+    #[default]
+    Officer,
+    /// An officer, or whoever shows the next code.
+    Auto,
 }
 
 const fn high_mdeg() -> i32 {
@@ -105,7 +120,8 @@ impl Kind for Temperature {
     type Waits = Measuring;
 
     fn read(form: Form, place: &StepContext<'_>) -> Result<Self, ProfileError> {
-        let Form { high_mdeg, low_mdeg, frames, spread_mdeg, correction, black_body, tries, wait_s } = form;
+        let Form { high_mdeg, low_mdeg, frames, spread_mdeg, correction, black_body, tries, wait_s, aside } =
+            form;
         if let Some(c) = &correction {
             place.between("offset_mdeg", c.offset_mdeg, -1_000, 1_000)?;
         }
@@ -129,7 +145,8 @@ impl Kind for Temperature {
         let frames = frames as usize;
         let screening = Screening { high_mdeg, low_mdeg, frames, spread_mdeg, correction, black_body };
         let wait_ms = u64::try_from(Duration::from_secs_f64(wait_s).as_millis()).unwrap_or(60_000);
-        Ok(Self { screening, tries: tries as usize, wait_ms })
+        let aside_by_itself = aside == AsideBy::Auto;
+        Ok(Self { screening, tries: tries as usize, wait_ms, aside_by_itself })
     }
 
     /// Measures. After a restart what this round has already measured counts.

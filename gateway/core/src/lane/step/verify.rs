@@ -433,7 +433,10 @@ pub(in crate::lane) fn of_code(visit: &Visit) -> Map<String, Value> {
         }
         (None, Some(refused)) => (refused.format.as_str(), [const { String::new() }; 3]),
         // Nobody has shown anything.
-        (None, None) => ("", [String::new(), String::new(), format!("visit:{}", visit.id)]),
+        (None, None) => {
+            let subject = visit.number.clone().unwrap_or_else(|| format!("visit:{}", visit.id));
+            ("", [String::new(), String::new(), subject])
+        }
     };
     let all =
         [("format", json!(format)), ("kind", json!(kind)), ("id", json!(id)), ("subject", json!(subject))];

@@ -1,5 +1,6 @@
 //! What a step asks of the desk.
 
+use super::shapes::Member;
 use crate::ids::OfficerId;
 use crate::profile::Choice;
 use crate::text::Text;
@@ -115,6 +116,19 @@ pub enum Ask {
         checks: Vec<Check>,
         /// Who signs, one after another.
         signatures: Vec<SignatureAsk>,
+    },
+    /// How many people there are; then everybody's code.
+    Party {
+        /// What the lane asks for.
+        prompt: Text,
+        /// At least.
+        min: u32,
+        /// At most.
+        max: u32,
+        /// How many there are, as far as staff have said it.
+        count: Option<u32>,
+        /// Those who have come.
+        members: Vec<Member>,
     },
     /// Nothing.
     Wait {

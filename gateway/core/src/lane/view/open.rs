@@ -3,59 +3,68 @@
 use super::shapes::{Member, OpenVisit, PartyView, Reader};
 use super::visit::{is_overridable, visit_view, who};
 use crate::ids::VisitId;
+use crate::lane::Lane;
 use crate::lane::step::Look;
+use crate::lane::view::ask::Ask;
 use crate::lane::visit::{Stage, Visit};
-use crate::lane::{Lane, step};
 use crate::profile::start::By;
 use crate::text::Text;
 use crate::time::{Now, rfc3339};
 
-/// The kinds of steps by which a visit is told apart from those that wait for staff.
-const PARTY: &str = "party";
-const LATER: &str = "later";
-
 /// Those that are open, the latest first.
 pub(super) fn open(lane: &Lane, now: &Now) -> Vec<OpenVisit> {
-    lane.state.open.iter().rev().map(|visit| open_visit(lane, now, visit)).collect()
+    let mut open: Vec<&Visit> = lane.state.open.iter().collect();
+    open.sort_by_key(|visit| std::cmp::Reverse(visit.id));
+    open.into_iter().map(|visit| open_visit(lane, now, visit)).collect()
 }
 
 fn open_visit(lane: &Lane, now: &Now, visit: &Visit) -> OpenVisit {
-    let steps = &lane.setup.profile.steps;
     let running = visit.stage == Stage::Running;
-    let step = steps.get(visit.step).filter(|_| running);
-    let measures = step.is_some_and(|step| step.kind.about().measures);
-    let is_record = running && steps.iter().take(visit.step + 1).any(|step| step.kind.as_str() == LATER);
-    let why = match step.map(|step| step.kind.as_str()) {
-        _ if is_record => LATER,
-        Some(PARTY) => PARTY,
-        Some(_) if measures => "aside",
+    let step = lane.profile_of(visit).steps.get(visit.step).filter(|_| running);
+    let why = match &visit.waits.party {
+        _ if visit.record.is_some() => "later",
+        Some(party) if party.count.is_some() => "party",
+        Some(_) | None if visit.aside => "aside",
+        Some(_) | None if visit.queued => "device",
         Some(_) | None => "staff",
     };
     let may = [
-        ("recheck", measures),
+        ("recheck", visit.aside),
         ("override", is_overridable(visit)),
-        ("complete", is_record),
+        ("complete", visit.record.is_some()),
         ("cancel", running),
     ];
+    let due = visit.record.as_ref().and_then(|record| record.due_ms);
     OpenVisit {
         id: visit.id,
         at: visit.started_ms.map(rfc3339),
         who: who(visit),
-        title: lane.setup.profile.title.clone(),
+        title: lane.profile_of(visit).title.clone(),
         direction: visit.direction.clone(),
         why,
-        ask: step.map(|step| step.kind.ask(Look { now, step, place: visit.step, visit })),
-        due: None,
-        overdue: visit.deadline.is_some_and(|at| at <= now.mono_ms),
+        ask: step
+            .filter(|_| !visit.aside && !visit.queued)
+            .map(|step| ask(lane, Look { now, step, place: visit.step, visit })),
+        due: due.map(rfc3339),
+        overdue: visit.record.as_ref().is_some_and(|record| record.told),
         actions: may.into_iter().filter(|(_, may)| *may).map(|(word, _)| word).collect(),
         detail: visit_view(lane, visit),
     }
 }
 
+/// What a step asks; of a party with those who have come.
+pub(super) fn ask(lane: &Lane, look: Look<'_>) -> Ask {
+    let mut ask = look.step.kind.ask(look);
+    if let Ask::Party { members, .. } = &mut ask {
+        *members = party(lane, look.visit.id).map(|party| party.members).unwrap_or_default();
+    }
+    ask
+}
+
 /// Who comes along with a visit; nothing where nobody does.
 pub(super) fn party(lane: &Lane, id: VisitId) -> Option<PartyView> {
     let along = |visit: &&Visit| visit.parent == Some(id);
-    let mut members: Vec<&Visit> = lane.state.visits().chain(&lane.state.open).filter(along).collect();
+    let mut members: Vec<&Visit> = lane.state.visits().filter(along).collect();
     members.sort_by_key(|visit| visit.id);
     members.dedup_by_key(|visit| visit.id);
     let member = |visit: &Visit| Member {
@@ -64,8 +73,10 @@ pub(super) fn party(lane: &Lane, id: VisitId) -> Option<PartyView> {
         outcome: visit.stands(),
         running: visit.stage == Stage::Running,
     };
-    (!members.is_empty())
-        .then(|| PartyView { asked: None, members: members.into_iter().map(member).collect() })
+    let parent = lane.state.visits().find(|visit| visit.id == id);
+    let asked = parent.and_then(|visit| visit.waits.party.as_ref()?.count);
+    let someone = !members.is_empty() || asked.is_some();
+    someone.then(|| PartyView { asked, members: members.into_iter().map(member).collect() })
 }
 
 /// The readers of a door that has one on each side.
@@ -82,10 +93,5 @@ pub(super) fn readers(lane: &Lane) -> Vec<Reader> {
 
 /// Whether somebody stands there whose measurement is not normal yet.
 pub(super) fn may_step_aside(visit: &Visit) -> bool {
-    visit.readings.last().is_some_and(|reading| reading.state != crate::screening::State::Normal)
-}
-
-/// Whether codes begin visits here.
-pub(super) fn takes_codes(lane: &Lane) -> bool {
-    lane.setup.profile.steps.iter().any(|step| matches!(step.kind, step::StepKind::Scan(_)))
+    visit.waits.temperature.as_ref().is_some_and(|measuring| measuring.round > 0)
 }

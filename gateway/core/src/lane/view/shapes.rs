@@ -147,12 +147,12 @@ pub struct Reader {
 /// Who comes along with a visit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PartyView {
-    pub asked: Option<u64>,
+    pub asked: Option<u32>,
     pub members: Vec<Member>,
 }
 
 /// One of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
     pub id: VisitId,
     pub who: Option<String>,

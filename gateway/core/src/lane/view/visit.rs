@@ -18,6 +18,7 @@ use serde_json::Value;
 
 /// Everything that the desk shows of a visit.
 pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
+    let lane = &*lane.as_of(v);
     VisitView {
         id: v.id,
         started: v.started_ms.map(rfc3339),
@@ -255,6 +256,7 @@ fn role_label(lane: &Lane, role: &str) -> Text {
 /// A row of the latest visits, with everything that is shown of it when it is chosen. It says the same as long as
 /// the visit and the profile stay the same.
 pub fn last_visit(lane: &Lane, v: &Visit) -> LastVisit {
+    let lane = &*lane.as_of(v);
     let notice = match (v.actuation, v.repeated) {
         (Actuation::Failed, _) => Some(Text::new("道闸未确认开启", "The barrier did not confirm")),
         (Actuation::ByHand, _) => Some(Text::new("已手动打开道闸", "The barrier was opened by hand")),
