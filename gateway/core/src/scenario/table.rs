@@ -297,4 +297,40 @@ mod tests {
         assert!(crew["answers.crew"].as_i64() > crew["pass.crew"].as_i64(), "{crew:?}");
         assert!(rows.iter().all(|row| row.outcome == Outcome::Hold));
     }
+
+    #[test]
+    fn facts_of_lists_and_both_directions_are_tried() {
+        let text = r#"
+id = "own"
+title = { zh = "甲", en = "own" }
+direction = "both"
+by = "reader"
+fail_mode = "HOLD"
+[[step]]
+kind = "scan"
+accepts = ["opaque"]
+[[step]]
+kind = "verify"
+lists = ["roster", "schedule"]
+keys = { schedule = "entry.roster.shift" }
+[[step]]
+kind = "decide"
+rules = [
+  { code = "Q_NOT_LISTED", when = '!entry.roster.known' },
+  { code = "Q_FULL", when = 'entry.roster.role == "worker" && entry.roster.beds > 2' },
+  { code = "Q_HOURS", when = 'visit.direction == "out" && !entry.schedule.open_now' },
+]
+"#;
+        let rows = table(&read("own.toml", text).unwrap());
+        for (row, fact, value) in [
+            (&rows[0], "entry.roster.known", None),
+            (&rows[1], "entry.roster.beds", Some(json!(3))),
+            (&rows[2], "visit.direction", Some(json!("out"))),
+        ] {
+            let facts = row.facts.as_ref().expect(&row.when);
+            assert_eq!(facts.get(fact), value.as_ref(), "{}: {facts:?}", row.when);
+            assert!(row.otherwise.is_some(), "{} is always true", row.when);
+            assert_eq!(row.verdict, Some((Outcome::Hold, vec![row.code])));
+        }
+    }
 }
