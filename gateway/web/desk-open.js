@@ -7,7 +7,7 @@ import { age, timeOfDay } from "./format.js";
 import { icon } from "./icons.js";
 import { pick, t } from "./strings.js";
 
-const PICTURES = { aside: "temperature", staff: "question", party: "party", later: "pen" };
+const PICTURES = { aside: "temperature", staff: "question", device: "wait", party: "party", later: "pen" };
 const AGE_EVERY_MS = 5_000;
 
 /** The open visit that was chosen, as long as it is open. */
@@ -31,7 +31,7 @@ function ageWords(one) {
 }
 
 function isOverdue(one) {
-  return one.overdue || (one.due && minutes(one.due) > 0);
+  return one.overdue || Boolean(one.due && minutes(one.due) > 0);
 }
 
 export function openName(one) {

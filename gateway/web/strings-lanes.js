@@ -110,6 +110,7 @@ export const LANE_STRINGS = {
   open_title: ["在工作台等候", "Waiting at the desk"],
   open_aside: ["靠边，待复测", "aside, to be measured again"],
   open_staff: ["等待工作人员", "waits for staff"],
+  open_device: ["等通道空出", "waits for the lane"],
   open_party: ["等同行人员", "waits for those who come along"],
   open_later: ["待补记录", "record to be completed"],
   open_late: ["{n} 条超时", "{n} overdue"],
