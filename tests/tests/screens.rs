@@ -476,22 +476,22 @@ async fn an_override_names_the_visit_it_falls_on_and_a_row_can_be_chosen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_card_shown_while_another_person_is_measured_is_told_to_wait() {
     let Some(b) = browser().await else { return };
-    b.sign_in("school-1", "li").await;
-    b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 38_100 })).await;
-    b.present("school-1", "pupil-green").await;
+    b.sign_in("triage-1", "chen").await;
+    b.demo("temperature", serde_json::json!({ "lane": "triage-1", "mdeg": 38_100 })).await;
+    b.present("triage-1", "patient-green").await;
     b.find("reading-1").await;
-    assert!(b.text("visit-name").await.contains("张*"), "whose visit it is");
-    b.present("school-1", "pupil-green-2").await;
+    assert!(b.text("visit-name").await.contains("孙*"), "whose visit it is");
+    b.present("triage-1", "patient-away").await;
     b.find("banner-other").await;
     b.picture("other-desk").await;
-    b.open("/lane/school-1").await;
+    b.open("/lane/triage-1").await;
     b.find("screen[data-look=\"working\"]").await;
-    assert!(b.text("name").await.contains("张*"));
+    assert!(b.text("name").await.contains("孙*"));
     b.picture("measured-public").await;
-    b.present("school-1", "pupil-green-2").await;
+    b.present("triage-1", "patient-away").await;
     b.find("screen[data-look=\"other\"]").await;
     // A word joiner keeps the star beside the character.
-    assert!(b.text("prompt").await.replace('\u{2060}', "").contains("请稍候，正在为 张* 测温"));
+    assert!(b.text("prompt").await.replace('\u{2060}', "").contains("请稍候，正在为 孙* 测温"));
     b.picture("other-public").await;
     b.end().await;
 }
