@@ -623,9 +623,14 @@ pub async fn search(
     let text = |facts: &serde_json::Map<String, Value>, key: &str| {
         facts.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
+    // What tells one from another: a class, a ward with its room, a firm.
+    let place = |facts: &serde_json::Map<String, Value>| {
+        let all = ["group", "ward", "room", "company"].map(|field| text(facts, field));
+        all.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    };
     let rows = found.iter().map(|(id, facts)| {
         let name = text(facts, "name");
-        json!({ "id": id, "name": masked(&name), "full_name": name, "detail": text(facts, "group") })
+        json!({ "id": id, "name": masked(&name), "full_name": name, "detail": place(facts) })
     });
     Ok(Json(rows.collect()))
 }

@@ -31,6 +31,9 @@ const AGAIN_MS: MonoMs = 1_000;
 /// Lists that are attached to one connection: SQLite takes ten.
 const ATTACHED: usize = 10;
 
+/// Lists that name people: residents, those who belong to a place, and patients.
+const NAMING: [&str; 3] = ["status", "roster", "patients"];
+
 /// A list in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUse {
@@ -435,31 +438,40 @@ impl Lists {
         Ok(())
     }
 
-    /// People in `status` whose name is meant by what was typed, those first whose name begins just so.
+    /// People of the lists that name them whose name is meant by what was typed, those first whose name begins just so.
     pub fn search(&self, typed: &str, limit: usize) -> Result<Vec<Entry>, ListFault> {
-        let fault = |why: String| ListFault { list: "status".into(), why };
-        {
-            let seen = self.seen.borrow();
-            if let Some(why) = seen.faulty.get("status") {
-                return Err(fault(why.clone()));
+        let Some(meant) = Typed::new(typed) else { return Ok(Vec::new()) };
+        let mut found: Vec<Entry> = Vec::new();
+        for list in NAMING {
+            let fault = |why: String| ListFault { list: list.to_owned(), why };
+            {
+                let seen = self.seen.borrow();
+                // Where nobody can be found at all, that is said; those of a list beside it are missed.
+                if let Some(why) = seen.faulty.get(list).filter(|_| list == NAMING[0]) {
+                    return Err(fault(why.clone()));
+                }
+                if !seen.in_use.contains_key(list) || seen.faulty.contains_key(list) {
+                    continue;
+                }
             }
-            if !seen.in_use.contains_key("status") {
-                return Ok(Vec::new());
+            let ids = self.named(list, typed, &meant, limit).map_err(|e| {
+                if is_corrupt(&e) {
+                    self.condemn(list, &e);
+                }
+                fault(e.to_string())
+            })?;
+            for id in ids {
+                let known = found.iter().any(|(known, _)| *known == id);
+                if let Some(facts) = self.entry(list, &id)?.filter(|_| !known && found.len() < limit) {
+                    found.push((id, facts));
+                }
             }
         }
-        let Some(meant) = Typed::new(typed) else { return Ok(Vec::new()) };
-        let ids = self.named(typed, &meant, limit).map_err(|e| {
-            if is_corrupt(&e) {
-                self.condemn("status", &e);
-            }
-            fault(e.to_string())
-        })?;
-        let facts = |id: String| Ok(self.entry("status", &id)?.map(|facts| (id, facts)));
-        ids.into_iter().map(facts).filter_map(Result::transpose).collect()
+        Ok(found)
     }
 
     /// The ids of whom a name means.
-    fn named(&self, typed: &str, meant: &Typed, limit: usize) -> rusqlite::Result<Vec<String>> {
+    fn named(&self, list: &str, typed: &str, meant: &Typed, limit: usize) -> rusqlite::Result<Vec<String>> {
         let mut ids = Vec::new();
         let begins = "AND json_extract(CAST(facts AS TEXT), '$.name') >= ?1
                       AND json_extract(CAST(facts AS TEXT), '$.name') < ?1 || char(1114111)";
@@ -470,12 +482,12 @@ impl Lists {
             }
             // What a supplement says of somebody counts; an entry without facts was taken away.
             let sql = format!(
-                "SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.entry
-                 WHERE id NOT IN (SELECT id FROM status.supplement) {among}
-                 UNION ALL SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM status.supplement
+                "SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM {list}.entry
+                 WHERE id NOT IN (SELECT id FROM {list}.supplement) {among}
+                 UNION ALL SELECT id, json_extract(CAST(facts AS TEXT), '$.name') FROM {list}.supplement
                  WHERE facts IS NOT NULL {among}"
             );
-            let mut statement = self.of("status").prepare_cached(&sql)?;
+            let mut statement = self.of(list).prepare_cached(&sql)?;
             let mut rows = statement.query([typed])?;
             while let Some(row) = rows.next()?.filter(|_| ids.len() < limit) {
                 let (id, name) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?);
