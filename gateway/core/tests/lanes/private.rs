@@ -88,7 +88,10 @@ fn the_desk_is_told_everything_that_a_form_asks() {
         json!({ "value": "proxy", "text": { "zh": "他人", "en": "Proxy" } })
     );
     assert_eq!(of("patient", &["private", "required"]), [json!(true), json!(true)]);
-    assert_eq!(fields["patient"]["depends_on"], json!({ "field": "buyer", "value": "proxy" }));
+    assert_eq!(
+        fields["patient"]["depends_on"],
+        json!({ "field": "buyer", "value": "proxy", "unless": null })
+    );
     assert_eq!(
         of("qty", &["input", "min", "max", "decimals"]),
         [json!("number"), json!(1), json!(5), json!(0)]

@@ -403,12 +403,12 @@ impl Form {
         let depends = |e: &Expression| {
             let on = self.fields.iter().find(|f| reads_answer(e, &f.id))?;
             let named = e.named();
-            let [value] = named.texts.as_slice() else {
-                return Some(DependsOn { field: on.id.clone(), value: None });
+            let simple = |is: &str| {
+                let [value] = named.texts.as_slice() else { return None };
+                let says = format!("answers.{} {is} \"{value}\"", on.id);
+                (e.source().trim() == says).then(|| value.clone())
             };
-            let simple = format!("answers.{} == \"{value}\"", on.id);
-            let value = (e.source().trim() == simple).then(|| value.clone());
-            Some(DependsOn { field: on.id.clone(), value })
+            Some(DependsOn { field: on.id.clone(), value: simple("=="), unless: simple("!=") })
         };
         FieldAsk {
             id: field.id.clone(),

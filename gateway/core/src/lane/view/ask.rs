@@ -209,8 +209,10 @@ pub struct FieldAsk {
 pub struct DependsOn {
     /// Its name.
     pub field: String,
-    /// The answer with which the other is asked; without one, the lane finds out.
+    /// The answer with which the other is asked.
     pub value: Option<String>,
+    /// The answer with which it is not; without either, the lane finds out.
+    pub unless: Option<String>,
 }
 
 /// What became of a code that was counted.
