@@ -1,5 +1,6 @@
 //! Screens and API: loopback, or TLS. Nothing changes without a signed-in officer.
 
+pub mod act;
 pub mod acts;
 pub mod api;
 pub mod auth;
@@ -99,7 +100,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::officers))
         .routes(routes!(api::session_begin, api::session_get, api::session_end))
         .routes(routes!(api::desk))
-        .routes(routes!(api::act))
+        .routes(routes!(act::act))
         .routes(routes!(api::codes))
         .routes(routes!(api::release_uses))
         .routes(routes!(api::search))
