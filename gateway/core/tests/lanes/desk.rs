@@ -293,7 +293,7 @@ fn the_desk_offers_what_can_be_done_now_and_nothing_else() {
     let mut g = gate_with("pre-triage", &["scanner", "thermometer", "printer"]);
     let step = g.scan("green");
     g.warm(&step, 36_600);
-    assert_eq!(actions(&g), json!(["cancel", "enter", "search", "reprint"]));
+    assert_eq!(actions(&g), json!(["cancel", "enter", "search", "start", "reprint"]));
     let ask = &g.desk()["ask"];
     assert_eq!(
         (&ask["kind"], &ask["id"], &ask["input"]),
