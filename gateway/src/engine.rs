@@ -422,6 +422,8 @@ impl Engine {
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
             | Job::PeerTold(_)
+            | Job::PeerSlot(..)
+            | Job::SlotTold(_)
             | Job::PeerHello(_) => self.outside(job, now, pending).map_err(BatchError::Sqlite),
             Job::Stop => Ok(()),
         }

@@ -13,8 +13,9 @@ mod act;
 mod definition;
 mod seen;
 
+use crate::event::is_kind;
 use crate::evidence::{SubjectKey, SubjectKeys};
-use crate::ids::{LaneId, OfficerId};
+use crate::ids::{GatewayId, LaneId, OfficerId};
 use crate::pass::id;
 use crate::records::Redemption;
 use crate::time::WallMs;
@@ -30,6 +31,9 @@ pub(crate) use seen::{facts, fill, look, place, unmade};
 
 /// The most data of a slot, as JSON, in bytes.
 pub const DATA_MOST: usize = 2 << 10;
+
+/// The longest name of an act of a sum, in bytes.
+const PART_MOST: usize = 80;
 
 /// The place of an act in the order of all acts on a slot. At one gateway a later act has a later one, whatever its
 /// clock does meanwhile.
@@ -56,7 +60,7 @@ pub struct Alarm {
 }
 
 /// The latest put.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Put {
     /// Its place in the order.
     pub at: Stamp,
@@ -120,7 +124,7 @@ pub struct End {
 }
 
 /// One holder under one key of a register.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// The register.
     pub register: String,
@@ -133,6 +137,9 @@ pub struct Slot {
     pub part: String,
     /// How long a slot that ended is kept, in milliseconds.
     pub keep_ms: i64,
+    /// Whether the other gateways of the site are told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// The latest put; none where only an end is known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put: Option<Put>,
@@ -198,6 +205,29 @@ impl Slot {
         Some(at_ms.saturating_add(self.keep_ms))
     }
 
+    /// Whether it is one that gateways tell each other: names and data within their bounds, and nothing of a person.
+    pub fn is_good(&self) -> bool {
+        let name = self.register == SEAL || self.register == SEALS || definition::is_name(&self.register);
+        let hashes = SubjectKey::is_one(&self.key) && SubjectKey::is_one(&self.holder);
+        let part = self.part.len() <= PART_MOST && self.part.bytes().all(|b| b.is_ascii_graphic());
+        let stamps = [self.put.as_ref().map(|put| &put.at), self.end.as_ref().map(|end| &end.at)];
+        let stamps = stamps.into_iter().chain([self.was.as_ref(), self.amnesty.as_ref()]);
+        let gateways = stamps.flatten().all(|at| GatewayId::new(at.gateway.clone()).is_ok());
+        let data =
+            self.put.as_ref().map(|put| serde_json::to_string(&put.data).map_or(usize::MAX, |t| t.len()));
+        let alarm = self.put.as_ref().and_then(|put| put.alarm.as_ref());
+        let kind = alarm.is_none_or(|alarm| is_kind(&alarm.event));
+        let known = self.put.is_some() || self.end.is_some();
+        self.shared
+            && name
+            && hashes
+            && part
+            && gateways
+            && kind
+            && known
+            && data.is_none_or(|most| most <= DATA_MOST)
+    }
+
     /// When it is to be told of, if that is still to come.
     pub fn alarm_ms(&self) -> Option<WallMs> {
         let alarm = self.put.as_ref().filter(|_| self.is_open())?.alarm.as_ref()?;
@@ -249,6 +279,7 @@ impl Slot {
             holder: write.holder.clone(),
             part: write.part.clone(),
             keep_ms: write.keep_ms,
+            shared: write.shared,
             put: None,
             end: None,
             was: None,

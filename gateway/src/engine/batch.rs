@@ -101,6 +101,8 @@ impl<'a> Batch<'a> {
             Work::PhotoReceipted(sha256) => Job::PhotoReceipted(sha256),
             Work::Peer(from, used, reply) => Job::Peer(from, used, wait(stored, reply)),
             Work::PeerTold(pass) => Job::PeerTold(pass),
+            Work::PeerSlot(from, slot, reply) => Job::PeerSlot(from, slot, wait(stored, reply)),
+            Work::SlotTold(slot) => Job::SlotTold(slot),
             Work::PeerPage(from, page, reply) => Job::PeerPage(from, page, wait(pages, reply)),
             Work::ReleaseUses(event, reply) => Job::ReleaseUses(event, wait(stored, reply)),
             Work::PeerHello(reply) => Job::PeerHello(wait(stored, reply)),

@@ -11,6 +11,7 @@ use kakou_core::lane::remote::Opened;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::reading::{Report, Request};
 use kakou_core::records::Write;
+use kakou_core::register::Slot;
 use kakou_core::time::{Now, WallMs};
 use kakou_wire::peers::{Page, Used};
 use log::Level;
@@ -62,6 +63,10 @@ pub enum Job {
     Peer(GatewayId, Used, ReplyTo),
     /// The other gateways know of the use of a pass.
     PeerTold(String),
+    /// Another gateway tells of a slot of a register.
+    PeerSlot(GatewayId, Box<Slot>, ReplyTo),
+    /// The other gateways know of a slot as it was then.
+    SlotTold(Box<Slot>),
     /// Somebody tells what this gateway has asked for; the answer says where it goes on, if the page was the next one.
     PeerPage(Respondent, Page, ReplyTo),
     /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event

@@ -3,6 +3,7 @@
 
 use super::{BatchError, Effects, Engine, Job, Onward, ReplyTo};
 use crate::store::catch_up::{self, Respondent};
+use crate::store::journal::slots;
 use crate::upstream::peers;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::time::Now;
@@ -48,6 +49,8 @@ impl Engine {
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
             | Job::PeerTold(_)
+            | Job::PeerSlot(..)
+            | Job::SlotTold(_)
             | Job::PeerHello(_))
                 if self.closed.is_none() =>
             {
@@ -58,6 +61,8 @@ impl Engine {
             | Job::PeerPage(..)
             | Job::ReleaseUses(..)
             | Job::PeerTold(_)
+            | Job::PeerSlot(..)
+            | Job::SlotTold(_)
             | Job::PeerHello(_)
             | Job::Input(..)
             | Job::Report(..)
@@ -109,8 +114,18 @@ impl Engine {
                 self.append_all(&[event], Some(reply), now, pending)
             }
             Job::PeerTold(pass) => peers::told(self.journal.connection(), &pass),
+            Job::PeerSlot(from, slot, reply) => {
+                self.heard_uses = self.heard_uses.saturating_add(1);
+                if self.journal.peer_slot(&from, &slot, now)? {
+                    pending.count("peer_conflict_total");
+                }
+                pending.stored.push((reply, self.journal.head().0));
+                Ok(())
+            }
+            Job::SlotTold(slot) => slots::told(self.journal.connection(), &slot),
             Job::PeerHello(reply) => {
                 peers::hello(self.journal.connection(), now.wall_ms.unwrap_or(0))?;
+                slots::hello(self.journal.connection(), self.journal.gateway())?;
                 pending.stored.push((reply, self.journal.head().0));
                 Ok(())
             }

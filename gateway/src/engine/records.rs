@@ -62,9 +62,9 @@ impl Records for StoreRecords<'_> {
         slots::seen(self.journal.connection(), register, (keys, holders), asks, now_ms).map_err(fault)
     }
     fn alarms(&self, until_ms: WallMs, most: usize) -> Result<Vec<Slot>, RecordsFault> {
-        slots::alarms(self.journal.connection(), until_ms, most).map_err(fault)
+        slots::alarms(self.journal.connection(), self.journal.gateway(), until_ms, most).map_err(fault)
     }
     fn next_alarm(&self, after_ms: WallMs) -> Result<Option<WallMs>, RecordsFault> {
-        slots::next_alarm(self.journal.connection(), after_ms).map_err(fault)
+        slots::next_alarm(self.journal.connection(), self.journal.gateway(), after_ms).map_err(fault)
     }
 }

@@ -1,7 +1,7 @@
 //! Keeping the journal within its limits.
 
 use super::{BatchError, Effects, Engine, Moment};
-use crate::store::journal::{self, Journal};
+use crate::store::journal::{self, Journal, slots};
 use crate::store::{catch_up, outbox, quarantine, retention, time};
 use crate::upstream::peers;
 use kakou_core::core::Core;
@@ -193,14 +193,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets the uses of passes that have ended: not by a time that nobody has confirmed.
+    /// Forgets the uses of passes that have ended, and slots of registers that were over for long enough: not by a time that nobody has confirmed.
     fn forget_uses(&mut self, now: &Now) -> rusqlite::Result<()> {
         let due = self.forgotten_ms.is_none_or(|done| now.mono_ms.saturating_sub(done) >= FORGET_EVERY_MS);
         let Some(now_ms) = now.wall_ms.filter(|_| now.synced() && (due || self.heard_uses >= FORGET_AFTER))
         else {
             return Ok(());
         };
-        let forgotten = self.round(|c| peers::forget(c, now_ms))?;
+        let forgotten = self.round(|c| Ok(peers::forget(c, now_ms)? + slots::forget(c, now_ms)?))?;
         self.out.add("use_forgotten_total", forgotten);
         // Until nothing is left to forget, a round each time.
         if forgotten == 0 {

@@ -10,6 +10,7 @@ use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::action::Rejection;
 use kakou_core::reading::Report;
+use kakou_core::register::Slot;
 use kakou_wire::peers::{Page, Used};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -41,6 +42,10 @@ pub enum Work {
     Peer(GatewayId, Used, oneshot::Sender<u64>),
     /// The other gateways know of the use of a pass.
     PeerTold(String),
+    /// Another gateway tells of a slot of a register; the answer comes when it is durable.
+    PeerSlot(GatewayId, Box<Slot>, oneshot::Sender<u64>),
+    /// The other gateways know of a slot as it was then.
+    SlotTold(Box<Slot>),
     /// Somebody tells what this gateway has asked for; the answer says where it goes on, if the page was the next one.
     PeerPage(Respondent, Page, oneshot::Sender<Option<Onward>>),
     /// A supervisor takes the risk that single-use passes were used: the lanes wait for no other gateway. The event

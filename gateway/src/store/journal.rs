@@ -17,7 +17,7 @@ use super::{StoreError, at, io_at, outbox, quarantine, time};
 use indexes::Verdict;
 use kakou_core::event::{Author, Class, NewEvent, Position, body};
 use kakou_core::evidence::{Behind, GatewayKey, Hash};
-use kakou_core::ids::LaneId;
+use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::lane::LaneState;
 use kakou_core::records::Write;
 use kakou_core::time::Now;
@@ -257,6 +257,10 @@ impl Journal {
     /// The connection, for lookups inside the transaction.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+    /// The gateway that writes it.
+    pub fn gateway(&self) -> &GatewayId {
+        &self.author.gateway
     }
     /// The epoch of this journal.
     pub fn epoch(&self) -> u64 {

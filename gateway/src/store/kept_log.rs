@@ -10,10 +10,12 @@
 //! It does not grow for ever: where its lines are many more than what the journal holds, it is written anew from the
 //! journal, a piece at a time, while what comes meanwhile goes into both.
 
+use super::journal::slots;
 use super::salvage::{self, Fact, SEALS};
 use super::{bound, time};
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
+use kakou_core::register::SlotName;
 use rusqlite::{Connection, Row, params};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -93,13 +95,14 @@ fn lines(file: File, take: &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result
 
 type Read1 = fn(&Row<'_>) -> rusqlite::Result<Fact>;
 
-/// Hands over the uses and seals of a journal, one after another.
+/// Hands over the uses, seals and slots of a journal, one after another.
 fn each<E: From<rusqlite::Error>>(
     journal: &Connection,
     take: &mut dyn FnMut(Fact) -> Result<(), E>,
 ) -> Result<(), E> {
     let uses = salvage::uses(journal);
-    let tables: [(&str, Read1); 2] = [(&uses, salvage::use_in), (SEALS, salvage::seal_in)];
+    let tables: [(&str, Read1); 3] =
+        [(&uses, salvage::use_in), (SEALS, salvage::seal_in), (slots::SLOTS, salvage::slot_in)];
     for (sql, read) in tables {
         let mut select = journal.prepare(sql)?;
         let mut rows = select.query([])?;
@@ -115,7 +118,7 @@ fn text(facts: &[Fact]) -> String {
     facts.iter().map(|fact| line(fact).1).collect()
 }
 
-/// Checksums of the lines for all uses and seals of a journal.
+/// Checksums of the lines for all uses, seals and slots of a journal.
 fn sums(journal: &Connection) -> rusqlite::Result<HashSet<u64>> {
     let mut sums = HashSet::new();
     each(journal, &mut |fact| -> rusqlite::Result<()> {
@@ -141,6 +144,7 @@ struct KeptState {
 enum Behind {
     Uses(String),
     Seals(String),
+    Slots(SlotName),
 }
 
 /// The file that takes the place of this one when all is in it.
@@ -195,9 +199,10 @@ impl KeptLog {
             }
         };
         if said.new > 0 {
-            log::warn!("{} uses of passes and seals come from beside the journal", said.new);
+            log::warn!("{} uses of passes, seals and slots come from beside the journal", said.new);
             let now_ms = time::floor(journal)?.unwrap_or(i64::MIN);
             while peers::forget(journal, now_ms)? > 0 {}
+            while slots::forget(journal, now_ms)? > 0 {}
         }
         match log.complete(journal, &said) {
             Ok(()) => {}
@@ -251,7 +256,9 @@ impl KeptLog {
                 Some(Fact::Time(at_ms)) => said.time_ms = Some(at_ms),
                 Some(Fact::Pass(used))
                     if used.until_ms.zip(floor_ms).is_some_and(|(until, now)| until < now) => {}
-                Some(fact @ (Fact::Pass(_) | Fact::Seal(..))) => {
+                Some(Fact::Slot(slot))
+                    if slot.gone_ms().zip(floor_ms).is_some_and(|(gone, now)| gone < now) => {}
+                Some(fact @ (Fact::Pass(_) | Fact::Seal(..) | Fact::Slot(_))) => {
                     said.new += u64::from(salvage::put(journal, &fact)?);
                 }
                 Some(fact @ Fact::Visits(visits)) => {
@@ -427,21 +434,23 @@ impl KeptLog {
 
     /// Writes a piece; with the last one it takes the place of the file.
     fn go_on_anew(&mut self, mut anew: Anew, journal: &Connection) -> Result<Option<Anew>, Fault> {
-        let (sql, read, behind): (_, Read1, _) = match &anew.behind {
-            Behind::Uses(last) => (
-                format!("{} WHERE pass_id > ?1 ORDER BY pass_id LIMIT ?2", salvage::uses(journal)),
-                salvage::use_in,
-                last,
-            ),
-            Behind::Seals(last) => {
-                (format!("{SEALS} WHERE number > ?1 ORDER BY number LIMIT ?2"), salvage::seal_in, last)
-            }
+        let some = |sql: &str, behind: &str, read: Read1| -> rusqlite::Result<Vec<Fact>> {
+            journal.prepare(sql)?.query_map(params![behind, bound(ROUND)], read)?.collect()
         };
-        let limit = bound(ROUND);
-        let facts: Vec<Fact> = journal
-            .prepare(&sql)?
-            .query_map(params![behind, limit], read)?
-            .collect::<rusqlite::Result<_>>()?;
+        let facts = match &anew.behind {
+            Behind::Uses(last) => {
+                let sql = format!("{} WHERE pass_id > ?1 ORDER BY pass_id LIMIT ?2", salvage::uses(journal));
+                some(&sql, last, salvage::use_in)?
+            }
+            Behind::Seals(last) => {
+                let sql = format!("{SEALS} WHERE number > ?1 ORDER BY number LIMIT ?2");
+                some(&sql, last, salvage::seal_in)?
+            }
+            Behind::Slots(last) => slots::behind(journal, last, ROUND)?
+                .into_iter()
+                .map(|slot| Fact::Slot(Box::new(slot)))
+                .collect(),
+        };
         let text = text(&facts);
         anew.file.write_all(text.as_bytes())?;
         anew.file.sync_data()?;
@@ -451,8 +460,10 @@ impl KeptLog {
         anew.behind = match (facts.into_iter().last(), anew.behind) {
             (Some(Fact::Pass(used)), Behind::Uses(_)) if more => Behind::Uses(used.pass),
             (Some(Fact::Seal(number, _)), Behind::Seals(_)) if more => Behind::Seals(number),
+            (Some(Fact::Slot(slot)), Behind::Slots(_)) if more => Behind::Slots(slot.name()),
             (_, Behind::Uses(_)) => Behind::Seals(String::new()),
-            (_, Behind::Seals(_)) => {
+            (_, Behind::Seals(_)) => Behind::Slots(SlotName::default()),
+            (_, Behind::Slots(_)) => {
                 anew.file.sync_all()?;
                 std::fs::rename(self.beside("new"), &self.path)?;
                 self.lines = anew.lines;

@@ -1,13 +1,15 @@
-//! What must outlive a damaged journal: which passes and seals were used up, the time that has passed for
-//! certain, the numbers that visits were given.
+//! What must outlive a damaged journal: which passes and seals were used up, what stands in registers, the time that
+//! has passed for certain, the numbers that visits were given.
 //!
 //! It stands in the journal, and a second time in a file beside it ([`super::kept_log`]). A new journal begins
 //! with what that file says, and with what can still be read of one that was quarantined. All of it comes row by
 //! row, however much it is, and in any order: of two uses of a pass the earlier one counts.
 
-use super::{has_column, number};
+use super::journal::slots;
+use super::{has_column, has_table, number};
 use crate::upstream::peers;
 use kakou_core::pass::id;
+use kakou_core::register::Slot;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -51,6 +53,8 @@ pub enum Fact {
     Time(i64),
     /// Numbers of visits up to here may have been given.
     Visits(u64),
+    /// A slot of a register, as it was then.
+    Slot(Box<Slot>),
 }
 
 /// Where the uses of passes stand in a journal, of whatever version.
@@ -64,6 +68,11 @@ pub fn uses(journal: &Connection) -> String {
 
 /// Where the seals stand.
 pub const SEALS: &str = "SELECT number, visit FROM seal";
+
+/// A row of [`slots::SLOTS`].
+pub fn slot_in(r: &Row<'_>) -> rusqlite::Result<Fact> {
+    slots::slot_in(r).map(|slot| Fact::Slot(Box::new(slot)))
+}
 
 /// A row of [`uses`].
 pub fn use_in(r: &Row<'_>) -> rusqlite::Result<Fact> {
@@ -106,6 +115,7 @@ pub fn put(journal: &Connection, fact: &Fact) -> rusqlite::Result<bool> {
             }
             Ok(more)
         }
+        Fact::Slot(slot) => Ok(slots::merge(journal, slot, false)?.is_some()),
     }
 }
 
@@ -173,8 +183,11 @@ pub fn salvage(file: &Path, journal: &Connection) -> rusqlite::Result<u64> {
     };
     let mut saved = 0;
     let mut save = |fact: &Fact| put(journal, fact).map(|new| saved += u64::from(new));
-    rows(&damaged, &uses(&damaged), "pass_id", use_in, &mut save)?;
-    rows(&damaged, SEALS, "number", seal_in, &mut save)?;
+    rows(&damaged, &uses(&damaged), &["pass_id"], use_in, &mut save)?;
+    rows(&damaged, SEALS, &["number"], seal_in, &mut save)?;
+    if has_table(&damaged, "slot").unwrap_or(true) {
+        rows(&damaged, slots::SLOTS, &["register", "key", "holder", "part"], slot_in, &mut save)?;
+    }
     if let Ok(Some(at_ms)) = super::time::floor(&damaged) {
         save(&Fact::Time(at_ms))?;
     }
@@ -188,12 +201,13 @@ pub fn salvage(file: &Path, journal: &Connection) -> rusqlite::Result<u64> {
 fn rows(
     damaged: &Connection,
     sql: &str,
-    key: &str,
+    key: &[&str],
     read: fn(&Row<'_>) -> rusqlite::Result<Fact>,
     save: &mut dyn FnMut(&Fact) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     for order in ["ASC", "DESC"] {
-        let mut select = match damaged.prepare(&format!("{sql} ORDER BY {key} {order}")) {
+        let by: Vec<String> = key.iter().map(|column| format!("{column} {order}")).collect();
+        let mut select = match damaged.prepare(&format!("{sql} ORDER BY {}", by.join(", "))) {
             Ok(select) => select,
             Err(e) => {
                 log::warn!("of the damaged journal `{sql}` cannot be read: {e}");

@@ -14,16 +14,18 @@ use crate::engine::{Work, WorkSender};
 use crate::feeds::{FeedInput, FeedRequest, Get, is_signed, keep_heard, share_folder, words_in};
 use crate::metrics::Metrics;
 use crate::orders::{Answer, Order};
+use crate::store::journal::slots;
 use crate::store::kept::KeptReader;
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::pass::trust::TrustList;
+use kakou_core::register::Slot;
 use kakou_link::backoff::Backoff;
 use kakou_link::broker::Upstream;
 use kakou_link::clock::Clock;
 use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
 use kakou_wire::feed::head_topic;
-use kakou_wire::peers::Used;
+use kakou_wire::peers::{ToldSlot, Used};
 use kakou_wire::topic::topic;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -153,6 +155,8 @@ enum Disposition {
 pub(super) enum PeerPublish {
     /// That a pass was used.
     Use(String),
+    /// A slot of a register, as it was then.
+    Slot(Box<Slot>),
     /// An entry, from this file.
     Entry(PathBuf),
     /// A question to the central side, or an answer: an access list of an earlier version lets nobody say it.
@@ -285,6 +289,7 @@ impl Down {
                         }
                         match said {
                             Some(PeerPublish::Use(pass)) => drop(self.engine.send(Work::PeerTold(pass)).await),
+                            Some(PeerPublish::Slot(slot)) => drop(self.engine.send(Work::SlotTold(slot)).await),
                             Some(PeerPublish::Entry(file)) => drop(tokio::fs::remove_file(file).await),
                             Some(PeerPublish::ToCentral | PeerPublish::Other) | None => {}
                         }
@@ -411,6 +416,22 @@ impl Down {
             )?;
             told.queue.push_back(said);
         }
+        let slots = self.reader.look(|c| slots::untold(c, peers::AT_ONCE)).await.unwrap_or_default();
+        more |= slots.len() == peers::AT_ONCE;
+        for slot in slots {
+            if told.queue.len() >= PORTION {
+                more = true;
+                break;
+            }
+            let said = PeerPublish::Slot(Box::new(slot.clone()));
+            if told.under_way(&said) {
+                continue;
+            }
+            let body = serde_json::to_vec(&ToldSlot { slot }).expect("a slot has only string keys");
+            let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "slot");
+            client.publish(&topic, body, Mark::default())?;
+            told.queue.push_back(said);
+        }
         for (file, text) in tokio::task::spawn_blocking(move || words_in(&folder)).await.unwrap_or_default() {
             if told.queue.len() >= PORTION {
                 more = true;
@@ -437,7 +458,7 @@ impl Down {
             Disposition::Done
         };
         let word = match kind {
-            "redemption" => PeerMessageKind::Use,
+            "redemption" | "slot" => PeerMessageKind::Use,
             "entry" => PeerMessageKind::Entry,
             "hello" => PeerMessageKind::Hello,
             // Questions and answers need no acknowledgement: see [`Down::exchange`].
@@ -453,6 +474,15 @@ impl Down {
         }
         let (tx, stored) = oneshot::channel();
         match word {
+            PeerMessageKind::Use if kind == "slot" => match serde_json::from_slice::<ToldSlot>(payload) {
+                Ok(told) if told.is_good() => {
+                    self.store(tx, |done| Work::PeerSlot(from, Box::new(told.slot), done));
+                }
+                Ok(_) | Err(_) => {
+                    budget.junk(&from);
+                    return refused("peer_unreadable_total");
+                }
+            },
             PeerMessageKind::Use => match serde_json::from_slice::<Used>(payload) {
                 Ok(used) if used.is_good() => self.store(tx, |done| Work::Peer(from, used, done)),
                 Ok(_) | Err(_) => {

@@ -126,7 +126,13 @@ impl Down {
             match serde_json::from_slice::<Page>(&message.payload) {
                 Ok(page) if page.asker != self.gateway || exchange.storing.len() >= PAGES => false,
                 // What it tells of others is its word as well. This page is asked for again.
-                Ok(page) if !budget.allows_many(&from, PeerMessageKind::Use, page.uses.len()) => {
+                Ok(page)
+                    if !budget.allows_many(
+                        &from,
+                        PeerMessageKind::Use,
+                        page.uses.len() + page.slots.len(),
+                    ) =>
+                {
                     return self.metrics.count("peer_over_budget_total");
                 }
                 Ok(page) => match self.good(&who, page) {
@@ -203,6 +209,7 @@ mod tests {
         )
         .unwrap();
         catch_up::prepare(&c).unwrap();
+        c.execute_batch(crate::store::journal::slots::SCHEMA).unwrap();
         c
     }
 

@@ -1,4 +1,5 @@
-//! What the gateways of a site tell each other: which single-use passes and which seal numbers were used.
+//! What the gateways of a site tell each other: which single-use passes and which seal numbers were used, and what stands
+//! in the registers that they share ([`crate::store::journal::slots`]).
 //!
 //! Each goes on alone while the site's broker is away, so a pass may be used at two gates. When they
 //! hear of each other again, the earlier use counts (by time, then by name), and both put the conflict
@@ -17,10 +18,11 @@
 //! [`CONFLICTS`] are put on record: whatever it says, it displaces its own words alone.
 
 use super::budget;
+use crate::store::journal::slots;
 use crate::store::{bound, catch_up, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::records::use_order;
-use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, Used};
+use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, SLOTS, ToldSlot, Used};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
@@ -49,10 +51,11 @@ const AROUND: usize = 1_000;
 pub type Rows = Vec<(String, Option<KnownUse>)>;
 
 /// Fills a page with what follows the place where it begins: `rows` are the uses behind a pass, at most [`AT_ONCE`] of
-/// them, and `entry` gives the name and text of the first entry behind a name.
+/// them, `slots` those behind a place among them, and `entry` gives the name and text of the first entry behind a name.
 pub fn fill<E>(
     mut page: Page,
     rows: impl FnOnce(&str) -> Result<Rows, E>,
+    slots: impl FnOnce(&str) -> Result<Vec<ToldSlot>, E>,
     entry: impl Fn(&str) -> Option<(String, String)>,
 ) -> Result<Page, E> {
     let mut room = PAGE_MAX - AROUND;
@@ -61,8 +64,10 @@ pub fn fill<E>(
         room = room.saturating_sub(bytes + 1);
         fits
     };
+    let (in_slots, in_entries) = (page.after.starts_with(SLOTS), page.after.starts_with(ENTRIES));
     let mut behind = match page.after.strip_prefix(ENTRIES) {
         Some(name) => name.to_owned(),
+        None if in_slots => String::new(),
         None => {
             let mut last = page.after.strip_prefix("u:").unwrap_or_default().to_owned();
             let rows = rows(&last)?;
@@ -84,6 +89,28 @@ pub fn fill<E>(
             String::new()
         }
     };
+    if !in_entries {
+        let mut last = if in_slots { page.after.clone() } else { SLOTS.to_owned() };
+        let told = slots(&last)?;
+        let more = told.len() == AT_ONCE;
+        for slot in told {
+            let place = slot.place();
+            let bytes = serde_json::to_string(&slot).map_or(0, |t| t.len());
+            // None has room for so much that it would fit no page.
+            if bytes < PAGE_MAX - AROUND {
+                if !fits(bytes) {
+                    page.next = Some(last);
+                    return Ok(page);
+                }
+                page.slots.push(slot);
+            }
+            last = place;
+        }
+        if more {
+            page.next = Some(last);
+            return Ok(page);
+        }
+    }
     while let Some((name, text)) = entry(&behind) {
         let bytes = serde_json::to_string(&text).map_or(0, |t| t.len());
         // A code has no room for so much.
@@ -127,7 +154,14 @@ pub fn page(
         }
         Ok::<_, rusqlite::Error>(rows)
     };
-    let mut page = fill(Page::empty(asker, after), rows, entry)?;
+    let slots = |place: &str| {
+        let mut name = place.strip_prefix(SLOTS).unwrap_or_default().splitn(4, '/').map(str::to_owned);
+        let mut part = || name.next().unwrap_or_default();
+        let name = (part(), part(), part(), part());
+        let known = slots::shared_behind(connection, &name, AT_ONCE)?;
+        Ok(known.into_iter().map(|slot| ToldSlot { slot }).collect())
+    };
+    let mut page = fill(Page::empty(asker, after), rows, slots, entry)?;
     if page.next.is_none() {
         page.waits_for = catch_up::waits_for(connection)?;
         page.waits_for.truncate(NAMES);

@@ -2,24 +2,28 @@
 //!
 //! A pass with a signer goes by its random id; one of a list by a key that is made of its plate, or of the number of
 //! a person, with the key of the site, so that the broker cannot tell whose it is (`~list:KEY`); a seal by its number
-//! (`~seal:NUMBER`).
+//! (`~seal:NUMBER`). And what stands in the registers that the site shares: keys and holders are hashes with the key of
+//! the site.
 
 use kakou_core::ids::{GatewayId, LaneId, SiteId};
 pub use kakou_core::records::{SEAL, seal_use as seal};
+use kakou_core::register::Slot;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The longest name of a pass, signer and id, in bytes: a token's id is 16 bytes, a certificate's 80 letters.
 pub const LONGEST_PASS: usize = 120;
 
-/// The place between uses and entries.
+/// What stands before the place of a slot, between uses and entries.
+pub const SLOTS: &str = "v:";
+/// The place between slots and entries.
 pub const ENTRIES: &str = "e:";
 /// The place behind all entries, whose names are hexadecimal: whoever asks there hears only for whom the other one waits.
 pub const WAITS: &str = "e:~";
 /// Names in a page at most. Whoever waits for more is not complete in any case.
 pub const NAMES: usize = 8;
-/// The longest place in an answer, in bytes: a pass, or the name of an entry, and what stands before it.
-const PLACE: usize = LONGEST_PASS + 2;
+/// The longest place in an answer, in bytes: a pass, a slot, or the name of an entry, and what stands before it.
+const PLACE: usize = 240;
 
 /// The use of a pass, or of a seal, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -46,6 +50,29 @@ impl Used {
     }
 }
 
+/// A slot of a register, as one gateway knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToldSlot {
+    /// The slot: `register`, `key` and `holder` as hashes, the latest `put` and the latest `end`, each with its place in the
+    /// order of all acts (`at`). Of two accounts of one slot the later put and the later end count.
+    #[schema(value_type = Object)]
+    pub slot: Slot,
+}
+
+impl ToldSlot {
+    /// Whether it is of the form that gateways tell.
+    pub fn is_good(&self) -> bool {
+        self.slot.is_good()
+    }
+
+    /// Its place in an answer.
+    pub fn place(&self) -> String {
+        let Slot { register, key, holder, part, .. } = &self.slot;
+        format!("{SLOTS}{register}/{key}/{holder}/{part}")
+    }
+}
+
 /// A question for what another gateway knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ask {
@@ -66,7 +93,7 @@ impl Ask {
     }
 }
 
-/// A page of the answer: uses first, then entries from codes.
+/// A page of the answer: uses first, then slots of registers, then entries from codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page {
     /// Who has asked.
@@ -78,6 +105,9 @@ pub struct Page {
     /// Uses of passes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<KnownUse>,
+    /// Slots of registers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<ToldSlot>,
     /// Texts of signed entries, as codes hold them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<String>,
@@ -126,7 +156,16 @@ impl KnownUse {
 impl Page {
     /// One with nothing in it.
     pub fn empty(asker: GatewayId, after: String) -> Self {
-        Self { asker, after, uses: vec![], entries: vec![], next: None, waits_for: vec![], since_ms: None }
+        Self {
+            asker,
+            after,
+            uses: vec![],
+            slots: vec![],
+            entries: vec![],
+            next: None,
+            waits_for: vec![],
+            since_ms: None,
+        }
     }
 
     /// Whether it leads on: behind a place comes a later one, so that an answer has an end.
@@ -135,12 +174,14 @@ impl Page {
             (text.starts_with(ENTRIES), text)
         }
         let behind = |next: &String| next.len() <= PLACE && place(next) > place(&self.after);
-        self.next.as_ref().is_none_or(behind) && self.uses.iter().all(|known| known.used().is_good())
+        self.next.as_ref().is_none_or(behind)
+            && self.uses.iter().all(|known| known.used().is_good())
+            && self.slots.iter().all(ToldSlot::is_good)
     }
 }
 
-/// Where a gateway tells of uses, and says that it is new, asks and answers: `redemption`, `hello`, `ask`,
-/// `tell`.
+/// Where a gateway tells of uses and slots, and says that it is new, asks and answers: `redemption`, `slot`, `hello`,
+/// `ask`, `tell`.
 pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
     format!("kakou/v1/{site}/peer/{gateway}/{kind}")
 }
@@ -175,7 +216,13 @@ mod tests {
             Page { next, ..Page::empty(asker, after.into()) }.is_good()
         };
         assert!(leads("", None) && leads("", Some("u:k:1")) && leads("u:k:1", Some("u:k:2")));
-        assert!(leads("u:k:2", Some("e:")) && leads("e:", Some("e:00")) && leads("e:00", None));
+        assert!(
+            leads("u:k:2", Some("v:"))
+                && leads("v:", Some("v:a/b"))
+                && leads("v:a/b", Some("e:"))
+                && leads("e:", Some("e:00"))
+                && leads("e:00", None)
+        );
         for (after, next) in [("u:k:1", "u:k:1"), ("u:k:2", "u:k:1"), ("e:00", "u:k:1"), ("", "")] {
             assert!(!leads(after, Some(next)), "{after} {next}");
         }

@@ -133,7 +133,7 @@ struct AlarmFile {
     event: String,
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     (1..=NAME_MOST).contains(&name.len())
         && name.bytes().all(plain)

@@ -142,6 +142,7 @@ impl World<'_> {
             holder: known.holder(&holder).swap_remove(0),
             part: if known.register.sum { format!("{from}/{at_ms}") } else { String::new() },
             keep_ms: known.register.keep_ms,
+            shared: true,
             put: Some(put),
             end: None,
             was: None,

@@ -9,6 +9,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Report, Temperature};
 use kakou_core::records::{Redemption, Write, seal_use};
+use kakou_core::register::{Alarm, Asks, Change, Ended, Put, Slot, SlotWrite, Stamp, see};
 use kakou_core::scenario::store::{Entries, PeerUse, Store};
 use kakou_core::time::{Now, Quality};
 use serde_json::{Value, json};
@@ -32,6 +33,10 @@ macro_rules! store_suite {
             what_another_gateway_tells_again_is_no_conflict,
             a_restart_finds_the_lane_as_it_was_kept_and_nothing_of_what_was_not,
             a_restart_finds_the_latest_visits_in_their_order,
+            a_slot_is_found_by_its_key_and_by_its_holder_also_behind_a_restart,
+            what_is_seen_of_a_key_is_what_its_slots_say,
+            what_another_gateway_tells_of_slots_comes_to_the_same_in_whatever_order,
+            a_slot_is_due_once_where_it_was_put,
             a_visit_that_can_go_on_is_kept_whole_and_one_that_cannot_without_whose_it_was,
         );
     };
@@ -265,4 +270,139 @@ pub fn a_visit_that_can_go_on_is_kept_whole_and_one_that_cannot_without_whose_it
         visit.pass.as_ref().map(|pass| pass.subject.clone()).unwrap()
     };
     assert_eq!((subject(1), subject(0)), ("ID-4711".into(), String::new()));
+}
+
+fn slot_write(key: &str, holder: &str, visit: u64, at_ms: i64, change: Change) -> Write {
+    Write::Slot(Box::new(SlotWrite {
+        register: "room".into(),
+        key: key.into(),
+        holder: holder.into(),
+        part: String::new(),
+        keep_ms: 60_000,
+        shared: true,
+        by: used(visit, at_ms),
+        change,
+    }))
+}
+
+fn slot_put(alone: bool, alarm_ms: Option<i64>) -> Change {
+    Change::Put(Put {
+        at: Stamp::default(),
+        lane: lane(),
+        since_ms: None,
+        until_ms: None,
+        expires: false,
+        amount: 0,
+        counted: false,
+        data: json!({ "a": "b" }).as_object().unwrap().clone(),
+        alone,
+        alarm: alarm_ms.map(|at_ms| Alarm { at_ms, event: "overdue".into(), done: false }),
+    })
+}
+
+fn slot_end(how: Ended) -> Change {
+    Change::End(how, None)
+}
+
+fn names(all: &[&str]) -> Vec<String> {
+    all.iter().map(|name| (*name).to_owned()).collect()
+}
+
+pub fn a_slot_is_found_by_its_key_and_by_its_holder_also_behind_a_restart(store: &mut dyn Store) {
+    let put = |key, holder, visit, at| slot_write(key, holder, visit, at, slot_put(false, None));
+    let writes = [put("k1", "h1", 1, WALL), put("k1", "h2", 2, WALL + 1), put("k2", "h1", 3, WALL + 2)];
+    store.write(&writes, &now()).unwrap();
+    store.restart().unwrap();
+    let of = |slots: Vec<Slot>| slots.into_iter().map(|slot| (slot.key, slot.holder)).collect::<Vec<_>>();
+    let pair = |key: &str, holder: &str| (key.to_owned(), holder.to_owned());
+    assert_eq!(of(store.slots("room", &names(&["k1"])).unwrap()), [pair("k1", "h1"), pair("k1", "h2")]);
+    assert_eq!(
+        of(store.slots_of("room", &names(&["h1", "h9"])).unwrap()),
+        [pair("k1", "h1"), pair("k2", "h1")]
+    );
+    assert!(store.slots("rooms", &names(&["k1"])).unwrap().is_empty(), "of another register");
+    let slot = &store.slots("room", &names(&["k2"])).unwrap()[0];
+    assert_eq!((slot.gateway(), slot.put.as_ref().unwrap().data["a"].as_str()), (Some("gw-1"), Some("b")));
+    // A holder who puts again has one slot.
+    store.write(&[put("k2", "h1", 4, WALL + 9)], &now()).unwrap();
+    let again = store.slots("room", &names(&["k2"])).unwrap();
+    assert_eq!((again.len(), again[0].put.as_ref().unwrap().since_ms), (1, Some(WALL + 9)));
+}
+
+pub fn what_is_seen_of_a_key_is_what_its_slots_say(store: &mut dyn Store) {
+    let mut seed = 7_u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for visit in 1..200 {
+        let (key, holder) = (format!("k{}", random(3)), format!("h{}", random(6)));
+        let change = match random(8) {
+            0..4 => slot_put(false, None),
+            4..6 => slot_end(Ended::GivenBack),
+            6 => slot_end(Ended::Corrected),
+            _ => slot_end(Ended::Withdrawn),
+        };
+        let at_ms = WALL + i64::try_from(visit).unwrap();
+        store.write(&[slot_write(&key, &holder, visit, at_ms, change)], &now()).unwrap();
+        let (keys, holders) = (vec![key], vec![format!("h{}", random(6))]);
+        let said = see(store.slots("room", &keys).unwrap(), &holders, Some(at_ms));
+        assert_eq!(store.seen("room", &keys, &holders, Asks::ALL, Some(at_ms)).unwrap(), said, "{visit}");
+    }
+}
+
+pub fn what_another_gateway_tells_of_slots_comes_to_the_same_in_whatever_order(store: &mut dyn Store) {
+    let from = GatewayId::new("gw-2").unwrap();
+    let theirs = |holder: &str, at_ms, change| {
+        let Write::Slot(write) = slot_write("k", holder, 5, at_ms, change) else { unreachable!() };
+        Slot::after(None, &write, "gw-2")
+    };
+    store.write(&[slot_write("k", "h1", 1, WALL, slot_put(true, None))], &now()).unwrap();
+    let late = theirs("h2", WALL + 5, slot_put(true, None));
+    assert!(store.peer_slot(&from, &late, &now()).unwrap(), "a conflict");
+    assert!(!store.peer_slot(&from, &late, &now()).unwrap(), "once");
+    let seen = |store: &dyn Store| {
+        store.seen("room", &names(&["k"]), &names(&["h1"]), Asks::ALL, Some(WALL)).unwrap()
+    };
+    assert_eq!((seen(store).held, seen(store).oldest.unwrap().holder.as_str()), (1, "h1"));
+    let early = theirs("h3", WALL - 5, slot_put(true, None));
+    assert!(store.peer_slot(&from, &early, &now()).unwrap(), "the earlier one counts");
+    store.restart().unwrap();
+    assert_eq!((seen(store).held, seen(store).oldest.unwrap().holder.as_str()), (1, "h3"));
+    // That somebody has left there is heard before that they came.
+    let gone = theirs("h4", WALL + 50, slot_end(Ended::GivenBack));
+    let came = theirs("h4", WALL + 40, slot_put(false, None));
+    for told in [&gone, &came, &gone] {
+        assert!(!store.peer_slot(&from, told, &now()).unwrap());
+    }
+    let slots = store.slots("room", &names(&["k"])).unwrap();
+    let slot = slots.iter().find(|slot| slot.holder == "h4").unwrap();
+    assert!(!slot.is_open() && slot.is_past());
+}
+
+pub fn a_slot_is_due_once_where_it_was_put(store: &mut dyn Store) {
+    let writes = [
+        slot_write("k1", "h", 1, WALL, slot_put(false, Some(WALL + 20))),
+        slot_write("k2", "h", 2, WALL, slot_put(false, Some(WALL + 10))),
+        slot_write("k3", "h", 3, WALL, slot_put(false, Some(WALL + 15))),
+        slot_write("k3", "h", 4, WALL + 1, slot_end(Ended::GivenBack)),
+    ];
+    store.write(&writes, &now()).unwrap();
+    let Write::Slot(theirs) = slot_write("k4", "h", 1, WALL, slot_put(false, Some(WALL + 1))) else {
+        unreachable!()
+    };
+    let theirs = Slot::after(None, &theirs, "gw-2");
+    store.peer_slot(&GatewayId::new("gw-2").unwrap(), &theirs, &now()).unwrap();
+    store.restart().unwrap();
+    let due = |store: &dyn Store, until| -> Vec<String> {
+        store.alarms(until, 9).unwrap().into_iter().map(|slot| slot.key).collect()
+    };
+    assert_eq!(due(store, WALL + 9), names(&[]));
+    assert_eq!(due(store, WALL + 30), names(&["k2", "k1"]));
+    assert_eq!(store.alarms(WALL + 30, 1).unwrap().len(), 1);
+    assert_eq!(store.next_alarm(WALL).unwrap(), Some(WALL + 10));
+    assert_eq!(store.next_alarm(WALL + 10).unwrap(), Some(WALL + 20));
+    store.write(&[slot_write("k2", "h", 0, WALL + 30, Change::Told)], &now()).unwrap();
+    assert_eq!(due(store, WALL + 30), names(&["k1"]));
+    assert_eq!(store.slots("room", &names(&["k2"])).unwrap().iter().filter(|slot| slot.is_open()).count(), 1);
 }

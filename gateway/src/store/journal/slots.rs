@@ -5,9 +5,10 @@
 
 use super::Journal;
 use crate::store::bound;
+use crate::store::salvage::Fact;
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::GatewayId;
-use kakou_core::register::{Asks, Seen, Slot, SlotWrite, conflicts, see, summed};
+use kakou_core::register::{Asks, Seen, Slot, SlotName, SlotWrite, conflicts, see, summed};
 use kakou_core::time::Now;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 /// What format 3 adds.
 pub const SCHEMA: &str = "
 CREATE TABLE slot (register TEXT NOT NULL, key TEXT NOT NULL, holder TEXT NOT NULL, part TEXT NOT NULL,
-  put_ms INTEGER, held INTEGER NOT NULL, past INTEGER NOT NULL, counts INTEGER NOT NULL, own INTEGER NOT NULL,
+  put_ms INTEGER, held INTEGER NOT NULL, past INTEGER NOT NULL, counts INTEGER NOT NULL, gateway TEXT,
   alarm_ms INTEGER, gone_ms INTEGER, told INTEGER NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (register, key, holder, part)) WITHOUT ROWID;
 CREATE INDEX slot_held ON slot (register, key, put_ms) WHERE held = 1;
@@ -74,11 +75,10 @@ fn by_name(connection: &Connection, name: [&String; 4]) -> rusqlite::Result<Opti
 }
 
 /// Keeps a slot; `told` says that the other gateways need not hear of it.
-pub fn keep(connection: &Connection, own: &GatewayId, slot: &Slot, told: bool) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO slot (register, key, holder, part, put_ms, held, past, counts, own, alarm_ms, gone_ms,
+pub fn keep(connection: &Connection, slot: &Slot, told: bool) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms,
                  told, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let body = serde_json::to_vec(slot).expect("a slot has only string keys");
-    let is_own = slot.gateway() == Some(own.as_str());
     connection
         .prepare_cached(sql)?
         .execute(params![
@@ -90,10 +90,10 @@ pub fn keep(connection: &Connection, own: &GatewayId, slot: &Slot, told: bool) -
             slot.is_open(),
             slot.is_past(),
             slot.counts(),
-            is_own,
-            slot.alarm_ms().filter(|_| is_own),
+            slot.gateway(),
+            slot.alarm_ms(),
             slot.gone_ms(),
-            told,
+            told || !slot.shared,
             body
         ])
         .map(drop)
@@ -156,15 +156,21 @@ pub fn seen(
 }
 
 /// Slots that this gateway must tell of, due until a moment.
-pub fn alarms(connection: &Connection, until_ms: i64, most: usize) -> rusqlite::Result<Vec<Slot>> {
-    let which = "WHERE alarm_ms <= ?1 ORDER BY alarm_ms LIMIT ?2";
-    some(connection, which, &[Sql::Integer(until_ms), Sql::Integer(bound(most))])
+pub fn alarms(
+    connection: &Connection,
+    own: &GatewayId,
+    until_ms: i64,
+    most: usize,
+) -> rusqlite::Result<Vec<Slot>> {
+    let which = "WHERE alarm_ms <= ?1 AND gateway = ?2 ORDER BY alarm_ms LIMIT ?3";
+    let of = [Sql::Integer(until_ms), Sql::Text(own.to_string()), Sql::Integer(bound(most))];
+    some(connection, which, &of)
 }
 
 /// When the next one is due.
-pub fn next_alarm(connection: &Connection, after_ms: i64) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT min(alarm_ms) FROM slot WHERE alarm_ms > ?1";
-    connection.prepare_cached(sql)?.query_row([after_ms], |r| r.get(0))
+pub fn next_alarm(connection: &Connection, own: &GatewayId, after_ms: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT min(alarm_ms) FROM slot WHERE alarm_ms > ?1 AND gateway = ?2";
+    connection.prepare_cached(sql)?.query_row(params![after_ms, own.as_str()], |r| r.get(0))
 }
 
 /// Forgets slots that were over for long enough, a round of them: what is held stays. Runs inside the caller's
@@ -176,39 +182,109 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
 }
 
 /// Takes another account of a slot; gives what is new, each with the slot that it stands behind where it lost.
-pub fn take(
-    connection: &Connection,
-    own: &GatewayId,
-    told: &Slot,
-) -> rusqlite::Result<(Option<Slot>, Vec<(Slot, Slot)>)> {
+pub fn take(connection: &Connection, told: &Slot) -> rusqlite::Result<(Option<Slot>, Vec<(Slot, Slot)>)> {
+    let Some(merged) = merge(connection, told, true)? else { return Ok((None, Vec::new())) };
+    let lost = conflicts(&of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?);
+    for (slot, _) in &lost {
+        keep(connection, slot, false)?;
+    }
+    Ok((Some(merged), lost))
+}
+
+/// Puts another account of a slot beside what is known of it; gives what is new. What was heard from the others need not
+/// be told to them again.
+pub fn merge(connection: &Connection, told: &Slot, heard: bool) -> rusqlite::Result<Option<Slot>> {
     let known = find(connection, told)?;
     let merged = match known.clone() {
         Some(known) => known.merge(told.clone()),
         None => told.clone(),
     };
-    let new = (known.as_ref() != Some(&merged)).then_some(merged);
-    let Some(merged) = &new else { return Ok((None, Vec::new())) };
-    // What we have done and they do not know is told again.
-    keep(connection, own, merged, merged == told)?;
-    let lost = conflicts(&of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?);
-    for (slot, _) in &lost {
-        keep(connection, own, slot, false)?;
+    if known.as_ref() == Some(&merged) {
+        return Ok(None);
     }
-    Ok((new, lost))
+    // What we have done and they do not know is told again.
+    keep(connection, &merged, heard && merged == *told)?;
+    Ok(Some(merged))
+}
+
+/// Where the slots stand.
+pub const SLOTS: &str = "SELECT body FROM slot";
+
+/// A row of [`SLOTS`].
+pub fn slot_in(r: &Row<'_>) -> rusqlite::Result<Slot> {
+    row(r)
+}
+
+/// So many slots behind one, in the order of their names.
+pub fn behind(connection: &Connection, name: &SlotName, most: usize) -> rusqlite::Result<Vec<Slot>> {
+    let sql = format!(
+        "{SLOTS} WHERE (register, key, holder, part) > (?1, ?2, ?3, ?4)
+         ORDER BY register, key, holder, part LIMIT ?5"
+    );
+    let (register, key, holder, part) = name;
+    let of = params![register, key, holder, part, bound(most)];
+    connection.prepare_cached(&sql)?.query_map(of, row)?.collect()
+}
+
+/// So many slots of registers that the site shares behind one, in the order of their names.
+pub fn shared_behind(connection: &Connection, name: &SlotName, most: usize) -> rusqlite::Result<Vec<Slot>> {
+    let (mut name, mut all) = (name.clone(), Vec::new());
+    while all.len() < most {
+        let some = behind(connection, &name, most)?;
+        let Some(last) = some.last() else { break };
+        name = last.name();
+        let room = most - all.len();
+        all.extend(some.into_iter().filter(|slot| slot.shared).take(room));
+    }
+    Ok(all)
+}
+
+/// Slots that the others have not been told of.
+pub fn untold(connection: &Connection, most: usize) -> rusqlite::Result<Vec<Slot>> {
+    some(connection, "WHERE told = 0 LIMIT ?1", &[Sql::Integer(bound(most))])
+}
+
+/// The others know of a slot as it was then.
+pub fn told(connection: &Connection, slot: &Slot) -> rusqlite::Result<()> {
+    if find(connection, slot)?.as_ref() == Some(slot) {
+        keep(connection, slot, true)?;
+    }
+    Ok(())
+}
+
+/// A gateway is new, or the broker has forgotten it: what this one has put or ended is told again.
+pub fn hello(connection: &Connection, own: &GatewayId) -> rusqlite::Result<()> {
+    for slot in some(connection, "WHERE told = 1", &[])? {
+        let ours = |at: &str| at == own.as_str();
+        let ended = slot.end.as_ref().is_some_and(|end| ours(&end.at.gateway));
+        if slot.shared && (ended || slot.gateway().is_some_and(ours)) {
+            keep(connection, &slot, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes a slot; gives it as it is then.
+fn change(connection: &Connection, own: &GatewayId, write: &SlotWrite) -> rusqlite::Result<Slot> {
+    let name = [&write.register, &write.key, &write.holder, &write.part];
+    let slot = Slot::after(by_name(connection, name)?, write, own.as_str());
+    keep(connection, &slot, !write.shared)?;
+    Ok(slot)
 }
 
 impl Journal {
     /// A slot changes.
     pub(super) fn change(&mut self, write: &SlotWrite) -> rusqlite::Result<()> {
-        let name = [&write.register, &write.key, &write.holder, &write.part];
-        let before = by_name(&self.connection, name)?;
-        let slot = Slot::after(before, write, self.author.gateway.as_str());
-        keep(&self.connection, &self.author.gateway, &slot, !write.shared)
+        let slot = change(&self.connection, &self.author.gateway, write)?;
+        self.kept.note(Fact::Slot(Box::new(slot)));
+        Ok(())
     }
 
     /// Takes what another gateway tells of a slot; whether that brings a conflict, which goes on record.
     pub fn peer_slot(&mut self, _from: &GatewayId, told: &Slot, now: &Now) -> rusqlite::Result<bool> {
-        let (_, lost) = take(&self.connection, &self.author.gateway, told)?;
+        let (new, lost) = take(&self.connection, told)?;
+        let changed = new.iter().chain(lost.iter().map(|(late, _)| late));
+        changed.for_each(|slot| self.kept.note(Fact::Slot(Box::new(slot.clone()))));
         for (late, first) in &lost {
             let event = NewEvent {
                 kind: "peer_conflict".into(),
@@ -234,3 +310,6 @@ fn conflict(late: &Slot, first: &Slot) -> Value {
     json!({ "first": first.gateway(), "register": late.register, "key": late.key,
         "uses": [one(first), one(late)] })
 }
+
+#[cfg(test)]
+mod tests;

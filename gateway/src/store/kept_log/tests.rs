@@ -45,7 +45,7 @@ fn known(data: &Path) -> usize {
     let key = |fact| match fact {
         Fact::Pass(used) => Some(used.pass),
         Fact::Seal(number, _) => Some(number),
-        Fact::Time(_) | Fact::Visits(_) => None,
+        Fact::Time(_) | Fact::Visits(_) | Fact::Slot(_) => None,
     };
     facts.filter_map(key).collect::<HashSet<_>>().len()
 }

@@ -23,6 +23,7 @@ fn store() -> Connection {
     c.execute_batch("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER);").unwrap();
     catch_up::prepare(&c).unwrap();
     prepare(&c).unwrap();
+    c.execute_batch(slots::SCHEMA).unwrap();
     c
 }
 

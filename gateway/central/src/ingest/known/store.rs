@@ -156,8 +156,12 @@ impl PeerStore {
             let next = texts.iter().find(|(name, _)| name.as_str() > behind);
             next.map(|(name, text)| (name.clone(), text.clone()))
         };
-        let Ok(mut page) =
-            fill(Page::empty(asker.gateway.clone(), after), |_| Ok::<_, Infallible>(rows), entry);
+        let Ok(mut page) = fill(
+            Page::empty(asker.gateway.clone(), after),
+            |_| Ok::<_, Infallible>(rows),
+            |_| Ok(Vec::new()),
+            entry,
+        );
         if page.next.is_none() && texts.len() == ENTRIES_AT_ONCE {
             page.next = texts.keys().next_back().map(|name| format!("{ENTRIES}{name}"));
         }
