@@ -29,6 +29,7 @@ use toml::Spanned;
 pub mod anchors;
 pub mod placeholder;
 mod port;
+mod registers;
 pub mod remote;
 mod retention;
 mod upstream;
@@ -444,6 +445,7 @@ fn read_lanes(
     wrong: Wrong<'_>,
 ) -> Result<Vec<LaneEntry>, ConfigError> {
     let mut out: Vec<LaneEntry> = Vec::new();
+    let mut profiles: Vec<profile::Profile> = Vec::new();
     for lane in files {
         let (at, l) = (lane.span().start, lane.get_ref());
         if out.iter().any(|o| o.id == l.id) {
@@ -460,6 +462,7 @@ fn read_lanes(
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let read = members.values().map(|(name, text)| profile::read(name, text));
         let theirs: Vec<Profile> = read.collect::<Result<_, _>>()?;
+        registers::agree(&profiles, &profile).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         check_devices(&profile, &theirs, &l.devices, devices)
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let shared =
@@ -477,6 +480,7 @@ fn read_lanes(
             return Err(wrong(at, what));
         }
         let (id, devices) = (l.id.clone(), l.devices.clone());
+        profiles.push(profile);
         out.push(LaneEntry { id, profile: (name, text), members, place, devices });
     }
     if out.is_empty() {
