@@ -39,11 +39,16 @@ mod tests {
         let first = [profile("a", "keep = \"2d\"")];
         let more = "keep = \"48h\"\nlimit = 500\nover = \"Q_FULL\"\nalarm = { after = \"6h\", event = \"stay_overdue\" }";
         assert_eq!(agree(&first, &profile("b", more)), Ok(()));
-        for (fields, field) in
-            [("keep = \"3d\"", "keep"), ("keep = \"2d\"\nscope = \"lane\"", "scope"), ("keep = \"2d\"\nexpires = true", "expires")]
-        {
+        for (fields, field) in [
+            ("keep = \"3d\"", "keep"),
+            ("keep = \"2d\"\nscope = \"lane\"", "scope"),
+            ("keep = \"2d\"\nexpires = true", "expires"),
+        ] {
             let why = agree(&first, &profile("b", fields)).unwrap_err();
-            assert!(why.contains(&format!("register `inside` of profile `b` has another `{field}`")), "{why}");
+            assert!(
+                why.contains(&format!("register `inside` of profile `b` has another `{field}`")),
+                "{why}"
+            );
         }
     }
 }

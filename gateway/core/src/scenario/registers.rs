@@ -102,6 +102,11 @@ impl World<'_> {
         };
         let mut put = known.put(slot.since_ms, slot.until_ms, slot.amount, slot.data.clone());
         put.lane = lane.clone();
+        // What was due before the file begins was told of then.
+        let begun = self.now.wall_ms;
+        if let Some(alarm) = put.alarm.as_mut().filter(|alarm| begun.is_some_and(|now| alarm.at_ms < now)) {
+            alarm.done = true;
+        }
         let sum = known.register.sum;
         let write = |at_ms, change| {
             Write::Slot(Box::new(SlotWrite {
