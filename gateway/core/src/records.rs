@@ -86,7 +86,7 @@ pub trait Records {
     /// All slots of a register under any of these keys, in the order in which they were put; what is over as long as it
     /// is kept.
     fn slots(&self, register: &str, keys: &[String]) -> Result<Vec<Slot>, RecordsFault>;
-    /// All slots of a register that any of these holders has or had.
+    /// All slots of a register that any of these holders holds, in the order in which they were put.
     fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault>;
     /// What stands under a key, and what of it is a holder's; `keys` and `holders` are the names of one each.
     fn seen(
@@ -97,7 +97,7 @@ pub trait Records {
         asks: Asks,
         now_ms: Option<WallMs>,
     ) -> Result<Seen, RecordsFault> {
-        let Asks { latest: _, was_held: _ } = asks;
+        let Asks { latest: _, was_held: _, whole: _ } = asks;
         Ok(see(self.slots(register, keys)?, holders, now_ms))
     }
     /// Slots that this gateway has put and must tell of, due until a moment, the earliest first.

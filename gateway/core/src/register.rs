@@ -234,6 +234,11 @@ impl Slot {
         (!alarm.done).then_some(alarm.at_ms)
     }
 
+    /// The place of its put in the order.
+    pub fn put_at(&self) -> Option<&Stamp> {
+        self.put.as_ref().map(|put| &put.at)
+    }
+
     /// The gateway that put it.
     pub fn gateway(&self) -> Option<&str> {
         self.put.as_ref().map(|put| put.at.gateway.as_str())

@@ -35,11 +35,13 @@ pub struct Asks {
     pub latest: bool,
     /// Whether one was given back.
     pub was_held: bool,
+    /// Whether all slots must be read: they end by themselves, or sum up.
+    pub whole: bool,
 }
 
 impl Asks {
     /// All of it.
-    pub const ALL: Self = Self { latest: true, was_held: true };
+    pub const ALL: Self = Self { latest: true, was_held: true, whole: false };
 }
 
 /// What is known of one key, and of one holder.
@@ -83,7 +85,7 @@ pub fn summed(slots: Vec<Slot>) -> Vec<Slot> {
 }
 
 fn order(slot: &Slot) -> Option<&super::Stamp> {
-    slot.put.as_ref().map(|put| &put.at)
+    slot.put_at()
 }
 
 /// What some slots of one key say.
@@ -145,6 +147,7 @@ pub(crate) fn look(
     asks: Asks,
     now_ms: Option<WallMs>,
 ) -> Result<Vec<Seen>, RecordsFault> {
+    let asks = Asks { whole: register.sum || register.expires, ..asks };
     let one = |keys: &Vec<String>| records.seen(&register.name, keys, &place.holder, asks, now_ms);
     place.keys.iter().map(one).collect()
 }

@@ -152,7 +152,7 @@ impl Records for Memory {
         Ok(self.some(register, |slot| keys.contains(&slot.key)))
     }
     fn slots_of(&self, register: &str, holders: &[String]) -> Result<Vec<Slot>, RecordsFault> {
-        Ok(self.some(register, |slot| holders.contains(&slot.holder)))
+        Ok(self.some(register, |slot| slot.is_open() && holders.contains(&slot.holder)))
     }
     fn alarms(&self, until_ms: WallMs, most: usize) -> Result<Vec<Slot>, RecordsFault> {
         let own = self.slots.values().filter(|slot| slot.gateway() == Some(self.gateway.as_str()));

@@ -14,18 +14,15 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::{Value, json};
 
-/// What format 3 adds.
+/// What format 3 adds. Short: where the tables stand is to fit the first page of the file, so that damage to any other
+/// leaves the rest to be read.
 pub const SCHEMA: &str = "
-CREATE TABLE slot (register TEXT NOT NULL, key TEXT NOT NULL, holder TEXT NOT NULL, part TEXT NOT NULL,
-  put_ms INTEGER, held INTEGER NOT NULL, past INTEGER NOT NULL, counts INTEGER NOT NULL, gateway TEXT,
-  alarm_ms INTEGER, gone_ms INTEGER, told INTEGER NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (register, key, holder, part)) WITHOUT ROWID;
-CREATE INDEX slot_held ON slot (register, key, put_ms) WHERE held = 1;
-CREATE INDEX slot_latest ON slot (register, key, put_ms) WHERE counts = 1;
-CREATE INDEX slot_holder ON slot (register, holder);
-CREATE INDEX slot_alarm ON slot (alarm_ms) WHERE alarm_ms IS NOT NULL;
-CREATE INDEX slot_gone ON slot (gone_ms) WHERE gone_ms IS NOT NULL;
-CREATE INDEX slot_untold ON slot (told) WHERE told = 0;
+CREATE TABLE slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms, told, body, PRIMARY KEY (register, key, holder, part)) WITHOUT ROWID;
+CREATE INDEX slot_key ON slot (register, key, held, put_ms);
+CREATE INDEX slot_holder ON slot (register, holder) WHERE held = 1;
+CREATE INDEX slot_alarm ON slot (alarm_ms) WHERE alarm_ms NOTNULL;
+CREATE INDEX slot_gone ON slot (gone_ms) WHERE gone_ms NOTNULL;
+CREATE INDEX slot_told ON slot (told) WHERE told = 0;
 ";
 
 /// Slots that are forgotten in one transaction.
@@ -105,13 +102,16 @@ pub fn of_keys(connection: &Connection, register: &str, keys: &[String]) -> rusq
     some(connection, &which, &names(register, keys))
 }
 
-/// Slots of a register by holders, in the order in which they were put.
+/// Slots of a register that some holders hold, in the order in which they were put.
 pub fn of_holders(
     connection: &Connection,
     register: &str,
     holders: &[String],
 ) -> rusqlite::Result<Vec<Slot>> {
-    let which = format!("WHERE register = ?1 AND holder IN ({}) ORDER BY put_ms", places(2, holders.len()));
+    let which = format!(
+        "WHERE register = ?1 AND held = 1 AND holder IN ({}) ORDER BY put_ms",
+        places(2, holders.len())
+    );
     some(connection, &which, &names(register, holders))
 }
 
@@ -132,10 +132,7 @@ pub fn seen(
 ) -> rusqlite::Result<Seen> {
     let of_key = format!("WHERE register = ?1 AND key IN ({})", places(2, keys.len()));
     let of = names(register, keys);
-    // Slots that end by themselves, and acts of a sum, are few under a key: they are read.
-    let plain = "SELECT 1 FROM slot WHERE register = ?1 AND (part <> '' OR held = 1 AND gone_ms IS NOT NULL) AND key IN";
-    let plain = format!("{plain} ({}) LIMIT 1", places(2, keys.len()));
-    if connection.prepare_cached(&plain)?.exists(params_from_iter(&of))? {
+    if asks.whole {
         return Ok(see(of_keys(connection, register, keys)?, holders, now_ms));
     }
     let count = format!("SELECT count(*) FROM slot {of_key} AND held = 1");
@@ -146,7 +143,9 @@ pub fn seen(
     let mine = see(mine, holders, now_ms).mine;
     let oldest = first(connection, &format!("{of_key} AND held = 1 ORDER BY put_ms"), &of)?;
     let latest = if asks.latest {
-        first(connection, &format!("{of_key} AND counts = 1 ORDER BY put_ms DESC"), &of)?
+        let one = |which: &str| first(connection, &format!("{of_key} AND {which} ORDER BY put_ms DESC"), &of);
+        let latest = [one("held = 1")?, one("held = 0 AND counts = 1")?];
+        latest.into_iter().flatten().max_by(|a, b| a.put_at().cmp(&b.put_at()))
     } else {
         None
     };

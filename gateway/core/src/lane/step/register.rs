@@ -197,8 +197,11 @@ pub(super) fn ask(cx: &mut Cx<'_>, name: &str, asked: &RegisterAsked) {
 }
 
 fn now(cx: &mut Cx<'_>, register: &register::Register, asked: &RegisterAsked) -> Map<String, Value> {
-    let asks =
-        Asks { latest: asked.fields.contains("last_other"), was_held: asked.fields.contains("was_held") };
+    let asks = Asks {
+        latest: asked.fields.contains("last_other"),
+        was_held: asked.fields.contains("was_held"),
+        ..Asks::default()
+    };
     // An expression that gives no value gives no key, and no holder.
     let place = register::place(cx.setup, &cx.visit.facts, register).unwrap_or_default();
     match register::facts(cx.records, register, &place, asks, cx.now.wall_ms) {
