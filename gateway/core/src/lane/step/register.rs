@@ -215,8 +215,12 @@ fn now(cx: &mut Cx<'_>, register: &register::Register, asked: &RegisterAsked) ->
 
 /// The seals that a visit takes off: every expected one and every one that was read.
 fn seal_numbers(cx: &Cx<'_>) -> Vec<String> {
-    let _ = &cx.visit.seals;
-    Vec::new()
+    let check = cx.visit.seal_check.iter();
+    let read = check.clone().flat_map(|check| check.read.iter().map(|seal| &seal.number));
+    let mut all: Vec<String> = check.flat_map(|check| &check.expected).chain(read).cloned().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Finds which keys are full of others, of all that this visit is going to put: before the verdict that may have changed.
