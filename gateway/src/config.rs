@@ -27,9 +27,9 @@ use std::sync::Arc;
 use toml::Spanned;
 
 pub mod anchors;
+mod lanes;
 pub mod placeholder;
 mod port;
-mod registers;
 pub mod remote;
 mod retention;
 mod upstream;
@@ -462,7 +462,7 @@ fn read_lanes(
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let read = members.values().map(|(name, text)| profile::read(name, text));
         let theirs: Vec<Profile> = read.collect::<Result<_, _>>()?;
-        registers::agree(&profiles, &profile).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
+        lanes::agree(&profiles, &profile).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         check_devices(&profile, &theirs, &l.devices, devices)
             .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
         let shared =
@@ -475,7 +475,7 @@ fn read_lanes(
             ));
         }
         let place = l.place.clone().unwrap_or_else(|| PLACE.to_owned());
-        if !is_place(&place) {
+        if !lanes::is_place(&place) {
             let what = format!("`place` of lane `{}` is 1 to 64 characters without control characters", l.id);
             return Err(wrong(at, what));
         }
@@ -500,11 +500,6 @@ fn members_of(
         Ok((name.to_owned(), find_profile(folder, &named, policy)?))
     };
     profile.members().map(find).collect()
-}
-
-/// Whether screens and events can name a place so.
-fn is_place(text: &str) -> bool {
-    (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 /// A shipped profile by its id, a file by its path, or as `policy:ID` what the feed `policy` says;

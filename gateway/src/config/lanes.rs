@@ -1,6 +1,11 @@
-//! Registers that several lanes of a gateway have in common.
+//! What lanes of a gateway have in common: where they stand, and the registers that several of them keep.
 
 use kakou_core::profile::Profile;
+
+/// Whether screens and events can name a place so.
+pub(super) fn is_place(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
 
 /// The lanes of a gateway keep a register in one way; who holds what, and how many, each says for itself.
 pub(super) fn agree(before: &[Profile], profile: &Profile) -> Result<(), String> {
