@@ -1,15 +1,19 @@
 //! The profiles that ship with the product.
 
 /// File name and text of each.
-pub const PROFILES: [(&str, &str); 19] = [
+pub const PROFILES: [(&str, &str); 27] = [
     ("school-gate.toml", include_str!("../../../profiles/2022/school-gate.toml")),
     ("truck-supplies.toml", include_str!("../../../profiles/2022/truck-supplies.toml")),
     ("pre-triage.toml", include_str!("../../../profiles/2022/pre-triage.toml")),
+    ("accompanied-child.toml", include_str!("../../../profiles/2022/accompanied-child.toml")),
+    ("car-occupant.toml", include_str!("../../../profiles/2022/car-occupant.toml")),
     ("community-return.toml", include_str!("../../../profiles/2022/community-return.toml")),
     ("consulting-room.toml", include_str!("../../../profiles/2022/consulting-room.toml")),
+    ("emergency.toml", include_str!("../../../profiles/2022/emergency.toml")),
     ("enterprise-gate.toml", include_str!("../../../profiles/2022/enterprise-gate.toml")),
     ("isolation-point.toml", include_str!("../../../profiles/2022/isolation-point.toml")),
     ("pharmacy.toml", include_str!("../../../profiles/2022/pharmacy.toml")),
+    ("resident-car.toml", include_str!("../../../profiles/2022/resident-car.toml")),
     ("sampling-desk.toml", include_str!("../../../profiles/2022/sampling-desk.toml")),
     ("seal-check.toml", include_str!("../../../profiles/2022/seal-check.toml")),
     ("site-daily.toml", include_str!("../../../profiles/2022/site-daily.toml")),
@@ -17,10 +21,14 @@ pub const PROFILES: [(&str, &str); 19] = [
     ("site-onboarding.toml", include_str!("../../../profiles/2022/site-onboarding.toml")),
     ("supplies-desk.toml", include_str!("../../../profiles/2022/supplies-desk.toml")),
     ("transit-truck.toml", include_str!("../../../profiles/2022/transit-truck.toml")),
+    ("venue-visit.toml", include_str!("../../../profiles/2022/venue-visit.toml")),
     ("ward-door.toml", include_str!("../../../profiles/2022/ward-door.toml")),
+    ("chemical-park.toml", include_str!("../../../profiles/everyday/chemical-park.toml")),
     ("event-gate.toml", include_str!("../../../profiles/everyday/event-gate.toml")),
     ("fit-for-duty.toml", include_str!("../../../profiles/everyday/fit-for-duty.toml")),
     ("livestock-wash.toml", include_str!("../../../profiles/everyday/livestock-wash.toml")),
+    ("school-pickup.toml", include_str!("../../../profiles/everyday/school-pickup.toml")),
+    ("yard-gate.toml", include_str!("../../../profiles/everyday/yard-gate.toml")),
 ];
 
 /// The id of each, in the same order.
