@@ -73,6 +73,9 @@ fn quiet(profile: &Profile, rules: &[Rule], base: &Map<String, Json>) -> Map<Str
     let mut best = base.clone();
     let mut left = noise(rules, &best);
     for rule in rules.iter().cycle().take(2 * rules.len()) {
+        if left.0 == 0 {
+            break;
+        }
         for tried in combinations(&asked(profile, &rule.when, base), &best) {
             let noise = noise(rules, &tried);
             if noise < left {
@@ -93,13 +96,18 @@ fn row(
 ) -> Row {
     let (mut holds, mut fails) = (None::<(usize, Tried)>, None::<(usize, Tried)>);
     for facts in combinations(&asked(profile, &rule.when, base), quiet) {
-        let best = match rule.when.ask(&facts) {
-            Ok(true) => &mut holds,
-            Ok(false) => &mut fails,
+        // As few rules as can be true: the rule itself, or none.
+        let (best, least) = match rule.when.ask(&facts) {
+            Ok(true) => (&mut holds, 1),
+            Ok(false) => (&mut fails, 0),
             Err(_) => continue,
         };
-        let (others, _) = noise(rules, &facts);
         let tried = Tried { changed: changed(&facts, base), facts };
+        let known = best.as_ref().filter(|(others, _)| *others == least);
+        if known.is_some_and(|(_, of)| tried.changed.len() >= of.changed.len()) {
+            continue;
+        }
+        let (others, _) = noise(rules, &tried.facts);
         let better =
             |(count, of): &(usize, Tried)| (others, tried.changed.len()) < (*count, of.changed.len());
         if best.as_ref().is_none_or(better) {
