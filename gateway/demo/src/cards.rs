@@ -74,6 +74,86 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
     let s = "school-1";
     let t = "truck-1";
     let n = "triage-1";
+    let held_to = |on, card: Card| Card { on: Some(on), ..card };
+    let ward = |on, id, zh: &str, en: &str, hint_zh: &str, hint_en: &str, text: &str| {
+        held_to(on, card(id, "ward-1", zh, en, hint_zh, hint_en, text.to_owned()))
+    };
+    let more = vec![
+        ward(
+            "reader-in",
+            "companion-in",
+            "陪护 张芳，进",
+            "Companion Zhang Fang, in",
+            "开门",
+            "the door opens",
+            "C-0001",
+        ),
+        ward(
+            "reader-in",
+            "companion-second-in",
+            "第二位陪护 李强，进",
+            "A second companion, in",
+            "等待：先让一位离开",
+            "waits until one has left",
+            "C-0002",
+        ),
+        ward(
+            "reader-out",
+            "companion-out",
+            "陪护 张芳，出",
+            "Companion Zhang Fang, out",
+            "开门",
+            "the door opens",
+            "C-0001",
+        ),
+        ward(
+            "reader-out",
+            "inpatient-out",
+            "住院病人 李四，出",
+            "Inpatient Li Si, out",
+            "等待护士",
+            "waits for a nurse",
+            "B-0012",
+        ),
+        ward("reader-in", "nurse-in", "护士，进", "A nurse, in", "开门", "the door opens", "W-0001"),
+        card("buyer", "shop-1", "购药人", "A buyer", "填写登记", "a form is filled in", resident("R-0101")?),
+        card(
+            "worker-tested",
+            "site-1",
+            "工人 已检测",
+            "Worker with a test",
+            "登记后进场",
+            "goes in after the form",
+            resident("R-0101")?,
+        ),
+        card(
+            "worker-untested",
+            "site-1",
+            "工人 无检测",
+            "Worker without a test",
+            "拒绝：先做核酸",
+            "is denied: a test first",
+            resident("R-0103")?,
+        ),
+        card(
+            "truck-sealed",
+            "seal-1",
+            "已贴封的车 辽P·12345",
+            "Sealed truck 辽P·12345",
+            "验封 LN0045678",
+            "its seal LN0045678 is checked",
+            "辽P12345".to_owned(),
+        ),
+        card(
+            "truck-no-record",
+            "seal-1",
+            "无封条记录 辽P·99999",
+            "Truck without a record",
+            "等待",
+            "waits",
+            "辽P99999".to_owned(),
+        ),
+    ];
     let cards = vec![
         card("pupil-green", s, "学生 绿码", "Pupil, all in order", "通行", "goes in", resident("P-0001")?),
         card("pupil-green-2", s, "学生 绿码（二）", "Another pupil", "通行", "goes in", resident("P-0002")?),
@@ -182,6 +262,7 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
             "R-0101".into(),
         ),
     ];
+    let cards: Vec<Card> = cards.into_iter().chain(more).collect();
     let entry = |name: &str, group: &str, colour: &str, age_h: i64| {
         json!({ "name": name, "group": group, "colour": colour, "test_result": "negative",
             "sampled_at_ms": (now_s - age_h * HOUR) * 1000, "reported_at_ms": (now_s - (age_h - 6) * HOUR) * 1000 })
@@ -192,7 +273,16 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
         "P-0001": entry("张小明", "三年二班", "green", 20), "P-0002": entry("李晓红", "三年二班", "green", 30),
         "P-0003": entry("王磊", "四年一班", "green", 50), "P-0004": entry("刘洋", "五年三班", "yellow", 10),
         "P-0005": entry("陈静", "六年一班", "red", 10), "R-0101": entry("孙丽华", "", "green", 12), "R-0102": away,
+        "C-0001": entry("张芳", "", "green", 10), "C-0002": entry("李强", "", "green", 10),
+        "R-0103": { "name": "马超", "colour": "green" },
     });
+    let of_ward = |name: &str, role: &str, patient: &str| json!({ "name": name, "role": role, "patient": patient, "ward": "W3", "room": "12" });
+    let roster = json!({
+        "C-0001": of_ward("张芳", "companion", "B-0012"), "C-0002": of_ward("李强", "companion", "B-0012"),
+        "B-0012": of_ward("李四", "inpatient", "B-0012"), "W-0001": of_ward("周护士", "staff", ""),
+    });
+    let patients = json!({ "B-0012": { "name": "李四", "ward": "W3", "room": "12", "state": "admitted" } });
+    let seals = json!({ "辽P12345": { "seals": ["LN0045678"], "from": "211400", "to": "210100", "sealed_at_ms": (now_s - 2 * HOUR) * 1000 } });
     let list = |name: &str, entries: Value| json!({ "name": name, "version": 1, "issued": now_s - 600, "entries": entries });
     let trust = TrustFile {
         name: "trust".into(),
@@ -212,6 +302,11 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
             ("pass.json", list("pass", json!({}))),
             ("revocation.json", list("revocation", json!({}))),
             ("hold.json", list("hold", json!({}))),
+            ("roster.json", list("roster", roster)),
+            ("patients.json", list("patients", patients)),
+            ("seals.json", list("seals", seals)),
+            ("results.json", list("results", json!({}))),
+            ("reports.json", list("reports", json!({}))),
         ],
     })
 }

@@ -127,7 +127,7 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         say(&wishes, &format!("\n  Kakou demo: open  http://{address}/demo  in a browser\n"));
         say(
             &wishes,
-            "  Officers: li (guard), chen (nurse), zhao (transport): PIN 2468; wang (supervisor): PIN 1357",
+            "  Officers: li (guard), chen (nurse), zhao (transport), he (collector): PIN 2468; wang (supervisor): PIN 1357",
         );
         say(&wishes, "  Everything is simulated and on this machine alone. Ctrl-C ends it.\n");
     }

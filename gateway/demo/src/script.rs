@@ -1,4 +1,4 @@
-//! Plays visits through all three lanes: cards to the scanners, acts of officers to the desks.
+//! Plays visits through the lanes of the school, the trucks and the triage: cards to the scanners, acts of officers to the desks.
 
 use crate::world::World;
 use kakou_core::codes::Outcome;

@@ -18,18 +18,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// The lanes of the demo: id, profile, devices by role.
-const LANES: [(&str, &str, &[&str]); 3] = [
+const LANES: [(&str, &str, &[&str]); 7] = [
     ("school-1", "school-gate", &["scanner", "thermometer", "barrier"]),
     ("truck-1", "truck-supplies", &["scanner", "thermometer", "barrier", "camera"]),
     ("triage-1", "pre-triage", &["scanner", "thermometer"]),
+    ("ward-1", "ward-door", &["reader-in", "reader-out", "door"]),
+    ("shop-1", "pharmacy", &["scanner", "thermometer"]),
+    ("site-1", "site-onboarding", &["scanner", "barrier"]),
+    ("seal-1", "seal-check", &["scanner", "camera", "barrier"]),
 ];
 
 /// Officers: id, name, role, PIN.
-pub const OFFICERS: [(&str, &str, &str, &str); 4] = [
+pub const OFFICERS: [(&str, &str, &str, &str); 5] = [
     ("li", "李敏", "guard", "2468"),
     ("chen", "陈护士", "nurse", "2468"),
     ("zhao", "赵运管", "transport", "2468"),
     ("wang", "王主管", "supervisor", "1357"),
+    ("he", "何收运", "collector", "2468"),
 ];
 
 /// The pictures that a camera of the demo can see.
