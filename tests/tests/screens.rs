@@ -7,6 +7,8 @@
 mod fleet;
 #[path = "screens/guarded.rs"]
 mod guarded;
+#[path = "screens/lanes.rs"]
+mod lanes;
 #[path = "screens/officers.rs"]
 mod officers;
 #[path = "screens/staff.rs"]

@@ -1,0 +1,121 @@
+//! The lanes for wards, seals and sites, and who steps aside, each by its main path at the desk and on the public screen.
+
+use super::*;
+
+impl Browser {
+    /// Waits until a new question takes taps.
+    async fn ready(&self, kind: &str) {
+        self.find(&format!("ask[data-kind=\"{kind}\"]")).await;
+        self.until("taps", "return document.querySelector('#ask').dataset.fresh === undefined").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_not_normal_steps_aside_for_the_next_one_and_is_measured_again_from_the_desk() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 38_100 })).await;
+    b.present("school-1", "pupil-green").await;
+    b.find("reading-1").await;
+    b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 36_600 })).await;
+    b.present("school-1", "pupil-green-2").await;
+    wait_for("who stands aside", async || b.words("open").await.contains("靠边")).await;
+    assert!(b.words("open").await.contains("张*"));
+    b.find("last-visit[data-final=\"ADMIT\"]").await;
+    b.picture("aside-desk").await;
+    b.js("document.querySelector('[data-testid^=open-pick]').click()").await;
+    b.find("chosen-back").await;
+    assert!(b.words("visit-name").await.contains("张*"), "the desk shows whose visit it is");
+    b.picture("aside-chosen").await;
+    b.click("recheck").await;
+    wait_for("both inside", async || b.words("counter-ADMIT").await.trim() == "2").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ward_door_shows_which_way_the_result_is_for_and_staff_free_the_place_of_a_companion() {
+    let Some(b) = browser().await else { return };
+    b.open("/lane/ward-1").await;
+    b.find("prompt").await;
+    b.present("ward-1", "companion-in").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.find("direction[data-direction=\"in\"]").await;
+    b.picture("ward-in").await;
+    b.find("screen[data-look=\"idle\"]").await;
+    b.present("ward-1", "companion-second-in").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.picture("ward-second").await;
+    b.sign_in("ward-1", "chen").await;
+    b.click("registers-open").await;
+    b.find("slot-1").await;
+    assert!(b.text("slot-1").await.contains("张芳"), "the lists say who it is");
+    b.picture("ward-register").await;
+    b.click("slot-take-1").await;
+    b.click("correct-ok").await;
+    assert!(b.text("correct-error").await.contains("原因"), "nothing is corrected without a reason");
+    b.click("correct-reason-left_unseen").await;
+    b.picture("ward-correct").await;
+    b.click("correct-ok").await;
+    b.find("register-none").await;
+    b.open("/lane/ward-1").await;
+    b.present("ward-1", "nurse-in").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seal_is_read_from_the_seal_and_what_is_on_record_shows_only_then() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("seal-1", "zhao").await;
+    b.present("seal-1", "truck-sealed").await;
+    b.find("ask[data-id=\"plate\"]").await;
+    b.type_into("answer-input", "辽P12345").await;
+    b.click("answer-ok").await;
+    b.ready("seal-check").await;
+    let page = b.words("ask").await;
+    assert!(!page.contains("LN0045678"), "nobody copies the number: {page}");
+    b.type_into("seal-1-number", "LN0045670").await;
+    assert!(b.words("seal-1-match").await.contains("LN0045678"), "what differs stands beside it");
+    b.picture("seal-differs").await;
+    b.find("seal-1-number").await.clear().await.unwrap();
+    b.type_into("seal-1-number", "LN0045678").await;
+    b.find("seal-1-match[data-match=\"true\"]").await;
+    b.click("seals-ok").await;
+    assert!(b.text("error").await.contains("未填完整"));
+    b.click("seal-1-door-rear").await;
+    b.click("seal-1-condition-intact").await;
+    b.picture("seal-same").await;
+    b.click("seals-ok").await;
+    wait_for("the purpose", async || {
+        if let Ok(accept) = b.driver.find(By::Css("[data-testid=\"photo-accept\"]")).await {
+            drop(accept.click().await);
+        }
+        b.driver.find(By::Css("[data-testid=\"ask\"][data-kind=\"form\"]")).await.is_ok()
+    })
+    .await;
+    b.ready("form").await;
+    b.click("purpose-onward").await;
+    b.click("form-ok").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.picture("seal-admit").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_enrolled_by_a_form_and_one_without_a_test_is_not() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("site-1", "li").await;
+    for (card, outcome) in [("worker-tested", "ADMIT"), ("worker-untested", "DENY")] {
+        b.present("site-1", card).await;
+        b.ready("form").await;
+        b.type_into("input-company", "中建").await;
+        b.picture(&format!("site-{card}")).await;
+        b.click("form-ok").await;
+        b.find(&format!("verdict[data-outcome=\"{outcome}\"]")).await;
+        b.gone("verdict").await;
+    }
+    b.click("registers-open").await;
+    b.find("slot-1").await;
+    assert!(b.text("register-count").await.contains('1'));
+    b.end().await;
+}
