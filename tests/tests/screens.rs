@@ -5,6 +5,8 @@
 
 #[path = "screens/fleet.rs"]
 mod fleet;
+#[path = "screens/forms.rs"]
+mod forms;
 #[path = "screens/guarded.rs"]
 mod guarded;
 #[path = "screens/lanes.rs"]
