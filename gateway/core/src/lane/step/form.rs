@@ -5,6 +5,7 @@
 
 use super::input::{self, Bound, Input, InputForm, Limits, Why};
 use super::kind::{About, Answers, Kind, Look};
+use super::verify::Verify;
 use super::{Cx, Flow, StepInput, StepKind, scan};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, DependsOn, FieldAsk};
@@ -247,7 +248,7 @@ impl FieldForm {
             // Whose number it is stays in memory like everything else that names a person.
             private: private || subject,
             subject,
-            from: from.map(|text| place.value(&text, &[input.fact()])).transpose()?,
+            from: from.map(|text| from_code(place, &text, input.fact())).transpose()?,
             options_from: options_from.map(|text| place.texts(&text)).transpose()?,
             input,
             id,
@@ -293,7 +294,7 @@ impl Form {
             }
             let before = cx.visit.facts.get(ANSWERS).and_then(|all| all.get(&field.id)).cloned();
             let plate = cx.visit.plate.clone().filter(|_| field.id == PLATE).map(Value::from);
-            let from = field.from.as_ref().map(|from| value_of(cx, from));
+            let from = field.from.as_ref().map(|from| filled_from(cx, from));
             let kept = cx.visit.private.get(&field.id).cloned();
             let before = before.filter(|v| !field.private && *v != field.unmade());
             if let Some(value) = kept.or(before).or(plate).or(from).filter(|v| !input::is_empty(v)) {
@@ -451,6 +452,29 @@ fn holds(cx: &mut Cx<'_>, when: &Expression) -> bool {
 }
 
 /// What cannot be evaluated fills nothing in.
+/// What a field is filled from: facts, and what the code itself says also before a `verify` has looked it up.
+fn from_code(place: &StepContext<'_>, text: &str, of: Type) -> Result<Expression, ProfileError> {
+    let mut known = place.known.clone();
+    if text.trim().starts_with(OF_CODE) {
+        known.made_by.insert(Verify::ABOUT.name);
+    }
+    place.source.value(place.at, text, &known, &[of])
+}
+
+/// The group of what a code says.
+const OF_CODE: &str = "pass.";
+
+/// The value with which a field is filled. A code that is refused says nothing.
+fn filled_from(cx: &mut Cx<'_>, from: &Expression) -> Value {
+    let value = value_of(cx, from);
+    if !input::is_empty(&value) {
+        return value;
+    }
+    let name = from.source().trim().strip_prefix(OF_CODE);
+    let pass = cx.visit.pass.as_ref().filter(|_| cx.visit.refused.is_none());
+    name.and_then(|name| pass?.facts.get(name).cloned()).unwrap_or(Value::Null)
+}
+
 fn value_of(cx: &mut Cx<'_>, of: &Expression) -> Value {
     cx.value(of).unwrap_or_else(|_| {
         cx.out.count("rule_failed_total");
