@@ -9,6 +9,7 @@ pub mod aside;
 mod barrier;
 mod correct;
 mod day;
+mod deadlines;
 mod desk;
 pub mod door;
 mod edition;
@@ -18,6 +19,8 @@ mod override_act;
 pub mod party;
 pub mod record;
 pub mod remote;
+mod report;
+mod resume;
 mod scan;
 pub mod start;
 pub mod step;
@@ -30,18 +33,18 @@ use crate::event::{Class, NewEvent, OWN};
 use crate::evidence::{GatewayKey, SubjectKeys};
 use crate::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use crate::pass::trust::TrustList;
-use crate::profile::{DeviceKind, Profile};
-use crate::reading::{Command, Report, Request, Ticket};
+use crate::profile::Profile;
+use crate::reading::{Command, Request, Ticket};
 use crate::records::{Records, RecordsFault, Write};
 use crate::time::{MonoMs, Now};
 use action::Rejection;
-use scan::Scanned;
+pub use deadlines::Due;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use step::{Cx, Flow, StepInput, StepKind, Waits};
-use visit::{Actuation, Origin, Slip, Stage, Visit};
+use visit::{Stage, Visit};
 
 /// The role of the input that tells of a vehicle before the barrier.
 pub const LOOP: &str = "loop";
@@ -206,35 +209,6 @@ pub struct LaneState {
     before: u64,
 }
 
-/// What a lane is woken for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Due {
-    /// The step has had its time.
-    Step,
-    /// That of an open visit has.
-    Open(VisitId),
-    /// A record is still open.
-    Record(VisitId),
-    /// Nobody else is added to a visit that is over.
-    Guests,
-    /// The door stands open.
-    Door,
-    /// The verdict has been shown for long enough.
-    Screen,
-    /// So has the message of central ops.
-    Notice,
-    /// So has the word that another code was shown.
-    Other,
-    /// The barrier has not confirmed.
-    Opening,
-    /// The civil day may be over.
-    Day,
-    /// What has changed is not kept yet.
-    Keep,
-    /// A slot of a register has been held for too long.
-    Register,
-}
-
 impl LaneState {
     /// The visit at the front, those that are open, and those before, the latest first.
     pub fn visits(&self) -> impl Iterator<Item = &Visit> {
@@ -263,82 +237,6 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
-    pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
-        let mut out = Outbound::default();
-        self.start_day(now);
-        self.leave_behind(&mut out)?;
-        self.resume_records(now);
-        self.state.guests = None;
-        // Whether the barrier has moved since it was asked, nobody knows: staff look.
-        self.openings_ended(now, MonoMs::MAX, &mut out);
-        // The monotonic clock may have begun anew. How old a result is, the other one tells; one that is
-        // too old, or of unknown age, is not shown as that of whoever scans now.
-        let counts = i64::try_from(self.setup.profile.same_result_ms).unwrap_or(i64::MAX - 1);
-        let running = self.state.visit.iter().chain(&self.state.open).filter(|v| v.stage == Stage::Running);
-        let running: Vec<VisitId> = running.map(|v| v.id).collect();
-        self.state.reads.retain_mut(|read| {
-            let age =
-                now.wall_ms.zip(read.at_ms).map(|(now, at)| now - at).filter(|a| (0..=counts).contains(a));
-            // A visit under way knows its code however long that is.
-            let Some(age) = age.or_else(|| running.contains(&read.visit).then_some(counts + 1)) else {
-                return false;
-            };
-            // When it was seen last, nobody knows any more: it counts as seen when its visit began.
-            let begun = scan::moment(now).saturating_sub(age);
-            (read.seen, read.result) = (begun, begun);
-            true
-        });
-        self.state.notice = None;
-        // Nor is a verdict of before that of whoever stands here: who comes back shows the code again.
-        if let Some(visit) = &mut self.state.visit {
-            visit.shown_until = None;
-            visit.guests_until = None;
-            // Whether a slip has come that was under way, nobody knows either: its step or an override prints it.
-            visit.prints.iter_mut().for_each(Slip::give_up);
-        }
-        self.state.open.iter_mut().for_each(|visit| visit.prints.iter_mut().for_each(Slip::give_up));
-        for visit in self.state.recent.iter_mut().filter(|v| v.slip() == Actuation::Asked) {
-            Arc::make_mut(visit).prints.iter_mut().for_each(Slip::give_up);
-        }
-        if self.is_running() {
-            if self.gone(now, counts) {
-                self.abandon(None, "restart", &mut out);
-            } else {
-                self.advance(now, records, &mut out)?;
-            }
-        }
-        let front = self.state.visit.as_ref().filter(|v| v.stage != Stage::Running);
-        if front.is_some_and(|v| v.shown_until.is_none() || v.unopened()) {
-            self.archive(&mut out);
-        }
-        let open: Vec<VisitId> = self.state.open.iter().map(|v| v.id).collect();
-        for id in open {
-            let Some(at) = self.open_place(id) else { continue };
-            if self.state.open[at].aside {
-                self.state.open[at].deadline = Some(now.mono_ms + aside::ASIDE_MS);
-            } else if !self.state.open[at].queued {
-                self.advance_apart(at, now, records, &mut out)?;
-            }
-        }
-        self.next_in_front(now, records, &mut out)?;
-        Ok(out)
-    }
-
-    /// Whether the one who was to be measured may have left while the box was off: nobody else is measured in
-    /// their place. Other steps have staff, who see whose visit it is.
-    fn gone(&self, now: &Now, counts_ms: i64) -> bool {
-        let measures = self.current_step().is_some_and(|s| s.kind.about().measures);
-        let visit = self.state.visit.as_ref().filter(|_| measures);
-        let since = visit.map(|v| v.waits.temperature.as_ref().and_then(|m| m.asked_ms));
-        since.is_some_and(|at| {
-            // A clock that nobody has confirmed may stand where it stood when the power went.
-            let wall = now.wall_ms.filter(|_| now.synced());
-            let away = wall.zip(at).map(|(now, at)| now - at);
-            !away.is_some_and(|ms| (0..counts_ms).contains(&ms))
-        })
-    }
-
     fn stop_devices(&mut self, out: &mut Outbound) {
         let measures =
             |s: &crate::profile::Step| s.kind.about().measures || matches!(s.kind, StepKind::Weigh(_));
@@ -386,178 +284,6 @@ impl Lane {
         self.archive(out);
     }
 
-    /// Visits whose profile is gone are kept as they stand: nobody can go on with them, or act on them any more.
-    fn leave_behind(&mut self, out: &mut Outbound) -> Result<(), RecordsFault> {
-        if self.state.visit.as_ref().is_some_and(|v| !self.is_known(v)) {
-            if self.is_running() {
-                self.abandon_at(None, None, "profile", out);
-            } else {
-                self.archive(out);
-                self.state.recent.retain(|v| v.id.0 > self.state.before);
-            }
-        }
-        let gone = self.state.open.iter().filter(|v| !self.is_known(v)).map(|v| v.id);
-        for id in gone.collect::<Vec<_>>() {
-            let Some(at) = self.open_place(id) else { continue };
-            self.apart(at, out, |lane, out| {
-                lane.abandon_at(None, None, "profile", out);
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// When the lane must be woken.
-    pub fn deadline(&self) -> Option<(MonoMs, Due)> {
-        self.deadlines().min()
-    }
-
-    fn deadlines(&self) -> impl Iterator<Item = (MonoMs, Due)> {
-        let state = &self.state;
-        let visit = state.visit.as_ref().and_then(|visit| match visit.stage {
-            // A visit whose record is written later leaves the front when its verdict has been shown.
-            Stage::Running if visit.record.is_some() => visit.shown_until.map(|at| (at, Due::Screen)),
-            Stage::Running => visit.deadline.map(|at| (at, Due::Step)),
-            Stage::Parked { .. } | Stage::Done | Stage::Abandoned => {
-                visit.shown_until.map(|at| (at, Due::Screen))
-            }
-        });
-        let notice = state.notice.as_ref().map(|n| (n.until, Due::Notice));
-        let other = state.other.as_ref().map(|o| (o.until, Due::Other));
-        let opening = state.opening.iter().map(|o| (o.until, Due::Opening)).min();
-        let open = state.open.iter().filter_map(|v| Some((v.deadline?, Due::Open(v.id))));
-        let records = self.records_due().map(|(at, id)| (at, Due::Record(id)));
-        let guests = state.guests.as_ref().map(|g| (g.until, Due::Guests));
-        let day = state.day_look.map(|at| (at, Due::Day));
-        let keep = state.keep_at.map(|at| (at, Due::Keep));
-        let one = [visit, notice, other, opening, day, keep, guests, self.door_due()];
-        one.into_iter().flatten().chain(open).chain(records)
-    }
-
-    /// A device of this lane reports.
-    pub fn report(
-        &mut self,
-        now: &Now,
-        device: &DeviceId,
-        report: &Report,
-        next_visit: VisitId,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<(), RecordsFault> {
-        self.heard(now, (device, report), next_visit, records, out)?;
-        self.next_in_front(now, records, out)?;
-        self.watch_door(now, out);
-        Ok(())
-    }
-
-    fn heard(
-        &mut self,
-        now: &Now,
-        (device, report): (&DeviceId, &Report),
-        next_visit: VisitId,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<(), RecordsFault> {
-        let running = self.is_running();
-        let coded = match report {
-            Report::Scan { bytes } => Some((bytes.as_slice(), Origin::Scan)),
-            Report::Plate { text } => Some((text.trim().as_bytes(), Origin::Plate)),
-            _ => None,
-        };
-        if let Some((bytes, origin)) = coded {
-            let taken = running && self.current_step().is_some_and(|s| s.kind.takes_codes());
-            if !taken || origin == Origin::Plate {
-                let setup = self.setup.clone();
-                let on = setup.devices.iter().find(|(_, d)| *d == device).map(|(role, _)| role.as_str());
-                return self.scan(now, Scanned { bytes, origin, on }, next_visit, records, out).map(drop);
-            }
-        }
-        if self.opening_heard(now, report, out) {
-            return Ok(());
-        }
-        match report {
-            Report::Input { active } => {
-                self.input(now, (device, *active), next_visit, records, out)?;
-                let locked = |s: &crate::profile::Step| matches!(&s.kind, StepKind::Actuate(a) if a.interlock.is_some());
-                if running && self.is_running() && self.current_step().is_some_and(locked) {
-                    self.stimulate(now, &StepInput::Report(report), records, out).map(drop)?;
-                }
-                return Ok(());
-            }
-            Report::Weight { grams, .. } => {
-                let data = json!({ "device": device, "grams": grams });
-                out.event(
-                    "weight",
-                    Class::Sample,
-                    &self.setup,
-                    self.state.visit.as_ref().map(|v| v.id),
-                    data,
-                );
-            }
-            Report::Scan { .. }
-            | Report::Plate { .. }
-            | Report::Temperature { .. }
-            | Report::Photo { .. }
-            | Report::Done { .. }
-            | Report::NoData { .. }
-            | Report::Link { .. } => {}
-        }
-        if self.remote_heard(report, out) {
-            return Ok(());
-        }
-        if let Report::Done { ticket } | Report::NoData { ticket, .. } = report {
-            let at_step = self.state.visit.as_ref().filter(|_| running);
-            let waits = at_step
-                .is_some_and(|v| v.prints.iter().any(|s| s.step == v.step && s.tickets.contains(ticket)));
-            let slip = self.state.visits().find(|v| v.awaits_slip(*ticket)).map(|v| v.id);
-            if let Some(id) = slip.filter(|_| !waits) {
-                let (setup, mut told) = (self.setup.clone(), Outbound::default());
-                self.amend(id, out, |v| step::print::slip_answer(v, *ticket, report, &setup, &mut told));
-                out.add(told);
-                return Ok(());
-            }
-        }
-        if !running {
-            return Ok(());
-        }
-        // A link report concerns the step only if it is about the step's own device.
-        if matches!(report, Report::Link { .. }) && self.step_device() != Some(device) {
-            return Ok(());
-        }
-        self.stimulate(now, &StepInput::Report(report), records, out).map(drop)
-    }
-
-    /// An input of the lane changed. A vehicle on the loop wakes the scanners that wait for one; others begin a visit.
-    fn input(
-        &mut self,
-        now: &Now,
-        (device, active): (&DeviceId, bool),
-        next_visit: VisitId,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<(), RecordsFault> {
-        let setup = self.setup.clone();
-        let Some((role, _)) = setup.devices.iter().find(|(_, d)| *d == device) else { return Ok(()) };
-        let role = door::named(role);
-        self.state.inputs.insert(role.to_owned(), active);
-        let data = json!({ "role": role, "device": device, "active": active });
-        out.event("input", Class::Health, &self.setup, self.state.visit.as_ref().map(|v| v.id), data);
-        if role == LOOP {
-            let scanners = self.setup.profile.devices().filter(|(_, kind, _)| *kind == DeviceKind::Scanner);
-            for scanner in scanners.filter_map(|(role, _, _)| self.setup.devices.get(role)) {
-                let (device, command) = (scanner.clone(), Command::Read { on: active });
-                out.requests.push(Request { device, ticket: Ticket::NOBODY, command });
-            }
-        }
-        if role == door::DOOR {
-            self.door(now, device, active, out);
-        }
-        if let Some(origin) = setup.profile.start.input(role).filter(|_| active) {
-            self.begin_without(now, origin, (role, None), next_visit, records, out)?.ok();
-        }
-        Ok(())
-    }
-
     fn current_step(&self) -> Option<&crate::profile::Step> {
         self.state.visit.as_ref().and_then(|v| self.profile_of(v).steps.get(v.step))
     }
@@ -577,31 +303,6 @@ impl Lane {
         if let Some(visit) = self.state.visit.take() {
             self.put_away(visit, out);
         }
-    }
-
-    /// Does what is due, each thing once.
-    pub fn wake(&mut self, now: &Now, records: &dyn Records, out: &mut Outbound) -> Result<(), RecordsFault> {
-        let mut due: Vec<_> = self.deadlines().filter(|(at, _)| *at <= now.mono_ms).collect();
-        due.sort_unstable();
-        for (_, what) in due {
-            match what {
-                Due::Step => self.stimulate(now, &StepInput::Deadline, records, out).map(drop)?,
-                Due::Screen => self.clear_front(out),
-                Due::Open(id) => self.open_overdue(now, id, records, out)?,
-                Due::Record(id) => self.record_overdue(id, out),
-                Due::Guests => self.state.guests = None,
-                Due::Door => self.door_held(out),
-                Due::Notice => self.state.notice = None,
-                Due::Other => self.state.other = None,
-                Due::Opening => self.openings_ended(now, now.mono_ms, out),
-                Due::Day => self.start_day(now),
-                Due::Keep => out.keep = Keep::Now,
-                Due::Register => {}
-            }
-        }
-        self.next_in_front(now, records, out)?;
-        self.watch_door(now, out);
-        Ok(())
     }
 
     /// Gives the current step something to react to.
@@ -661,23 +362,6 @@ impl Lane {
         if !self.state.apart && self.state.visit.as_ref().is_some_and(leaves) {
             self.clear_front(out);
         }
-    }
-
-    /// The step of an open visit has had its time.
-    fn open_overdue(
-        &mut self,
-        now: &Now,
-        id: VisitId,
-        records: &dyn Records,
-        out: &mut Outbound,
-    ) -> Result<(), RecordsFault> {
-        let Some(at) = self.open_place(id) else { return Ok(()) };
-        self.apart(at, out, |lane, out| {
-            if lane.state.visit.as_ref().is_some_and(|v| v.aside) {
-                return lane.stayed_away(now, records, out);
-            }
-            lane.stimulate(now, &StepInput::Deadline, records, out).map(drop)
-        })
     }
 
     /// What follows every input of the lane: the day, its counters, and whose turn it is.
