@@ -94,6 +94,7 @@ const COUNTERS = {
   scan_same_read_total: ["同一次扫码的重复读取", "Same code read more than once"],
   scan_unreadable_total: ["无法识别的码", "Codes unreadable"],
   scan_while_busy_total: ["流程进行中的扫码", "Codes shown while busy"],
+  start_not_taken_total: ["未被接受的开始", "Starts that were not taken"],
   sparkplug_link_lost_total: ["Sparkplug 连接中断", "Sparkplug link lost"],
   store_failed_total: ["存储失败", "Store failures"],
   subject_key_refused_total: ["拒绝的人员密钥", "Subject keys refused"],

@@ -151,7 +151,7 @@ async fn a_form_is_filled_in_by_the_keyboard_alone() {
     b.settled("person").await;
     let script = "document.querySelector('[data-testid=input-name]').focus()";
     b.js(script).await;
-    let typed = |text: &str| b.driver.action_chain().send_keys(text.to_owned() + &Key::Enter.to_string());
+    let typed = |text: &str| b.driver.action_chain().send_keys(text).send_keys(Key::Enter);
     typed("Zhang San").perform().await.unwrap();
     b.until("the next field", "return document.activeElement.id === 'input-id_number'").await;
     typed("211402199003070019").perform().await.unwrap();
