@@ -1,7 +1,7 @@
 //! The profiles that ship with the product.
 
 /// File name and text of each.
-pub const PROFILES: [(&str, &str); 27] = [
+pub const PROFILES: [(&str, &str); 32] = [
     ("school-gate.toml", include_str!("../../../profiles/2022/school-gate.toml")),
     ("truck-supplies.toml", include_str!("../../../profiles/2022/truck-supplies.toml")),
     ("pre-triage.toml", include_str!("../../../profiles/2022/pre-triage.toml")),
@@ -12,6 +12,7 @@ pub const PROFILES: [(&str, &str); 27] = [
     ("emergency.toml", include_str!("../../../profiles/2022/emergency.toml")),
     ("enterprise-gate.toml", include_str!("../../../profiles/2022/enterprise-gate.toml")),
     ("isolation-point.toml", include_str!("../../../profiles/2022/isolation-point.toml")),
+    ("medical-waste.toml", include_str!("../../../profiles/2022/medical-waste.toml")),
     ("pharmacy.toml", include_str!("../../../profiles/2022/pharmacy.toml")),
     ("resident-car.toml", include_str!("../../../profiles/2022/resident-car.toml")),
     ("sampling-desk.toml", include_str!("../../../profiles/2022/sampling-desk.toml")),
@@ -19,15 +20,19 @@ pub const PROFILES: [(&str, &str); 27] = [
     ("site-daily.toml", include_str!("../../../profiles/2022/site-daily.toml")),
     ("site-exit.toml", include_str!("../../../profiles/2022/site-exit.toml")),
     ("site-onboarding.toml", include_str!("../../../profiles/2022/site-onboarding.toml")),
+    ("specimen-reception.toml", include_str!("../../../profiles/2022/specimen-reception.toml")),
     ("supplies-desk.toml", include_str!("../../../profiles/2022/supplies-desk.toml")),
     ("transit-truck.toml", include_str!("../../../profiles/2022/transit-truck.toml")),
+    ("truck-bulk.toml", include_str!("../../../profiles/2022/truck-bulk.toml")),
     ("venue-visit.toml", include_str!("../../../profiles/2022/venue-visit.toml")),
     ("ward-door.toml", include_str!("../../../profiles/2022/ward-door.toml")),
     ("chemical-park.toml", include_str!("../../../profiles/everyday/chemical-park.toml")),
     ("event-gate.toml", include_str!("../../../profiles/everyday/event-gate.toml")),
     ("fit-for-duty.toml", include_str!("../../../profiles/everyday/fit-for-duty.toml")),
+    ("hospital-visitor.toml", include_str!("../../../profiles/everyday/hospital-visitor.toml")),
     ("livestock-wash.toml", include_str!("../../../profiles/everyday/livestock-wash.toml")),
     ("school-pickup.toml", include_str!("../../../profiles/everyday/school-pickup.toml")),
+    ("waste-custody.toml", include_str!("../../../profiles/everyday/waste-custody.toml")),
     ("yard-gate.toml", include_str!("../../../profiles/everyday/yard-gate.toml")),
 ];
 
