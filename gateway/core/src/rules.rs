@@ -238,7 +238,12 @@ fn json(value: &Value) -> Option<serde_json::Value> {
         Value::Float(n) => Json::Number(serde_json::Number::from_f64(*n)?),
         Value::String(s) => Json::from(s.as_str()),
         Value::List(all) => Json::Array(all.iter().map(json).collect::<Option<_>>()?),
-        _ => return None,
+        Value::Map(_)
+        | Value::Function(..)
+        | Value::Bytes(_)
+        | Value::Opaque(_)
+        | Value::Struct(_)
+        | Value::Null => return None,
     })
 }
 

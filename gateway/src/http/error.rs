@@ -16,7 +16,7 @@ pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     text: Text,
-    detail: String,
+    detail: Box<str>,
     pin: Option<Box<RefusedPin>>,
     // What is wrong with each field of a form.
     fields: BTreeMap<String, Text>,
@@ -39,14 +39,14 @@ impl ApiError {
             status,
             code,
             text: Text::new(zh, en),
-            detail: String::new(),
+            detail: Box::default(),
             pin: None,
             fields: BTreeMap::new(),
         }
     }
     /// With a detail for whoever looks into it.
     pub fn with(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
+        self.detail = detail.into().into_boxed_str();
         self
     }
     /// With whose PIN was refused, the tries that are left before a wait, and the seconds to wait.
@@ -95,7 +95,7 @@ impl From<Rejection> for ApiError {
             "storage" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::CONFLICT,
         };
-        Self { status, code: why.code, text: why.text, detail: String::new(), pin: None, fields: why.fields }
+        Self { status, code: why.code, text: why.text, detail: Box::default(), pin: None, fields: why.fields }
     }
 }
 

@@ -119,9 +119,9 @@ impl Lane {
         let found = self.state.visits().filter(invites).find(|v| of.is_none_or(|id| v.id == id));
         let Some(visit) = found else { return Ok(Err(Rejection::not_now())) };
         let profile = self.profile_of(visit).clone();
-        let later = profile.steps.iter().find_map(|s| match &s.kind {
-            StepKind::Party(party) if party.ask == AskFor::Later => Some(party),
-            _ => None,
+        let later = profile.steps.iter().find_map(|s| {
+            let StepKind::Party(party) = &s.kind else { return None };
+            (party.ask == AskFor::Later).then_some(party)
         });
         let Some((party, hash)) = later.and_then(|p| Some((p, self.members_profile(p)?))) else {
             return Ok(Err(Rejection::not_now()));

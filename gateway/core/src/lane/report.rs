@@ -42,7 +42,13 @@ impl Lane {
         let coded = match report {
             Report::Scan { bytes } => Some((bytes.as_slice(), Origin::Scan)),
             Report::Plate { text } => Some((text.trim().as_bytes(), Origin::Plate)),
-            _ => None,
+            Report::Temperature { .. }
+            | Report::Photo { .. }
+            | Report::Done { .. }
+            | Report::NoData { .. }
+            | Report::Input { .. }
+            | Report::Weight { .. }
+            | Report::Link { .. } => None,
         };
         if let Some((bytes, origin)) = coded {
             let taken = running && self.current_step().is_some_and(|s| s.kind.takes_codes());

@@ -110,10 +110,9 @@ fn read_steps(
     for RawStep { at, file, own } in raw {
         let kind = StepKind::read(&file.kind, own, &StepContext { source, at, known: &known })?;
         let about = kind.about();
-        let id = file.id.unwrap_or_else(|| match &kind {
-            StepKind::Register(step) => step.register.clone(),
-            _ => file.kind,
-        });
+        let of_register =
+            if let StepKind::Register(step) = &kind { Some(step.register.clone()) } else { None };
+        let id = file.id.or(of_register).unwrap_or(file.kind);
         if !ids.insert(id.clone()) {
             return Err(source.error(at, format!("two steps are called `{id}`; give this one another `id`")));
         }

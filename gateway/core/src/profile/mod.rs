@@ -259,9 +259,9 @@ impl Profile {
     }
     /// The profiles of those who come along, by the names that its steps give them.
     pub fn members(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().filter_map(|step| match &step.kind {
-            StepKind::Party(party) => Some(party.profile.as_str()),
-            _ => None,
+        self.steps.iter().filter_map(|step| {
+            let StepKind::Party(party) = &step.kind else { return None };
+            Some(party.profile.as_str())
         })
     }
     /// The lists that steps look into.
@@ -316,10 +316,12 @@ impl Profile {
 
 /// The devices of a step: role, kind and whether it can go without.
 fn roles(step: &Step) -> Vec<(&str, DeviceKind, bool)> {
-    let of_step: Vec<&str> = match &step.kind {
-        StepKind::Scan(scan) if !scan.devices.is_empty() => scan.devices.iter().map(String::as_str).collect(),
-        _ => step.device.as_deref().into_iter().collect(),
-    };
+    let mut of_step: Vec<&str> = step.device.as_deref().into_iter().collect();
+    if let StepKind::Scan(scan) = &step.kind
+        && !scan.devices.is_empty()
+    {
+        of_step = scan.devices.iter().map(String::as_str).collect();
+    }
     let kind = step.kind.about().device;
     let mut all: Vec<_> = of_step.into_iter().filter_map(|role| Some((role, kind?, step.optional))).collect();
     // A lane that has no such input is never locked by it.

@@ -180,7 +180,12 @@ fn one(source: &Source<'_>, file: RegisterFile, known: &FactScope) -> Result<Reg
         match limit.into_inner() {
             Value::Integer(most) if most >= 1 => Ok(Limit::Number(most)),
             Value::String(text) => source.value(at, &text, known, &[Type::Number]).map(Limit::Of),
-            other => {
+            other @ (Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_)) => {
                 let what =
                     format!("`limit` is {other}; allowed: a number from 1, or an expression that gives one");
                 Err(source.error(at, what))

@@ -178,7 +178,7 @@ pub(crate) fn facts(
     put("was_mine", json!(seen.iter().any(was_mine)));
     put("last_other", json!(seen.iter().any(others)));
     // The amount of a sum is that of the holder alone.
-    let oldest = seen.iter().filter_map(|key| key.oldest.as_ref()).filter(|_| !register.sum).next();
+    let oldest = seen.iter().filter_map(|key| key.oldest.as_ref()).find(|_| !register.sum);
     if let Some(slot) = mine.or(oldest).and_then(|slot| slot.put.as_ref()) {
         let hours = |ms: i64| ms as f64 / HOUR_MS;
         let since = slot.since_ms.zip(now_ms).map_or(0.0, |(since, now)| hours(now - since));

@@ -59,16 +59,18 @@ impl Named {
 
 /// The path of a fact: a name, or a field of one, written with a dot or as an index by a literal.
 pub fn path(e: &IdedExpr) -> Option<Vec<&str>> {
-    let (inner, name) = match &e.expr {
-        Expr::Ident(group) => return Some(vec![group.as_str()]),
-        Expr::Select(select) if !select.test => (&*select.operand, select.field.as_str()),
-        Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
-            [inner, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
-                (inner, name.inner())
-            }
-            _ => return None,
-        },
-        _ => return None,
+    if let Expr::Ident(group) = &e.expr {
+        return Some(vec![group.as_str()]);
+    }
+    let (inner, name) = if let Expr::Select(select) = &e.expr {
+        (!select.test).then_some((&*select.operand, select.field.as_str()))?
+    } else {
+        let Expr::Call(call) = &e.expr else { return None };
+        let [inner, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] = call.args.as_slice()
+        else {
+            return None;
+        };
+        (call.func_name == op::INDEX).then_some((inner, name.inner()))?
     };
     let mut path = path(inner)?;
     path.push(name);

@@ -332,9 +332,9 @@ impl World<'_> {
             return by.clone();
         }
         let signs = matches!(act.verb, Verb::Confirm(_) | Verb::Approve { .. });
-        let mut all = self.under_way(lane).filter(|_| signs).filter_map(|(visit, step)| match &step.kind {
-            StepKind::Confirm(confirm) => Some((visit, confirm)),
-            _ => None,
+        let mut all = self.under_way(lane).filter(|_| signs).filter_map(|(visit, step)| {
+            let StepKind::Confirm(confirm) = &step.kind else { return None };
+            Some((visit, confirm))
         });
         let Some((visit, confirm)) = all.next() else { return somebody(Role::Guard) };
         let signed = visit.waits.confirm.as_deref().unwrap_or_default();

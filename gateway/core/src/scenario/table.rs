@@ -151,12 +151,10 @@ fn changed(facts: &Map<String, Json>, base: &Map<String, Json>) -> BTreeMap<Stri
     fn into(all: &mut BTreeMap<String, Json>, path: &str, facts: &Map<String, Json>, base: Option<&Json>) {
         for (name, value) in facts {
             let (path, base) = (format!("{path}.{name}"), base.and_then(|base| base.get(name)));
-            match value {
-                Json::Object(part) => into(all, &path, part, base),
-                value if base != Some(value) => {
-                    all.insert(path, value.clone());
-                }
-                _ => {}
+            if let Json::Object(part) = value {
+                into(all, &path, part, base);
+            } else if base != Some(value) {
+                all.insert(path, value.clone());
             }
         }
     }

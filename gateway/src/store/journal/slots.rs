@@ -180,8 +180,11 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
     Ok(connection.prepare_cached(sql)?.execute(params![now_ms, ROUND])? as u64)
 }
 
+/// A slot that lost, and the one that it stands behind.
+pub type Lost = (Slot, Slot);
+
 /// Takes another account of a slot; gives what is new, each with the slot that it stands behind where it lost.
-pub fn take(connection: &Connection, told: &Slot) -> rusqlite::Result<(Option<Slot>, Vec<(Slot, Slot)>)> {
+pub fn take(connection: &Connection, told: &Slot) -> rusqlite::Result<(Option<Slot>, Vec<Lost>)> {
     let Some(merged) = merge(connection, told, true)? else { return Ok((None, Vec::new())) };
     let lost = conflicts(&of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?);
     for (slot, _) in &lost {

@@ -284,10 +284,13 @@ fn value(cx: &mut Cx<'_>, said: &EmitData) -> Value {
         return Value::Null;
     };
     let key = |text: &str| if text.is_empty() { String::new() } else { cx.setup.subjects.of(text) };
+    if !said.key {
+        return value;
+    }
     match value {
-        Value::String(text) if said.key => json!(key(&text)),
-        Value::Array(all) if said.key => all.iter().filter_map(Value::as_str).map(key).collect(),
-        value => value,
+        Value::String(text) => json!(key(&text)),
+        Value::Array(all) => all.iter().filter_map(Value::as_str).map(key).collect(),
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => value,
     }
 }
 

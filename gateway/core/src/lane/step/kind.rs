@@ -264,10 +264,10 @@ kinds! {
 impl StepKind {
     /// Whether it stands behind the verdict.
     pub(crate) fn after_verdict(&self) -> bool {
-        match self {
-            Self::Party(party) => party.ask == party::AskFor::Later,
-            other => other.about().after_verdict,
+        if let Self::Party(party) = self {
+            return party.ask == party::AskFor::Later;
         }
+        self.about().after_verdict
     }
 
     /// Whether what follows it is done later, at the desk.
