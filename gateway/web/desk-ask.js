@@ -91,6 +91,8 @@ export function createAsk(act, whoIs, begin) {
   function begin() {
     askedAt = performance.now();
     setData(root, { fresh: "" });
+    // What is asked anew begins at its top, wherever the one before was left.
+    root.scrollTop = 0;
     clearTimeout(freshTimer);
     freshTimer = setTimeout(() => setData(root, { fresh: null }), DEAD_MS);
   }
@@ -125,7 +127,9 @@ export function createAsk(act, whoIs, begin) {
 
   function draw({ desk, ask, visit, link, isNew }) {
     clearInterval(waitTimer);
-    const focused = document.activeElement?.closest("#ask") ? document.activeElement.dataset.testid : null;
+    // Of a question before, a control of the same name may stand at the end of this one.
+    const kept = isNew ? null : document.activeElement?.closest("#ask");
+    const focused = kept ? document.activeElement.dataset.testid : null;
     const quiet = !ask || ask.kind === "scan" || ask.kind === "wait";
     const context = { begin, ask, desk, visit, draft, act, fail: fault.show, clear: fault.clear, every, fault, officer: whoIs() };
     hooks = {};
