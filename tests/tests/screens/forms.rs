@@ -94,6 +94,14 @@ impl Browser {
         self.find(&format!("ask[data-kind=\"form\"][data-id=\"{form}\"]")).await;
         self.until("taps", "return document.querySelector('#ask').dataset.fresh === undefined").await;
     }
+    /// Taps what may lie below what is seen of a form: a thumb moves it up first.
+    async fn reach(&self, testid: &str) {
+        self.find(testid).await;
+        let up =
+            format!("document.querySelector('[data-testid={testid}]').scrollIntoView({{ block: 'center' }})");
+        self.js(&up).await;
+        self.click(testid).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,8 +134,8 @@ async fn whoever_has_no_code_is_registered_and_what_is_wrong_stands_beside_its_f
     b.until("the patient", "return document.querySelector('[data-testid=field-patient]').checkVisibility()")
         .await;
     b.type_into("input-patient", "李四").await;
-    b.click("symptoms-none").await;
-    b.click("qty-2").await;
+    b.reach("symptoms-none").await;
+    b.reach("qty-2").await;
     b.picture("form-purchase").await;
     b.click("form-ok").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
@@ -209,8 +217,8 @@ async fn what_a_form_has_stopped_is_overridden_by_name() {
     b.click("enter-ok").await;
     b.settled("purchase").await;
     b.click("buyer-self").await;
-    b.click("symptoms-fever").await;
-    b.click("qty-1").await;
+    b.reach("symptoms-fever").await;
+    b.reach("qty-1").await;
     b.click("form-ok").await;
     b.find("verdict[data-outcome=\"REFER\"]").await;
     b.picture("form-refer").await;
