@@ -3,30 +3,25 @@
 
 use crate::store::lists;
 use crate::store::retention::Retention;
-use kakou_core::ids::{DeviceId, GatewayId, LaneId, OfficerId, SiteId};
-use kakou_core::lane::LOOP;
-use kakou_core::lane::PLACE;
+use kakou_core::ids::{GatewayId, OfficerId, SiteId};
 use kakou_core::lane::action::Role;
-use kakou_core::lane::step::actuate::SIGNAL;
-use kakou_core::lane::visit::Origin;
 use kakou_core::pass::trust::TrustList;
-use kakou_core::profile::{self, DeviceKind, Profile, StepKind, shipped};
+use kakou_core::profile;
 use kakou_core::text::line_at;
 use kakou_core::time::parse_instant;
-use kakou_drivers::options::Options;
-use kakou_drivers::registry::{self, DRIVERS, Driver, Make};
 use kakou_link::broker::Upstream;
 use kakou_link::clock::{self, Clock};
 use kakou_link::files;
 use kakou_provisioning::envelope::Reader;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 
 pub mod anchors;
+mod devices;
 mod lanes;
 pub mod placeholder;
 mod port;
@@ -35,6 +30,10 @@ mod retention;
 mod upstream;
 
 use anchors::Anchors;
+pub use devices::DeviceEntry;
+use devices::{DeviceFile, read_devices};
+pub use lanes::{LaneEntry, find_profile};
+use lanes::{LaneFile, POLICY, read_lanes};
 use retention::RetentionFile;
 use upstream::{UpstreamFile, read_upstream};
 
@@ -122,27 +121,6 @@ struct OfficerFile {
     pin: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeviceFile {
-    id: DeviceId,
-    driver: String,
-    port: Options,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LaneFile {
-    id: LaneId,
-    profile: String,
-    /// What it guards, alone or with other lanes.
-    place: Option<String>,
-    devices: BTreeMap<String, DeviceId>,
-}
-
-/// The profile of a lane is one of the feed `policy`.
-const POLICY: &str = "policy:";
-
 /// Where the packages mount a USB drive of the name KAKOU.
 const USB_DRIVE: &str = "/run/usb/kakou";
 
@@ -224,30 +202,6 @@ pub struct Identity {
 #[derive(Deserialize)]
 struct OfIdentity {
     gateway: Identity,
-}
-
-/// A device.
-pub struct DeviceEntry {
-    /// Id.
-    pub id: DeviceId,
-    /// Its driver.
-    pub driver: &'static Driver,
-    /// Its settings.
-    pub options: Options,
-}
-
-/// A lane.
-pub struct LaneEntry {
-    /// Id.
-    pub id: LaneId,
-    /// The file name and text of its profile, read again when the core is made anew.
-    pub profile: (String, String),
-    /// The same of those who come along, by the names that its profile gives them.
-    pub members: BTreeMap<String, (String, String)>,
-    /// What it guards: a ward, a zone, a works.
-    pub place: String,
-    /// Devices by role.
-    pub devices: BTreeMap<String, DeviceId>,
 }
 
 impl Settings {
@@ -398,202 +352,4 @@ fn read_officers(files: &[Spanned<OfficerFile>], wrong: Wrong<'_>) -> Result<Vec
         out.push(OfficerEntry { id: o.id.clone(), name: o.name.clone(), role: o.role, pin: o.pin.clone() });
     }
     Ok(out)
-}
-
-fn read_devices(
-    files: &[Spanned<DeviceFile>],
-    full: Full<'_>,
-    wrong: Wrong<'_>,
-) -> Result<Vec<DeviceEntry>, ConfigError> {
-    let mut out: Vec<DeviceEntry> = Vec::new();
-    for device in files {
-        let (at, d) = (device.span().start, device.get_ref());
-        if out.iter().any(|o| o.id == d.id) {
-            return Err(wrong(at, format!("two devices have the id `{}`", d.id)));
-        }
-        let driver = registry::find(&d.driver).ok_or_else(|| {
-            let names: Vec<&str> = DRIVERS.iter().map(|d| d.name).collect();
-            wrong(at, format!("`{}` is not a driver; allowed: {}", d.driver, names.join(", ")))
-        })?;
-        let mut options = d.port.clone();
-        options.path = full(&options.path);
-        options.record = options.record.as_ref().map(full);
-        driver.check(&options).map_err(|why| wrong(at, format!("device `{}`: {why}", d.id)))?;
-        let line = |o: &Options| (o.baud, o.usb.clone(), o.record.clone());
-        let shared = |d: &Driver| matches!(d.make, Make::Shared(_));
-        let blocking = |d: &Driver| matches!(d.make, Make::Blocking(_));
-        let there = out.iter().find(|o| o.options.path == options.path && !blocking(driver));
-        match there {
-            Some(other) if !shared(driver) || !shared(other.driver) => {
-                return Err(wrong(at, format!("`{}` and `{}` are at the same port", other.id, d.id)));
-            }
-            Some(other) if line(&other.options) != line(&options) => {
-                let both = "give both one `baud`, `usb` and `record`";
-                return Err(wrong(at, format!("`{}` and `{}` share a line: {both}", other.id, d.id)));
-            }
-            Some(_) | None => {}
-        }
-        out.push(DeviceEntry { id: d.id.clone(), driver, options });
-    }
-    Ok(out)
-}
-
-fn read_lanes(
-    files: &[Spanned<LaneFile>],
-    devices: &[DeviceEntry],
-    (folder, policy): (&Path, Policy<'_>),
-    wrong: Wrong<'_>,
-) -> Result<Vec<LaneEntry>, ConfigError> {
-    let mut out: Vec<LaneEntry> = Vec::new();
-    let mut profiles: Vec<profile::Profile> = Vec::new();
-    for lane in files {
-        let (at, l) = (lane.span().start, lane.get_ref());
-        if out.iter().any(|o| o.id == l.id) {
-            return Err(wrong(at, format!("two lanes have the id `{}`", l.id)));
-        }
-        let (name, text) = find_profile(folder, &l.profile, policy).map_err(|why| wrong(at, why))?;
-        let profile = profile::read(&name, &text)?;
-        profile.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        if profile.start.only_in_party {
-            let what = format!("lane `{}`: profile `{name}` is for those who come along with a party", l.id);
-            return Err(wrong(at, what));
-        }
-        let members = members_of(&profile, folder, (&l.profile, policy))
-            .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
-        let read = members.values().map(|(name, text)| profile::read(name, text));
-        let theirs: Vec<Profile> = read.collect::<Result<_, _>>()?;
-        lanes::agree(&profiles, &profile).map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
-        check_devices(&profile, &theirs, &l.devices, devices)
-            .map_err(|why| wrong(at, format!("lane `{}`: {why}", l.id)))?;
-        let shared =
-            out.iter().flat_map(|o| o.devices.values()).find(|d| l.devices.values().any(|own| own == *d));
-        if let Some(device) = shared {
-            // A reading must belong to one visit.
-            return Err(wrong(
-                at,
-                format!("lane `{}`: device `{device}` belongs to another lane already", l.id),
-            ));
-        }
-        let place = l.place.clone().unwrap_or_else(|| PLACE.to_owned());
-        if !lanes::is_place(&place) {
-            let what = format!("`place` of lane `{}` is 1 to 64 characters without control characters", l.id);
-            return Err(wrong(at, what));
-        }
-        let (id, devices) = (l.id.clone(), l.devices.clone());
-        profiles.push(profile);
-        out.push(LaneEntry { id, profile: (name, text), members, place, devices });
-    }
-    if out.is_empty() {
-        return Err(wrong(0, "a gateway needs at least one [[lane]]".into()));
-    }
-    Ok(out)
-}
-
-/// The profiles of those who come along with a party: where the lane follows the feed `policy`, so do they.
-fn members_of(
-    profile: &Profile,
-    folder: &Path,
-    (lane, policy): (&str, Policy<'_>),
-) -> Result<BTreeMap<String, (String, String)>, String> {
-    let find = |name: &str| {
-        let named = if lane.starts_with(POLICY) { format!("{POLICY}{name}") } else { name.to_owned() };
-        Ok((name.to_owned(), find_profile(folder, &named, policy)?))
-    };
-    profile.members().map(find).collect()
-}
-
-/// A shipped profile by its id, a file by its path, or as `policy:ID` what the feed `policy` says;
-/// until that comes, the shipped one of this id.
-pub fn find_profile(folder: &Path, name: &str, policy: Policy<'_>) -> Result<(String, String), String> {
-    if let Some(id) = name.strip_prefix(POLICY) {
-        let shipped = || shipped::find(id).map(|(_, text)| text.to_owned());
-        return policy(id).or_else(shipped).map(|text| (name.to_owned(), text)).ok_or_else(|| {
-            format!("the feed `policy` has no profile `{id}`, and none of this name is shipped to go on with")
-        });
-    }
-    if let Some((file, text)) = shipped::find(name) {
-        return Ok((file.to_owned(), text.to_owned()));
-    }
-    let path = folder.join(name);
-    files::read_text(&path).map(|text| (path.display().to_string(), text)).map_err(|e| {
-        let ids: Vec<&str> = shipped::ids().collect();
-        format!("profile `{name}` is neither shipped ({}) nor a readable file: {e}", ids.join(", "))
-    })
-}
-
-/// Every role of the profile has a device of its kind.
-fn check_devices(
-    profile: &Profile,
-    members: &[Profile],
-    roles: &BTreeMap<String, DeviceId>,
-    devices: &[DeviceEntry],
-) -> Result<(), String> {
-    let all = || profile.devices().chain(members.iter().flat_map(Profile::devices));
-    for (role, kind, optional) in all() {
-        match roles.get(role) {
-            None if optional => {}
-            None => {
-                return Err(format!(
-                    "profile `{}` needs a {} as `{role}` in `devices`",
-                    profile.id,
-                    kind.as_str()
-                ));
-            }
-            Some(id) => match devices.iter().find(|d| d.id == *id) {
-                None => return Err(format!("`{role} = \"{id}\"`: there is no [[device]] with this id")),
-                Some(d) if !d.driver.kinds.contains(&kind) => {
-                    let is: Vec<&str> = d.driver.kinds.iter().map(|k| k.as_str()).collect();
-                    return Err(format!(
-                        "`{role}` must be a {}, but `{id}` is a {}",
-                        kind.as_str(),
-                        is.join(" or ")
-                    ));
-                }
-                Some(d) if kind == DeviceKind::Scanner && is_camera(d) && !d.options.read_codes => {
-                    return Err(format!(
-                        "camera `{id}` reads codes only with `read_codes = true` in its port"
-                    ));
-                }
-                Some(_) => {}
-            },
-        }
-    }
-    for step in profile.steps.iter().chain(members.iter().flat_map(|m| &m.steps)) {
-        let watched = matches!(&step.kind, StepKind::Temperature(t) if t.screening.black_body.is_some());
-        let id = step.device.as_ref().and_then(|role| roles.get(role));
-        let sees = id
-            .and_then(|id| devices.iter().find(|d| d.id == *id))
-            .is_none_or(|d| d.options.black_body.is_some());
-        if watched && !sees {
-            return Err(format!(
-                "step `{}` has a black body: its thermometer needs `black_body = [column, row]`",
-                step.id
-            ));
-        }
-    }
-    let needed: BTreeSet<&str> = all().map(|(role, _, _)| role).collect();
-    let plates = profile.start.takes(Origin::Plate);
-    for (role, id) in roles.iter().filter(|(role, _)| !needed.contains(role.as_str())) {
-        let device = devices.iter().find(|d| d.id == *id);
-        let device =
-            device.ok_or_else(|| format!("`{role} = \"{id}\"`: there is no [[device]] with this id"))?;
-        let beside = device.driver.kinds.iter().any(|k| k.beside());
-        let right = match role.as_str() {
-            SIGNAL => device.driver.kinds.contains(&DeviceKind::Signal),
-            LOOP => device.driver.kinds.contains(&DeviceKind::Input),
-            _ => beside || plates && is_camera(device),
-        };
-        if !right {
-            return Err(format!(
-                "profile `{}` has no use for `{role}`; it needs: {needed:?}, and can have lamps as `{SIGNAL}` \
-                 and inputs and scales under any name, a vehicle loop as `{LOOP}`",
-                profile.id
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn is_camera(device: &DeviceEntry) -> bool {
-    device.driver.kinds.contains(&DeviceKind::Camera)
 }

@@ -3,6 +3,7 @@
 mod private;
 mod seals;
 mod slips;
+mod taken;
 
 use super::record::Record;
 use super::step::Waits;
@@ -10,12 +11,11 @@ use super::step::temperature::Measuring;
 use super::step::verify::Found;
 use crate::codes::{Code, Finding, Outcome};
 use crate::evidence::SubjectKeys;
-use crate::ids::{DeviceId, OfficerId, VisitId};
+use crate::ids::{OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
 use crate::profile::facts::ENTRY;
-use crate::reading::{Photo, Ticket};
+use crate::reading::Ticket;
 use crate::register::Intent;
-use crate::screening::State;
 use crate::text::masked;
 use crate::time::{MonoMs, WallMs};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 pub use private::Private;
 pub use seals::{CheckedSeal, Seal, SealCheck, SealCondition};
 pub use slips::{PrintState, Slip, slips};
+pub use taken::{Actuation, Measurement, PhotoSlot, PhotoState, Weighed};
 
 /// An ended visit that an override could take up again is kept whole for so long, in milliseconds.
 pub const OPEN_MS: i64 = 24 * 3_600_000;
@@ -105,78 +106,6 @@ pub struct Overridden {
     pub reason: String,
     /// The second signature.
     pub second: Option<OfficerId>,
-}
-
-/// One measurement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Measurement {
-    /// The steady median as measured, if there was one.
-    pub mdeg: Option<i32>,
-    /// What it means.
-    pub state: State,
-    /// When.
-    pub at_ms: Option<WallMs>,
-    /// By which device.
-    pub device: DeviceId,
-}
-
-/// What was weighed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Weighed {
-    /// Its weight.
-    pub grams: i64,
-    /// What it should weigh; 0 where nothing says so.
-    pub reference: i64,
-    /// Whether the two differ by more than they may.
-    pub gap: bool,
-}
-
-/// Where one photograph stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PhotoState {
-    /// Not taken.
-    Missing,
-    /// Asked for.
-    Taking,
-    /// Taken, to be looked at.
-    Review,
-    /// Must be taken again.
-    Retake,
-    /// Part of the evidence.
-    Accepted,
-}
-
-/// One photograph of a visit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PhotoSlot {
-    /// Where it stands.
-    pub state: PhotoState,
-    /// The request under way.
-    pub ticket: Option<Ticket>,
-    /// The file.
-    pub photo: Option<Photo>,
-    /// Why it must be taken again: `dark`, `bright`, `blurred`, `camera`.
-    pub reason: Option<String>,
-    /// When it was taken.
-    pub at_ms: Option<WallMs>,
-}
-
-/// Whether the barrier or the printer did what it was told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Actuation {
-    /// Not asked.
-    #[default]
-    None,
-    /// Asked, not confirmed.
-    Asked,
-    /// Confirmed by the device.
-    Done,
-    /// The device did not confirm; of a barrier, nobody has said yet what became of it.
-    Failed,
-    /// The barrier did not confirm; an officer opened it by hand.
-    ByHand,
 }
 
 /// A verdict that another followed, and what an officer decided beside it.
@@ -379,19 +308,6 @@ pub struct Visit {
     printed: Vec<usize>,
     #[serde(default, skip_serializing)]
     slip: Actuation,
-}
-
-impl Actuation {
-    /// The word for screens; nothing where nothing was asked.
-    pub const fn as_str(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Asked => Some("asked"),
-            Self::Done => Some("done"),
-            Self::Failed => Some("failed"),
-            Self::ByHand => Some("by-hand"),
-        }
-    }
 }
 
 impl Visit {
