@@ -1,15 +1,16 @@
 // The panel with the one thing that the desk must do now. One renderer per kind of Ask; what was
 // typed survives a redraw in `drafts` until the gateway asks for something else.
 
-import { getOfficers, laneOfPage, photoUrl } from "./api.js";
-import { byId, byTestid, fill, h, mayAutofocus, radioGroup, setData } from "./dom.js";
+import { laneOfPage, photoUrl } from "./api.js";
+import { byId, byTestid, fill, h, mayAutofocus, setData } from "./dom.js";
 import { icon } from "./icons.js";
 import { askSealCheck } from "./desk-checks.js";
 import { askParty, askTally } from "./desk-count.js";
 import { askConfirm, askPhoto, askSeal } from "./desk-evidence.js";
 import { askForm } from "./desk-form.js";
+import { otherOfficer } from "./desk-other.js";
 import { officerName, readingValue, takesCodes, verdictBand } from "./desk-view.js";
-import { faultBox, pinInput, pinPad, refusePin } from "./pinpad.js";
+import { faultBox } from "./pinpad.js";
 import { plateKeys, tidyPlate } from "./plate.js";
 import { lang, pick, t, text } from "./strings.js";
 
@@ -306,37 +307,15 @@ function refuseButton(send) {
 
 /** Whoever is signed in may not approve: one who may signs here, by name and PIN, and the desk stays whose it is. */
 function approveByOther({ ask, draft, act, fault }, note, noteField) {
-  const pin = pinInput("approve-pin");
-  const names = h("div", {});
   const roles = ask.roles.map((role) => t(`role_${role}`)).join(t("or"));
-  getOfficers().then((officers) => {
-    const able = officers.filter((one) => ask.roles.includes(one.role));
-    fill(names, able.length === 0 ? h("p", { text: t("approve_nobody") })
-      : radioGroup({ class: "officers small", "aria-label": t("signin_pick") }, able.map((one) => h("button", {
-        class: "button officer-choice", type: "button", role: "radio", "aria-checked": String(draft.by === one.id),
-        testid: `approve-officer-${one.id}`,
-        on: { click: (event) => {
-          draft.by = one.id;
-          draft.byName = one.name;
-          for (const button of names.querySelectorAll("[role=radio]")) button.setAttribute("aria-checked", String(button === event.currentTarget));
-          fault.clear();
-        } },
-      }, h("span", { text: one.name }), h("small", { text: t(`role_${one.role}`) })))));
-  }, (error) => {
-    if (!error.words) throw error;
-    fault.show(error.words);
+  const other = otherOfficer({
+    prefix: "approve", nobody: t("approve_nobody"), okText: t("approve_yes"), draft, fault,
+    may: (one) => ask.roles.includes(one.role),
   });
-  async function send(approve) {
-    if (!draft.by) return fault.show(text("signin_choose_first"));
-    if (!pin.value) return fault.show(text("signin_no_pin"));
-    const typed = pin.value;
-    pin.value = "";
-    await act({ action: "approve", approve, note: note.value.trim(), by: { officer: draft.by, pin: typed } },
-      (words, error) => refusePin(fault, error, draft.byName));
-  }
+  const send = (approve) => other.sign((by, onRefused) => act({ action: "approve", approve, note: note.value.trim(), by }, onRefused));
   return h("form", { class: "approve-other", on: { submit: (event) => { event.preventDefault(); send(true); } } },
     h("div", { class: "approve-who" },
-      h("p", { class: "hint", testid: "approve-other", text: t("approve_wait", { roles }) }), names, noteField,
+      h("p", { class: "hint", testid: "approve-other", text: t("approve_wait", { roles }) }), other.names, noteField,
       refuseButton(() => send(false))),
-    h("div", { class: "approve-sign" }, pin, pinPad({ prefix: "approve", target: () => pin, okText: t("approve_yes") })));
+    h("div", { class: "approve-sign" }, other.pad));
 }

@@ -1,12 +1,11 @@
 // Signatures of a confirm step: who has signed, whose turn it is. Whoever is not signed in here signs by name and PIN,
 // and the desk stays whose it is.
 
-import { getOfficers } from "./api.js";
-import { fill, h, radioGroup } from "./dom.js";
+import { h } from "./dom.js";
+import { otherOfficer } from "./desk-other.js";
 import { officerName } from "./desk-view.js";
 import { icon } from "./icons.js";
-import { pinInput, pinPad, refusePin } from "./pinpad.js";
-import { t, text } from "./strings.js";
+import { t } from "./strings.js";
 
 const rolesOf = (roles) => (roles.length === 0 ? t("sign_anybody") : roles.map((role) => t(`role_${role}`)).join(t("or")));
 
@@ -35,39 +34,17 @@ export function signatureList(signatures, officer) {
 
 /** The form with which somebody else signs here. `send(by, onRefused)` posts it; `ready` says whether all is ticked. */
 export function signByOther({ signatures, draft, fault, ready, send }) {
-  const pin = pinInput("sign-pin");
-  const names = h("div", {});
   const signed = signatures.map((one) => one.by).filter(Boolean);
   const open = signatures.filter((one) => !one.by);
-  getOfficers().then((officers) => {
-    const able = officers.filter((one) => !signed.includes(one.id) && open.some((place) => mayAs(place.roles, one.role)));
-    fill(names, able.length === 0 ? h("p", { text: t("sign_nobody") })
-      : radioGroup({ class: "officers small", "aria-label": t("signin_pick") }, able.map((one) => h("button", {
-        class: "button officer-choice", type: "button", role: "radio", "aria-checked": String(draft.by === one.id), testid: `sign-officer-${one.id}`,
-        on: { click: (event) => {
-          draft.by = one.id;
-          draft.byName = one.name;
-          for (const button of names.querySelectorAll("[role=radio]")) button.setAttribute("aria-checked", String(button === event.currentTarget));
-          fault.clear();
-        } },
-      }, h("span", { text: one.name }), h("small", { text: t(`role_${one.role}`) })))));
-  }, (error) => {
-    if (!error.words) throw error;
-    fault.show(error.words);
+  const other = otherOfficer({
+    prefix: "sign", nobody: t("sign_nobody"), okText: t("sign_ok"), draft, fault,
+    may: (one) => !signed.includes(one.id) && open.some((place) => mayAs(place.roles, one.role)),
   });
-
-  async function submit(event) {
+  const submit = (event) => {
     event.preventDefault();
-    if (!ready()) return;
-    if (!draft.by) return fault.show(text("signin_choose_first"));
-    if (!pin.value) return fault.show(text("signin_no_pin"));
-    const typed = pin.value;
-    // A PIN never stays on the screen.
-    pin.value = "";
-    await send({ officer: draft.by, pin: typed }, (words, error) => refusePin(fault, error, draft.byName));
-  }
-
+    if (ready()) other.sign(send);
+  };
   return h("form", { class: "approve-other", on: { submit } },
-    h("div", { class: "approve-who" }, h("p", { class: "hint", testid: "sign-other", text: t("sign_other", { roles: open.map((one) => rolesOf(one.roles)).join(t("names_join")) }) }), names),
-    h("div", { class: "approve-sign" }, pin, pinPad({ prefix: "sign", target: () => pin, okText: t("sign_ok") })));
+    h("div", { class: "approve-who" }, h("p", { class: "hint", testid: "sign-other", text: t("sign_other", { roles: open.map((one) => rolesOf(one.roles)).join(t("names_join")) }) }), other.names),
+    h("div", { class: "approve-sign" }, other.pad));
 }
