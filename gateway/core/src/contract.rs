@@ -12,7 +12,7 @@ use crate::screening::State;
 use crate::time::Quality;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = include_str!("contract/events.json");
 
@@ -85,16 +85,46 @@ pub fn schemas() -> Map<String, Value> {
 }
 
 /// For whoever checks the contract itself: readers leave alone what they do not know, but a field that is written and
-/// not named is a fault of it.
-pub fn strict(schema: &mut Value) {
+/// not named is a fault of it. What is put together of several schemas (`allOf`) is closed as a whole.
+pub fn strict(schemas: &mut Value) {
+    let mut parts = BTreeSet::new();
+    parts_of(schemas, &mut parts);
+    let named = schemas.as_object_mut().into_iter().flatten();
+    named.for_each(|(name, schema)| close(schema, parts.contains(name)));
+}
+
+/// Collects the names of schemas that others are put together of.
+fn parts_of(schema: &Value, parts: &mut BTreeSet<String>) {
+    let inner: Vec<&Value> = match schema {
+        Value::Object(all) => all.values().collect(),
+        Value::Array(all) => all.iter().collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+    };
+    inner.into_iter().for_each(|one| parts_of(one, parts));
+    let all_of = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+    let references = all_of.filter_map(|part| part["$ref"].as_str()?.rsplit('/').next());
+    parts.extend(references.map(str::to_owned));
+}
+
+/// Refuses fields that a schema does not name; one that is a part of another leaves that to the whole.
+fn close(schema: &mut Value, part: bool) {
     match schema {
         Value::Object(all) => {
-            if all.contains_key("properties") {
-                all.entry("additionalProperties").or_insert(json!(false));
+            let whole = all.contains_key("allOf");
+            if !part && (whole || all.contains_key("properties")) {
+                let word = if whole { "unevaluatedProperties" } else { "additionalProperties" };
+                all.entry(word).or_insert(json!(false));
             }
-            all.values_mut().for_each(strict);
+            for (key, inner) in all {
+                match inner {
+                    Value::Array(parts) if key == "allOf" => {
+                        parts.iter_mut().for_each(|one| close(one, true))
+                    }
+                    inner => close(inner, false),
+                }
+            }
         }
-        Value::Array(all) => all.iter_mut().for_each(strict),
+        Value::Array(all) => all.iter_mut().for_each(|one| close(one, false)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -103,7 +133,6 @@ pub fn strict(schema: &mut Value) {
 mod tests {
     use super::*;
     use crate::event::OWN;
-    use std::collections::BTreeSet;
 
     #[test]
     fn every_kind_of_event_that_a_gateway_makes_has_a_schema() {
@@ -119,5 +148,24 @@ mod tests {
             );
         }
         assert_eq!(data_of(Some("event_too_large")), "EventTooLargeData");
+    }
+
+    #[test]
+    fn what_is_put_together_of_schemas_is_closed_as_a_whole_and_its_parts_are_not() {
+        let mut schemas = json!({
+            "Part": { "properties": { "a": { "properties": {} } } },
+            "Whole": { "allOf": [{ "$ref": "#/components/schemas/Part" }, { "properties": { "b": {} } }] },
+            "Alone": { "properties": { "c": {} } },
+        });
+        strict(&mut schemas);
+        assert_eq!(
+            schemas,
+            json!({
+                "Part": { "properties": { "a": { "properties": {}, "additionalProperties": false } } },
+                "Whole": { "allOf": [{ "$ref": "#/components/schemas/Part" }, { "properties": { "b": {} } }],
+                    "unevaluatedProperties": false },
+                "Alone": { "properties": { "c": {} }, "additionalProperties": false },
+            })
+        );
     }
 }
