@@ -13,6 +13,7 @@ pub mod entry;
 pub mod event;
 pub mod evidence;
 mod hex;
+pub mod hl7;
 pub mod ids;
 pub mod lane;
 pub mod lists;

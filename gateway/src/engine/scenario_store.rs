@@ -4,9 +4,11 @@
 use super::records::StoreRecords;
 use crate::store::edition::{self, Order};
 use crate::store::journal::{Journal, JournalFound as Journals};
-use crate::store::lists::Lists;
+use crate::store::lists::{Lists, Pointer};
+use crate::store::told;
 use kakou_core::core::{Core, Step};
 use kakou_core::event::Author;
+use kakou_core::hl7::word::{Standing, Word};
 use kakou_core::ids::{GatewayId, SiteId};
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
 use kakou_core::register::{Asks, Seen, Slot};
@@ -157,6 +159,17 @@ impl Store for OnDisk {
         };
         edition::build(&order, lines.as_bytes(), &mut |_| true).map_err(fault)?;
         // As between two batches of inputs.
+        self.lists.enter(0).and_then(|()| self.lists.leave()).map_err(fault)
+    }
+
+    fn standing(&self, list: &str, id: &str) -> Result<Option<Standing>, RecordsFault> {
+        told::standing(self.folder.path(), list, id).map_err(fault)
+    }
+
+    fn tell(&mut self, list: &str, id: &str, word: &Word) -> Result<(), RecordsFault> {
+        told::put(self.folder.path(), list, id, word).map_err(fault)?;
+        let data = self.folder.path();
+        Pointer::read(data).and_then(|pointer| pointer.write(data)).map_err(fault)?;
         self.lists.enter(0).and_then(|()| self.lists.leave()).map_err(fault)
     }
 

@@ -9,6 +9,7 @@
 
 use super::floors::{self, folder};
 use super::lists::{InUse, KEYED, Pointer, facts, is_damage, meta, open_edition};
+use super::told::{self, Held};
 use super::{StoreError, at, io_at};
 use kakou_core::pass::hex;
 use kakou_core::pass::id::key;
@@ -177,7 +178,8 @@ pub fn build(order: &Order<'_>, source: impl BufRead, progress: Progress<'_>) ->
                     return Err(refuse(Failed::Older(signed, known)));
                 }
             }
-            let built = snapshot(&fresh, old.as_deref(), order, source, progress);
+            let mut held = None;
+            let built = snapshot(&fresh, old.as_deref(), order, source, progress, &mut held);
             let done = match built {
                 Ok(done) => done,
                 Err(why) => {
@@ -314,6 +316,7 @@ fn snapshot(
     order: &Order<'_>,
     source: impl BufRead,
     progress: Progress<'_>,
+    held: &mut Option<Held>,
 ) -> Result<InUse, Failed> {
     durable::own_file(file)?;
     let connection = Connection::open(file)?;
@@ -358,12 +361,15 @@ fn snapshot(
     connection.execute(sql, params![order.version.cast_signed(), order.issued_ms, entries, order.signer])?;
     connection.execute_batch("COMMIT")?;
     check(&connection, order)?;
+    // What is told from here on goes into the new one.
+    *held = Some(Held::new(order.data).map_err(|e| Failed::Check(e.to_string()))?);
     if let Some(old) = old.filter(|old| old.exists())
         && let Err(e) = carry(&connection, old, order.issued_ms)
     {
         // A damaged edition must not keep its successor out.
         log::error!("list {}: newer single entries of {} are lost: {e}", order.name, old.display());
     }
+    told::rebase(&connection, order.name)?;
     let done = InUse { name: order.name.to_owned(), ..meta(&connection, "main")? };
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     drop(connection);
@@ -411,6 +417,7 @@ fn change(
     let sql =
         "UPDATE meta SET version = ?1, issued_ms = ?2, signer = ?3, entries = (SELECT count(*) FROM entry)";
     tx.execute(sql, params![order.version.cast_signed(), order.issued_ms, order.signer])?;
+    told::rebase(&tx, order.name)?;
     check(&tx, order)?;
     let done = InUse { name: order.name.to_owned(), ..meta(&tx, "main")? };
     tx.commit()?;

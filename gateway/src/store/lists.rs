@@ -11,6 +11,7 @@ use super::floors::{self, folder};
 use super::journal::is_corrupt;
 use super::search::Typed;
 use super::{StoreError, at, io_at};
+use kakou_core::hl7::word::plain;
 use kakou_core::pass::id::key;
 use kakou_core::records::LISTS;
 use kakou_core::time::MonoMs;
@@ -361,7 +362,7 @@ impl Lists {
         let row = self.row(list, id)?;
         let read = row.map(|json| facts(&json)).transpose();
         // What is wrong with it may quote it.
-        read.map_err(|e| ListFault {
+        read.map(|found| found.map(plain)).map_err(|e| ListFault {
             list: list.to_owned(),
             why: format!("facts of an entry cannot be read: {:?} error", e.classify()),
         })
@@ -431,7 +432,7 @@ impl Lists {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (id, json) = (row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?);
-            if facts(&json).is_ok_and(|facts| enough(&id, &facts)) {
+            if facts(&json).is_ok_and(|facts| enough(&id, &plain(facts))) {
                 break;
             }
         }

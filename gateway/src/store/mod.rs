@@ -20,6 +20,7 @@ pub mod salvage;
 mod search;
 pub mod seen;
 pub mod time;
+pub mod told;
 pub mod trace;
 
 use rusqlite::{Connection, OptionalExtension};

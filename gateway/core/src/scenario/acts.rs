@@ -153,6 +153,7 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         | Verb::Override(_)
         | Verb::Cancel(_)
         | Verb::List(_)
+        | Verb::Hl7(_)
         | Verb::Wait(_)
         | Verb::WaitUntil(_)
         | Verb::Restart(_)
@@ -294,6 +295,7 @@ impl World<'_> {
                 self.desk(act, &lane, Action::Reprint { visit, step, reason })?;
             }
             Verb::List(change) => self.new_edition(change)?,
+            Verb::Hl7(said) => self.message(said)?,
             Verb::Peer(told) => self.told(&lane, told)?,
             Verb::Wait(ms) => self.wait(*ms)?,
             Verb::WaitUntil(text) => {

@@ -129,8 +129,8 @@ pub(super) struct ActForm {
     pub correct: Option<CorrectForm>,
     pub reprint: Option<ReprintForm>,
     pub list: Option<ListForm>,
-    pub hl7: Option<Value>,
-    pub hl7_text: Option<Value>,
+    pub hl7: Option<Hl7Form>,
+    pub hl7_text: Option<String>,
     pub peer: Option<PeerForm>,
     pub wait: Option<String>,
     pub wait_until: Option<String>,
@@ -216,6 +216,17 @@ pub(super) struct ListForm {
     pub remove: bool,
     #[serde(default)]
     pub stale: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hl7Form {
+    pub event: String,
+    pub patient: String,
+    pub name: Option<String>,
+    pub ward: Option<String>,
+    pub room: Option<String>,
+    pub at: Option<Value>,
 }
 
 #[derive(Deserialize)]

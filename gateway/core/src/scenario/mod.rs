@@ -9,6 +9,7 @@ mod acts;
 mod expect;
 mod file;
 mod form;
+mod hospital;
 mod passes;
 mod registers;
 mod serve;

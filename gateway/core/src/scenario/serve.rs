@@ -75,6 +75,7 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
         | Verb::Reprint { .. }
         | Verb::Correct(_)
         | Verb::List(_)
+        | Verb::Hl7(_)
         | Verb::Peer(_)
         | Verb::Wait(_)
         | Verb::WaitUntil(_)

@@ -2,6 +2,7 @@
 //! must be kept, what a restart finds, and what comes from outside.
 
 use crate::core::{Core, Step};
+use crate::hl7::word::{Standing, Word, plain};
 use crate::ids::{GatewayId, LaneId, VisitId};
 use crate::lane::visit::Visit;
 use crate::lane::{LaneState, RECENT};
@@ -41,6 +42,10 @@ pub trait Store: Records {
     fn restart(&mut self) -> Result<RestartState, RecordsFault>;
     /// A list has a new edition.
     fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault>;
+    /// What a list has of an entry that a hospital's system tells of; none where there is no list.
+    fn standing(&self, list: &str, id: &str) -> Result<Option<Standing>, RecordsFault>;
+    /// A hospital's system tells of an entry: it stands above the edition until a newer one.
+    fn tell(&mut self, list: &str, id: &str, word: &Word) -> Result<(), RecordsFault>;
     /// Another gateway tells of a use; whether that is a conflict which was not known yet.
     fn peer(&mut self, told: &PeerUse, now: &Now) -> Result<bool, RecordsFault>;
     /// Another gateway tells of a slot; whether that brings a conflict which was not known yet.
@@ -66,6 +71,8 @@ struct Use {
 pub struct Memory {
     gateway: GatewayId,
     lists: BTreeMap<String, List>,
+    /// What was told of entries, by list and key.
+    words: BTreeMap<(String, String), Word>,
     uses: BTreeMap<String, Use>,
     conflicts: BTreeSet<(String, GatewayId)>,
     slots: BTreeMap<SlotName, Slot>,
@@ -79,6 +86,7 @@ impl Memory {
         Self {
             gateway,
             lists: BTreeMap::new(),
+            words: BTreeMap::new(),
             uses: BTreeMap::new(),
             conflicts: BTreeSet::new(),
             slots: BTreeMap::new(),
@@ -131,7 +139,10 @@ fn written(value: &impl serde::Serialize) -> Result<Vec<u8>, RecordsFault> {
 
 impl Records for Memory {
     fn entry(&self, list: &str, id: &str) -> Result<Option<Map<String, Value>>, RecordsFault> {
-        Ok(self.lists.get(list).and_then(|l| l.entries.get(&*key(list, id))).cloned())
+        let key = key(list, id).into_owned();
+        let entry = self.lists.get(list).and_then(|l| l.entries.get(&key));
+        let word = self.words.get(&(list.to_owned(), key));
+        Ok(word.map_or_else(|| entry.cloned(), |word| Some(plain(word.above(entry)))))
     }
     fn issued_ms(&self, list: &str) -> Result<Option<WallMs>, RecordsFault> {
         Ok(self.lists.get(list).map(|l| l.issued_ms))
@@ -204,6 +215,19 @@ impl Store for Memory {
     fn edition(&mut self, list: &str, issued_ms: WallMs, entries: &Entries) -> Result<(), RecordsFault> {
         let entries = entries.iter().map(|(id, facts)| (key(list, id).into_owned(), facts.clone())).collect();
         self.lists.insert(list.to_owned(), List { issued_ms, entries });
+        self.words.retain(|(of, _), word| of != list || word.span.end_ms > issued_ms);
+        Ok(())
+    }
+
+    fn standing(&self, list: &str, id: &str) -> Result<Option<Standing>, RecordsFault> {
+        let key = key(list, id).into_owned();
+        let word = self.words.get(&(list.to_owned(), key.clone())).cloned();
+        let of = |list: &List| Standing::new(list.issued_ms, list.entries.get(&key), word.clone());
+        Ok(self.lists.get(list).map(of))
+    }
+
+    fn tell(&mut self, list: &str, id: &str, word: &Word) -> Result<(), RecordsFault> {
+        self.words.insert((list.to_owned(), key(list, id).into_owned()), word.clone());
         Ok(())
     }
 

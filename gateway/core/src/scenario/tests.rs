@@ -79,8 +79,8 @@ fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
 
 #[test]
 fn what_the_form_knows_and_this_version_cannot_play_is_said_by_its_name() {
-    let (_, why) = fails("[[do]]\nhl7_text = \"MSH\"\n");
-    assert!(why.starts_with("not built yet: ") && why.contains("`hl7_text`"), "{why}");
+    let (_, why) = fails("[[do]]\nconsole = { act = \"trace\" }\n");
+    assert!(why.starts_with("not built yet: ") && why.contains("`console`"), "{why}");
 }
 
 #[test]

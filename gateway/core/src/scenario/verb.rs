@@ -2,11 +2,12 @@
 
 use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
 use super::form::{
-    ActForm, CorrectForm, ExpectForm, ListForm, OverrideForm, PeerForm, Readings, SealCheckForm,
+    ActForm, CorrectForm, ExpectForm, Hl7Form, ListForm, OverrideForm, PeerForm, Readings, SealCheckForm,
 };
 use super::when;
 use super::words::{self, Term};
 use crate::codes::{Code, Outcome};
+use crate::hl7;
 use crate::ids::{LaneId, OfficerId};
 use crate::lane::action::{Officer, SealRead};
 use crate::lane::visit::Origin;
@@ -72,6 +73,7 @@ pub(super) enum Verb {
     Correct(Correction),
     Reprint { step: String, reason: String },
     List(ListChange),
+    Hl7(Hl7Said),
     Peer(PeerTold),
     Wait(i64),
     WaitUntil(String),
@@ -99,6 +101,22 @@ pub(super) struct ListChange {
     /// None takes it away.
     pub entry: Option<Map<String, Json>>,
     pub stale: bool,
+}
+
+/// A message of a hospital's system.
+#[derive(Debug, Clone)]
+pub(super) enum Hl7Said {
+    /// In parts; `at` is a moment beside that of the act.
+    Parts {
+        event: String,
+        patient: String,
+        name: Option<String>,
+        ward: Option<String>,
+        room: Option<String>,
+        at: Option<Value>,
+    },
+    /// As it is.
+    Text(String),
 }
 
 #[derive(Debug, Clone)]
@@ -170,6 +188,7 @@ impl Act {
             | Verb::Cancel(_)
             | Verb::Reprint { .. }
             | Verb::List(_)
+            | Verb::Hl7(_)
             | Verb::Wait(_)
             | Verb::WaitUntil(_)
             | Verb::Restart(_)
@@ -183,13 +202,13 @@ impl Act {
 
 /// Verbs that this version cannot play: of them only the name is read.
 fn to_come(form: &ActForm) -> Option<&'static str> {
-    let all = [("hl7", &form.hl7), ("hl7_text", &form.hl7_text), ("console", &form.console)];
+    let all = [("console", &form.console)];
     all.into_iter().find(|(_, value)| value.is_some()).map(|(name, _)| name)
 }
 
 const VERBS: &str = "scan, scan_pass, enter, plate, start, input, temperature, readings, no_reading, aside, \
     recheck, answer, confirm, approve, refuse, seal, seal_check, photo, tally, weigh, party, complete, override, \
-    cancel, correct, reprint, list, hl7, peer, wait, wait_until, restart, device_lost, device_back, print_fails, \
+    cancel, correct, reprint, list, hl7, hl7_text, peer, wait, wait_until, restart, device_lost, device_back, print_fails, \
     console, expect";
 
 /// Reads one act.
@@ -337,6 +356,10 @@ fn verbs(
     if let Some(list) = form.list {
         found.push(Verb::List(read_list(source, line, list, clock_ms)?));
     }
+    if let Some(message) = form.hl7 {
+        found.push(Verb::Hl7(read_hl7(source, line, message, clock_ms)?));
+    }
+    found.extend(form.hl7_text.map(|text| Verb::Hl7(Hl7Said::Text(text))));
     if let Some(peer) = form.peer {
         found.push(Verb::Peer(read_peer(source, line, peer, clock_ms)?));
     }
@@ -442,6 +465,16 @@ fn read_list(
         }
     }
     Ok(ListChange { name: form.name, key: form.key, entry: facts, stale: form.stale })
+}
+
+fn read_hl7(source: &Source<'_>, line: usize, form: Hl7Form, clock_ms: WallMs) -> Result<Hl7Said, Mistake> {
+    let Hl7Form { event, patient, name, ward, room, at } = form;
+    if hl7::Event::parse(&event).is_none() {
+        let allowed = hl7::Event::ALL.map(hl7::Event::code).join(", ");
+        return Err(source.mistake(line, format!("`{event}` is no event of ADT; allowed: {allowed}")));
+    }
+    moment(at.as_ref(), "-0s", clock_ms).map_err(|e| source.mistake(line, e))?;
+    Ok(Hl7Said::Parts { event, patient, name, ward, room, at })
 }
 
 fn read_peer(
