@@ -11,6 +11,7 @@ use super::{StoreError, at, io_at};
 use kakou_core::hl7::Message;
 use kakou_core::hl7::word::{self, LISTS, Standing, Told, Word};
 use kakou_core::pass::id::key;
+use kakou_link::durable;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::fs::File;
 use std::path::Path;
@@ -30,6 +31,7 @@ impl Held {
     pub(super) fn new(data: &Path) -> Result<Self, StoreError> {
         let path = folder(data);
         let open = || {
+            durable::make_folder(&path)?;
             let folder = File::open(&path)?;
             folder.lock()?;
             Ok(folder)

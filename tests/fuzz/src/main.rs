@@ -3,6 +3,8 @@
 #![no_main]
 
 use kakou_core::codes::Outcome;
+use kakou_core::hl7::word::{Standing, Told, changes};
+use kakou_core::hl7;
 use kakou_core::pass::{self, Check, trust::TrustList};
 use kakou_core::reading::{Command, Ticket};
 use kakou_drivers::camera::frame::{Frame, Pixels};
@@ -27,7 +29,7 @@ enum Target {
 }
 
 /// What is no codec.
-const OTHERS: [(&str, fn(&[u8])); 6] = [
+const OTHERS: [(&str, fn(&[u8])); 7] = [
     ("qr-picture", qr),
     ("camera-frame", frame),
     ("jpeg-tables", |b| drop(jpeg::with_tables(b))),
@@ -37,6 +39,7 @@ const OTHERS: [(&str, fn(&[u8])); 6] = [
     }),
     ("recording", |b| drop(record::read(&String::from_utf8_lossy(b)))),
     ("mlx90640", mlx90640),
+    ("hl7", hospital),
 ];
 
 /// Those that guard what they call: a panic inside is counted by them and is no failure.
@@ -109,6 +112,24 @@ fn codec(mut codec: Box<dyn Codec>, data: &[u8]) {
             }
         }
         assert!(out.len() < MAX_OUT, "endless output");
+    }
+}
+
+/// A message of a hospital, in either encoding, and the answer to it.
+fn hospital(data: &[u8]) {
+    let from = hl7::answer::From { gateway: "gw-1", number: "1", now_ms: 1_653_364_800_000, utc_offset_ms: 28_800_000 };
+    for charset in [hl7::Charset::Utf8, hl7::Charset::Gb18030] {
+        let with = hl7::Reading { charset, utc_offset_ms: 28_800_000, id_type: "", now_ms: Some(from.now_ms) };
+        match hl7::read(data, &with) {
+            Ok(message) => {
+                drop(hl7::answer::accepted(&message.header, from));
+                let list = Standing::default();
+                if let Told::Words(words) = changes(&message, from.now_ms, Some(&list), Some(&list)) {
+                    assert!(words.iter().all(|(list, word)| word.is_good(list)), "{words:?}");
+                }
+            }
+            Err(refusal) => drop(hl7::answer::refused(&refusal, from)),
+        }
     }
 }
 
