@@ -5,6 +5,7 @@ use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
 use kakou_central::ingest::postgres::Database;
 use kakou_central::ingest::{self, About, From, ReceivedEvent, StateMessage, Store};
 use kakou_core::core::{Core, Step};
+use kakou_core::hl7::word::{Standing, Word};
 use kakou_core::ids::GatewayId;
 use kakou_core::lane::view;
 use kakou_core::records::{Records, RecordsFault, Redemption, Write};
@@ -262,6 +263,12 @@ impl Keeps for Shown {
     }
     fn edition(&mut self, list: &str, issued_ms: i64, entries: &Entries) -> Result<(), RecordsFault> {
         self.memory.edition(list, issued_ms, entries)
+    }
+    fn standing(&self, list: &str, id: &str) -> Result<Option<Standing>, RecordsFault> {
+        self.memory.standing(list, id)
+    }
+    fn tell(&mut self, list: &str, id: &str, word: &Word) -> Result<(), RecordsFault> {
+        self.memory.tell(list, id, word)
     }
     fn peer_slot(&mut self, from: &GatewayId, slot: &Slot, now: &Now) -> Result<bool, RecordsFault> {
         self.memory.peer_slot(from, slot, now)
