@@ -23,6 +23,7 @@ pub mod site;
 pub mod trace;
 pub mod uplink;
 pub mod watch;
+pub mod wide;
 mod world;
 
 use serde_json::{Map, Value, json};

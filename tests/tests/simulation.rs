@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_tests::sim::planted::Planted;
-use kakou_tests::sim::{Figures, Plan, run};
+use kakou_tests::sim::{Figures, Plan, run, wide};
+use std::collections::BTreeSet;
 
 /// Runs seeds beside each other.
 fn runs(seeds: std::ops::Range<u64>, plan: &Plan) -> Vec<Figures> {
@@ -12,6 +13,22 @@ fn runs(seeds: std::ops::Range<u64>, plan: &Plan) -> Vec<Figures> {
         let run = |seed| scope.spawn(move || run(seed, plan).unwrap_or_else(|failure| panic!("{failure}")));
         let all: Vec<_> = seeds.map(run).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
+    })
+}
+
+/// Runs plans beside each other.
+fn gateways(plans: &[(u64, wide::Plan)]) -> Vec<wide::Figures> {
+    let next = std::sync::Mutex::new(plans.iter());
+    std::thread::scope(|scope| {
+        let work = || {
+            let mut all = Vec::new();
+            while let Some((seed, plan)) = { next.lock().unwrap().next() } {
+                all.push(wide::run(*seed, plan).unwrap_or_else(|failure| panic!("{failure}")));
+            }
+            all
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
 
@@ -56,4 +73,37 @@ fn each_bug_that_is_planted_is_found() {
             eprintln!("{bug:?}: seed {}, step {}: {}", failure.seed, failure.step, failure.why);
         }
     });
+}
+
+#[test]
+fn a_gateway_with_lanes_of_any_profiles_keeps_its_promises() {
+    let plans: Vec<_> = (1..9).map(|seed| (seed, wide::Plan::hours(0.15))).collect();
+    let all = gateways(&plans);
+    let count = |of: fn(&wide::Figures) -> u64| all.iter().map(of).sum::<u64>();
+    // It is worth nothing if nothing has happened.
+    assert!(count(|f| f.visits) > 600 && count(|f| f.opened) > 100 && count(|f| f.lives) > 12, "{all:#?}");
+    let taken: BTreeSet<&str> = all.iter().flat_map(|f| f.acts.keys().map(String::as_str)).collect();
+    for act in
+        ["Form", "Override", "Confirm", "Recheck", "Aside", "Cancel", "Capture", "Start", "Enter", "Open"]
+    {
+        assert!(taken.contains(format!("{act}: taken").as_str()), "nobody did {act}: {taken:#?}");
+    }
+}
+
+#[test]
+fn each_profile_that_ships_keeps_its_promises() {
+    let alone =
+        |profile: &str| wide::Plan { lanes: 1, profile: Some(profile.to_owned()), ..wide::Plan::hours(0.05) };
+    let members = ["car-occupant", "accompanied-child"];
+    let profiles = kakou_core::profile::shipped::ids().filter(|id| !members.contains(id));
+    let plans: Vec<_> = profiles.map(|profile| (7, alone(profile))).collect();
+    for run in gateways(&plans) {
+        assert!(run.visits > 3 && !run.outcomes.is_empty(), "{run:#?}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_gateway() {
+    let plan = wide::Plan::hours(0.1);
+    assert_eq!(wide::run(5, &plan).unwrap(), wide::run(5, &plan).unwrap());
 }

@@ -1,15 +1,19 @@
-//! A gateway in a simulated world, from seeds: people, devices, a broker that fails, power that goes at any write. The same
-//! seed gives the same run on every machine.
+//! A gateway in a simulated world, from seeds: people, staff, devices, a broker that fails, power that goes at any write. The
+//! same seed gives the same run on every machine.
 
 use clap::Parser;
 use kakou_tests::figures::{Missing, finish, round, say};
 use kakou_tests::sim::planted::Planted;
-use kakou_tests::sim::{Failure, Figures, Plan, run};
+use kakou_tests::sim::{self, Failure, wide};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Runs seeds; says which of them are not as they must be.
+///
+/// Without `--one-lane` each run is a gateway with lanes of any profiles that ship; with it, a gateway of one lane that is
+/// known to the letter.
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds, from the first.
@@ -24,12 +28,24 @@ struct Arguments {
     /// For how many simulated hours people come, in each run.
     #[arg(long, default_value_t = 1.0)]
     hours: f64,
+    /// How many lanes the gateway has.
+    #[arg(long, default_value_t = 3, conflicts_with = "one_lane")]
+    lanes: usize,
+    /// All lanes have this profile; without it the seed draws them.
+    #[arg(long, conflicts_with = "one_lane")]
+    profile: Option<String>,
+    /// Visits in an hour, at each lane.
+    #[arg(long, default_value_t = 400, conflicts_with = "one_lane")]
+    visits: u64,
+    /// One lane without staff, of which every verdict is foretold.
+    #[arg(long)]
+    one_lane: bool,
     /// The power goes at one write after another, and not at random ones.
-    #[arg(long)]
+    #[arg(long, requires = "one_lane")]
     sweep: bool,
-    /// Plants a bug, which must be found.
-    #[arg(long)]
-    planted: Option<Planted>,
+    /// Breaks a part of the world, which must be found.
+    #[arg(long, requires = "one_lane")]
+    broken: Option<Planted>,
     /// Prints what happens.
     #[arg(long)]
     trace: bool,
@@ -41,45 +57,99 @@ struct Arguments {
     json: bool,
 }
 
+/// What all runs were.
+#[derive(Default)]
+struct Sum {
+    good: u64,
+    failed: Vec<Failure>,
+    simulated_ms: u64,
+    steps: u64,
+    counts: BTreeMap<&'static str, u64>,
+    hashes: String,
+    last: Map<String, Value>,
+}
+
 fn main() -> ExitCode {
     finish(all(&Arguments::parse()))
 }
 
+impl Sum {
+    fn adds(&mut self, run: (u64, u64, String), counts: &[(&'static str, u64)], figures: Value) {
+        let (simulated_ms, steps, hash) = run;
+        self.good += 1;
+        self.simulated_ms += simulated_ms;
+        self.steps += steps;
+        self.hashes.push_str(&hash);
+        for (name, n) in counts {
+            *self.counts.entry(name).or_default() += n;
+        }
+        self.last = figures.as_object().cloned().unwrap_or_default();
+    }
+}
+
+fn one(a: &Arguments, seed: u64, sum: &mut Sum) -> Result<(), Failure> {
+    if a.one_lane {
+        let plan =
+            sim::Plan { hours: a.hours, until: a.until, print: a.trace, sweep: a.sweep, planted: a.broken };
+        let f = sim::run(seed, &plan)?;
+        let counts = [
+            ("commits", f.disk.commits),
+            ("cuts", f.disk.cuts),
+            ("cuts_in_between", f.disk.cuts_in_between),
+            ("admitted", f.admitted),
+            ("events", f.events),
+        ];
+        sum.adds((f.simulated_ms, f.steps, f.hash.clone()), &counts, Value::Object(f.json()));
+        return Ok(());
+    }
+    let plan = wide::Plan {
+        hours: a.hours,
+        lanes: a.lanes,
+        profile: a.profile.clone(),
+        visits_per_hour: a.visits,
+        until: a.until,
+        print: a.trace,
+        ..wide::Plan::hours(a.hours)
+    };
+    let f = wide::run(seed, &plan)?;
+    let counts = [
+        ("visits", f.visits),
+        ("opened", f.opened),
+        ("events", f.kinds.values().sum()),
+        ("lives", f.lives),
+        ("searched_bytes", f.searched),
+    ];
+    sum.adds((f.simulated_ms, f.steps, f.hash.clone()), &counts, f.json());
+    Ok(())
+}
+
 fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
-    let plan = Plan { hours: a.hours, until: a.until, print: a.trace, sweep: a.sweep, planted: a.planted };
     let seeds = a.seed.map_or(a.first..a.first + a.seeds, |seed| seed..seed + 1);
-    let (mut good, mut failed) = (Vec::new(), Vec::new());
+    let mut sum = Sum::default();
     for seed in seeds {
-        match run(seed, &plan) {
-            Ok(figures) => good.push(figures),
+        match one(a, seed, &mut sum) {
+            Ok(()) => {}
             // Nothing has happened yet: it could not be run.
             Err(Failure { step: 0, why, .. }) => return Err(Missing(why)),
             Err(failure) => {
                 say(begun, &failure.to_string());
-                say(begun, &format!("again: --seed {seed} --hours {} --trace", a.hours));
-                failed.push(failure);
+                let which = if a.one_lane { " --one-lane" } else { "" };
+                say(begun, &format!("again: --seed {seed} --hours {}{which} --trace", a.hours));
+                sum.failed.push(failure);
             }
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let sum = |of: fn(&Figures) -> u64| good.iter().map(of).sum::<u64>();
-    let hours = sum(|f| f.simulated_ms) as f64 / 3_600_000.0;
-    let hashes: String = good.iter().map(|f| f.hash.as_str()).collect();
-    let hash = match good.as_slice() {
-        [one] => one.hash.clone(),
-        _ => kakou_core::evidence::Hash::of(hashes.as_bytes()).hex(),
-    };
-    let mut figures = match good.as_slice() {
-        [one] => one.json(),
-        _ => Map::new(),
-    };
-    let all = json!({ "seeds": good.len() + failed.len(), "simulated_hours": round(hours), "hours_per_s":
-        round(hours / seconds), "commits": sum(|f| f.disk.commits), "cuts": sum(|f| f.disk.cuts),
-        "cuts_in_between": sum(|f| f.disk.cuts_in_between), "steps": sum(|f| f.steps), "admitted":
-        sum(|f| f.admitted), "events": sum(|f| f.events), "failed_seeds":
-        failed.iter().map(|f| f.seed).collect::<Vec<_>>(), "hash": hash });
+    let hours = sum.simulated_ms as f64 / 3_600_000.0;
+    let mut figures = if sum.good == 1 && sum.failed.is_empty() { sum.last } else { Map::new() };
+    let hash = kakou_core::evidence::Hash::of(sum.hashes.as_bytes()).hex();
+    let hash = figures.get("hash").and_then(Value::as_str).map_or(hash, str::to_owned);
+    let failed: Vec<u64> = sum.failed.iter().map(|f| f.seed).collect();
+    let all = json!({ "seeds": sum.good + failed.len() as u64, "simulated_hours": round(hours),
+        "hours_per_s": round(hours / seconds), "steps": sum.steps, "failed_seeds": failed, "hash": hash });
     figures.extend(all.as_object().cloned().unwrap_or_default());
-    let short = failed.iter().map(|f| format!("seed {}: {}", f.seed, f.why)).collect();
+    figures.extend(sum.counts.into_iter().map(|(name, n)| (name.to_owned(), json!(n))));
+    let short = sum.failed.iter().map(|f| format!("seed {}: {}", f.seed, f.why)).collect();
     Ok((figures, short))
 }

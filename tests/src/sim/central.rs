@@ -47,6 +47,8 @@ pub struct Central {
     ledger: Ledger<Stored>,
     /// Planted: so many more messages are receipted and not stored.
     loses: Option<u64>,
+    /// Every message that came, where somebody looks at them.
+    pub messages: Option<Vec<Vec<u8>>>,
     /// Events that came once more.
     pub duplicates: u64,
 }
@@ -58,6 +60,7 @@ impl Central {
             from: From { site, gateway },
             ledger: Ledger::new(Stored::default()),
             loses: None,
+            messages: None,
             duplicates: 0,
         }
     }
@@ -69,6 +72,7 @@ impl Central {
 
     /// A message comes; what it says of it.
     pub fn take(&mut self, body: &[u8], late: bool) -> Result<Vec<Receipt>, String> {
+        self.messages.iter_mut().for_each(|all| all.push(body.to_vec()));
         let found = read(&self.from, late, body).map_err(|e| e.to_string())?;
         if let Some(fault) = found.faults.first() {
             return Err(fault.to_string());

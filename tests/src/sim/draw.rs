@@ -19,6 +19,12 @@ pub enum Stream {
     Power = 4,
     /// What of the disk is there afterwards.
     Disk = 5,
+    /// Which lanes there are.
+    Lanes = 6,
+    /// What staff do.
+    Staff = 7,
+    /// What central ops do.
+    Ops = 8,
 }
 
 /// Numbers of one stream.

@@ -60,6 +60,8 @@ pub enum Said {
 pub struct Recorded {
     /// Its kind.
     pub kind: String,
+    /// The lane, if it is of one.
+    pub lane: Option<String>,
     /// The visit, if it is of one.
     pub visit: Option<u64>,
     /// What it says.

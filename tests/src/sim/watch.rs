@@ -76,8 +76,10 @@ impl Watch {
             self.events.insert((class, stream_seq), (seq, hash));
             let kind = event["type"].as_str().unwrap_or_default();
             let kind = kind.trim_start_matches("kakou.").trim_end_matches(".v1").to_owned();
-            let visit = event["subject"].as_str().and_then(|s| s.split_once('/')?.1.parse().ok());
-            let recorded = Recorded { kind, visit, data: event["data"].clone() };
+            let subject = event["subject"].as_str();
+            let visit = subject.and_then(|s| s.split_once('/')?.1.parse().ok());
+            let lane = subject.map(|s| s.split_once('/').map_or(s, |(lane, _)| lane).to_owned());
+            let recorded = Recorded { kind, lane, visit, data: event["data"].clone() };
             out.push(Event { seq, class, stream_seq, recorded, hash });
         }
         Ok(out)

@@ -1,0 +1,97 @@
+//! A whole gateway in a simulated world: lanes of any profiles that ship, with everybody who comes, staff at their desks,
+//! devices, central ops, and power that goes.
+//!
+//! The other run of [`super`] knows one lane to the letter; this one knows what must hold whatever the profile is
+//! ([`truth`], [`registers`], [`secrets`]). People are of no profile: they read what the desk asks and answer as such a
+//! question is answered ([`staff`]).
+
+pub mod folk;
+mod looks;
+pub mod places;
+mod registers;
+mod secrets;
+mod staff;
+mod steps;
+mod truth;
+mod visitors;
+mod world;
+
+use super::Failure;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a run does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// For how many simulated hours people come.
+    pub hours: f64,
+    /// How many lanes there are.
+    pub lanes: usize,
+    /// All of them of this profile; drawn by the seed without one.
+    pub profile: Option<String>,
+    /// Visits in an hour, at each lane.
+    pub visits_per_hour: u64,
+    /// Whether anything goes wrong.
+    pub faults: bool,
+    /// Ends at this step.
+    pub until: Option<u64>,
+    /// Prints the trace.
+    pub print: bool,
+}
+
+impl Plan {
+    /// Three busy lanes for so many hours.
+    pub const fn hours(hours: f64) -> Self {
+        Self { hours, lanes: 3, profile: None, visits_per_hour: 400, faults: true, until: None, print: false }
+    }
+}
+
+/// What a run was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// Its seed.
+    pub seed: u64,
+    /// The profiles of its lanes.
+    pub profiles: Vec<String>,
+    /// How long it was.
+    pub simulated_ms: u64,
+    /// Its steps.
+    pub steps: u64,
+    /// Visits that began.
+    pub visits: u64,
+    /// Verdicts by profile and outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Events by kind.
+    pub kinds: BTreeMap<String, u64>,
+    /// Openings.
+    pub opened: u64,
+    /// How often the box was switched on.
+    pub lives: u64,
+    /// Bytes in which no secret was found.
+    pub searched: u64,
+    /// Acts of staff that were taken, and those that were refused, by the word.
+    pub acts: BTreeMap<String, u64>,
+    /// The hash of its trace.
+    pub hash: String,
+}
+
+impl Figures {
+    /// As JSON.
+    pub fn json(&self) -> Value {
+        json!({ "seed": self.seed, "profiles": self.profiles, "simulated_s": self.simulated_ms / 1_000,
+            "steps": self.steps, "visits": self.visits, "outcomes": self.outcomes, "kinds": self.kinds,
+            "opened": self.opened, "lives": self.lives, "searched_bytes": self.searched, "acts": self.acts,
+            "hash": self.hash })
+    }
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
+    let before =
+        |why: String| Failure { seed, step: 0, at_ms: 0, why, hash: String::new(), last: String::new() };
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let folder = folder.map_err(|e| before(e.to_string()))?;
+    world::World::new(seed, plan, folder.path()).map_err(before)?.run(plan.until)
+}
