@@ -8,6 +8,7 @@ use crate::engine::EngineViews;
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
 use crate::store::disk::free_bytes;
+use crate::store::hours::Hours;
 use crate::store::lists::Lists;
 use crate::store::{catch_up, floors, journal, outbox, retention};
 use crate::upstream::{self, LinkState};
@@ -77,7 +78,7 @@ pub struct Overview {
 
 /// Reading connections, kept open. One look at a time: each takes a few rows.
 #[derive(Default)]
-pub struct Readers(Mutex<Option<(Connection, Lists)>>);
+pub struct Readers(Mutex<Option<(Connection, Lists)>>, Mutex<Hours>);
 
 impl Readers {
     /// Looks, if both files can be opened; what fails is opened anew the next time.
@@ -114,6 +115,7 @@ impl Overview {
         all.insert("utc_offset_minutes".into(), json!(self.utc_offset_minutes));
         let lanes: Vec<_> = self.views.lanes.keys().map(|id| self.lane(id)).collect();
         all.insert("lanes".into(), json!(lanes));
+        all.insert("hours".into(), self.hours());
         all.insert(
             "upstream".into(),
             json!({ "state": state, "broker": broker, "since_s": link.since.elapsed().as_secs(),
@@ -160,6 +162,17 @@ impl Overview {
     /// Gateways of the site that have not told which passes were used. Not for an async thread.
     pub fn uses_wait_for(&self) -> Option<Vec<GatewayId>> {
         self.readers.look(&self.data, |journal, _| catch_up::waits_for(journal).ok())
+    }
+
+    /// Verdicts of the last hours, lane by lane; nothing while nobody knows the time.
+    fn hours(&self) -> Value {
+        let Some(now_ms) = self.clock.now().wall_ms else { return Value::Null };
+        let mut hours = self.readers.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.iter().map(|(id, _)| id.as_str());
+        let look = |journal: &Connection, _: &Lists| {
+            hours.shown(journal, lanes, now_ms, self.utc_offset_minutes).ok()
+        };
+        self.readers.look(&self.data, look).unwrap_or_default()
     }
 
     /// One line of the status page; none before the lane has shown anything.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Shows lanes, devices, lists, outbox and store of a running gateway.
+/// Shows lanes with their verdicts of the last hours, devices, lists, outbox and store of a running gateway.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Where its screens are.
@@ -74,6 +74,7 @@ fn page(s: &Value) -> String {
     );
     out.push_str(&uses(&s["uses"]));
     out.push_str(&rows("Lanes: id, profile, mode, step", &s["lanes"], &["id", "profile", "mode", "step"]));
+    out.push_str(&hours(&s["hours"], s["utc_offset_minutes"].as_i64().unwrap_or(0)));
     let devices = s["devices"].as_array().map_or(&[][..], Vec::as_slice);
     let work = devices.iter().filter(|d| d["state"] == "ready").count();
     out.push_str(&rows(
@@ -105,6 +106,68 @@ fn page(s: &Value) -> String {
         text(&s["store"]["used_bytes"]),
         text(&s["store"]["free_bytes"]),
     ));
+    out
+}
+
+/// Eighths of a column, from an hour with little to the fullest one.
+const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// One column for each hour: `·` where nobody came.
+fn columns(counts: &[u64], fullest: u64) -> String {
+    let column = |n: &u64| match n {
+        0 => '·',
+        n => {
+            let eighth = (n * 8).div_ceil(fullest.max(1)).clamp(1, 8) - 1;
+            usize::try_from(eighth).ok().and_then(|at| COLUMNS.get(at)).copied().unwrap_or('█')
+        }
+    };
+    counts.iter().map(column).collect()
+}
+
+/// Minutes since midnight, UTC, of an RFC 3339 time.
+fn minutes_of_day(at: &str) -> Option<i64> {
+    let (hour, minute) = at.get(11..16)?.split_once(':')?;
+    Some(hour.parse::<i64>().ok()? * 60 + minute.parse::<i64>().ok()?)
+}
+
+/// The last hours of each lane as columns of text, by the clocks of the site.
+fn hours(hours: &Value, offset_minutes: i64) -> String {
+    let minutes = hours["from"].as_str().and_then(minutes_of_day);
+    let (Some(from), Some(lanes)) = (minutes, hours["lanes"].as_array()) else { return String::new() };
+    let sums = |lane: &Value, outcomes: std::ops::Range<usize>| -> Vec<u64> {
+        let hours = lane["counts"].as_array().into_iter().flatten();
+        hours.map(|hour| outcomes.clone().filter_map(|at| hour[at].as_u64()).sum()).collect()
+    };
+    let shown = lanes.first().map_or(0, |lane| sums(lane, 0..4).len());
+    // The clock of the site, so many hours behind the first.
+    let hour = |n: usize| {
+        let behind = i64::try_from(n).unwrap_or(0) * 60;
+        let minutes = (from + offset_minutes + behind).rem_euclid(24 * 60);
+        format!("{:02}:{:02}", minutes / 60, minutes % 60)
+    };
+    let mut out = format!(
+        "\nVerdicts per hour, {shown} hours from {} to that of {}: lane, columns, all, admitted, the fullest\n",
+        hour(0),
+        hour(shown.saturating_sub(1))
+    );
+    for lane in lanes {
+        let (all, admitted) = (sums(lane, 0..4), sums(lane, 0..1));
+        let others: Vec<u64> = all.iter().zip(&admitted).map(|(all, admitted)| all - admitted).collect();
+        let fullest = all.iter().copied().max().unwrap_or(0);
+        let at = all.iter().position(|n| *n == fullest).unwrap_or(0);
+        let when = if fullest == 0 { String::new() } else { format!("{fullest} at {}", hour(at)) };
+        let (all_sum, admitted_sum): (u64, u64) = (all.iter().sum(), admitted.iter().sum());
+        let row = format!(
+            "  {:<16} {} {all_sum:>6} {admitted_sum:>6}  {when}",
+            text(&lane["lane"]),
+            columns(&all, fullest)
+        );
+        out.push_str(&format!("{}\n", row.trim_end()));
+        if others.iter().any(|n| *n > 0) {
+            let not = others.iter().sum::<u64>();
+            out.push_str(&format!("  {:<16} {} {not:>6}\n", "  not admitted", columns(&others, fullest)));
+        }
+    }
     out
 }
 
@@ -165,6 +228,22 @@ mod tests {
         assert_eq!(hold.split_whitespace().take(4).collect::<Vec<_>>(), ["hold", "2", "0", "1"], "{shown}");
         assert!(shown.contains("send it as a feed"), "{shown}");
         assert!(!page(&json!({ "lists": lists(true) })).contains("send it as a feed"));
+    }
+
+    #[test]
+    fn the_hours_of_a_lane_are_columns_of_text() {
+        let mut counts = vec![json!([0, 0, 0, 0]); 24];
+        (counts[20], counts[21], counts[23]) =
+            (json!([80, 0, 0, 0]), json!([30, 5, 4, 1]), json!([1, 0, 0, 0]));
+        let lanes = json!([{ "lane": "school-1", "counts": counts }]);
+        let shown = hours(&json!({ "from": "2026-11-30T03:00:00.000Z", "lanes": lanes }), 480);
+        assert_eq!(
+            shown,
+            "\nVerdicts per hour, 24 hours from 11:00 to that of 10:00: lane, columns, all, admitted, the fullest\n  \
+             school-1         ····················█▄·▁    121    111  80 at 07:00\n    \
+             not admitted   ·····················▁··     10\n"
+        );
+        assert_eq!(hours(&json!(null), 0), "", "a gateway of before tells no hours");
     }
 
     #[test]

@@ -5,9 +5,11 @@
 
 pub mod catch_up;
 pub mod chain;
+pub mod contacts;
 pub mod disk;
 pub mod edition;
 pub mod floors;
+pub mod hours;
 pub mod journal;
 pub mod kept;
 mod kept_log;
