@@ -82,6 +82,9 @@ export const postRelease = (officer, body) =>
 export const searchName = (lane, name) =>
   call("GET", lanePath(lane, `search?name=${encodeURIComponent(name)}`));
 
+/** Verdicts of a lane since midnight. */
+export const getToday = (lane) => call("GET", lanePath(lane, "today"));
+
 /** What is held in a register of a lane. */
 export const getRegister = (lane, register) =>
   call("GET", lanePath(lane, `registers/${encodeURIComponent(register)}`));

@@ -210,14 +210,15 @@ export function drawBarrier(barrier, act) {
     ] : null);
 }
 
-export function drawLast(desk, onReprint, onPick) {
+export function drawLast(desk, onReprint, onPick, onToday) {
   const visits = desk?.last_visits ?? [];
   const mayReprint = desk?.actions?.includes("reprint");
   const counters = desk?.counters ?? {};
   fill(byId("last"),
     h("h2", {}, `${t("desk_last")} `, zoneDiffers() ? h("small", { text: zoneName() }) : null, h("span", { class: "tally" },
       ["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => h("span", { testid: `counter-${outcome}`, title: t(`outcome_${outcome}`) },
-        icon(outcome), String(counters[outcome] ?? 0))))),
+        icon(outcome), String(counters[outcome] ?? 0)))),
+      h("button", { class: "button today-open", type: "button", testid: "today-open", on: { click: onToday } }, icon("register"), h("span", { text: t("today_open") }))),
     visits.length === 0 ? h("p", { class: "quiet", text: t("desk_no_last") }) : null,
     h("ul", {}, visits.map((visit) => lastVisit(visit, mayReprint, onReprint, onPick))));
 }

@@ -59,6 +59,7 @@ import { icon } from "./icons.js";
 import { startPage, titlePage } from "./page.js";
 import { createSignIn } from "./signin.js";
 import { openStream } from "./sse.js";
+import { openToday } from "./desk-today.js";
 import { otherLang, pick, setLang, t } from "./strings.js";
 import { playTone, prepareTones } from "./tone.js";
 
@@ -286,7 +287,9 @@ function draw() {
   part("open", [desk?.open, chosen], () => drawOpen(desk, one, pickOpen));
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
     drawLast(desk, (row) => openReprint(row, act, desk?.note_max), (row) =>
-      openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one))));
+      openDetail(row, desk?.override_reasons, (one) => openOverride(desk, session, act, one)), () => {
+      if (!lock.refuses()) openToday(lane, lock.refuses);
+    }));
   part("bar", [now?.actions, now?.ask?.kind, mayRelease(), had.size], drawBar);
   ask.update(now, lost ? "lost" : desk ? "live" : "connecting");
 }

@@ -4,11 +4,12 @@
 // status-gateway, status-clock, status-upstream, status-store (data-state), status-uses (where it waits), status-lane-ID
 // (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing|damaged),
 // status-outbox-CLASS (data-state = empty|waiting, data-unpublished, data-unreceipted),
-// status-counter-NAME.
+// status-counter-NAME; status-hours with hours-LANE (data-total, data-admitted, data-most).
 
 import { getStatus, statusStream } from "./api.js";
 import { byId, fill, h, setText, show } from "./dom.js";
 import { age, bytes, dateTime, setZone, zoneName } from "./format.js";
+import { hoursLegend, hoursPlot } from "./hours.js";
 import { icon } from "./icons.js";
 import { startPage } from "./page.js";
 import { openStream } from "./sse.js";
@@ -45,7 +46,7 @@ function render() {
   setText(byId("site"), `${status.site} · ${status.gateway}`);
   const focused = [...byId("tables").querySelectorAll(".scroll")].indexOf(document.activeElement);
   const scrolled = [...byId("tables").querySelectorAll(".scroll")].map((part) => part.scrollLeft);
-  fill(byId("tables"), gateway(), lanes(), devices(), lists(), outbox(), counters());
+  fill(byId("tables"), gateway(), lanes(), hours(), devices(), lists(), outbox(), counters());
   byId("tables").querySelectorAll(".scroll").forEach((part, i) => { part.scrollLeft = scrolled[i] ?? 0; });
   // Whoever scrolls by keys stays where they are while the figures change.
   if (focused >= 0) byId("tables").querySelectorAll(".scroll")[focused]?.focus({ preventScroll: true });
@@ -79,6 +80,15 @@ function lanes() {
       state(lane.mode, `mode_${lane.mode}`), lane.step ? stepName(lane.step) : "—",
       ...["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => String(lane.counters?.[outcome] ?? 0)),
     ])));
+}
+
+/** The verdicts of the last hours; none while nobody knows the time. */
+function hours() {
+  if (!status.hours) return null;
+  const title = (id) => pick(status.lanes.find((lane) => lane?.id === id)?.title) || id;
+  return h("section", { testid: "status-hours" }, h("h2", { text: t("st_hours") }), hoursLegend(),
+    h("div", { class: "hours-lanes" }, status.hours.lanes.map((one) => h("div", { class: "hours-lane" },
+      h("h3", {}, `${title(one.lane)} `, h("small", { text: one.lane })), hoursPlot(one.lane, status.hours.from, one.counts)))));
 }
 
 function devices() {

@@ -177,6 +177,9 @@ fn answers_of_the_api_are_what_its_document_says_and_every_alarm_that_ships_has_
     contract.hold("Error", &refused);
     contract.hold("SignedIn", &desk.sign_in("li", desk::PIN).unwrap().1);
     contract.hold("SignedIn", &got(&desk, "/api/v1/session").1);
+    let today = got(&desk, "/api/v1/lanes/lane-1/today").1;
+    contract.hold("Today", &today);
+    assert_eq!(today["rows"].as_array().map(Vec::len), Some(1), "{today}");
     contract.hold("FoundNames", &got(&desk, "/api/v1/lanes/lane-1/search?name=x").1);
     let (status, done) = desk.act("lane-1", &json!({ "action": "enter", "text": "ID-2" })).unwrap();
     assert_eq!(status, 200, "{done}");

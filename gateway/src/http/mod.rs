@@ -13,6 +13,7 @@ pub mod pages;
 pub mod registers;
 pub mod seats;
 mod sse;
+pub mod today;
 
 use crate::config::{Http, Settings};
 use crate::engine::WorkSender;
@@ -105,6 +106,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::release_uses))
         .routes(routes!(api::search))
         .routes(routes!(registers::register))
+        .routes(routes!(today::today))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
 }

@@ -4,15 +4,22 @@
 //! older version must know, nor that could be damaged. An hour is counted anew when the index of the lane shows other
 //! events in it than before: one came, one was dated by a clock that was confirmed later, or they were purged.
 
+use super::bound;
 use super::contacts::Body;
 use super::journal::indexes;
 use kakou_core::time::rfc3339;
+use kakou_wire::trace::Row;
 use rusqlite::{Connection, params};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// An hour, milliseconds.
 pub const HOUR_MS: i64 = 3_600_000;
+/// A day, milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+/// Verdicts of a list at most.
+pub const MOST: usize = 500;
 /// Outcomes in the order of the counts.
 pub const OUTCOMES: [&str; 4] = ["ADMIT", "REFER", "HOLD", "DENY"];
 /// Hours that are shown.
@@ -86,6 +93,54 @@ impl Hours {
         }
         Ok(json!({ "from": rfc3339(from_ms), "outcomes": OUTCOMES, "lanes": all }))
     }
+}
+
+/// A verdict as a list of the day shows it: nobody is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When, RFC 3339, by the clock as it is known now.
+    pub at: String,
+    /// The visit.
+    pub visit: Option<u64>,
+    /// The outcome.
+    pub outcome: String,
+    /// The codes.
+    pub codes: Vec<String>,
+}
+
+/// The verdicts of a lane in a window, the latest first, and whether there are more than [`MOST`]. One look at the
+/// journal.
+///
+/// # Errors
+/// As for [`Hours::of`].
+pub fn verdicts(
+    connection: &Connection,
+    lane: &str,
+    from_ms: i64,
+    to_ms: i64,
+) -> rusqlite::Result<(Vec<Line>, bool)> {
+    let look = connection.unchecked_transaction()?;
+    let behind = indexes::behind(&look)?.into_iter();
+    let here = behind.filter(|(verdict, at, _)| verdict.lane == lane && (from_ms..=to_ms).contains(at));
+    let mut rows: Vec<(i64, i64, Value)> =
+        here.map(|(verdict, at, event)| (at, verdict.seq, event)).collect();
+    let sql = "SELECT t.at_ms, t.seq, e.body FROM place t JOIN event e ON e.seq = t.seq
+               WHERE t.lane = ?1 AND t.at_ms BETWEEN ?2 AND ?3 AND e.shed = 0 ORDER BY t.at_ms DESC, t.seq DESC LIMIT ?4";
+    let mut select = look.prepare_cached(sql)?;
+    let mut found = select.query(params![lane, from_ms, to_ms, bound(MOST + 1)])?;
+    while let Some(r) = found.next()? {
+        let event = serde_json::from_slice(r.get_ref(2)?.as_blob()?).unwrap_or_default();
+        rows.push((r.get(0)?, r.get(1)?, event));
+    }
+    rows.sort_by_key(|(at_ms, seq, _)| std::cmp::Reverse((*at_ms, *seq)));
+    let more = rows.len() > MOST;
+    rows.truncate(MOST);
+    let line = |(at_ms, seq, event): (i64, i64, Value)| {
+        let visit = event["subject"].as_str().and_then(|s| s.split_once('/')?.1.parse().ok());
+        let row = Row::of(seq, &event);
+        Line { at: rfc3339(at_ms), visit, outcome: row.outcome, codes: row.codes }
+    };
+    Ok((rows.into_iter().map(line).collect(), more))
 }
 
 fn add(counts: &mut Counts, outcome: Option<&str>) {
@@ -184,6 +239,32 @@ pub(super) mod tests {
         journal.connection().execute(moved, []).unwrap();
         journal.commit().unwrap();
         assert_eq!(hours.of(&reader, "lane-1", 0, 3).unwrap(), [[0; 4], [0, 0, 0, 1], [2, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn the_verdicts_of_a_lane_are_listed_the_latest_first_and_name_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdicts: [Played; 4] = [
+            (HOUR_MS - 1, "lane-1", 1, "a", "ADMIT"),
+            (HOUR_MS, "lane-1", 2, "b", "DENY"),
+            (HOUR_MS, "lane-2", 3, "c", "ADMIT"),
+            (HOUR_MS + 5, "lane-1", 4, "d", "HOLD"),
+        ];
+        let mut journal = play(folder.path(), &verdicts);
+        let reader = journal::reader(folder.path()).unwrap();
+        for indexed in [false, true] {
+            let (rows, more) = super::verdicts(&reader, "lane-1", HOUR_MS, 2 * HOUR_MS).unwrap();
+            let told: Vec<_> = rows.iter().map(|row| (row.visit, &*row.outcome)).collect();
+            assert_eq!(
+                (told, more),
+                (vec![(Some(4), "HOLD"), (Some(2), "DENY")], false),
+                "indexed: {indexed}"
+            );
+            assert!(!json!(rows).to_string().contains("subject"));
+            journal.begin().unwrap();
+            journal.catch_up().unwrap();
+            journal.commit().unwrap();
+        }
     }
 
     #[test]
