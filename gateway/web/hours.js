@@ -13,10 +13,10 @@ const [WIDTH, HEIGHT, TOP, BOTTOM] = [480, 120, 22, 22];
 const NAMED = 4;
 let drawings = 0;
 
-/** A step of the scale that is a round number: 1, 2, 5, 10 … */
+/** The top of the scale: a round number that is not far above. */
 export function roundUp(most) {
   const ten = 10 ** Math.floor(Math.log10(Math.max(most, 1)));
-  return [1, 2, 5, 10].map((n) => n * ten).find((n) => n >= most) ?? 10 * ten;
+  return [1, 2, 3, 4, 6, 8, 10].map((n) => n * ten).find((n) => n >= most) ?? 10 * ten;
 }
 
 function s(tag, attributes, ...children) {
@@ -59,8 +59,11 @@ function drawing(all, admitted, scale, begin, words) {
       above > 0 && s("rect", { class: "hours-other", x, width, y: HEIGHT - BOTTOM - below - above, height: above, fill: `url(#${hatch})` }),
     ];
   });
-  const names = all.map((_, i) => (i % NAMED === 0 || i === all.length - 1) && (all.length - 1 - i >= 2 || i === all.length - 1)
-    && s("text", { class: "hours-at", x: i * step + step / 2, y: HEIGHT - 4, "text-anchor": i === 0 ? "start" : i === all.length - 1 ? "end" : "middle" }, begin(i)));
+  const last = all.length - 1;
+  const names = all.map((_, i) => (i === last || (i % NAMED === 0 && last - i >= NAMED - 1)) && s("text", {
+    class: "hours-at", y: HEIGHT - 4, x: i === 0 ? 0 : i === last ? WIDTH : i * step + step / 2,
+    "text-anchor": i === 0 ? "start" : i === last ? "end" : "middle",
+  }, begin(i)));
   return s("svg", { class: "hours-plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${words} ${zoneName()}` },
     s("defs", {}, s("pattern", { id: hatch, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
       s("rect", { class: "hatch-ground", width: 6, height: 6 }), s("rect", { class: "hatch-line", width: 3, height: 6 }))),
