@@ -120,7 +120,12 @@ fn close(schema: &mut Value, part: bool) {
                     Value::Array(parts) if key == "allOf" => {
                         parts.iter_mut().for_each(|one| close(one, true))
                     }
-                    inner => close(inner, false),
+                    inner @ (Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_)) => close(inner, false),
                 }
             }
         }
