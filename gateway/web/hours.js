@@ -60,7 +60,7 @@ function drawing(all, admitted, scale, begin, words) {
     ];
   });
   const last = all.length - 1;
-  const names = all.map((_, i) => (i === last || (i % NAMED === 0 && last - i >= NAMED - 1)) && s("text", {
+  const names = all.map((_, i) => (i === last || (i % NAMED === 0 && last - i >= NAMED)) && s("text", {
     class: "hours-at", y: HEIGHT - 4, x: i === 0 ? 0 : i === last ? WIDTH : i * step + step / 2,
     "text-anchor": i === 0 ? "start" : i === last ? "end" : "middle",
   }, begin(i)));
