@@ -194,7 +194,7 @@ fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
             world.slot_before(number, slot, &lane)?;
             continue;
         }
-        let visit = VisitId(expect::number(&slot.holder).unwrap_or(0));
+        let visit = world.holder_before(&slot.holder);
         let by = Redemption { lane, visit, at_ms: Some(slot.since_ms) };
         let write = if slot.register == "seal" {
             Write::Seal { number: crate::pass::id::normal(&slot.key), by }
@@ -212,6 +212,9 @@ impl World<'_> {
     /// One act; a failure is one of an `expect`.
     fn act(&mut self, act: &Act, refused: Option<&'static str>) -> Result<Option<Failure>, Stopped> {
         let lane = self.lane_of(act);
+        let refused = refused.or(std::mem::take(&mut self.not_taken).then_some("not_now").filter(
+            |word| matches!(&act.verb, Verb::Expect(expect) if expect.refused.as_deref() == Some(*word)),
+        ));
         match &act.verb {
             Verb::Scan { text, on } => self.scan(&lane, on.as_deref(), text.clone())?,
             Verb::ScanPass { name, on } => {
@@ -243,7 +246,7 @@ impl World<'_> {
                 let device = self.plate_camera(&lane)?;
                 let counters =
                     self.input(Input::Device { device, report: Report::Plate { text: text.clone() } })?;
-                turned_away(&counters)?;
+                self.turned_away(&counters)?;
             }
             Verb::Input { role, active } => {
                 let device = self.contact(&lane, role)?;
@@ -353,7 +356,7 @@ impl World<'_> {
     fn desk(&mut self, act: &Act, lane: &LaneId, action: Action) -> Result<(), Stopped> {
         let officer = self.who(act, lane);
         let counters = self.input(Input::Desk { lane: lane.clone(), officer, visit: None, action })?;
-        turned_away(&counters)
+        self.turned_away(&counters)
     }
 
     fn scan(&mut self, lane: &LaneId, on: Option<&str>, text: String) -> Result<(), Stopped> {
@@ -365,7 +368,7 @@ impl World<'_> {
             )));
         }
         let counters = self.report(lane, &role, Report::Scan { bytes: text.into_bytes() })?;
-        turned_away(&counters)
+        self.turned_away(&counters)
     }
 
     /// What is put on the scale, when it lies still.
@@ -388,6 +391,9 @@ impl World<'_> {
     /// One question after another, as the desk asks them; a form takes all that is left at once.
     fn answers(&mut self, act: &Act, lane: &LaneId, answers: &[(String, Json)]) -> Result<(), Stopped> {
         let mut left: Vec<&(String, Json)> = answers.iter().collect();
+        if left.is_empty() {
+            return self.desk(act, lane, Action::Form([].into()));
+        }
         while !left.is_empty() {
             let waiting = self.questioned(lane).map(|(_, step)| (step.id.clone(), &step.kind));
             if let Some((_, StepKind::Form(_))) = waiting {
@@ -409,7 +415,8 @@ impl World<'_> {
             })?,
             None => {
                 let latest = self.visits.iter().rev().find(|(of, _)| of == lane).cloned();
-                latest.ok_or_else(|| Stopped::Failed("no visit has begun in this lane".into()))?
+                latest
+                    .ok_or_else(|| Stopped::Rejected("not_now", "No visit has begun in this lane".into()))?
             }
         };
         let action = Action::Override {
@@ -454,7 +461,7 @@ impl World<'_> {
             shared.unwrap_or(name)
         };
         let bad = |e: crate::ids::BadId| Stopped::Failed(e.to_string());
-        let visit = VisitId(expect::number(&told.holder).unwrap_or(0));
+        let visit = self.holder_before(&told.holder);
         let by = Redemption { lane: LaneId::new("lane-1").map_err(bad)?, visit, at_ms: Some(at_ms) };
         let told = PeerUse { gateway: from, name, by };
         let now = self.now;
@@ -462,6 +469,14 @@ impl World<'_> {
             self.note(&[conflict()]);
         }
         Ok(())
+    }
+
+    /// A code that was not taken because somebody else is in front. One that begins nothing here is no mistake of a
+    /// file: it may say so or not.
+    fn turned_away(&mut self, counters: &[&'static str]) -> Result<(), Stopped> {
+        self.not_taken = counters.contains(&"start_not_taken_total");
+        let busy = || Stopped::Rejected("busy", "Somebody else is in front".into());
+        if counters.contains(&"scan_while_busy_total") { Err(busy()) } else { Ok(()) }
     }
 
     /// A device is gone: what it was asked has no answer.
@@ -492,12 +507,6 @@ fn conflict() -> NewEvent {
         audience: Vec::new(),
         data: json!({}),
     }
-}
-
-/// A code that was not taken because somebody else is in front.
-fn turned_away(counters: &[&'static str]) -> Result<(), Stopped> {
-    let busy = || Stopped::Rejected("busy", "Somebody else is in front".into());
-    if counters.contains(&"scan_while_busy_total") { Err(busy()) } else { Ok(()) }
 }
 
 /// The gateway of a play, for its store.

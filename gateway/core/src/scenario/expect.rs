@@ -142,8 +142,9 @@ fn holders(world: &World<'_>, register: &str, key: &str) -> Result<Vec<String>, 
     }
     for name in names {
         if let Some(used) = world.store.redeemed(&name)? {
+            let named = world.before.get(&used.visit).cloned();
             let VisitId(visit) = used.visit;
-            return Ok(vec![format!("visit:{visit}")]);
+            return Ok(vec![named.unwrap_or_else(|| format!("visit:{visit}"))]);
         }
     }
     Ok(Vec::new())

@@ -306,6 +306,9 @@ fn list(
         match (id.as_str(), value.get_ref()) {
             ("stale", Value::Boolean(stale)) => out.stale = *stale,
             (_, Value::Table(facts)) => {
+                if let Some(why) = words::no_entries(name) {
+                    return Err(source.mistake(line, why));
+                }
                 let facts = entry(facts);
                 resolved(&facts, clock_ms).map_err(|e| source.mistake(line, e))?;
                 out.entries.push((line, id.clone(), facts));

@@ -123,7 +123,12 @@ pub(super) fn fields(name: &str, form: &PassForm) -> Result<Map<String, Json>, S
     };
     let mut fields = Map::new();
     for (field, value) in given {
-        let Some(value) = value else { continue };
+        // What is said to be empty is as if it were left out.
+        let Some(value) = value.filter(|value| *value != json!("")) else { continue };
+        // That a companion card is one of a companion goes without saying.
+        if (field, form.kind.as_str()) == ("role", "companion-card") && value == json!("companion") {
+            continue;
+        }
         if !takes.contains(&field) {
             let (kind, takes) = (&form.kind, takes.join(", "));
             return Err(format!("a {kind} has no `{field}`; it has: {takes}"));

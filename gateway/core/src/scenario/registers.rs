@@ -16,6 +16,9 @@ use std::collections::BTreeSet;
 /// The registers that every gateway has and a file may name; a holder of one is a visit.
 pub(super) const OF_VISITS: [&str; 2] = ["pass-used", "seal"];
 
+/// The first number of holders whose name has none.
+const NAMED_FROM: u64 = 1_000_000_000;
+
 /// A register, and the lane whose profile says what it is.
 struct Known<'a> {
     setup: &'a Setup,
@@ -92,6 +95,15 @@ impl World<'_> {
     fn scanned(&self, text: &str) -> String {
         let named = text.starts_with('@').then(|| self.checked(text).ok()).flatten();
         named.map_or_else(|| text.to_owned(), |pass| pass.subject)
+    }
+
+    /// The visit that a file names as the holder of a pass or a seal. A visit of another gateway or day has a name of
+    /// its own: by that it is found again.
+    pub fn holder_before(&mut self, holder: &str) -> VisitId {
+        let free = NAMED_FROM + u64::try_from(self.before.len()).unwrap_or(0);
+        let visit = VisitId(super::expect::number(holder).unwrap_or(free));
+        self.before.insert(visit, holder.to_owned());
+        visit
     }
 
     /// A slot that was there before the file begins.

@@ -307,13 +307,8 @@ fn verbs(
         found.push(Verb::Recheck(mdeg(&celsius).map_err(|e| wrong(source, e))?));
     }
     if let Some(answers) = form.answer {
-        let all: Vec<(String, Json)> = entry(&answers).into_iter().collect();
-        if all.is_empty() {
-            return Err(
-                source.mistake(line, "`answer` names a question and its answer, as in `{ mask = \"yes\" }`")
-            );
-        }
-        found.push(Verb::Answer(all));
+        // A form of which nothing is required may be left empty.
+        found.push(Verb::Answer(entry(&answers).into_iter().collect()));
     }
     found.extend(form.confirm.map(Verb::Confirm));
     found.extend(form.approve.map(|note| Verb::Approve { yes: true, note }));
@@ -441,6 +436,9 @@ fn read_list(
     clock_ms: WallMs,
 ) -> Result<ListChange, Mistake> {
     source.term(line, "list", &form.name, words::list(&form.name))?;
+    if let Some(why) = words::no_entries(&form.name).filter(|_| form.key.is_some()) {
+        return Err(source.mistake(line, why));
+    }
     let facts = match &form.entry {
         None => None,
         Some(Value::Table(facts)) => Some(entry(facts)),

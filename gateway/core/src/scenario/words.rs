@@ -106,6 +106,19 @@ pub fn list(name: &str) -> Term {
     term(name, &LISTS, &[])
 }
 
+/// Why a list has no entries in a play, where nothing would ask for one.
+pub fn no_entries(list: &str) -> Option<&'static str> {
+    match list {
+        "trust" => Some(
+            "`trust` has no entries here: who signs, and whether the lane trusts that key, is said with `sign` in [passes.NAME]",
+        ),
+        "policy" => {
+            Some("`policy` has no entries here: `profile` names the profile, or the file of another edition")
+        }
+        _ => None,
+    }
+}
+
 /// A role.
 pub fn role(name: &str) -> Result<Role, Term> {
     let known = Role::ALL.map(Role::as_str);

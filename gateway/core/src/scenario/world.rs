@@ -90,6 +90,10 @@ pub(super) struct World<'a> {
     pub trace: &'a mut dyn FnMut(&str),
     /// Whether whoever is measured now steps aside with the next act.
     pub steps_aside: bool,
+    /// Whether the last act was a code that begins nothing in its lane.
+    pub not_taken: bool,
+    /// Holders of a pass or a seal as the file names them, that were no visit of it.
+    pub before: BTreeMap<VisitId, String>,
     /// The lane of acts that name none.
     main: LaneId,
     places: BTreeMap<LaneId, PlayLane>,
@@ -163,6 +167,8 @@ impl<'a> World<'a> {
             subjects: Arc::new(SubjectKeys::new(1, b"scenario")),
             lists: BTreeMap::new(),
             texts: scenario.texts.clone(),
+            not_taken: false,
+            before: BTreeMap::new(),
             trace,
             steps_aside: false,
             main: scenario.lanes[0].id.clone(),
