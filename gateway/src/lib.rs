@@ -16,7 +16,6 @@ pub mod doctor;
 pub mod engine;
 pub mod enrol;
 pub mod feeds;
-pub mod hospital;
 pub mod http;
 pub mod keys;
 pub mod metrics;

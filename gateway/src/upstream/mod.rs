@@ -6,7 +6,6 @@ mod bulk;
 pub mod down;
 mod exchange;
 mod home_assistant;
-mod patients;
 pub mod peers;
 mod photo_upload;
 pub mod photos;

@@ -162,7 +162,8 @@ impl Lane {
         if visit.outcome() == Some(what.outcome) {
             return Err(reject("not_now", "该记录已是此结论", "This visit stands at this outcome already"));
         }
-        let needs_second = verdict.codes.iter().any(|c| c.needs_second_sign());
+        let alone = self.profile_of(visit).one_signature.iter().any(|reason| reason == what.reason);
+        let needs_second = !alone && verdict.codes.iter().any(|c| c.needs_second_sign());
         if needs_second && what.second.is_some_and(|s| s.id == officer.id) {
             return Err(reject("same_person", "第二签名须由他人签署", "Somebody else must sign as well"));
         }
@@ -308,7 +309,14 @@ fn go_on(visit: &mut Visit, at: usize) {
     let timed_out = visit.verdict.as_ref().is_some_and(|v| v.codes.contains(&Code::X_TIMEOUT));
     let overridden = visit.findings.iter().map(|f| f.code).filter(|c| !timed_out || *c == Code::X_TIMEOUT);
     visit.overridden_codes.extend(overridden);
-    visit.left_out_from = None;
+    if visit.left_out_from.take().is_some() || timed_out {
+        // What was passed over or broken off is done for the first time, and is told of as a whole.
+        visit.emitted.clear();
+    } else {
+        // What has come does not come again with the verdict that follows.
+        let latest = visit.verdicts;
+        visit.prints.iter_mut().filter(|slip| slip.verdict == latest).for_each(|slip| slip.verdict += 1);
+    }
     visit.skipped.retain(|step| *step < at);
     visit.stage = Stage::Running;
     visit.step = at;

@@ -243,7 +243,7 @@ pub struct Visit {
     /// The verdicts before this one and the overrides beside them, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Earlier>,
-    /// Kinds of extra events that were told of since the latest verdict.
+    /// Kinds of extra events that were told of with the latest verdict, and before an override that the visit went on by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub emitted: Vec<String>,
     /// Slips, one for each step that has printed.

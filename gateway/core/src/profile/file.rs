@@ -5,6 +5,7 @@ use super::form::{self, FailWhenFile, OF_EVERY_STEP, RawStep};
 use super::source::{Source, StepContext};
 use super::start::{By, Start};
 use super::{FailWhen, Profile, ProfileError, Step, emit, start};
+use crate::lane::action::OVERRIDE_REASONS;
 use crate::lane::step::{KINDS, StepKind};
 use crate::lane::visit::Origin;
 use crate::register;
@@ -73,6 +74,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         audience: raw.audience,
         fail_mode: source.outcome(raw.fail_mode.span().start, raw.fail_mode.get_ref())?,
         fail_when,
+        one_signature: one_signature(&source, raw.one_signature)?,
         uses_pass: raw.uses_pass,
         stale_after_h,
         same_read_ms: raw.same_read_s * 1000,
@@ -93,6 +95,19 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         registers,
         steps,
     })
+}
+
+/// Reasons that need no second signature: words of an override.
+fn one_signature(source: &Source<'_>, raw: Spanned<Vec<String>>) -> Result<Vec<String>, ProfileError> {
+    let known = || OVERRIDE_REASONS.iter().map(|reason| reason.0);
+    match raw.get_ref().iter().find(|word| !known().any(|reason| reason == *word)) {
+        None => Ok(raw.into_inner()),
+        Some(word) => {
+            let allowed = known().collect::<Vec<_>>().join(", ");
+            let what = format!("`{word}` in `one_signature` is no reason of an override; allowed: {allowed}");
+            Err(source.error(raw.span().start, what))
+        }
+    }
 }
 
 /// Reads the steps; gives what all of them make as well.

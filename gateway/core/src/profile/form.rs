@@ -30,6 +30,8 @@ pub(super) struct ProfileFile {
     pub fail_mode: Spanned<String>,
     #[serde(default)]
     pub fail_when: Vec<Spanned<FailWhenFile>>,
+    #[serde(default = "nothing")]
+    pub one_signature: Spanned<Vec<String>>,
     #[serde(default = "yes")]
     pub uses_pass: bool,
     #[serde(default = "day_h")]
@@ -57,6 +59,9 @@ pub(super) struct ProfileFile {
     pub step: Vec<Spanned<IgnoredAny>>,
 }
 
+fn nothing() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, Vec::new())
+}
 const fn yes() -> bool {
     true
 }

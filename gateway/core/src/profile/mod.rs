@@ -113,6 +113,8 @@ pub struct Profile {
     pub fail_mode: Outcome,
     /// Other fail modes, each for visits of which something holds: the first one counts.
     pub fail_when: Vec<FailWhen>,
+    /// Reasons with which one officer overrides what needs a second signature otherwise.
+    pub one_signature: Vec<String>,
     /// Whether an admission uses up a pass for one use. It does on the way in, where a lane has both.
     pub uses_pass: bool,
     /// Lists of the day are too old after so many hours; each list says how long it counts.

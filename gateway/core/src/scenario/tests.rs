@@ -65,6 +65,8 @@ fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
         ("[[do]]\nwait = \"5\"\n", "61s"),
         ("[[do]]\nas = \"nurze\"\ncancel = \"left\"\n", "nurse"),
         ("[[do]]\nlist = { name = \"holds\", key = \"x\", entry = {} }\n", "hold"),
+        ("[lists.policy.own]\ntoml = \"x\"\n", "`profile` names the profile"),
+        ("[[do]]\nlist = { name = \"trust\", key = \"x\", entry = {} }\n", "`sign` in [passes.NAME]"),
         ("[[do]]\ndevice_lost = \"camera\"\n", "thermometer"),
         ("[[do]]\nscan = \"x\"\ncancel = \"y\"\n", "one verb"),
         ("[[do]]\n", "one verb"),

@@ -122,7 +122,7 @@ fn check_again(cx: &mut Cx<'_>) -> Result<(), RecordsFault> {
             cx.find(Code::S_NUMBER);
         }
     }
-    super::register::look_again(cx)?;
+    super::register::look_again(cx, None)?;
     super::verify::look_again(cx)?;
     if let Some(pass) = &cx.visit.pass {
         let own = pass.exp.zip(cx.now.wall_s()).is_some_and(|(exp, now_s)| now_s > exp);
@@ -162,6 +162,11 @@ fn evaluate<'a>(cx: &mut Cx<'_>, rules: impl Iterator<Item = &'a Rule>) {
         match cx.ask(&rule.when) {
             Ok(true) => {
                 let outcome = rule.outcome.unwrap_or_else(|| cx.outcome(rule.code));
+                // An override admits what it saw, and this it did not see: it is found anew.
+                if cx.visit.overridden_codes.contains(&rule.code) {
+                    cx.visit.overridden_codes.retain(|code| *code != rule.code);
+                    cx.visit.findings.retain(|found| found.code != rule.code);
+                }
                 cx.visit.find(rule.code, outcome);
             }
             Ok(false) => {}
@@ -237,8 +242,10 @@ pub fn record_verdict(cx: &mut Cx<'_>) {
     let (outcome, codes) = cx.weigh();
     cx.visit.verdicts += 1;
     // An earlier override was of an earlier verdict: both are kept beside this one.
+    if cx.visit.overridden.is_none() {
+        cx.visit.emitted.clear();
+    }
     cx.visit.keep_earlier();
-    cx.visit.emitted.clear();
     cx.visit.repeated = false;
     cx.visit.verdict = Some(super::super::visit::Verdict { outcome, codes });
     cx.out.outcome(outcome);

@@ -4,6 +4,7 @@
 use super::super::visit::{PhotoSlot, PhotoState, Visit};
 use super::kind::{About, Kind, Look};
 use super::{Cx, Flow, StepInput};
+use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, Pictured};
 use crate::profile::facts::{Fact, Type};
@@ -114,7 +115,8 @@ impl Kind for Photo {
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let here = |role: &str| self.roles.iter().any(|r| r.value == role);
         Ok(match what {
-            StepInput::Deadline => cx.time_out(),
+            // An override passes over it: what is missing then is found by the rules of the next verdict.
+            StepInput::Deadline => cx.stop(Code::X_TIMEOUT, cx.visit.step + 1),
             StepInput::Report(Report::Photo { ticket, photo }) => {
                 let at_ms = cx.now.wall_ms;
                 if let Some(slot) = cx.visit.photos.values_mut().find(|s| s.ticket == Some(*ticket)) {

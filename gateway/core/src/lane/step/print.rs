@@ -158,7 +158,7 @@ impl Kind for Print {
 /// once.
 fn has_come(cx: &Cx<'_>, place: usize) -> bool {
     let slip = cx.visit.prints.iter().find(|slip| slip.step == place && slip.state != PrintState::Failed);
-    slip.is_some_and(|slip| slip.verdict == cx.visit.verdicts || place < behind_verdict(cx.setup))
+    slip.is_some_and(|slip| slip.verdict >= cx.visit.verdicts || place < behind_verdict(cx.setup))
 }
 
 /// The first step behind the one that gives the verdict.

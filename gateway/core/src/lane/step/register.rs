@@ -123,7 +123,7 @@ impl Kind for Register {
             }
         }
         // What finds no room is reserved for nobody: staff may put it beyond the limit with the admission.
-        let full = look_again(cx)?.contains(&step);
+        let full = look_again(cx, Some(step))?;
         if self.now && !full {
             register::write(cx, Some(step))?;
         }
@@ -223,14 +223,19 @@ fn seal_numbers(cx: &Cx<'_>) -> Vec<String> {
     all
 }
 
-/// Finds which keys are full of others, of all that this visit is going to put: before the verdict that may have changed.
-/// Says at which steps.
-pub(super) fn look_again(cx: &mut Cx<'_>) -> Result<Vec<usize>, RecordsFault> {
-    let mut full = Vec::new();
+/// Finds which keys are full of others, of what this visit is going to put at one step or, before the verdict, when that
+/// may have changed, at all. Says whether any is.
+pub(super) fn look_again(cx: &mut Cx<'_>, step: Option<usize>) -> Result<bool, RecordsFault> {
+    let mut full = false;
     let setup = cx.setup;
     let now_ms = cx.now.wall_ms;
-    let open: Vec<Intent> =
-        cx.visit.acts.iter().filter(|act| !act.written && act.act == Act::Put).cloned().collect();
+    let open: Vec<Intent> = cx
+        .visit
+        .acts
+        .iter()
+        .filter(|act| !act.written && act.act == Act::Put && step.is_none_or(|step| act.step == step))
+        .cloned()
+        .collect();
     for intent in open {
         let Some(register) = setup.profile.register(&intent.register) else { continue };
         let Some(over) = register.over.filter(|_| !intent.holder.is_empty()) else { continue };
@@ -238,7 +243,7 @@ pub(super) fn look_again(cx: &mut Cx<'_>) -> Result<Vec<usize>, RecordsFault> {
         let seen = register::look(cx.records, register, &place, Asks::default(), now_ms)?;
         if seen.iter().any(|key| register::is_full(key, place.limit, now_ms)) {
             cx.find(over);
-            full.push(intent.step);
+            full = true;
         }
     }
     Ok(full)

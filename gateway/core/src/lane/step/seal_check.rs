@@ -35,7 +35,11 @@ pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
     match what {
         StepInput::Deadline => cx.time_out(),
         StepInput::Report(Report::Scan { bytes }) => {
-            if let Some(number) = std::str::from_utf8(bytes).ok().and_then(normal) {
+            let expected =
+                cx.visit.seal_check.as_ref().map(|check| check.expected.as_slice()).unwrap_or_default();
+            let of_record = |text| Some(crate::pass::id::normal(text)).filter(|n| expected.contains(n));
+            let number = |text| of_record(text).or_else(|| normal(text));
+            if let Some(number) = std::str::from_utf8(bytes).ok().and_then(number) {
                 cx.visit.waits.seal = Some(number);
                 cx.out.keep_soon();
             }
@@ -43,7 +47,9 @@ pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
         }
         StepInput::Report(_) => Flow::Wait,
         StepInput::Action(officer, Action::SealCheck(all)) => {
-            match all.iter().map(|one| read(seal, one, officer)).collect::<Result<Vec<_>, _>>() {
+            let expected =
+                cx.visit.seal_check.as_ref().map(|check| check.expected.as_slice()).unwrap_or_default();
+            match all.iter().map(|one| read(seal, one, officer, expected)).collect::<Result<Vec<_>, _>>() {
                 Ok(read) => take(cx, read),
                 Err(why) => Flow::Reject(why),
             }
@@ -52,9 +58,15 @@ pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
     }
 }
 
-/// One seal, as staff have read it.
-fn read(seal: &Seal, one: &SealRead, officer: &Officer) -> Result<CheckedSeal, Rejection> {
-    let Some(number) = normal(&one.number) else {
+/// One seal, as staff have read it. A number of the record is one, whatever form whoever made it gave it.
+fn read(
+    seal: &Seal,
+    one: &SealRead,
+    officer: &Officer,
+    expected: &[String],
+) -> Result<CheckedSeal, Rejection> {
+    let of_record = Some(crate::pass::id::normal(&one.number)).filter(|number| expected.contains(number));
+    let Some(number) = of_record.or_else(|| normal(&one.number)) else {
         let (zh, en) = ("封条号应为4到20位字母和数字", "A seal number has 4 to 20 letters and digits");
         return Err(Rejection::new("seal_form", zh, en));
     };

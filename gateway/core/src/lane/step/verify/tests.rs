@@ -63,8 +63,6 @@ fn every_list_can_be_filled_and_its_fields_are_facts_of_their_types() {
     let lists = r#"
 [lists.trust]
 stale = true
-[lists.policy.own]
-toml = "x"
 [lists.bookings."B-1"]
 from_ms = "-1h"
 to_ms = "+1h"
