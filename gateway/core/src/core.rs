@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 mod alarms;
+mod console;
 
 /// What happens to the core.
 #[derive(Debug, Clone)]
@@ -63,6 +64,15 @@ pub enum Input {
         /// What happened, without secrets.
         what: serde_json::Value,
     },
+    /// An officer acts at the duty console.
+    Console {
+        /// Who.
+        officer: Officer,
+        /// For which purpose.
+        purpose: String,
+        /// What.
+        asked: crate::console::Asked,
+    },
     /// A deadline has come.
     Tick,
 }
@@ -71,7 +81,7 @@ impl Input {
     /// Whether somebody hears what became of it: that is said when it is durable, and not before.
     pub const fn is_answered(&self) -> bool {
         match self {
-            Self::Desk { .. } | Self::Start { .. } | Self::Remote { .. } => true,
+            Self::Desk { .. } | Self::Start { .. } | Self::Remote { .. } | Self::Console { .. } => true,
             Self::Device { .. } | Self::Audit { .. } | Self::Tick => false,
         }
     }
@@ -310,6 +320,9 @@ impl Core {
                 let mut out = Outbound::default();
                 step.reply = Some(lane.remote(now, &sender, &what, &mut out));
                 step.take(&id, out);
+            }
+            Input::Console { officer, purpose, asked } => {
+                self.console(now, (&officer, &purpose, &asked), records, &mut step)?;
             }
             Input::Audit { what } => step.events.push(NewEvent {
                 kind: "audit".into(),

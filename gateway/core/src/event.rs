@@ -84,7 +84,7 @@ pub fn is_kind(kind: &str) -> bool {
 
 /// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
 /// takes one for what it is not.
-pub const OWN: [&str; 36] = [
+pub const OWN: [&str; 37] = [
     "approval",
     "audit",
     "barrier_again",
@@ -99,6 +99,7 @@ pub const OWN: [&str; 36] = [
     "door_held",
     "events_refused",
     "evidence",
+    "handover",
     "input",
     "list",
     "override",

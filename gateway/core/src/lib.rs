@@ -6,6 +6,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod codes;
+pub mod console;
 pub mod contract;
 pub mod core;
 pub mod delivery;

@@ -23,7 +23,10 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
     let source = Source::new(file, text);
     let (raw, steps) = form::read(&source, text)?;
     let by = start::direction(&source, &raw.direction, raw.by.as_ref())?;
-    let start = start::read(&source, raw.start)?;
+    let mut start = start::read(&source, raw.start)?;
+    if raw.console {
+        start.on.clear();
+    }
     let outcomes = |of: &BTreeMap<String, Spanned<String>>| {
         let one = |(word, outcome): (&String, &Spanned<String>)| {
             let at = outcome.span().start;
@@ -52,7 +55,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         let what = format!("no [[register]] is called `{name}`; there are: {}", known.join(", "));
         return Err(source.error(at.span().start, what));
     }
-    let (steps, mut known) = read_steps(&source, steps, registers, &start)?;
+    let (steps, mut known) = read_steps(&source, steps, registers, (&start, raw.console))?;
     let fail_when = raw.fail_when.iter().map(|fail| {
         let (at, FailWhenFile { when, outcome }) = (fail.span().start, fail.get_ref());
         // A list can be too old before any step has made something.
@@ -69,6 +72,7 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         title: raw.title,
         direction: raw.direction.into_inner(),
         by,
+        console: raw.console,
         start,
         file: (file.to_owned(), text.to_owned()),
         audience: raw.audience,
@@ -115,7 +119,7 @@ fn read_steps(
     source: &Source<'_>,
     raw: Vec<RawStep<'_>>,
     registers: BTreeSet<String>,
-    start: &Start,
+    (start, console): (&Start, bool),
 ) -> Result<(Vec<Step>, FactScope), ProfileError> {
     let mut known = FactScope { registers, ..FactScope::default() };
     let mut photos = BTreeSet::new();
@@ -209,7 +213,7 @@ fn read_steps(
             kind,
         });
     }
-    if !decided {
+    if !decided && !console {
         return Err(source.error(0, "no verdict can be reached: add a step of kind `decide`"));
     }
     Ok((steps, known))

@@ -23,6 +23,9 @@ pub(super) struct ProfileFile {
     pub title: Text,
     pub direction: Spanned<String>,
     pub by: Option<Spanned<String>>,
+    /// Whether it is no lane: the duty console, with acts and without steps.
+    #[serde(default)]
+    pub console: bool,
     pub start: Option<StartFile>,
     #[serde(default)]
     pub audience: Vec<String>,
@@ -56,6 +59,7 @@ pub(super) struct ProfileFile {
     #[serde(skip)]
     pub renamed: Vec<(&'static str, &'static str)>,
     /// Each is read by its kind: see [`steps`].
+    #[serde(default)]
     pub step: Vec<Spanned<IgnoredAny>>,
 }
 
@@ -151,6 +155,13 @@ pub(super) fn read<'i>(
         ProfileFile::deserialize(toml::de::Deserializer::from(document.clone())).map_err(unreadable)?;
     file.renamed =
         RENAMED.into_iter().filter(|(earlier, _)| document.get_ref().contains_key(*earlier)).collect();
+    if file.console {
+        if !file.step.is_empty() || file.start.is_some() {
+            let what = "a console is no lane: leave out `step` and `[start]`, or `console`";
+            return Err(source.error(0, what));
+        }
+        return Ok((file, Vec::new()));
+    }
     let found = document.into_inner().remove("step").map(Spanned::into_inner);
     let Some(DeValue::Array(found)) = found else {
         return Err(source.error(0, "`step` is a list of tables"));

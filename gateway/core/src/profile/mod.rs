@@ -103,6 +103,8 @@ pub struct Profile {
     pub direction: String,
     /// What gives a visit its direction where there are both.
     pub by: Option<start::By>,
+    /// Whether it is no lane but the duty console: it has acts, and no steps.
+    pub console: bool,
     /// How visits begin.
     pub start: start::Start,
     /// The file as it was named, and the whole of its text.

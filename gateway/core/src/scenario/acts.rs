@@ -158,6 +158,13 @@ fn check(world: &World<'_>, lane: &LaneId, act: &Act) -> Result<(), String> {
         | Verb::WaitUntil(_)
         | Verb::Restart(_)
         | Verb::NotBuilt(_) => Ok(()),
+        Verb::Console(said) => match &said.lane {
+            Some(lane) if world.core.lane(lane).is_none() => {
+                let lanes: Vec<&str> = world.core.lanes().map(|l| l.setup.lane.as_str()).collect();
+                Err(format!("there is no lane `{lane}`; there are: {}", lanes.join(", ")))
+            }
+            Some(_) | None => Ok(()),
+        },
     }
 }
 
@@ -325,6 +332,7 @@ impl World<'_> {
                     device.prints = false;
                 }
             }
+            Verb::Console(said) => self.console(act, said)?,
             Verb::Expect(expect) => return expect::check(self, &lane, act.line, expect, refused),
             Verb::NotBuilt(what) => return Ok(Some(Failure::not_built(what))),
         }

@@ -38,6 +38,9 @@ pub struct Observed {
     /// Holders of the keys that were asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub register: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// The rows of the latest answer of the console, where the `expect` asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Vec<serde_json::Map<String, Value>>>,
     /// The word with which the last act was rejected.
     pub refused: Option<String>,
 }
@@ -115,6 +118,7 @@ pub(super) fn check(
     found.opened = came.opened;
     found.events = came.events;
     found.printed = came.slips;
+    found.rows = expect.rows.as_ref().and(world.rows.clone());
     for (register, keys) in &expect.register {
         for (key, wanted) in keys {
             let holders = if OF_VISITS.contains(&register.as_str()) {
@@ -198,6 +202,12 @@ fn differs(expect: &Expect, found: &Observed) -> Option<String> {
     }
     if let Some(direction) = expect.direction.as_ref().filter(|d| **d != found.direction) {
         return told("direction", direction, &found.direction);
+    }
+    if let Some(rows) = &expect.rows {
+        let found = found.rows.as_deref().unwrap_or_default();
+        if let Some((wanted, is)) = rows.differs(found) {
+            return told("rows", &wanted, &is);
+        }
     }
     for (name, wanted) in &expect.party {
         let is = found.party.get(name).copied().unwrap_or(0);

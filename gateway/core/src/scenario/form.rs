@@ -138,7 +138,7 @@ pub(super) struct ActForm {
     pub device_lost: Option<String>,
     pub device_back: Option<String>,
     pub print_fails: Option<String>,
-    pub console: Option<Value>,
+    pub console: Option<ConsoleForm>,
     pub expect: Option<ExpectForm>,
 }
 
@@ -227,6 +227,23 @@ pub(super) struct Hl7Form {
     pub ward: Option<String>,
     pub room: Option<String>,
     pub at: Option<Value>,
+}
+
+/// `to` is a moment, or who takes the shift over.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsoleForm {
+    pub act: String,
+    pub purpose: Option<String>,
+    pub lane: Option<String>,
+    pub from: Option<Value>,
+    #[serde(alias = "shift")]
+    pub to: Option<Value>,
+    pub subject: Option<String>,
+    pub key: Option<String>,
+    pub note: Option<String>,
+    #[serde(default)]
+    pub refuse: bool,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@
 //! names it.
 
 mod acts;
+mod console;
 mod expect;
 mod file;
 mod form;

@@ -92,6 +92,10 @@ impl World<'_> {
     }
 
     /// What a file names by the pass that it is on: `@NAME` is its holder or its plate.
+    pub(super) fn named(&self, text: &str) -> String {
+        self.scanned(text)
+    }
+
     fn scanned(&self, text: &str) -> String {
         let named = text.starts_with('@').then(|| self.checked(text).ok()).flatten();
         named.map_or_else(|| text.to_owned(), |pass| pass.subject)

@@ -79,6 +79,7 @@ fn serves(verb: &Verb, kind: &StepKind, role: Option<&str>) -> bool {
         | Verb::Peer(_)
         | Verb::Wait(_)
         | Verb::WaitUntil(_)
+        | Verb::Console(_)
         | Verb::Expect(_)
         | Verb::NotBuilt(_) => false,
     }

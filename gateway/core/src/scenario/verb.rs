@@ -1,5 +1,6 @@
 //! The acts of a scenario file: one verb in each `[[do]]`, read and checked as far as that needs no profile.
 
+use super::console::{Rows, Said};
 use super::file::{Mistake, NotBuilt, Source, entry, moment, resolved};
 use super::form::{
     ActForm, CorrectForm, ExpectForm, Hl7Form, ListForm, OverrideForm, PeerForm, Readings, SealCheckForm,
@@ -81,6 +82,7 @@ pub(super) enum Verb {
     DeviceLost(String),
     DeviceBack(String),
     PrintFails(String),
+    Console(Box<Said>),
     Expect(Box<Expect>),
     NotBuilt(NotBuilt),
 }
@@ -152,6 +154,7 @@ pub(super) struct Expect {
     pub party: BTreeMap<String, i64>,
     pub visit: Option<usize>,
     pub refused: Option<String>,
+    pub rows: Option<Rows>,
 }
 
 impl Act {
@@ -162,6 +165,7 @@ impl Act {
             Verb::Peer(told) => vec![told.key.as_str(), told.holder.as_str()],
             Verb::Correct(what) => vec![what.key.as_str(), what.holder.as_str()],
             Verb::List(change) if change.name == "revocation" => change.key.as_deref().into_iter().collect(),
+            Verb::Console(said) => said.key.iter().chain(&said.subject).map(String::as_str).collect(),
             Verb::Expect(expect) => {
                 expect.register.values().flat_map(|of| of.keys().map(String::as_str)).collect()
             }
@@ -200,12 +204,6 @@ impl Act {
     }
 }
 
-/// Verbs that this version cannot play: of them only the name is read.
-fn to_come(form: &ActForm) -> Option<&'static str> {
-    let all = [("console", &form.console)];
-    all.into_iter().find(|(_, value)| value.is_some()).map(|(name, _)| name)
-}
-
 const VERBS: &str = "scan, scan_pass, enter, plate, start, input, temperature, readings, no_reading, aside, \
     recheck, answer, confirm, approve, refuse, seal, seal_check, photo, tally, weigh, party, complete, override, \
     cancel, correct, reprint, list, hl7, hl7_text, peer, wait, wait_until, restart, device_lost, device_back, print_fails, \
@@ -221,19 +219,15 @@ pub(super) fn read(
     let lane =
         form.lane.as_ref().map(LaneId::new).transpose().map_err(|e| source.mistake(line, e.to_string()))?;
     let by = form.by.as_deref().map(|who| officer(source, line, who)).transpose()?.flatten();
-    let waits = to_come(&form);
     let takes_reader =
         form.scan.is_some() || form.scan_pass.is_some() || form.enter.is_some() || form.start.is_some();
-    if form.on.is_some() && !takes_reader && waits.is_none() {
+    if form.on.is_some() && !takes_reader {
         return Err(source.mistake(
             line,
             "`on` names the reader of a scan: it belongs to `scan`, `scan_pass`, `enter` and `start`",
         ));
     }
     let mut found: Vec<Verb> = Vec::new();
-    if let Some(name) = waits {
-        found.push(Verb::NotBuilt(NotBuilt { line, what: format!("`{name}`") }));
-    }
     verbs(source, line, form, clock_ms, &mut found)?;
     let verb = match (found.pop(), found.is_empty()) {
         (Some(verb), true) => verb,
@@ -372,6 +366,10 @@ fn verbs(
     found.extend(form.device_lost.map(Verb::DeviceLost));
     found.extend(form.device_back.map(Verb::DeviceBack));
     found.extend(form.print_fails.map(Verb::PrintFails));
+    if let Some(console) = form.console {
+        let said = Said::read(console, clock_ms).map_err(|e| wrong(source, e))?;
+        found.push(Verb::Console(Box::new(said)));
+    }
     if let Some(expect) = form.expect {
         found.push(Verb::Expect(Box::new(read_expect(source, line, expect)?)));
     }
@@ -491,11 +489,7 @@ fn read_peer(
 }
 
 fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result<Expect, Mistake> {
-    for (name, given) in [("rows", form.rows.is_some())] {
-        if given {
-            source.postpone(line, format!("`{name}` of `expect`"));
-        }
-    }
+    let rows = form.rows.as_ref().map(Rows::read).transpose().map_err(|e| source.mistake(line, e))?;
     let mut codes = form.codes.as_ref().map(|_| Vec::new());
     for name in form.codes.iter().flatten() {
         match words::code(name) {
@@ -532,6 +526,7 @@ fn read_expect(source: &mut Source<'_>, line: usize, form: ExpectForm) -> Result
         party: form.party.unwrap_or_default(),
         visit: counted(source, line, form.visit)?,
         refused: form.refused,
+        rows,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::profile::Profile;
 use crate::records::LISTS;
 
 /// Words with which an act can be rejected.
-pub const REFUSALS: [&str; 17] = [
+pub const REFUSALS: [&str; 18] = [
     "bad_answer",
     "role",
     "same_person",
@@ -27,11 +27,10 @@ pub const REFUSALS: [&str; 17] = [
     "busy",
     "not_now",
     "no_visit",
+    "purpose",
 ];
 
-const REFUSALS_TO_COME: [&str; 1] = ["purpose"];
-
-const KINDS_TO_COME: [&str; 43] = [
+const KINDS_TO_COME: [&str; 42] = [
     "visit",
     "return_arrival",
     "drug_purchase",
@@ -61,7 +60,6 @@ const KINDS_TO_COME: [&str; 43] = [
     "waste_handover",
     "waste_alarm",
     "attendance",
-    "handover",
     "specimen_received",
     "specimen_gap",
     "supply_in",
@@ -133,7 +131,7 @@ pub fn code(name: &str) -> Result<Code, Term> {
 
 /// A word of a rejection.
 pub fn refusal(name: &str) -> Term {
-    term(name, &REFUSALS, &REFUSALS_TO_COME)
+    term(name, &REFUSALS, &[])
 }
 
 /// A kind of pass.

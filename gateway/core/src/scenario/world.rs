@@ -2,6 +2,7 @@
 //! do at once what they are told.
 
 use super::Profiles;
+use super::console::Verdict;
 use super::file::{Mistake, Scenario};
 use super::passes::{self, Made};
 use super::store::{Entries, Store};
@@ -94,6 +95,10 @@ pub(super) struct World<'a> {
     pub not_taken: bool,
     /// Holders of a pass or a seal as the file names them, that were no visit of it.
     pub before: BTreeMap<VisitId, String>,
+    /// The verdicts so far, for whoever asks at the console.
+    pub verdicts: Vec<Verdict>,
+    /// The rows of the latest answer of the console.
+    pub rows: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
     /// The lane of acts that name none.
     main: LaneId,
     places: BTreeMap<LaneId, PlayLane>,
@@ -171,6 +176,8 @@ impl<'a> World<'a> {
             before: BTreeMap::new(),
             trace,
             steps_aside: false,
+            verdicts: Vec::new(),
+            rows: None,
             main: scenario.lanes[0].id.clone(),
             places,
             region: scenario.region.clone(),
@@ -338,7 +345,9 @@ impl<'a> World<'a> {
 
     /// Notes events where they count: at their lane, or everywhere.
     pub fn note(&mut self, events: &[NewEvent]) {
+        let at_ms = self.wall_ms();
         for event in events {
+            self.verdicts.extend(Verdict::of(event, at_ms));
             let codes = event.data.get("codes").filter(|codes| codes.is_array());
             let outcome = event.data.get("outcome").and_then(serde_json::Value::as_str).unwrap_or_default();
             let codes = codes.map(ToString::to_string).unwrap_or_default();
