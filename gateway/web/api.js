@@ -89,6 +89,10 @@ export const getToday = (lane) => call("GET", lanePath(lane, "today"));
 export const getRegister = (lane, register) =>
   call("GET", lanePath(lane, `registers/${encodeURIComponent(register)}`));
 
+/** What waits at the duty console, and what whoever is signed in may do there. */
+export const getConsole = () => call("GET", "/console");
+export const postConsole = (officer, body) => call("POST", "/console", body, { "Kakou-Officer": officer });
+
 export const getDemo = () => call("GET", "/demo");
 export const postDemo = (what, body) => call("POST", `/demo/${what}`, body);
 

@@ -1,6 +1,6 @@
 // The first page: choose the lane screen or the desk of a lane, the status page or the demo.
 //
-// data-testid: index (body), lane-ID, link-lane-ID, link-setup-ID, link-desk-ID, link-status, link-demo (only in
+// data-testid: index (body), lane-ID, link-lane-ID, link-setup-ID, link-desk-ID, link-status, link-console, link-demo (only in
 // a demo), lang, theme, error.
 
 import { getDemo, getLanes } from "./api.js";

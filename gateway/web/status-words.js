@@ -31,6 +31,7 @@ const COUNTERS = {
   action_rejected_total: ["被拒绝的操作", "Acts refused"],
   answer_dropped_total: ["丢弃的应答", "Answers dropped"],
   answer_unread_total: ["无人接收的应答", "Answers that nobody read"],
+  console_refused_total: ["值守台拒绝的请求", "Refused at the duty console"],
   audit_dropped_total: ["丢弃的审计记录", "Audit records dropped"],
   central_ask_refused_total: ["上级核对未获许可", "Talk with the central side that the broker refused"],
   central_went_back_total: ["上级数据回退次数", "Times that the central side lacked what it had"],

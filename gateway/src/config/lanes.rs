@@ -55,6 +55,13 @@ pub(super) fn read_lanes(
         let (name, text) = find_profile(folder, &l.profile, policy).map_err(|why| wrong(at, why))?;
         let profile = profile::read(&name, &text)?;
         profile.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        if profile.console {
+            let what = format!(
+                "lane `{}`: profile `{name}` is no lane but the duty console, which every gateway has at /console",
+                l.id
+            );
+            return Err(wrong(at, what));
+        }
         if profile.start.only_in_party {
             let what = format!("lane `{}`: profile `{name}` is for those who come along with a party", l.id);
             return Err(wrong(at, what));

@@ -5,6 +5,7 @@ pub mod acts;
 pub mod api;
 pub mod auth;
 pub mod connections;
+pub mod console;
 mod document;
 pub mod error;
 mod guard;
@@ -107,6 +108,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::search))
         .routes(routes!(registers::register))
         .routes(routes!(today::today))
+        .routes(routes!(console::console, console::act))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
 }
@@ -129,6 +131,7 @@ pub fn router(app: App, more: axum::Router) -> axum::Router {
         .route("/lane/{lane}", get(pages::lane))
         .route("/desk/{lane}", get(pages::desk))
         .route("/status", get(pages::status))
+        .route("/console", get(pages::console))
         .route("/assets/{name}", get(pages::asset))
         .merge(more.with_state(()))
         .fallback(|| async { error::ApiError::not_found() })

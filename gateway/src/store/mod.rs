@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod photos;
 pub mod quarantine;
 pub mod retention;
+pub mod revoke;
 pub mod salvage;
 mod search;
 pub mod seen;

@@ -1,0 +1,219 @@
+// The duty console: sign in, choose an act, say what it is for. Everything is a form with native fields, so that it works
+// by keys alone; Alt+1 to Alt+5 choose an act.
+//
+// data-testid: console (body), signin-officer-ID, pin, pin-ok, signout, act-ACT, purpose, lane, subject, from, to, key,
+// note, shift, form-ok, console-error, console-done, rows, row-N (data-outcome, data-unsent), rows-none, waits-none,
+// wait-N, approve-N, refuse-N, lang, theme, home.
+
+import { getConsole, getLanes, getSession, postConsole, signOut } from "./api.js";
+import { byId, fill, h, show } from "./dom.js";
+import { dateTime } from "./format.js";
+import { startPage } from "./page.js";
+import { faultBox } from "./pinpad.js";
+import { createSignIn } from "./signin.js";
+import { pick, t } from "./strings.js";
+
+const NOTE_MAX = 300;
+const LOOK_MS = 3_000;
+const fault = faultBox("console-error");
+let session = null;
+let may = [];
+let waits = [];
+let lanes = [];
+let act = null;
+let answer = null;
+let done = "";
+let busy = false;
+const typed = {};
+
+const signin = createSignIn((who) => begin(who));
+
+async function begin(who) {
+  session = who;
+  answer = null;
+  done = "";
+  try {
+    lanes = await getLanes();
+    await look();
+  } catch (error) {
+    if (!error.words) throw error;
+    fault.show(error.words);
+  }
+  if (!may.includes(act)) act = may[0] ?? null;
+  signin.close();
+  render();
+  document.querySelector("[data-testid=purpose]")?.focus();
+}
+
+async function look() {
+  const told = await getConsole();
+  may = told.may;
+  const changed = JSON.stringify(told.waits) !== JSON.stringify(waits);
+  waits = told.waits;
+  return changed;
+}
+
+function leave() {
+  session = null;
+  answer = null;
+  for (const name of Object.keys(typed)) delete typed[name];
+  show(byId("console"), false);
+  signin.open();
+  render();
+}
+
+function choose(next) {
+  act = next;
+  answer = null;
+  done = "";
+  fault.clear();
+  render();
+  document.querySelector("[data-testid=purpose]")?.focus();
+}
+
+function field(name, { type = "text", required = false, list = null, wide = false, max = 128 } = {}) {
+  const id = `f-${name}`;
+  const keep = (event) => { typed[name] = event.target.value; };
+  const input = list
+    ? h("select", { id, testid: name, on: { change: keep } }, list.map(([value, words]) => h("option", { value, text: words, selected: typed[name] === value })))
+    : h("input", { id, testid: name, type, required, autocomplete: "off", maxlength: max, value: typed[name] ?? "", on: { input: keep } });
+  return h("div", { class: wide ? "console-field wide" : "console-field" },
+    h("label", { for: id, text: t(`console_${name}`) }), input);
+}
+
+const allLanes = () => [["", t("console_all_lanes")], ...lanes.map((lane) => [lane.id, `${pick(lane.title).textContent ?? lane.id} · ${lane.id}`])];
+
+function fields() {
+  const purpose = field("purpose", { required: true, wide: true, max: NOTE_MAX });
+  if (act === "trace" || act === "export") {
+    return [purpose, field("lane", { list: allLanes() }), field("subject"),
+      field("from", { type: "datetime-local" }), field("to", { type: "datetime-local" })];
+  }
+  if (act === "revoke") return [purpose, field("key", { required: true }), field("note", { wide: true, max: NOTE_MAX })];
+  if (act === "handover") return [purpose, field("shift"), field("note", { wide: true, max: NOTE_MAX })];
+  return [purpose, field("note", { wide: true, max: NOTE_MAX })];
+}
+
+function render() {
+  show(byId("console"), session !== null);
+  signin.draw();
+  if (!session) return;
+  byId("who").textContent = `${session.name} · ${t(`role_${session.role}`)}`;
+  const here = document.activeElement?.dataset?.testid;
+  fill(byId("console"),
+    h("div", { class: "console-acts", role: "group", "aria-label": t("title_console") },
+      may.map((one, i) => h("button", { class: one === act ? "button primary" : "button", type: "button", testid: `act-${one}`,
+        "aria-pressed": String(one === act), on: { click: () => choose(one) } }, h("kbd", { text: `${i + 1}` }), h("span", { text: t(`console_${one}`) }))),
+      h("button", { class: "button", type: "button", testid: "signout", on: { click: async () => { await signOut(); leave(); } } }, h("span", { text: t("signin_out") }))),
+    may.length === 0 ? h("p", { class: "banner warn", text: t("console_none") }) : form(),
+    fault.element,
+    done ? h("p", { class: "banner calm", role: "status", testid: "console-done", text: done }) : null,
+    answer ? table() : null);
+  if (here) document.querySelector(`[data-testid="${CSS.escape(here)}"]`)?.focus();
+}
+
+function form() {
+  return h("form", { class: "console-form", on: { submit } },
+    h("p", { class: "console-hint", text: t(`console_hint_${act}`) }),
+    fields(),
+    act === "review" ? review() : h("button", { class: "button primary", type: "submit", testid: "form-ok" }, h("span", { text: t(`console_${act}`) })));
+}
+
+/** What waits for an approval, each with its two buttons. */
+function review() {
+  if (waits.length === 0) return h("p", { class: "banner calm", testid: "waits-none", text: t("console_no_waits") });
+  return h("ul", { class: "console-waits" }, waits.map((one, i) => {
+    const mine = one.roles.length === 0 || one.roles.includes(session.role);
+    const button = (approve, words, look) => h("button", { class: `button ${look}`, type: "button", disabled: !mine,
+      testid: `${approve ? "approve" : "refuse"}-${i + 1}`, on: { click: () => answerTo(one, approve) } }, h("span", { text: t(words) }));
+    return h("li", { testid: `wait-${i + 1}` },
+      h("div", {}, h("b", {}, pick(one.title)), " ", h("small", { text: one.lane }),
+        h("p", {}, pick(one.prompt), one.who ? ` · ${one.who}` : "", ` · ${one.visit}`)),
+      button(true, "console_approve", "primary"), button(false, "console_refuse", ""));
+  }));
+}
+
+const answerTo = (one, approve) =>
+  send({ act: "review", purpose: typed.purpose ?? "", lane: one.lane, visit: one.visit, approve, note: typed.note ?? "" });
+
+function submit(event) {
+  event.preventDefault();
+  if (act === "review") return undefined;
+  const body = { act, purpose: typed.purpose ?? "" };
+  const at = (value) => (value ? new Date(value).getTime() : undefined);
+  if (act === "trace" || act === "export") {
+    Object.assign(body, { lane: typed.lane || undefined, subject: typed.subject?.trim() || undefined,
+      from_ms: at(typed.from), to_ms: at(typed.to) });
+  } else if (act === "revoke") Object.assign(body, { key: typed.key ?? "", note: typed.note ?? "" });
+  else Object.assign(body, { to: typed.shift ?? "", note: typed.note ?? "" });
+  return send(body);
+}
+
+async function send(body) {
+  if (busy) return;
+  busy = true;
+  answer = null;
+  done = "";
+  fault.clear();
+  try {
+    const told = await postConsole(session.officer, body);
+    if (told.rows) answer = told;
+    if (body.act === "export") save(told);
+    done = told.rows ? t("console_found", { n: told.rows.length }) : t("console_done");
+    if (body.act !== "trace" && body.act !== "export") for (const name of ["key", "note", "shift"]) delete typed[name];
+    await look();
+  } catch (error) {
+    if (!error.words) throw error;
+    if (error.code === "signed_out") return leave();
+    fault.show(error.words);
+  } finally {
+    busy = false;
+    render();
+  }
+}
+
+/** The rows as CSV. What could begin a formula in a spreadsheet is a text there. */
+function save(told) {
+  const cell = (value) => {
+    const words = String(value ?? "");
+    return `"${(/^[=+\-@\t]/.test(words) ? `'${words}` : words).replaceAll('"', '""')}"`;
+  };
+  const head = ["at", "lane", "outcome", "codes", "subject", "unsent"];
+  const lines = told.rows.map((row) => [row.corrected ?? row.at, row.lane, row.outcome, row.codes.join(" "), row.subject, row.unsent].map(cell).join(","));
+  const file = new Blob([`\ufeff${[head.join(","), ...lines].join("\r\n")}\r\n`], { type: "text/csv" });
+  const link = h("a", { href: URL.createObjectURL(file), download: `${told.gateway}.csv` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), LOOK_MS);
+}
+
+function table() {
+  const { rows } = answer;
+  const since = answer.since ? t("console_since", { at: dateTime(answer.since) }) : t("console_here");
+  if (rows.length === 0) return h("p", { class: "banner calm", testid: "rows-none" }, `${t("console_no_rows")} ${since}`);
+  return h("div", { class: "scroll console-rows", tabindex: "0", role: "region", "aria-label": t("console_trace") },
+    h("table", { testid: "rows" },
+      h("caption", { text: `${since}${answer.more ? ` ${t("console_more")}` : ""}` }),
+      h("thead", {}, h("tr", {}, ["at", "lane", "outcome", "codes", "subject_key", "sent"].map((name) => h("th", { scope: "col", text: t(`console_${name}`) })))),
+      h("tbody", {}, rows.map((row, i) => h("tr", { testid: `row-${i + 1}`, data: { outcome: row.outcome, unsent: row.unsent } },
+        h("td", { text: dateTime(row.corrected ?? row.at) }), h("td", { text: row.lane }), h("td", { text: t(`outcome_${row.outcome}`) }),
+        h("td", { text: row.codes.join(" ") }), h("td", { text: row.subject.slice(0, 8) }),
+        h("td", { text: t(row.unsent ? "console_unsent" : "console_is_sent") }))))));
+}
+
+addEventListener("keydown", (event) => {
+  const one = event.altKey && !event.ctrlKey ? may[Number(event.key) - 1] : null;
+  if (!session || !one) return;
+  event.preventDefault();
+  choose(one);
+});
+
+startPage("title_console", render);
+getSession().then(begin, () => leave());
+setInterval(async () => {
+  if (!session || busy || document.hidden) return;
+  try {
+    if (await look() && act === "review") render();
+  } catch (error) {
+    if (error.code === "signed_out") leave();
+  }
+}, LOOK_MS);
