@@ -81,7 +81,7 @@ function field(name, { type = "text", required = false, list = null, wide = fals
     h("label", { for: id, text: t(`console_${name}`) }), input);
 }
 
-const allLanes = () => [["", t("console_all_lanes")], ...lanes.map((lane) => [lane.id, `${pick(lane.title).textContent ?? lane.id} · ${lane.id}`])];
+const allLanes = () => [["", t("console_all_lanes")], ...lanes.map((lane) => [lane.id, `${pick(lane.title)} · ${lane.id}`])];
 
 function fields() {
   const purpose = field("purpose", { required: true, wide: true, max: NOTE_MAX });

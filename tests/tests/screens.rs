@@ -3,6 +3,8 @@
 //! `target/screens`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "screens/console.rs"]
+mod console;
 #[path = "screens/fleet.rs"]
 mod fleet;
 #[path = "screens/forms.rs"]

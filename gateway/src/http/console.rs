@@ -226,7 +226,8 @@ fn rows(
     let subject = keys.and_then(|keys| keys.into_iter().next());
     let query = Query { lane, subject, from_ms, to_ms };
     let since = reach.since_ms.map(rfc3339);
-    let answer = json!({ "ok": true, "rows": rows, "more": more, "since": since, "gateway": overview.gateway });
+    let answer =
+        json!({ "ok": true, "rows": rows, "more": more, "since": since, "gateway": overview.gateway });
     Ok((query, rows.len(), answer))
 }
 
