@@ -253,10 +253,8 @@ async fn take_back(
         )
         .with(list));
     }
-    let named = match list {
-        "hold" => app.overview.subjects.borrow().of(&id::normal(&key)),
-        _ => key.clone(),
-    };
+    let named =
+        if list == "hold" { app.overview.subjects.borrow().of(&id::normal(&key)) } else { key.clone() };
     record(app, officer, purpose, Asked::Revoke { list: list.into(), key: named, note }).await?;
     let now_ms = app.overview.clock.now().wall_ms.unwrap_or(0);
     let data = app.overview.data.clone();

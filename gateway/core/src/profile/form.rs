@@ -163,7 +163,10 @@ pub(super) fn read<'i>(
         return Ok((file, Vec::new()));
     }
     let found = document.into_inner().remove("step").map(Spanned::into_inner);
-    let Some(DeValue::Array(found)) = found else {
+    let Some(found) = found else {
+        return Err(source.error(0, "missing field `step`"));
+    };
+    let DeValue::Array(found) = found else {
         return Err(source.error(0, "`step` is a list of tables"));
     };
     let steps = file.step.iter().zip(found.iter()).map(|(spanned, step)| split(source, spanned, step));

@@ -71,6 +71,11 @@ fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
         ("[[do]]\nscan = \"x\"\ncancel = \"y\"\n", "one verb"),
         ("[[do]]\n", "one verb"),
         ("[[do]]\nscan = \"x\"\nlane = \"lane-9\"\n", "lane-1"),
+        ("[[do]]\nconsole = { act = \"tracce\" }\n", "trace, review, revoke, handover, export"),
+        ("[[do]]\nconsole = { act = \"trace\", lane = \"lane-9\" }\n", "lane-1"),
+        ("[[do]]\nconsole = { act = \"trace\", from = \"5\" }\n", "from"),
+        ("[[do]]\nconsole = { act = \"revoke\", purpose = \"lost\" }\n", "key"),
+        ("[[do]]\nexpect = { rows = \"two\" }\n", "how many"),
     ] {
         let mistake = played(&format!("{HEAD}{body}")).expect_err(body);
         assert!(mistake.what.contains(said), "{body}: {mistake}");
@@ -80,9 +85,13 @@ fn an_unknown_key_is_a_mistake_with_its_line_and_what_is_allowed() {
 }
 
 #[test]
-fn what_the_form_knows_and_this_version_cannot_play_is_said_by_its_name() {
+fn an_act_of_the_console_that_is_refused_ends_the_file_where_no_expect_names_it() {
     let (_, why) = fails("[[do]]\nconsole = { act = \"trace\" }\n");
-    assert!(why.starts_with("not built yet: ") && why.contains("`console`"), "{why}");
+    assert!(why.contains("`purpose`"), "{why}");
+    let (_, why) = fails(
+        "[[do]]\nconsole = { act = \"trace\", purpose = \"contact\" }\n[[do]]\nexpect = { rows = 1 }\n",
+    );
+    assert!(why.contains("rows"), "{why}");
 }
 
 #[test]
