@@ -87,6 +87,11 @@ function overrideForm({ target, desk, session, act, close, fault }) {
     return Boolean(desk.override_reasons.find((reason) => reason.id === form.reason)?.needs_note);
   }
 
+  // Whether a farewell needs a second officer is the profile's to say: the gateway answers.
+  function mayBeAlone() {
+    return form.reason === "end_of_life" && !form.second;
+  }
+
   async function askSecond() {
     form.needSecond = true;
     show(second, true);
@@ -110,7 +115,7 @@ function overrideForm({ target, desk, session, act, close, fault }) {
     if (!form.reason) return "override_need_reason";
     if (reasonNeedsNote() && note.value.trim() === "") return "override_need_note";
     if (pin.value === "") return "override_need_pin";
-    if (form.needSecond && (!form.second || secondPin.value === "")) return "override_need_second";
+    if (form.needSecond && !mayBeAlone() && (!form.second || secondPin.value === "")) return "override_need_second";
     return null;
   }
 
@@ -135,7 +140,7 @@ function overrideForm({ target, desk, session, act, close, fault }) {
     if (lacking) return fault.show(text(lacking));
     const done = await act({
       action: "override", visit: target.id, outcome: form.outcome, reason: form.reason, note: note.value.trim(), pin: pin.value,
-      second: form.needSecond ? { officer: form.second, pin: secondPin.value } : null,
+      second: form.needSecond && !mayBeAlone() ? { officer: form.second, pin: secondPin.value } : null,
     }, refused);
     if (done) close();
   }
