@@ -216,9 +216,12 @@ fn refused(cx: &mut Cx<'_>) -> Flow {
     let Some(decide) = cx.setup.profile.steps.iter().position(last).filter(|at| *at > step) else {
         return cx.stop(Code::V_APPROVAL, step + 1);
     };
-    if decide > step + 1 {
+    // Steps that this visit would not do are not passed over: behind an override nothing is left of them.
+    let setup = cx.setup;
+    let between = &setup.profile.steps[step + 1..decide];
+    if between.iter().any(|step| step.when.as_ref().is_none_or(|when| cx.ask(when).unwrap_or(true))) {
         cx.visit.left_out_from.get_or_insert(step + 1);
-        cx.visit.skipped.extend(step + 1..decide);
     }
+    cx.visit.skipped.extend(step + 1..decide);
     Flow::Jump(decide)
 }
