@@ -44,6 +44,13 @@ pub fn gateway_key(data: &Path) -> Result<GatewayKey, KeyError> {
     Ok(key)
 }
 
+/// The key that signs, where there is one: for whoever only exports.
+pub fn existing_gateway_key(data: &Path) -> Result<GatewayKey, KeyError> {
+    let path = data.join("keys/gateway.pk8");
+    let der = fs::read(&path).map_err(|e| KeyError::Io(path.clone(), e))?;
+    GatewayKey::from_pkcs8(&der).map_err(|e| KeyError::Bad(path, e.to_string()))
+}
+
 /// Opens the envelopes that are for this box.
 pub fn reader_key(data: &Path) -> Result<ReaderKey, KeyError> {
     let path = data.join("keys/reader.key");

@@ -15,6 +15,7 @@ pub mod devices;
 pub mod doctor;
 pub mod engine;
 pub mod enrol;
+pub mod evidence;
 pub mod feeds;
 pub mod http;
 pub mod keys;

@@ -16,6 +16,8 @@ use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
 /// The kinds of health certificates, under the object identifiers in use.
 const PURPOSES: [(&str, Usage); 6] = [
     ("1.3.6.1.4.1.1847.2021.1.1", Usage::HcertTest),
@@ -46,6 +48,14 @@ pub fn validity(der: &[u8]) -> Result<(u64, u64), CertificateError> {
     let validity = certificate.tbs_certificate.validity;
     let seconds = |t: x509_cert::time::Time| t.to_unix_duration().as_secs();
     Ok((seconds(validity.not_before), seconds(validity.not_after)))
+}
+
+/// The common name of the subject, if there is one.
+pub fn common_name(der: &[u8]) -> Option<String> {
+    let subject = Certificate::from_der(der).ok()?.tbs_certificate.subject;
+    let named =
+        subject.0.iter().flat_map(|part| part.0.iter()).find(|attribute| attribute.oid == COMMON_NAME)?;
+    std::str::from_utf8(named.value.value()).ok().map(str::to_owned)
 }
 
 /// The entry for a certificate in DER. The certificate's own validity is left out: it says when the

@@ -21,6 +21,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Writes the ledger: what was recorded at the lanes, one file for each day of the site, with its gaps stated.
+    #[command(
+        after_help = "  kakou journal ledger --data /var/lib/kakou --day 2022-05-24\n  kakou journal ledger --data /var/lib/kakou --day 2022-05-01 --until 2022-05-31 --format json --out may\nCSV opens in a spreadsheet; its first rows name the gaps (GAP purged, missing, shed, restart, clock, running), and\n`receipted` says whether the central side has confirmed a record."
+    )]
+    Ledger(super::ledger::Arguments),
 }
 
 fn verify(data: &Path, key: Option<&str>) -> Result<chain::Verified, String> {
@@ -37,7 +42,10 @@ fn verify(data: &Path, key: Option<&str>) -> Result<chain::Verified, String> {
 
 /// Runs it.
 pub fn run(command: &Command) -> ExitCode {
-    let Command::Verify { data, key, json } = command;
+    let (data, key, json) = match command {
+        Command::Verify { data, key, json } => (data, key, json),
+        Command::Ledger(a) => return super::ledger::run(a),
+    };
     match verify(data, key.as_deref()) {
         Err(e) => fail(e),
         Ok(v) => {

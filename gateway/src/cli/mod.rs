@@ -2,7 +2,9 @@
 
 mod devices;
 mod doctor;
+mod evidence;
 mod journal;
+mod ledger;
 mod pages;
 mod pass;
 mod profile;
@@ -62,6 +64,8 @@ enum Command {
     /// Looks into a gateway's journal.
     #[command(subcommand)]
     Journal(journal::Command),
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Officers of the configuration.
     #[command(subcommand)]
     Officer(Officer),
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Fleet(handed) => subprogram::central(&["fleet"], handed),
         Command::Feed(handed) => subprogram::central(&["feed"], handed),
         Command::Journal(c) => journal::run(&c),
+        Command::Evidence(c) => evidence::run(c),
         Command::Officer(Officer::Pin) => pin(),
         Command::Reset(a) => reset::run(&a),
         Command::Pages { folder } => pages::run(&folder),
