@@ -4,7 +4,7 @@ use super::fail;
 use crate::evidence::ledger::{self, DAY_MS, Ledger};
 use crate::store::journal;
 use kakou_link::clock::Clock;
-use kakou_link::{durable, shown};
+use kakou_link::durable;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,9 +26,9 @@ pub struct Arguments {
     /// The form of the files.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
-    /// The folder for the files; a single day goes to standard output without it.
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
+    /// The folder for the files: `ledger-DAY.csv` or `.json`.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    out: PathBuf,
     /// Minutes of the site's clock from UTC: where a day begins.
     #[arg(long, value_name = "MINUTES", default_value_t = 480, allow_negative_numbers = true)]
     utc_offset: i32,
@@ -68,9 +68,6 @@ fn days(a: &Arguments) -> Result<(), String> {
     if last < first || (last - first) / DAY_MS > DAYS {
         return Err("--until: a day after --day, and no more than ten years".into());
     }
-    if a.out.is_none() && last != first {
-        return Err("several days are several files: give --out FOLDER".into());
-    }
     let reader = journal::reader(&a.data).map_err(|e| e.to_string())?;
     let now_ms = Clock::system().now().wall_ms.unwrap_or(0);
     let extension = match a.format {
@@ -80,11 +77,7 @@ fn days(a: &Arguments) -> Result<(), String> {
     let mut at = first;
     while at <= last {
         let ledger = ledger::read(&reader, at, offset_ms, now_ms).map_err(|e| e.to_string())?;
-        let Some(folder) = &a.out else {
-            // Without what a terminal would obey: the words are those of strangers.
-            print!("{}", shown::lines(&text(&ledger, a.format)));
-            return Ok(());
-        };
+        let folder = &a.out;
         durable::make_folder(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let file = folder.join(format!("ledger-{}.{extension}", ledger.day));
         durable::write_secret(&file, text(&ledger, a.format).as_bytes())

@@ -448,6 +448,8 @@ data = ".."
 fleet_keys = "fleet.json"
 # Of the site's clock from UTC: counters begin anew at its midnight.
 utc_offset_minutes = 480
+# For whom private answers are sealed: the line that `kakou central answers key` prints.
+#central_key = "…"
 # For keys and routes that count in one region: lanes of trucks need it.
 #region = "211400"
 

@@ -112,6 +112,8 @@ pub enum Command {
         #[command(flatten)]
         figures: At,
     },
+    #[command(subcommand)]
+    Answers(super::answers::Command),
 }
 
 /// Where photographs may be put by HTTPS.
@@ -309,6 +311,9 @@ fn resume(path: &Path) -> io::Result<(Ledger<Log>, u64)> {
 
 /// Runs it until Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
+    if let Command::Answers(command) = &command {
+        return super::answers::run(command).map_or_else(fail, |()| ExitCode::SUCCESS);
+    }
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
         Err(e) => return fail(e),
@@ -333,6 +338,8 @@ pub fn run(command: Command) -> ExitCode {
             let desk = desk(photos.as_deref(), &bulk, photo_quota_mb);
             runtime.block_on(async { ingest(&broker, wishes, desk?).await })
         }
+        // Answered above: it needs no runtime.
+        Command::Answers(_) => Ok(()),
         Command::Bulk { listen, cert, key, photos, feeds, bulk, figures } => {
             let serving = async {
                 let rights = bulk.rights()?.ok_or("--bulk-url and --bulk-secret are needed")?;

@@ -1,5 +1,6 @@
 //! The command `kakou-central`: `kakou` becomes this program for what belongs to the central side.
 
+mod answers;
 mod authority;
 mod broker;
 mod ca;
