@@ -16,7 +16,7 @@ const LONGEST: usize = 16 << 20;
 /// central side and cannot read them itself.
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "  kakou central answers key --out central.key\nprints the line `central_key = \"…\"` for the configuration of every gateway. The file stays at the central side, on one\nmachine and in one safe: whoever has it reads every answer, without it nobody does. It is never sent to a box.\n  kakou central answers open --key central.key events.jsonl\nreads what `kakou central listen` stored, or from a database:\n  psql -At -c \"SELECT event FROM …\" | kakou central answers open --key central.key -\nMore: docs/evidence.md"
+    after_help = "  kakou central answers key --out central.key\nprints the line `central_key = \"…\"` for the configuration of every gateway. The file stays at the central side, on one\nmachine and in one safe: whoever has it reads every answer, without it nobody does. It is never sent to a box.\n  kakou central answers open --key central.key events.jsonl\nreads what `kakou central listen` stored, or from a database:\n  psql -At -c \"SELECT body FROM event\" | kakou central answers open --key central.key -\nMore: docs/evidence.md"
 )]
 pub enum Command {
     /// Makes the key, and prints the public half for the configuration of gateways.
