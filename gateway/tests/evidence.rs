@@ -219,7 +219,7 @@ fn every_change_of_structure_is_found_and_named_even_with_the_key_of_the_gateway
         let at = usize::try_from(second - c.segments[0].after - 1).unwrap();
         c.segments[0].bodies.remove(at);
     });
-    named(&hidden, "one is missing, changed or in another order");
+    named(&hidden, "are missing: a signed head names them");
     named(&gate.after(|c, _| c.segments[0].bodies.swap(0, 1)), "one is missing, changed or in another order");
     let cut = gate.after(|c, _| drop(c.segments.last_mut().unwrap().bodies.pop()));
     named(&cut, "are missing: a signed head names them");
