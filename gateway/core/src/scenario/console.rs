@@ -125,7 +125,7 @@ impl World<'_> {
     pub(super) fn console(&mut self, act: &Played, said: &Said) -> Result<(), Stopped> {
         let officer = match &act.by {
             Some(by) => by.clone(),
-            None => self.who_may(said)?,
+            None => self.who_may(act, said)?,
         };
         console::may(&officer, said.act, &said.purpose)
             .map_err(|why| Stopped::Rejected(why.code, why.text.en))?;
@@ -142,7 +142,7 @@ impl World<'_> {
                 }
             }
             Act::Review => {
-                let (lane, visit) = self.reviewed(said)?;
+                let (lane, visit) = self.reviewed(act, said)?;
                 Asked::Review { lane, visit, approve: said.approve, note: said.note.clone() }
             }
             Act::Revoke => self.revoke(said)?,
@@ -157,10 +157,10 @@ impl World<'_> {
     }
 
     /// One who may; an approval is that of somebody who signs where it waits.
-    fn who_may(&self, said: &Said) -> Result<Officer, Stopped> {
+    fn who_may(&self, act: &Played, said: &Said) -> Result<Officer, Stopped> {
         let mut role = said.act.roles().first().copied().unwrap_or(Role::Supervisor);
         if said.act == Act::Review
-            && let Ok((lane, _)) = self.reviewed(said)
+            && let Ok((lane, _)) = self.reviewed(act, said)
         {
             let mut signers = self.under_way(&lane).filter_map(|(visit, step)| {
                 let StepKind::Confirm(confirm) = &step.kind else { return None };
@@ -175,8 +175,8 @@ impl World<'_> {
     }
 
     /// The lane where an approval waits: the one that is named, else the first one that has one.
-    fn reviewed(&self, said: &Said) -> Result<(LaneId, Option<VisitId>), Stopped> {
-        if let Some(lane) = &said.lane {
+    fn reviewed(&self, act: &Played, said: &Said) -> Result<(LaneId, Option<VisitId>), Stopped> {
+        if let Some(lane) = said.lane.as_ref().or(act.lane.as_ref()) {
             return Ok((lane.clone(), None));
         }
         let waits = |lane: &LaneId| {
@@ -188,9 +188,13 @@ impl World<'_> {
         found.ok_or_else(|| Stopped::Rejected("not_now", "Nothing waits for an approval".into()))
     }
 
-    /// An entry above a list, until its next edition. `@NAME`, and what is written as kid:id, is a pass.
+    /// An entry above a list, until its next edition. `@NAME`, the name of a pass of the file, and what is written as
+    /// kid:id, is a pass.
     fn revoke(&mut self, said: &Said) -> Result<Asked, Stopped> {
-        let named = said.key.as_ref().or(said.subject.as_ref()).cloned().unwrap_or_default();
+        let mut named = said.key.as_ref().or(said.subject.as_ref()).cloned().unwrap_or_default();
+        if self.passes.contains_key(&named) {
+            named.insert(0, '@');
+        }
         let list = if named.starts_with('@') || named.contains(':') { "revocation" } else { "hold" };
         let id = self.entry_key(list, &named);
         let at_ms = self.wall_ms();
