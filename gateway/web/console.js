@@ -63,6 +63,8 @@ function leave() {
 }
 
 function choose(next) {
+  // Each act has a purpose of its own.
+  if (next !== act) delete typed.purpose;
   act = next;
   answer = null;
   done = "";
@@ -102,7 +104,7 @@ function render() {
   const here = document.activeElement?.dataset?.testid;
   fill(byId("console"),
     h("div", { class: "console-acts", role: "group", "aria-label": t("title_console") },
-      may.map((one, i) => h("button", { class: one === act ? "button primary" : "button", type: "button", testid: `act-${one}`,
+      may.map((one, i) => h("button", { class: "button", type: "button", testid: `act-${one}`,
         "aria-pressed": String(one === act), on: { click: () => choose(one) } }, h("kbd", { text: `${i + 1}` }), h("span", { text: t(`console_${one}`) }))),
       h("button", { class: "button", type: "button", testid: "signout", on: { click: async () => { await signOut(); leave(); } } }, h("span", { text: t("signin_out") }))),
     may.length === 0 ? h("p", { class: "banner warn", text: t("console_none") }) : form(),
