@@ -7,7 +7,7 @@
 
 import { getConsole, getLanes, getSession, postConsole, signOut } from "./api.js";
 import { byId, fill, h, show } from "./dom.js";
-import { dateTime } from "./format.js";
+import { dateTime, setZone } from "./format.js";
 import { startPage } from "./page.js";
 import { faultBox } from "./pinpad.js";
 import { createSignIn } from "./signin.js";
@@ -24,6 +24,7 @@ let act = null;
 let answer = null;
 let done = "";
 let busy = false;
+let offsetMin = 0;
 const typed = {};
 
 const signin = createSignIn((who) => begin(who));
@@ -48,6 +49,8 @@ async function begin(who) {
 async function look() {
   const told = await getConsole();
   may = told.may;
+  offsetMin = told.utc_offset_minutes;
+  setZone(offsetMin);
   const changed = JSON.stringify(told.waits) !== JSON.stringify(waits);
   waits = told.waits;
   return changed;
@@ -142,7 +145,8 @@ function submit(event) {
   event.preventDefault();
   if (act === "review") return undefined;
   const body = { act, purpose: typed.purpose ?? "" };
-  const at = (value) => (value ? new Date(value).getTime() : undefined);
+  // Times are those of the site, whatever the clock of this machine says.
+  const at = (value) => (value ? Date.parse(`${value}Z`) - offsetMin * 60_000 : undefined);
   if (act === "trace" || act === "export") {
     Object.assign(body, { lane: typed.lane || undefined, subject: typed.subject?.trim() || undefined,
       from_ms: at(typed.from), to_ms: at(typed.to) });

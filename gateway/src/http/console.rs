@@ -115,7 +115,8 @@ pub async fn console(State(app): State<App>, headers: HeaderMap) -> Answer<Json<
             }
         }
     }
-    Ok(Json(json!({ "may": may, "waits": waits })))
+    let utc_offset_minutes = app.overview.utc_offset_minutes;
+    Ok(Json(json!({ "may": may, "waits": waits, "utc_offset_minutes": utc_offset_minutes })))
 }
 
 /// Does something at the console. The answer comes when it is on record.
