@@ -236,7 +236,7 @@ fn asked(profile: &Profile, when: &Expression, base: &Map<String, Json>) -> Vec<
                 | Input::Scan
                 | Input::Text,
             )
-            | None => tried_with(&named, type_of(empty)),
+            | None => tried_with(&named, &parts, type_of(empty)),
         });
         let mut seen = BTreeSet::new();
         values.retain(|value| seen.insert(value.to_string()));
@@ -258,21 +258,62 @@ fn type_of(value: &Json) -> Type {
 
 /// What a fact of a type is tried with.
 #[expect(clippy::cast_possible_truncation, reason = "numbers of a rule, and their neighbours")]
-fn tried_with(named: &Named, of: Type) -> Vec<Json> {
+fn tried_with(named: &Named, path: &[&str], of: Type) -> Vec<Json> {
     match of {
         Type::Bool => vec![json!(true), json!(false)],
         Type::Number => {
             let around = |n: &f64| [n - 1.0, *n, n + 1.0].map(|n| json!(n as i64));
-            named.numbers.iter().flat_map(around).chain([json!(1), json!(2), json!(3)]).collect()
+            let all = named.numbers.iter().flat_map(around).chain([json!(1), json!(2), json!(3)]);
+            // Nothing that a lane counts is below zero.
+            all.filter(|n| n.as_i64().is_some_and(|n| n >= 0)).collect()
         }
         Type::Decimal => {
             let around = |n: &f64| [n - 0.1, *n, n + 0.1].map(|n| json!(n));
             named.numbers.iter().flat_map(around).chain([json!(0.0)]).collect()
         }
         Type::Text => {
-            named.texts.iter().map(String::as_str).chain(["211400", "other"]).map(Json::from).collect()
+            let (named, words) = (named.texts.iter().map(String::as_str), words_of(path));
+            let of_others =
+                |text: &&str| DIRECTIONS.contains(text) || crate::pass::kp1::kind_of(text).is_some();
+            let named = named.filter(|text| words.closed.contains(text) || words.open && !of_others(text));
+            named.chain(words.closed.iter().copied()).map(Json::from).collect()
         }
         Type::Texts => named.texts.iter().map(|text| json!([text])).chain([json!(["other"])]).collect(),
+    }
+}
+
+/// Which way a visit goes.
+const DIRECTIONS: [&str; 3] = ["in", "out", "through"];
+
+/// What a text can be.
+struct Words {
+    /// Some that it is tried with, in any case.
+    closed: &'static [&'static str],
+    /// Whether what the rules name is tried as well.
+    open: bool,
+}
+
+/// What the text of a fact can be: whoever reads the table looks for words that a lane has.
+fn words_of(path: &[&str]) -> Words {
+    let closed = |closed| Words { closed, open: false };
+    let open = |closed| Words { closed, open: true };
+    match *path {
+        [facts::VISIT, "direction"] => closed(&DIRECTIONS),
+        [facts::VISIT, "origin"] => closed(&["scan", "typed", "plate", "desk", "button", "input"]),
+        ["health", "colour"] => closed(&["green", "yellow", "red", "unknown"]),
+        ["health", "test_result"] => closed(&["negative", "positive", "pending"]),
+        ["pass", "kind"] => closed(&[
+            "opaque",
+            "resident-card",
+            "staff-badge",
+            "companion-card",
+            "vehicle-pass",
+            "release-slip",
+        ]),
+        [.., "plate"] => closed(&["辽P12345", "辽P54321"]),
+        [.., "container" | "container_in" | "container_out"] => closed(&["CSQU3054383"]),
+        [.., "from" | "to"] => closed(&["211400", "210100"]),
+        _ => open(&["other"]),
     }
 }
 
@@ -303,6 +344,29 @@ mod tests {
         let crew = rows[3].facts.clone().unwrap();
         assert!(crew["answers.crew"].as_i64() > crew["pass.crew"].as_i64(), "{crew:?}");
         assert!(rows.iter().all(|row| row.outcome == Outcome::Hold));
+    }
+
+    #[test]
+    fn the_table_speaks_in_words_that_a_lane_has() {
+        for (name, text) in shipped::PROFILES {
+            for row in table(&read(name, text).unwrap()) {
+                for (fact, value) in row.facts.iter().chain(&row.otherwise).flatten() {
+                    let said = format!("{name} {}: {fact} = {value}", row.code.as_str());
+                    assert!(value.as_i64().is_none_or(|n| n >= 0), "{said}");
+                    let Some(value) = value.as_str() else { continue };
+                    let good = match fact.as_str() {
+                        "visit.direction" => DIRECTIONS.contains(&value),
+                        fact if fact.ends_with(".plate") => crate::pass::plate::normal(value).is_some(),
+                        _ => {
+                            !DIRECTIONS.contains(&value) && value != "vehicle-pass"
+                                || fact == "pass.kind"
+                                || fact.starts_with("answers.")
+                        }
+                    };
+                    assert!(good, "{said}");
+                }
+            }
+        }
     }
 
     #[test]
