@@ -22,6 +22,7 @@ use toml::Spanned;
 
 pub mod anchors;
 mod devices;
+mod hospital;
 mod lanes;
 pub mod placeholder;
 mod port;
@@ -32,6 +33,8 @@ mod upstream;
 use anchors::Anchors;
 pub use devices::DeviceEntry;
 use devices::{DeviceFile, read_devices};
+pub use hospital::{Hospital, Host};
+use hospital::{HospitalFile, read_hospital};
 pub use lanes::{LaneEntry, find_profile};
 use lanes::{LaneFile, POLICY, read_lanes};
 use retention::RetentionFile;
@@ -71,6 +74,7 @@ struct File {
     device: Vec<Spanned<DeviceFile>>,
     lane: Vec<Spanned<LaneFile>>,
     upstream: Option<Spanned<UpstreamFile>>,
+    hl7: Option<Spanned<HospitalFile>>,
     retention: Option<Spanned<RetentionFile>>,
 }
 
@@ -160,6 +164,8 @@ pub struct Settings {
     pub lanes: Vec<LaneEntry>,
     /// The broker.
     pub upstream: Option<Upstream>,
+    /// Where a hospital's system is heard.
+    pub hospital: Option<Hospital>,
     /// Limits of the store.
     pub retention: Retention,
     /// What no version from afar changes.
@@ -262,13 +268,14 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         }
         (None, clock::TimeSource::Ntp | clock::TimeSource::System) => 0,
     };
-    let anchors = Anchors::of(&file, folder);
     let clock = Clock::new(file.clock.source, fixed_ms, file.clock.shift_file.as_ref().map(full));
     let http = file.http.as_ref().map(|h| read_http(h, &full, &wrong)).transpose()?;
     let devices = read_devices(&file.device, &full, &wrong)?;
     let lanes = read_lanes(&file.lane, &devices, (folder, policy), &wrong)?;
     let officers = read_officers(&file.officer, &wrong)?;
     let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &clock, &full, &wrong)).transpose()?;
+    let hospital = file.hl7.as_ref().map(|h| read_hospital(h, &full, &wrong)).transpose()?;
+    let anchors = Anchors::of(&file, folder, hospital.clone());
     let puback = file.upstream.as_ref().is_some_and(|u| !u.get_ref().receipts());
     let data = full(&file.gateway.data);
     let fleet_keys = file.gateway.fleet_keys.as_ref().map(|f| read_keys(f, &full, &wrong)).transpose()?;
@@ -297,6 +304,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         devices,
         lanes,
         upstream,
+        hospital,
         retention,
         anchors,
     })

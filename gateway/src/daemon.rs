@@ -10,6 +10,7 @@ use crate::config::Settings;
 use crate::engine::shell::{Shell, Wiring};
 use crate::engine::{self, EngineViews, Parts, Work, WorkSender};
 use crate::feeds::FeedInput;
+use crate::hospital::{self, HospitalSettings};
 use crate::http::{self, App, Shared};
 use crate::keys::{self, KeyError};
 use crate::metrics::Metrics;
@@ -69,6 +70,8 @@ pub struct Extras {
 pub struct Running {
     /// Where the screens are.
     pub address: Option<SocketAddr>,
+    /// Where a hospital's system is heard.
+    pub hospital: Option<SocketAddr>,
     /// The way to the core.
     pub engine: WorkSender,
     /// What to watch.
@@ -104,6 +107,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     let lanes = Lanes::of(&settings.lanes);
     let (waiting, commands, known) = devices::prepare(std::mem::take(&mut settings.devices));
     let (lists, trust) = lists::prepare(&common, &settings, extras.restart.clone(), intake.clone());
+    let told = watch::Sender::new(0);
     let ends = LinkWatches::new(settings.upstream.is_some());
     let wiring = Wiring {
         trust: trust.clone(),
@@ -171,9 +175,11 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     };
     links.start(ends, extras.restart, extras.plug, subjects, (lists.news.clone(), lists.wishes));
     let mut tasks = links.tasks;
+    let hospital = hear(&common, &settings, told, (&intake, &mut tasks));
     let address = screens(&common, settings, extras.pages, overview, lanes.titles, (&intake, &mut tasks))?;
     Ok(Running {
         address,
+        hospital,
         engine: common.engine,
         views,
         metrics: common.metrics,
@@ -187,6 +193,36 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         lists: (lists.news, lists.thread),
         thread,
     })
+}
+
+/// Hears a hospital's system, where the configuration says so; gives the address. Lanes do not wait for it, and work
+/// without it.
+fn hear(
+    common: &Common,
+    settings: &Settings,
+    told: watch::Sender<u64>,
+    (intake, tasks): (&CancellationToken, &mut JoinSet<()>),
+) -> Option<SocketAddr> {
+    let hospital = settings.hospital.clone()?;
+    let listening = match hospital::open(&hospital) {
+        Ok(listening) => listening,
+        Err(e) => {
+            log::error!("{e}; the lanes work, and hear nothing of the hospital until this was mended");
+            return None;
+        }
+    };
+    let address = listening.address;
+    let ear = HospitalSettings {
+        hospital,
+        gateway: common.gateway.clone(),
+        utc_offset_ms: settings.utc_offset_ms,
+        data: common.data.clone(),
+        clock: common.clock.clone(),
+        metrics: common.metrics.clone(),
+        told,
+    };
+    tasks.spawn(hospital::run(listening, ear, intake.clone()));
+    Some(address)
 }
 
 /// Runs the engine on a thread of its own, which devices share; the guard says that it has ended.

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod enrol;
 pub mod evidence;
 pub mod feeds;
+pub mod hospital;
 pub mod http;
 pub mod keys;
 pub mod metrics;

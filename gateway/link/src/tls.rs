@@ -136,16 +136,38 @@ pub fn fits(cert: &Path, file: &Path) -> Result<(), TlsError> {
 
 /// The server side of the screens.
 pub fn server(cert: &Path, file: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?
-        .with_no_client_auth()
-        .with_single_cert(certificates(cert)?, key(file)?)
-        .map_err(wrong)?;
+    let mut config = plain_server(cert, file, None)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A server side without HTTP. With roots, whoever connects must show a certificate that one of them has signed.
+pub fn plain_server(
+    cert: &Path,
+    file: &Path,
+    clients: Option<&Path>,
+) -> Result<rustls::ServerConfig, TlsError> {
+    let wrong = |e| TlsError::Rustls(cert.to_path_buf(), e);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let wrong = |e| TlsError::Rustls(ca.to_path_buf(), e);
+            let mut roots = RootCertStore::empty();
+            for root in certificates(ca)? {
+                roots.add(root).map_err(wrong)?;
+            }
+            let verifier =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|e| wrong(rustls::Error::General(e.to_string())))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    builder.with_single_cert(certificates(cert)?, key(file)?).map_err(wrong)
 }
 
 #[cfg(test)]

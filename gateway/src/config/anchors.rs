@@ -3,7 +3,7 @@
 //! is worth lanes, devices, officers, limits of what is kept, where the screens listen and another broker behind the same
 //! roots, and nothing else.
 
-use super::File;
+use super::{File, Hospital};
 use kakou_link::clock::TimeSource;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub struct Anchors {
     clock: (TimeSource, Option<String>, Option<PathBuf>),
     /// Roots, certificate, key, password: none, where there is no link.
     upstream: Option<[Option<PathBuf>; 4]>,
+    /// Where a hospital's system is heard, and who speaks there: their words change who may pass.
+    hospital: Option<Hospital>,
     /// What the service manager has given to this unit: whoever looks after the box has put it there.
     credentials: Option<PathBuf>,
     /// What recordings of devices are written to.
@@ -26,7 +28,7 @@ pub struct Anchors {
 }
 
 impl Anchors {
-    pub(super) fn of(file: &File, folder: &Path) -> Self {
+    pub(super) fn of(file: &File, folder: &Path, hospital: Option<Hospital>) -> Self {
         let full = |p: &Option<PathBuf>| p.as_ref().map(|p| folder.join(p));
         let keys = file.gateway.fleet_keys.as_ref().map(|k| k.get_ref().clone());
         Self {
@@ -39,6 +41,7 @@ impl Anchors {
                 full(&file.clock.shift_file),
             ),
             upstream: file.upstream.as_ref().map(|u| u.get_ref().trust().map(|p| full(&p))),
+            hospital,
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             records: file.device.iter().filter_map(|d| full(&d.get_ref().port.record)).collect(),
             folder: folder.to_path_buf(),
@@ -54,6 +57,7 @@ impl Anchors {
             ("stick", self.usb_drive == candidate.usb_drive),
             ("[clock]", self.clock == candidate.clock),
             ("`ca`, `cert`, `key` and `password_file` of [upstream]", self.same_upstream(candidate)),
+            ("[hl7]", self.hospital == candidate.hospital),
             ("`record` of a device", candidate.records.is_subset(&self.records)),
         ] {
             if !same {
@@ -96,6 +100,7 @@ mod tests {
             usb_drive: None,
             clock: (TimeSource::System, None, None),
             upstream: upstream.map(|files| files.map(path)),
+            hospital: None,
             credentials: credentials.map(PathBuf::from),
             records: BTreeSet::new(),
             folder: "/var/lib/kakou/enrolled".into(),

@@ -1,6 +1,7 @@
 //! What is right and what is wrong on this box, each with what to do. It reads and asks, and changes nothing; it
 //! can run beside the gateway.
 
+mod hospital;
 mod machine;
 mod ports;
 mod upstream;
@@ -78,6 +79,7 @@ pub fn examine(file: Option<&Path>) -> Vec<Finding> {
     out.extend(ports::examine(settings.as_ref()));
     if let Some(settings) = &settings {
         out.extend(upstream::examine(settings));
+        out.extend(hospital::examine(settings, &lists_of(settings)));
     }
     out
 }

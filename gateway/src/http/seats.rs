@@ -36,6 +36,9 @@ impl ConnectionLimits {
     /// A server of a fleet: a thousand boxes come at the same moment, perhaps all from behind one address.
     pub const FLEET: Self = Self { most: 4_096, share: 2_048, network: 2_048, files: 128 };
 
+    /// Senders of a hospital: an interface engine or two, each with a connection for its feeds.
+    pub const HOSPITAL: Self = Self { most: 16, share: 8, network: 8, files: 512 };
+
     /// As many as leave enough files to the rest of the process.
     pub fn with_files(self) -> Self {
         // As many again may be on their way out.
