@@ -171,6 +171,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         views: &views,
         intake: &intake,
         outlet: &outlet,
+        told: told.clone(),
         tasks: JoinSet::new(),
     };
     links.start(ends, extras.restart, extras.plug, subjects, (lists.news.clone(), lists.wishes));
@@ -215,6 +216,8 @@ fn hear(
     let ear = HospitalSettings {
         hospital,
         gateway: common.gateway.clone(),
+        // Where nobody signs for the site, its gateways do not speak with each other.
+        shares: settings.upstream.as_ref().and(settings.fleet_keys.as_ref()).map(|_| common.site.clone()),
         utc_offset_ms: settings.utc_offset_ms,
         data: common.data.clone(),
         clock: common.clock.clone(),

@@ -52,6 +52,7 @@ const COUNTERS = {
   health_dropped_total: ["丢弃的状态报告", "Health reports dropped"],
   hl7_connection_refused_total: ["因占满而断开的医院系统连接", "Connections of the hospital that found no place"],
   hl7_frame_total: ["不合MLLP格式的连接", "Connections of the hospital that were no MLLP"],
+  hl7_heard_total: ["其他网关转来的医院消息", "Messages of the hospital from other gateways"],
   hl7_host_refused_total: ["拒绝的未登记医院主机", "Hosts turned away that [hl7] does not name"],
   hl7_late_total: ["过时的医院消息", "Messages of the hospital that were late"],
   hl7_message_total: ["已生效的医院消息", "Messages of the hospital that count"],

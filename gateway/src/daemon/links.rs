@@ -54,6 +54,8 @@ pub struct Links<'a> {
     pub intake: &'a CancellationToken,
     /// Ends what carries it out.
     pub outlet: &'a CancellationToken,
+    /// Raised when there is something of the hospital for the other gateways of the site.
+    pub told: watch::Sender<u64>,
     /// The tasks that run.
     pub tasks: JoinSet<()>,
 }
@@ -143,6 +145,7 @@ impl Links<'_> {
             data: common.data.clone(),
             engine: common.engine.clone(),
             uses: self.views.uses.clone(),
+            words: self.told.clone(),
             reader: KeptReader::new(common.data.clone()),
             keys,
             clock: common.clock.clone(),

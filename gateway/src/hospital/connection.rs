@@ -1,17 +1,18 @@
 //! One connection: messages come one after another, and each is answered before the next one is taken.
 
 use super::frame::{FrameFault, Frames, framed};
+use super::share::{self, ShareError, Teller};
 use crate::http::seats::Seat;
 use crate::metrics::Metrics;
 use crate::store::told::{self, Taken};
 use kakou_core::hl7::answer::{self, From};
 use kakou_core::hl7::{self, Charset, Condition, Message, Reading, Refusal};
-use kakou_core::ids::GatewayId;
+use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::clock::Clock;
 use kakou_link::minutely::Throttle;
 use rustix::net::sockopt;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Ear {
     pub gateway: GatewayId,
     pub utc_offset_ms: i64,
     pub data: PathBuf,
+    /// In whose name the other gateways of the site are told; nothing where there is no broker.
+    pub shares: Option<(SiteId, GatewayId)>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub told: watch::Sender<u64>,
@@ -143,7 +146,7 @@ impl Ear {
             Err(refusal) => {
                 self.metrics.count(refusal.condition.counter());
                 let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                told.note(json!(refusal.to_string()), 1);
+                told.note(json!({ "last": refusal.to_string() }), 1);
                 if let Some(told) = told.due(Instant::now()) {
                     log::warn!("HL7: messages were not taken: {told}");
                 }
@@ -159,8 +162,9 @@ impl Ear {
             return Err(refusal(header, Condition::Internal, why));
         };
         let data = self.data.clone();
+        let teller = self.shares.clone();
         let stored = tokio::task::spawn_blocking(move || {
-            let taken = told::take(&data, &message, received_ms);
+            let taken = take(&data, teller.as_ref(), &message, received_ms);
             (message, taken)
         });
         let Ok((message, taken)) = stored.await else {
@@ -201,6 +205,23 @@ impl Ear {
             utc_offset_ms: self.utc_offset_ms,
         }
     }
+}
+
+/// Stores a message, and what the other gateways of the site must hear of it.
+fn take(
+    data: &Path,
+    teller: Option<&(SiteId, GatewayId)>,
+    message: &Message,
+    received_ms: i64,
+) -> Result<Taken, ShareError> {
+    let taken = told::take(data, message, received_ms)?;
+    if let (Taken::Words(words), Some((site, gateway))) = (&taken, teller) {
+        let teller = Teller { site: site.as_str(), gateway: gateway.as_str() };
+        for (list, word) in words {
+            share::keep(data, teller, list, &message.patient, word)?;
+        }
+    }
+    Ok(taken)
 }
 
 fn refusal(header: Box<hl7::Header>, condition: Condition, why: &str) -> Refusal {

@@ -7,6 +7,7 @@
 mod connection;
 mod frame;
 mod hosts;
+pub mod share;
 
 use crate::config::Hospital;
 use crate::http;
@@ -14,7 +15,7 @@ use crate::http::seats::{ConnectionLimits, Seats};
 use crate::metrics::Metrics;
 use connection::Ear;
 use hosts::Hosts;
-use kakou_core::ids::GatewayId;
+use kakou_core::ids::{GatewayId, SiteId};
 use kakou_link::clock::Clock;
 use kakou_link::minutely::Throttle;
 use kakou_link::tls::{self, TlsError};
@@ -42,6 +43,8 @@ pub struct HospitalSettings {
     pub hospital: Hospital,
     /// This gateway.
     pub gateway: GatewayId,
+    /// The site, where the other gateways of it are told.
+    pub shares: Option<SiteId>,
     /// The offset of the site's clock from UTC.
     pub utc_offset_ms: i64,
     /// The data folder.
@@ -96,6 +99,7 @@ pub async fn run(listening: Listening, settings: HospitalSettings, cancel: Cance
     let ear = Arc::new(Ear {
         charset,
         id_type,
+        shares: settings.shares.map(|site| (site, settings.gateway.clone())),
         gateway: settings.gateway,
         utc_offset_ms: settings.utc_offset_ms,
         data: settings.data,

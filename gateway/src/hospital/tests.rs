@@ -45,6 +45,7 @@ fn listen(hosts: Vec<crate::config::Host>, lists: bool) -> Heard {
     let settings = HospitalSettings {
         hospital,
         gateway: GatewayId::new("gw-1").unwrap(),
+        shares: None,
         utc_offset_ms: 0,
         data: folder.path().to_path_buf(),
         clock: Clock::new(TimeSource::Fixed, NOON, None),

@@ -40,6 +40,9 @@ impl Held {
     }
 }
 
+/// Entries of a list that other gateways may tell of; beyond it, what they say of further ones is not kept.
+const HEARD: i64 = 50_000;
+
 /// What came of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
@@ -73,8 +76,18 @@ pub fn take(data: &Path, message: &Message, received_ms: i64) -> Result<Taken, S
 pub fn hear(data: &Path, list: &str, id: &str, word: &Word) -> Result<bool, StoreError> {
     let _held = Held::new(data)?;
     let Some(known) = standing(data, list, id)? else { return Ok(false) };
-    let older = known.word.is_some_and(|known| known.order() >= word.order());
+    let older = known.word.as_ref().is_some_and(|known| known.order() >= word.order());
     if older || word.span.end_ms < known.issued_ms {
+        return Ok(false);
+    }
+    let count = |connection: &Connection| {
+        connection.query_row("SELECT count(*) FROM supplement", [], |r| r.get::<_, i64>(0))
+    };
+    let full = in_file(data, list, OpenFlags::SQLITE_OPEN_READ_WRITE, count)?.is_some_and(|n| n >= HEARD);
+    if known.word.is_none() && full {
+        log::error!(
+            "list {list}: other gateways tell of more than {HEARD} entries: further ones are not kept"
+        );
         return Ok(false);
     }
     put(data, list, id, word)?;

@@ -12,6 +12,7 @@ use super::peers;
 use super::{bulk, moment, plugged, unplugged};
 use crate::engine::{Work, WorkSender};
 use crate::feeds::{FeedInput, FeedRequest, Get, is_signed, keep_heard, share_folder, words_in};
+use crate::hospital::share;
 use crate::metrics::Metrics;
 use crate::orders::{Answer, Order};
 use crate::store::journal::slots;
@@ -25,7 +26,7 @@ use kakou_link::clock::Clock;
 use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
 use kakou_wire::feed::head_topic;
-use kakou_wire::peers::{ToldSlot, Used};
+use kakou_wire::peers::{ToldPatient, ToldSlot, Used};
 use kakou_wire::topic::topic;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ pub struct Down {
     pub engine: WorkSender,
     /// Changes whenever the use of a pass was stored.
     pub uses: watch::Receiver<u64>,
+    /// Changes whenever a hospital has told something.
+    pub words: watch::Sender<u64>,
     /// The clock of what is asked again begins here.
     pub begun: Instant,
     /// The body that comes by HTTPS.
@@ -224,6 +227,7 @@ impl Down {
             manual_acks: true,
         })?;
         let (mut answering, mut answered) = (false, 0);
+        let mut words = self.words.subscribe();
         let mut told = PeerOutbox { look: true, ..PeerOutbox::default() };
         let mut again: Option<tokio::time::Instant> = None;
         // Dropped with the connection: what was not acknowledged on it comes with the next one.
@@ -304,6 +308,7 @@ impl Down {
                     }
                     if message.topic.ends_with("/hello") {
                         told.again();
+                        self.share_again();
                     }
                 }
                 Some(done) = exchange.storing.join_next() => {
@@ -317,6 +322,7 @@ impl Down {
                     minute.lines.iter().for_each(|line| log::error!("{line}"));
                     if minute.hello_owed && self.tell_again().await {
                         told.again();
+                        self.share_again();
                     }
                     ears.missed |= minute.uses_missed;
                     let may_ask = ears.asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN);
@@ -329,6 +335,7 @@ impl Down {
                     if changed.is_err() { return Ok(()); }
                     told.look = true;
                 }
+                Ok(()) = words.changed(), if answering => told.look = true,
                 wish = self.wishes.recv() => match wish {
                     Some(FeedRequest::Subscribe(filter)) => client.subscribe(&filter)?,
                     Some(FeedRequest::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
@@ -394,7 +401,7 @@ impl Down {
 
     /// Tells the other gateways of the site which passes were used here, and what entries were read.
     async fn tell_peers(&self, client: &Client, told: &mut PeerOutbox) -> Result<(), DownlinkError> {
-        let folder = share_folder(&self.data);
+        let folders = [(share_folder(&self.data), "entry"), (share::folder(&self.data), "patient")];
         let uses = self.reader.look(peers::untold).await.unwrap_or_default();
         let mut more = uses.len() == peers::AT_ONCE;
         for used in uses {
@@ -432,16 +439,19 @@ impl Down {
             client.publish(&topic, body, Mark::default())?;
             told.queue.push_back(said);
         }
-        for (file, text) in tokio::task::spawn_blocking(move || words_in(&folder)).await.unwrap_or_default() {
-            if told.queue.len() >= PORTION {
-                more = true;
-                break;
-            }
-            let said = PeerPublish::Entry(file);
-            if !told.under_way(&said) {
-                let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "entry");
-                client.publish(&topic, text, Mark::default())?;
-                told.queue.push_back(said);
+        for (folder, kind) in folders {
+            let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), kind);
+            let words = tokio::task::spawn_blocking(move || words_in(&folder));
+            for (file, text) in words.await.unwrap_or_default() {
+                if told.queue.len() >= PORTION {
+                    more = true;
+                    break;
+                }
+                let said = PeerPublish::Entry(file);
+                if !told.under_way(&said) {
+                    client.publish(&topic, text, Mark::default())?;
+                    told.queue.push_back(said);
+                }
             }
         }
         told.more = more.then(|| tokio::time::Instant::now() + NEXT_PORTION);
@@ -458,7 +468,7 @@ impl Down {
             Disposition::Done
         };
         let word = match kind {
-            "redemption" | "slot" => PeerMessageKind::Use,
+            "redemption" | "slot" | "patient" => PeerMessageKind::Use,
             "entry" => PeerMessageKind::Entry,
             "hello" => PeerMessageKind::Hello,
             // Questions and answers need no acknowledgement: see [`Down::exchange`].
@@ -478,6 +488,14 @@ impl Down {
                 Ok(told) if told.is_good() => {
                     self.store(tx, |done| Work::PeerSlot(from, Box::new(told.slot), done));
                 }
+                Ok(_) | Err(_) => {
+                    budget.junk(&from);
+                    return refused("peer_unreadable_total");
+                }
+            },
+            PeerMessageKind::Use if kind == "patient" => match serde_json::from_slice::<ToldPatient>(payload)
+            {
+                Ok(told) if told.is_good() => self.hear(from, told, tx),
                 Ok(_) | Err(_) => {
                     budget.junk(&from);
                     return refused("peer_unreadable_total");
@@ -570,7 +588,7 @@ impl Down {
 }
 
 /// Where the connection has ended nobody waits for it any more: the broker sends the message again.
-fn answer(done: oneshot::Sender<bool>, durable: bool) {
+pub(super) fn answer(done: oneshot::Sender<bool>, durable: bool) {
     if done.send(durable).is_err() {
         log::debug!("what another gateway told comes once more");
     }

@@ -6,6 +6,7 @@ mod bulk;
 pub mod down;
 mod exchange;
 mod home_assistant;
+mod patients;
 pub mod peers;
 mod photo_upload;
 pub mod photos;

@@ -3,7 +3,7 @@
 use crate::contract;
 use crate::feed::{Entry, Head};
 use crate::order::{Command, Configuration, Question, Report};
-use crate::peers::{Ask, Page, ToldSlot, Used};
+use crate::peers::{Ask, Page, ToldPatient, ToldSlot, Used};
 use crate::photo::CHUNK;
 use crate::receipt::{PhotoReceipt, Receipt};
 use crate::topic;
@@ -160,10 +160,10 @@ const CHANNELS: [Channel; 23] = [
         "peers",
         "kakou/v1/{site}/peer/{gateway}/{kind}",
         "both",
-        &["Used", "ToldSlot", "Hello", "EntryText", "Ask", "Page"],
+        &["Used", "ToldSlot", "ToldPatient", "Hello", "EntryText", "Ask", "Page"],
         1,
         false,
-        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `slot` (ToldSlot: a slot of a register, where it is shared by the site), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
+        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `slot` (ToldSlot: a slot of a register, where it is shared by the site), `patient` (ToldPatient: what a hospital's system told of a patient, sealed for the gateways of the site), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
     ),
     (
         "questionsToCentral",
@@ -224,6 +224,7 @@ fn schemas() -> Map<String, Value> {
     Row::schemas(&mut nested);
     Used::schemas(&mut nested);
     ToldSlot::schemas(&mut nested);
+    ToldPatient::schemas(&mut nested);
     Ask::schemas(&mut nested);
     Page::schemas(&mut nested);
     let nested = nested.into_iter().map(|(name, schema)| (name, json!(schema)));
@@ -343,6 +344,7 @@ fn messages() -> Map<String, Value> {
         payload("Discovery", any),
         payload("Used", schema::<Used>()),
         payload("ToldSlot", schema::<ToldSlot>()),
+        payload("ToldPatient", schema::<ToldPatient>()),
         payload("Hello", hello),
         payload("EntryText", entry),
         payload("Ask", schema::<Ask>()),
@@ -360,7 +362,7 @@ fn parameter(name: &str) -> Value {
         "sha256" => json!({ "description": "The hash of the whole, hexadecimal" }),
         "n" => json!({ "description": "Which piece, from 0" }),
         "kind" => {
-            json!({ "description": "What is told", "enum": ["redemption", "slot", "hello", "entry", "ask", "tell"] })
+            json!({ "description": "What is told", "enum": ["redemption", "slot", "patient", "hello", "entry", "ask", "tell"] })
         }
         "name" => json!({ "description": "The list", "enum": LISTS }),
         "group" => json!({ "description": "Which sixteen pieces, from 0" }),
@@ -461,7 +463,10 @@ mod tests {
         }
         let peers = document["channels"]["peers"]["messages"].as_object().unwrap();
         let kinds: BTreeSet<&str> = peers.keys().map(String::as_str).collect();
-        assert_eq!(kinds, BTreeSet::from(["Ask", "EntryText", "Hello", "Page", "ToldSlot", "Used"]));
+        assert_eq!(
+            kinds,
+            BTreeSet::from(["Ask", "EntryText", "Hello", "Page", "ToldPatient", "ToldSlot", "Used"])
+        );
         let event = &document["components"]["schemas"]["Event"]["properties"]["type"]["pattern"];
         assert_eq!(event, "^kakou\\.[A-Za-z0-9._:+-]+\\.v[0-9]+$", "what a profile may emit");
     }

@@ -73,6 +73,28 @@ impl ToldSlot {
     }
 }
 
+/// What a hospital's system told of a patient, as one gateway knows it: sealed with the key that the gateways of the site
+/// share (ChaCha20-Poly1305; the key is HMAC-SHA256 of `kakou peer patient 1` with the subject key, the associated data
+/// are `site/gateway`). Inside are list, id and entry; of two words of one entry the newer one counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToldPatient {
+    /// The number of the subject key.
+    pub key: u32,
+    /// The nonce, base64url.
+    pub nonce: String,
+    /// The ciphertext, base64url.
+    pub sealed: String,
+}
+
+impl ToldPatient {
+    /// Whether it is of the form that gateways tell.
+    pub fn is_good(&self) -> bool {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        self.nonce.len() == 16 && plain(&self.nonce) && self.sealed.len() > 22 && plain(&self.sealed)
+    }
+}
+
 /// A question for what another gateway knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ask {
@@ -180,8 +202,8 @@ impl Page {
     }
 }
 
-/// Where a gateway tells of uses and slots, and says that it is new, asks and answers: `redemption`, `slot`, `hello`,
-/// `ask`, `tell`.
+/// Where a gateway tells of uses, slots and patients, and says that it is new, asks and answers: `redemption`, `slot`,
+/// `patient`, `hello`, `ask`, `tell`.
 pub fn topic(site: &SiteId, gateway: &str, kind: &str) -> String {
     format!("kakou/v1/{site}/peer/{gateway}/{kind}")
 }
