@@ -67,10 +67,10 @@ pub async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, seat: Seat,
         match timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => ear.messages(stream, &seat).await,
             Ok(Err(e)) => {
-                ear.metrics.count("hl7_tls_refused_total");
+                ear.metrics.count("hospital_tls_refused_total");
                 log::debug!("HL7: no TLS: {e}");
             }
-            Err(_) => ear.metrics.count("hl7_tls_refused_total"),
+            Err(_) => ear.metrics.count("hospital_tls_refused_total"),
         }
     };
     tokio::select! { () = gone.cancelled() => {}, () = served => {} }
@@ -93,7 +93,7 @@ impl Ear {
                 }
                 Ok(None) => {}
                 Err(fault) => {
-                    self.metrics.count("hl7_frame_total");
+                    self.metrics.count("hospital_frame_total");
                     let why = match fault {
                         FrameFault::Outside => "a message stands between the bytes 0x0B and 0x1C 0x0D (MLLP)",
                         FrameFault::Endless => "the message has no end (0x1C 0x0D), or is too long",
@@ -118,7 +118,7 @@ impl Ear {
                 Some(bytes) if bytes > 0 => frames.push(&piece[..bytes]),
                 Some(_) | None => {
                     if frames.has_begun() {
-                        self.metrics.count("hl7_frame_total");
+                        self.metrics.count("hospital_frame_total");
                     }
                     return;
                 }
@@ -172,10 +172,10 @@ impl Ear {
         };
         match taken {
             Ok(Taken::Words(_)) => {
-                self.metrics.count("hl7_message_total");
+                self.metrics.count("hospital_message_total");
                 self.told.send_modify(|told| *told += 1);
             }
-            Ok(Taken::Late) => self.metrics.count("hl7_late_total"),
+            Ok(Taken::Late) => self.metrics.count("hospital_late_total"),
             Ok(Taken::NoList) => {
                 let why = "this gateway has no list `patients` yet, above which it could stand: send it again later";
                 return Err(refusal(header, Condition::Internal, why));

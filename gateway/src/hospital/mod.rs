@@ -133,7 +133,7 @@ pub async fn run(listening: Listening, settings: HospitalSettings, cancel: Cance
         troubled = false;
         let from = peer.ip().to_canonical();
         if !hosts.may_speak(from).await {
-            metrics.count("hl7_host_refused_total");
+            metrics.count("hospital_host_refused_total");
             strangers.note(json!({ "from": from }), 1);
             if let Some(told) = strangers.due(Instant::now()) {
                 log::warn!("HL7: a host that `hosts` of [hl7] does not name was turned away: {told}");
@@ -142,7 +142,7 @@ pub async fn run(listening: Listening, settings: HospitalSettings, cancel: Cance
         }
         let (seat, crowd) = seats.take(from);
         if crowd.is_some() {
-            metrics.count("hl7_connection_refused_total");
+            metrics.count("hospital_connection_refused_total");
         }
         if let Some(seat) = seat {
             connections.spawn(connection::serve(stream, acceptor.clone(), seat, ear.clone()));

@@ -105,7 +105,7 @@ async fn what_is_acknowledged_counts_for_whoever_is_looked_up_next() {
     assert!(answer(&mut stream).await.contains("MSA|AA|5\r"), "known, so that nobody sends it again");
     assert_eq!(state(), Some("discharged".into()));
     let plain = heard.metrics.plain();
-    assert_eq!((plain["hl7_message_total"], plain["hl7_late_total"]), (4, 1));
+    assert_eq!((plain["hospital_message_total"], plain["hospital_late_total"]), (4, 1));
     heard.cancel.cancel();
 }
 
@@ -137,8 +137,8 @@ async fn a_host_that_is_not_named_is_turned_away_unheard() {
     drop(stream.write_all(&message("A01", NOON, "1")).await);
     let ended = stream.read(&mut [0]).await;
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
-    assert_eq!(heard.metrics.plain()["hl7_host_refused_total"], 1);
-    assert!(!heard.metrics.plain().contains_key("hl7_message_total"));
+    assert_eq!(heard.metrics.plain()["hospital_host_refused_total"], 1);
+    assert!(!heard.metrics.plain().contains_key("hospital_message_total"));
     let named = listen(vec![crate::config::Host::Name("localhost".into())], true);
     let mut stream = TcpStream::connect(named.address).await.unwrap();
     stream.write_all(&message("A01", NOON, "1")).await.unwrap();

@@ -16,7 +16,7 @@ impl Down {
             let teller = Teller { site: site.as_str(), gateway: from.as_str() };
             let heard = match share::hear(&data, teller, &told, now_ms) {
                 Ok(news) => {
-                    metrics.add("hl7_heard_total", u64::from(news));
+                    metrics.add("hospital_heard_total", u64::from(news));
                     true
                 }
                 Err(ShareError::Unreadable) => {

@@ -74,11 +74,11 @@ impl Condition {
     /// The counter of the gateway for it.
     pub const fn counter(self) -> &'static str {
         match self {
-            Self::MessageType | Self::EventCode => "hl7_other_total",
+            Self::MessageType | Self::EventCode => "hospital_other_total",
             Self::Segments | Self::Missing | Self::Type | Self::Value | Self::Processing | Self::Version => {
-                "hl7_refused_total"
+                "hospital_refused_total"
             }
-            Self::Internal => "hl7_not_stored_total",
+            Self::Internal => "hospital_not_stored_total",
         }
     }
 }
