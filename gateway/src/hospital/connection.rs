@@ -217,9 +217,7 @@ fn take(
     let taken = told::take(data, message, received_ms)?;
     if let (Taken::Words(words), Some((site, gateway))) = (&taken, teller) {
         let teller = Teller { site: site.as_str(), gateway: gateway.as_str() };
-        for (list, word) in words {
-            share::keep(data, teller, list, &message.patient, word)?;
-        }
+        share::keep(data, teller, &message.patient, words)?;
     }
     Ok(taken)
 }

@@ -11,13 +11,14 @@ use crate::subjects;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::evidence::Hash;
 use kakou_core::hl7::AHEAD_MS;
-use kakou_core::hl7::word::{LISTS, Word};
+use kakou_core::hl7::word::{LISTS, TOLD, Word};
 use kakou_link::durable;
 use kakou_provisioning::subjects::Key;
 use kakou_wire::peers::ToldPatient;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What the key of the site is used for here.
@@ -42,6 +43,9 @@ pub enum ShareError {
     Unreadable,
 }
 
+/// A word and its list.
+pub type Told = (&'static str, Word);
+
 /// Whose words they are: the site and a gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Teller<'a> {
@@ -62,10 +66,10 @@ pub fn folder(data: &Path) -> PathBuf {
     data.join("share-patients")
 }
 
-/// Keeps a word for the others; it is durable when this returns.
-pub fn keep(data: &Path, teller: Teller<'_>, list: &str, id: &str, word: &Word) -> Result<(), ShareError> {
+/// Keeps words of a patient for the others; they are durable when this returns.
+pub fn keep(data: &Path, teller: Teller<'_>, id: &str, words: &[Told]) -> Result<(), ShareError> {
     let keys = subjects::load(data)?;
-    write(data, keys.in_use(), teller, list, id, word)
+    write(data, keys.in_use(), teller, id, words)
 }
 
 /// Somebody is new at the site, or has missed something: all that stands above the lists is told again.
@@ -73,10 +77,14 @@ pub fn keep_all(data: &Path, teller: Teller<'_>) -> Result<(), ShareError> {
     let keys = subjects::load(data)?;
     // What waits is part of it.
     let before = words_in(&folder(data));
+    let mut all: BTreeMap<String, Vec<Told>> = BTreeMap::new();
     for list in LISTS {
         for (id, word) in told::all(data, list)? {
-            write(data, keys.in_use(), teller, list, &id, &word)?;
+            all.entry(id).or_default().push((list, word));
         }
+    }
+    for (id, words) in &all {
+        write(data, keys.in_use(), teller, id, words)?;
     }
     for (file, _) in before {
         if let Err(e) = std::fs::remove_file(&file) {
@@ -86,24 +94,21 @@ pub fn keep_all(data: &Path, teller: Teller<'_>) -> Result<(), ShareError> {
     Ok(())
 }
 
-fn write(
-    data: &Path,
-    key: &Key,
-    teller: Teller<'_>,
-    list: &str,
-    id: &str,
-    word: &Word,
-) -> Result<(), ShareError> {
-    let text = seal(key, teller, list, id, word)?;
+fn write(data: &Path, key: &Key, teller: Teller<'_>, id: &str, words: &[Told]) -> Result<(), ShareError> {
+    let text = seal(key, teller, id, words)?;
     let folder = folder(data);
     let kept = durable::make_folder(&folder)
         .and_then(|()| durable::write(&folder.join(Hash::of(&text).hex()), &text));
     kept.map_err(|e| ShareError::Io(folder, e))
 }
 
-fn seal(key: &Key, teller: Teller<'_>, list: &str, id: &str, word: &Word) -> Result<Vec<u8>, ShareError> {
-    let said = json!({ "list": list, "id": id, "entry": Value::Object(word.above(None)) });
-    let mut bytes = said.to_string().into_bytes();
+/// Both lists in one message: whoever hears it never has one without the other.
+fn seal(key: &Key, teller: Teller<'_>, id: &str, words: &[Told]) -> Result<Vec<u8>, ShareError> {
+    let told: Map<String, Value> = words
+        .iter()
+        .filter_map(|(list, word)| Some(((*list).to_owned(), word.above(None).remove(TOLD)?)))
+        .collect();
+    let mut bytes = json!({ "id": id, "told": told }).to_string().into_bytes();
     let nonce: [u8; NONCE_LEN] = random(NONCE_LEN)?.try_into().expect("so many were asked for");
     aead(key)
         .seal_in_place_append_tag(
@@ -128,27 +133,38 @@ pub fn hear(
     now_ms: Option<i64>,
 ) -> Result<bool, ShareError> {
     let keys = subjects::load(data)?;
-    let all = keys.before().iter().chain([keys.in_use()]);
-    let key = all.into_iter().find(|key| key.number == told.key).ok_or(ShareError::Unreadable)?;
-    let (list, id, word) = unseal(key, teller, told).ok_or(ShareError::Unreadable)?;
+    let mut all = keys.before().iter().chain([keys.in_use()]);
+    let key = all.find(|key| key.number == told.key).ok_or(ShareError::Unreadable)?;
+    let (id, words) = unseal(key, teller, told).ok_or(ShareError::Unreadable)?;
     // It would stand above all that comes after it.
-    if now_ms.is_some_and(|now| word.span.at_ms > now.saturating_add(AHEAD_MS)) {
+    let ahead = |word: &Word| now_ms.is_some_and(|now| word.span.at_ms > now.saturating_add(AHEAD_MS));
+    if words.iter().any(|(_, word)| ahead(word)) {
         return Err(ShareError::Unreadable);
     }
-    Ok(told::hear(data, list, &id, &word)?)
+    let mut news = false;
+    // Whoever is admitted has an entry in the roster then.
+    for (list, word) in words.iter().rev() {
+        news |= told::hear(data, list, &id, word)?;
+    }
+    Ok(news)
 }
 
-fn unseal(key: &Key, teller: Teller<'_>, told: &ToldPatient) -> Option<(&'static str, String, Word)> {
+fn unseal(key: &Key, teller: Teller<'_>, told: &ToldPatient) -> Option<(String, Vec<Told>)> {
     let nonce: [u8; NONCE_LEN] = URL_SAFE_NO_PAD.decode(&told.nonce).ok()?.try_into().ok()?;
     let mut bytes = URL_SAFE_NO_PAD.decode(&told.sealed).ok()?;
     let nonce = Nonce::assume_unique_for_key(nonce);
     let said = aead(key).open_in_place(nonce, Aad::from(teller.context()), &mut bytes).ok()?;
     let said: Map<String, Value> = serde_json::from_slice(said).ok()?;
-    let text = |name: &str| said.get(name).and_then(Value::as_str);
-    let list = LISTS.into_iter().find(|list| text("list") == Some(list))?;
-    let id = text("id").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)?.to_owned();
-    let word = Word::of(said.get("entry")?.as_object()?).filter(|word| word.is_good(list))?;
-    Some((list, id, word))
+    let id = said.get("id").and_then(Value::as_str);
+    let id = id.filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)?.to_owned();
+    let told = said.get("told")?.as_object().filter(|told| told.len() <= LISTS.len())?;
+    let word = |(list, word): (&String, &Value)| {
+        let list = LISTS.into_iter().find(|known| known == list)?;
+        let entry = Map::from_iter([(TOLD.to_owned(), word.clone())]);
+        Some((list, Word::of(&entry).filter(|word| word.is_good(list))?))
+    };
+    // In the order of their names: patients, roster.
+    Some((id, told.iter().map(word).collect::<Option<Vec<_>>>()?))
 }
 
 fn aead(key: &Key) -> LessSafeKey {
@@ -200,7 +216,7 @@ mod tests {
     fn another_gateway_of_the_site_hears_it_and_nobody_else_reads_it() {
         let (one, two) = (gateway(), gateway());
         let said = word(json!({ "name": "李四", "state": "discharged" }), 5);
-        keep(one.path(), OURS, "patients", "B-12", &said).unwrap();
+        keep(one.path(), OURS, "B-12", &[("patients", said)]).unwrap();
         let texts = words_in(&folder(one.path()));
         let text = String::from_utf8_lossy(&texts[0].1).into_owned();
         assert!(!text.contains("B-12") && !text.contains("李四"), "{text}");
@@ -222,7 +238,7 @@ mod tests {
     #[test]
     fn what_was_changed_or_comes_from_elsewhere_or_says_too_much_is_not_taken() {
         let (one, two) = (gateway(), gateway());
-        keep(one.path(), OURS, "patients", "B-12", &word(json!({ "state": "admitted" }), 5)).unwrap();
+        keep(one.path(), OURS, "B-12", &[("patients", word(json!({ "state": "admitted" }), 5))]).unwrap();
         let told = waiting(one.path()).remove(0);
         let refused = |teller, told: &ToldPatient, now| {
             matches!(hear(two.path(), teller, told, now), Err(ShareError::Unreadable))
@@ -242,7 +258,7 @@ mod tests {
             ("patients", "B-12", json!({ "restriction": "none" })),
             ("roster", "B-12", json!({ "role": "staff" })),
         ] {
-            let text = seal(&key, OURS, list, id, &word(said, 5)).unwrap();
+            let text = seal(&key, OURS, id, &[(list, word(said, 5))]).unwrap();
             assert!(refused(OURS, &serde_json::from_slice(&text).unwrap(), None), "{list} {id}");
         }
         assert!(told::all(two.path(), "patients").unwrap().is_empty());

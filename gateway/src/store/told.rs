@@ -60,7 +60,8 @@ pub fn take(data: &Path, message: &Message, received_ms: i64) -> Result<Taken, S
     let [patients, roster] = LISTS.map(|list| standing(data, list, &message.patient));
     match word::changes(message, received_ms, patients?.as_ref(), roster?.as_ref()) {
         Told::Words(words) => {
-            for (list, word) in &words {
+            // Whoever is admitted has an entry in the roster then.
+            for (list, word) in words.iter().rev() {
                 put(data, list, &message.patient, word)?;
             }
             // The lanes look at the lists anew.

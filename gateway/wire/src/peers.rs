@@ -75,7 +75,8 @@ impl ToldSlot {
 
 /// What a hospital's system told of a patient, as one gateway knows it: sealed with the key that the gateways of the site
 /// share (ChaCha20-Poly1305; the key is HMAC-SHA256 of `kakou peer patient 1` with the subject key, the associated data
-/// are `site/gateway`). Inside are list, id and entry; of two words of one entry the newer one counts.
+/// are `site/gateway`). Inside are the id, and what was told of each of its two
+/// lists; of two words of one entry the newer one counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToldPatient {

@@ -100,6 +100,7 @@ impl Sender {
 struct Ward {
     gateway: Gateway,
     way_out: ScannerSim,
+    name: String,
     /// The port for HL7.
     port: u16,
     seen: usize,
@@ -136,7 +137,7 @@ impl Ward {
         let way_out = ScannerSim::new(&gateway.device("lane-1", "reader-out"), Faults::default(), 1)?;
         let _door = RelaySim::new(&gateway.device("lane-1", "door"), |_| {})?;
         gateway.start();
-        Ok(Self { gateway, way_out, port, seen: 0, _door })
+        Ok(Self { gateway, way_out, name: name.to_owned(), port, seen: 0, _door })
     }
 
     /// The state of a patient, as lanes here look it up; waits for it.
@@ -228,7 +229,7 @@ fn run(arguments: &Arguments) -> Result<Value, Missing> {
             }
             let (outcome, code) = ward.out(&patient);
             if (outcome.as_str(), code.as_str()) != expected {
-                wrong.push(json!({ "patient": n, "state": state, "outcome": outcome, "code": code,
+                wrong.push(json!({ "patient": n, "gateway": ward.name, "state": state, "outcome": outcome, "code": code,
                     "killed": killed, "broker_away": away }));
             }
         }
