@@ -214,6 +214,10 @@ impl LaneState {
     pub fn visits(&self) -> impl Iterator<Item = &Visit> {
         self.visit.iter().chain(self.open.iter().rev()).chain(self.recent.iter().map(Arc::as_ref))
     }
+    /// Whether a visit is in front, or open beside it.
+    pub fn goes_on(&self, id: VisitId) -> bool {
+        self.visit.iter().chain(&self.open).any(|v| v.id == id)
+    }
     /// Changes a visit at hand, whether it is at the front or has left the screen.
     fn change(&mut self, id: VisitId, with: impl FnOnce(&mut Visit)) {
         // Of those before, the one that is meant alone is copied.

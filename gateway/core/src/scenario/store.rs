@@ -199,11 +199,10 @@ impl Store for Memory {
         let mut lanes = BTreeMap::new();
         for (id, text) in &self.lanes {
             let mut state: LaneState = serde_json::from_slice(text).map_err(fault)?;
-            let front = state.visit.as_ref().map(|v| v.id);
             let of_lane = self.visits.iter().rev().filter(|((lane, _), _)| lane == id).take(RECENT);
             for (_, text) in of_lane {
                 let visit: Visit = serde_json::from_slice(text).map_err(fault)?;
-                if Some(visit.id) != front {
+                if !state.goes_on(visit.id) {
                     state.recent.push_back(Arc::new(visit));
                 }
             }

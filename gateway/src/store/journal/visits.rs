@@ -15,7 +15,7 @@ pub const VISIT_MS: i64 = 14 * 24 * 3_600_000;
 const CLOSED_AT_ONCE: i64 = 64;
 
 impl Journal {
-    /// The latest ended visits of a lane.
+    /// The latest ended visits of a lane. One that an override took up again is where it goes on, and nowhere else.
     pub(super) fn recent(
         &self,
         lane: &LaneId,
@@ -27,9 +27,8 @@ impl Journal {
             self.connection.prepare(sql)?.query_map(params![lane.as_str(), limit], |r| r.get(0))?.collect()
         };
         let visits = rows().map_err(at(&self.path))?;
-        let front = state.visit.as_ref().map(|v| v.id);
         let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
-        Ok(all.filter(|v| Some(v.id) != front).map(Arc::new).collect())
+        Ok(all.filter(|v| !state.goes_on(v.id)).map(Arc::new).collect())
     }
 
     /// Forgets visits that are old, and who it was in those that nobody can take up any more. Reads all that are

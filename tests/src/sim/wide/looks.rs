@@ -78,6 +78,10 @@ impl World {
                 of.state.recent.len()
             ));
         }
+        let mut once = BTreeSet::new();
+        if let Some(twice) = of.state.visits().find(|v| !once.insert(v.id)) {
+            return Err(format!("visit {} is at two places of lane {}", twice.id.0, lane + 1));
+        }
         let now = self.now();
         let screen = self.around(|around| view::screen(of, &now, around, 0));
         if let Some(verdict) = screen.and_then(|screen| screen.verdict) {
