@@ -172,7 +172,7 @@ impl World {
             self.trace.line(self.at, &format!("  command {} is done", opened.command));
             if !self.moved.remove(&opened.command) {
                 return Err(format!(
-                    "command {} is said to be done, and no barrier was asked for it",
+                    "command {} is said to be done, and no barrier has moved for it",
                     opened.command
                 ));
             }
@@ -201,12 +201,11 @@ impl World {
             let recorded = |kind: &str| came.iter().any(|e| e.recorded.kind == kind);
             let must = match cause {
                 Cause::Open(lane, command) => {
-                    let pulse =
-                        effects.commands.iter().any(|(r, _)| matches!(r.command, Command::Pulse { .. }));
-                    if !pulse {
+                    let mut pulses = effects.commands.iter().map(|(request, _)| request);
+                    let Some(pulse) = pulses.find(|r| matches!(r.command, Command::Pulse { .. })) else {
                         return Err(format!("lane {} says that it opens, and asks no barrier", lane + 1));
-                    }
-                    self.moved.insert(command.clone());
+                    };
+                    self.pulses.insert((pulse.device.clone(), pulse.ticket.0), command.clone());
                     Some("remote_open")
                 }
                 Cause::Desk(_, act, _) => match &act.action {
@@ -358,6 +357,7 @@ impl World {
         self.life += 1;
         self.on_at = self.at;
         self.moved.clear();
+        self.pulses.clear();
         self.clock_known = self.ended_at.is_some() || !self.faults || self.power.per_mille(700);
         if !self.clock_known {
             let known = self.power.between(2_000, 60_000);

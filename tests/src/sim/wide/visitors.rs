@@ -153,6 +153,11 @@ impl World {
         if self.lost.contains(&device) && !matches!(report, Report::Link { .. } | Report::NoData { .. }) {
             return Ok(());
         }
+        if let Report::Done { ticket } = report
+            && let Some(command) = self.pulses.remove(&(device.clone(), ticket.0))
+        {
+            self.moved.insert(command);
+        }
         self.told(Cause::Time, device, report)
     }
 

@@ -112,7 +112,8 @@ pub(super) struct World {
     pub cut_at: u64,
     pub off_is_due: bool,
     pub corrected: bool,
-    /// Pulses that a barrier has carried out, for who waits for a command.
+    /// Pulses that central ops have asked for, by the device and its ticket, and commands whose barrier has moved.
+    pub pulses: BTreeMap<(DeviceId, u64), String>,
     pub moved: BTreeSet<String>,
     pub photos: u64,
     pub ended_at: Option<u64>,
@@ -185,6 +186,7 @@ impl World {
             cut_at: 0,
             off_is_due: true,
             corrected: false,
+            pulses: BTreeMap::new(),
             moved: BTreeSet::new(),
             photos: 0,
             ended_at: None,
