@@ -17,6 +17,7 @@ pub mod disk;
 pub mod draw;
 pub mod gateway;
 pub mod model;
+pub mod patches;
 pub mod people;
 pub mod planted;
 pub mod site;

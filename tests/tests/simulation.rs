@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_tests::sim::patches::{Patch, sources};
 use kakou_tests::sim::planted::Planted;
 use kakou_tests::sim::{Figures, Plan, run, wide};
 use std::collections::BTreeSet;
@@ -104,4 +105,12 @@ fn each_profile_that_ships_keeps_its_promises() {
 fn the_same_seed_is_the_same_gateway() {
     let plan = wide::Plan::hours(0.1);
     assert_eq!(wide::run(5, &plan).unwrap(), wide::run(5, &plan).unwrap());
+}
+
+#[test]
+fn each_bug_that_is_planted_as_a_patch_can_still_be_planted() {
+    let patches = Patch::all().unwrap();
+    assert!(patches.len() >= 20, "{} patches", patches.len());
+    let stale: Vec<String> = patches.iter().filter_map(|patch| patch.applies(&sources()).err()).collect();
+    assert!(stale.is_empty(), "`/tests/planted` has patches for code that has changed: {stale:#?}");
 }

@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::sim::patches::{self, Found, Garden, Patch};
 use kakou_tests::sim::planted::Planted;
 use kakou_tests::sim::{self, Failure, wide};
 use serde_json::{Map, Value, json};
@@ -46,6 +47,10 @@ struct Arguments {
     /// Breaks a part of the world, which must be found.
     #[arg(long, requires = "one_lane")]
     broken: Option<Planted>,
+    /// Plants the bugs of `tests/planted` into a copy of the sources, one after another, or the one of this name; each must
+    /// be found.
+    #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["one_lane", "seed", "trace"])]
+    planted: Option<String>,
     /// Prints what happens.
     #[arg(long)]
     trace: bool,
@@ -70,7 +75,45 @@ struct Sum {
 }
 
 fn main() -> ExitCode {
-    finish(all(&Arguments::parse()))
+    let arguments = Arguments::parse();
+    finish(match &arguments.planted {
+        Some(name) => planted(&arguments, name),
+        None => all(&arguments),
+    })
+}
+
+/// Plants bugs; the table of what was found.
+fn planted(a: &Arguments, name: &str) -> Result<(Map<String, Value>, Vec<String>), Missing> {
+    let begun = Instant::now();
+    let mut patches = Patch::all().map_err(Missing)?;
+    patches.retain(|patch| name.is_empty() || patch.name == name);
+    if patches.is_empty() {
+        return Err(Missing(format!("no patch is called {name}: see tests/planted")));
+    }
+    let below = patches::sources().join("target/planted");
+    say(begun, &format!("{} bugs, in a copy of the sources at {}", patches.len(), below.display()));
+    let garden = Garden::new(&below).map_err(|e| Missing(format!("{}: {e}", below.display())))?;
+    let (mut table, mut short) = (Vec::new(), Vec::new());
+    for patch in &patches {
+        let sim = garden.build(patch).map_err(Missing)?;
+        let found = patches::hunt(&sim, a.seeds, a.hours).map_err(Missing)?;
+        let (by, said) = (&patch.found_by, &patch.breaks);
+        match found {
+            Some(Found { world, seed, step, why }) => {
+                say(begun, &format!("{}: {world}, seed {seed}, step {step}: {why}", patch.name));
+                table.push(json!({ "bug": patch.name, "breaks": said, "invariants": by, "found": true,
+                    "world": world, "seed": seed, "step": step, "why": why }));
+            }
+            None => {
+                say(begun, &format!("{}: found by none of {} seeds", patch.name, a.seeds));
+                table.push(json!({ "bug": patch.name, "breaks": said, "invariants": by, "found": false }));
+                short.push(format!("{}: {said}: found by none of {} seeds", patch.name, a.seeds));
+            }
+        }
+    }
+    let figures = json!({ "planted": patches.len(), "found": patches.len() - short.len(), "hours_per_seed": a.hours,
+        "table": table });
+    Ok((figures.as_object().cloned().unwrap_or_default(), short))
 }
 
 impl Sum {
@@ -146,7 +189,10 @@ fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let hash = kakou_core::evidence::Hash::of(sum.hashes.as_bytes()).hex();
     let hash = figures.get("hash").and_then(Value::as_str).map_or(hash, str::to_owned);
     let failed: Vec<u64> = sum.failed.iter().map(|f| f.seed).collect();
-    let all = json!({ "seeds": sum.good + failed.len() as u64, "simulated_hours": round(hours),
+    let failures =
+        sum.failed.iter().map(|f| json!({ "seed": f.seed, "step": f.step, "at_ms": f.at_ms, "why": f.why }));
+    let failures: Vec<Value> = failures.collect();
+    let all = json!({ "failures": failures, "seeds": sum.good + failed.len() as u64, "simulated_hours": round(hours),
         "hours_per_s": round(hours / seconds), "steps": sum.steps, "failed_seeds": failed, "hash": hash });
     figures.extend(all.as_object().cloned().unwrap_or_default());
     figures.extend(sum.counts.into_iter().map(|(name, n)| (name.to_owned(), json!(n))));
