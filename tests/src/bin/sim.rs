@@ -1,7 +1,7 @@
 //! A gateway in a simulated world, from seeds: people, staff, devices, a broker that fails, power that goes at any write. The
 //! same seed gives the same run on every machine.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use kakou_tests::figures::{Missing, finish, round, say};
 use kakou_tests::sim::patches::{self, Found, Garden, Patch};
 use kakou_tests::sim::planted::Planted;
@@ -38,6 +38,9 @@ struct Arguments {
     /// Visits in an hour, at each lane.
     #[arg(long, default_value_t = 400, conflicts_with = "one_lane")]
     visits: u64,
+    /// What does not go wrong.
+    #[arg(long, value_delimiter = ',', conflicts_with = "one_lane")]
+    without: Vec<wide::Fault>,
     /// One lane without staff, of which every verdict is foretold.
     #[arg(long)]
     one_lane: bool,
@@ -130,6 +133,43 @@ impl Sum {
     }
 }
 
+/// What a run of a gateway with lanes of any profiles does.
+fn site(a: &Arguments) -> wide::Plan {
+    wide::Plan {
+        hours: a.hours,
+        lanes: a.lanes,
+        profile: a.profile.clone(),
+        visits_per_hour: a.visits,
+        without: a.without.iter().copied().collect(),
+        until: a.until,
+        print: a.trace,
+    }
+}
+
+/// How to see a failing seed again. Where somebody looks at that seed alone, with as little as fails as well.
+fn again(a: &Arguments, failure: &Failure) -> String {
+    let seed = failure.seed;
+    if a.one_lane || a.until.is_some() || a.trace {
+        let which = if a.one_lane { " --one-lane" } else { "" };
+        return format!("again: --seed {seed} --hours {}{which} --trace", a.hours);
+    }
+    if a.seed.is_none() || a.json {
+        return format!("again, with as little as fails so: --seed {seed} --hours {}", a.hours);
+    }
+    let (plan, found) = wide::shrink(seed, &site(a), failure);
+    let without: Vec<String> =
+        plan.without.iter().filter_map(|f| Some(f.to_possible_value()?.get_name().to_owned())).collect();
+    let without =
+        if without.is_empty() { String::new() } else { format!(" --without {}", without.join(",")) };
+    let wide::Plan { hours, lanes, visits_per_hour, .. } = plan;
+    let profile = plan.profile.map(|p| format!(" --profile {p}")).unwrap_or_default();
+    let Failure { step, at_ms, why, .. } = found;
+    format!(
+        "the shortest that fails so, at step {step}, {at_ms} ms: {why}\nagain: --seed {seed} --hours {hours} --lanes {lanes} \
+         --visits {visits_per_hour}{profile}{without} --trace"
+    )
+}
+
 fn one(a: &Arguments, seed: u64, sum: &mut Sum) -> Result<(), Failure> {
     if a.one_lane {
         let plan =
@@ -145,16 +185,7 @@ fn one(a: &Arguments, seed: u64, sum: &mut Sum) -> Result<(), Failure> {
         sum.adds((f.simulated_ms, f.steps, f.hash.clone()), &counts, Value::Object(f.json()));
         return Ok(());
     }
-    let plan = wide::Plan {
-        hours: a.hours,
-        lanes: a.lanes,
-        profile: a.profile.clone(),
-        visits_per_hour: a.visits,
-        until: a.until,
-        print: a.trace,
-        ..wide::Plan::hours(a.hours)
-    };
-    let f = wide::run(seed, &plan)?;
+    let f = wide::run(seed, &site(a))?;
     let counts = [
         ("visits", f.visits),
         ("opened", f.opened),
@@ -177,8 +208,7 @@ fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
             Err(Failure { step: 0, why, .. }) => return Err(Missing(why)),
             Err(failure) => {
                 say(begun, &failure.to_string());
-                let which = if a.one_lane { " --one-lane" } else { "" };
-                say(begun, &format!("again: --seed {seed} --hours {}{which} --trace", a.hours));
+                say(begun, &again(a, &failure));
                 sum.failed.push(failure);
             }
         }

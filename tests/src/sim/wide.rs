@@ -2,10 +2,11 @@
 //! devices, central ops, and power that goes.
 //!
 //! The other run of [`super`] knows one lane to the letter; this one knows what must hold whatever the profile is
-//! ([`truth`], [`registers`], [`secrets`]). People are of no profile: they read what the desk asks and answer as such a
+//! ([`truth`], [`foretold`], [`registers`], [`secrets`]). People are of no profile: they read what the desk asks and answer as such a
 //! question is answered ([`staff`]).
 
 pub mod folk;
+mod foretold;
 mod looks;
 pub mod places;
 mod registers;
@@ -17,9 +18,28 @@ mod visitors;
 mod world;
 
 use super::Failure;
+use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Fault {
+    /// The power goes, the daemon ends, and the clock is not confirmed at once.
+    Power,
+    /// Devices are late, silent, broken or lost.
+    Devices,
+    /// Central ops do something.
+    Ops,
+    /// Connections break, and the broker forgets.
+    Link,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Power, Self::Devices, Self::Ops, Self::Link];
+}
 
 /// What a run does.
 #[derive(Debug, Clone)]
@@ -32,8 +52,8 @@ pub struct Plan {
     pub profile: Option<String>,
     /// Visits in an hour, at each lane.
     pub visits_per_hour: u64,
-    /// Whether anything goes wrong.
-    pub faults: bool,
+    /// What does not go wrong.
+    pub without: BTreeSet<Fault>,
     /// Ends at this step.
     pub until: Option<u64>,
     /// Prints the trace.
@@ -43,7 +63,15 @@ pub struct Plan {
 impl Plan {
     /// Three busy lanes for so many hours.
     pub const fn hours(hours: f64) -> Self {
-        Self { hours, lanes: 3, profile: None, visits_per_hour: 400, faults: true, until: None, print: false }
+        Self {
+            hours,
+            lanes: 3,
+            profile: None,
+            visits_per_hour: 400,
+            without: BTreeSet::new(),
+            until: None,
+            print: false,
+        }
     }
 }
 
@@ -94,4 +122,31 @@ pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.map_err(|e| before(e.to_string()))?;
     world::World::new(seed, plan, folder.path()).map_err(before)?.run(plan.until)
+}
+
+/// A smaller plan by which the same seed fails in the same way: with less that goes wrong, and with fewer lanes.
+pub fn shrink(seed: u64, plan: &Plan, failure: &Failure) -> (Plan, Failure) {
+    let kind =
+        |failure: &Failure| failure.why.chars().filter(|c| !c.is_ascii_digit()).take(60).collect::<String>();
+    let (mut least, mut found) = (Plan { print: false, until: None, ..plan.clone() }, failure.clone());
+    let mut tries: Vec<Box<dyn Fn(&mut Plan)>> = Vec::new();
+    for fault in Fault::ALL {
+        tries.push(Box::new(move |plan| {
+            plan.without.insert(fault);
+        }));
+    }
+    for lanes in (1..plan.lanes).rev() {
+        tries.push(Box::new(move |plan| plan.lanes = lanes));
+    }
+    tries.push(Box::new(|plan| plan.visits_per_hour /= 4));
+    for less in tries {
+        let mut plan = least.clone();
+        less(&mut plan);
+        if let Err(failure) = run(seed, &plan)
+            && kind(&failure) == kind(&found)
+        {
+            (least, found) = (plan, failure);
+        }
+    }
+    (least, found)
 }

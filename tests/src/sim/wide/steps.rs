@@ -1,8 +1,8 @@
 //! Steps of the box, its power, and what must be true of each step.
 
-use super::places;
 use super::staff::Act;
 use super::world::{GATEWAY, What, World};
+use super::{Fault, foretold, places};
 use crate::sim::watch::Event;
 use kakou_core::codes::Outcome;
 use kakou_core::core::Input;
@@ -133,6 +133,7 @@ impl World {
             }
         }
         self.belong(&cause, &new, &came);
+        self.judges(&came)?;
         for line in &effects.lines {
             self.secrets.none_in("the log", line.text.as_bytes())?;
             if line.level <= log::Level::Warn {
@@ -250,13 +251,29 @@ impl World {
         };
         let judged =
             came.iter().filter(|e| e.recorded.kind == "transaction").filter_map(|e| e.recorded.visit);
-        for id in new.iter().copied().chain(judged) {
+        for id in new.iter().copied().chain(judged).collect::<Vec<_>>() {
             if let Some(visit) =
                 self.truth.visits.get_mut(&id).filter(|v| v.lane == lane && v.guest.is_none())
             {
                 visit.guest = Some(guest);
             }
         }
+    }
+
+    /// First verdicts on those of whom it is known who they are.
+    fn judges(&self, came: &[Event]) -> Result<(), String> {
+        for event in came.iter().map(|e| &e.recorded).filter(|e| e.kind == "transaction") {
+            if event.data["verdict_no"] != 1 {
+                continue;
+            }
+            let visit = event.visit.and_then(|id| self.truth.visits.get(&id));
+            let Some((visit, guest)) = visit.and_then(|v| Some((v, self.guests.get(&v.guest?)?))) else {
+                continue;
+            };
+            let profile = self.places[visit.lane].profile.as_str();
+            foretold::judge(profile, guest, &event.data, self.clock_known)?;
+        }
+        Ok(())
     }
 
     fn look(&mut self) -> Result<Vec<Event>, String> {
@@ -358,7 +375,7 @@ impl World {
         self.on_at = self.at;
         self.moved.clear();
         self.pulses.clear();
-        self.clock_known = self.ended_at.is_some() || !self.faults || self.power.per_mille(700);
+        self.clock_known = !self.goes_wrong(Fault::Power) || self.power.per_mille(700);
         if !self.clock_known {
             let known = self.power.between(2_000, 60_000);
             self.later(known, What::ClockKnown(self.life));

@@ -1,5 +1,6 @@
 //! Whoever comes to a lane, and its devices.
 
+use super::Fault;
 use super::folk::Card;
 use super::staff::{Act, officer};
 use super::steps::Cause;
@@ -192,7 +193,7 @@ impl World {
             }
             return Ok(());
         }
-        let (faults, draw) = (self.faults && self.ended_at.is_none(), &mut self.devices);
+        let (faults, draw) = (self.goes_wrong(Fault::Devices), &mut self.devices);
         // One answers late, says that it cannot, or nothing at all.
         let late = if faults && draw.per_mille(20) { draw.between(3_000, 30_000) } else { 0 };
         let fault = faults && draw.per_mille(25);

@@ -4,7 +4,7 @@ use super::folk::{self, BEGINS_MS, Guest, HOUR_MS};
 use super::places::{Place, SITE};
 use super::secrets::Secrets;
 use super::truth::Truth;
-use super::{Figures, Plan};
+use super::{Fault, Figures, Plan};
 use crate::sim::Failure;
 use crate::sim::broker::{Later, Net};
 use crate::sim::central::Central;
@@ -120,7 +120,7 @@ pub(super) struct World {
     pub epoch: u64,
     pub seed: u64,
     between_ms: u64,
-    pub faults: bool,
+    pub without: BTreeSet<Fault>,
 }
 
 impl World {
@@ -193,7 +193,7 @@ impl World {
             epoch: EPOCH + 1,
             seed,
             between_ms: 3_600_000 / plan.visits_per_hour.max(1),
-            faults: plan.faults,
+            without: plan.without.clone(),
             places: Arc::new(places),
         };
         let mut ages = Draw::new(seed ^ u64::MAX, Stream::Lanes);
@@ -205,10 +205,15 @@ impl World {
         }
         let lasts = Duration::try_from_secs_f64(plan.hours * 3_600.0).unwrap_or_default();
         world.later(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX), What::End);
-        if plan.faults {
-            let (off, ops) = (world.power.between(30_000, 400_000), world.ops.between(20_000, 120_000));
+        let (off, ops) = (world.power.between(30_000, 400_000), world.ops.between(20_000, 120_000));
+        if world.goes_wrong(Fault::Power) {
             world.later(off, What::PowerOff);
+        }
+        if world.goes_wrong(Fault::Ops) {
             world.later(ops, What::Ops);
+        }
+        if !world.goes_wrong(Fault::Link) {
+            world.uplink.broker.end_faults();
         }
         let profiles: Vec<&str> = world.places.iter().map(|p| p.profile.as_str()).collect();
         let said = format!("lanes: {}", profiles.join(", "));
@@ -261,6 +266,11 @@ impl World {
         for (ms, net) in later {
             self.later(ms, What::Net(net));
         }
+    }
+
+    /// Whether something goes wrong now.
+    pub(super) fn goes_wrong(&self, fault: Fault) -> bool {
+        self.ended_at.is_none() && !self.without.contains(&fault)
     }
 
     /// The time of the box.
