@@ -20,8 +20,9 @@ impl Browser {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_finds_who_was_where_by_keys_alone_and_nothing_is_told_without_a_purpose() {
     let Some(b) = browser().await else { return };
-    b.present("school-1", "pupil-green").await;
     b.open("/lane/school-1").await;
+    b.find("prompt").await;
+    b.present("school-1", "pupil-green").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
     b.at_console("wang", "1357").await;
     b.picture("console").await;
