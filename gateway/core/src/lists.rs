@@ -6,6 +6,8 @@
 use crate::entry::Is::{Days, End, Flag, Hours, Level, Moment, Number, Text, Texts, Uses, Word};
 use crate::entry::{Fact, Is};
 
+pub mod form;
+
 /// What a list is looked up by where a profile does not say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookUp {
@@ -127,7 +129,8 @@ pub const LISTS: &[List] = &[
             "by" Text;
         },
     ),
-    list("policy", LookUp::Nobody, fields! { "policy": "toml" Text, required; }),
+    // A profile is its text; what else a pack holds is a file.
+    list("policy", LookUp::Nobody, fields! { "policy": "toml" Text; "file" Text; }),
     list(
         "seals",
         PLATE,

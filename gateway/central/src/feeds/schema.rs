@@ -5,8 +5,7 @@ use kakou_core::entry::{Fact, Is, facts};
 use kakou_core::schedule;
 use serde_json::{Map, Value};
 
-/// Before 1973 a moment in milliseconds is one in seconds.
-pub const LEAST_MS: i64 = 100_000_000_000;
+pub use kakou_core::lists::form::LEAST_MS;
 
 /// What is wrong with the facts of an entry, and what is allowed.
 pub fn check(list: &str, entry: &Map<String, Value>) -> Result<(), String> {
@@ -16,8 +15,8 @@ pub fn check(list: &str, entry: &Map<String, Value>) -> Result<(), String> {
             None => meant(list, name)?,
         }
     }
-    if list == "policy" && !entry.contains_key("toml") {
-        return Err("a profile needs `toml`, its text".into());
+    if list == "policy" && !entry.contains_key("toml") && !entry.contains_key("file") {
+        return Err("a profile needs `toml`, its text; another file of a pack needs `file`".into());
     }
     if let Some(missing) = facts(list).find(|fact| fact.required && !entry.contains_key(fact.name)) {
         return Err(format!("`{}` is missing: no entry of the list `{list}` is without it", missing.name));

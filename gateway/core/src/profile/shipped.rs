@@ -37,6 +37,12 @@ pub const PROFILES: [(&str, &str); 33] = [
     ("yard-gate.toml", include_str!("../../../profiles/everyday/yard-gate.toml")),
 ];
 
+/// The packs that they belong to: the id of each, and what it says of itself.
+pub const PACKS: [(&str, &str); 2] = [
+    ("2022", include_str!("../../../profiles/2022/pack.toml")),
+    ("everyday", include_str!("../../../profiles/everyday/pack.toml")),
+];
+
 /// The id of each, in the same order.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(file, _)| file.trim_end_matches(".toml"))

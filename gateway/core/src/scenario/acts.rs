@@ -34,13 +34,18 @@ pub fn play(
         return Ok(Some(Failure::not_built(what)));
     }
     let mut world = World::new(scenario, profiles, store, trace)?;
+    run(&mut world, scenario)
+}
+
+/// Plays it in a world that was made for it.
+pub(super) fn run(world: &mut World<'_>, scenario: &Scenario) -> Result<Option<Failure>, Mistake> {
     let mistake = |line, what| Mistake { file: scenario.file.clone(), line, what };
     for act in &scenario.acts {
         let lane = world.lane_of(act);
-        check(&world, &lane, act).map_err(|what| mistake(act.line, what))?;
+        check(world, &lane, act).map_err(|what| mistake(act.line, what))?;
     }
-    if let Err(stopped) = begin(&mut world, scenario) {
-        return Ok(Some(failure(&world, 1, stopped, None)));
+    if let Err(stopped) = begin(world, scenario) {
+        return Ok(Some(failure(world, 1, stopped, None)));
     }
     let mut rejected: Option<(usize, &'static str, String)> = None;
     // A photograph that was rejected is taken again: an expect that names the rejection looks at that moment.
@@ -56,7 +61,7 @@ pub fn play(
             scenario.acts.get(number + 1).is_some_and(|next| matches!(next.verb, Verb::Aside));
         if let Some((line, code, text)) = last.as_ref().filter(|_| !named) {
             let stopped = Stopped::Rejected(code, text.clone());
-            return Ok(Some(failure(&world, *line, stopped, None)));
+            return Ok(Some(failure(world, *line, stopped, None)));
         }
         let refused = last.map(|(_, code, _)| code);
         let stays = named && photographed;
@@ -71,7 +76,7 @@ pub fn play(
                 rejected = Some((act.line, code, text));
             }
             Err(stopped @ Stopped::Failed(_)) => {
-                return Ok(Some(failure(&world, act.line, stopped, refused)));
+                return Ok(Some(failure(world, act.line, stopped, refused)));
             }
         }
         let lane = world.lane_of(act);
@@ -80,7 +85,7 @@ pub fn play(
             (world.trace)(&at);
         }
     }
-    Ok(rejected.map(|(line, code, text)| failure(&world, line, Stopped::Rejected(code, text), None)))
+    Ok(rejected.map(|(line, code, text)| failure(world, line, Stopped::Rejected(code, text), None)))
 }
 
 fn failure(world: &World<'_>, line: usize, stopped: Stopped, refused: Option<&'static str>) -> Failure {

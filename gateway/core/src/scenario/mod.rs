@@ -11,6 +11,7 @@ mod expect;
 mod file;
 mod form;
 mod hospital;
+pub mod outcomes;
 mod passes;
 mod registers;
 mod serve;

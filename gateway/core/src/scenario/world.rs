@@ -89,6 +89,8 @@ pub(super) struct World<'a> {
     /// The texts that the file names.
     pub texts: Vec<String>,
     pub trace: &'a mut dyn FnMut(&str),
+    /// Every decision, in order: of which visit, its outcome and codes.
+    pub decided: Vec<(Option<VisitId>, String, Vec<String>)>,
     /// Whether whoever is measured now steps aside with the next act.
     pub steps_aside: bool,
     /// Whether the last act was a code that begins nothing in its lane.
@@ -175,6 +177,7 @@ impl<'a> World<'a> {
             not_taken: false,
             before: BTreeMap::new(),
             trace,
+            decided: Vec::new(),
             steps_aside: false,
             verdicts: Vec::new(),
             rows: None,
@@ -352,6 +355,11 @@ impl<'a> World<'a> {
             let outcome = event.data.get("outcome").and_then(serde_json::Value::as_str).unwrap_or_default();
             let codes = codes.map(ToString::to_string).unwrap_or_default();
             let lane = event.lane.as_ref().map(ToString::to_string).unwrap_or_default();
+            if !outcome.is_empty() {
+                let listed = event.data.get("codes").and_then(serde_json::Value::as_array);
+                let listed = listed.into_iter().flatten().filter_map(serde_json::Value::as_str);
+                self.decided.push((event.visit, outcome.to_owned(), listed.map(str::to_owned).collect()));
+            }
             (self.trace)(format!("    event {} {lane} {outcome} {codes}", event.kind).trim_end());
             for (id, place) in &mut self.places {
                 if event.lane.as_ref().is_none_or(|lane| lane == id) {
