@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod notify;
 pub mod orders;
 pub mod overview;
+pub mod pack;
 pub mod store;
 pub mod subjects;
 pub mod upstream;

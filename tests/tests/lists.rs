@@ -165,7 +165,7 @@ fn signed_hold(issuer: &Issuer, lists: &Path, version: u64, body: &str) {
     std::fs::write(lists.join("parts").join(&sha256), body).unwrap();
     let part = Part { base: None, sha256, bytes: body.len() as u64 };
     let (issued, parts) = (passes::now_s(), vec![part]);
-    let head = Head { feed: "hold".into(), version, issued, parts, at: None, canary: Vec::new() };
+    let head = Head { feed: "hold".into(), version, issued, parts, at: None, from: None, canary: Vec::new() };
     let envelope = issuer.sign_message(&serde_json::to_vec(&head).unwrap(), HEAD).unwrap();
     // There whole or not at all.
     std::fs::write(lists.join("fresh"), envelope).unwrap();

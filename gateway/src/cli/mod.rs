@@ -5,6 +5,7 @@ mod doctor;
 mod evidence;
 mod journal;
 mod ledger;
+mod pack;
 mod pages;
 mod pass;
 mod profile;
@@ -44,6 +45,8 @@ enum Command {
     /// Checks and lists lane profiles.
     #[command(subcommand)]
     Profile(profile::Command),
+    #[command(subcommand)]
+    Pack(pack::Command),
     /// Makes keys, issues passes and shows what is in one.
     #[command(subcommand)]
     Pass(pass::Command),
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Devices(a) => devices::run(a),
         Command::Status(a) => status::run(&a),
         Command::Profile(c) => profile::run(&c),
+        Command::Pack(c) => pack::run(c),
         Command::Pass(c) => pass::run(c),
         Command::Verify(a) => verify::run(&a),
         Command::Central(handed) => subprogram::central(&["central"], handed),

@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::config;
+use crate::pack::Pack;
 use kakou_core::profile::{self, Profile, shipped};
 use kakou_core::scenario::store::Memory;
 use kakou_core::scenario::table::{self, Row};
@@ -20,6 +21,9 @@ pub struct Arguments {
     /// Scenario files; with --table profiles as well, by id or path, and all shipped ones if none is given.
     #[arg(required_unless_present = "table")]
     files: Vec<PathBuf>,
+    /// A pack whose profiles count before shipped ones of the same ids: its folder, or signed.
+    #[arg(long, value_name = "PACK")]
+    pack: Option<PathBuf>,
     /// One JSON object a file: file, ok, failed_at (the line), found.
     #[arg(long)]
     json: bool,
@@ -65,9 +69,16 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.table {
         return tables(&arguments.files, arguments.json);
     }
+    let pack = match arguments.pack.as_deref().map(super::pack::for_try).transpose() {
+        Ok(pack) => pack,
+        Err(why) => {
+            eprintln!("kakou: {}", shown::lines(&why));
+            return ExitCode::from(2);
+        }
+    };
     let mut worst = 0;
     for file in &arguments.files {
-        let played = play(file, arguments.trace);
+        let played = play(file, pack.as_ref(), arguments.trace);
         worst = worst.max(match &played {
             Ok(None) => 0,
             Ok(Some(_)) => 1,
@@ -146,7 +157,7 @@ enum Unplayed {
     Mistake(Mistake),
 }
 
-fn play(file: &Path, trace: bool) -> Result<Option<Failure>, Unplayed> {
+fn play(file: &Path, pack: Option<&Pack>, trace: bool) -> Result<Option<Failure>, Unplayed> {
     let name = file.display().to_string();
     let text = files::read_text(file).map_err(|e| Unplayed::File(format!("{name}: {e}")))?;
     let scenario = scenario::read(&name, &text).map_err(Unplayed::Mistake)?;
@@ -159,7 +170,8 @@ fn play(file: &Path, trace: bool) -> Result<Option<Failure>, Unplayed> {
         println!("{name}: {}", shown::line(&scenario.title));
     }
     let folder = file.parent().unwrap_or(Path::new("."));
-    let profiles = |wanted: &str| find(folder, wanted);
+    let own = |wanted: &str| pack.and_then(|pack| pack.profiles.get(wanted).cloned());
+    let profiles = |wanted: &str| own(wanted).map_or_else(|| find(folder, wanted), Ok);
     let mut store = Memory::new(scenario::gateway());
     scenario::play(&scenario, &profiles, &mut store, &mut told).map_err(Unplayed::Mistake)
 }
@@ -211,7 +223,7 @@ mod tests {
     fn of(folder: &Path, name: &str, text: &str) -> Value {
         let file = folder.join(name);
         fs::write(&file, text).unwrap();
-        row(name, &play(&file, false))
+        row(name, &play(&file, None, false))
     }
 
     #[test]
@@ -233,7 +245,7 @@ mod tests {
         assert!(!row.to_string().contains('\n'));
         let row = of(folder.path(), "b.toml", &example().replace("scan =", "scann ="));
         assert!(row["found"]["why"].as_str().unwrap().contains("unknown field `scann`"), "{row}");
-        let row = self::row("c.toml", &play(&folder.path().join("c.toml"), false));
+        let row = self::row("c.toml", &play(&folder.path().join("c.toml"), None, false));
         assert_eq!((&row["ok"], &row["failed_at"]), (&json!(false), &Value::Null));
     }
 

@@ -95,6 +95,7 @@ mod tests {
                 issued: 0,
                 parts: vec![part.clone()],
                 at: None,
+                from: None,
                 canary: vec![],
             },
             part,

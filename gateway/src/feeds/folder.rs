@@ -1,7 +1,7 @@
 //! Lists in the folder: signed feeds, and what a site without fleet keys keeps by hand. A USB drive is
 //! a second folder, of which only signed feeds are taken.
 
-use super::{Feeds, Memory};
+use super::{Feeds, HEAD_MAX, Memory, POLICY};
 use crate::store::edition::{self, Order};
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
@@ -16,8 +16,6 @@ use std::path::Path;
 
 /// An unsigned file is read whole: for what a site keeps by hand.
 const UNSIGNED_MAX: u64 = 64 << 20;
-/// A head names its feed and some parts.
-const HEAD_MAX: u64 = 1 << 20;
 
 /// An unsigned list in the folder.
 #[derive(Deserialize)]
@@ -36,6 +34,7 @@ impl Feeds {
     pub(super) fn look(&self, memory: &mut Memory) {
         self.give_keys(memory);
         self.ask_for_damaged(memory);
+        self.look_at_staged();
         for name in LISTS {
             if self.end.is_cancelled() {
                 return;
@@ -88,6 +87,7 @@ impl Feeds {
             return self.refuse(&what, "no part leads to it from the edition in use");
         };
         match File::open(place.join("parts").join(&part.sha256)) {
+            Ok(body) if self.is_for_later(&head) => self.stage((&head, &signer), &word, part, body),
             Ok(body) => self.apply(&head, &signer, part, BufReader::new(body.take(part.bytes)), &mut |_| {}),
             Err(e) => self.refuse(&what, &format!("its body parts/{}: {e}", part.sha256)),
         }
@@ -138,7 +138,7 @@ impl Feeds {
             sha256: None,
             signer: "",
             canary: &[],
-            check: if name == "policy" { Some(&check) } else { None },
+            check: if name == POLICY { Some(&check) } else { None },
         };
         let list = edition::build(&order, lines.as_slice(), &mut |_| !self.end.is_cancelled())
             .map_err(|e| e.to_string())?;

@@ -10,9 +10,9 @@ mod entries;
 pub mod fetch;
 mod folder;
 pub mod plan;
+mod policy;
 mod trust;
 
-use crate::config;
 use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
 use crate::store::edition::{self, Order};
@@ -30,9 +30,9 @@ use kakou_link::clock::Clock;
 use kakou_link::minutely::Throttle;
 use kakou_wire::feed::{self, HEAD, Head, Part};
 use plan::{Edition, Input, Output, PATIENCE, Plan};
+pub use policy::{POLICY, staged};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
@@ -48,6 +48,8 @@ pub use trust::first_trust;
 const LOOK: Duration = Duration::from_secs(2);
 /// News that may wait; a chunk beyond it is asked for again.
 pub const NEWS: usize = 256;
+/// A head names its feed and some parts.
+const HEAD_MAX: u64 = 1 << 20;
 /// A trust list that is larger is none.
 const TRUST_MAX: u64 = 64 << 20;
 /// The niceness of the thread: building an edition is work that can wait.
@@ -156,6 +158,8 @@ struct Memory {
     /// What is fetched when, and the body that is on its way.
     plan: Plan,
     fetch: Option<Fetch>,
+    /// The signed heads of editions that count from a time, by edition, while their bodies come.
+    later: BTreeMap<u64, Vec<u8>>,
     /// When a damaged list was asked for last.
     asked: BTreeMap<&'static str, Instant>,
     /// The lists of an earlier program that have no keys yet, and why; nothing before they were looked at.
@@ -283,7 +287,7 @@ impl Feeds {
             }
         };
         match plan::judge(head.version, self.in_use(&head.feed), newest) {
-            Edition::News => true,
+            Edition::News => !self.is_staged(head),
             Edition::InUse => false,
             Edition::OlderThan(newest) => {
                 self.refuse(what, &format!("version {} is older than version {newest}", head.version));
@@ -314,6 +318,9 @@ impl Feeds {
         let what = "a feed of the broker";
         let Some((head, signer)) = self.open(what, envelope) else { return };
         if self.is_news(what, &head) {
+            if head.from.is_some() {
+                memory.later.insert(head.version, envelope.to_vec());
+            }
             self.plan(Input::Head(head, signer), memory);
         }
     }
@@ -338,7 +345,11 @@ impl Feeds {
                 return Some(Input::Begun(begun));
             }
             Output::Apply => {
-                memory.fetch.take().into_iter().for_each(|fetch| self.apply_fetched(fetch));
+                if let Some(fetch) = memory.fetch.take() {
+                    let word = memory.later.remove(&fetch.head.version);
+                    memory.later.retain(|version, _| *version > fetch.head.version);
+                    self.apply_fetched(fetch, word.as_deref());
+                }
                 return Some(Input::Applied);
             }
             Output::Progress(_) => memory.fetch.iter().for_each(|fetch| self.show(fetch, 0)),
@@ -376,14 +387,20 @@ impl Feeds {
         self.plan(Input::Chunk(sha256.to_owned(), there), memory);
     }
 
-    fn apply_fetched(&self, fetch: Fetch) {
+    fn apply_fetched(&self, fetch: Fetch, word: Option<&[u8]>) {
         let path = fetch.path().to_path_buf();
         let source = File::open(&path).map(BufReader::new);
-        match source {
-            Ok(source) => self.apply(&fetch.head, &fetch.signer, &fetch.part, source, &mut |lines| {
+        match (source, word) {
+            (Ok(source), word) if self.is_for_later(&fetch.head) => match word {
+                Some(word) => self.stage((&fetch.head, &fetch.signer), word, &fetch.part, source),
+                None => {
+                    self.refuse(&fetch.head.feed, "its head is gone; it comes again with the next connection")
+                }
+            },
+            (Ok(source), _) => self.apply(&fetch.head, &fetch.signer, &fetch.part, source, &mut |lines| {
                 self.show(&fetch, lines);
             }),
-            Err(e) => self.refuse(&fetch.head.feed, &e.to_string()),
+            (Err(e), _) => self.refuse(&fetch.head.feed, &e.to_string()),
         }
         if self.end.is_cancelled() {
             return;
@@ -425,7 +442,7 @@ impl Feeds {
             sha256: Some(&part.sha256),
             signer,
             canary: &head.canary,
-            check: if head.feed == "policy" { Some(&check) } else { None },
+            check: if head.feed == POLICY { Some(&check) } else { None },
         };
         let mut go_on = |lines| {
             progress(lines);
@@ -442,38 +459,8 @@ impl Feeds {
         self.record(json!({ "feed": list.name, "version": list.version, "entries": list.entries,
             "issued": rfc3339(list.issued_ms), "signer": list.signer }));
         self.take_known(list);
-        if list.name == "policy" {
+        if list.name == POLICY {
             self.follow_policy();
-        }
-    }
-
-    /// The lanes of this gateway must be able to run by a new policy: with the configuration in use, and with
-    /// that which follows when this one is given up.
-    fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
-        let (file, text) = &self.config;
-        let unreadable = RefCell::new(None);
-        let policy = |id: &str| {
-            let found = lists::profile(edition, "main", id)
-                .inspect_err(|e| *unreadable.borrow_mut() = Some(e.to_string()));
-            found.ok().flatten()
-        };
-        let fits = |text: &str| {
-            let read = config::read_with(text, file, &policy).map(drop).map_err(|e| e.to_string());
-            unreadable.take().map_or(read, Err)
-        };
-        fits(text)?;
-        match config::remote::behind(file, &self.data) {
-            Some(behind) if behind != *text => fits(&behind),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Lanes whose profile comes from the feed take it up: the daemon starts anew in its place.
-    fn follow_policy(&self) {
-        let Some(restart) = self.restart.as_ref().filter(|_| self.follows_policy) else { return };
-        log::info!("a new policy: the lanes take it up");
-        if restart.try_send(()).is_err() {
-            log::debug!("the daemon starts anew already");
         }
     }
 

@@ -273,7 +273,7 @@ mod tests {
     fn head(feed: &str, version: u64, chunks: u64, at: Option<&str>) -> Head {
         let part = Part { base: None, sha256: format!("{version:064x}"), bytes: chunks * CHUNK as u64 };
         let at = at.map(str::to_owned);
-        Head { feed: feed.into(), version, issued: 0, parts: vec![part], at, canary: vec![] }
+        Head { feed: feed.into(), version, issued: 0, parts: vec![part], at, from: None, canary: vec![] }
     }
 
     fn s(seconds: u64) -> Duration {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config;
 use kakou_authority::issuer::Issuer;
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_wire::feed::Canary;
@@ -184,4 +185,131 @@ fn a_page_of_entries_looks_at_their_folder_once() {
     assert_eq!(seen, ["KE1:a", "KE1:b", "KE1:c"]);
     assert_eq!(ActiveEntries::of(data.path().to_path_buf()).next("a").unwrap().0, "a0");
     assert_eq!(known.next(&kakou_wire::peers::WAITS[2..]), None);
+}
+
+/// A gateway with one lane that follows the policy, on a clock that a file shifts; the key of its central side.
+fn follower(data: &Path) -> (Feeds, Issuer, mpsc::Receiver<()>) {
+    let issuer = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
+    let keys = vec![issuer.entry("central", &[Usage::Feed])];
+    let file = TrustFile { name: "fleet".into(), version: 1, issued: 1, keys };
+    let keys = TrustList::fleet(&serde_json::to_vec(&file).unwrap()).unwrap();
+    let (restart, restarted) = mpsc::channel(4);
+    let text = "[gateway]\nsite = \"s\"\nid = \"g\"\ndata = \".\"\n[clock]\nsource = \"system\"\n\
+        [[device]]\nid = \"sc\"\ndriver = \"line-scanner\"\nport = { path = \"/dev/null\", baud = 9600 }\n\
+        [[lane]]\nid = \"l\"\nprofile = \"policy:gate\"\ndevices = { scanner = \"sc\" }\n";
+    let shift = data.join("shift");
+    let clock = Clock::new(kakou_link::clock::TimeSource::System, 0, Some(shift));
+    let (plain, ..) = feeds(data);
+    let feeds = Feeds {
+        keys: Some(Arc::new(keys)),
+        config: (data.join("kakou.toml"), text.to_owned()),
+        follows_policy: true,
+        restart: Some(restart),
+        clock,
+        ..plain
+    };
+    std::fs::create_dir_all(feeds.folder.join("parts")).unwrap();
+    (feeds, issuer, restarted)
+}
+
+fn profile_text(fail_mode: &str) -> String {
+    format!(
+        "id = \"gate\"\ntitle = {{ zh = \"门\", en = \"Gate\" }}\ndirection = \"in\"\nfail_mode = \"{fail_mode}\"\n\
+         [[step]]\nkind = \"scan\"\ndevice = \"scanner\"\naccepts = [\"opaque\"]\n[[step]]\nkind = \"decide\"\n"
+    )
+}
+
+/// Puts a signed policy into the folder of lists.
+fn hand_out(feeds: &Feeds, issuer: &Issuer, version: u64, toml: &str, from: Option<i64>) {
+    let body = json!({ "id": "gate", "facts": { "toml": toml } }).to_string() + "\n";
+    let sha256 = kakou_core::evidence::Hash::of(body.as_bytes()).hex();
+    std::fs::write(feeds.folder.join("parts").join(&sha256), &body).unwrap();
+    let parts = vec![Part { base: None, sha256, bytes: body.len() as u64 }];
+    let issued = feeds.now_s().unwrap();
+    let head = Head { feed: "policy".into(), version, issued, parts, at: None, from, canary: vec![] };
+    let word = issuer.sign_message(&serde_json::to_vec(&head).unwrap(), HEAD).unwrap();
+    std::fs::write(feeds.folder.join("policy.feed"), word).unwrap();
+}
+
+fn refused(feeds: &Feeds) -> u64 {
+    feeds.metrics.plain().get("list_refused_total").copied().unwrap_or(0)
+}
+
+#[test]
+fn a_policy_of_tomorrow_waits_survives_a_restart_and_is_taken_at_its_time_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (feeds, issuer, mut restarted) = follower(data);
+    let now = feeds.now_s().unwrap();
+    let mut memory = Memory::default();
+    hand_out(&feeds, &issuer, 1, &profile_text("REFER"), None);
+    feeds.look(&mut memory);
+    assert_eq!((feeds.in_use("policy"), restarted.try_recv()), (Some(1), Ok(())));
+    hand_out(&feeds, &issuer, 2, &profile_text("DENY"), Some(now + 3_600));
+    for _ in 0..3 {
+        feeds.look(&mut memory);
+    }
+    assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(1), 0));
+    assert!(restarted.try_recv().is_err(), "nothing changes before its time");
+    assert!(lists::policy(data, "gate").unwrap().contains("REFER"));
+    // The folder is emptied, the program starts anew, and the time comes.
+    std::fs::remove_dir_all(&feeds.folder).unwrap();
+    feeds.look(&mut Memory::default());
+    assert_eq!(feeds.in_use("policy"), Some(1));
+    std::fs::write(data.join("shift"), "3601000").unwrap();
+    feeds.look(&mut Memory::default());
+    assert_eq!((feeds.in_use("policy"), restarted.try_recv()), (Some(2), Ok(())));
+    assert!(lists::policy(data, "gate").unwrap().contains("DENY"));
+    feeds.look(&mut memory);
+    assert!(!staged(data).exists() && restarted.try_recv().is_err());
+    assert_eq!(refused(&feeds), 0);
+}
+
+#[test]
+fn a_policy_that_does_not_check_is_refused_when_it_comes_and_nothing_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (feeds, issuer, _restarted) = follower(data);
+    let later = Some(feeds.now_s().unwrap() + 3_600);
+    let stranger = Issuer::from_pkcs8(&Issuer::generate().unwrap()).unwrap();
+    hand_out(&feeds, &issuer, 1, &profile_text("REFER"), None);
+    feeds.look(&mut Memory::default());
+    for (n, (signer, toml)) in
+        [(&issuer, "id = 7".to_owned()), (&stranger, profile_text("DENY"))].into_iter().enumerate()
+    {
+        hand_out(&feeds, signer, 2, &toml, later);
+        feeds.look(&mut Memory::default());
+        assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(1), n as u64 + 1));
+        assert!(!staged(data).exists());
+    }
+    // A body that is not what was signed.
+    hand_out(&feeds, &issuer, 2, &profile_text("DENY"), later);
+    for part in std::fs::read_dir(feeds.folder.join("parts")).unwrap().flatten() {
+        let text = std::fs::read_to_string(part.path()).unwrap();
+        std::fs::write(part.path(), text.replace("DENY", "HOLD")).unwrap();
+    }
+    feeds.look(&mut Memory::default());
+    assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(1), 3));
+    assert!(!staged(data).exists());
+}
+
+#[test]
+fn a_newer_policy_calls_back_the_one_that_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (feeds, issuer, _restarted) = follower(data);
+    let now = feeds.now_s().unwrap();
+    hand_out(&feeds, &issuer, 1, &profile_text("REFER"), None);
+    feeds.look(&mut Memory::default());
+    hand_out(&feeds, &issuer, 2, &profile_text("DENY"), Some(now + 3_600));
+    feeds.look(&mut Memory::default());
+    assert!(staged(data).exists());
+    // Back to the profiles before: the same text, a newer edition.
+    hand_out(&feeds, &issuer, 3, &profile_text("REFER"), None);
+    feeds.look(&mut Memory::default());
+    std::fs::write(data.join("shift"), "3601000").unwrap();
+    feeds.look(&mut Memory::default());
+    assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(3), 0));
+    assert!(!staged(data).exists());
+    assert!(lists::policy(data, "gate").unwrap().contains("REFER"));
 }

@@ -141,6 +141,24 @@ pub fn policy(data: &Path, id: &str) -> Option<String> {
     found.inspect_err(told).ok().flatten()
 }
 
+/// Every entry of the policy in use, by id; none before the first.
+pub fn policy_entries(data: &Path) -> Result<Option<BTreeMap<String, Map<String, Value>>>, StoreError> {
+    let Some(file) = Pointer::read(data)?.0.get("policy").cloned() else { return Ok(None) };
+    let file = folder(data).join(file);
+    let read = || -> rusqlite::Result<BTreeMap<String, Map<String, Value>>> {
+        let connection = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut all = connection.prepare("SELECT id, facts FROM entry")?;
+        let rows = all.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| {
+            let (id, json) = row?;
+            let facts = facts(&json);
+            Ok((id, facts.map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?))
+        })
+        .collect()
+    };
+    read().map(Some).map_err(|source| StoreError::Sqlite { path: file.clone(), source })
+}
+
 /// Whether the file of a list that is in use was found damaged. A mark of another file is of the past.
 pub fn is_damaged(data: &Path, name: &str) -> bool {
     let Some(marked) = floors::marked(data, name) else { return false };

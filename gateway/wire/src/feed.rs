@@ -36,6 +36,9 @@ pub struct Head {
     /// Where the bodies are as files named by their hash, https://…; otherwise they come by the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// Of `policy`: from when it counts, UTC seconds; without it, at once. Until then it waits at the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
     /// What must come out before it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub canary: Vec<Canary>,
@@ -101,13 +104,17 @@ impl Head {
         if self.version == 0 || self.version > i64::MAX.cast_unsigned() {
             return Some("an edition is a number from 1".into());
         }
+        if self.from.is_some() && self.feed != "policy" {
+            return Some(format!("`{}` has no `from`: only `policy` counts from a time", self.feed));
+        }
         let bad = self.parts.iter().find(|p| !is_hash(&p.sha256) || p.bytes > MAX_BODY);
         bad.map(|p| format!("part `{}` has no good hash or size", p.sha256))
     }
 
     /// The smallest body that leads from an edition to this one.
     pub fn part_from(&self, version: Option<u64>) -> Option<&Part> {
-        let fits = |p: &&Part| p.base.is_none() || p.base == version;
+        // By the time that it counts another edition may be in use than now.
+        let fits = |p: &&Part| p.base.is_none() || (p.base == version && self.from.is_none());
         self.parts.iter().filter(fits).min_by_key(|p| (p.bytes, p.base.is_none()))
     }
 

@@ -9,6 +9,7 @@ use crate::qr;
 use jiff::tz::Offset;
 use kakou_authority::issuer::Issuer;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::lists::{self, List, form};
 use kakou_core::pass::hex;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::records::LISTS;
@@ -72,6 +73,13 @@ pub enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
+    /// Writes the published form of every list, LIST.json: a JSON Schema for the facts of an entry, made from the table
+    /// that `kakou feed make` checks by.
+    Forms {
+        /// Where they go.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
     /// Signs one entry and prints the text of its QR code, which any scanner of a gateway takes.
     Entry {
         /// The key of who signs.
@@ -114,8 +122,9 @@ pub fn run(command: Command) -> ExitCode {
         Command::Make { key, name, from, id, zone, leave_out, out, version, canary, url } => {
             let (id, leave_out) = (id.as_deref(), &leave_out[..]);
             let source = Source { list: &name, from: &from, id, zone, leave_out };
-            issuer(&key).and_then(|issuer| make(&issuer, &source, &out, version, &canary, url))
+            issuer(&key).and_then(|issuer| make(&issuer, &source, &out, version, &canary, (url, None)))
         }
+        Command::Forms { out } => forms(&out),
         Command::Entry { key, name, id, facts, qr } => {
             issuer(&key).and_then(|issuer| entry(&issuer, name, id, facts.as_deref(), qr.as_deref()))
         }
@@ -149,7 +158,7 @@ fn make(
     out: &Path,
     version: Option<u64>,
     canary: &[String],
-    at: Option<String>,
+    (at, from_s): (Option<String>, Option<i64>),
 ) -> Result<String, String> {
     let (name, from) = (source.list, source.from);
     if let Some(url) = &at {
@@ -186,6 +195,7 @@ fn make(
         issued: now_s(),
         parts: vec![snapshot.clone()],
         at: at.map(|url| url.trim_end_matches('/').to_owned()),
+        from: from_s,
         canary: Vec::new(),
     };
     if name != "trust" {
@@ -193,7 +203,8 @@ fn make(
             let part = b.parts.iter().find(|p| p.base.is_none())?;
             Some((b.version, parts.join(&part.sha256)))
         });
-        if let Some((base, old)) = old.filter(|(_, old)| old.exists()) {
+        // What counts from a time may meet another edition by then.
+        if let Some((base, old)) = old.filter(|(_, old)| old.exists() && from_s.is_none()) {
             let new = parts.join(&snapshot.sha256);
             let change = write_part(&parts, |file| differ(&old, &new, file))?;
             head.parts.push(Part { base: Some(base), ..change });
@@ -211,6 +222,38 @@ fn make(
         .collect();
     told.insert(0, format!("{}: {name} edition {version}: {}", envelope.display(), sizes.join(", ")));
     Ok(told.join("\n  "))
+}
+
+/// Makes an edition of `policy` from the lines of a pack; with a time it counts from then on.
+pub fn make_policy(
+    issuer: &Issuer,
+    from: &Path,
+    out: &Path,
+    version: Option<u64>,
+    url: Option<String>,
+    from_s: Option<i64>,
+) -> Result<String, String> {
+    let source = Source { list: "policy", from, id: None, zone: None, leave_out: &[] };
+    make(issuer, &source, out, version, &[], (url, from_s))
+}
+
+/// The form of each list, as it is published.
+fn form_text(list: &List) -> String {
+    format!("{:#}\n", form::of(list))
+}
+
+fn forms(out: &Path) -> Result<String, String> {
+    std::fs::create_dir_all(out).map_err(|e| format!("{}: {e}", out.display()))?;
+    for list in known() {
+        let path = out.join(format!("{}.json", list.name));
+        std::fs::write(&path, form_text(list)).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(format!("{}: {} forms", out.display(), known().count()))
+}
+
+/// Lists whose entries have a form: keys have one of their own.
+fn known() -> impl Iterator<Item = &'static List> {
+    lists::LISTS.iter().filter(|list| list.name != "trust")
 }
 
 fn write_part(folder: &Path, fill: impl FnOnce(&mut Hashed) -> Result<(), String>) -> Result<Part, String> {

@@ -7,6 +7,7 @@ mod ca;
 pub mod feed;
 mod fleet;
 mod ingest;
+mod pack;
 mod pages;
 mod pass;
 mod register;
@@ -42,6 +43,8 @@ enum Command {
     Fleet(fleet::Command),
     #[command(subcommand)]
     Feed(feed::Command),
+    #[command(subcommand)]
+    Pack(pack::Command),
     /// Makes keys and issues passes.
     #[command(subcommand)]
     Pass(pass::Command),
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         }
         Command::Fleet(c) => fleet::run(c),
         Command::Feed(c) => feed::run(c),
+        Command::Pack(c) => pack::run(c),
         Command::Pass(c) => pass::run(c),
         Command::Pages { folder } => pages::run(&folder),
     }

@@ -2,6 +2,7 @@
 
 use crate::enrol::subjects::Readers;
 use kakou_authority::issuer::Issuer;
+pub use kakou_gateway::pack::bundle::unverified;
 use kakou_link::mqtt::{self, Client, Events, Mark, MqttEvent, SendError};
 use kakou_provisioning::envelope::seal;
 use kakou_wire::feed::{CHUNK, GROUP, HEAD, Head, chunk_topic, head_topic, is_hash};
@@ -93,14 +94,6 @@ pub fn feed(
     }
     give(OutgoingMessage { topic: head_topic(&head.feed), body: message, retain: true })?;
     Ok(head)
-}
-
-/// What a signed head says, for whoever made it: nobody has verified it.
-pub fn unverified(message: &[u8]) -> Option<Head> {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    let envelope: serde_json::Value = serde_json::from_slice(message).ok()?;
-    let payload = URL_SAFE_NO_PAD.decode(envelope["payload"].as_str()?).ok()?;
-    serde_json::from_slice(&payload).ok()
 }
 
 /// Publishes one after the other, and waits until the broker has acknowledged all.

@@ -10,7 +10,7 @@ fn a_source_with_a_byte_order_mark_is_signed_without_it_and_its_faults_have_line
         let from = folder.path().join(file);
         std::fs::write(&from, text).unwrap();
         let out = tempfile::tempdir().unwrap();
-        make(&key, &source(name, &from), out.path(), None, &[], None)?;
+        make(&key, &source(name, &from), out.path(), None, &[], (None, None))?;
         let part = std::fs::read_dir(out.path().join("parts")).unwrap().next().unwrap().unwrap();
         Ok::<_, String>(String::from_utf8(std::fs::read(part.path()).unwrap()).unwrap())
     };
@@ -51,7 +51,7 @@ fn what_a_gateway_cannot_read_or_no_lane_understands_is_not_signed() {
     let made = |name: &str, file: &str, text: &str| {
         let from = folder.path().join(file);
         std::fs::write(&from, text).unwrap();
-        make(&key(), &source(name, &from), &out, None, &[], None)
+        make(&key(), &source(name, &from), &out, None, &[], (None, None))
     };
     let deep = format!("{{\"id\":\"a\",\"facts\":{{\"note\":{}1{}}}}}", "[".repeat(200), "]".repeat(200));
     for (name, file, text, wanted) in [
@@ -202,7 +202,7 @@ fn the_example_that_ships_is_read_as_its_page_says() {
     let zone = columns::zone("+08:00").ok();
     let source = Source { list: "status", from: &from, id: None, zone, leave_out: &leave_out };
     let out = tempfile::tempdir().unwrap();
-    let said = make(&key(), &source, out.path(), None, &[], None).unwrap();
+    let said = make(&key(), &source, out.path(), None, &[], (None, None)).unwrap();
     let shown = said
         .replace(&out.path().display().to_string(), "lists")
         .replace(&from.display().to_string(), "residents.csv");
@@ -221,4 +221,15 @@ fn the_example_that_ships_is_read_as_its_page_says() {
             fact.list
         );
     }
+}
+
+#[test]
+fn the_published_form_of_each_list_is_that_of_the_table() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lists");
+    for list in known() {
+        let there = std::fs::read_to_string(folder.join(format!("{}.json", list.name))).unwrap_or_default();
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+        assert_eq!(read(&there), read(&form_text(list)), "{}: kakou feed forms --out gateway/docs/lists", list.name);
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), known().count(), "a form without a list");
 }
