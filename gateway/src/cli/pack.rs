@@ -60,7 +60,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Checks a pack and signs it as an edition of the feed `policy`.
+    /// Checks a pack, plays its scenarios, and signs it as an edition of the feed `policy`. What does not check is not
+    /// signed.
     #[command(disable_help_flag = true)]
     Sign(subprogram::Handed),
 }
