@@ -229,7 +229,12 @@ fn the_published_form_of_each_list_is_that_of_the_table() {
     for list in known() {
         let there = std::fs::read_to_string(folder.join(format!("{}.json", list.name))).unwrap_or_default();
         let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-        assert_eq!(read(&there), read(&form_text(list)), "{}: kakou feed forms --out gateway/docs/lists", list.name);
+        assert_eq!(
+            read(&there),
+            read(&form_text(list)),
+            "{}: kakou feed forms --out gateway/docs/lists",
+            list.name
+        );
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), known().count(), "a form without a list");
 }
