@@ -1,5 +1,5 @@
 //! A file of evidence: what is in it, what is found when somebody changes it, and that the command alone verifies it.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_authority::authority::Authority;
 use kakou_core::event::{Author, Class, NewEvent};
@@ -283,7 +283,7 @@ fn a_file_that_was_signed_anew_as_a_whole_fails() {
 fn a_visit_that_is_not_there_says_what_to_do() {
     let gate = gate();
     let data = gate.folder.path().join("data");
-    let why = export::export(&data, &wanted("4711")).err().expect("there is none").to_string();
+    let why = export::export(&data, &wanted("4711")).unwrap_err().to_string();
     assert!(why.contains("4711") && why.contains("another gateway"), "{why}");
 }
 
