@@ -30,6 +30,8 @@ BEGIN
   -- A use that is forgotten may be used once more: it stays as long as at gateways. It names nobody.
   IF to_regclass('known.used') IS NOT NULL THEN
     DELETE FROM known.used WHERE heard < now() - make_interval(days => greatest(days, 400));
+    -- What is held stays; of what was given back nobody tells for so long.
+    DELETE FROM known.slot WHERE heard < now() - make_interval(days => greatest(days, 400)) AND NOT held;
     DELETE FROM known.entry WHERE heard < now() - make_interval(days => greatest(days, 30));
   END IF;
 END $$;

@@ -87,6 +87,11 @@ CREATE TABLE IF NOT EXISTS known.used (
   gateway text NOT NULL, lane text NOT NULL, visit bigint NOT NULL, at_ms bigint,
   heard timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, pass, teller));
 CREATE INDEX IF NOT EXISTS used_teller ON known.used (site, teller, heard);
+CREATE TABLE IF NOT EXISTS known.slot (    -- slots of registers that a site shares: keys and holders are hashes
+  site text NOT NULL, teller text NOT NULL, register text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
+  holder text COLLATE "C" NOT NULL, part text COLLATE "C" NOT NULL, body text NOT NULL, held boolean NOT NULL,
+  heard timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, register, key, holder, part, teller));
+CREATE INDEX IF NOT EXISTS slot_teller ON known.slot (site, teller, heard);
 CREATE TABLE IF NOT EXISTS known.entry (
   site text NOT NULL, teller text NOT NULL, name text COLLATE "C" NOT NULL, text text NOT NULL,
   heard timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, name, teller));

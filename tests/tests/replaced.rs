@@ -29,12 +29,16 @@ fn site() -> Option<Site> {
 
 /// The same with these gates, whose lanes have further steps.
 fn site_of(gates: &[(&str, &str)], steps: &str) -> Option<Site> {
+    site_with(gates, |lists| profiles::lane("gate", &["vehicle-pass", "opaque"], lists, steps, false))
+}
+
+/// The same with a profile that is made for these lists.
+fn site_with(gates: &[(&str, &str)], profile: impl FnOnce(&[&str]) -> String) -> Option<Site> {
     if skip_without("mosquitto", installed().is_some()) {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let lists = ["status", "pass", "hold", "revocation"];
-    let profile = profiles::lane("gate", &["vehicle-pass", "opaque"], &lists, steps, false);
+    let profile = profile(&["status", "pass", "hold", "revocation"]);
     let office = Office::open(folder.path(), gates, &profile);
     let issuer = passes::issuer();
     passes::trust(&folder.path().join("ca"), vec![passes::entry(&issuer)]);
@@ -441,5 +445,39 @@ fn gates_of_a_site_that_are_all_swapped_at_once_go_on_by_what_the_central_side_k
     for gate in &mut gates {
         assert_eq!(gate.verdict(&used), said("DENY", "D_USED"));
     }
+    drop(s.folder);
+}
+
+/// A register of the site, and the step that takes a place in it: one person under each group.
+const REGISTER: &str = "[[register]]\nname = \"companion\"\nkey = \"entry.status.group\"\nholder = \"pass.subject\"\nlimit = 1\n\
+                        over = \"Q_COMPANION\"\nkeep = \"30d\"\n";
+const TAKES: &str = "[[step]]\nkind = \"register\"\nregister = \"companion\"\nact = \"put\"\n";
+
+#[test]
+fn a_box_that_is_alone_at_its_site_is_replaced_and_the_central_side_tells_who_is_inside() {
+    let Some(s) = site_with(&[("truck-1", "gw-1")], |lists| {
+        let lane = profiles::lane("gate", &["vehicle-pass", "opaque"], lists, "", false);
+        lane.replace("[[step]]\nkind = \"decide\"", &format!("{REGISTER}{TAKES}[[step]]\nkind = \"decide\""))
+    }) else {
+        return;
+    };
+    let Some(mut centre) = Centre::new(&s) else { return };
+    centre.ingest.start().unwrap();
+    let mut one = s.gateway("one", "gw-1");
+    assert_eq!(one.verdict("R-0001"), said("ADMIT", "OK"));
+    assert_eq!(one.verdict("R-0002"), said("HOLD", "Q_COMPANION"));
+    centre.await_count("slot WHERE site = 'truck-1' AND register = 'companion' AND held", 1);
+    centre.await_count("gateway WHERE site = 'truck-1' AND whole", 1);
+    s.take_away(one, "gw-1");
+    let mut one = s.gateway("one-again", "gw-1");
+    wait::until("the answer", LIMIT, || waits_for(&one).is_empty().then_some(()));
+    assert_eq!(one.count("SELECT count(*) FROM slot WHERE register = 'companion' AND held = 1"), 1);
+    assert_eq!(
+        one.verdict("R-0002"),
+        said("HOLD", "Q_COMPANION"),
+        "the box before has let in another\n{}",
+        one.log()
+    );
+    assert_eq!(one.verdict("R-0001"), said("ADMIT", "OK"), "who is inside has a place");
     drop(s.folder);
 }

@@ -434,7 +434,7 @@ impl Down {
             if told.under_way(&said) {
                 continue;
             }
-            let body = serde_json::to_vec(&ToldSlot { slot }).expect("a slot has only string keys");
+            let body = serde_json::to_vec(&ToldSlot::from(slot)).expect("a slot has only string keys");
             let topic = kakou_wire::peers::topic(&self.site, self.gateway.as_str(), "slot");
             client.publish(&topic, body, Mark::default())?;
             told.queue.push_back(said);

@@ -22,6 +22,7 @@ use crate::store::journal::slots;
 use crate::store::{bound, catch_up, has_column};
 use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::records::use_order;
+use kakou_core::register::SlotName;
 use kakou_wire::peers::{ENTRIES, KnownUse, LONGEST_PASS, NAMES, Page, SEAL, SLOTS, ToldSlot, Used};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
@@ -128,6 +129,13 @@ pub fn fill<E>(
     Ok(page)
 }
 
+/// The slot that a place names; one before all others where it names none.
+pub fn slot_at(place: &str) -> SlotName {
+    let mut name = place.strip_prefix(SLOTS).unwrap_or_default().splitn(4, '/').map(str::to_owned);
+    let mut part = || name.next().unwrap_or_default();
+    (part(), part(), part(), part())
+}
+
 /// A page of what this gateway knows. `entry` gives the name and text of the first entry behind a name.
 pub fn page(
     connection: &Connection,
@@ -155,11 +163,8 @@ pub fn page(
         Ok::<_, rusqlite::Error>(rows)
     };
     let slots = |place: &str| {
-        let mut name = place.strip_prefix(SLOTS).unwrap_or_default().splitn(4, '/').map(str::to_owned);
-        let mut part = || name.next().unwrap_or_default();
-        let name = (part(), part(), part(), part());
-        let known = slots::shared_behind(connection, &name, AT_ONCE)?;
-        Ok(known.into_iter().map(|slot| ToldSlot { slot }).collect())
+        let known = slots::shared_behind(connection, &slot_at(place), AT_ONCE)?;
+        Ok(known.into_iter().map(ToldSlot::from).collect())
     };
     let mut page = fill(Page::empty(asker, after), rows, slots, entry)?;
     if page.next.is_none() {

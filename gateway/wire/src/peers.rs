@@ -58,6 +58,16 @@ pub struct ToldSlot {
     /// order of all acts (`at`). Of two accounts of one slot the later put and the later end count.
     #[schema(value_type = Object)]
     pub slot: Slot,
+    /// From the central side: whose word it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub teller: Option<GatewayId>,
+}
+
+impl From<Slot> for ToldSlot {
+    fn from(slot: Slot) -> Self {
+        Self { slot, teller: None }
+    }
 }
 
 impl ToldSlot {

@@ -1,4 +1,4 @@
-//! What gateways tell each other of uses, seals and entries from codes, kept for a box that takes the place of another: it
+//! What gateways tell each other of uses, seals, registers and entries from codes, kept for a box that takes the place of another: it
 //! may be alone at its site, and what the box before has used is known to nobody else.
 //!
 //! The central side is one more gateway of each site, in this alone: it hears what they tell, asks each of them once for
@@ -18,11 +18,12 @@ use super::From;
 use super::listen::{Listen, Tally, again, speak};
 use super::refusal_log::ThrottledByGateway;
 use kakou_core::ids::{GatewayId, SiteId};
+use kakou_core::register::Slot;
 use kakou_gateway::upstream::budget::{self, LARGEST};
 use kakou_link::minutely::Throttle;
 use kakou_link::mqtt::{self, Client, Mark, Message, MqttEvent};
 use kakou_link::outage::Outage;
-use kakou_wire::peers::{Ask, KnownUse, Page, Used, WAITS};
+use kakou_wire::peers::{Ask, KnownUse, Page, ToldSlot, Used, WAITS};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -81,6 +82,7 @@ pub fn filters(listen: &Listen) -> Vec<String> {
     vec![
         of(&share, "peer/+/redemption"),
         of(&share, "peer/+/entry"),
+        of(&share, "peer/+/slot"),
         of(&share, "+/tell"),
         of(&share, "+/ask"),
         of("", "+/state"),
@@ -91,6 +93,7 @@ pub fn filters(listen: &Listen) -> Vec<String> {
 #[derive(Debug, PartialEq)]
 enum PeerMessage {
     Use(KnownUse),
+    Slot(Box<Slot>),
     Entry(String),
     Tell(Page),
     Ask(String),
@@ -118,7 +121,7 @@ fn is_entry(text: &str) -> bool {
 fn read(topic: &str, payload: &[u8]) -> Result<(From, PeerMessage), (Option<From>, &'static str)> {
     let parts: Vec<&str> = topic.strip_prefix("kakou/v1/").unwrap_or_default().split('/').collect();
     let (site, gateway, kind) = match parts.as_slice() {
-        [site, "peer", gateway, kind @ ("redemption" | "entry")] => (*site, *gateway, *kind),
+        [site, "peer", gateway, kind @ ("redemption" | "entry" | "slot")] => (*site, *gateway, *kind),
         [site, gateway, kind @ ("tell" | "ask" | "state")] => (*site, *gateway, *kind),
         _ => return Err((None, "not a topic of ours")),
     };
@@ -141,6 +144,10 @@ fn read(topic: &str, payload: &[u8]) -> Result<(From, PeerMessage), (Option<From
                 teller: None,
             })
         }),
+        "slot" => serde_json::from_slice::<ToldSlot>(payload)
+            .ok()
+            .filter(ToldSlot::is_good)
+            .map(|told| PeerMessage::Slot(Box::new(told.slot))),
         "entry" => std::str::from_utf8(payload)
             .ok()
             .filter(|t| is_entry(t))
@@ -197,12 +204,12 @@ impl Shares {
             allowed
         };
         match peer_message {
-            PeerMessage::Use(_) => more(&mut said.uses, 1, budget::USES),
+            PeerMessage::Use(_) | PeerMessage::Slot(_) => more(&mut said.uses, 1, budget::USES),
             PeerMessage::Entry(_) => more(&mut said.entries, 1, budget::ENTRIES),
             PeerMessage::Tell(page) => {
                 more(&mut said.pages, 1, budget::EXCHANGES)
                     && more(&mut said.entries, page.entries.len(), budget::ENTRIES)
-                    && more(&mut said.uses, page.uses.len(), budget::USES)
+                    && more(&mut said.uses, page.uses.len() + page.slots.len(), budget::USES)
             }
             PeerMessage::Ask(_) => more(&mut said.asks, 1, ASKS),
             PeerMessage::State { .. } => true,
@@ -469,7 +476,8 @@ impl Ear<'_> {
                 }
             };
             if !self.shares.allows(&from, &peer_message) {
-                if matches!(peer_message, PeerMessage::Use(_) | PeerMessage::Entry(_)) {
+                if matches!(peer_message, PeerMessage::Use(_) | PeerMessage::Slot(_) | PeerMessage::Entry(_))
+                {
                     self.round.missed(&from, Instant::now());
                     brought.missed.insert(from.clone());
                 }
@@ -482,10 +490,13 @@ impl Ear<'_> {
             }
             match peer_message {
                 PeerMessage::Use(used) => brought.uses.push((from.clone(), used)),
+                PeerMessage::Slot(slot) => brought.slots.push((from.clone(), *slot)),
                 PeerMessage::Entry(text) => brought.entries.push((from.clone(), text)),
                 PeerMessage::Tell(page) if self.round.is_next(&from, &page) => {
                     let uses = page.uses.iter().map(|used| (from.clone(), used.clone()));
                     brought.uses.extend(uses);
+                    let slots = page.slots.iter().map(|told| (from.clone(), told.slot.clone()));
+                    brought.slots.extend(slots);
                     let entries = page.entries.iter().filter(|text| is_entry(text));
                     brought.entries.extend(entries.map(|text| (from.clone(), text.clone())));
                     if self.round.stored(&from, &page, Instant::now()) {

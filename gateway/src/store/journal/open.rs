@@ -112,6 +112,7 @@ pub(super) fn try_open(path: &Path) -> Result<Connection, StoreError> {
         let registers = format!("BEGIN; {} PRAGMA user_version = {FORMAT}; COMMIT;", slots::SCHEMA);
         connection.execute_batch(&registers).map_err(at(path))?;
     }
+    slots::prepare(&connection).map_err(at(path))?;
     catch_up::prepare(&connection).map_err(at(path))?;
     later(&connection).map_err(at(path))?;
     peers::prepare(&connection).map_err(at(path))?;

@@ -4,8 +4,8 @@
 //! ([`keep`]). How many slots of a key are held is a count over an index that has those alone.
 
 use super::Journal;
-use crate::store::bound;
 use crate::store::salvage::Fact;
+use crate::store::{bound, has_column};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::GatewayId;
 use kakou_core::register::{Asks, Seen, Slot, SlotName, SlotWrite, conflicts, see, summed};
@@ -17,13 +17,28 @@ use serde_json::{Value, json};
 /// What format 3 adds. Short: where the tables stand is to fit the first page of the file, so that damage to any other
 /// leaves the rest to be read.
 pub const SCHEMA: &str = "
-CREATE TABLE slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms, told, body, PRIMARY KEY (register, key, holder, part)) WITHOUT ROWID;
+CREATE TABLE slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms, told, body, teller, PRIMARY KEY (register, key, holder, part)) WITHOUT ROWID;
 CREATE INDEX slot_key ON slot (register, key, held, put_ms);
 CREATE INDEX slot_holder ON slot (register, holder) WHERE held = 1;
 CREATE INDEX slot_alarm ON slot (alarm_ms) WHERE alarm_ms NOTNULL;
-CREATE INDEX slot_gone ON slot (gone_ms) WHERE gone_ms NOTNULL;
+CREATE INDEX slot_gone ON slot (gone_ms, teller);
 CREATE INDEX slot_told ON slot (told) WHERE told = 0;
 ";
+
+/// Makes room for who has told of a slot, in a journal of this format that does not know of it.
+pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    if has_column(connection, "slot", "teller")? {
+        return Ok(());
+    }
+    connection.execute_batch(
+        "BEGIN; ALTER TABLE slot ADD COLUMN teller;
+         DROP INDEX slot_gone; CREATE INDEX slot_gone ON slot (gone_ms, teller); COMMIT;",
+    )
+}
+
+/// Slots that one other gateway has told and that are kept; beyond it those go that were given back first, and what is
+/// held last.
+pub const MOST: i64 = 100_000;
 
 /// Slots that are forgotten in one transaction.
 const ROUND: i64 = 2_000;
@@ -73,8 +88,11 @@ fn by_name(connection: &Connection, name: [&String; 4]) -> rusqlite::Result<Opti
 
 /// Keeps a slot; `told` says that the other gateways need not hear of it.
 pub fn keep(connection: &Connection, slot: &Slot, told: bool) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms,
-                 told, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    // Whose word it is stays what it was.
+    let sql = "INSERT INTO slot (register, key, holder, part, put_ms, held, past, counts, gateway, alarm_ms, gone_ms,
+                 told, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+               ON CONFLICT (register, key, holder, part) DO UPDATE SET put_ms = ?5, held = ?6, past = ?7, counts = ?8,
+                 gateway = ?9, alarm_ms = ?10, gone_ms = ?11, told = ?12, body = ?13";
     let body = serde_json::to_vec(slot).expect("a slot has only string keys");
     connection
         .prepare_cached(sql)?
@@ -172,20 +190,43 @@ pub fn next_alarm(connection: &Connection, own: &GatewayId, after_ms: i64) -> ru
     connection.prepare_cached(sql)?.query_row(params![after_ms, own.as_str()], |r| r.get(0))
 }
 
-/// Forgets slots that were over for long enough, a round of them: what is held stays. Runs inside the caller's
-/// transaction; says how many.
+/// Forgets slots that were over for long enough, where what is held stays, and what one other gateway has told beyond
+/// [`MOST`]: a round of it. Runs inside the caller's transaction; says how many.
 pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
     let sql = "DELETE FROM slot WHERE (register, key, holder, part) IN
                  (SELECT register, key, holder, part FROM slot WHERE gone_ms < ?1 LIMIT ?2)";
-    Ok(connection.prepare_cached(sql)?.execute(params![now_ms, ROUND])? as u64)
+    let mut forgotten = connection.prepare_cached(sql)?.execute(params![now_ms, ROUND])? as u64;
+    let sql = "SELECT teller, count(*) FROM slot WHERE teller NOTNULL GROUP BY teller HAVING count(*) > ?1";
+    let mut select = connection.prepare_cached(sql)?;
+    let beyond: Vec<(String, i64)> =
+        select.query_map([MOST], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    for (teller, count) in beyond {
+        let sql = "DELETE FROM slot WHERE (register, key, holder, part) IN (SELECT register, key, holder, part FROM slot
+                     WHERE teller = ?1 ORDER BY gone_ms IS NULL, gone_ms LIMIT ?2)";
+        let gone = params![teller, (count - MOST).min(ROUND)];
+        forgotten += connection.prepare_cached(sql)?.execute(gone)? as u64;
+    }
+    Ok(forgotten)
 }
 
 /// A slot that lost, and the one that it stands behind.
 pub type Lost = (Slot, Slot);
 
-/// Takes another account of a slot; gives what is new, each with the slot that it stands behind where it lost.
-pub fn take(connection: &Connection, told: &Slot) -> rusqlite::Result<(Option<Slot>, Vec<Lost>)> {
+/// Takes another account of a slot; gives what is new, each with the slot that it stands behind where it lost. A slot stays
+/// the word of whoever has told of it first, or this gateway's own: nobody can make it go by telling more.
+pub fn take(
+    connection: &Connection,
+    teller: &GatewayId,
+    told: &Slot,
+) -> rusqlite::Result<(Option<Slot>, Vec<Lost>)> {
+    let known = find(connection, told)?.is_some();
     let Some(merged) = merge(connection, told, true)? else { return Ok((None, Vec::new())) };
+    if !known {
+        let sql =
+            "UPDATE slot SET teller = ?5 WHERE register = ?1 AND key = ?2 AND holder = ?3 AND part = ?4";
+        let of = params![told.register, told.key, told.holder, told.part, teller.as_str()];
+        connection.prepare_cached(sql)?.execute(of)?;
+    }
     let lost = conflicts(&of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?);
     for (slot, _) in &lost {
         keep(connection, slot, false)?;
@@ -283,8 +324,8 @@ impl Journal {
     }
 
     /// Takes what another gateway tells of a slot; whether that brings a conflict, which goes on record.
-    pub fn peer_slot(&mut self, _from: &GatewayId, told: &Slot, now: &Now) -> rusqlite::Result<bool> {
-        let (new, lost) = take(&self.connection, told)?;
+    pub fn peer_slot(&mut self, teller: &GatewayId, told: &Slot, now: &Now) -> rusqlite::Result<bool> {
+        let (new, lost) = take(&self.connection, teller, told)?;
         let changed = new.iter().chain(lost.iter().map(|(late, _)| late));
         changed.for_each(|slot| self.kept.note(Fact::Slot(Box::new(slot.clone()))));
         for (late, first) in &lost {

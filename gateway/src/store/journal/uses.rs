@@ -81,8 +81,9 @@ impl Journal {
             let teller = told.then_some(known.teller.as_ref()).flatten().unwrap_or(&name);
             conflicts += u64::from(self.peer_tells((teller, &known.gateway), &known.used(), now)?);
         }
-        for told in &page.slots {
-            conflicts += u64::from(self.peer_slot(&name, &told.slot, now)?);
+        for slot in &page.slots {
+            let teller = told.then_some(slot.teller.as_ref()).flatten().unwrap_or(&name);
+            conflicts += u64::from(self.peer_slot(teller, &slot.slot, now)?);
         }
         Ok(Some((conflicts, answer.to)))
     }

@@ -1,12 +1,15 @@
 //! What gateways have told, in PostgreSQL.
 
+mod slots;
+
 use crate::ingest::From;
 use crate::ingest::postgres::{Database, other, whose};
 use kakou_core::evidence::Hash;
 use kakou_core::ids::{GatewayId, LaneId};
 use kakou_core::records::use_order;
-use kakou_gateway::upstream::peers::{AT_ONCE, MOST, Rows, fill};
-use kakou_wire::peers::{ENTRIES, KnownUse, NAMES, Page};
+use kakou_core::register::Slot;
+use kakou_gateway::upstream::peers::{AT_ONCE, MOST, Rows, fill, slot_at};
+use kakou_wire::peers::{ENTRIES, KnownUse, NAMES, Page, SLOTS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
@@ -43,6 +46,8 @@ WHERE site = $1 AND pass > $2 ORDER BY pass, at_ms NULLS LAST, gateway, visit LI
 pub struct Brought {
     /// Uses: whose word each is.
     pub uses: Vec<(From, KnownUse)>,
+    /// Slots of registers, likewise.
+    pub slots: Vec<(From, Slot)>,
     /// Texts of signed entries, likewise.
     pub entries: Vec<(From, String)>,
     /// Who was heard at all.
@@ -90,6 +95,7 @@ impl PeerStore {
         let tx = self.0.client().await?.transaction().await.map_err(other)?;
         let mut new = gateways(&tx, HEARD, &brought.heard, None).await?;
         new += uses(&tx, &brought.uses).await?;
+        new += slots::keep(&tx, brought.slots).await?;
         new += entries(&tx, &brought.entries).await?;
         new += gateways(&tx, WHOLE, &brought.missed, Some(false)).await?;
         new += gateways(&tx, WHOLE, &brought.whole, Some(true)).await?;
@@ -106,10 +112,16 @@ impl PeerStore {
     /// Of what one gateway has told so much is kept and no more: whatever it says, it displaces its own words alone.
     pub async fn limit(&mut self, from: &From) -> io::Result<()> {
         let client = self.0.client().await?;
-        for (table, most) in [("used", MOST), ("entry", MOST_ENTRIES)] {
+        // Of slots what is held goes last.
+        let tables = [
+            ("used", "heard DESC", MOST),
+            ("slot", "NOT held, heard DESC", MOST),
+            ("entry", "heard DESC", MOST_ENTRIES),
+        ];
+        for (table, order, most) in tables {
             let sql = format!(
                 "DELETE FROM known.{table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM known.{table}
-                 WHERE site = $1 AND teller = $2 ORDER BY heard DESC OFFSET $3))"
+                 WHERE site = $1 AND teller = $2 ORDER BY {order} OFFSET $3))"
             );
             let gone =
                 client.execute(sql.as_str(), &[&from.site.as_str(), &from.gateway.as_str(), &most]).await;
@@ -130,7 +142,13 @@ impl PeerStore {
         let client = self.0.client().await?;
         let mut rows = Rows::new();
         let name = after.strip_prefix(ENTRIES).unwrap_or_default().to_owned();
-        if !after.starts_with(ENTRIES) {
+        // What follows the place in the other tables, too: a page that has room goes on with it.
+        let known = if after.starts_with(ENTRIES) {
+            Vec::new()
+        } else {
+            slots::behind(client, site, &slot_at(&after), AT_ONCE).await?
+        };
+        if !after.starts_with(ENTRIES) && !after.starts_with(SLOTS) {
             let behind = after.strip_prefix("u:").unwrap_or_default();
             let found = client.query(BEHIND, &[&site, &behind, &bound(AT_ONCE)]).await.map_err(other)?;
             rows = found
@@ -159,7 +177,7 @@ impl PeerStore {
         let Ok(mut page) = fill(
             Page::empty(asker.gateway.clone(), after),
             |_| Ok::<_, Infallible>(rows),
-            |_| Ok(Vec::new()),
+            |_| Ok(known),
             entry,
         );
         if page.next.is_none() && texts.len() == ENTRIES_AT_ONCE {

@@ -242,7 +242,10 @@ fn send(all: &mut [Gateway]) -> usize {
 
 /// Takes what has come; says how many conflicts that brought.
 fn hear(gateway: &mut Gateway, slots: Vec<Slot>) -> usize {
-    slots.iter().map(|slot| take(&gateway.store, slot).unwrap().1.len()).sum()
+    slots
+        .iter()
+        .map(|slot| take(&gateway.store, &GatewayId::new("gw-9").unwrap(), slot).unwrap().1.len())
+        .sum()
 }
 
 #[test]
@@ -304,4 +307,48 @@ fn gateways_that_hear_of_each_other_late_twice_or_in_any_order_come_to_the_same_
         }
     }
     assert!(conflicts > 100, "{conflicts}");
+}
+
+#[test]
+fn a_gateway_that_tells_too_many_slots_loses_its_own_words_and_what_it_gave_back_first() {
+    let store = Connection::open_in_memory().unwrap();
+    store.execute_batch(SCHEMA).unwrap();
+    let rows = |teller: &str, from: i64, count: i64, gone: &str| {
+        format!(
+            "WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {from} + {count} - 1)
+             INSERT INTO slot (register, key, holder, part, held, told, body, teller, gone_ms)
+               SELECT 'room', i, i, '', 1, 1, '', {teller}, {gone} FROM n;"
+        )
+    };
+    let sql = rows("'gw-2'", 0, MOST, "NULL")
+        + &rows("'gw-2'", MOST, 10, "5000 + i")
+        + &rows("NULL", 2 * MOST, 20, "NULL")
+        + &rows("'gw-3'", 3 * MOST, 20, "4000");
+    store.execute_batch(&sql).unwrap();
+    assert_eq!(forget(&store, 1).unwrap(), 10);
+    let count = |which: &str| -> i64 {
+        store.query_row(&format!("SELECT count(*) FROM slot WHERE {which}"), [], |r| r.get(0)).unwrap()
+    };
+    assert_eq!(count("teller = 'gw-2' AND gone_ms IS NULL"), MOST, "what is held stays");
+    assert_eq!((count("teller = 'gw-3'"), count("teller IS NULL")), (20, 20));
+}
+
+#[test]
+fn a_journal_of_this_format_that_does_not_know_who_has_told_of_a_slot_learns_it() {
+    let store = Connection::open_in_memory().unwrap();
+    let before =
+        SCHEMA.replace(" teller,", "").replace("(gone_ms, teller)", "(gone_ms) WHERE gone_ms NOTNULL");
+    assert!(!before.contains("teller"));
+    store.execute_batch(&before).unwrap();
+    prepare(&store).unwrap();
+    prepare(&store).unwrap();
+    let slot = Slot::after(None, &change("room", (1, 1), (1, NOW_MS), put(false)), "gw-2");
+    let two = GatewayId::new("gw-2").unwrap();
+    take(&store, &two, &slot).unwrap();
+    // Told again, or changed here: it stays whose word it was.
+    take(&store, &GatewayId::new("gw-3").unwrap(), &slot).unwrap();
+    let end = change("room", (1, 1), (2, NOW_MS + 1), Change::End(Ended::GivenBack, None));
+    super::change(&store, &GatewayId::new("gw-1").unwrap(), &end).unwrap();
+    let teller: String = store.query_row("SELECT teller FROM slot", [], |r| r.get(0)).unwrap();
+    assert_eq!(teller, "gw-2");
 }
