@@ -119,3 +119,31 @@ async fn a_worker_is_enrolled_by_a_form_and_one_without_a_test_is_not() {
     assert!(b.text("register-count").await.contains('1'));
     b.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lane_did_today_is_counted_by_hour_and_found_and_names_nobody() {
+    let Some(b) = browser().await else { return };
+    b.open("/lane/ward-1").await;
+    b.find("prompt").await;
+    b.present("ward-1", "companion-in").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.find("screen[data-look=\"idle\"]").await;
+    b.present("ward-1", "companion-second-in").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.sign_in("ward-1", "chen").await;
+    b.click("today-open").await;
+    b.find("hours-today[data-total=\"2\"][data-admitted=\"1\"]").await;
+    b.find("today-count[data-count=\"2\"]").await;
+    b.picture("today").await;
+    b.click("today-HOLD").await;
+    b.find("today-count[data-count=\"1\"]").await;
+    let row = b.text("today-row").await;
+    assert!(row.contains("陪护人数已满") && !row.contains("张"), "{row}");
+    b.click("today-HOLD").await;
+    b.type_into("today-find", "no such thing").await;
+    b.find("today-count[data-count=\"0\"]").await;
+    b.open("/status").await;
+    b.find("hours-ward-1[data-total=\"2\"]").await;
+    b.picture("status-hours").await;
+    b.end().await;
+}
