@@ -93,9 +93,7 @@ fn a_gateway_with_lanes_of_any_profiles_keeps_its_promises() {
 fn each_profile_that_ships_keeps_its_promises() {
     let alone =
         |profile: &str| wide::Plan { lanes: 1, profile: Some(profile.to_owned()), ..wide::Plan::hours(0.03) };
-    let members = ["car-occupant", "accompanied-child"];
-    let profiles = kakou_core::profile::shipped::ids().filter(|id| !members.contains(id));
-    let plans: Vec<_> = profiles.map(|profile| (7, alone(profile))).collect();
+    let plans: Vec<_> = wide::places::profiles().into_iter().map(|profile| (7, alone(profile))).collect();
     for run in gateways(&plans) {
         assert!(run.visits > 3 && !run.outcomes.is_empty(), "{run:#?}");
     }

@@ -62,9 +62,10 @@ pub struct Place {
     pub devices: BTreeMap<String, Device>,
 }
 
-/// Profiles that stand for themselves; the others are of people who come along.
-fn profiles() -> Vec<&'static str> {
-    shipped::ids().filter(|id| !["car-occupant", "accompanied-child"].contains(id)).collect()
+/// Profiles that lanes have; the others are of people who come along, and of a console that is no lane.
+pub fn profiles() -> Vec<&'static str> {
+    let no_lane = ["car-occupant", "accompanied-child", "duty-console"];
+    shipped::ids().filter(|id| !no_lane.contains(id)).collect()
 }
 
 fn accepts(text: &str) -> Vec<String> {
