@@ -61,6 +61,8 @@ impl InUse {
 
 /// An entry: its id and its facts.
 pub type Entry = (String, Map<String, Value>);
+/// Facts by id.
+pub type Entries = BTreeMap<String, Map<String, Value>>;
 
 /// Why a list does not answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -142,10 +144,10 @@ pub fn policy(data: &Path, id: &str) -> Option<String> {
 }
 
 /// Every entry of the policy in use, by id; none before the first.
-pub fn policy_entries(data: &Path) -> Result<Option<BTreeMap<String, Map<String, Value>>>, StoreError> {
+pub fn policy_entries(data: &Path) -> Result<Option<Entries>, StoreError> {
     let Some(file) = Pointer::read(data)?.0.get("policy").cloned() else { return Ok(None) };
     let file = folder(data).join(file);
-    let read = || -> rusqlite::Result<BTreeMap<String, Map<String, Value>>> {
+    let read = || -> rusqlite::Result<Entries> {
         let connection = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut all = connection.prepare("SELECT id, facts FROM entry")?;
         let rows = all.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;

@@ -237,9 +237,8 @@ fn run(arguments: &Arguments) -> Result<Value, Missing> {
     // No name and no number lies in clear outside of the lists.
     let mut clear = Vec::new();
     for ward in [&one, &two] {
-        for log in [ward.gateway.log()] {
-            clear.extend(["李四", "P-0001"].into_iter().filter(|word| log.contains(word)).map(str::to_owned));
-        }
+        let log = ward.gateway.log();
+        clear.extend(["李四", "P-0001"].into_iter().filter(|word| log.contains(word)).map(str::to_owned));
         for name in ["journal.db", "journal.db-wal"] {
             let bytes = std::fs::read(ward.gateway.data().join(name)).unwrap_or_default();
             let found = |word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());

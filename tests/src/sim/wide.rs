@@ -124,12 +124,15 @@ pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
     world::World::new(seed, plan, folder.path()).map_err(before)?.run(plan.until)
 }
 
+/// What makes a plan simpler.
+type Cut = Box<dyn Fn(&mut Plan)>;
+
 /// A smaller plan by which the same seed fails in the same way: with less that goes wrong, and with fewer lanes.
 pub fn shrink(seed: u64, plan: &Plan, failure: &Failure) -> (Plan, Failure) {
     let kind =
         |failure: &Failure| failure.why.chars().filter(|c| !c.is_ascii_digit()).take(60).collect::<String>();
     let (mut least, mut found) = (Plan { print: false, until: None, ..plan.clone() }, failure.clone());
-    let mut tries: Vec<Box<dyn Fn(&mut Plan)>> = Vec::new();
+    let mut tries: Vec<Cut> = Vec::new();
     for fault in Fault::ALL {
         tries.push(Box::new(move |plan| {
             plan.without.insert(fault);
