@@ -37,7 +37,8 @@ async fn a_supervisor_finds_who_was_where_by_keys_alone_and_nothing_is_told_with
     b.picture("console-rows").await;
     b.click("lang").await;
     assert!(b.text("rows").await.contains("Outcome"));
-    b.keys(Key::Alt + "4").await;
+    let fourth = b.driver.action_chain().key_down(Key::Alt).send_keys("4").key_up(Key::Alt);
+    fourth.perform().await.unwrap();
     b.find("act-handover[aria-pressed=\"true\"]").await;
     b.end().await;
 }
