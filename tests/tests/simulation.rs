@@ -84,7 +84,7 @@ fn a_gateway_with_lanes_of_any_profiles_keeps_its_promises() {
     // It is worth nothing if nothing has happened.
     assert!(count(|f| f.visits) > 350 && count(|f| f.opened) > 60 && count(|f| f.lives) > 8, "{all:#?}");
     let taken: BTreeSet<&str> = all.iter().flat_map(|f| f.acts.keys().map(String::as_str)).collect();
-    for act in ["Form", "Override", "Confirm", "Recheck", "Aside", "Cancel", "Capture", "Start", "Enter"] {
+    for act in ["Form", "Override", "Confirm", "Recheck", "Aside", "Cancel", "Accept", "Start", "Enter"] {
         assert!(taken.contains(format!("{act}: taken").as_str()), "nobody did {act}: {taken:#?}");
     }
 }
