@@ -119,6 +119,13 @@ pub struct Failure {
     pub last: String,
 }
 
+impl Failure {
+    /// The world cannot even begin.
+    fn before(seed: u64, why: String) -> Self {
+        Self { seed, step: 0, at_ms: 0, why, hash: String::new(), last: String::new() }
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { seed, step, at_ms, why, last, .. } = self;
@@ -128,11 +135,17 @@ impl std::fmt::Display for Failure {
 
 /// Runs a seed.
 pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
-    let before =
-        |why: String| Failure { seed, step: 0, at_ms: 0, why, hash: String::new(), last: String::new() };
+    in_folder(seed, |folder| {
+        let world = world::World::new(seed, plan, folder).map_err(|why| Failure::before(seed, why))?;
+        world.run(plan.until)
+    })
+}
+
+/// Runs a seed in a data folder of its own.
+fn in_folder<T>(seed: u64, run: impl FnOnce(&Path) -> Result<T, Failure>) -> Result<T, Failure> {
     // What the product syncs beside the journal needs no disk.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let folder = folder.map_err(|e| before(e.to_string()))?;
-    world::World::new(seed, plan, folder.path()).map_err(before)?.run(plan.until)
+    let folder = folder.map_err(|e| Failure::before(seed, e.to_string()))?;
+    run(folder.path())
 }

@@ -144,21 +144,7 @@ impl Site {
             let mut entries: Vec<(String, Value)> =
                 self.people.iter().filter_map(|p| self.entry(name, p)).collect();
             entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            let line = |(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts }));
-            let lines: String = entries.into_iter().map(line).collect();
-            let order = Order {
-                data,
-                name,
-                version: 1,
-                issued_ms: *issued_ms,
-                base: None,
-                sha256: None,
-                signer: "",
-                canary: &[],
-                check: None,
-            };
-            edition::build(&order, lines.as_bytes(), &mut |_| true)
-                .map_err(|e| format!("list {name}: {e}"))?;
+            write_list(data, name, *issued_ms, entries)?;
         }
         Ok(())
     }
@@ -275,4 +261,28 @@ fn person(draw: &mut Draw, gate: Gate, number: u32) -> Person {
         held: draw.per_mille(60),
         once: gate == Gate::Goods && draw.per_mille(700),
     }
+}
+
+/// Puts a list in its place in a data folder: entries by id, in the order of their ids.
+pub fn write_list(
+    data: &Path,
+    name: &str,
+    issued_ms: i64,
+    entries: impl IntoIterator<Item = (String, Value)>,
+) -> Result<(), String> {
+    let line = |(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts }));
+    let lines: String = entries.into_iter().map(line).collect();
+    let order = Order {
+        data,
+        name,
+        version: 1,
+        issued_ms,
+        base: None,
+        sha256: None,
+        signer: "",
+        canary: &[],
+        check: None,
+    };
+    edition::build(&order, lines.as_bytes(), &mut |_| true).map_err(|e| format!("list {name}: {e}"))?;
+    Ok(())
 }

@@ -21,7 +21,6 @@ use super::Failure;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -116,12 +115,10 @@ impl Figures {
 
 /// Runs a seed.
 pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
-    let before =
-        |why: String| Failure { seed, step: 0, at_ms: 0, why, hash: String::new(), last: String::new() };
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    let folder = folder.map_err(|e| before(e.to_string()))?;
-    world::World::new(seed, plan, folder.path()).map_err(before)?.run(plan.until)
+    super::in_folder(seed, |folder| {
+        let world = world::World::new(seed, plan, folder).map_err(|why| Failure::before(seed, why))?;
+        world.run(plan.until)
+    })
 }
 
 /// What makes a plan simpler.

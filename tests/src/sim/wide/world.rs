@@ -10,6 +10,7 @@ use crate::sim::broker::{Later, Net};
 use crate::sim::central::Central;
 use crate::sim::disk::Disk;
 use crate::sim::draw::{Draw, Stream};
+use crate::sim::site::write_list;
 use crate::sim::trace::Trace;
 use crate::sim::uplink::Uplink;
 use crate::sim::watch::Watch;
@@ -17,8 +18,7 @@ use kakou_core::ids::{DeviceId, GatewayId, SiteId};
 use kakou_core::reading::Report;
 use kakou_core::time::{Now, Quality};
 use kakou_gateway::engine::Engine;
-use kakou_gateway::store::edition::{self, Order};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -232,25 +232,9 @@ impl World {
                     entries.insert(kakou_core::pass::id::key(name, &key).into_owned(), entry.clone());
                 }
             }
-            let lines: String = entries
-                .into_iter()
-                .map(|(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts })))
-                .collect();
             // Seldom one becomes too old while people come.
             let age_h = if ages.per_mille(60) { 23 } else { ages.between(0, 12) };
-            let order = Order {
-                data,
-                name,
-                version: 1,
-                issued_ms: BEGINS_MS - HOUR_MS * age_h.cast_signed(),
-                base: None,
-                sha256: None,
-                signer: "",
-                canary: &[],
-                check: None,
-            };
-            edition::build(&order, lines.as_bytes(), &mut |_| true)
-                .map_err(|e| format!("list {name}: {e}"))?;
+            write_list(data, name, BEGINS_MS - HOUR_MS * age_h.cast_signed(), entries)?;
         }
         Ok(())
     }
