@@ -120,7 +120,7 @@ pub async fn console(State(app): State<App>, headers: HeaderMap) -> Answer<Json<
 }
 
 /// Does something at the console. The answer comes when it is on record.
-#[utoipa::path(post, path = "/api/v1/console", request_body = ConsoleAct,
+#[utoipa::path(post, path = "/api/v1/console", operation_id = "console_act", request_body = ConsoleAct,
     params(("Kakou-Officer" = Option<String>, Header, description = "Who is meant to act; if another one is signed in, nothing is done")),
     responses((status = 200, description = "Done and on record; the rows of a search, the latest first, 500 at most", body = ref("#/components/schemas/ConsoleAnswer")), (status = 400), (status = 401), (status = 403), (status = 404), (status = 409), (status = 503)), security(("session" = [])))]
 pub async fn act(

@@ -97,6 +97,17 @@ mod tests {
         }
     }
 
+    /// OpenAPI 3.1, Operation Object: clients that are generated take the id for the name of a function.
+    #[test]
+    fn every_operation_of_the_api_has_an_id_of_its_own() {
+        let document = document();
+        let mut seen = BTreeSet::new();
+        for (name, operation) in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            assert!(!id.is_empty() && seen.insert(id), "{name}: {id:?}");
+        }
+    }
+
     #[test]
     fn every_reference_of_the_api_leads_somewhere() {
         let document = document();
