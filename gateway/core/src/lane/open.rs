@@ -136,12 +136,17 @@ impl Lane {
         if !here {
             return Ok(false);
         }
-        let mut left_out = None;
+        let mut goes_on = None;
         self.with_step(now, records, out, |cx| {
-            left_out = step::left_out(cx)?;
+            goes_on = step::left_out(cx)?;
+            // Nobody stands before a printer: the slip comes whoever is in front.
+            if let (None, StepKind::Print(print)) = (&goes_on, &cx.step.kind) {
+                print.asked(cx);
+                goes_on = Some(Flow::Next);
+            }
             Ok(Flow::Wait)
         })?;
-        if let Some(flow) = left_out {
+        if let Some(flow) = goes_on {
             self.apply(flow);
             return Ok(false);
         }

@@ -99,18 +99,9 @@ impl Kind for Print {
         Ok(Self { lines, on, copies, names })
     }
 
-    /// Prints the slip and waits for it. One that has come with the verdict does not come again with an override.
+    /// Prints the slip and waits for it.
     fn enter(&self, cx: &mut Cx<'_>) -> Result<Flow, RecordsFault> {
-        let place = cx.visit.step;
-        if has_come(cx, place) {
-            return Ok(Flow::Next);
-        }
-        if !self.comes_with(cx.visit) {
-            cx.visit.skipped.push(place);
-            return Ok(Flow::Next);
-        }
-        let step = cx.step;
-        if !self.print(cx, step, place) {
+        if !self.asked(cx) {
             return Ok(Flow::Next);
         }
         cx.allow(cx.step.timeout_ms);
@@ -168,6 +159,21 @@ fn behind_verdict(setup: &Setup) -> usize {
 }
 
 impl Print {
+    /// Asks the printer for the slip of the step at which the visit is. One that has come with the verdict does not come
+    /// again with an override. Says whether there is one to wait for; it comes whether or not anybody waits.
+    pub fn asked(&self, cx: &mut Cx<'_>) -> bool {
+        let place = cx.visit.step;
+        if has_come(cx, place) {
+            return false;
+        }
+        if !self.comes_with(cx.visit) {
+            cx.visit.skipped.push(place);
+            return false;
+        }
+        let step = cx.step;
+        self.print(cx, step, place)
+    }
+
     fn comes_with(&self, visit: &Visit) -> bool {
         match visit.outcome() {
             Some(outcome) => self.on.contains(&outcome),
