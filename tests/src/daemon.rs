@@ -4,6 +4,7 @@ use crate::contract::Contract;
 use crate::wait;
 use rusqlite::Connection;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,14 @@ fn release() -> bool {
     !cfg!(debug_assertions)
 }
 
-/// Builds the programs of the product, once, and gives the folder that they are in.
+/// Builds the programs of the product, once, and gives the folder that they are in: the one that `KAKOU_BUILT` names, where
+/// somebody has built them.
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
+        if let Some(built) = std::env::var_os("KAKOU_BUILT") {
+            return std::path::absolute(built).expect("a folder");
+        }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above");
         let mut build = Command::new(env!("CARGO"));
         // The same selection as for the tests: the product is then built with what they were built with.
@@ -105,6 +110,8 @@ pub struct Plan {
     pub http: bool,
     /// The files that the daemon may have open; as many as the test if none.
     pub files: Option<u64>,
+    /// The control group that it begins in, by the file that takes its id.
+    pub group: Option<PathBuf>,
 }
 
 impl Plan {
@@ -223,15 +230,7 @@ impl Gateway {
         let before = self.log().matches("lanes are open").count();
         let log =
             File::options().create(true).append(true).open(self.folder.join("log")).expect("a log file");
-        let program = programs().join("kakoud");
-        let mut command = match self.plan.files {
-            None => Command::new(program),
-            Some(files) => {
-                let mut limited = Command::new("prlimit");
-                limited.arg(format!("--nofile={files}:{files}")).arg(program);
-                limited
-            }
-        };
+        let mut command = self.command();
         let child = command
             .arg("--config")
             .arg(self.folder.join("kakou.toml"))
@@ -254,6 +253,22 @@ impl Gateway {
             let heard = wait::try_until(Duration::from_secs(60), || self.heard(lane, last).then_some(()));
             assert!(heard.is_some(), "the scanner of {lane} is not heard: {}", self.log());
         }
+    }
+
+    /// The daemon under its limits.
+    fn command(&self) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(group) = &self.plan.group {
+            let enter = "echo $$ >\"$0\" && exec \"$@\"";
+            words.extend(["sh".into(), "-c".into(), enter.into(), group.into()]);
+        }
+        if let Some(files) = self.plan.files {
+            words.extend(["prlimit".into(), format!("--nofile={files}:{files}").into()]);
+        }
+        words.push(programs().join("kakoud").into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
     }
 
     /// The epoch and last event of the journal; 0 where there is none.

@@ -35,7 +35,12 @@ pub fn trust(folder: &Path, keys: Vec<KeyEntry>) {
 
 /// Writes a list of entries.
 pub fn list(folder: &Path, name: &str, entries: Map<String, Value>) {
-    write(folder, name, &json!({ "name": name, "version": 1, "issued": now_s(), "entries": entries }));
+    edition(folder, name, 1, entries);
+}
+
+/// Writes an edition of a list.
+pub fn edition(folder: &Path, name: &str, version: u64, entries: Map<String, Value>) {
+    write(folder, name, &json!({ "name": name, "version": version, "issued": now_s(), "entries": entries }));
 }
 
 fn write(folder: &Path, name: &str, list: &Value) {

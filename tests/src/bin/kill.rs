@@ -9,10 +9,10 @@ use kakou_authority::issuer::Issuer;
 use kakou_drivers::sim::Seeded;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::store::{chain, photos::Photos};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::{DeskClient, PIN, officers};
 use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::recorded::{admissions, verify};
 use kakou_tests::{passes, profiles, wait};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -111,27 +111,6 @@ fn load(
 
 type Scanners = Vec<(&'static str, ScannerSim)>;
 type ScannersBack = std::sync::mpsc::Receiver<(&'static str, ScannerSim)>;
-
-fn admissions(gateway: &Gateway) -> BTreeMap<String, u64> {
-    let mut out = BTreeMap::new();
-    for event in gateway.events("transaction") {
-        if event["data"]["outcome"] == "ADMIT" {
-            let lane =
-                event["subject"].as_str().and_then(|s| s.split('/').next()).unwrap_or_default().to_owned();
-            *out.entry(lane).or_default() += 1;
-        }
-    }
-    out
-}
-
-fn verify(gateway: &Gateway) -> Result<chain::Verified, Missing> {
-    let data = gateway.data();
-    let key = std::fs::read_to_string(data.join("gateway.pub"))?;
-    let key: Vec<u8> =
-        (0..64).step_by(2).filter_map(|i| u8::from_str_radix(key.get(i..i + 2)?, 16).ok()).collect();
-    let photos = Photos::open(&data)?;
-    Ok(chain::verify(&gateway.journal(), &photos, &key)?)
-}
 
 fn run(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
