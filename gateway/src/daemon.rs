@@ -176,8 +176,9 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
     };
     links.start(ends, extras.restart, extras.plug, subjects, (lists.news.clone(), lists.wishes));
     let mut tasks = links.tasks;
-    let hospital = hear(&common, &settings, told, (&intake, &mut tasks));
-    let address = screens(&common, settings, extras.pages, overview, lanes.titles, (&intake, &mut tasks))?;
+    let hospital = hear(&common, &settings, told.clone(), (&intake, &mut tasks));
+    let pages = ScreenParts { pages: extras.pages, overview, lanes: lanes.titles, told };
+    let address = screens(&common, settings, pages, (&intake, &mut tasks))?;
     Ok(Running {
         address,
         hospital,
@@ -245,15 +246,23 @@ fn start_engine(
     Ok((thread, gate))
 }
 
+/// What the screens are made of.
+struct ScreenParts {
+    pages: axum::Router,
+    overview: Arc<Overview>,
+    lanes: Vec<(LaneId, String, Text)>,
+    told: watch::Sender<u64>,
+}
+
 /// Serves the screens, where the configuration has an address for them; gives the one that it is.
 fn screens(
     common: &Common,
     settings: Settings,
-    pages: axum::Router,
-    overview: Arc<Overview>,
-    lanes: Vec<(LaneId, String, Text)>,
+    ScreenParts { pages, overview, lanes, told }: ScreenParts,
     (intake, tasks): (&CancellationToken, &mut JoinSet<()>),
 ) -> Result<Option<SocketAddr>, StartError> {
+    // Where nobody signs for the site, its gateways do not speak with each other.
+    let told = (settings.upstream.is_some() && settings.fleet_keys.is_some()).then_some(told);
     let Some(http) = settings.http else { return Ok(None) };
     let (listener, bound) = http::bind(&http).map_err(|e| StartError::Listen(http.listen, e))?;
     let app = App::new(Shared {
@@ -266,6 +275,7 @@ fn screens(
         tls: http.tls.is_some(),
         rate: http::Rate::default(),
         acts: http::acts::Acts::default(),
+        told,
         end: intake.clone(),
     });
     let end = intake.clone();

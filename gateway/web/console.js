@@ -22,6 +22,8 @@ let waits = [];
 let lanes = [];
 let act = null;
 let answer = null;
+/** What is said of an entry that stands above a list: whether the others of the site hear of it. */
+const DONE = new Map([[true, "console_done_site"], [false, "console_done_here"]]);
 let done = "";
 let busy = false;
 let offsetMin = 0;
@@ -165,7 +167,7 @@ async function send(body) {
     const told = await postConsole(session.officer, body);
     if (told.rows) answer = told;
     if (body.act === "export") save(told);
-    done = told.rows ? t("console_found", { n: told.rows.length }) : t("console_done");
+    done = told.rows ? t("console_found", { n: told.rows.length }) : t(DONE.get(told.site) ?? "console_done");
     if (body.act !== "trace" && body.act !== "export") for (const name of ["key", "note", "shift"]) delete typed[name];
     await look();
   } catch (error) {

@@ -1,4 +1,4 @@
-//! What a hospital tells one gateway, for the others of its site: sealed with the key that they share, so that the broker
+//! What a hospital tells one gateway, and what an officer takes back at its duty console, for the others of the site: sealed with the key that they share, so that the broker
 //! and the disk hold nobody's name, and kept in a folder until the broker has it.
 //!
 //! Each word is told whole, and the newest counts wherever it comes, so the order in which they travel does not matter.
@@ -6,7 +6,7 @@
 use crate::feeds::words_in;
 use crate::keys::{KeyError, random};
 use crate::store::StoreError;
-use crate::store::told;
+use crate::store::{revoke, told};
 use crate::subjects;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::evidence::Hash;
@@ -25,6 +25,13 @@ use std::path::{Path, PathBuf};
 const PURPOSE: &[u8] = b"kakou peer patient 1";
 /// An id is no longer: bytes.
 const LONGEST_ID: usize = 256;
+/// A message is of no more lists.
+const MOST_LISTS: usize = LISTS.len();
+
+/// The lists of which something is told.
+fn told_lists() -> impl Iterator<Item = &'static str> {
+    LISTS.into_iter().chain(revoke::LISTS)
+}
 
 /// Why something is not told, or not heard.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +46,7 @@ pub enum ShareError {
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
     /// It does not open with any key of this site, or says what no message says.
-    #[error("what another gateway tells of a patient cannot be read")]
+    #[error("what another gateway tells of an entry of a list cannot be read")]
     Unreadable,
 }
 
@@ -78,7 +85,7 @@ pub fn keep_all(data: &Path, teller: Teller<'_>) -> Result<(), ShareError> {
     // What waits is part of it.
     let before = words_in(&folder(data));
     let mut all: BTreeMap<String, Vec<Told>> = BTreeMap::new();
-    for list in LISTS {
+    for list in told_lists() {
         for (id, word) in told::all(data, list)? {
             all.entry(id).or_default().push((list, word));
         }
@@ -157,13 +164,13 @@ fn unseal(key: &Key, teller: Teller<'_>, told: &ToldPatient) -> Option<(String, 
     let said: Map<String, Value> = serde_json::from_slice(said).ok()?;
     let id = said.get("id").and_then(Value::as_str);
     let id = id.filter(|id| !id.is_empty() && id.len() <= LONGEST_ID)?.to_owned();
-    let told = said.get("told")?.as_object().filter(|told| told.len() <= LISTS.len())?;
+    let told = said.get("told")?.as_object().filter(|told| told.len() <= MOST_LISTS)?;
     let word = |(list, word): (&String, &Value)| {
-        let list = LISTS.into_iter().find(|known| known == list)?;
+        let list = told_lists().find(|known| known == list)?;
         let entry = Map::from_iter([(TOLD.to_owned(), word.clone())]);
         Some((list, Word::of(&entry).filter(|word| word.is_good(list))?))
     };
-    // In the order of their names: patients, roster.
+    // In the order of their names: patients before roster.
     Some((id, told.iter().map(word).collect::<Option<Vec<_>>>()?))
 }
 

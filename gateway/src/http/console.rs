@@ -6,6 +6,7 @@ use super::act::as_shown;
 use super::api::{ACT_LIMIT, Answer, body, lane_of, signed_in};
 use super::error::ApiError;
 use crate::engine::Work;
+use crate::hospital::share::{self, ShareError, Teller};
 use crate::overview::Overview;
 use crate::store::{journal, revoke, trace};
 use axum::Json;
@@ -64,8 +65,8 @@ pub enum ConsoleAct {
         #[serde(default)]
         note: String,
     },
-    /// Takes a pass back (`kid:id`), or holds a person or a plate, until the next edition of the list. Traffic officers
-    /// and supervisors.
+    /// Takes a pass back (`kid:id`), or holds a person or a plate, at all gateways of the site, until the next edition of
+    /// the list. Traffic officers and supervisors.
     Revoke {
         purpose: String,
         key: String,
@@ -257,9 +258,21 @@ async fn take_back(
     let named =
         if list == "hold" { app.overview.subjects.borrow().of(&id::normal(&key)) } else { key.clone() };
     record(app, officer, purpose, Asked::Revoke { list: list.into(), key: named, note }).await?;
-    let now_ms = app.overview.clock.now().wall_ms.unwrap_or(0);
-    let data = app.overview.data.clone();
-    let put = tokio::task::spawn_blocking(move || revoke::put(&data, list, &key, now_ms)).await;
-    put.map_err(|_| ApiError::busy())?.map_err(busy)?;
-    Ok(Json(json!({ "ok": true, "list": list })))
+    let shared = app.clone();
+    let put = tokio::task::spawn_blocking(move || put_for_the_site(&shared, list, &key)).await;
+    put.map_err(|_| ApiError::busy())?.map_err(|e| ApiError::busy().with(e.to_string()))?;
+    Ok(Json(json!({ "ok": true, "list": list, "site": app.told.is_some() })))
+}
+
+/// The entry stands above the list here, and is kept for the other gateways of the site until the broker has it: both
+/// are durable when this returns. Where one is not, the officer hears it, and does it again.
+fn put_for_the_site(app: &App, list: &'static str, key: &str) -> Result<(), ShareError> {
+    let Overview { data, clock, site, gateway, .. } = &*app.overview;
+    let Some(word) = revoke::put(data, list, key, clock.now().wall_ms.unwrap_or(0))? else { return Ok(()) };
+    if let Some(told) = &app.told {
+        let teller = Teller { site: site.as_str(), gateway: gateway.as_str() };
+        share::keep(data, teller, key, &[(list, word)])?;
+        told.send_modify(|n| *n += 1);
+    }
+    Ok(())
 }

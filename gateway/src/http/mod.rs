@@ -34,6 +34,7 @@ use seats::ConnectionLimits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -68,6 +69,8 @@ pub struct Shared {
     pub rate: Rate,
     /// What was asked of the lanes just now.
     pub acts: acts::Acts,
+    /// Raised when there is something for the other gateways of the site; none where they do not speak with each other.
+    pub told: Option<watch::Sender<u64>>,
     /// Ends all streams.
     pub end: CancellationToken,
 }

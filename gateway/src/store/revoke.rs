@@ -1,5 +1,6 @@
-//! Passes that are taken back, and people and plates that are held, at this gateway: words above the editions of
-//! `revocation` and `hold`, like those of a hospital ([`super::told`]). They count until the next edition of the list.
+//! Passes that are taken back, and people and plates that are held, at the duty console of a gateway: words above the
+//! editions of `revocation` and `hold`, like those of a hospital ([`super::told`]). They count until the next edition of
+//! the list, and are told to the other gateways of the site as those are.
 
 use super::StoreError;
 use super::lists::Pointer;
@@ -17,15 +18,16 @@ pub fn is_there(data: &Path, list: &str) -> Result<bool, StoreError> {
     told::standing(data, list, "").map(|standing| standing.is_some())
 }
 
-/// Puts an entry above a list; it is durable when this returns, and whether there is such a list.
-pub fn put(data: &Path, list: &str, id: &str, now_ms: i64) -> Result<bool, StoreError> {
+/// Puts an entry above a list; it is durable when this returns. Gives the word, for the others of the site; none where
+/// there is no such list.
+pub fn put(data: &Path, list: &str, id: &str, now_ms: i64) -> Result<Option<Word>, StoreError> {
     let _held = Held::new(data)?;
-    let Some(standing) = told::standing(data, list, id)? else { return Ok(false) };
+    let Some(standing) = told::standing(data, list, id)? else { return Ok(None) };
     // An edition that was issued a moment ahead of this clock is the one that the entry stands above.
     let at_ms = now_ms.max(standing.issued_ms.saturating_add(1));
     let word = Word { span: Span { at_ms, end_ms: at_ms }, tie: 0, said: Map::new() };
     told::put(data, list, id, &word)?;
     // The lanes look at the lists anew.
     Pointer::read(data)?.write(data)?;
-    Ok(true)
+    Ok(Some(word))
 }

@@ -1,4 +1,4 @@
-//! What a hospital's system has told one gateway of a site, at the others ([`crate::hospital::share`]).
+//! What a hospital's system has told one gateway of a site, and what was taken back at its duty console, at the others ([`crate::hospital::share`]).
 
 use super::down::{Down, answer};
 use crate::hospital::share::{self, ShareError, Teller};
@@ -24,7 +24,7 @@ impl Down {
                     true
                 }
                 Err(e @ (ShareError::Key(_) | ShareError::Store(_) | ShareError::Io(..))) => {
-                    log::error!("what another gateway tells of a patient could not be stored: {e}");
+                    log::error!("what another gateway tells of an entry could not be stored: {e}");
                     false
                 }
             };

@@ -163,7 +163,7 @@ const CHANNELS: [Channel; 23] = [
         &["Used", "ToldSlot", "ToldPatient", "Hello", "EntryText", "Ask", "Page"],
         1,
         false,
-        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `slot` (ToldSlot: a slot of a register, where it is shared by the site), `patient` (ToldPatient: what a hospital's system told of a patient, sealed for the gateways of the site), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
+        "What the gateways of a site tell each other; the kind is `redemption` (Used: a single-use pass was used, or a seal), `slot` (ToldSlot: a slot of a register, where it is shared by the site), `patient` (ToldPatient: what a hospital's system told of a patient, or what was taken back at a duty console, sealed for the gateways of the site), `hello` (Hello: a gateway is new: tell it again), `entry` (EntryText: a signed entry that was read from a code), `ask` (Ask: what do you know? `to`: whom it asks, nobody is everybody; `after`: behind what) or `tell` (Page: what a gateway knows, for the one that has asked)",
     ),
     (
         "questionsToCentral",

@@ -83,9 +83,10 @@ impl ToldSlot {
     }
 }
 
-/// What a hospital's system told of a patient, as one gateway knows it: sealed with the key that the gateways of the site
+/// What a hospital's system told of a patient, or what an officer took back at the duty console (a pass, or somebody who is
+/// held), as one gateway knows it: sealed with the key that the gateways of the site
 /// share (ChaCha20-Poly1305; the key is HMAC-SHA256 of `kakou peer patient 1` with the subject key, the associated data
-/// are `site/gateway`). Inside are the id, and what was told of each of its two
+/// are `site/gateway`). Inside are the id, and what was told of each of its
 /// lists; of two words of one entry the newer one counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

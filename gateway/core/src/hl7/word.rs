@@ -50,11 +50,14 @@ impl Word {
         entry
     }
 
-    /// Whether it is of the form that messages make: whoever gets it from elsewhere asks.
+    /// Whether it is of the form that messages make, and officers who take something back at the duty console: whoever
+    /// gets it from elsewhere asks.
     pub fn is_good(&self, list: &str) -> bool {
         let fields: &[&str] = match list {
             "patients" => &["name", "ward", "room", "state"],
             "roster" => &["name", "ward", "room", "role", "patient"],
+            // That there is an entry is all that is said.
+            "revocation" | "hold" => &[],
             _ => return false,
         };
         let said = |name: &str| self.said.get(name).and_then(Value::as_str);
