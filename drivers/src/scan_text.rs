@@ -13,8 +13,8 @@ pub const STX: u8 = 0x02;
 pub const ETX: u8 = 0x03;
 /// What readers send when they were triggered and read nothing.
 const NO_READ: [&str; 5] = ["NR", "NOREAD", "NO READ", "NO_READ", "ERROR"];
-/// What codes of known kinds begin with: passes, enrolment codes, entries of lists, addresses.
-const KNOWN: [&[u8]; 6] = [b"KP1:", b"HC1:", b"KQ1|", b"KE1:", b"http", b"HTTP"];
+/// What codes of known kinds begin with: passes, enrolment codes, entries of lists, command codes, addresses.
+const KNOWN: [&[u8]; 7] = [b"KP1:", b"HC1:", b"KQ1|", b"KE1:", b"KC1:", b"http", b"HTTP"];
 /// So many characters the identifier of a reader has at most: Zebra says `P01` for a QR code, Datalogic `QR` or `$Q`.
 pub const MAX_BEFORE: usize = 3;
 /// Digits of an escape for an encoding, behind its backslash.

@@ -5,6 +5,8 @@ use crate::store::lists;
 use crate::store::retention::Retention;
 use kakou_core::ids::{GatewayId, OfficerId, SiteId};
 use kakou_core::lane::action::Role;
+use kakou_core::lane::sheet::badges::Badges;
+use kakou_core::pass::id;
 use kakou_core::pass::trust::TrustList;
 use kakou_core::profile;
 use kakou_core::text::line_at;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 pub mod anchors;
+mod badge;
 mod devices;
 mod hospital;
 mod lanes;
@@ -31,6 +34,7 @@ mod retention;
 mod upstream;
 
 use anchors::Anchors;
+use badge::read_badges;
 pub use devices::DeviceEntry;
 use devices::{DeviceFile, read_devices};
 pub use hospital::{Hospital, Host};
@@ -70,6 +74,7 @@ struct File {
     http: Option<HttpFile>,
     #[serde(default)]
     officer: Vec<Spanned<OfficerFile>>,
+    badge: Option<badge::BadgeFile>,
     #[serde(default)]
     device: Vec<Spanned<DeviceFile>>,
     lane: Vec<Spanned<LaneFile>>,
@@ -123,6 +128,7 @@ struct OfficerFile {
     name: String,
     role: Role,
     pin: String,
+    badge: Option<String>,
 }
 
 /// Where the packages mount a USB drive of the name KAKOU.
@@ -158,6 +164,8 @@ pub struct Settings {
     pub http: Option<Http>,
     /// Who may sign in.
     pub officers: Vec<OfficerEntry>,
+    /// Who signs on by badge at the reader of a lane.
+    pub badges: Badges,
     /// Devices.
     pub devices: Vec<DeviceEntry>,
     /// Lanes.
@@ -192,6 +200,8 @@ pub struct OfficerEntry {
     pub role: Role,
     /// Argon2id, PHC string.
     pub pin: String,
+    /// The id on the staff badge that signs on, where there is one.
+    pub badge: Option<String>,
 }
 
 /// Whose configuration it is, and where its data folder is: all that matters before a policy is read.
@@ -273,6 +283,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
     let devices = read_devices(&file.device, &full, &wrong)?;
     let lanes = read_lanes(&file.lane, &devices, (folder, policy), &wrong)?;
     let officers = read_officers(&file.officer, &wrong)?;
+    let badges = read_badges(file.badge.as_ref(), &officers, &wrong)?;
     let upstream = file.upstream.as_ref().map(|u| read_upstream(u, &clock, &full, &wrong)).transpose()?;
     let hospital = file.hl7.as_ref().map(|h| read_hospital(h, &full, &wrong)).transpose()?;
     let anchors = Anchors::of(&file, folder, hospital.clone());
@@ -301,6 +312,7 @@ pub fn read_with(text: &str, path: &Path, policy: Policy<'_>) -> Result<Settings
         clock,
         http,
         officers,
+        badges,
         devices,
         lanes,
         upstream,
@@ -344,7 +356,7 @@ fn read_http(h: &HttpFile, full: Full<'_>, wrong: Wrong<'_>) -> Result<Http, Con
 }
 
 fn read_officers(files: &[Spanned<OfficerFile>], wrong: Wrong<'_>) -> Result<Vec<OfficerEntry>, ConfigError> {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut badges) = (BTreeSet::new(), BTreeSet::new());
     let mut out = Vec::new();
     for officer in files {
         let (at, o) = (officer.span().start, officer.get_ref());
@@ -357,7 +369,11 @@ fn read_officers(files: &[Spanned<OfficerFile>], wrong: Wrong<'_>) -> Result<Vec
                 format!("the pin of `{}` is not a hash; make one with `kakou officer pin`", o.id),
             ));
         }
-        out.push(OfficerEntry { id: o.id.clone(), name: o.name.clone(), role: o.role, pin: o.pin.clone() });
+        if let Some(badge) = o.badge.as_ref().filter(|badge| !badges.insert(id::normal(badge))) {
+            return Err(wrong(at, format!("two officers have the badge `{badge}`")));
+        }
+        let (name, pin, badge) = (o.name.clone(), o.pin.clone(), o.badge.clone());
+        out.push(OfficerEntry { id: o.id.clone(), name, role: o.role, pin, badge });
     }
     Ok(out)
 }

@@ -14,6 +14,9 @@ export function knowOfficers(officers) {
   for (const officer of officers) officerNames.set(officer.id, officer.name);
 }
 
+/** The name of an officer; the id as long as the names are not known. */
+export const officerName = (id) => officerNames.get(id) ?? id;
+
 /** Whether anybody shows a code on this lane; on one for emergencies nobody does. */
 export function takesCodes(desk) {
   const steps = desk?.steps ?? [];

@@ -37,6 +37,7 @@
 //   open-VISIT (data-why, data-overdue), open-pick-VISIT, open-age-VISIT, chosen-back, begin-large, aside, start-open, start-ROLE, party-open,
 //   reader-ROLE, registers-open, register-NAME, register-find, register-count, register-none, slot-N, slot-take-N, correct-reason-ID,
 //   correct-note, correct-ok, reprint-reason-ID, reprint-note, reprint-ok,
+//   sheet (data-taken, data-officer), sheet-officer, sheet-said, sheet-next, sheet-typed,
 //   lock, lock-open, lock-pin, lock-1 … lock-0, lock-back, lock-ok, lock-error, lock-other, slip.
 
 import { ApiError, deskStream, getLanes, getOfficers, getSession, laneOfPage, postAction, signOut } from "./api.js";
@@ -50,8 +51,9 @@ import { createPresses, isOfVisit } from "./desk-presses.js";
 import { openReprint } from "./desk-reasons.js";
 import { openRegisters } from "./desk-registers.js";
 import { openOverride } from "./desk-override.js";
+import { drawSheet, listenSheet } from "./desk-sheet.js";
 import { openRelease } from "./desk-uses.js";
-import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers, takesCodes } from "./desk-view.js";
+import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers, officerName, takesCodes } from "./desk-view.js";
 import { stayAwake } from "./awake.js";
 import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { setZone } from "./format.js";
@@ -192,10 +194,12 @@ function sound() {
     UNOPENED: desk.barrier?.state === "failed" ? `${desk.barrier.visit}/${desk.barrier.tries}` : null,
     REPEAT: desk.visit?.repeated ? `${desk.visit.id}/${desk.visit.repeated.showing}` : null,
     OTHER: desk.other?.since ?? null,
+    // A code of the sheet that was refused.
+    REFUSED: desk.sheet?.said && !desk.sheet.said.taken ? desk.sheet.said.since : null,
   };
   const fresh = Object.keys(now).find((name) => now[name] !== null && now[name] !== heard[name]);
   heard = now;
-  if (fresh) playTone(fresh);
+  if (fresh) playTone(fresh === "REFUSED" ? "OTHER" : fresh);
 }
 
 /** A row of the open visits: what it asks comes to the desk. A record is taken up first. */
@@ -283,6 +287,7 @@ function draw() {
   part("barrier", desk?.barrier, () => drawBarrier(desk?.barrier ?? null, act));
   part("chosen", [one && { ...one, detail: null }, desk?.mode, desk?.visit?.id, desk?.visit?.name], () => drawChosen(desk ?? {}, one, backToLane));
   part("visit", now?.visit, () => drawVisit(now?.visit ?? null));
+  part("sheet", desk?.sheet, () => drawSheet(desk?.sheet ?? null, officerName));
   part("party", [now?.visit?.id, now?.visit?.parent, now?.visit?.party, desk?.open], () => drawParty(now));
   part("open", [desk?.open, chosen], () => drawOpen(desk, one, pickOpen));
   part("last", [desk?.last_visits, desk?.counters, desk?.actions?.includes("reprint")], () =>
@@ -358,6 +363,8 @@ listenKeys({
   },
   l: () => setLang(otherLang()),
 }, (n) => { if (session) ask.digit(n); });
+
+listenSheet((code) => { if (session) act({ action: "code", code }); });
 
 function showHelp() {
   if (session) openHelp(shown()?.visit?.verdict?.codes ?? []);

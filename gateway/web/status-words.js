@@ -112,6 +112,9 @@ const COUNTERS = {
   thermometer_drift_total: ["测温漂移", "Thermometer drift"],
   upstream_lost_total: ["上级连接中断", "Upstream link lost"],
   use_forgotten_total: ["提前清除的用证记录", "Uses forgotten early"],
+  badge_refused_total: ["被拒绝的工牌登录", "Badges refused"],
+  command_refused_total: ["被拒绝的指令码", "Command codes refused"],
+  command_total: ["已执行的指令码", "Command codes done"],
 };
 
 /** What drivers say, word for word. */

@@ -2,6 +2,9 @@
 // registers. Chinese and English, as in strings.js.
 
 export const LANE_STRINGS = {
+  sheet_title: ["扫码操作", "Command sheet"],
+  sheet_by: ["{who} 已用工牌登录", "{who} signed on by badge"],
+  sheet_nobody: ["通道扫码器无人登录", "nobody signed on at the reader"],
   title_console: ["疾控·运管入口", "Duty console"],
   console_trace: ["查询行程", "Trace"],
   console_review: ["审批", "Review"],
@@ -11,7 +14,7 @@ export const LANE_STRINGS = {
   console_hint_trace: ["何人何时在何处。仅本网关的记录，含尚未上报的。每次查询留痕。", "Who was where. Of this gateway alone, with what is not sent yet. Each search is on record."],
   console_hint_export: ["与查询相同，另存为 CSV 文件。人员只以编码出现。", "As a search, saved as a CSV file. People stand in it as keys alone."],
   console_hint_review: ["通道中等待审批的车辆与人员。", "Vehicles and people that wait for an approval in the lanes."],
-  console_hint_revoke: ["通行证写 kid:编号；人员或车辆写证件号或车牌。到下一版名单为止有效。", "A pass as kid:id; a person or a vehicle by id or plate. It counts until the next edition of the list."],
+  console_hint_revoke: ["通行证写 kid:编号；人员或车辆写证件号或车牌。对本站所有网关有效，到下一版名单为止。", "A pass as kid:id; a person or a vehicle by id or plate. It counts at all gateways of this site, until the next edition of the list."],
   console_hint_handover: ["写下接班人和需要交代的事。", "Who takes over, and what there is to know."],
   console_purpose: ["用途（必填）", "Purpose (required)"],
   console_lane: ["通道", "Lane"],
@@ -28,6 +31,8 @@ export const LANE_STRINGS = {
   console_none: ["您的角色在这里没有可做的操作。", "Your role has nothing to do here."],
   console_found: ["共 {n} 条，已留痕。", "{n} found. On record."],
   console_done: ["已完成并留痕。", "Done, and on record."],
+  console_done_site: ["已完成并留痕；正在通知本站其他网关。", "Done, and on record; the other gateways of the site are being told."],
+  console_done_here: ["已完成并留痕；仅在本网关有效。", "Done, and on record; it counts at this gateway alone."],
   console_no_rows: ["没有找到。", "Nothing found."],
   console_since: ["本网关的记录始于 {at}。", "The records of this gateway begin at {at}."],
   console_here: ["仅本网关的记录。", "Of this gateway alone."],

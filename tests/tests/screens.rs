@@ -15,6 +15,8 @@ mod guarded;
 mod lanes;
 #[path = "screens/officers.rs"]
 mod officers;
+#[path = "screens/sheet.rs"]
+mod sheet;
 #[path = "screens/staff.rs"]
 mod staff;
 #[path = "screens/waits.rs"]

@@ -1,5 +1,6 @@
 //! The command `kakou`.
 
+mod desk;
 mod devices;
 mod doctor;
 mod evidence;
@@ -50,6 +51,8 @@ enum Command {
     /// Makes keys, issues passes and shows what is in one.
     #[command(subcommand)]
     Pass(pass::Command),
+    #[command(subcommand)]
+    Desk(desk::Command),
     /// Verifies the text of a code against a trust list, as a lane does.
     Verify(verify::Arguments),
     /// The central side.
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Profile(c) => profile::run(&c),
         Command::Pack(c) => pack::run(c),
         Command::Pass(c) => pass::run(c),
+        Command::Desk(c) => desk::run(c),
         Command::Verify(a) => verify::run(&a),
         Command::Central(handed) => subprogram::central(&["central"], handed),
         Command::Ca(handed) => subprogram::central(&["ca"], handed),

@@ -20,9 +20,18 @@ fn write(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(&completions)?;
     clap_mangen::generate_to(Arguments::command().name("kakou"), &man)?;
     // The programs of these commands bring their own pages.
-    for handed in
-        ["demo", "central", "ca", "fleet", "feed", "pass-key", "pass-issue", "pass-sheet", "pack-sign"]
-    {
+    for handed in [
+        "demo",
+        "central",
+        "ca",
+        "fleet",
+        "feed",
+        "pass-key",
+        "pass-issue",
+        "pass-sheet",
+        "pack-sign",
+        "desk-sheet",
+    ] {
         std::fs::remove_file(man.join(format!("kakou-{handed}.1")))?;
     }
     let mut page = Vec::new();

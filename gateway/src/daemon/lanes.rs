@@ -64,6 +64,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
     let lanes = std::mem::take(&mut settings.lanes);
     let (region, gateway) = (settings.region.clone(), settings.gateway.to_string());
     let utc_offset_ms = settings.utc_offset_ms;
+    let badges = Arc::new(settings.badges.clone());
     let private = settings.central_key.map(|reader| ForCentral::new(reader, gateway.clone()).shared());
     Box::new(move |trust, subjects| {
         lanes
@@ -90,6 +91,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 trust: trust.clone(),
                 subjects: subjects.clone(),
                 key: key.clone(),
+                badges: badges.clone(),
                 private: private.clone(),
             })
             .collect()

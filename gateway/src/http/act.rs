@@ -128,6 +128,8 @@ pub enum Act {
     Again { visit: u64 },
     /// Says that the barrier was opened by hand for such a visit.
     ByHand { visit: u64 },
+    /// A command code (`KC1:`) that a scanner at the desk has read: it does what a button does.
+    Code { code: String },
 }
 
 /// An act as it is asked.
@@ -220,6 +222,7 @@ pub async fn act(
         }
         Act::Again { visit } => Action::OpenAgain(VisitId(visit)),
         Act::ByHand { visit } => Action::OpenedByHand(VisitId(visit)),
+        Act::Code { code } => Action::Code(code),
         Act::Override { visit, outcome, reason, note, pin, second } => {
             pins.push(("override", officer.id.clone(), pin));
             let second = second.map(|s| {

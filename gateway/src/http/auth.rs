@@ -351,6 +351,7 @@ mod tests {
             name: id.into(),
             role: Role::Guard,
             pin: pin.clone(),
+            badge: None,
         };
         let all = ["li", "wang", "zhao", "chen", "sun", "zhou"].map(one);
         (all[0].id.clone(), Officers::new(all.into()))

@@ -4,6 +4,7 @@ mod answers;
 mod authority;
 mod broker;
 mod ca;
+mod desk;
 pub mod feed;
 mod fleet;
 mod ingest;
@@ -48,6 +49,9 @@ enum Command {
     /// Makes keys and issues passes.
     #[command(subcommand)]
     Pass(pass::Command),
+    /// What is printed for the desks of a gateway.
+    #[command(subcommand)]
+    Desk(desk::Command),
     /// Writes manual pages and completions, for packages.
     #[command(hide = true)]
     Pages {
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Feed(c) => feed::run(c),
         Command::Pack(c) => pack::run(c),
         Command::Pass(c) => pass::run(c),
+        Command::Desk(c) => desk::run(c),
         Command::Pages { folder } => pages::run(&folder),
     }
 }

@@ -21,7 +21,7 @@ fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(&completions)?;
     clap_mangen::generate_to(Arguments::command().name("kakou"), &man)?;
     // These are of `kakou`, which has more of both.
-    for page in ["kakou.1", "kakou-pass.1", "kakou-pack.1"] {
+    for page in ["kakou.1", "kakou-pass.1", "kakou-pack.1", "kakou-desk.1"] {
         match std::fs::remove_file(man.join(page)) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
             Ok(()) | Err(_) => {}

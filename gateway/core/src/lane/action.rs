@@ -172,6 +172,8 @@ pub enum Action {
         /// Why.
         reason: String,
     },
+    /// A command code that was read at the desk.
+    Code(String),
     /// Asks the barrier once more, for an admitted visit that it did not open for.
     OpenAgain(VisitId),
     /// Says that the barrier, which did not open, was opened by hand.

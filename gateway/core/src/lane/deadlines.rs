@@ -27,6 +27,8 @@ pub enum Due {
     Notice,
     /// So has the word that another code was shown.
     Other,
+    /// A sign-on by badge ends, or what was said of a command code.
+    Sheet,
     /// The barrier has not confirmed.
     Opening,
     /// The civil day may be over.
@@ -61,7 +63,8 @@ impl Lane {
         let guests = state.guests.as_ref().map(|g| (g.until, Due::Guests));
         let day = state.day_look.map(|at| (at, Due::Day));
         let keep = state.keep_at.map(|at| (at, Due::Keep));
-        let one = [visit, notice, other, opening, day, keep, guests, self.door_due()];
+        let sheet = self.sheet_due().map(|at| (at, Due::Sheet));
+        let one = [sheet, visit, notice, other, opening, day, keep, guests, self.door_due()];
         one.into_iter().flatten().chain(open).chain(records)
     }
 
@@ -79,6 +82,7 @@ impl Lane {
                 Due::Door => self.door_held(out),
                 Due::Notice => self.state.notice = None,
                 Due::Other => self.state.other = None,
+                Due::Sheet => self.sheet_overdue(now, out),
                 Due::Opening => self.openings_ended(now, now.mono_ms, out),
                 Due::Day => self.start_day(now),
                 Due::Keep => out.keep = Keep::Now,

@@ -8,7 +8,7 @@ use super::override_act::Decision;
 use super::scan::Scanned;
 use super::step;
 use super::visit::{Origin, PrintState};
-use super::{Lane, Outbound};
+use super::{Lane, Outbound, sheet};
 use crate::event::Class;
 use crate::ids::VisitId;
 use crate::reading::{Command, Request, Ticket};
@@ -40,7 +40,7 @@ impl Lane {
         Ok(done)
     }
 
-    fn act_now(
+    pub(super) fn act_now(
         &mut self,
         now: &Now,
         officer: &Officer,
@@ -49,7 +49,12 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Answer {
+        if sheet::holds_command(action) {
+            out.count("command_refused_total");
+            return Ok(Err(sheet::is_no_answer()));
+        }
         match action {
+            Action::Code(text) => self.code_at_desk(now, officer, text, next_visit, records, out),
             Action::Enter { text, on } => {
                 let data = json!({ "officer": officer.id, "act": "enter" });
                 let (before, other) = ((out.events.len(), out.counters.len()), self.state.other.clone());

@@ -22,6 +22,7 @@ pub mod remote;
 mod report;
 mod resume;
 mod scan;
+pub mod sheet;
 pub mod start;
 pub mod step;
 pub mod view;
@@ -80,6 +81,8 @@ pub struct Setup {
     pub subjects: Arc<SubjectKeys>,
     /// Signs evidence.
     pub key: Arc<GatewayKey>,
+    /// Whose staff badge signs on at the reader of the lane.
+    pub badges: Arc<sheet::badges::Badges>,
     /// Seals what was answered in private, where the key of the central side is known.
     pub private: Option<Arc<dyn event::AnswerSealer>>,
 }
@@ -193,6 +196,9 @@ pub struct LaneState {
     /// A code that was shown while another visit stands at a device.
     #[serde(skip)]
     pub other: Option<scan::Other>,
+    /// Who acts by the command sheet, and what they have gathered.
+    #[serde(skip)]
+    pub sheet: sheet::Sheet,
     #[serde(skip)]
     day_look: Option<MonoMs>,
     /// When what is not kept yet must be.

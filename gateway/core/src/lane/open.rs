@@ -246,7 +246,7 @@ impl Lane {
     }
 
     /// Open visits at which staff may act: the record that was taken to the desk, then the newest first.
-    fn at_desk(&self) -> Vec<VisitId> {
+    pub(super) fn at_desk(&self) -> Vec<VisitId> {
         let mut open: Vec<&Visit> = self.state.open.iter().filter(|v| !v.aside && !v.queued).collect();
         open.sort_by_key(|v| std::cmp::Reverse((Some(v.id) == self.state.desk, v.id)));
         open.into_iter().map(|v| v.id).collect()

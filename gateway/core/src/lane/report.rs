@@ -51,10 +51,13 @@ impl Lane {
             | Report::Link { .. } => None,
         };
         if let Some((bytes, origin)) = coded {
+            let setup = self.setup.clone();
+            let on = setup.devices.iter().find(|(_, d)| *d == device).map(|(role, _)| role.as_str());
+            if origin == Origin::Scan && self.staff_code(now, (bytes, on), next_visit, records, out)? {
+                return Ok(());
+            }
             let taken = running && self.current_step().is_some_and(|s| s.kind.takes_codes());
             if !taken || origin == Origin::Plate {
-                let setup = self.setup.clone();
-                let on = setup.devices.iter().find(|(_, d)| *d == device).map(|(role, _)| role.as_str());
                 return self.scan(now, Scanned { bytes, origin, on }, next_visit, records, out).map(drop);
             }
         }

@@ -5,6 +5,7 @@ pub mod ask;
 mod lamps;
 mod open;
 pub mod shapes;
+pub(in crate::lane) mod sheet;
 mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
@@ -158,7 +159,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         person: front.filter(|_| mode == Mode::Working).and_then(|v| v.name.clone()),
         verdict,
         repeat,
-        other: other(lane, now),
+        other: other(lane, now).or_else(|| sheet::nobody(lane, now)),
         notice: lane.notice(now).map(|n| n.text.clone()),
         counters: counters(lane),
         seq,
@@ -245,7 +246,10 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         text: Text::new(*zh, *en),
         needs_note: *note,
     });
+    let asked = closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) });
+    let sheet = sheet::sheet(lane, now, &asked);
     Desk {
+        sheet,
         lane: lane.setup.lane.clone(),
         place: lane.setup.place.clone(),
         title: lane.setup.profile.title.clone(),
@@ -254,7 +258,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         steps: steps(lane, now),
         // On a closed lane no earlier verdict stands as if it were for whoever is there.
         visit: visit.filter(|v| closed.is_none() || v.stage == Stage::Running).map(|v| visit_view(lane, v)),
-        ask: closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) }),
+        ask: sheet::filled(lane, asked),
         actions: actions(lane, now),
         override_reasons: reasons.collect(),
         note_max: NOTE_MAX,
@@ -356,4 +360,9 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
 fn ask(lane: &Lane, now: &Now) -> Ask {
     let scan = || Ask::Scan { prompt: lane.prompt() };
     current(lane, now).map_or_else(scan, |look| open::ask(lane, look))
+}
+
+/// What the step of a visit asks.
+pub(super) fn ask_of(lane: &Lane, look: Look<'_>) -> Ask {
+    open::ask(lane, look)
 }

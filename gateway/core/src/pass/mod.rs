@@ -65,6 +65,9 @@ impl Format {
     }
 }
 
+/// What command codes of staff begin with: no id does.
+pub const COMMAND_SCHEME: &str = "KC1:";
+
 /// The kind of what stands for a pass where a form says whose visit it is.
 pub const FORM: &str = "form";
 
@@ -262,7 +265,9 @@ fn read_token(format: Format, payload: &[u8]) -> Result<Token, String> {
 
 fn opaque(text: &[u8]) -> Option<Pass> {
     let subject = id::normal(std::str::from_utf8(text).ok()?);
-    let good = !subject.is_empty()
+    // What the sheet of the staff says is nobody's id.
+    let good = !subject.starts_with(COMMAND_SCHEME)
+        && !subject.is_empty()
         && subject.len() <= MAX_OPAQUE
         && subject.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '·'));
     if !good || id::is_address(&subject) {

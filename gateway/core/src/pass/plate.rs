@@ -6,7 +6,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
+/// The first characters of plates, a province each.
+pub const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
 /// First letters on plates of the armed forces since 2013.
 const FORCES: &str = "QVKHBSLJNGCEZ";
 

@@ -7,6 +7,7 @@ use kakou_core::evidence::{GatewayKey, SubjectKeys};
 use kakou_core::ids::{DeviceId, LaneId, OfficerId, VisitId};
 use kakou_core::lane::Setup;
 use kakou_core::lane::action::{Action, Officer, Role};
+use kakou_core::lane::sheet::badges::Badges;
 use kakou_core::lane::view;
 use kakou_core::pass::id::key;
 use kakou_core::pass::trust::TrustList;
@@ -115,6 +116,11 @@ pub fn gate_with(profile: &str, roles: &[&str]) -> Gate {
 
 /// A gate with a profile of its own.
 pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
+    gate_signed_on_by((name, text), roles, Badges::default())
+}
+
+/// A gate at whose reader these badges sign on.
+pub fn gate_signed_on_by((name, text): (&str, &str), roles: &[&str], badges: Badges) -> Gate {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
     let lane = LaneId::new("lane-1").unwrap();
@@ -131,6 +137,7 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"site secret").with_before(std::iter::once(BEFORE))),
         key: key.clone(),
+        badges: Arc::new(badges),
         private: Some(Arc::new(crate::private::Hex)),
     };
     let mut memory = Memory::default();

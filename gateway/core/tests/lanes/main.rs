@@ -20,6 +20,7 @@ mod private;
 mod remote;
 mod rules;
 mod screens;
+mod sheet;
 mod signed;
 mod steps;
 mod trucks;
@@ -381,6 +382,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
         trust: lane.setup.trust.clone(),
         subjects: lane.setup.subjects.clone(),
         key: lane.setup.key.clone(),
+        badges: std::sync::Arc::default(),
         private: None,
     };
     Core::new(vec![setup], states)

@@ -146,6 +146,7 @@ impl Place {
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: gateway_key(),
+            badges: std::sync::Arc::default(),
             private: Some(Arc::new(Sealer)),
         }
     }

@@ -223,6 +223,7 @@ impl World {
                     | Action::Aside
                     | Action::Party(_)
                     | Action::Complete(_)
+                    | Action::Code(_)
                     | Action::Answer { .. }
                     | Action::Form(_)
                     | Action::SealCheck(_)
@@ -449,5 +450,6 @@ fn name(action: &Action) -> &'static str {
         Action::Reprint { .. } => "Reprint",
         Action::OpenAgain(_) => "OpenAgain",
         Action::OpenedByHand(_) => "OpenedByHand",
+        Action::Code(_) => "Code",
     }
 }

@@ -118,6 +118,35 @@ pub struct Desk {
     pub open: Vec<OpenVisit>,
     pub readers: Vec<Reader>,
     pub registers: Vec<String>,
+    pub sheet: Option<SheetView>,
+}
+
+/// What was gathered by command codes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SheetView {
+    pub officer: Option<OfficerId>,
+    pub visit: Option<VisitId>,
+    pub by: Option<OfficerId>,
+    pub gathered: Vec<GatheredView>,
+    pub next: Option<Text>,
+    pub typed: String,
+    pub said: Option<SaidView>,
+}
+
+/// One thing that was gathered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GatheredView {
+    pub label: Text,
+    pub value: String,
+    pub text: Option<Text>,
+}
+
+/// What became of the latest code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaidView {
+    pub text: Text,
+    pub taken: bool,
+    pub since: MonoMs,
 }
 
 /// A visit that is open beside the one in front.
