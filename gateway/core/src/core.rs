@@ -136,7 +136,10 @@ impl Step {
         answered || acts || due || !self.events.is_empty() || !self.writes.is_empty()
     }
 
-    fn take(&mut self, lane: &LaneId, out: Outbound) {
+    fn take(&mut self, lane: &LaneId, training: bool, mut out: Outbound) {
+        if training {
+            out.practise();
+        }
         self.events.extend(out.events);
         self.writes.extend(out.writes);
         self.requests.extend(out.requests);
@@ -204,7 +207,7 @@ impl Core {
         for (id, lane) in &mut self.lanes {
             let out = lane.resume(now, records)?;
             lane.count(now);
-            step.take(id, out);
+            step.take(id, lane.setup.training, out);
         }
         self.set_alarm(now, records)?;
         self.note_alarms(now, &step);
@@ -297,7 +300,7 @@ impl Core {
                 }
                 lane.count(now);
                 step.reply = Some(reply);
-                step.take(&id, out);
+                step.take(&id, lane.setup.training, out);
             }
             Input::Start { lane: id, origin } => {
                 let next = VisitId(self.last_visit + 1);
@@ -310,7 +313,7 @@ impl Core {
                 self.last_visit = self.last_visit.max(lane.state.last_visit);
                 lane.count(now);
                 step.reply = Some(reply);
-                step.take(&id, out);
+                step.take(&id, lane.setup.training, out);
             }
             Input::Remote { lane: id, sender, what } => {
                 let Some(lane) = self.lanes.get_mut(&id) else {
@@ -319,7 +322,7 @@ impl Core {
                 };
                 let mut out = Outbound::default();
                 step.reply = Some(lane.remote(now, &sender, &what, &mut out));
-                step.take(&id, out);
+                step.take(&id, lane.setup.training, out);
             }
             Input::Console { officer, purpose, asked } => {
                 self.console(now, (&officer, &purpose, &asked), records, &mut step)?;
@@ -345,7 +348,7 @@ impl Core {
                     let mut out = Outbound::default();
                     lane.wake(now, records, &mut out)?;
                     lane.count(now);
-                    step.take(id, out);
+                    step.take(id, lane.setup.training, out);
                 }
             }
         }
@@ -383,7 +386,7 @@ impl Core {
         lane.report(now, device, report, next, records, &mut out)?;
         lane.count(now);
         self.last_visit = self.last_visit.max(lane.state.last_visit);
-        step.take(id, out);
+        step.take(id, lane.setup.training, out);
         Ok(())
     }
 }

@@ -84,7 +84,7 @@ pub fn is_kind(kind: &str) -> bool {
 
 /// The kinds that gateways themselves make: a profile gives none of its extra events such a name, or whoever reads them
 /// takes one for what it is not.
-pub const OWN: [&str; 37] = [
+pub const OWN: [&str; 38] = [
     "approval",
     "audit",
     "barrier_again",
@@ -119,6 +119,7 @@ pub const OWN: [&str; 37] = [
     "storage",
     "temperature",
     "trace_query",
+    "training",
     "transaction",
     "visit_abandoned",
     "weight",

@@ -22,6 +22,9 @@ pub(super) struct LaneFile {
     profile: String,
     /// What it guards, alone or with other lanes.
     place: Option<String>,
+    /// It is practised on.
+    #[serde(default)]
+    training: bool,
     devices: BTreeMap<String, DeviceId>,
 }
 
@@ -35,6 +38,8 @@ pub struct LaneEntry {
     pub members: BTreeMap<String, (String, String)>,
     /// What it guards: a ward, a zone, a works.
     pub place: String,
+    /// Whether it is practised on: it opens nothing and counts nowhere.
+    pub training: bool,
     /// Devices by role.
     pub devices: BTreeMap<String, DeviceId>,
 }
@@ -89,7 +94,7 @@ pub(super) fn read_lanes(
         }
         let (id, devices) = (l.id.clone(), l.devices.clone());
         profiles.push(profile);
-        out.push(LaneEntry { id, profile: (name, text), members, place, devices });
+        out.push(LaneEntry { id, profile: (name, text), members, place, training: l.training, devices });
     }
     if out.is_empty() {
         return Err(wrong(0, "a gateway needs at least one [[lane]]".into()));

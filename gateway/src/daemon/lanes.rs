@@ -91,6 +91,7 @@ pub fn setups(settings: &mut Settings, key: Arc<GatewayKey>) -> Setups {
                 trust: trust.clone(),
                 subjects: subjects.clone(),
                 key: key.clone(),
+                training: lane.training,
                 badges: badges.clone(),
                 private: private.clone(),
             })

@@ -51,6 +51,7 @@ fn world(data: &Path, key: &Arc<GatewayKey>, begin: Moment, profile: &'static st
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: signs.clone(),
+            training: false,
             badges: std::sync::Arc::default(),
             private: None,
         }]

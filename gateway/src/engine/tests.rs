@@ -48,6 +48,7 @@ pub(super) fn parts(data: &Path, trust: TrustList) -> Parts {
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: signs.clone(),
+            training: false,
             badges: std::sync::Arc::default(),
             private: None,
         }]

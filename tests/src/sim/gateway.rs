@@ -96,6 +96,7 @@ fn parts(site: &Site, disk: &Disk, boot: u64) -> Result<Parts, String> {
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: signs.clone(),
+            training: false,
             badges: std::sync::Arc::default(),
             private: None,
         }]

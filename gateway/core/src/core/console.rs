@@ -37,7 +37,7 @@ impl Core {
                 out.counters.push("action_rejected_total");
             }
             step.reply = Some(reply);
-            step.take(id, out);
+            step.take(id, lane.setup.training, out);
             if !done {
                 return Ok(());
             }

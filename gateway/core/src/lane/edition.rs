@@ -33,7 +33,10 @@ pub(super) fn setup_of(setup: &Arc<Setup>, editions: &Editions, visit: &Visit) -
 impl Lane {
     /// A lane with what it remembers. A visit of a profile that is not here any more cannot be taken up: it is kept with
     /// what was done for it when the lane resumes.
-    pub fn new(setup: Setup, mut state: LaneState) -> Self {
+    pub fn new(mut setup: Setup, mut state: LaneState) -> Self {
+        if setup.training {
+            setup.practise();
+        }
         let mut editions: Editions =
             setup.members.values().map(|member| (hash_of(member), member.clone())).collect();
         for (hash, (file, text)) in &state.texts {

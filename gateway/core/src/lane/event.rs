@@ -41,7 +41,7 @@ pub fn transaction(visit: &Visit, setup: &Setup) -> Value {
     let verdict = visit.verdict.as_ref();
     let pass = visit.pass.as_ref().map(|p| pass_ref(visit, p));
     let refused = visit.refused.as_ref().map(|r| json!({ "format": r.format, "kid": r.kid, "code": r.code }));
-    let data = json!({
+    let mut data = json!({
         "profile": profile.id,
         "direction": if visit.direction.is_empty() { &profile.direction } else { &visit.direction },
         "verdict_no": visit.verdicts,
@@ -58,6 +58,9 @@ pub fn transaction(visit: &Visit, setup: &Setup) -> Value {
         "photos": accepted(visit),
         "started": visit.started_ms.map(rfc3339),
     });
+    if let Some(officer) = &visit.by {
+        data["officer"] = json!(officer);
+    }
     with_private(data, visit, setup)
 }
 

@@ -25,6 +25,7 @@ mod scan;
 pub mod sheet;
 pub mod start;
 pub mod step;
+pub mod training;
 pub mod view;
 pub mod visit;
 
@@ -81,6 +82,8 @@ pub struct Setup {
     pub subjects: Arc<SubjectKeys>,
     /// Signs evidence.
     pub key: Arc<GatewayKey>,
+    /// Whether the lane is practised on.
+    pub training: bool,
     /// Whose staff badge signs on at the reader of the lane.
     pub badges: Arc<sheet::badges::Badges>,
     /// Seals what was answered in private, where the key of the central side is known.
@@ -122,6 +125,7 @@ impl Outbound {
         self.push(kind, class, setup, visit, data);
     }
     fn push(&mut self, kind: &str, class: Class, setup: &Setup, visit: Option<VisitId>, data: Value) {
+        let (kind, class, data) = training::told(kind, class, setup, data);
         self.events.push(NewEvent {
             kind: kind.to_owned(),
             class,
@@ -207,6 +211,9 @@ pub struct LaneState {
     /// A message of central ops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<remote::Notice>,
+    /// Whether its visits were practised.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub training: bool,
     /// The latest visit of this lane.
     pub last_visit: u64,
     profile_hash: String,

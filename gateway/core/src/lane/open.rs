@@ -238,9 +238,11 @@ impl Lane {
         out: &mut Outbound,
     ) -> Answer {
         let id = self.state.visit.as_ref().map(|v| v.id);
+        // A verdict that follows at once says who acted.
+        let before = self.state.visit.as_mut().and_then(|visit| visit.by.replace(officer.id.clone()));
         let done = self.stimulate(now, &StepInput::Action(officer, action), records, out)?;
-        if let (Ok(()), Some(visit)) = (&done, self.state.visit.as_mut().filter(|v| Some(v.id) == id)) {
-            visit.by = Some(officer.id.clone());
+        if let (Err(_), Some(visit)) = (&done, self.state.visit.as_mut().filter(|v| Some(v.id) == id)) {
+            visit.by = before;
         }
         Ok(done)
     }

@@ -11,6 +11,7 @@ impl Lane {
     /// Takes up the state of an earlier run: a visit that was under way asks its devices again.
     pub fn resume(&mut self, now: &Now, records: &dyn Records) -> Result<Outbound, RecordsFault> {
         let mut out = Outbound::default();
+        self.change_mode(&mut out)?;
         self.start_day(now);
         self.leave_behind(&mut out)?;
         self.resume_records(now);

@@ -151,6 +151,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
     let step = current(lane, now).map(|look| look.step.kind.as_str()).or(unopened(lane).map(|_| "actuate"));
     Screen {
         lane: lane.setup.lane.clone(),
+        training: lane.setup.training,
         title: lane.setup.profile.title.clone(),
         mode,
         step,
@@ -229,6 +230,7 @@ fn closed_text(code: Code) -> Text {
 pub fn status(lane: &Lane, now: &Now, closed: Closed) -> LaneStatus {
     LaneStatus {
         id: lane.setup.lane.clone(),
+        training: lane.setup.training,
         title: lane.setup.profile.title.clone(),
         profile: lane.setup.profile.id.clone(),
         mode: mode(lane, now, closed),
@@ -249,6 +251,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
     let asked = closed.map_or_else(|| ask(lane, now), |c| Ask::Wait { prompt: closed_text(c) });
     let sheet = sheet::sheet(lane, now, &asked);
     Desk {
+        training: lane.setup.training,
         sheet,
         lane: lane.setup.lane.clone(),
         place: lane.setup.place.clone(),

@@ -216,6 +216,7 @@ impl<'a> World<'a> {
             trust: self.trust.clone(),
             subjects: self.subjects.clone(),
             key: self.key.clone(),
+            training: false,
             badges: std::sync::Arc::default(),
             private: None,
         };

@@ -120,7 +120,16 @@ pub fn gate_of(name: &str, text: &str, roles: &[&str]) -> Gate {
 }
 
 /// A gate at whose reader these badges sign on.
-pub fn gate_signed_on_by((name, text): (&str, &str), roles: &[&str], badges: Badges) -> Gate {
+pub fn gate_signed_on_by(profile: (&str, &str), roles: &[&str], badges: Badges) -> Gate {
+    gate_in_mode(profile, roles, badges, false)
+}
+
+/// A gate that is practised on.
+pub fn training(profile: &str, roles: &[&str]) -> Gate {
+    gate_in_mode(shipped::find(profile).unwrap(), roles, Badges::default(), true)
+}
+
+fn gate_in_mode((name, text): (&str, &str), roles: &[&str], badges: Badges, training: bool) -> Gate {
     let der = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let key = Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap());
     let lane = LaneId::new("lane-1").unwrap();
@@ -137,6 +146,7 @@ pub fn gate_signed_on_by((name, text): (&str, &str), roles: &[&str], badges: Bad
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"site secret").with_before(std::iter::once(BEFORE))),
         key: key.clone(),
+        training,
         badges: Arc::new(badges),
         private: Some(Arc::new(crate::private::Hex)),
     };

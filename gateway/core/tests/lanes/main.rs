@@ -23,6 +23,7 @@ mod screens;
 mod sheet;
 mod signed;
 mod steps;
+mod training;
 mod trucks;
 mod weighs;
 mod words;
@@ -382,6 +383,7 @@ pub(crate) fn restarted(profile: &str, states: BTreeMap<LaneId, kakou_core::lane
         trust: lane.setup.trust.clone(),
         subjects: lane.setup.subjects.clone(),
         key: lane.setup.key.clone(),
+        training: false,
         badges: std::sync::Arc::default(),
         private: None,
     };

@@ -192,6 +192,9 @@ fn a_sign_on_ends_by_time_by_another_badge_by_the_code_and_with_the_power() {
     let steps = codes(&mut g, &["SIGN-OFF", "CANCEL"]);
     assert_eq!(steps[0].events[0].data["with"], "code");
     assert_eq!(said(&g).1, false);
+    // Nobody stands there: what ends is the sign-on alone.
+    let (mut g, office) = lane("pharmacy");
+    let li = office.badge("W-1", 1);
     codes(&mut g, &[&li, "SET:buyer:proxy"]);
     g.wait(599_999);
     assert!(g.input(Input::Tick).events.is_empty());

@@ -184,6 +184,7 @@ fn core(store: &mut dyn Store) -> Core {
         trust: Arc::new(TrustList::default()),
         subjects: Arc::new(SubjectKeys::new(1, b"secret")),
         key: Arc::new(GatewayKey::from_pkcs8(der.as_ref()).unwrap()),
+        training: false,
         badges: std::sync::Arc::default(),
         private: None,
     };

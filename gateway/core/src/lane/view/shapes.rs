@@ -35,6 +35,7 @@ pub type Counters = BTreeMap<&'static str, u64>;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Screen {
     pub lane: LaneId,
+    pub training: bool,
     pub title: Text,
     pub mode: Mode,
     pub step: Option<&'static str>,
@@ -85,6 +86,7 @@ pub struct Turn {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LaneStatus {
     pub id: LaneId,
+    pub training: bool,
     pub title: Text,
     pub profile: ProfileId,
     pub mode: Mode,
@@ -96,6 +98,7 @@ pub struct LaneStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Desk {
     pub lane: LaneId,
+    pub training: bool,
     pub place: String,
     pub title: Text,
     pub profile: ProfileId,
