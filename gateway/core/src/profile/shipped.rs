@@ -1,7 +1,7 @@
 //! The profiles that ship with the product.
 
 /// File name and text of each.
-pub const PROFILES: [(&str, &str); 33] = [
+pub const PROFILES: [(&str, &str); 34] = [
     ("school-gate.toml", include_str!("../../../profiles/2022/school-gate.toml")),
     ("truck-supplies.toml", include_str!("../../../profiles/2022/truck-supplies.toml")),
     ("pre-triage.toml", include_str!("../../../profiles/2022/pre-triage.toml")),
@@ -9,6 +9,7 @@ pub const PROFILES: [(&str, &str); 33] = [
     ("car-occupant.toml", include_str!("../../../profiles/2022/car-occupant.toml")),
     ("community-return.toml", include_str!("../../../profiles/2022/community-return.toml")),
     ("consulting-room.toml", include_str!("../../../profiles/2022/consulting-room.toml")),
+    ("door-watch.toml", include_str!("../../../profiles/2022/door-watch.toml")),
     ("duty-console.toml", include_str!("../../../profiles/2022/duty-console.toml")),
     ("emergency.toml", include_str!("../../../profiles/2022/emergency.toml")),
     ("enterprise-gate.toml", include_str!("../../../profiles/2022/enterprise-gate.toml")),

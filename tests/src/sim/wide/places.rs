@@ -62,9 +62,10 @@ pub struct Place {
     pub devices: BTreeMap<String, Device>,
 }
 
-/// Profiles that lanes have; the others are of people who come along, and of a console that is no lane.
+/// Profiles that lanes have; the others are of people who come along, of a console that is no lane, and of a contact at a
+/// door before which nobody stands.
 pub fn profiles() -> Vec<&'static str> {
-    let no_lane = ["car-occupant", "accompanied-child", "duty-console"];
+    let no_lane = ["car-occupant", "accompanied-child", "duty-console", "door-watch"];
     shipped::ids().filter(|id| !no_lane.contains(id)).collect()
 }
 
@@ -146,6 +147,7 @@ impl Place {
             trust: trust.clone(),
             subjects: subjects.clone(),
             key: gateway_key(),
+            training: false,
             badges: std::sync::Arc::default(),
             private: Some(Arc::new(Sealer)),
         }
