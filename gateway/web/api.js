@@ -93,6 +93,12 @@ export const getRegister = (lane, register) =>
 export const getConsole = () => call("GET", "/console");
 export const postConsole = (officer, body) => call("POST", "/console", body, { "Kakou-Officer": officer });
 
+/** What the idle public screen of a lane shows now. */
+export const getNotices = (lane) => call("GET", lanePath(lane, "notices"));
+
+/** The report of a day, as YYYY-MM-DD; of today without one. */
+export const getReport = (day) => call("GET", day ? `/report?day=${encodeURIComponent(day)}` : "/report");
+
 export const getDemo = () => call("GET", "/demo");
 export const postDemo = (what, body) => call("POST", `/demo/${what}`, body);
 

@@ -22,6 +22,8 @@ let waits = [];
 let lanes = [];
 let act = null;
 let answer = null;
+/** Minutes before and after within which somebody was near; none for where the subject was. */
+const NEAR = ["", "5", "15", "30", "60", "240"];
 /** What is said of an entry that stands above a list: whether the others of the site hear of it. */
 const DONE = new Map([[true, "console_done_site"], [false, "console_done_here"]]);
 let done = "";
@@ -94,7 +96,7 @@ function fields() {
   const purpose = field("purpose", { required: true, wide: true, max: NOTE_MAX });
   if (act === "trace" || act === "export") {
     return [purpose, field("lane", { list: allLanes() }), field("subject"),
-      field("from", { type: "datetime-local" }), field("to", { type: "datetime-local" })];
+      field("from", { type: "datetime-local" }), field("to", { type: "datetime-local" }), field("near", { list: NEAR.map((n) => [n, n === "" ? t("console_near_none") : t("console_near_minutes", { n })]) })];
   }
   if (act === "revoke") return [purpose, field("key", { required: true }), field("note", { wide: true, max: NOTE_MAX })];
   if (act === "handover") return [purpose, field("shift"), field("note", { wide: true, max: NOTE_MAX })];
@@ -151,7 +153,7 @@ function submit(event) {
   const at = (value) => (value ? Date.parse(`${value}Z`) - offsetMin * 60_000 : undefined);
   if (act === "trace" || act === "export") {
     Object.assign(body, { lane: typed.lane || undefined, subject: typed.subject?.trim() || undefined,
-      from_ms: at(typed.from), to_ms: at(typed.to) });
+      from_ms: at(typed.from), to_ms: at(typed.to), near_minutes: typed.near ? Number(typed.near) : undefined });
   } else if (act === "revoke") Object.assign(body, { key: typed.key ?? "", note: typed.note ?? "" });
   else Object.assign(body, { to: typed.shift ?? "", note: typed.note ?? "" });
   return send(body);
@@ -165,9 +167,10 @@ async function send(body) {
   fault.clear();
   try {
     const told = await postConsole(session.officer, body);
-    if (told.rows) answer = told;
+    const rows = told.rows ?? told.contacts;
+    if (rows) answer = told;
     if (body.act === "export") save(told);
-    done = told.rows ? t("console_found", { n: told.rows.length }) : t(DONE.get(told.site) ?? "console_done");
+    done = rows ? t("console_found", { n: rows.length }) : t(DONE.get(told.site) ?? "console_done");
     if (body.act !== "trace" && body.act !== "export") for (const name of ["key", "note", "shift"]) delete typed[name];
     await look();
   } catch (error) {
@@ -186,17 +189,36 @@ function save(told) {
     const words = String(value ?? "");
     return `"${(/^[=+\-@\t]/.test(words) ? `'${words}` : words).replaceAll('"', '""')}"`;
   };
-  const head = ["at", "lane", "outcome", "codes", "subject", "unsent"];
-  const lines = told.rows.map((row) => [row.corrected ?? row.at, row.lane, row.outcome, row.codes.join(" "), row.subject, row.unsent].map(cell).join(","));
+  const near = Boolean(told.contacts);
+  const head = near ? ["subject", "closest_s", "visits", "first", "last", "lanes"] : ["at", "lane", "outcome", "codes", "subject", "unsent"];
+  const values = (row) => (near
+    ? [row.subject, row.closest_ms / 1000, row.visits, row.first, row.last, row.lanes.join(" ")]
+    : [row.corrected ?? row.at, row.lane, row.outcome, row.codes.join(" "), row.subject, row.unsent]);
+  const lines = (told.contacts ?? told.rows).map((row) => values(row).map(cell).join(","));
   const file = new Blob([`\ufeff${[head.join(","), ...lines].join("\r\n")}\r\n`], { type: "text/csv" });
   const link = h("a", { href: URL.createObjectURL(file), download: `${told.gateway}.csv` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), LOOK_MS);
 }
 
+/** Who was near, the nearest in time first. */
+function near(since) {
+  const { contacts, own, unknown } = answer;
+  const told = `${t("console_near_own", { own, unknown })} ${since}`;
+  if (contacts.length === 0) return h("p", { class: "banner calm", testid: "rows-none" }, `${t("console_no_rows")} ${told}`);
+  return h("div", { class: "scroll console-rows", tabindex: "0", role: "region", "aria-label": t("console_near") },
+    h("table", { testid: "contacts" },
+      h("caption", { text: `${told}${answer.more ? ` ${t("console_more")}` : ""}` }),
+      h("thead", {}, h("tr", {}, ["subject_key", "closest", "visits", "first", "last", "lane"].map((name) => h("th", { scope: "col", text: t(`console_${name}`) })))),
+      h("tbody", {}, contacts.map((one, i) => h("tr", { testid: `contact-${i + 1}`, data: { closest: one.closest_ms } },
+        h("td", { text: one.subject.slice(0, 8) }), h("td", { text: t("console_seconds", { n: Math.round(one.closest_ms / 1000) }) }), h("td", { text: String(one.visits) }),
+        h("td", { text: dateTime(one.first) }), h("td", { text: dateTime(one.last) }), h("td", { text: one.lanes.join(" ") }))))));
+}
+
 function table() {
-  const { rows } = answer;
   const since = answer.since ? t("console_since", { at: dateTime(answer.since) }) : t("console_here");
+  if (answer.contacts) return near(since);
+  const { rows } = answer;
   if (rows.length === 0) return h("p", { class: "banner calm", testid: "rows-none" }, `${t("console_no_rows")} ${since}`);
   return h("div", { class: "scroll console-rows", tabindex: "0", role: "region", "aria-label": t("console_trace") },
     h("table", { testid: "rows" },

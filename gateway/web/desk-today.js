@@ -21,6 +21,7 @@ export function openToday(lane, refuses) {
     /** A code that nobody knows stands as it is. */
     const codeWords = (code) => pick(words.get(code)) || code;
     const top = h("div", { class: "today-top" });
+    const own = h("div", { class: "today-own", testid: "today-own", role: "note" });
     const list = h("div", { class: "today-list", tabindex: "0", role: "region", "aria-label": t("today_title") });
     const field = h("input", {
       class: "input", type: "search", autocomplete: "off", maxlength: 40, testid: "today-find", "aria-label": t("today_find"), placeholder: t("today_find"),
@@ -34,6 +35,7 @@ export function openToday(lane, refuses) {
         words = new Map(codes.map((one) => [one.code, one.text]));
         today = await getToday(lane);
         drawTop();
+        drawOwn(today.own);
         drawList();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
@@ -56,6 +58,18 @@ export function openToday(lane, refuses) {
         hoursPlot("today", today.from, today.counts), hoursLegend());
     }
 
+    /** Of whoever is signed in alone. */
+    function drawOwn({ since, verdicts, overrides, second, approved, refused }) {
+      const sum = (counts) => Object.values(counts).reduce((all, n) => all + n, 0);
+      const each = (counts) => OUTCOMES.filter((outcome) => counts[outcome]).map((outcome) => h("span", { class: "today-own-one", data: { outcome } }, icon(outcome), ` ${t(`outcome_${outcome}`)} ${counts[outcome]}`));
+      const more = [[second, "own_second"], [approved, "own_approved"], [refused, "own_refused"]].filter(([n]) => n > 0);
+      fill(own,
+        h("b", { text: t("own_title", { at: timeOfDay(since) }) }),
+        h("span", { testid: "own-visits", data: { count: sum(verdicts) }, text: t("own_visits", { n: sum(verdicts) }) }), each(verdicts),
+        sum(overrides) === 0 ? null : [h("span", { testid: "own-overrides", data: { count: sum(overrides) }, text: t("own_overrides", { n: sum(overrides) }) }), each(overrides)],
+        more.map(([n, words]) => h("span", { text: t(words, { n }) })));
+    }
+
     function drawList() {
       if (!today) return;
       const wanted = field.value.trim().toLowerCase();
@@ -70,6 +84,6 @@ export function openToday(lane, refuses) {
     }
 
     load();
-    return [top, h("div", { class: "today-search" }, field, letterKeys("today", () => field, false)), list];
+    return [own, top, h("div", { class: "today-search" }, field, letterKeys("today", () => field, false)), list];
   });
 }

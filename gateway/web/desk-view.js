@@ -14,9 +14,6 @@ export function knowOfficers(officers) {
   for (const officer of officers) officerNames.set(officer.id, officer.name);
 }
 
-/** The name of an officer; the id as long as the names are not known. */
-export const officerName = (id) => officerNames.get(id) ?? id;
-
 /** Whether anybody shows a code on this lane; on one for emergencies nobody does. */
 export function takesCodes(desk) {
   const steps = desk?.steps ?? [];
@@ -318,6 +315,7 @@ function deskBanners(desk) {
   const dead = (state) => names(lamps.filter((lamp) => lamp.state === state && !["lists", "clock"].includes(lamp.kind)).map((lamp) => pick(lamp.title)));
   const lists = lamps.find((lamp) => lamp.kind === "lists");
   const named = (list) => names(list.map((name) => (has(`list_${name}`) ? t(`list_${name}`) : name)));
+  if (desk.training) out.push(banner("training", "bad", "warn", t("training_desk")));
   if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
   if (dead("bad")) out.push(banner("devices", "bad", "bad", t("banner_devices", { names: dead("bad") })));
   if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));

@@ -273,7 +273,7 @@ function draw() {
   if (view === "nolane") return drawNoLane();
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
-  part("line", [lost, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  part("line", [lost, desk?.training, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
   byId("side").setAttribute("aria-label", t("desk_side"));

@@ -12,7 +12,7 @@
 // direction (data-direction = in|out), counter-ADMIT|REFER|HOLD|DENY, sound-hint, banner-lost (the hint under the words while the gateway is
 // lost); with ?setup also lang, theme, sound-test, home.
 
-import { getLanes, laneOfPage, screenStream } from "./api.js";
+import { getLanes, laneOfPage, screenStream, getNotices } from "./api.js";
 import { stayAwake } from "./awake.js";
 import { byId, h, setData, setPhrase, setText, show } from "./dom.js";
 import { icon, setIcon } from "./icons.js";
@@ -30,6 +30,11 @@ let link = "connecting";
 let shown = { key: null, until: 0 };
 let fallTimer = null;
 let otherSince = null;
+let notices = [];
+let noticeTurn = 0;
+/** Notices are asked for anew, and take turns, after so long. */
+const NOTICES_MS = 60_000;
+const NOTICE_TURN_MS = 10_000;
 
 const SETUP = new URLSearchParams(location.search).has("setup");
 /** Between two tones of the trial. */
@@ -104,7 +109,9 @@ function scene() {
   if (verdict || repeat) return { look: "idle", words: text("lane_next"), picture: "scan", instruction: notice() };
   switch (screen.mode) {
     case "idle":
-      return { look: "idle", words: prompt("lane_next"), picture: screen.ready === false ? "wait" : "scan", instruction: notice() };
+      // A code of the staff's sheet, and nobody has signed on.
+      if (screen.other) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
+      return { look: "idle", words: prompt("lane_next"), picture: screen.ready === false ? "wait" : "scan", instruction: screen.ready === false ? notice() : idleNotice() };
     case "working":
       if (screen.other) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
       return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: notice(), name: screen.person };
@@ -131,6 +138,20 @@ function notice() {
   return screen?.notice ? { zh: screen.notice, en: screen.notice } : null;
 }
 
+/** While nobody is there, notices to the public take turns where nothing more urgent stands. */
+function idleNotice() {
+  return notice() ?? (notices.length > 0 ? notices[noticeTurn % notices.length] : null);
+}
+
+async function loadNotices() {
+  try {
+    notices = await getNotices(laneOfPage());
+  } catch (error) {
+    if (!error.words) throw error;
+    // What was read before is shown on: the stream says whether the gateway is there.
+  }
+}
+
 function prompt(fallbackKey) {
   return pick(screen.prompt) ? screen.prompt : text(fallbackKey);
 }
@@ -141,6 +162,10 @@ function render() {
   const name = verdict?.name ?? now.name ?? "";
   setData(document.body, { look: now.look, seq: screen?.seq ?? null, step: screen?.step ?? null, ready: screen?.ready ?? null, direction: screen?.direction ?? null });
   setIcon(byId("picture"), now.picture);
+  const practised = screen?.training === true;
+  document.body.dataset.training = String(practised);
+  show(byId("training"), practised);
+  setText(byId("training"), practised ? `${pick(text("training"))} · ${pickOther(text("training"))}` : "");
   drawDirection(verdict || now.look === "working" || now.repeat ? screen?.direction : null);
   putText("title", screen?.title ?? null, true);
   titlePage(() => `${pick(screen?.title)} ${laneOfPage()}`.trim());
@@ -232,3 +257,9 @@ startPage("title_lane", render, SETUP);
 stayAwake();
 prepareTones((ready) => show(byId("sound-hint"), !ready));
 openStream(screenStream(laneOfPage()), { screen: onScreen }, onLost);
+loadNotices().then(render);
+setInterval(loadNotices, NOTICES_MS);
+setInterval(() => {
+  noticeTurn += 1;
+  if (screen?.mode === "idle" && notices.length > 1) render();
+}, NOTICE_TURN_MS);

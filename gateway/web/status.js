@@ -76,7 +76,7 @@ function usesLack(central) {
 function lanes() {
   return table("st_lanes", ["col_lane", "col_state", "col_step", ...["ADMIT", "REFER", "HOLD", "DENY"].map((o) => `outcome_${o}`)],
     status.lanes.map((lane) => row(`status-lane-${lane.id}`, { mode: lane.mode }, [
-      h("span", {}, pick(lane.title), " ", h("small", { text: lane.id })),
+      h("span", {}, pick(lane.title), " ", h("small", { text: lane.id }), lane.training ? h("b", { testid: `status-training-${lane.id}`, text: ` ${t("training")}` }) : null),
       state(lane.mode, `mode_${lane.mode}`), lane.step ? stepName(lane.step) : "—",
       ...["ADMIT", "REFER", "HOLD", "DENY"].map((outcome) => String(lane.counters?.[outcome] ?? 0)),
     ])));

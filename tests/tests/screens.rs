@@ -17,6 +17,8 @@ mod lanes;
 mod officers;
 #[path = "screens/sheet.rs"]
 mod sheet;
+#[path = "screens/shift.rs"]
+mod shift;
 #[path = "screens/staff.rs"]
 mod staff;
 #[path = "screens/waits.rs"]

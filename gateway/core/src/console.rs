@@ -86,6 +86,9 @@ pub struct Query {
     pub from_ms: WallMs,
     /// Up to and including this one.
     pub to_ms: WallMs,
+    /// Who was near the subject instead: so long before and after, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_ms: Option<i64>,
 }
 
 /// One act, with what its owner has found.
@@ -180,7 +183,7 @@ pub fn events(officer: &Officer, purpose: &str, asked: &Asked) -> Vec<NewEvent> 
     match asked {
         Asked::Trace { query, rows } => {
             audit["rows"] = json!(rows);
-            let Query { lane, subject, from_ms, to_ms } = query;
+            let Query { lane, subject, from_ms, to_ms, near_ms: _ } = query;
             // As an answer to the central side says it, too.
             let data = json!({ "purpose": purpose, "query": query, "rows": rows, "lane": lane, "subject": subject,
                 "from_ms": from_ms, "to_ms": to_ms });

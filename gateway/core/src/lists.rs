@@ -272,6 +272,21 @@ pub const LISTS: &[List] = &[
             },
         ),
     ),
+    // What idle public screens show, each from its beginning to its end.
+    old_after(
+        MONTH_H,
+        list(
+            "notices",
+            LookUp::Nobody,
+            fields! { "notices":
+                "zh" Text, required;
+                "en" Text, required;
+                "from_ms" Moment, required;
+                "to_ms" End, required;
+                "lanes" Texts;
+            },
+        ),
+    ),
 ];
 
 /// A list by its name.

@@ -8,7 +8,7 @@ use super::error::ApiError;
 use crate::engine::Work;
 use crate::hospital::share::{self, ShareError, Teller};
 use crate::overview::Overview;
-use crate::store::{journal, revoke, trace};
+use crate::store::{contacts, journal, revoke, trace};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -43,6 +43,8 @@ pub struct Search {
     from_ms: Option<i64>,
     /// UTC milliseconds; without it, now.
     to_ms: Option<i64>,
+    /// Who was near the subject in place of where it was: so many minutes before and after, 240 at most.
+    near_minutes: Option<u32>,
 }
 
 /// One act at the console, with its purpose.
@@ -188,10 +190,41 @@ async fn look(app: &App, search: Search) -> Answer<(Query, usize, Value)> {
     if from_ms > to_ms {
         return Err(ApiError::bad_body("`from_ms` is after `to_ms`"));
     }
+    let near_ms = search.near_minutes.map(|minutes| i64::from(minutes) * 60_000);
+    if near_ms.is_some_and(|ms| ms > contacts::NEAR_MOST_MS) || (near_ms.is_some() && subject.is_none()) {
+        return Err(ApiError::bad_body("`near_minutes` is 240 at most, and goes with a `subject`"));
+    }
     let overview = app.overview.clone();
     let lane = search.lane;
+    if let (Some(near_ms), Some(subject)) = (near_ms, subject.clone()) {
+        let window = (from_ms, to_ms, near_ms);
+        let found = tokio::task::spawn_blocking(move || near(&overview, lane, &subject, window)).await;
+        return found.map_err(|_| ApiError::busy())?.map_err(|e| ApiError::busy().with(e));
+    }
     let found = tokio::task::spawn_blocking(move || rows(&overview, lane, subject, (from_ms, to_ms))).await;
     found.map_err(|_| ApiError::busy())?.map_err(|e| ApiError::busy().with(e))
+}
+
+/// Who was near a subject: at the same lane shortly before or after. Of one lane, or of all of them.
+fn near(
+    overview: &Overview,
+    lane: Option<LaneId>,
+    subject: &str,
+    (from_ms, to_ms, near_ms): (i64, i64, i64),
+) -> Result<(Query, usize, Value), String> {
+    let reader = journal::reader(&overview.data).map_err(|e| e.to_string())?;
+    let keys = overview.subjects.borrow().all(&id::normal(subject));
+    let sought = contacts::Sought { keys: &keys, from_ms, to_ms, near_ms };
+    let mut found = contacts::find(&reader, sought).map_err(|e| e.to_string())?;
+    if let Some(lane) = &lane {
+        found.contacts.retain(|contact| contact.lanes.contains(lane.as_str()));
+    }
+    let since = trace::reach(&reader).map_err(|e| e.to_string())?.since_ms.map(rfc3339);
+    let rows = found.contacts.len();
+    let answer = json!({ "ok": true, "contacts": found.contacts, "own": found.own, "unknown": found.unknown,
+        "more": found.truncated, "since": since, "gateway": overview.gateway });
+    let subject = keys.into_iter().next();
+    Ok((Query { lane, subject, from_ms, to_ms, near_ms: Some(near_ms) }, rows, answer))
 }
 
 /// The verdicts of a lane, or of all of them, about a subject, or about everybody.
@@ -226,7 +259,7 @@ fn rows(
     // Looked at last: what was purged meanwhile is told as gone.
     let reach = trace::reach(&reader).map_err(|e| e.to_string())?;
     let subject = keys.and_then(|keys| keys.into_iter().next());
-    let query = Query { lane, subject, from_ms, to_ms };
+    let query = Query { lane, subject, from_ms, to_ms, near_ms: None };
     let since = reach.since_ms.map(rfc3339);
     let answer =
         json!({ "ok": true, "rows": rows, "more": more, "since": since, "gateway": overview.gateway });

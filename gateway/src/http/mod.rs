@@ -10,8 +10,10 @@ mod document;
 pub mod error;
 mod guard;
 mod network;
+pub mod notices;
 pub mod pages;
 pub mod registers;
+pub mod report;
 pub mod seats;
 mod sse;
 pub mod today;
@@ -100,6 +102,7 @@ fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(api::lanes))
         .routes(routes!(api::screen))
+        .routes(routes!(notices::notices))
         .routes(routes!(api::status))
         .routes(routes!(api::status_events))
         .routes(routes!(api::officers))
@@ -111,6 +114,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(api::search))
         .routes(routes!(registers::register))
         .routes(routes!(today::today))
+        .routes(routes!(report::report))
         .routes(routes!(console::console, console::act))
         .routes(routes!(api::photo))
         .routes(routes!(api::preview))
@@ -135,6 +139,7 @@ pub fn router(app: App, more: axum::Router) -> axum::Router {
         .route("/desk/{lane}", get(pages::desk))
         .route("/status", get(pages::status))
         .route("/console", get(pages::console))
+        .route("/report", get(pages::report))
         .route("/assets/{name}", get(pages::asset))
         .merge(more.with_state(()))
         .fallback(|| async { error::ApiError::not_found() })

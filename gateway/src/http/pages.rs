@@ -16,7 +16,7 @@ assets! {
     "desk-forms.css" "desk-help.js" "desk-keys.js" "desk-lock.js" "desk-open.js" "desk-other.js" "desk-override.js" "desk-presses.js"
     "desk-reasons.js" "desk-registers.js" "desk-sheet.js" "desk-sign.js" "desk-today.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js"
     "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "fields.js" "format.js" "hours.js" "icons.js"
-    "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "letters.js" "page.js" "pinpad.js" "plate.js"
+    "index.html" "index.js" "kakou.css" "kakou.svg" "lane.css" "lane.html" "lane.js" "letters.js" "page.js" "pinpad.js" "plate.js" "report.css" "report.html" "report.js"
     "signin.js" "sse.js" "status-words.js" "status.css" "status.html" "status.js" "strings-lanes.js" "strings.js" "tone.js"
 }
 
@@ -55,6 +55,10 @@ pub async fn desk() -> Response {
 /// `/status`
 pub async fn status() -> Response {
     file("status.html")
+}
+/// `/report`
+pub async fn report() -> Response {
+    file("report.html")
 }
 /// `/console`
 pub async fn console() -> Response {

@@ -1,5 +1,6 @@
 //! The verdicts of a lane today, and its hours: what staff look back at, and hand over. It names nobody: no subject's
-//! key, no name; whom a verdict was about stands in the visits that the desk keeps.
+//! key, no name; whom a verdict was about stands in the visits that the desk keeps. Beside it, what whoever asks did in the
+//! own shift, at all lanes of this gateway: nobody sees that of somebody else.
 
 use super::App;
 use super::api::{Answer, lane_of, signed_in};
@@ -7,10 +8,11 @@ use super::error::ApiError;
 use crate::overview::Overview;
 use crate::store::hours::{self, DAY_MS, HOUR_MS, Hours, OUTCOMES};
 use crate::store::journal;
+use crate::store::shift;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use kakou_core::ids::LaneId;
+use kakou_core::ids::{LaneId, OfficerId};
 use kakou_core::time::rfc3339;
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ pub async fn today(
     Path(lane): Path<String>,
     headers: HeaderMap,
 ) -> Answer<Json<Value>> {
-    signed_in(&app, &headers)?;
+    let officer = signed_in(&app, &headers)?.id;
     let lane = lane_of(&app, &lane)?;
     let Some(now_ms) = app.overview.clock.now().wall_ms else {
         return Err(ApiError::new(
@@ -33,11 +35,11 @@ pub async fn today(
         ));
     };
     let overview = app.overview.clone();
-    let seen = tokio::task::spawn_blocking(move || look(&overview, &lane, now_ms)).await;
+    let seen = tokio::task::spawn_blocking(move || look(&overview, &lane, &officer, now_ms)).await;
     seen.map_err(|_| ApiError::busy())?.map(Json).map_err(|e| ApiError::busy().with(e))
 }
 
-fn look(overview: &Overview, lane: &LaneId, now_ms: i64) -> Result<Value, String> {
+fn look(overview: &Overview, lane: &LaneId, officer: &OfficerId, now_ms: i64) -> Result<Value, String> {
     let reader = journal::reader(&overview.data).map_err(|e| e.to_string())?;
     let offset_ms = overview.utc_offset_minutes * 60_000;
     let from_ms = (now_ms + offset_ms).div_euclid(DAY_MS) * DAY_MS - offset_ms;
@@ -45,7 +47,7 @@ fn look(overview: &Overview, lane: &LaneId, now_ms: i64) -> Result<Value, String
     let (rows, truncated) =
         hours::verdicts(&reader, lane.as_str(), from_ms, now_ms).map_err(|e| e.to_string())?;
     let counts = Hours::default().of(&reader, lane.as_str(), from_ms, hours).map_err(|e| e.to_string())?;
-    Ok(
-        json!({ "from": rfc3339(from_ms), "outcomes": OUTCOMES, "counts": counts, "rows": rows, "truncated": truncated }),
-    )
+    let own = shift::of(&reader, officer, now_ms).map_err(|e| e.to_string())?;
+    Ok(json!({ "from": rfc3339(from_ms), "outcomes": OUTCOMES, "counts": counts, "rows": rows,
+        "truncated": truncated, "own": own }))
 }

@@ -42,9 +42,11 @@ impl Hand {
             std::fs::copy(photos.join("closeup.jpg"), gateway.device("seal-1", "camera").join(name)).unwrap();
         }
         let warm = Duration::from_millis(100);
-        let thermometer = ThermometerSim::new(&gateway.device("shop-1", "thermometer"), 36_500, warm).unwrap();
+        let thermometer =
+            ThermometerSim::new(&gateway.device("shop-1", "thermometer"), 36_500, warm).unwrap();
         let relay = RelaySim::new(&gateway.device("seal-1", "barrier"), |_| {}).unwrap();
-        let scanner = |lane: &str| ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), 1).unwrap();
+        let scanner =
+            |lane: &str| ScannerSim::new(&gateway.device(lane, "scanner"), Faults::default(), 1).unwrap();
         let (pharmacy, seals) = (scanner("shop-1"), scanner("seal-1"));
         gateway.start();
         Self { gateway, pharmacy, seals, badge, _devices: (thermometer, relay) }
@@ -74,7 +76,8 @@ async fn a_sale_is_made_with_a_scanner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let Some((mut hand, b)) = watched(folder.path(), "shop-1").await else { return };
     let scanner = &mut hand.pharmacy;
-    let scan = |scanner: &mut ScannerSim, text: &str| tokio::task::block_in_place(|| scanner.scan(text).unwrap());
+    let scan =
+        |scanner: &mut ScannerSim, text: &str| tokio::task::block_in_place(|| scanner.scan(text).unwrap());
     scan(scanner, "R-0001");
     b.find("ask[data-kind=\"form\"][data-id=\"purchase\"]").await;
     code(&b, scanner, "SET:buyer:self", "请工作人员先扫工牌").await;
@@ -84,7 +87,11 @@ async fn a_sale_is_made_with_a_scanner_alone() {
     code(&b, scanner, "SET:buyer:self", "下一项：症状").await;
     code(&b, scanner, "SET:symptoms:none", "下一项：药品").await;
     code(&b, scanner, "SET:drug:cough", "下一项：数量").await;
-    b.until("the form", "return document.querySelector('[data-testid=drug-cough]').getAttribute('aria-checked') === 'true'").await;
+    b.until(
+        "the form",
+        "return document.querySelector('[data-testid=drug-cough]').getAttribute('aria-checked') === 'true'",
+    )
+    .await;
     code(&b, scanner, "KEY:2", "2_").await;
     b.picture("sheet-form").await;
     code(&b, scanner, "CONFIRM", "扫“确认”提交").await;
@@ -111,7 +118,8 @@ async fn a_seal_is_checked_with_a_scanner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let Some((mut hand, b)) = watched(folder.path(), "seal-1").await else { return };
     let scanner = &mut hand.seals;
-    let scan = |scanner: &mut ScannerSim, text: &str| tokio::task::block_in_place(|| scanner.scan(text).unwrap());
+    let scan =
+        |scanner: &mut ScannerSim, text: &str| tokio::task::block_in_place(|| scanner.scan(text).unwrap());
     scan(scanner, &hand.badge);
     b.find("sheet[data-officer=\"li\"]").await;
     scan(scanner, "辽P12345");
@@ -134,7 +142,10 @@ async fn a_seal_is_checked_with_a_scanner_alone() {
         b.find("photo-accept").await;
         let before = b.find("ask").await.attr("data-id").await.unwrap();
         scan(scanner, "KC1:CONFIRM");
-        wait_for("the next photograph", async || b.find("ask").await.attr("data-id").await.unwrap() != before).await;
+        wait_for("the next photograph", async || {
+            b.find("ask").await.attr("data-id").await.unwrap() != before
+        })
+        .await;
         scan(scanner, "KC1:NOTHING");
     }
     code(&b, scanner, "SET:purpose:onward", "扫“确认”提交").await;

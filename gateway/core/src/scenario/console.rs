@@ -230,6 +230,6 @@ impl World<'_> {
         };
         let rows = self.verdicts.iter().rev().filter(fits).map(row).collect();
         let subject = who.map(|(_, key, _)| key);
-        Ok((Query { lane: said.lane.clone(), subject, from_ms, to_ms }, rows))
+        Ok((Query { lane: said.lane.clone(), subject, from_ms, to_ms, near_ms: None }, rows))
     }
 }
