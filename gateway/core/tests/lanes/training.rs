@@ -18,6 +18,13 @@ fn practised(step: &Step) -> Vec<&str> {
     step.events.iter().map(|event| event.data["kind"].as_str().unwrap()).collect()
 }
 
+/// A lane that has begun to be practised on.
+fn begun(profile: &str) -> Gate {
+    let mut g = training(profile, &ROLES);
+    g.core.resume(&g.now, &g.memory).unwrap();
+    g
+}
+
 fn does_nothing(step: &Step) {
     let acts = |command: &Command| {
         matches!(command, Command::Pulse { .. } | Command::Signal { .. } | Command::Print { .. })
@@ -31,7 +38,7 @@ fn does_nothing(step: &Step) {
 
 #[test]
 fn a_pupil_is_measured_and_judged_and_nothing_opens_and_nothing_counts() {
-    let mut g = training("school-gate", &ROLES);
+    let mut g = begun("school-gate");
     let step = g.scan("green");
     does_nothing(&step);
     let step = g.warm(&step, 36_600);
@@ -50,7 +57,7 @@ fn a_pupil_is_measured_and_judged_and_nothing_opens_and_nothing_counts() {
 
 #[test]
 fn a_single_use_pass_and_a_seal_are_as_new_when_somebody_has_practised_with_them() {
-    let mut g = training("truck-supplies", &ROLES);
+    let mut g = begun("truck-supplies");
     truck(&mut g, "辽P12345");
     let step = seal(&mut g, "LN0045678", "LN0045678");
     assert_eq!(step.reply, Some(Ok(())));
@@ -72,7 +79,7 @@ fn changed(g: &mut Gate, training: bool) -> Step {
 
 #[test]
 fn what_was_practised_is_not_taken_up_by_a_lane_that_works_and_the_other_way_round() {
-    let mut g = training("truck-supplies", &ROLES);
+    let mut g = begun("truck-supplies");
     truck(&mut g, "辽P12345");
     let visit = g.visit_id();
     let step = changed(&mut g, false);
