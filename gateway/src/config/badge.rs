@@ -52,7 +52,7 @@ mod tests {
     use kakou_core::lane::action::Role;
     use std::path::Path;
 
-    const REST: &str = "[gateway]\nsite = \"s\"\nid = \"gw\"\nregion = \"211400\"\nutc_offset_minutes = 480\ndata = \"data\"\n[clock]\nsource = \"system\"\n[[lane]]\nid = \"gate\"\nprofile = \"school-gate\"\n[lane.devices]\n";
+    const REST: &str = "[gateway]\nsite = \"s\"\nid = \"gw\"\ndata = \"data\"\n[clock]\nsource = \"system\"\n[[device]]\nid = \"scan\"\ndriver = \"line-scanner\"\nport = { path = \"p\" }\n[[lane]]\nid = \"gate\"\nprofile = \"pharmacy\"\ndevices = { scanner = \"scan\", thermometer = \"th\" }\n[[device]]\nid = \"th\"\ndriver = \"gy-mcu90614\"\nport = { path = \"t\" }\n";
 
     fn officer(id: &str, role: &str, more: &str) -> String {
         format!(
