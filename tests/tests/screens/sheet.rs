@@ -2,7 +2,6 @@
 //! on by a staff badge; and a scanner that types at the desk.
 
 use super::*;
-use kakou_authority::issuer::Issuer;
 use kakou_core::pass::trust::Usage;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
