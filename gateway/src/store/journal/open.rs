@@ -8,6 +8,7 @@ use crate::store::{StoreError, at, catch_up, has_column, has_table, io_at, photo
 use crate::upstream::peers;
 use kakou_core::evidence::Hash;
 use kakou_link::durable;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,13 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
     connection.set_prepared_statement_cache_capacity(40);
-    Ok(())
+    keep_plans(connection)
+}
+
+/// A statement is made once, whatever is bound to it. Without this SQLite makes each that has a bound `LIMIT`, or looks
+/// for a bound 0 or 1, anew whenever it is asked: to make it costs more than to run it.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// A connection that only reads.
@@ -84,6 +91,7 @@ pub fn reader(data: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(&path, flags).map_err(at(&path))?;
     connection.busy_timeout(std::time::Duration::from_secs(2)).map_err(at(&path))?;
     connection.pragma_update(None, "cache_size", -128).map_err(at(&path))?;
+    keep_plans(&connection).map_err(at(&path))?;
     Ok(connection)
 }
 

@@ -359,3 +359,19 @@ fn indexes_that_are_up_to_date_are_not_written_at_a_start() {
     journal.open_indexes().unwrap();
     assert_eq!(journal.connection.total_changes(), before);
 }
+
+#[test]
+fn a_statement_is_made_once_whatever_is_bound_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    let reads = reader(folder.path()).unwrap();
+    for connection in [journal.connection(), &reads] {
+        let sql = "SELECT seq FROM event WHERE class = ?1 AND stream_seq > ?2 AND shed = 0
+                   ORDER BY stream_seq LIMIT ?3";
+        let mut select = connection.prepare(sql).unwrap();
+        for n in 0..4 {
+            assert!(select.query([n, n, n]).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(select.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
+}
