@@ -100,6 +100,23 @@ fn each_profile_that_ships_keeps_its_promises() {
 }
 
 #[test]
+fn the_figures_do_not_depend_on_how_many_runs_go_on_at_once() {
+    let of = |jobs: &str| {
+        let mut sim = std::process::Command::new(env!("CARGO_BIN_EXE_sim"));
+        let out = sim.args(["--seeds", "4", "--hours", "0.02", "--jobs", jobs, "--json"]).output().unwrap();
+        let mut figures: serde_json::Value =
+            serde_json::from_slice(out.stdout.trim_ascii_end().split(|b| *b == b'\n').next_back().unwrap())
+                .unwrap();
+        for time in ["hours_per_s", "jobs"] {
+            figures[time] = serde_json::Value::Null;
+        }
+        assert!(out.status.success() && figures["visits"].as_u64().unwrap() > 20, "{figures:#}");
+        figures
+    };
+    assert_eq!(of("1"), of("3"));
+}
+
+#[test]
 fn the_same_seed_is_the_same_gateway() {
     let plan = wide::Plan::hours(0.1);
     assert_eq!(wide::run(5, &plan).unwrap(), wide::run(5, &plan).unwrap());

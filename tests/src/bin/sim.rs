@@ -8,8 +8,14 @@ use kakou_tests::sim::planted::Planted;
 use kakou_tests::sim::{self, Failure, wide};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Between two words of a long run.
+const TELL: Duration = Duration::from_secs(30);
 
 /// Runs seeds; says which of them are not as they must be.
 ///
@@ -26,6 +32,12 @@ struct Arguments {
     /// This seed alone.
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// So many runs beside each other; the figures are the same, but for the time that they take.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// No more seeds begin after so many seconds; with seeds without end until then.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "planted"])]
+    seconds: Option<u64>,
     /// For how many simulated hours people come, in each run.
     #[arg(long, default_value_t = 1.0)]
     hours: f64,
@@ -65,6 +77,15 @@ struct Arguments {
     json: bool,
 }
 
+/// What a run was.
+struct Run {
+    simulated_ms: u64,
+    steps: u64,
+    hash: String,
+    counts: Vec<(&'static str, u64)>,
+    figures: Map<String, Value>,
+}
+
 /// What all runs were.
 #[derive(Default)]
 struct Sum {
@@ -85,7 +106,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Plants bugs; the table of what was found.
+/// Plants bugs; the table of what was found. One is built while those before it are hunted.
 fn planted(a: &Arguments, name: &str) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let mut patches = Patch::all().map_err(Missing)?;
@@ -96,40 +117,74 @@ fn planted(a: &Arguments, name: &str) -> Result<(Map<String, Value>, Vec<String>
     let below = patches::sources().join("target/planted");
     say(begun, &format!("{} bugs, in a copy of the sources at {}", patches.len(), below.display()));
     let garden = Garden::new(&below).map_err(|e| Missing(format!("{}: {e}", below.display())))?;
+    let none = garden.build_as("none").map_err(Missing)?;
+    say(begun, "built without a bug");
+    let hunt = |sim: &Path| patches::hunt(sim, a.seeds, a.hours);
+    let found = std::thread::scope(|scope| -> Result<Vec<Option<Found>>, String> {
+        let mut hunts = vec![scope.spawn(move || hunt(&none))];
+        for patch in &patches {
+            // No more of them run at once than were asked for.
+            let running = |hunts: &[std::thread::ScopedJoinHandle<'_, _>]| {
+                hunts.iter().filter(|hunt| !hunt.is_finished()).count()
+            };
+            while running(&hunts) >= a.jobs.max(1) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let sim = garden.build(patch)?;
+            hunts.push(scope.spawn(move || {
+                let found = hunt(&sim)?;
+                say(begun, &format!("{}: {}", patch.name, told(found.as_ref(), a.seeds)));
+                Ok(found)
+            }));
+        }
+        hunts.into_iter().map(|hunt| hunt.join().map_err(|_| "a hunt fell over".to_owned())?).collect()
+    });
+    let mut found = found.map_err(Missing)?.into_iter();
+    // What a world finds that has no bug in it says nothing of a bug.
+    if let Some(found) = found.next().flatten() {
+        return Err(Missing(format!("without a bug: {}", told(Some(&found), a.seeds))));
+    }
     let (mut table, mut short) = (Vec::new(), Vec::new());
-    for patch in &patches {
-        let sim = garden.build(patch).map_err(Missing)?;
-        let found = patches::hunt(&sim, a.seeds, a.hours).map_err(Missing)?;
-        let (by, said) = (&patch.found_by, &patch.breaks);
+    for (patch, found) in patches.iter().zip(found) {
+        let mut row = json!({ "bug": patch.name, "breaks": patch.breaks, "invariants": patch.found_by,
+            "found": found.is_some() });
         match found {
             Some(Found { world, seed, step, why }) => {
-                say(begun, &format!("{}: {world}, seed {seed}, step {step}: {why}", patch.name));
-                table.push(json!({ "bug": patch.name, "breaks": said, "invariants": by, "found": true,
-                    "world": world, "seed": seed, "step": step, "why": why }));
+                row["world"] = json!(world);
+                row["seed"] = json!(seed);
+                row["step"] = json!(step);
+                row["why"] = json!(why);
             }
-            None => {
-                say(begun, &format!("{}: found by none of {} seeds", patch.name, a.seeds));
-                table.push(json!({ "bug": patch.name, "breaks": said, "invariants": by, "found": false }));
-                short.push(format!("{}: {said}: found by none of {} seeds", patch.name, a.seeds));
-            }
+            None => short.push(format!("{}: {}: {}", patch.name, patch.breaks, told(None, a.seeds))),
         }
+        table.push(row);
     }
     let figures = json!({ "planted": patches.len(), "found": patches.len() - short.len(), "hours_per_seed": a.hours,
-        "table": table });
+        "minutes": round(begun.elapsed().as_secs_f64() / 60.0), "table": table });
     Ok((figures.as_object().cloned().unwrap_or_default(), short))
 }
 
+fn told(found: Option<&Found>, seeds: u64) -> String {
+    match found {
+        Some(Found { world, seed, step, why }) => format!("{world}, seed {seed}, step {step}: {why}"),
+        None => format!("found by none of {seeds} seeds"),
+    }
+}
+
 impl Sum {
-    fn adds(&mut self, run: (u64, u64, String), counts: &[(&'static str, u64)], figures: Value) {
-        let (simulated_ms, steps, hash) = run;
+    fn adds(&mut self, run: Run) {
         self.good += 1;
-        self.simulated_ms += simulated_ms;
-        self.steps += steps;
-        self.hashes.push_str(&hash);
-        for (name, n) in counts {
+        self.simulated_ms += run.simulated_ms;
+        self.steps += run.steps;
+        self.hashes.push_str(&run.hash);
+        for (name, n) in run.counts {
             *self.counts.entry(name).or_default() += n;
         }
-        self.last = figures.as_object().cloned().unwrap_or_default();
+        self.last = run.figures;
+    }
+
+    fn hours(&self) -> f64 {
+        self.simulated_ms as f64 / 3_600_000.0
     }
 }
 
@@ -170,40 +225,75 @@ fn again(a: &Arguments, failure: &Failure) -> String {
     )
 }
 
-fn one(a: &Arguments, seed: u64, sum: &mut Sum) -> Result<(), Failure> {
+fn one(a: &Arguments, seed: u64) -> Result<Run, Failure> {
     if a.one_lane {
         let plan =
             sim::Plan { hours: a.hours, until: a.until, print: a.trace, sweep: a.sweep, planted: a.broken };
         let f = sim::run(seed, &plan)?;
-        let counts = [
+        let counts = vec![
             ("commits", f.disk.commits),
             ("cuts", f.disk.cuts),
             ("cuts_in_between", f.disk.cuts_in_between),
             ("admitted", f.admitted),
             ("events", f.events),
         ];
-        sum.adds((f.simulated_ms, f.steps, f.hash.clone()), &counts, Value::Object(f.json()));
-        return Ok(());
+        let (simulated_ms, steps, figures) = (f.simulated_ms, f.steps, f.json());
+        return Ok(Run { simulated_ms, steps, hash: f.hash, counts, figures });
     }
     let f = wide::run(seed, &site(a))?;
-    let counts = [
+    let counts = vec![
         ("visits", f.visits),
         ("opened", f.opened),
         ("events", f.kinds.values().sum()),
         ("lives", f.lives),
         ("searched_bytes", f.searched),
     ];
-    sum.adds((f.simulated_ms, f.steps, f.hash.clone()), &counts, f.json());
-    Ok(())
+    let figures = f.json().as_object().cloned().unwrap_or_default();
+    Ok(Run { simulated_ms: f.simulated_ms, steps: f.steps, hash: f.hash, counts, figures })
+}
+
+/// Runs all seeds, some beside each other; what they were comes in the order of the seeds, whoever ends first.
+fn each(
+    a: &Arguments,
+    begun: Instant,
+    take: &mut dyn FnMut(Result<Run, Failure>) -> Result<(), Missing>,
+) -> Result<(), Missing> {
+    let first = a.seed.unwrap_or(a.first);
+    let end = if a.seed.is_some() { first + 1 } else { first + a.seconds.map_or(a.seeds, |_| u64::MAX / 2) };
+    let over = || a.seconds.is_some_and(|most| begun.elapsed().as_secs() >= most);
+    let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (done, runs) = mpsc::channel();
+        for _ in 0..a.jobs.max(1) {
+            let (done, next, stop) = (done.clone(), &next, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) && !over() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || done.send((seed, one(a, seed))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(done);
+        let (mut waits, mut due) = (BTreeMap::new(), first);
+        for (seed, run) in runs {
+            waits.insert(seed, run);
+            while let Some(run) = waits.remove(&due) {
+                due += 1;
+                take(run).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
-    let seeds = a.seed.map_or(a.first..a.first + a.seeds, |seed| seed..seed + 1);
-    let mut sum = Sum::default();
-    for seed in seeds {
-        match one(a, seed, &mut sum) {
-            Ok(()) => {}
+    let (mut sum, mut told) = (Sum::default(), Instant::now());
+    each(a, begun, &mut |run| {
+        match run {
+            Ok(run) => sum.adds(run),
             // Nothing has happened yet: it could not be run.
             Err(Failure { step: 0, why, .. }) => return Err(Missing(why)),
             Err(failure) => {
@@ -212,9 +302,15 @@ fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
                 sum.failed.push(failure);
             }
         }
-    }
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            let (seeds, hours) = (sum.good + sum.failed.len() as u64, sum.hours());
+            say(begun, &format!("{seeds} seeds, {hours:.1} simulated hours, {} failed", sum.failed.len()));
+        }
+        Ok(())
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
-    let hours = sum.simulated_ms as f64 / 3_600_000.0;
+    let hours = sum.hours();
     let mut figures = if sum.good == 1 && sum.failed.is_empty() { sum.last } else { Map::new() };
     let hash = kakou_core::evidence::Hash::of(sum.hashes.as_bytes()).hex();
     let hash = figures.get("hash").and_then(Value::as_str).map_or(hash, str::to_owned);
@@ -222,8 +318,10 @@ fn all(a: &Arguments) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let failures =
         sum.failed.iter().map(|f| json!({ "seed": f.seed, "step": f.step, "at_ms": f.at_ms, "why": f.why }));
     let failures: Vec<Value> = failures.collect();
-    let all = json!({ "failures": failures, "seeds": sum.good + failed.len() as u64, "simulated_hours": round(hours),
-        "hours_per_s": round(hours / seconds), "steps": sum.steps, "failed_seeds": failed, "hash": hash });
+    let seeds = sum.good + failed.len() as u64;
+    let all = json!({ "failures": failures, "first_seed": a.seed.unwrap_or(a.first), "seeds": seeds,
+        "simulated_hours": round(hours), "hours_per_s": round(hours / seconds), "jobs": a.jobs, "steps": sum.steps,
+        "failed_seeds": failed, "hash": hash });
     figures.extend(all.as_object().cloned().unwrap_or_default());
     figures.extend(sum.counts.into_iter().map(|(name, n)| (name.to_owned(), json!(n))));
     let short = sum.failed.iter().map(|f| format!("seed {}: {}", f.seed, f.why)).collect();

@@ -12,7 +12,7 @@ use std::io;
 /// What was stored.
 #[derive(Default)]
 struct Stored {
-    events: BTreeMap<(Class, u64), Hash>,
+    events: BTreeMap<(u64, Class, u64), Hash>,
     faults: Vec<String>,
 }
 
@@ -20,7 +20,7 @@ impl Sink for Stored {
     fn store(&mut self, events: &[ReceivedEvent]) -> io::Result<()> {
         for event in events {
             let hash = Hash::of(event.json.as_bytes());
-            if self.events.insert((event.stream, event.stream_seq), hash).is_some() {
+            if self.events.insert((event.epoch, event.stream, event.stream_seq), hash).is_some() {
                 self.faults.push(format!("{} {} is stored twice", event.stream.as_str(), event.stream_seq));
             }
         }
@@ -106,17 +106,12 @@ impl Central {
     }
 
     /// Whether it has an event.
-    pub fn has(&self, class: Class, stream_seq: u64) -> bool {
-        self.ledger.sink.events.contains_key(&(class, stream_seq))
+    pub fn has(&self, epoch: u64, class: Class, stream_seq: u64) -> bool {
+        self.ledger.sink.events.contains_key(&(epoch, class, stream_seq))
     }
 
-    /// Everything that it has.
-    pub fn events(&self) -> impl Iterator<Item = (&(Class, u64), &Hash)> {
+    /// Everything that it has, by epoch, stream and number.
+    pub fn events(&self) -> impl Iterator<Item = (&(u64, Class, u64), &Hash)> {
         self.ledger.sink.events.iter()
-    }
-
-    /// How much that is.
-    pub fn count(&self) -> u64 {
-        self.ledger.sink.events.len() as u64
     }
 }

@@ -34,6 +34,20 @@ pub struct Counts {
     pub cuts_in_between: u64,
 }
 
+/// What a disk does not take any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Full {
+    /// It takes everything.
+    #[default]
+    No,
+    /// Files do not grow.
+    Grows,
+    /// Nothing is written.
+    Writes,
+    /// What is written cannot be synced.
+    Syncs,
+}
+
 /// A disk.
 pub struct Disk {
     folder: PathBuf,
@@ -66,6 +80,16 @@ impl Disk {
     /// From now on a sync of the log says that it is done, and does nothing.
     pub fn lies(&self) {
         self.state().lies = true;
+    }
+
+    /// From now on it does not take this.
+    pub fn is_full(&self, full: Full) {
+        self.state().full = full;
+    }
+
+    /// While the box has no power: the journal is there, and cannot be read any more. Whether there was one.
+    pub fn harm(&self, draw: &mut Draw) -> io::Result<bool> {
+        if self.is_unsynced() { Ok(false) } else { state::harm(&self.folder, draw) }
     }
 
     /// The power goes.

@@ -25,6 +25,16 @@ pub enum Stream {
     Staff = 7,
     /// What central ops do.
     Ops = 8,
+    /// When the clock is stepped, and how far.
+    Clock = 9,
+    /// When the disk takes no more.
+    Full = 10,
+    /// What lists say anew.
+    Lists = 11,
+    /// Which profiles are others after a start.
+    Policies = 12,
+    /// What becomes of the journal while the box is off.
+    Damage = 13,
 }
 
 /// Numbers of one stream.

@@ -134,33 +134,47 @@ fn hunks(text: &str) -> Vec<Hunk> {
 pub struct Garden {
     root: PathBuf,
     target: PathBuf,
+    /// The programs that were built, each by the name of its bug.
+    built: PathBuf,
 }
 
 impl Garden {
     /// Copies what has changed since the last time, below a folder that is kept.
     pub fn new(below: &Path) -> io::Result<Self> {
-        let (root, target) = (below.join("sources"), below.join("target"));
+        let (root, target, built) = (below.join("sources"), below.join("target"), below.join("built"));
         copy(&sources(), &root)?;
-        Ok(Self { root, target })
+        fs::create_dir_all(&built)?;
+        Ok(Self { root, target, built })
     }
 
     /// Builds the simulation with a bug in it; the bug is taken out again.
     pub fn build(&self, patch: &Patch) -> Result<PathBuf, String> {
         patch.apply(&self.root, false)?;
+        let built = self.build_as(&patch.name);
+        patch.apply(&self.root, true)?;
+        built
+    }
+
+    /// Builds the simulation as the sources stand, and keeps it under a name. What a bug does not touch is not built
+    /// anew; what is built runs a little faster than where nothing is done for that.
+    pub fn build_as(&self, name: &str) -> Result<PathBuf, String> {
         let built = Command::new("cargo")
             .args(["build", "--quiet", "--package", "kakou-tests", "--bin", "sim"])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("CARGO_INCREMENTAL", "0")
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
             .env_remove("RUSTFLAGS")
             .output();
-        patch.apply(&self.root, true)?;
         let built = built.map_err(|e| format!("cargo: {e}"))?;
         if !built.status.success() {
             let said = String::from_utf8_lossy(&built.stderr);
-            return Err(format!("{} does not build: {}", patch.name, said.trim_end()));
+            return Err(format!("{name} does not build: {}", said.trim_end()));
         }
-        Ok(self.target.join("debug/sim"))
+        let sim = self.built.join(name);
+        fs::copy(self.target.join("debug/sim"), &sim).map_err(|e| format!("{}: {e}", sim.display()))?;
+        Ok(sim)
     }
 }
 

@@ -144,7 +144,7 @@ impl Site {
             let mut entries: Vec<(String, Value)> =
                 self.people.iter().filter_map(|p| self.entry(name, p)).collect();
             entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            write_list(data, name, *issued_ms, entries)?;
+            write_list(data, name, (1, *issued_ms), entries)?;
         }
         Ok(())
     }
@@ -263,11 +263,11 @@ fn person(draw: &mut Draw, gate: Gate, number: u32) -> Person {
     }
 }
 
-/// Puts a list in its place in a data folder: entries by id, in the order of their ids.
+/// Puts an edition of a list in its place in a data folder: entries by id, in the order of their ids.
 pub fn write_list(
     data: &Path,
     name: &str,
-    issued_ms: i64,
+    (version, issued_ms): (u64, i64),
     entries: impl IntoIterator<Item = (String, Value)>,
 ) -> Result<(), String> {
     let line = |(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts }));
@@ -275,7 +275,7 @@ pub fn write_list(
     let order = Order {
         data,
         name,
-        version: 1,
+        version,
         issued_ms,
         base: None,
         sha256: None,

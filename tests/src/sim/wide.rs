@@ -5,6 +5,8 @@
 //! ([`truth`], [`foretold`], [`registers`], [`secrets`]). People are of no profile: they read what the desk asks and answer as such a
 //! question is answered ([`staff`]).
 
+mod changes;
+mod clock;
 pub mod folk;
 mod foretold;
 mod looks;
@@ -33,11 +35,31 @@ pub enum Fault {
     Ops,
     /// Connections break, and the broker forgets.
     Link,
+    /// The clock is stepped.
+    Clock,
+    /// The disk takes no more for a while.
+    Disk,
+    /// What lists say of somebody changes.
+    Lists,
+    /// Profiles are others after a start.
+    Policies,
+    /// The journal is damaged while the box is off.
+    Journal,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Power, Self::Devices, Self::Ops, Self::Link];
+    pub const ALL: [Self; 9] = [
+        Self::Power,
+        Self::Devices,
+        Self::Ops,
+        Self::Link,
+        Self::Clock,
+        Self::Disk,
+        Self::Lists,
+        Self::Policies,
+        Self::Journal,
+    ];
 }
 
 /// What a run does.

@@ -306,16 +306,7 @@ impl World {
             return Ok(false);
         }
         self.watch.verify(self.disk.folder(), super::site::gateway_key().public())?;
-        for ((class, stream_seq), hash) in self.central.events() {
-            if self.watch.events.get(&(*class, *stream_seq)).map(|(_, known)| known) != Some(hash) {
-                let class = class.as_str();
-                return Err(format!("the central side has another {class} {stream_seq} than was on record"));
-            }
-        }
-        let (there, here) = (self.central.count(), self.watch.events.len() as u64);
-        if there != here {
-            return Err(format!("{here} events were on record, the central side has {there}"));
-        }
+        self.watch.same_as(&self.central)?;
         if self.model.opened > self.model.admitted {
             return Err("the barrier opened more often than somebody was admitted".into());
         }

@@ -1,7 +1,7 @@
 //! Files of a disk: what was synced, what was written since, and what of that a cut leaves.
 
-use super::Counts;
 use super::locks::Locks;
+use super::{Counts, Full};
 use crate::sim::draw::Draw;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -58,6 +58,7 @@ pub(super) struct State {
     dead: Option<io::Result<Dead>>,
     opened: u64,
     pub(super) lies: bool,
+    pub(super) full: Full,
 }
 
 /// Whether a file is one of the journal.
@@ -88,6 +89,7 @@ impl State {
             dead: None,
             opened: 0,
             lies: false,
+            full: Full::No,
         }
     }
 
@@ -151,9 +153,20 @@ impl State {
         n
     }
 
-    pub(super) fn write(&mut self, key: Key, offset: u64, piece: &[u8]) {
+    /// Writes; whether there is room for it. Who is dead is told nothing.
+    pub(super) fn write(&mut self, key: Key, offset: u64, piece: &[u8]) -> bool {
+        let grows = offset + piece.len() as u64 > self.size(key);
+        let room = match self.full {
+            Full::No | Full::Syncs => true,
+            Full::Grows => !grows,
+            Full::Writes => false,
+        };
+        if !room && self.dead.is_none() {
+            return false;
+        }
         self.counts.writes += u64::from(self.dead.is_none());
         self.change(key, Change::Write(offset, piece.to_vec()));
+        true
     }
 
     pub(super) fn truncate(&mut self, key: Key, size: u64) {
@@ -180,6 +193,9 @@ impl State {
         self.operation();
         if self.dead.is_some() {
             return Ok(());
+        }
+        if self.full == Full::Syncs {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let Some(data) = self.files.get_mut(&key) else { return Ok(()) };
         let is_log = data.path.to_string_lossy().ends_with(LOG);
@@ -261,6 +277,21 @@ impl State {
         }
         shared.get_mut(piece).map(|piece| piece.as_mut_ptr())
     }
+}
+
+/// Writes into the journal of a folder, so that it cannot be read; whether there is one.
+pub(super) fn harm(folder: &Path, draw: &mut Draw) -> io::Result<bool> {
+    let path = folder.join("journal.db");
+    let Ok(real) = OpenOptions::new().write(true).open(&path) else { return Ok(false) };
+    let mut bytes = [0; SECTOR];
+    draw.fill(&mut bytes);
+    real.write_all_at(&bytes, 0)?;
+    // What the log holds would mend it.
+    let removed = fs::remove_file(folder.join(format!("journal.db{LOG}")));
+    if removed.as_ref().is_err_and(|e| e.kind() != io::ErrorKind::NotFound) {
+        removed?;
+    }
+    Ok(true)
 }
 
 fn apply(real: &File, change: &Change) -> io::Result<()> {

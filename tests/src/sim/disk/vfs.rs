@@ -245,8 +245,11 @@ unsafe extern "C" fn write(
     let (handle, n) = (of(file), usize::try_from(n).unwrap_or(0));
     // SAFETY: SQLite gives so many bytes.
     let piece = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), n) };
-    lock(&handle.disk).write(handle.key, offset.cast_unsigned(), piece);
-    ffi::SQLITE_OK
+    if lock(&handle.disk).write(handle.key, offset.cast_unsigned(), piece) {
+        ffi::SQLITE_OK
+    } else {
+        ffi::SQLITE_FULL
+    }
 }
 
 unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c_int {

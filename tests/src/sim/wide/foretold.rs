@@ -15,8 +15,20 @@ const LOOKS_FIRST: [&str; 7] = [
     "site-onboarding",
 ];
 
-/// Whether a first verdict can be right. `clock` says whether the box had a clock that was confirmed all the while.
-pub fn judge(profile: &str, guest: &Guest, data: &Value, clock: bool) -> Result<(), String> {
+/// What was so all the while that a visit was under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The clock of the box was confirmed, and not stepped.
+    pub clock: bool,
+    /// A list that everybody is looked up in was too old.
+    pub stale: bool,
+    /// No list of the lane was.
+    pub fresh: bool,
+}
+
+/// Whether a first verdict can be right.
+pub fn judge(profile: &str, guest: &Guest, data: &Value, moment: Moment) -> Result<(), String> {
+    let Moment { clock, stale, fresh } = moment;
     let codes: Vec<&str> = data["codes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let has = |code: &str| codes.contains(&code);
     let outcome = data["outcome"].as_str().unwrap_or_default();
@@ -51,6 +63,12 @@ pub fn judge(profile: &str, guest: &Guest, data: &Value, clock: bool) -> Result<
     }
     if signed && guest.card == Card::Expired && clock && !has("C_EXPIRED") && !timed_out {
         return wrong("the time of the card is over");
+    }
+    if stale && clock && !has("X_STALE") && !timed_out {
+        return wrong("a list is too old, and nothing says so");
+    }
+    if fresh && clock && has("X_STALE") {
+        return wrong("all lists are fresh");
     }
     let status = guest.entries.get("status");
     let colour = status.and_then(|s| s["colour"].as_str()).unwrap_or_default();

@@ -22,7 +22,7 @@ use ring::signature::KeyPair;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The site.
 pub const SITE: &str = "simulated";
@@ -46,8 +46,9 @@ pub struct Place {
     pub lane: LaneId,
     /// Its profile: name, file, text.
     pub profile: String,
-    source: (&'static str, &'static str),
-    members: Vec<(String, (&'static str, &'static str))>,
+    /// The profile that is in force.
+    policy: Mutex<Arc<Profile>>,
+    members: Vec<(String, Arc<Profile>)>,
     /// The kinds of codes that it takes, and those that its members show.
     pub accepts: Vec<String>,
     /// Those of whoever comes along.
@@ -103,7 +104,7 @@ impl Place {
             roles.extend(read.devices().map(|(role, kind, _)| (role.to_owned(), kind)));
             lists.extend(read.lists());
             member_accepts.extend(accepts(of.1));
-            members.push((member.to_owned(), of));
+            members.push((member.to_owned(), Arc::new(read)));
         }
         if profile.start.takes(Origin::Plate) && !roles.values().any(|kind| *kind == DeviceKind::Camera) {
             roles.insert("plate-camera".into(), DeviceKind::Camera);
@@ -121,28 +122,49 @@ impl Place {
         Ok(Self {
             lane: LaneId::new(format!("lane-{}", number + 1)).map_err(name)?,
             profile: id.to_owned(),
-            source,
+            starts: profile.start.on.clone(),
+            inputs: profile.start.inputs.clone(),
+            policy: Mutex::new(Arc::new(profile)),
             members,
             accepts: accepts(source.1),
             member_accepts,
             lists,
-            starts: profile.start.on.clone(),
-            inputs: profile.start.inputs.clone(),
             devices: roles.into_iter().map(device).collect::<Result<_, String>>()?,
         })
     }
 
+    /// Another edition of its profile is in force from the next start on: some number of it is another. What was changed,
+    /// where there is such a number.
+    pub fn change(&self, draw: &mut Draw) -> Option<String> {
+        const CHANGES: [(&str, i64); 4] =
+            [("show_verdict_s", 1), ("timeout_s", 5), ("wait_s", 1), ("high_mdeg", 100)];
+        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, text) = &policy.file;
+        let change = |line: &str| {
+            let (key, value) = line.split_once(" = ")?;
+            let (_, by) = CHANGES.iter().find(|(name, _)| *name == key)?;
+            Some(format!("{key} = {}", value.parse::<i64>().ok()? + by))
+        };
+        let may: Vec<(usize, String)> =
+            text.lines().enumerate().filter_map(|(n, line)| Some((n, change(line)?))).collect();
+        let (at, new) = (!may.is_empty()).then(|| draw.one_of(&may).clone())?;
+        let lines = text.lines().enumerate().map(|(n, line)| if n == at { new.as_str() } else { line });
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        *policy = Arc::new(profile::read(file, &text).ok()?);
+        Some(new)
+    }
+
     fn setup(&self, trust: &Arc<TrustList>, subjects: &Arc<SubjectKeys>) -> Setup {
-        let read = |(file, text)| Arc::new(profile::read(file, text).expect("it was read before"));
+        let profile = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Setup {
             lane: self.lane.clone(),
-            profile: read(self.source),
+            profile_hash: Hash::of(profile.file.1.as_bytes()).hex(),
+            profile,
             devices: self.devices.iter().map(|(role, d)| (role.clone(), d.id.clone())).collect(),
             region: REGION.into(),
             place: kakou_core::lane::PLACE.into(),
             gateway: "gw-1".into(),
-            members: self.members.iter().map(|(name, of)| (name.clone(), read(*of))).collect(),
-            profile_hash: Hash::of(self.source.1.as_bytes()).hex(),
+            members: self.members.iter().cloned().collect(),
             utc_offset_ms: OFFSET_MS,
             trust: trust.clone(),
             subjects: subjects.clone(),

@@ -1,10 +1,13 @@
 //! Looks for what is said of people where it must not be: in messages, in the log, in every file of the data folder but
 //! the lists.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// How many bytes of a secret lead to it.
 const HEAD: usize = 4;
+/// What is compared with what was there before.
+const PIECE: usize = 4_096;
 
 /// What is looked for.
 pub struct Secrets {
@@ -12,6 +15,10 @@ pub struct Secrets {
     /// Where two bytes begin a secret.
     begins: Vec<u64>,
     by_head: std::collections::HashMap<[u8; HEAD], Vec<usize>>,
+    /// A secret may begin so far before what has changed, and end so far behind it.
+    longest: usize,
+    /// What was found to hold none, by file.
+    clean: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl Secrets {
@@ -25,7 +32,8 @@ impl Secrets {
             begins[at / 64] |= 1 << (at % 64);
             by_head.entry(*head).or_default().push(n);
         }
-        Self { all, begins, by_head }
+        let longest = all.iter().map(|(_, secret)| secret.len()).max().unwrap_or(0);
+        Self { all, begins, by_head, longest, clean: BTreeMap::new() }
     }
 
     /// What of it lies in some bytes.
@@ -64,8 +72,9 @@ impl Secrets {
         Ok(())
     }
 
-    /// Nothing of it lies in a folder, but in its lists.
-    pub fn none_below(&self, folder: &Path) -> Result<u64, String> {
+    /// Nothing of it lies in a folder, but in its lists. Of a file that was looked through before, it is what has changed
+    /// that is looked through.
+    pub fn none_below(&mut self, folder: &Path) -> Result<u64, String> {
         let mut bytes = 0;
         let entries = std::fs::read_dir(folder).map_err(|e| e.to_string())?;
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -78,18 +87,43 @@ impl Secrets {
                 bytes += self.none_below(&path)?;
                 continue;
             }
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Ok(content) = std::fs::read(&path) else { continue };
             bytes += content.len() as u64;
-            // The code of a visit that is under way is kept with it: it could not go on without.
-            if name.starts_with("journal.db") {
-                self.none_but_codes_in(&name, &content)?;
-            } else {
-                self.none_in(&name, &content)?;
+            let before = self.clean.remove(&path).unwrap_or_default();
+            for part in changed(&before, &content, self.longest) {
+                self.none_in_file(&path, &content[part])?;
             }
+            self.clean.insert(path, content);
         }
         Ok(bytes)
     }
+
+    fn none_in_file(&self, path: &Path, bytes: &[u8]) -> Result<(), String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The code of a visit that is under way is kept with it: it could not go on without.
+        if name.starts_with("journal.db") {
+            self.none_but_codes_in(&name, bytes)
+        } else {
+            self.none_in(&name, bytes)
+        }
+    }
+}
+
+/// Where a file has changed, and so far around it.
+fn changed(before: &[u8], now: &[u8], around: usize) -> Vec<std::ops::Range<usize>> {
+    let mut parts: Vec<std::ops::Range<usize>> = Vec::new();
+    for (n, piece) in now.chunks(PIECE).enumerate() {
+        let from = n * PIECE;
+        if before.get(from..from + piece.len()) == Some(piece) {
+            continue;
+        }
+        let part = from.saturating_sub(around)..(from + piece.len() + around).min(now.len());
+        match parts.last_mut().filter(|last| last.end >= part.start) {
+            Some(last) => last.end = part.end,
+            None => parts.push(part),
+        }
+    }
+    parts
 }
 
 fn said(what: &str, kind: &str, bytes: &[u8], at: usize, secret: &[u8]) -> String {
@@ -100,6 +134,25 @@ fn said(what: &str, kind: &str, bytes: &[u8], at: usize, secret: &[u8]) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_changed_is_looked_through_with_what_touches_it() {
+        let mut secrets = Secrets::new(vec![("a name", "欧阳山".into())]);
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = vec![b'.'; 5 * PIECE];
+        let mut none_in = |bytes: &[u8]| {
+            std::fs::write(folder.path().join("file"), bytes).unwrap();
+            secrets.none_below(folder.path()).is_ok()
+        };
+        // Its first half was there before; the other comes in the next piece.
+        bytes[2 * PIECE - 4..2 * PIECE].copy_from_slice(&"欧阳山".as_bytes()[..4]);
+        assert!(none_in(&bytes));
+        bytes[2 * PIECE..2 * PIECE + 5].copy_from_slice(&"欧阳山".as_bytes()[4..]);
+        assert!(!none_in(&bytes));
+        assert!(changed(&bytes, &bytes, 9).is_empty());
+        let longer = changed(&bytes[..PIECE], &bytes[..PIECE + 7], 9);
+        assert_eq!((longer.len(), longer.first()), (1, Some(&(PIECE - 9..PIECE + 7))));
+    }
 
     #[test]
     fn a_name_is_found_wherever_it_lies() {

@@ -3,12 +3,14 @@
 use super::staff::Act;
 use super::world::{GATEWAY, What, World};
 use super::{Fault, foretold, places};
+use crate::sim::disk::Full;
 use crate::sim::watch::Event;
 use kakou_core::codes::Outcome;
 use kakou_core::core::Input;
 use kakou_core::lane::action::{Action, Rejection};
 use kakou_core::lane::remote::{Remote, Sender};
 use kakou_core::reading::{Command, Report};
+use kakou_core::time::Quality;
 use kakou_gateway::engine::{Effects, Engine, Job, Moment, ReplyTo};
 use kakou_gateway::store::outbox;
 use std::collections::BTreeSet;
@@ -101,11 +103,12 @@ impl World {
         self.carry_out(cause, effects)?;
         let files_at = UNIX_EPOCH + Duration::from_millis(now.wall_ms.unwrap_or(0).unsigned_abs());
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        let effects = engine.upkeep(&Moment { now, claimed_ms: now.wall_ms, files_at });
+        let claimed_ms = self.clock.claimed_ms(self.at).filter(|_| now.quality == Quality::Floor);
+        let effects = engine.upkeep(&Moment { now, claimed_ms, files_at });
         if self.is_cut()? {
             return self.dies();
         }
-        self.watch.purges(&self.central)?;
+        self.watch.purges(&self.disk, &self.central)?;
         self.carry_out(Cause::Time, effects)
     }
 
@@ -118,7 +121,18 @@ impl World {
         if let Some(exit) = effects.exit {
             return Err(format!("the daemon ends: {exit:?}"));
         }
+        if let Some(change) = effects.clock {
+            self.clock.hears(self.at, change);
+        }
         let came = self.look()?;
+        // Nothing of what was done last has happened: the lanes are as they are on record.
+        if let Some(Some(code)) = effects.closed {
+            self.trace.line(self.at, &format!("  the lanes are closed: {}", code.as_str()));
+            for lane in 0..self.places.len() {
+                let running = self.running(lane);
+                self.truth.starts(self.at, lane, &running)?;
+            }
+        }
         let acts = |c: &Command| !matches!(c, Command::Measure | Command::Stop | Command::Read { .. });
         if effects.commands.iter().any(|(r, _)| acts(&r.command)) && self.disk.is_unsynced() {
             return Err("a device is asked to act, and what says so is not durable".into());
@@ -272,13 +286,19 @@ impl World {
                 continue;
             };
             let profile = self.places[visit.lane].profile.as_str();
-            foretold::judge(profile, guest, &event.data, self.clock_known)?;
+            // Of whom something was said anew meanwhile, it is not known what was seen.
+            if self.said_since(guest.number) >= visit.since {
+                continue;
+            }
+            let (stale, fresh) = self.ages(visit.lane, visit.since);
+            let clock = self.now().synced() && self.clock.settled_at <= visit.since;
+            foretold::judge(profile, guest, &event.data, foretold::Moment { clock, stale, fresh })?;
         }
         Ok(())
     }
 
     fn look(&mut self) -> Result<Vec<Event>, String> {
-        let came = self.watch.look(self.epoch)?;
+        let came = self.watch.look(&self.disk)?;
         for Event { seq, class, stream_seq, recorded, hash } in &came {
             let data = &recorded.data;
             let what = [&data["outcome"], &data["codes"], &data["state"], &data["reason"], &data["register"]];
@@ -343,6 +363,7 @@ impl World {
         self.trace.line(self.at, "the daemon ends");
         let Some(engine) = self.engine.take() else { return Ok(()) };
         let _last = engine.finish();
+        self.changes_policy();
         self.goes_off()
     }
 
@@ -372,32 +393,33 @@ impl World {
 
     /// The box is on again.
     pub(super) fn power_on(&mut self) -> Result<(), String> {
+        let harmed = self.harms_journal()?;
+        self.disk.is_full(Full::No);
         self.life += 1;
-        self.on_at = self.at;
         self.moved.clear();
         self.pulses.clear();
-        self.clock_known = !self.goes_wrong(Fault::Power) || self.power.per_mille(700);
-        if !self.clock_known {
+        let clock_known = !self.goes_wrong(Fault::Power) || self.power.per_mille(700);
+        self.clock.begins(self.at, clock_known);
+        if !clock_known {
             let known = self.power.between(2_000, 60_000);
             self.later(known, What::ClockKnown(self.life));
         }
-        self.trace.line(
-            self.at,
-            &format!("the power is on, life {}, clock known: {}", self.life, self.clock_known),
-        );
-        let now = self.now();
+        self.trace.line(self.at, &format!("the power is on, life {}, clock known: {clock_known}", self.life));
         let parts = places::parts(&self.places, GATEWAY, self.disk.folder(), self.life)?;
         let mut engine = Engine::open(parts).map_err(|e| e.to_string())?;
-        if engine.floor_ms().zip(now.wall_ms).is_some_and(|(floor, wall)| floor > wall) {
-            return Err("the journal has kept a time that was not yet".into());
+        if let Some(floor_ms) = engine.floor_ms() {
+            if floor_ms > self.clock.latest_ms() {
+                return Err("the journal has kept a time that was not yet".into());
+            }
+            self.clock.not_before(self.at, floor_ms);
         }
-        let effects = engine.start(&now);
+        let effects = engine.start(&self.now());
         self.engine = Some(engine);
         if self.is_cut()? {
             return self.dies();
         }
-        self.watch.open(self.disk.folder())?;
         self.epoch = self.engine.as_ref().map_or(self.epoch, Engine::epoch);
+        self.watch.open(self.disk.folder(), self.epoch, harmed)?;
         self.watch.verify(self.disk.folder(), crate::sim::site::gateway_key().public())?;
         let came = self.look()?;
         if !came.iter().any(|e| e.recorded.kind == "started") {
@@ -405,7 +427,11 @@ impl World {
         }
         for lane in 0..self.places.len() {
             let running = self.running(lane);
-            self.truth.starts(self.cut_at, lane, &running)?;
+            if harmed {
+                self.truth.loses(lane, &running);
+            } else {
+                self.truth.starts(self.cut_at, lane, &running)?;
+            }
         }
         self.looks_at_store()?;
         let Some(engine) = &self.engine else { return Err("the box is not on".into()) };

@@ -199,6 +199,11 @@ impl Truth {
         Ok(())
     }
 
+    /// The journal is lost, and with it what was under way at a lane. What was admitted stays so.
+    pub fn loses(&mut self, lane: usize, now: &BTreeSet<u64>) {
+        self.running.insert(lane, now.clone());
+    }
+
     /// A verdict that is shown is the one on record.
     pub fn shows(&self, id: VisitId, outcome: &str) -> Result<(), String> {
         let stands = self.visits.get(&id.0).and_then(|v| v.stands.as_deref());

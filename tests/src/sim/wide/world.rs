@@ -1,6 +1,8 @@
 //! The run itself: what happens next, until the time is over and everything has come to rest.
 
-use super::folk::{self, BEGINS_MS, Guest, HOUR_MS};
+use super::changes::{Change, Changes};
+use super::clock::BoxClock;
+use super::folk::{self, BEGINS_MS, Guest};
 use super::places::{Place, SITE};
 use super::secrets::Secrets;
 use super::truth::Truth;
@@ -10,22 +12,18 @@ use crate::sim::broker::{Later, Net};
 use crate::sim::central::Central;
 use crate::sim::disk::Disk;
 use crate::sim::draw::{Draw, Stream};
-use crate::sim::site::write_list;
 use crate::sim::trace::Trace;
 use crate::sim::uplink::Uplink;
 use crate::sim::watch::Watch;
 use kakou_core::ids::{DeviceId, GatewayId, SiteId};
 use kakou_core::reading::Report;
-use kakou_core::time::{Now, Quality};
+use kakou_core::time::Now;
 use kakou_gateway::engine::Engine;
-use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The monotonic clock of a box when its daemon begins.
-const BOOTED_MS: u64 = 30_000;
 /// The epoch of a journal before the first.
 const EPOCH: u64 = 41;
 /// When nothing goes wrong any more, everything is done and delivered within this.
@@ -50,6 +48,8 @@ pub(super) enum What {
     Lost(DeviceId, bool),
     /// Central ops do something.
     Ops,
+    /// Something around the lanes changes.
+    Change(Change),
     /// A time source confirms the clock.
     ClockKnown(u64),
     /// Something on the link.
@@ -106,8 +106,8 @@ pub(super) struct World {
     pub steps: u64,
     at_once: u64,
     pub life: u64,
-    pub on_at: u64,
-    pub clock_known: bool,
+    pub clock: BoxClock,
+    pub changes: Changes,
     /// When the power went last.
     pub cut_at: u64,
     pub off_is_due: bool,
@@ -181,8 +181,8 @@ impl World {
             steps: 0,
             at_once: 0,
             life: 0,
-            on_at: 0,
-            clock_known: false,
+            clock: BoxClock::new(BEGINS_MS),
+            changes: Changes::new(seed),
             cut_at: 0,
             off_is_due: true,
             corrected: false,
@@ -212,6 +212,7 @@ impl World {
         if world.goes_wrong(Fault::Ops) {
             world.later(ops, What::Ops);
         }
+        world.begin_changes();
         if !world.goes_wrong(Fault::Link) {
             world.uplink.broker.end_faults();
         }
@@ -219,24 +220,6 @@ impl World {
         let said = format!("lanes: {}", profiles.join(", "));
         world.trace.line(0, &said);
         Ok(world)
-    }
-
-    /// Puts the lists in their place.
-    fn write_lists(&self, data: &std::path::Path, ages: &mut Draw) -> Result<(), String> {
-        let names: BTreeSet<&str> = self.places.iter().flat_map(|p| p.lists.iter().copied()).collect();
-        for name in names {
-            let mut entries: BTreeMap<String, Value> = folk::common(name);
-            for guest in self.guests.values() {
-                if let Some(entry) = guest.entries.get(name) {
-                    let key = folk::entry_key(name, guest);
-                    entries.insert(kakou_core::pass::id::key(name, &key).into_owned(), entry.clone());
-                }
-            }
-            // Seldom one becomes too old while people come.
-            let age_h = if ages.per_mille(60) { 23 } else { ages.between(0, 12) };
-            write_list(data, name, BEGINS_MS - HOUR_MS * age_h.cast_signed(), entries)?;
-        }
-        Ok(())
     }
 
     /// Something happens in so many milliseconds.
@@ -259,19 +242,13 @@ impl World {
 
     /// The time of the box.
     pub(super) fn now(&self) -> Now {
-        let quality = if self.clock_known { Quality::Synced } else { Quality::Unsynced };
-        let mono_ms = BOOTED_MS + self.at - self.on_at;
-        Now { mono_ms, wall_ms: Some(BEGINS_MS + self.at.cast_signed()), quality }
+        self.clock.now(self.at)
     }
 
     pub(super) fn delivery_now(&self) -> kakou_core::delivery::Moment {
         let now = self.now();
         let mono = Duration::from_millis(now.mono_ms);
         kakou_core::delivery::Moment { mono, wall_ms: now.wall_ms.unwrap_or(0) }
-    }
-
-    fn of_box(&self, mono_ms: u64) -> u64 {
-        self.on_at + mono_ms.saturating_sub(BOOTED_MS)
     }
 
     /// Runs to its end, or to a step.
@@ -300,11 +277,9 @@ impl World {
             return Ok(false);
         }
         let world = self.queue.peek().map(|Reverse((at, _))| *at);
-        let engine = self.engine.as_ref().map(|engine| self.of_box(engine.deadline()));
-        let uplink = self
-            .uplink
-            .deadline()
-            .map(|mono| self.of_box(u64::try_from(mono.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)));
+        let engine = self.engine.as_ref().map(|engine| self.clock.of_box(engine.deadline()));
+        let ms = |mono: Duration| u64::try_from(mono.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let uplink = self.uplink.deadline().map(|mono| self.clock.of_box(ms(mono)));
         let next = [world, uplink, engine].into_iter().flatten().min().ok_or("nothing happens any more")?;
         self.at_once = if next > self.at { 0 } else { self.at_once + 1 };
         if self.at_once > STEPS_AT_ONCE {
@@ -342,9 +317,10 @@ impl World {
             What::Device(life, device, report) if life == self.life => self.reports(device, report),
             What::Lost(device, lost) => self.loses(device, lost),
             What::Ops => self.ops(),
+            What::Change(change) => self.changes(change),
             What::ClockKnown(life) if life == self.life => {
                 self.trace.line(self.at, "the clock is confirmed");
-                self.clock_known = true;
+                self.clock.is_confirmed(self.at);
                 self.step(super::steps::Cause::Time, Vec::new())
             }
             What::Net(net) => {
@@ -359,6 +335,7 @@ impl World {
                 self.trace.line(self.at, "nobody comes any more, and nothing goes wrong");
                 self.ended_at = Some(self.at);
                 self.disk.cut_before(None);
+                self.end_changes();
                 self.uplink.broker.end_faults();
                 for device in std::mem::take(&mut self.lost) {
                     self.later(10, What::Device(self.life, device, Report::Link { ready: true }));
@@ -406,16 +383,7 @@ impl World {
             return Ok(false);
         }
         self.watch.verify(self.disk.folder(), crate::sim::site::gateway_key().public())?;
-        for ((class, stream_seq), hash) in self.central.events() {
-            if self.watch.events.get(&(*class, *stream_seq)).map(|(_, known)| known) != Some(hash) {
-                let class = class.as_str();
-                return Err(format!("the central side has another {class} {stream_seq} than was on record"));
-            }
-        }
-        let (there, here) = (self.central.count(), self.watch.events.len() as u64);
-        if there != here {
-            return Err(format!("{here} events were on record, the central side has {there}"));
-        }
+        self.watch.same_as(&self.central)?;
         self.looks_at_store()?;
         Ok(true)
     }

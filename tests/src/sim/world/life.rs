@@ -30,7 +30,7 @@ impl World {
         if self.is_cut()? {
             return self.dies(Said::Nothing, Vec::new());
         }
-        self.watch.purges(&self.central)?;
+        self.watch.purges(&self.disk, &self.central)?;
         self.carry_out(Said::Nothing, effects)
     }
 
@@ -56,7 +56,7 @@ impl World {
     }
 
     fn look(&mut self) -> Result<Vec<Event>, String> {
-        let came = self.watch.look(self.epoch)?;
+        let came = self.watch.look(&self.disk)?;
         for Event { seq, class, stream_seq, recorded, hash } in &came {
             let data = &recorded.data;
             let what = [&data["outcome"], &data["codes"], &data["state"], &data["reason"]];
@@ -166,8 +166,8 @@ impl World {
         if self.is_cut()? {
             return self.dies(Said::Nothing, Vec::new());
         }
-        self.watch.open(self.disk.folder())?;
         self.epoch = self.gateway.engine().map_or(self.epoch, |engine| engine.epoch());
+        self.watch.open(self.disk.folder(), self.epoch, false)?;
         self.watch.verify(self.disk.folder(), crate::sim::site::gateway_key().public())?;
         let came: Vec<Recorded> = self.look()?.into_iter().map(|e| e.recorded).collect();
         let begins = came.iter().position(|e| e.kind == "started").ok_or("a start is not on record")?;
