@@ -13,6 +13,8 @@
 
 pub mod broker;
 pub mod central;
+pub mod clock;
+mod course;
 pub mod disk;
 pub mod draw;
 pub mod gateway;
@@ -137,7 +139,7 @@ impl std::fmt::Display for Failure {
 pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
     in_folder(seed, |folder| {
         let world = world::World::new(seed, plan, folder).map_err(|why| Failure::before(seed, why))?;
-        world.run(plan.until)
+        Ok(course::run(world, plan.until)?.figures())
     })
 }
 

@@ -6,7 +6,6 @@
 //! question is answered ([`staff`]).
 
 mod changes;
-mod clock;
 pub mod folk;
 mod foretold;
 mod looks;
@@ -19,7 +18,7 @@ mod truth;
 mod visitors;
 mod world;
 
-use super::Failure;
+use super::{Failure, course};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -139,7 +138,7 @@ impl Figures {
 pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
     super::in_folder(seed, |folder| {
         let world = world::World::new(seed, plan, folder).map_err(|why| Failure::before(seed, why))?;
-        world.run(plan.until)
+        Ok(course::run(world, plan.until)?.figures())
     })
 }
 

@@ -89,13 +89,13 @@ impl World {
         };
         let ms = draw.between(60_000, 900_000);
         if self.goes_wrong(fault) {
-            self.later(ms, What::Change(change));
+            self.course.later(ms, What::Change(change));
         }
     }
 
     /// Something changes.
     pub(super) fn changes(&mut self, change: Change) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
         match change {
@@ -107,13 +107,13 @@ impl World {
                 let draw = &mut self.changes.disk;
                 let full = *draw.one_of(&[Full::Grows, Full::Writes, Full::Syncs]);
                 let lasts = draw.between(300, 20_000);
-                self.trace.line(self.at, &format!("the disk takes no more: {full:?}"));
+                self.course.says(&format!("the disk takes no more: {full:?}"));
                 self.disk.is_full(full);
-                self.later(lasts, What::Change(Change::HasRoom));
+                self.course.later(lasts, What::Change(Change::HasRoom));
                 Ok(())
             }
             Change::HasRoom => {
-                self.trace.line(self.at, "the disk has room");
+                self.course.says("the disk has room");
                 self.disk.is_full(Full::No);
                 self.change_later(Change::Fills);
                 Ok(())
@@ -129,17 +129,17 @@ impl World {
         let draw = &mut self.changes.clock;
         let most = *draw.one_of(&[5_000, 60_000, 1_800_000, AHEAD_MS]);
         let by = draw.between(0, 2 * most.unsigned_abs()).cast_signed() - most;
-        let least = EARLIEST_MS - self.at.cast_signed();
+        let least = EARLIEST_MS - self.course.at().cast_signed();
         let off = if draw.per_mille(300) { 0 } else { by.max(least) };
-        self.trace.line(self.at, &format!("the clock is off by {off} ms"));
-        self.clock.is_off(self.at, off);
+        self.course.says(&format!("the clock is off by {off} ms"));
+        self.clock.is_off(self.course.at(), off);
         self.step(Cause::Time, Vec::new())
     }
 
     /// Nothing goes wrong any more.
     pub(super) fn end_changes(&mut self) {
         self.disk.is_full(Full::No);
-        self.clock.is_off(self.at, 0);
+        self.clock.is_off(self.course.at(), 0);
     }
 
     /// What the lists say of some is another from now on.
@@ -158,14 +158,14 @@ impl World {
             let number = *draw.one_of(&numbers);
             let Some(guest) = self.guests.get_mut(&number) else { continue };
             if changes(draw, name, guest) {
-                self.changes.since.insert(number, self.at);
+                self.changes.since.insert(number, self.course.at());
                 whose.push(number);
             }
         }
-        self.trace.line(self.at, &format!("list {name} has another edition: {whose:?}"));
+        self.course.says(&format!("list {name} has another edition: {whose:?}"));
         let version = self.changes.editions.get(name).map_or(0, |edition| edition.version);
         let data = self.disk.folder().to_path_buf();
-        self.write_edition(&data, name, version + 1, BEGINS_MS + self.at.cast_signed())
+        self.write_edition(&data, name, version + 1, BEGINS_MS + self.course.at().cast_signed())
     }
 
     /// Puts the first editions of all lists in their place. Some are too old, or become so while people come.
@@ -197,7 +197,7 @@ impl World {
                 entries.insert(kakou_core::pass::id::key(name, &key).into_owned(), entry.clone());
             }
         }
-        self.changes.editions.insert(name, Edition { version, issued_ms, at: self.at });
+        self.changes.editions.insert(name, Edition { version, issued_ms, at: self.course.at() });
         write_list(data, name, (version, issued_ms), entries)
     }
 
@@ -209,7 +209,7 @@ impl World {
         let places = self.places.clone();
         let place = self.changes.policies.one_of(&places);
         if let Some(new) = place.change(&mut self.changes.policies) {
-            self.trace.line(self.at, &format!("{} of {} says {new}", place.profile, place.lane));
+            self.course.says(&format!("{} of {} says {new}", place.profile, place.lane));
         }
     }
 
@@ -220,7 +220,7 @@ impl World {
         }
         let harmed = self.disk.harm(&mut self.changes.journal).map_err(|e| e.to_string())?;
         if harmed {
-            self.trace.line(self.at, "the journal lies there damaged");
+            self.course.says("the journal lies there damaged");
         }
         Ok(harmed)
     }

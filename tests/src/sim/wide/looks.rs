@@ -68,7 +68,7 @@ impl World {
     /// Screens of a lane are shown anew: what they say is what is on record.
     pub(super) fn looks_at_screens(&mut self, lane: usize) -> Result<Vec<u64>, String> {
         let running = self.running(lane);
-        let new = self.truth.looks(self.at, lane, &running)?;
+        let new = self.truth.looks(self.course.at(), lane, &running)?;
         let Some(of) = self.lane(lane) else { return Ok(new) };
         if of.state.open.len() > OPEN_MOST + 1 || of.state.recent.len() > RECENT {
             return Err(format!(
@@ -88,7 +88,7 @@ impl World {
             self.truth.shows(verdict.visit, verdict.outcome.as_str())?;
         }
         // The desk has more to say, and takes longer.
-        if self.steps.is_multiple_of(7)
+        if self.course.steps().is_multiple_of(7)
             && let Some(desk) = self.desk(lane)
         {
             let open = desk.open.iter().map(|open| &open.detail);
@@ -130,14 +130,19 @@ impl World {
             self.lanes[lane].look = false;
         } else {
             let again = self.staff.between(8_000, 20_000);
-            self.later(again, super::world::What::Look(lane, false));
+            self.course.later(again, super::world::What::Look(lane, false));
         }
         let Some(desk) = self.desk(lane) else { return Ok(()) };
         let (latest, overridable) = self.latest(lane);
         let mut draw = self.staff.clone();
         let of = |id: VisitId| self.guests.get(&self.truth.visits.get(&id.0)?.guest?);
-        let around =
-            staff::Around { of: &of, closes: self.ended_at.is_some(), idle: !due, overridable, latest };
+        let around = staff::Around {
+            of: &of,
+            closes: self.course.ended_at().is_some(),
+            idle: !due,
+            overridable,
+            latest,
+        };
         let act = staff::looks(&mut draw, &desk, &around);
         self.staff = draw;
         if let Some(act) = act {
@@ -145,7 +150,7 @@ impl World {
             return self.acts(lane, act);
         }
         let takes = desk.actions.contains(&"enter") || desk.actions.contains(&"start");
-        if takes && self.lanes[lane].waiting > 0 && self.ended_at.is_none() {
+        if takes && self.lanes[lane].waiting > 0 && self.course.ended_at().is_none() {
             return self.comes(lane, &desk);
         }
         Ok(())

@@ -41,10 +41,12 @@ impl World {
         }
         let who = guest.map(|g| format!(" for {g}")).unwrap_or_default();
         let visit = act.visit.map(|v| format!(" of visit {}", v.0)).unwrap_or_default();
-        self.trace.line(
-            self.at,
-            &format!("lane {}: {}{who} does {}{visit}", lane + 1, act.officer.id, name(&act.action)),
-        );
+        self.course.says(&format!(
+            "lane {}: {}{who} does {}{visit}",
+            lane + 1,
+            act.officer.id,
+            name(&act.action)
+        ));
         let input = Input::Desk {
             lane: self.places[lane].lane.clone(),
             officer: act.officer.clone(),
@@ -56,11 +58,11 @@ impl World {
 
     /// Central ops do something.
     pub(super) fn ops(&mut self) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
         let next = self.ops.between(20_000, 180_000);
-        self.later(next, What::Ops);
+        self.course.later(next, What::Ops);
         let lane = usize::try_from(self.ops.below(self.places.len() as u64)).unwrap_or(0);
         if self.ops.per_mille(500) {
             let of: Vec<_> = self.places[lane].devices.values().map(|d| d.id.clone()).collect();
@@ -75,7 +77,7 @@ impl World {
         if self.engine.is_none() {
             return Ok(());
         }
-        let command = format!("C-{}", self.steps);
+        let command = format!("C-{}", self.course.steps());
         let sender = Sender {
             command: command.clone(),
             by: "ops".into(),
@@ -85,8 +87,7 @@ impl World {
         let opens = self.ops.per_mille(700);
         let message = Remote::Message { text: "note".into(), for_ms: 60_000 };
         let what = if opens { Remote::Open } else { message };
-        self.trace
-            .line(self.at, &format!("lane {}: central ops, command {command}, opens: {opens}", lane + 1));
+        self.course.says(&format!("lane {}: central ops, command {command}, opens: {opens}", lane + 1));
         let input = Input::Remote { lane: self.places[lane].lane.clone(), sender, what };
         let cause = if opens { Cause::Open(lane, command) } else { Cause::Time };
         self.step(cause, vec![Job::Input(input, Some(ReplyTo(lane)))])
@@ -103,7 +104,7 @@ impl World {
         self.carry_out(cause, effects)?;
         let files_at = UNIX_EPOCH + Duration::from_millis(now.wall_ms.unwrap_or(0).unsigned_abs());
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        let claimed_ms = self.clock.claimed_ms(self.at).filter(|_| now.quality == Quality::Floor);
+        let claimed_ms = self.clock.claimed_ms(self.course.at()).filter(|_| now.quality == Quality::Floor);
         let effects = engine.upkeep(&Moment { now, claimed_ms, files_at });
         if self.is_cut()? {
             return self.dies();
@@ -122,15 +123,15 @@ impl World {
             return Err(format!("the daemon ends: {exit:?}"));
         }
         if let Some(change) = effects.clock {
-            self.clock.hears(self.at, change);
+            self.clock.hears(self.course.at(), change);
         }
         let came = self.look()?;
         // Nothing of what was done last has happened: the lanes are as they are on record.
         if let Some(Some(code)) = effects.closed {
-            self.trace.line(self.at, &format!("  the lanes are closed: {}", code.as_str()));
+            self.course.says(&format!("  the lanes are closed: {}", code.as_str()));
             for lane in 0..self.places.len() {
                 let running = self.running(lane);
-                self.truth.starts(self.at, lane, &running)?;
+                self.truth.starts(self.course.at(), lane, &running)?;
             }
         }
         let acts = |c: &Command| !matches!(c, Command::Measure | Command::Stop | Command::Read { .. });
@@ -151,7 +152,7 @@ impl World {
         for line in &effects.lines {
             self.secrets.none_in("the log", line.text.as_bytes())?;
             if line.level <= log::Level::Warn {
-                self.trace.line(self.at, &format!("  says: {}", line.text));
+                self.course.says(&format!("  says: {}", line.text));
             }
         }
         for (request, _) in effects.commands {
@@ -184,7 +185,7 @@ impl World {
             }
         }
         for opened in effects.opened.iter().filter(|o| o.done.is_ok()) {
-            self.trace.line(self.at, &format!("  command {} is done", opened.command));
+            self.course.says(&format!("  command {} is done", opened.command));
             if !self.moved.remove(&opened.command) {
                 return Err(format!(
                     "command {} is said to be done, and no barrier has moved for it",
@@ -208,7 +209,7 @@ impl World {
                 Cause::Guest(..) => "Begin",
                 Cause::Time => "Other",
             };
-            self.trace.line(self.at, &format!("  answer: {word}"));
+            self.course.says(&format!("  answer: {word}"));
             *self.acts.entry(format!("{what}: {word}")).or_default() += 1;
             if answer.is_err() {
                 continue;
@@ -306,7 +307,7 @@ impl World {
             let visit = recorded.visit.map(|v| format!(" visit {v}")).unwrap_or_default();
             let (kind, what, hash) = (&recorded.kind, what.join(" "), &hash.hex()[..8]);
             let line = format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.as_str());
-            self.trace.line(self.at, &line);
+            self.course.says(&line);
             let lane = recorded
                 .lane
                 .as_ref()
@@ -314,7 +315,7 @@ impl World {
             // What is found is said of the truth as it was.
             let mut truth = std::mem::take(&mut self.truth);
             let once = |pass: &str| self.is_once(pass, lane);
-            let heard = truth.hears(self.at, lane, recorded, &once);
+            let heard = truth.hears(self.course.at(), lane, recorded, &once);
             self.truth = truth;
             heard?;
             self.corrected |= recorded.kind == "register_corrected";
@@ -338,11 +339,11 @@ impl World {
 
     /// The power goes: at once, or in the middle of what is written next; or the daemon ends as it should.
     pub(super) fn power_off(&mut self) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
         if self.engine.is_none() {
-            self.later(60_000, What::PowerOff);
+            self.course.later(60_000, What::PowerOff);
             return Ok(());
         }
         self.off_is_due = false;
@@ -360,7 +361,7 @@ impl World {
 
     /// The daemon is told to end.
     fn ends(&mut self) -> Result<(), String> {
-        self.trace.line(self.at, "the daemon ends");
+        self.course.says("the daemon ends");
         let Some(engine) = self.engine.take() else { return Ok(()) };
         let _last = engine.finish();
         self.changes_policy();
@@ -369,7 +370,7 @@ impl World {
 
     /// The box is dead. What it was told last may be on record, or not.
     fn dies(&mut self) -> Result<(), String> {
-        self.trace.line(self.at, "the power goes");
+        self.course.says("the power goes");
         self.engine = None;
         self.watch.close();
         self.uplink.dies();
@@ -378,15 +379,15 @@ impl World {
     }
 
     fn goes_off(&mut self) -> Result<(), String> {
-        self.cut_at = self.at;
+        self.cut_at = self.course.at();
         self.watch.close();
         self.uplink.dies();
         let long = self.power.per_mille(250);
         let off = if long { self.power.between(50_000, 200_000) } else { self.power.between(1_000, 25_000) };
-        self.later(off, What::PowerOn);
+        self.course.later(off, What::PowerOn);
         let next = self.power.between(30_000, 600_000);
         if !std::mem::replace(&mut self.off_is_due, true) {
-            self.later(off + next, What::PowerOff);
+            self.course.later(off + next, What::PowerOff);
         }
         Ok(())
     }
@@ -399,19 +400,19 @@ impl World {
         self.moved.clear();
         self.pulses.clear();
         let clock_known = !self.goes_wrong(Fault::Power) || self.power.per_mille(700);
-        self.clock.begins(self.at, clock_known);
+        self.clock.begins(self.course.at(), clock_known);
         if !clock_known {
             let known = self.power.between(2_000, 60_000);
-            self.later(known, What::ClockKnown(self.life));
+            self.course.later(known, What::ClockKnown(self.life));
         }
-        self.trace.line(self.at, &format!("the power is on, life {}, clock known: {clock_known}", self.life));
+        self.course.says(&format!("the power is on, life {}, clock known: {clock_known}", self.life));
         let parts = places::parts(&self.places, GATEWAY, self.disk.folder(), self.life)?;
         let mut engine = Engine::open(parts).map_err(|e| e.to_string())?;
         if let Some(floor_ms) = engine.floor_ms() {
             if floor_ms > self.clock.latest_ms() {
                 return Err("the journal has kept a time that was not yet".into());
             }
-            self.clock.not_before(self.at, floor_ms);
+            self.clock.not_before(self.course.at(), floor_ms);
         }
         let effects = engine.start(&self.now());
         self.engine = Some(engine);
@@ -436,7 +437,7 @@ impl World {
         self.looks_at_store()?;
         let Some(engine) = &self.engine else { return Err("the box is not on".into()) };
         let positions = outbox::positions(engine.journal().connection()).map_err(|e| e.to_string())?;
-        self.uplink.begin(self.disk.folder(), self.epoch, positions, self.seed ^ self.life)?;
+        self.uplink.begin(self.disk.folder(), self.epoch, positions, self.course.seed() ^ self.life)?;
         self.carry_out(Cause::Time, effects)?;
         let follows = self.uplink.wake(self.delivery_now());
         self.follow(follows)?;
@@ -444,7 +445,7 @@ impl World {
             self.places.iter().flat_map(|p| p.devices.values().map(|d| d.id.clone())).collect();
         for device in devices {
             let ready = !self.lost.contains(&device);
-            self.later(0, What::Device(self.life, device, Report::Link { ready }));
+            self.course.later(0, What::Device(self.life, device, Report::Link { ready }));
         }
         Ok(())
     }

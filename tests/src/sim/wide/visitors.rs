@@ -55,11 +55,11 @@ impl World {
                 && starts.contains(&Origin::Plate)
                 && let Some(device) = self.device_of(lane, DeviceKind::Camera, None)
             {
-                self.trace.line(self.at, &format!("lane {}: {number} drives up", lane + 1));
+                self.course.says(&format!("lane {}: {number} drives up", lane + 1));
                 return self.told(cause, device, Report::Plate { text: plate });
             }
             if starts.contains(&Origin::Button) && (by_plate || !starts.contains(&Origin::Desk)) {
-                self.trace.line(self.at, &format!("lane {}: {number} presses the button", lane + 1));
+                self.course.says(&format!("lane {}: {number} presses the button", lane + 1));
                 let input = Input::Start { lane: place.lane.clone(), origin: Origin::Button };
                 return self.step(cause, vec![Job::Input(input, Some(ReplyTo(lane)))]);
             }
@@ -68,8 +68,9 @@ impl World {
                 && let Some(role) = place.inputs.first().cloned()
                 && let Some(device) = self.device_of(lane, DeviceKind::Input, Some(&role))
             {
-                self.trace.line(self.at, &format!("lane {}: {role} is active", lane + 1));
-                self.later(2_000, What::Device(self.life, device.clone(), Report::Input { active: false }));
+                self.course.says(&format!("lane {}: {role} is active", lane + 1));
+                self.course
+                    .later(2_000, What::Device(self.life, device.clone(), Report::Input { active: false }));
                 return self.told(cause, device, Report::Input { active: true });
             }
             if starts.contains(&Origin::Desk) && (by_desk || !starts.contains(&Origin::Scan)) {
@@ -88,18 +89,18 @@ impl World {
             self.lanes[lane].inside.insert(number);
         }
         if let Some(again) = again {
-            self.later(again, What::Scan(lane, number, out));
+            self.course.later(again, What::Scan(lane, number, out));
         }
         if let Some(other) = other {
             let whose = *self.people.one_of(&self.lanes[lane].people);
-            self.later(other, What::Scan(lane, whose, false));
+            self.course.later(other, What::Scan(lane, whose, false));
         }
         self.scans(lane, number, out)
     }
 
     /// A code is held before a reader.
     pub(super) fn scans(&mut self, lane: usize, number: u32, out: bool) -> Result<(), String> {
-        if self.ended_at.is_some() || self.engine.is_none() {
+        if self.course.ended_at().is_some() || self.engine.is_none() {
             return Ok(());
         }
         // Somebody else's card before a reader that waits for the code of a thing would be taken for one.
@@ -129,7 +130,7 @@ impl World {
             return Ok(());
         }
         let bytes = self.guests[&number].code.clone();
-        self.trace.line(self.at, &format!("lane {}: {number} shows a code at {device}", lane + 1));
+        self.course.says(&format!("lane {}: {number} shows a code at {device}", lane + 1));
         self.told(Cause::Guest(lane, number), device, Report::Scan { bytes })
     }
 
@@ -164,14 +165,14 @@ impl World {
 
     /// A device is lost, or is back.
     pub(super) fn loses(&mut self, device: kakou_core::ids::DeviceId, lost: bool) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
-        self.trace.line(self.at, &format!("{device} is {}", if lost { "lost" } else { "back" }));
+        self.course.says(&format!("{device} is {}", if lost { "lost" } else { "back" }));
         if lost {
             self.lost.insert(device.clone());
             let back = self.devices.between(5_000, 120_000);
-            self.later(back, What::Lost(device.clone(), false));
+            self.course.later(back, What::Lost(device.clone(), false));
         } else {
             self.lost.remove(&device);
         }
@@ -181,7 +182,7 @@ impl World {
     /// A device is asked for something.
     pub(super) fn asked(&mut self, request: Request) -> Result<(), String> {
         let Request { device, ticket, command } = request;
-        self.trace.line(self.at, &format!("  {device} is asked: {}", word(&command)));
+        self.course.says(&format!("  {device} is asked: {}", word(&command)));
         let life = self.life;
         let lane = self.places.iter().position(|p| p.devices.values().any(|d| d.id == device)).unwrap_or(0);
         let kind = self.places[lane].devices.values().find(|d| d.id == device).map(|d| d.kind);
@@ -189,7 +190,7 @@ impl World {
         if self.lost.contains(&device) {
             if answers {
                 let report = Report::NoData { ticket, why: NoData::NotPresent };
-                self.later(0, What::Device(life, device, report));
+                self.course.later(0, What::Device(life, device, report));
             }
             return Ok(());
         }
@@ -203,14 +204,14 @@ impl World {
         if fault && answers {
             let why = *draw.one_of(&[NoData::Fault, NoData::Timeout, NoData::Garbled]);
             let in_ms = draw.between(30, 2_000);
-            self.later(in_ms, What::Device(life, device, Report::NoData { ticket, why }));
+            self.course.later(in_ms, What::Device(life, device, Report::NoData { ticket, why }));
             return Ok(());
         }
         match command {
             Command::Measure if kind == Some(DeviceKind::Scale) => {
                 let grams = i64::try_from(draw.between(900, 1_500)).unwrap_or(0);
                 let in_ms = draw.between(500, 3_000);
-                self.later(
+                self.course.later(
                     in_ms + late,
                     What::Device(life, device, Report::Weight { ticket: Some(ticket), grams }),
                 );
@@ -232,7 +233,7 @@ impl World {
                         reference_mdeg: None,
                         body_grade: true,
                     };
-                    self.later(
+                    self.course.later(
                         begins + 120 * n,
                         What::Device(life, device.clone(), Report::Temperature { ticket, frame }),
                     );
@@ -241,26 +242,26 @@ impl World {
             Command::Pulse { .. } => {
                 let in_ms = draw.between(30, 300) + late;
                 let twice = faults && draw.per_mille(30);
-                self.later(in_ms, What::Device(life, device.clone(), Report::Done { ticket }));
+                self.course.later(in_ms, What::Device(life, device.clone(), Report::Done { ticket }));
                 if twice {
-                    self.later(in_ms + 50, What::Device(life, device, Report::Done { ticket }));
+                    self.course.later(in_ms + 50, What::Device(life, device, Report::Done { ticket }));
                 }
             }
             Command::Print { .. } => {
                 let in_ms = draw.between(500, 3_000) + late;
-                self.later(in_ms, What::Device(life, device, Report::Done { ticket }));
+                self.course.later(in_ms, What::Device(life, device, Report::Done { ticket }));
             }
             Command::Capture { .. } => {
                 let in_ms = draw.between(200, 1_500) + late;
                 let luma = *draw.one_of(&[100, 110, 120, 130, 5, 250]);
                 let sharpness = *draw.one_of(&[5_000, 5_000, 5_000, 5_000, 5]);
                 self.photos += 1;
-                let bytes = format!("photo {} of seed {}", self.photos, self.seed).into_bytes();
+                let bytes = format!("photo {} of seed {}", self.photos, self.course.seed()).into_bytes();
                 let photos = Photos::open(self.disk.folder()).map_err(|e| e.to_string())?;
                 let sha256 = photos.save(&bytes).map_err(|e| e.to_string())?;
                 let photo =
                     Photo { sha256, bytes: bytes.len() as u64, width: 1_280, height: 960, sharpness, luma };
-                self.later(in_ms, What::Device(life, device, Report::Photo { ticket, photo }));
+                self.course.later(in_ms, What::Device(life, device, Report::Photo { ticket, photo }));
             }
             Command::Stop | Command::Read { .. } | Command::Signal { .. } => {}
         }

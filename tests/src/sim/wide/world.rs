@@ -1,26 +1,25 @@
-//! The run itself: what happens next, until the time is over and everything has come to rest.
+//! The world of a run: what is there, and what becomes of what happens.
 
 use super::changes::{Change, Changes};
-use super::clock::BoxClock;
 use super::folk::{self, BEGINS_MS, Guest};
 use super::places::{Place, SITE};
 use super::secrets::Secrets;
+use super::steps::Cause;
 use super::truth::Truth;
 use super::{Fault, Figures, Plan};
-use crate::sim::Failure;
 use crate::sim::broker::{Later, Net};
 use crate::sim::central::Central;
+use crate::sim::clock::BoxClock;
+use crate::sim::course::{self, Course};
 use crate::sim::disk::Disk;
 use crate::sim::draw::{Draw, Stream};
-use crate::sim::trace::Trace;
 use crate::sim::uplink::Uplink;
 use crate::sim::watch::Watch;
 use kakou_core::ids::{DeviceId, GatewayId, SiteId};
 use kakou_core::reading::Report;
 use kakou_core::time::Now;
 use kakou_gateway::engine::Engine;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +79,7 @@ pub(super) struct Queue {
 
 /// A run.
 pub(super) struct World {
+    pub course: Course<What>,
     pub places: Arc<Vec<Place>>,
     pub lanes: Vec<Queue>,
     pub guests: BTreeMap<u32, Guest>,
@@ -97,14 +97,7 @@ pub(super) struct World {
     pub devices: Draw,
     pub power: Draw,
     pub ops: Draw,
-    pub trace: Trace,
     pub acts: BTreeMap<String, u64>,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    what: BTreeMap<u64, What>,
-    order: u64,
-    pub at: u64,
-    pub steps: u64,
-    at_once: u64,
     pub life: u64,
     pub clock: BoxClock,
     pub changes: Changes,
@@ -116,9 +109,7 @@ pub(super) struct World {
     pub pulses: BTreeMap<(DeviceId, u64), String>,
     pub moved: BTreeSet<String>,
     pub photos: u64,
-    pub ended_at: Option<u64>,
     pub epoch: u64,
-    pub seed: u64,
     between_ms: u64,
     pub without: BTreeSet<Fault>,
 }
@@ -156,6 +147,7 @@ impl World {
             Central::new(SiteId::new(SITE).map_err(name)?, GatewayId::new(GATEWAY).map_err(name)?);
         central.messages = Some(Vec::new());
         let mut world = Self {
+            course: Course::new(seed, STEPS_AT_ONCE, plan.print),
             lanes: queues,
             secrets: Secrets::new(folk::secrets(guests.values())),
             searched: 0,
@@ -172,14 +164,7 @@ impl World {
             devices: Draw::new(seed, Stream::Devices),
             power: Draw::new(seed, Stream::Power),
             ops: Draw::new(seed, Stream::Ops),
-            trace: Trace::new(plan.print),
             acts: BTreeMap::new(),
-            queue: BinaryHeap::new(),
-            what: BTreeMap::new(),
-            order: 0,
-            at: 0,
-            steps: 0,
-            at_once: 0,
             life: 0,
             clock: BoxClock::new(BEGINS_MS),
             changes: Changes::new(seed),
@@ -189,28 +174,26 @@ impl World {
             pulses: BTreeMap::new(),
             moved: BTreeSet::new(),
             photos: 0,
-            ended_at: None,
             epoch: EPOCH + 1,
-            seed,
             between_ms: 3_600_000 / plan.visits_per_hour.max(1),
             without: plan.without.clone(),
             places: Arc::new(places),
         };
         let mut ages = Draw::new(seed ^ u64::MAX, Stream::Lanes);
         world.write_lists(folder, &mut ages)?;
-        world.later(0, What::PowerOn);
+        world.course.later(0, What::PowerOn);
         for lane in 0..world.places.len() {
-            world.later(2_000 + 100 * lane as u64, What::Come(lane));
-            world.later(3_000, What::Look(lane, false));
+            world.course.later(2_000 + 100 * lane as u64, What::Come(lane));
+            world.course.later(3_000, What::Look(lane, false));
         }
         let lasts = Duration::try_from_secs_f64(plan.hours * 3_600.0).unwrap_or_default();
-        world.later(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX), What::End);
+        world.course.later(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX), What::End);
         let (off, ops) = (world.power.between(30_000, 400_000), world.ops.between(20_000, 120_000));
         if world.goes_wrong(Fault::Power) {
-            world.later(off, What::PowerOff);
+            world.course.later(off, What::PowerOff);
         }
         if world.goes_wrong(Fault::Ops) {
-            world.later(ops, What::Ops);
+            world.course.later(ops, What::Ops);
         }
         world.begin_changes();
         if !world.goes_wrong(Fault::Link) {
@@ -218,132 +201,28 @@ impl World {
         }
         let profiles: Vec<&str> = world.places.iter().map(|p| p.profile.as_str()).collect();
         let said = format!("lanes: {}", profiles.join(", "));
-        world.trace.line(0, &said);
+        world.course.says(&said);
         Ok(world)
-    }
-
-    /// Something happens in so many milliseconds.
-    pub(super) fn later(&mut self, ms: u64, what: What) {
-        self.order += 1;
-        self.queue.push(Reverse((self.at + ms, self.order)));
-        self.what.insert(self.order, what);
     }
 
     pub(super) fn nets(&mut self, later: Later) {
         for (ms, net) in later {
-            self.later(ms, What::Net(net));
+            self.course.later(ms, What::Net(net));
         }
     }
 
     /// Whether something goes wrong now.
     pub(super) fn goes_wrong(&self, fault: Fault) -> bool {
-        self.ended_at.is_none() && !self.without.contains(&fault)
+        self.course.ended_at().is_none() && !self.without.contains(&fault)
     }
 
     /// The time of the box.
     pub(super) fn now(&self) -> Now {
-        self.clock.now(self.at)
+        self.clock.now(self.course.at())
     }
 
     pub(super) fn delivery_now(&self) -> kakou_core::delivery::Moment {
-        let now = self.now();
-        let mono = Duration::from_millis(now.mono_ms);
-        kakou_core::delivery::Moment { mono, wall_ms: now.wall_ms.unwrap_or(0) }
-    }
-
-    /// Runs to its end, or to a step.
-    pub(super) fn run(mut self, until: Option<u64>) -> Result<Figures, Failure> {
-        loop {
-            match self.next(until) {
-                Ok(true) => {}
-                Ok(false) => return Ok(self.figures()),
-                Err(why) => {
-                    let (hash, last) = (self.trace.hash(), self.trace.last());
-                    return Err(Failure {
-                        seed: self.seed,
-                        step: self.steps,
-                        at_ms: self.at,
-                        why,
-                        hash,
-                        last,
-                    });
-                }
-            }
-        }
-    }
-
-    fn next(&mut self, until: Option<u64>) -> Result<bool, String> {
-        if until.is_some_and(|step| self.steps >= step) || (self.ended_at.is_some() && self.is_at_rest()?) {
-            return Ok(false);
-        }
-        let world = self.queue.peek().map(|Reverse((at, _))| *at);
-        let engine = self.engine.as_ref().map(|engine| self.clock.of_box(engine.deadline()));
-        let ms = |mono: Duration| u64::try_from(mono.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let uplink = self.uplink.deadline().map(|mono| self.clock.of_box(ms(mono)));
-        let next = [world, uplink, engine].into_iter().flatten().min().ok_or("nothing happens any more")?;
-        self.at_once = if next > self.at { 0 } else { self.at_once + 1 };
-        if self.at_once > STEPS_AT_ONCE {
-            return Err("the box does not come to rest".into());
-        }
-        self.at = self.at.max(next);
-        self.steps += 1;
-        if engine.is_some_and(|at| at <= self.at) {
-            self.step(super::steps::Cause::Time, Vec::new())?;
-        } else if world.is_some_and(|at| at <= self.at)
-            && let Some(Reverse((_, order))) = self.queue.pop()
-        {
-            let what = self.what.remove(&order).ok_or("what happens is known")?;
-            self.happens(what)?;
-        } else {
-            let follows = self.uplink.wake(self.delivery_now());
-            self.follow(follows)?;
-        }
-        Ok(true)
-    }
-
-    fn happens(&mut self, what: What) -> Result<(), String> {
-        match what {
-            What::Come(lane) => {
-                if self.ended_at.is_none() {
-                    self.lanes[lane].waiting = (self.lanes[lane].waiting + 1).min(12);
-                    let next = self.people.between(self.between_ms / 5, self.between_ms * 9 / 5);
-                    self.later(next, What::Come(lane));
-                    self.look_soon(lane, 200, 1_500);
-                }
-                Ok(())
-            }
-            What::Look(lane, due) => self.looks_at_desk(lane, due),
-            What::Scan(lane, guest, out) => self.scans(lane, guest, out),
-            What::Device(life, device, report) if life == self.life => self.reports(device, report),
-            What::Lost(device, lost) => self.loses(device, lost),
-            What::Ops => self.ops(),
-            What::Change(change) => self.changes(change),
-            What::ClockKnown(life) if life == self.life => {
-                self.trace.line(self.at, "the clock is confirmed");
-                self.clock.is_confirmed(self.at);
-                self.step(super::steps::Cause::Time, Vec::new())
-            }
-            What::Net(net) => {
-                let now = self.delivery_now();
-                let follows = self.uplink.comes(self.at, now, net, &mut self.central)?;
-                self.search_messages()?;
-                self.follow(follows)
-            }
-            What::PowerOff => self.power_off(),
-            What::PowerOn => self.power_on(),
-            What::End => {
-                self.trace.line(self.at, "nobody comes any more, and nothing goes wrong");
-                self.ended_at = Some(self.at);
-                self.disk.cut_before(None);
-                self.end_changes();
-                self.uplink.broker.end_faults();
-                for device in std::mem::take(&mut self.lost) {
-                    self.later(10, What::Device(self.life, device, Report::Link { ready: true }));
-                }
-                Ok(())
-            }
-            What::Device(..) | What::ClockKnown(_) => Ok(()),
-        }
+        self.clock.delivery_now(self.course.at())
     }
 
     fn search_messages(&mut self) -> Result<(), String> {
@@ -358,7 +237,7 @@ impl World {
     pub(super) fn follow(&mut self, follows: crate::sim::uplink::Follows) -> Result<(), String> {
         let crate::sim::uplink::Follows { jobs, later } = follows;
         self.nets(later);
-        if jobs.is_empty() { Ok(()) } else { self.step(super::steps::Cause::Time, jobs) }
+        if jobs.is_empty() { Ok(()) } else { self.step(Cause::Time, jobs) }
     }
 
     /// Staff look at their desk soon, if they do not already.
@@ -367,15 +246,100 @@ impl World {
             return;
         }
         let ms = self.staff.between(least, most);
-        self.later(ms, What::Look(lane, true));
+        self.course.later(ms, What::Look(lane, true));
     }
 
-    /// Whether all is over: no visit under way, everything delivered, everything the same on both sides.
+    /// What the run was.
+    pub(super) fn figures(self) -> Figures {
+        Figures {
+            seed: self.course.seed(),
+            profiles: self.places.iter().map(|p| p.profile.clone()).collect(),
+            simulated_ms: self.course.at(),
+            steps: self.course.steps(),
+            visits: self.truth.visits.len() as u64,
+            outcomes: self.truth.outcomes,
+            kinds: self.truth.kinds,
+            opened: self.truth.opened,
+            lives: self.life,
+            searched: self.searched,
+            acts: self.acts,
+            hash: self.course.hash(),
+        }
+    }
+}
+
+impl course::World for World {
+    type What = What;
+
+    fn course(&mut self) -> &mut Course<What> {
+        &mut self.course
+    }
+
+    fn deadlines(&self) -> (Option<u64>, Option<u64>) {
+        let engine = self.engine.as_ref().map(|engine| self.clock.of_box(engine.deadline()));
+        (engine, self.uplink.deadline().map(|mono| self.clock.of_delivery(mono)))
+    }
+
+    fn engine_is_due(&mut self) -> Result<(), String> {
+        self.step(Cause::Time, Vec::new())
+    }
+
+    fn uplink_is_due(&mut self) -> Result<(), String> {
+        let follows = self.uplink.wake(self.delivery_now());
+        self.follow(follows)
+    }
+
+    fn happens(&mut self, what: What) -> Result<(), String> {
+        match what {
+            What::Come(lane) => {
+                if self.course.ended_at().is_none() {
+                    self.lanes[lane].waiting = (self.lanes[lane].waiting + 1).min(12);
+                    let next = self.people.between(self.between_ms / 5, self.between_ms * 9 / 5);
+                    self.course.later(next, What::Come(lane));
+                    self.look_soon(lane, 200, 1_500);
+                }
+                Ok(())
+            }
+            What::Look(lane, due) => self.looks_at_desk(lane, due),
+            What::Scan(lane, guest, out) => self.scans(lane, guest, out),
+            What::Device(life, device, report) if life == self.life => self.reports(device, report),
+            What::Lost(device, lost) => self.loses(device, lost),
+            What::Ops => self.ops(),
+            What::Change(change) => self.changes(change),
+            What::ClockKnown(life) if life == self.life => {
+                self.course.says("the clock is confirmed");
+                self.clock.is_confirmed(self.course.at());
+                self.step(Cause::Time, Vec::new())
+            }
+            What::Net(net) => {
+                let now = self.delivery_now();
+                let follows = self.uplink.comes(self.course.at(), now, net, &mut self.central)?;
+                self.search_messages()?;
+                self.follow(follows)
+            }
+            What::PowerOff => self.power_off(),
+            What::PowerOn => self.power_on(),
+            What::End => {
+                self.course.says("nobody comes any more, and nothing goes wrong");
+                self.course.end();
+                self.disk.cut_before(None);
+                self.end_changes();
+                self.uplink.broker.end_faults();
+                for device in std::mem::take(&mut self.lost) {
+                    self.course.later(10, What::Device(self.life, device, Report::Link { ready: true }));
+                }
+                Ok(())
+            }
+            What::Device(..) | What::ClockKnown(_) => Ok(()),
+        }
+    }
+
+    /// No visit is under way, everything is delivered, everything is the same on both sides.
     fn is_at_rest(&mut self) -> Result<bool, String> {
         let Some(engine) = &self.engine else { return Ok(false) };
         let drained = self.uplink.receipted() == Some(engine.streams());
         if !drained || self.truth.under_way() > 0 {
-            if self.ended_at.is_some_and(|at| self.at > at + DRAIN_MS) {
+            if self.course.is_overdue(DRAIN_MS) {
                 let (stored, receipted) = (engine.streams(), self.uplink.receipted());
                 let open = self.under_way();
                 return Err(format!("stored is {stored:?}, receipted {receipted:?}, under way: {open}"));
@@ -386,22 +350,5 @@ impl World {
         self.watch.same_as(&self.central)?;
         self.looks_at_store()?;
         Ok(true)
-    }
-
-    fn figures(self) -> Figures {
-        Figures {
-            seed: self.seed,
-            profiles: self.places.iter().map(|p| p.profile.clone()).collect(),
-            simulated_ms: self.at,
-            steps: self.steps,
-            visits: self.truth.visits.len() as u64,
-            outcomes: self.truth.outcomes,
-            kinds: self.truth.kinds,
-            opened: self.truth.opened,
-            lives: self.life,
-            searched: self.searched,
-            acts: self.acts,
-            hash: self.trace.hash(),
-        }
     }
 }

@@ -42,7 +42,7 @@ impl Lane {
 impl World {
     /// The next one comes, and shows a card.
     pub(super) fn comes(&mut self) {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return;
         }
         let lane = &mut self.lane;
@@ -51,43 +51,43 @@ impl World {
         let numbers: Vec<u32> = lane.codes.keys().copied().collect();
         let person = *lane.people.one_of(&numbers);
         let foreheads = (0..3).map(|_| forehead(&mut lane.people)).collect();
-        lane.front = Some(Front { person, visitor, foreheads, came: self.at });
+        lane.front = Some(Front { person, visitor, foreheads, came: self.course.at() });
         let shows = lane.people.between(300, 2_000);
         // Another card is held before the scanner meanwhile, now and then; or the same one, twice.
         let other = lane.people.per_mille(60).then(|| *lane.people.one_of(&numbers));
         let again = lane.people.per_mille(80).then(|| lane.people.between(200, 4_000));
         let after = lane.people.between(500, 9_000);
-        self.later(shows, What::Scan(person, visitor));
+        self.course.later(shows, What::Scan(person, visitor));
         if let Some(other) = other {
-            self.later(shows + after, What::Scan(other, 0));
+            self.course.later(shows + after, What::Scan(other, 0));
         }
         if let Some(again) = again {
-            self.later(shows + again, What::Scan(person, 0));
+            self.course.later(shows + again, What::Scan(person, 0));
         }
     }
 
     /// A card is held before the scanner.
     pub(super) fn scan(&mut self, person: u32, visitor: u64) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
         if visitor > 0 {
             let Some(front) = self.lane.front.as_ref().filter(|front| front.visitor == visitor) else {
                 return Ok(());
             };
-            if self.at - front.came > PATIENCE_MS {
-                self.trace.line(self.at, &format!("{person} goes away"));
+            if self.course.at() - front.came > PATIENCE_MS {
+                self.course.says(&format!("{person} goes away"));
                 self.leaves();
                 return Ok(());
             }
             // Whoever sees nothing happen shows the card again.
             let again = self.lane.people.between(5_000, 12_000);
-            self.later(again, What::Scan(person, visitor));
+            self.course.later(again, What::Scan(person, visitor));
         }
         if self.gateway.engine().is_none() {
             return Ok(());
         }
-        self.trace.line(self.at, &format!("{person} shows a card"));
+        self.course.says(&format!("{person} shows a card"));
         let bytes = self.lane.codes.get(&person).cloned().ok_or("everybody has a code")?;
         self.report("scanner", Report::Scan { bytes }, Said::Scan(person))
     }
@@ -103,11 +103,11 @@ impl World {
     fn leaves(&mut self) {
         let Some(front) = self.lane.front.take() else { return };
         let next = self.lane.people.between(800, 15_000);
-        self.later(next, What::Come);
+        self.course.later(next, What::Come);
         // Somebody else tries the same card: behind it, or a little later.
         if self.lane.people.per_mille(120) {
             let passed_back = self.lane.people.between(500, 90_000);
-            self.later(passed_back, What::Scan(front.person, 0));
+            self.course.later(passed_back, What::Scan(front.person, 0));
         }
     }
 
@@ -120,7 +120,7 @@ impl World {
             Forehead::Nobody => {}
             Forehead::Broken => {
                 let (report, said) = (Report::NoData { ticket, why: NoData::Fault }, Said::Broken(ticket.0));
-                self.later(begins, What::Device(self.life, "thermometer", report, said));
+                self.course.later(begins, What::Device(self.life, "thermometer", report, said));
             }
             Forehead::Reads(mdeg) => {
                 for n in 0..5 {
@@ -134,7 +134,7 @@ impl World {
                     };
                     let (report, said) =
                         (Report::Temperature { ticket, frame }, Said::Frame(ticket.0, object_mdeg));
-                    self.later(begins + 120 * n, What::Device(self.life, "thermometer", report, said));
+                    self.course.later(begins + 120 * n, What::Device(self.life, "thermometer", report, said));
                 }
             }
         }
@@ -148,7 +148,7 @@ impl World {
             3..6 => (Report::NoData { ticket, why: NoData::Timeout }, Said::Stuck(ticket.0)),
             _ => (Report::Done { ticket }, Said::Moved(ticket.0)),
         };
-        self.later(answers, What::Device(self.life, "barrier", report, said));
+        self.course.later(answers, What::Device(self.life, "barrier", report, said));
     }
 }
 

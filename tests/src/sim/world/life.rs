@@ -63,20 +63,18 @@ impl World {
             let what: Vec<String> = what.iter().filter(|v| !v.is_null()).map(ToString::to_string).collect();
             let visit = recorded.visit.map(|v| format!(" visit {v}")).unwrap_or_default();
             let (kind, what, hash) = (&recorded.kind, what.join(" "), &hash.hex()[..8]);
-            self.trace.line(
-                self.at,
-                &format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.as_str()),
-            );
+            self.course
+                .says(&format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.as_str()));
         }
         Ok(came)
     }
 
     fn follow_effects(&mut self, effects: Effects) -> Result<(), String> {
         for line in effects.lines.iter().filter(|line| line.level <= log::Level::Warn) {
-            self.trace.line(self.at, &format!("  says: {}", line.text));
+            self.course.says(&format!("  says: {}", line.text));
         }
         for (Request { device, ticket, command }, _) in effects.commands {
-            self.trace.line(self.at, &format!("  {device} is asked: {command:?}"));
+            self.course.says(&format!("  {device} is asked: {command:?}"));
             match command {
                 Command::Measure => self.measure(ticket),
                 Command::Pulse { .. } => self.pulse(ticket),
@@ -94,11 +92,11 @@ impl World {
 
     /// The power goes: at once, or in the middle of what is written next.
     pub(super) fn power_off(&mut self) -> Result<(), String> {
-        if self.ended_at.is_some() {
+        if self.course.ended_at().is_some() {
             return Ok(());
         }
         if self.gateway.engine().is_none() {
-            self.later(60_000, What::PowerOff);
+            self.course.later(60_000, What::PowerOff);
             return Ok(());
         }
         self.off_is_due = false;
@@ -120,7 +118,7 @@ impl World {
 
     /// The box is dead. What it was told last may be on record, or not.
     fn dies(&mut self, said: Said, asked: Vec<Asked>) -> Result<(), String> {
-        self.trace.line(self.at, &format!("the power goes ({said:?})"));
+        self.course.says(&format!("the power goes ({said:?})"));
         let now = self.moment();
         self.cut.get_or_insert(Cut { now, said, asked });
         self.watch.close();
@@ -132,10 +130,10 @@ impl World {
         }
         let long = self.power.per_mille(250);
         let off = if long { self.power.between(50_000, 200_000) } else { self.power.between(1_000, 25_000) };
-        self.later(off, What::PowerOn);
+        self.course.later(off, What::PowerOn);
         let next = self.power.between(10_000, 240_000);
         if !std::mem::replace(&mut self.off_is_due, true) {
-            self.later(off + next, What::PowerOff);
+            self.course.later(off + next, What::PowerOff);
         }
         Ok(())
     }
@@ -143,21 +141,18 @@ impl World {
     /// The box is on again.
     pub(super) fn power_on(&mut self) -> Result<(), String> {
         self.life += 1;
-        self.on_at = self.at;
-        self.clock_known = self.ended_at.is_some() || self.power.per_mille(700);
-        if !self.clock_known {
+        let clock_known = self.course.ended_at().is_some() || self.power.per_mille(700);
+        self.clock.begins(self.course.at(), clock_known);
+        if !clock_known {
             let known = self.power.between(2_000, 60_000);
-            self.later(known, What::ClockKnown(self.life));
+            self.course.later(known, What::ClockKnown(self.life));
         }
-        self.trace.line(
-            self.at,
-            &format!("the power is on, life {}, clock known: {}", self.life, self.clock_known),
-        );
+        self.course.says(&format!("the power is on, life {}, clock known: {clock_known}", self.life));
         if self.planted == Some(Planted::CommitWithoutSync) {
             self.disk.lies();
         }
         // Seldom it goes again before the box is up.
-        if self.ended_at.is_none() && self.power.per_mille(150) {
+        if self.course.ended_at().is_none() && self.power.per_mille(150) {
             let place = self.power.between(1, 60);
             self.disk.cut_before(Some(place));
         }
@@ -188,12 +183,13 @@ impl World {
         self.seen(&came);
         let Some(engine) = self.gateway.engine() else { return Err("the box is not on".into()) };
         let positions = outbox::positions(engine.journal().connection()).map_err(|e| e.to_string())?;
-        self.uplink.begin(self.disk.folder(), self.epoch, positions, self.seed ^ self.life)?;
+        self.uplink.begin(self.disk.folder(), self.epoch, positions, self.course.seed() ^ self.life)?;
         self.follow_effects(effects)?;
         let follows = self.uplink.wake(self.delivery_now());
         self.follow(follows)?;
         for device in crate::sim::gateway::DEVICES {
-            self.later(0, What::Device(self.life, device, Report::Link { ready: true }, Said::Nothing));
+            self.course
+                .later(0, What::Device(self.life, device, Report::Link { ready: true }, Said::Nothing));
         }
         Ok(())
     }

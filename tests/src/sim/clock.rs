@@ -4,8 +4,9 @@
 use kakou_core::time::{Now, Quality};
 use kakou_gateway::engine::ClockChange;
 use std::cell::Cell;
+use std::time::Duration;
 
-/// The monotonic clock of a box when its daemon begins.
+/// The monotonic clock of a box when its daemon begins: less than a result is shown again.
 const BOOTED_MS: u64 = 30_000;
 /// How far the time may lie behind what is known to be past before that counts instead.
 const SLACK_MS: i64 = 120_000;
@@ -67,6 +68,13 @@ impl BoxClock {
         Now { mono_ms, wall_ms: Some(wall_ms), quality }
     }
 
+    /// The same for delivery.
+    pub fn delivery_now(&self, at: u64) -> kakou_core::delivery::Moment {
+        let now = self.now(at);
+        let mono = Duration::from_millis(now.mono_ms);
+        kakou_core::delivery::Moment { mono, wall_ms: now.wall_ms.unwrap_or(0) }
+    }
+
     const fn own_ms(&self, at: u64) -> i64 {
         self.begins_ms + at.cast_signed() + self.off_ms
     }
@@ -81,9 +89,19 @@ impl BoxClock {
         self.latest_ms.get()
     }
 
+    /// Whether a time source has confirmed it.
+    pub const fn confirmed(&self) -> bool {
+        self.confirmed
+    }
+
     /// A moment of its monotonic time, in that of the run.
     pub const fn of_box(&self, mono_ms: u64) -> u64 {
         self.on_at + mono_ms.saturating_sub(BOOTED_MS)
+    }
+
+    /// The same of delivery, whose time is finer.
+    pub fn of_delivery(&self, mono: Duration) -> u64 {
+        self.of_box(u64::try_from(mono.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
     }
 
     /// This time is past.
