@@ -90,6 +90,21 @@ fn a_gateway_with_lanes_of_any_profiles_keeps_its_promises() {
 }
 
 #[test]
+fn two_gateways_of_a_site_know_in_the_end_what_each_of_them_has_done() {
+    let pair = |profile: Option<&str>| wide::Plan {
+        lanes: 1,
+        pair: true,
+        profile: profile.map(str::to_owned),
+        ..wide::Plan::hours(0.15)
+    };
+    let plans =
+        [(1, pair(Some("truck-supplies"))), (2, pair(Some("ward-door"))), (3, pair(None)), (4, pair(None))];
+    let all = gateways(&plans);
+    let told: u64 = all.iter().filter_map(|f| f.kinds.get("peer_conflict")).sum();
+    assert!(told > 0, "nothing was used at both: {all:#?}");
+}
+
+#[test]
 fn each_profile_that_ships_keeps_its_promises() {
     let alone =
         |profile: &str| wide::Plan { lanes: 1, profile: Some(profile.to_owned()), ..wide::Plan::hours(0.03) };

@@ -44,6 +44,9 @@ struct Arguments {
     /// How many lanes the gateway has.
     #[arg(long, default_value_t = 3, conflicts_with = "one_lane")]
     lanes: usize,
+    /// A second gateway stands at the site: they share lists and registers, and the same people come to both.
+    #[arg(long, conflicts_with = "one_lane")]
+    pair: bool,
     /// All lanes have this profile; without it the seed draws them.
     #[arg(long, conflicts_with = "one_lane")]
     profile: Option<String>,
@@ -193,6 +196,7 @@ fn site(a: &Arguments) -> wide::Plan {
     wide::Plan {
         hours: a.hours,
         lanes: a.lanes,
+        pair: a.pair,
         profile: a.profile.clone(),
         visits_per_hour: a.visits,
         without: a.without.iter().copied().collect(),
@@ -205,11 +209,16 @@ fn site(a: &Arguments) -> wide::Plan {
 fn again(a: &Arguments, failure: &Failure) -> String {
     let seed = failure.seed;
     if a.one_lane || a.until.is_some() || a.trace {
-        let which = if a.one_lane { " --one-lane" } else { "" };
+        let which = match (a.one_lane, a.pair) {
+            (true, _) => " --one-lane",
+            (false, true) => " --pair",
+            (false, false) => "",
+        };
         return format!("again: --seed {seed} --hours {}{which} --trace", a.hours);
     }
     if a.seed.is_none() || a.json {
-        return format!("again, with as little as fails so: --seed {seed} --hours {}", a.hours);
+        let pair = if a.pair { " --pair" } else { "" };
+        return format!("again, with as little as fails so: --seed {seed} --hours {}{pair}", a.hours);
     }
     let (plan, found) = wide::shrink(seed, &site(a), failure);
     let without: Vec<String> =
@@ -217,11 +226,12 @@ fn again(a: &Arguments, failure: &Failure) -> String {
     let without =
         if without.is_empty() { String::new() } else { format!(" --without {}", without.join(",")) };
     let wide::Plan { hours, lanes, visits_per_hour, .. } = plan;
+    let pair = if plan.pair { " --pair" } else { "" };
     let profile = plan.profile.map(|p| format!(" --profile {p}")).unwrap_or_default();
     let Failure { step, at_ms, why, .. } = found;
     format!(
         "the shortest that fails so, at step {step}, {at_ms} ms: {why}\nagain: --seed {seed} --hours {hours} --lanes {lanes} \
-         --visits {visits_per_hour}{profile}{without} --trace"
+         --visits {visits_per_hour}{profile}{without}{pair} --trace"
     )
 }
 

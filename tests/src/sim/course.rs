@@ -17,6 +17,8 @@ pub struct Course<W> {
     at: u64,
     ended_at: Option<u64>,
     trace: Trace,
+    /// Whose it is, where there are several.
+    of: &'static str,
 }
 
 /// What is due in a world.
@@ -62,7 +64,13 @@ impl<W> Course<W> {
             at: 0,
             ended_at: None,
             trace: Trace::new(print),
+            of: "",
         }
+    }
+
+    /// What is said from now on says whose course it is.
+    pub const fn is_of(&mut self, of: &'static str) {
+        self.of = of;
     }
 
     /// Now.
@@ -102,14 +110,23 @@ impl<W> Course<W> {
 
     /// Something happens in so many milliseconds.
     pub fn later(&mut self, ms: u64, what: W) {
+        self.at_moment(self.at + ms, what);
+    }
+
+    /// Something happens at a moment; now, where that is over.
+    pub fn at_moment(&mut self, at: u64, what: W) {
         self.order += 1;
-        self.queue.push(Reverse((self.at + ms, self.order)));
+        self.queue.push(Reverse((at.max(self.at), self.order)));
         self.what.insert(self.order, what);
     }
 
     /// Says what happens.
     pub fn says(&mut self, what: &str) {
-        self.trace.line(self.at, what);
+        if self.of.is_empty() {
+            self.trace.line(self.at, what);
+        } else {
+            self.trace.line(self.at, &format!("{} {what}", self.of));
+        }
     }
 
     /// The hash of all that was said.
@@ -117,7 +134,8 @@ impl<W> Course<W> {
         self.trace.hash()
     }
 
-    fn fails(&self, why: String) -> Failure {
+    /// Says why the run is not as it must be.
+    pub fn fails(&self, why: String) -> Failure {
         let (hash, last) = (self.trace.hash(), self.trace.last());
         Failure { seed: self.seed, step: self.steps, at_ms: self.at, why, hash, last }
     }
@@ -146,22 +164,29 @@ impl<W> Course<W> {
 
 /// Runs a world to its end, or to a step.
 pub fn run<W: World>(mut world: W, until: Option<u64>) -> Result<W, Failure> {
-    while goes_on(&mut world, until).map_err(|why| world.course().fails(why))? {}
-    Ok(world)
+    loop {
+        let course = world.course();
+        let (cut, ended) = (until.is_some_and(|step| course.steps >= step), course.ended_at.is_some());
+        if cut || (ended && world.is_at_rest().map_err(|why| world.course().fails(why))?) {
+            return Ok(world);
+        }
+        step(&mut world)?;
+    }
 }
 
-/// What happens next; whether there is more.
-fn goes_on<W: World>(world: &mut W, until: Option<u64>) -> Result<bool, String> {
-    let course = world.course();
-    let (cut, ended) = (until.is_some_and(|step| course.steps >= step), course.ended_at.is_some());
-    if cut || (ended && world.is_at_rest()?) {
-        return Ok(false);
-    }
+/// When the next thing in a world is due.
+pub fn due<W: World>(world: &mut W) -> Option<u64> {
     let (engine, uplink) = world.deadlines();
-    match world.course().goes_on(engine, uplink)? {
-        Due::Engine => world.engine_is_due()?,
-        Due::What(what) => world.happens(what)?,
-        Due::Uplink => world.uplink_is_due()?,
-    }
-    Ok(true)
+    [world.course().next_at(), engine, uplink].into_iter().flatten().min()
+}
+
+/// What is due next happens.
+pub fn step<W: World>(world: &mut W) -> Result<(), Failure> {
+    let (engine, uplink) = world.deadlines();
+    let done = world.course().goes_on(engine, uplink).and_then(|due| match due {
+        Due::Engine => world.engine_is_due(),
+        Due::What(what) => world.happens(what),
+        Due::Uplink => world.uplink_is_due(),
+    });
+    done.map_err(|why| world.course().fails(why))
 }

@@ -35,6 +35,10 @@ pub enum Stream {
     Policies = 12,
     /// What becomes of the journal while the box is off.
     Damage = 13,
+    /// The broker between the gateways of a site.
+    Mesh = 14,
+    /// When a gateway tells the others.
+    Tell = 15,
 }
 
 /// Numbers of one stream.

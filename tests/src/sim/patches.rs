@@ -39,7 +39,7 @@ struct Hunk {
 /// How a bug was found.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// In which world: `site` or `one-lane`.
+    /// In which world: `site`, `one-lane` or `pair`.
     pub world: &'static str,
     /// By which seed, and how many were tried.
     pub seed: u64,
@@ -200,10 +200,14 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs one seed after another in both worlds until one is not as it must be.
+/// The worlds in which a bug is hunted, and how one asks for each.
+const WORLDS: [(&str, &[&str]); 3] =
+    [("site", &[]), ("one-lane", &["--one-lane"]), ("pair", &["--pair", "--lanes", "2"])];
+
+/// Runs one seed after another in all worlds until one is not as it must be.
 pub fn hunt(sim: &Path, seeds: u64, hours: f64) -> Result<Option<Found>, String> {
     for seed in 1..=seeds {
-        for (world, more) in [("site", None), ("one-lane", Some("--one-lane"))] {
+        for (world, more) in WORLDS {
             let mut run = Command::new(sim);
             run.args(["--seed", &seed.to_string(), "--hours", &hours.to_string(), "--json"]).args(more);
             let found = |step, why| Ok(Some(Found { world, seed, step, why }));

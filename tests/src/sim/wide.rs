@@ -9,6 +9,7 @@ mod changes;
 pub mod folk;
 mod foretold;
 mod looks;
+mod pair;
 pub mod places;
 mod registers;
 mod secrets;
@@ -66,8 +67,10 @@ impl Fault {
 pub struct Plan {
     /// For how many simulated hours people come.
     pub hours: f64,
-    /// How many lanes there are.
+    /// How many lanes a gateway has.
     pub lanes: usize,
+    /// Whether a second gateway stands at the site, to which the same people come.
+    pub pair: bool,
     /// All of them of this profile; drawn by the seed without one.
     pub profile: Option<String>,
     /// Visits in an hour, at each lane.
@@ -86,6 +89,7 @@ impl Plan {
         Self {
             hours,
             lanes: 3,
+            pair: false,
             profile: None,
             visits_per_hour: 400,
             without: BTreeSet::new(),
@@ -137,7 +141,11 @@ impl Figures {
 /// Runs a seed.
 pub fn run(seed: u64, plan: &Plan) -> Result<Figures, Failure> {
     super::in_folder(seed, |folder| {
-        let world = world::World::new(seed, plan, folder).map_err(|why| Failure::before(seed, why))?;
+        let before = |why| Failure::before(seed, why);
+        if plan.pair {
+            return pair::Pair::new(seed, plan, folder).map_err(before)?.run(plan.until);
+        }
+        let world = world::World::new(seed, plan, folder, pair::GATEWAYS[0]).map_err(before)?;
         Ok(course::run(world, plan.until)?.figures())
     })
 }
@@ -155,6 +163,9 @@ pub fn shrink(seed: u64, plan: &Plan, failure: &Failure) -> (Plan, Failure) {
         tries.push(Box::new(move |plan| {
             plan.without.insert(fault);
         }));
+    }
+    if plan.pair {
+        tries.push(Box::new(|plan| plan.pair = false));
     }
     for lanes in (1..plan.lanes).rev() {
         tries.push(Box::new(move |plan| plan.lanes = lanes));

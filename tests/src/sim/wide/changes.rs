@@ -52,6 +52,7 @@ pub(super) struct Changes {
     lists: Draw,
     policies: Draw,
     journal: Draw,
+    pub peers: Draw,
     /// The edition of each list that is in use.
     editions: BTreeMap<&'static str, Edition>,
     /// Since when the lists say of somebody what they say.
@@ -67,6 +68,7 @@ impl Changes {
             lists: of(Stream::Lists),
             policies: of(Stream::Policies),
             journal: of(Stream::Damage),
+            peers: of(Stream::Tell),
             editions: BTreeMap::new(),
             since: BTreeMap::new(),
         }

@@ -1,6 +1,6 @@
 //! What screens show, against what is on record; and what lies on the disk.
 
-use super::world::{GATEWAY, World};
+use super::world::World;
 use super::{registers, staff};
 use kakou_core::codes::Code;
 use kakou_core::ids::VisitId;
@@ -114,7 +114,7 @@ impl World {
     /// What lies in the store.
     pub(super) fn looks_at_store(&mut self) -> Result<(), String> {
         let Some(engine) = &self.engine else { return Ok(()) };
-        registers::look(engine.journal().connection(), GATEWAY, &self.truth, self.corrected)?;
+        registers::look(engine.journal().connection(), self.gateway, &self.truth, self.corrected)?;
         let data = self.disk.folder();
         let size = std::fs::metadata(kakou_gateway::store::journal::path(data)).map_or(0, |m| m.len());
         if size > JOURNAL_MOST {

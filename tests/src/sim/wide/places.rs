@@ -154,7 +154,7 @@ impl Place {
         Some(new)
     }
 
-    fn setup(&self, trust: &Arc<TrustList>, subjects: &Arc<SubjectKeys>) -> Setup {
+    fn setup(&self, gateway: &str, trust: &Arc<TrustList>, subjects: &Arc<SubjectKeys>) -> Setup {
         let profile = self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Setup {
             lane: self.lane.clone(),
@@ -163,7 +163,7 @@ impl Place {
             devices: self.devices.iter().map(|(role, d)| (role.clone(), d.id.clone())).collect(),
             region: REGION.into(),
             place: kakou_core::lane::PLACE.into(),
-            gateway: "gw-1".into(),
+            gateway: gateway.into(),
             members: self.members.iter().cloned().collect(),
             utc_offset_ms: OFFSET_MS,
             trust: trust.clone(),
@@ -211,9 +211,10 @@ pub fn trust() -> Arc<TrustList> {
 /// What the engine of a gateway is given.
 pub fn parts(places: &Arc<Vec<Place>>, gateway: &str, folder: &Path, boot: u64) -> Result<Parts, String> {
     let name = |e: kakou_core::ids::BadId| e.to_string();
-    let lanes = Arc::clone(places);
-    let setups: Setups =
-        Box::new(move |trust, subjects| lanes.iter().map(|place| place.setup(trust, subjects)).collect());
+    let (lanes, own) = (Arc::clone(places), gateway.to_owned());
+    let setups: Setups = Box::new(move |trust, subjects| {
+        lanes.iter().map(|place| place.setup(&own, trust, subjects)).collect()
+    });
     let author = Author {
         site: SiteId::new(SITE).map_err(name)?,
         gateway: GatewayId::new(gateway).map_err(name)?,

@@ -1,7 +1,8 @@
 //! Steps of the box, its power, and what must be true of each step.
 
+use super::pair::Told;
 use super::staff::Act;
-use super::world::{GATEWAY, What, World};
+use super::world::{What, World};
 use super::{Fault, foretold, places};
 use crate::sim::disk::Full;
 use crate::sim::watch::Event;
@@ -126,6 +127,12 @@ impl World {
             self.clock.hears(self.course.at(), change);
         }
         let came = self.look()?;
+        if let Some(heard) = self.answer.take().filter(|_| !effects.stored.is_empty()) {
+            if let Told::HeardUse(pass) = &heard {
+                self.truth.hears_of(pass.split_once(':').map_or("", |(_, id)| id));
+            }
+            self.told.push(heard);
+        }
         // Nothing of what was done last has happened: the lanes are as they are on record.
         if let Some(Some(code)) = effects.closed {
             self.course.says(&format!("  the lanes are closed: {}", code.as_str()));
@@ -380,6 +387,7 @@ impl World {
 
     fn goes_off(&mut self) -> Result<(), String> {
         self.cut_at = self.course.at();
+        self.answer = None;
         self.watch.close();
         self.uplink.dies();
         let long = self.power.per_mille(250);
@@ -406,7 +414,7 @@ impl World {
             self.course.later(known, What::ClockKnown(self.life));
         }
         self.course.says(&format!("the power is on, life {}, clock known: {clock_known}", self.life));
-        let parts = places::parts(&self.places, GATEWAY, self.disk.folder(), self.life)?;
+        let parts = places::parts(&self.places, self.gateway, self.disk.folder(), self.life)?;
         let mut engine = Engine::open(parts).map_err(|e| e.to_string())?;
         if let Some(floor_ms) = engine.floor_ms() {
             if floor_ms > self.clock.latest_ms() {

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A visit that was there for longer than this is kept, whatever the power does.
 const KEPT_MS: u64 = 500;
 
+/// Stands for a visit at another gateway.
+const ELSEWHERE: u64 = 0;
+
 /// A verdict on record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -56,6 +59,10 @@ pub struct Truth {
     remote: BTreeMap<usize, u32>,
     /// Passes for one use that have admitted, with the visit.
     used: BTreeMap<String, u64>,
+    /// Those of them that have admitted here.
+    admitted: BTreeSet<String>,
+    /// Passes of which it is on record that they were used twice.
+    conflicts: BTreeSet<String>,
     /// Verdicts by profile and outcome.
     pub outcomes: BTreeMap<String, u64>,
     /// Events by kind.
@@ -74,6 +81,10 @@ impl Truth {
         once: &dyn Fn(&str) -> bool,
     ) -> Result<(), String> {
         *self.kinds.entry(event.kind.clone()).or_default() += 1;
+        if event.kind == "peer_conflict" {
+            let pass = event.data["pass"].as_str().and_then(|pass| pass.split_once(':'));
+            self.conflicts.extend(pass.map(|(_, id)| id.to_owned()));
+        }
         let Some(lane) = lane else { return Ok(()) };
         if event.kind == "remote_open" {
             *self.remote.entry(lane).or_default() += 1;
@@ -104,6 +115,7 @@ impl Truth {
                 let used =
                     data["pass"]["id"].as_str().filter(|_| outcome == "ADMIT").filter(|pass| once(pass));
                 if let Some(pass) = used {
+                    self.admitted.insert(pass.to_owned());
                     let said = codes.iter().any(|c| c == "D_USED");
                     match self.used.insert(pass.to_owned(), id) {
                         Some(before) if before != id && !said && visit.overrides.is_empty() => {
@@ -138,6 +150,26 @@ impl Truth {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The gateway has heard that a pass was used at another one.
+    pub fn hears_of(&mut self, pass: &str) {
+        self.used.entry(pass.to_owned()).or_insert(ELSEWHERE);
+    }
+
+    /// Passes for one use that have admitted here.
+    pub fn admitted_passes(&self) -> impl Iterator<Item = &String> {
+        self.admitted.iter()
+    }
+
+    /// Whether one has.
+    pub fn has_admitted(&self, pass: &str) -> bool {
+        self.admitted.contains(pass)
+    }
+
+    /// Whether it is on record that a pass was used at two gateways.
+    pub fn knows_conflict(&self, pass: &str) -> bool {
+        self.conflicts.contains(pass)
     }
 
     /// A barrier of a lane is asked to open.

@@ -2,6 +2,7 @@
 
 use super::changes::{Change, Changes};
 use super::folk::{self, BEGINS_MS, Guest};
+use super::pair::{self, Told};
 use super::places::{Place, SITE};
 use super::secrets::Secrets;
 use super::steps::Cause;
@@ -29,8 +30,6 @@ const EPOCH: u64 = 41;
 const DRAIN_MS: u64 = 90 * 60_000;
 /// Steps within one moment; more of them are a box that does not come to rest.
 const STEPS_AT_ONCE: u64 = 3_000;
-/// The gateway.
-pub(super) const GATEWAY: &str = "gw-1";
 
 /// What happens at a moment.
 #[derive(Debug, Clone)]
@@ -49,6 +48,10 @@ pub(super) enum What {
     Ops,
     /// Something around the lanes changes.
     Change(Change),
+    /// The other gateway is told what it does not know.
+    Tell,
+    /// It tells something.
+    Told(Told),
     /// A time source confirms the clock.
     ClockKnown(u64),
     /// Something on the link.
@@ -80,6 +83,11 @@ pub(super) struct Queue {
 /// A run.
 pub(super) struct World {
     pub course: Course<What>,
+    /// Which gateway it is.
+    pub gateway: &'static str,
+    /// What the other one is told, and what that is told when it is stored what it has said.
+    pub told: Vec<Told>,
+    pub answer: Option<Told>,
     pub places: Arc<Vec<Place>>,
     pub lanes: Vec<Queue>,
     pub guests: BTreeMap<u32, Guest>,
@@ -116,7 +124,12 @@ pub(super) struct World {
 
 impl World {
     /// Makes everything ready.
-    pub(super) fn new(seed: u64, plan: &Plan, folder: &std::path::Path) -> Result<Self, String> {
+    pub(super) fn new(
+        seed: u64,
+        plan: &Plan,
+        folder: &std::path::Path,
+        gateway: &'static str,
+    ) -> Result<Self, String> {
         let text = |e: std::io::Error| e.to_string();
         let mut lanes = Draw::new(seed, Stream::Lanes);
         let places = Place::draw(&mut lanes, plan.lanes, plan.profile.as_deref())?;
@@ -140,14 +153,25 @@ impl World {
             }
             queues.push(queue);
         }
+        // The same people and lanes; all the rest is each gateway's own.
+        let course = Course::new(seed, STEPS_AT_ONCE, plan.print);
+        let seed = if gateway == pair::GATEWAYS[0] {
+            seed
+        } else {
+            people = Draw::new(!seed, Stream::People);
+            !seed
+        };
         let disk = Disk::new(folder, Draw::new(seed, Stream::Disk)).map_err(text)?;
         std::fs::write(folder.join("epoch"), format!("{EPOCH}\n")).map_err(text)?;
         let name = |e: kakou_core::ids::BadId| e.to_string();
         let mut central =
-            Central::new(SiteId::new(SITE).map_err(name)?, GatewayId::new(GATEWAY).map_err(name)?);
+            Central::new(SiteId::new(SITE).map_err(name)?, GatewayId::new(gateway).map_err(name)?);
         central.messages = Some(Vec::new());
         let mut world = Self {
-            course: Course::new(seed, STEPS_AT_ONCE, plan.print),
+            course,
+            gateway,
+            told: Vec::new(),
+            answer: None,
             lanes: queues,
             secrets: Secrets::new(folk::secrets(guests.values())),
             searched: 0,
@@ -306,6 +330,8 @@ impl course::World for World {
             What::Lost(device, lost) => self.loses(device, lost),
             What::Ops => self.ops(),
             What::Change(change) => self.changes(change),
+            What::Tell => self.tells(),
+            What::Told(told) => self.hears(told),
             What::ClockKnown(life) if life == self.life => {
                 self.course.says("the clock is confirmed");
                 self.clock.is_confirmed(self.course.at());
