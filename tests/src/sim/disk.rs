@@ -89,7 +89,7 @@ impl Disk {
 
     /// While the box has no power: the journal is there, and cannot be read any more. Whether there was one.
     pub fn harm(&self, draw: &mut Draw) -> io::Result<bool> {
-        if self.is_unsynced() { Ok(false) } else { state::harm(&self.folder, draw) }
+        if self.state().is_unsynced() { Ok(false) } else { state::harm(&self.folder, draw) }
     }
 
     /// The power goes.
@@ -103,9 +103,10 @@ impl Disk {
         self.state().is_cut()
     }
 
-    /// Whether something was written and not synced: what a cut now could take.
+    /// Whether something of a commit was written and not synced: what a cut now could take. What was folded back from the
+    /// log is not: the log has it.
     pub fn is_unsynced(&self) -> bool {
-        self.state().is_unsynced()
+        self.state().log_is_unsynced()
     }
 
     /// The power is back: what is left of the disk. Whoever had files open has died.

@@ -40,6 +40,12 @@ struct Data {
     shared: Vec<Box<[u64]>>,
 }
 
+impl Data {
+    fn is_log(&self) -> bool {
+        self.path.to_string_lossy().ends_with(LOG)
+    }
+}
+
 /// What is left of the moment in which the power went.
 struct Dead {
     /// The files that the product wrote by itself.
@@ -198,7 +204,7 @@ impl State {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let Some(data) = self.files.get_mut(&key) else { return Ok(()) };
-        let is_log = data.path.to_string_lossy().ends_with(LOG);
+        let is_log = data.is_log();
         if self.lies && is_log {
             return Ok(());
         }
@@ -233,6 +239,10 @@ impl State {
 
     pub(super) fn is_unsynced(&self) -> bool {
         self.files.values().any(|data| !data.since.is_empty())
+    }
+
+    pub(super) fn log_is_unsynced(&self) -> bool {
+        self.files.values().any(|data| data.is_log() && !data.since.is_empty())
     }
 
     pub(super) fn is_cut(&self) -> io::Result<bool> {
