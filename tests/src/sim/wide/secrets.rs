@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// How many bytes of a secret lead to it.
 const HEAD: usize = 4;
+/// No secret begins in so many bytes that are 0.
+const EMPTY: usize = 16;
 /// What is compared with what was there before.
 const PIECE: usize = 4_096;
 
@@ -38,18 +40,21 @@ impl Secrets {
 
     /// What of it lies in some bytes.
     fn find(&self, bytes: &[u8]) -> Option<(usize, &(&'static str, Vec<u8>))> {
-        for (at, pair) in bytes.windows(2).enumerate() {
-            let n = usize::from(pair[0]) << 8 | usize::from(pair[1]);
-            if self.begins[n / 64] >> (n % 64) & 1 == 0 {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= HEAD) {
+            // Most of a journal is empty.
+            if rest.first_chunk() == Some(&[0; EMPTY]) {
+                at += EMPTY;
                 continue;
             }
-            let rest = &bytes[at..];
-            let Some(found) = rest.first_chunk::<HEAD>().and_then(|head| self.by_head.get(head)) else {
-                continue;
-            };
-            if let Some(n) = found.iter().find(|n| rest.starts_with(&self.all[**n].1)) {
+            let n = usize::from(rest[0]) << 8 | usize::from(rest[1]);
+            let begins = self.begins[n / 64] >> (n % 64) & 1 == 1;
+            let found = rest.first_chunk::<HEAD>().filter(|_| begins).and_then(|head| self.by_head.get(head));
+            if let Some(n) = found.and_then(|found| found.iter().find(|n| rest.starts_with(&self.all[**n].1)))
+            {
                 return Some((at, &self.all[*n]));
             }
+            at += 1;
         }
         None
     }
