@@ -117,7 +117,11 @@ impl World {
         let rows = select.query_map([], slots::slot_in).map_err(text)?;
         let mut all = BTreeMap::new();
         for slot in rows {
-            let slot = slot.map_err(text)?;
+            let mut slot = slot.map_err(text)?;
+            // Whoever has put it there sees to its alarm.
+            if let Some(alarm) = slot.put.as_mut().and_then(|put| put.alarm.as_mut()) {
+                alarm.done = false;
+            }
             let Slot { register, key, holder, part, .. } = &slot;
             let name = [register, key, holder, part].map(Clone::clone);
             if slot.shared {

@@ -115,7 +115,10 @@ impl Truth {
                 let used =
                     data["pass"]["id"].as_str().filter(|_| outcome == "ADMIT").filter(|pass| once(pass));
                 if let Some(pass) = used {
-                    self.admitted.insert(pass.to_owned());
+                    // Where somebody has decided otherwise, that is on record.
+                    if visit.overrides.is_empty() {
+                        self.admitted.insert(pass.to_owned());
+                    }
                     let said = codes.iter().any(|c| c == "D_USED");
                     match self.used.insert(pass.to_owned(), id) {
                         Some(before) if before != id && !said && visit.overrides.is_empty() => {
