@@ -91,14 +91,14 @@ fn a_gateway_with_lanes_of_any_profiles_keeps_its_promises() {
 
 #[test]
 fn two_gateways_of_a_site_know_in_the_end_what_each_of_them_has_done() {
-    let pair = |profile: Option<&str>| wide::Plan {
+    let pair = |profile: Option<&str>, hours| wide::Plan {
         lanes: 1,
         pair: true,
         profile: profile.map(str::to_owned),
-        ..wide::Plan::hours(0.15)
+        ..wide::Plan::hours(hours)
     };
-    let plans =
-        [(1, pair(Some("truck-supplies"))), (2, pair(Some("ward-door"))), (3, pair(None)), (4, pair(None))];
+    let trucks = pair(Some("transit-truck"), 0.2);
+    let plans = [(2, trucks.clone()), (8, trucks), (2, pair(Some("ward-door"), 0.1)), (3, pair(None, 0.1))];
     let all = gateways(&plans);
     let told: u64 = all.iter().filter_map(|f| f.kinds.get("peer_conflict")).sum();
     assert!(told > 0, "nothing was used at both: {all:#?}");
