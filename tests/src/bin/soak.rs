@@ -382,6 +382,8 @@ fn page(a: &Arguments, figures: &Map<String, Value>, short: &[String]) -> String
          Behind the day everything was at the central side after {settled} s: {central} events, missing {lost}, changed {changed}, \
          out of order {disordered}.\n\n\
          | | most | grew from the warm-up to the end, by the straight line through it | may grow by |\n| --- | --- | --- | --- |\n{rows}\n\
+         The data folder goes up with photographs that wait, and down by 64 of those that are delivered every 10 s, as on a box; \
+         here they come as many times as fast as the day is shorter.\n\n\
          Code to barrier at the gate, 50th and 99th percentile: {p50a} and {p99a} ms in the first half, {p50b} and {p99b} ms in the \
          second. What falls short: {missing}.\n",
         hours = a.hours,
