@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, read, checked and turned into [`Settings`]. An error shows file,
 //! line and what is allowed; nothing has a silent default that matters at the gate.
 
+use crate::pack::told::Follower;
 use crate::store::lists;
 use crate::store::retention::Retention;
 use kakou_core::ids::{GatewayId, OfficerId, SiteId};
@@ -226,9 +227,14 @@ impl Settings {
         Identity { site: self.site.clone(), id: self.gateway.clone(), data: self.data.clone() }
     }
 
-    /// Whether a lane takes its profile from the feed `policy`.
-    pub fn follows_policy(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.profile.0.starts_with(POLICY))
+    /// The lanes that take their profiles from the feed `policy`, with the ids of these.
+    pub fn followers(&self) -> Vec<Follower> {
+        let lanes = self.lanes.iter().filter_map(|lane| {
+            let own = lane.profile.0.strip_prefix(POLICY)?.to_owned();
+            let ids = lane.members.keys().cloned().chain([own]).collect();
+            Some((lane.id.clone(), ids))
+        });
+        lanes.collect()
     }
 }
 

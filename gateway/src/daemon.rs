@@ -113,6 +113,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         trust: trust.clone(),
         subjects: subject_keys.clone(),
         upstream: ends.word.subscribe(),
+        packs: lists.packs.clone(),
         clock: common.clock.clone(),
         devices: commands,
         metrics: common.metrics.clone(),
@@ -141,6 +142,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         cancel: intake.clone(),
     };
     let device_tasks = devices::start(waiting, &surroundings, &gate);
+    let packs = lists.packs.clone();
     let lists = lists.start()?;
     let overview = Arc::new(Overview {
         site: common.site.clone(),
@@ -157,6 +159,7 @@ pub async fn start(mut settings: Settings, extras: Extras) -> Result<Running, St
         subjects: subject_keys,
         stale_after_h: lanes.stale_after_h,
         loading: lists.loading,
+        packs,
         broker: settings.upstream.clone(),
         link: ends.state.subscribe(),
         metrics: common.metrics.clone(),

@@ -7,6 +7,7 @@ use crate::devices::{self, DeviceInfo};
 use crate::engine::EngineViews;
 use crate::feeds::Loading;
 use crate::metrics::Metrics;
+use crate::pack::told::Packs;
 use crate::store::disk::free_bytes;
 use crate::store::hours::Hours;
 use crate::store::lists::Lists;
@@ -64,6 +65,8 @@ pub struct Overview {
     pub stale_after_h: BTreeMap<String, i64>,
     /// The feed that is on its way.
     pub loading: watch::Receiver<Option<Loading>>,
+    /// Which pack is in use, and which one waits for its time.
+    pub packs: watch::Receiver<Packs>,
     /// The broker.
     pub broker: Option<Upstream>,
     /// The link upstream.
@@ -204,6 +207,7 @@ impl Overview {
             "devices": self.devices(),
             "lists": lists,
             "loading": *self.loading.borrow(),
+            "packs": self.packs.borrow().json(),
             "outbox": outbox,
             "uses": uses,
             "subject_key": self.subjects.borrow().number(),
@@ -307,12 +311,14 @@ fn machine() -> Value {
 /// Keeps the health that goes upstream fresh, until cancelled.
 pub async fn keep(overview: Arc<Overview>, health: watch::Sender<Arc<str>>, cancel: CancellationToken) {
     let mut clock = tokio::time::interval(upstream::HEALTH_EVERY);
-    let mut link = overview.link.clone();
+    let (mut link, mut packs) = (overview.link.clone(), overview.packs.clone());
     let mut online = false;
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             _ = clock.tick() => {}
+            // So is a pack that has come and waits.
+            Ok(()) = packs.changed() => {}
             // A link that has just come up is told at once.
             changed = link.changed() => {
                 if changed.is_err() { return }

@@ -3,7 +3,7 @@
 
 import { photoUrl } from "./api.js";
 import { byId, fill, h, setData, show } from "./dom.js";
-import { age, degrees, timeOfDay, zoneDiffers, zoneName } from "./format.js";
+import { age, degrees, moment, timeOfDay, zoneDiffers, zoneName } from "./format.js";
 import { icon } from "./icons.js";
 import { has, pick, t, whoTells } from "./strings.js";
 
@@ -326,6 +326,10 @@ function deskBanners(desk) {
   if (lists?.missing?.length) out.push(banner("missing", "warn", "warn", t("banner_lists_missing", { names: named(lists.missing) })));
   if (lamps.find((lamp) => lamp.kind === "clock")?.state === "warn") out.push(banner("clock", "warn", "warn", t("banner_clock")));
   if (dead("warn")) out.push(banner("beside", "warn", "warn", t("banner_beside", { names: dead("warn") })));
+  if (desk.pack) {
+    const title = desk.pack.title ? t("banner_pack_title", { title: pick(desk.pack.title) }) : "";
+    out.push(banner("pack", "calm", "wait", `${t("banner_pack", { at: moment(desk.pack.from) })}${title}`));
+  }
   if (desk.upstream === "offline") out.push(banner("offline", "calm", "cloud", t("banner_offline")));
   if (out.length > 0) return out;
   return [h("span", { class: "state", data: { level: "off" } }, icon("ok"),

@@ -78,6 +78,14 @@ export function dateTime(instant) {
   return there ? `${there.date} ${there.time}` : "—";
 }
 
+/** An RFC 3339 instant to the minute; of today, the time alone. */
+export function moment(instant) {
+  const there = parts(instant);
+  if (!there) return "—";
+  const time = there.time.slice(0, 5);
+  return there.date === siteDay() ? time : `${there.date} ${time}`;
+}
+
 function two(number) {
   return String(number).padStart(2, "0");
 }

@@ -1,14 +1,15 @@
 // The state of the gateway as tables. Every state is a shape, a colour and a word.
 //
 // data-testid: status (body; data-lost), banner-lost, lang, theme, home, and one row each:
-// status-gateway, status-clock, status-upstream, status-store (data-state), status-uses (where it waits), status-lane-ID
+// status-gateway, status-clock, status-upstream, status-store (data-state), status-pack, status-pack-waiting,
+// status-change-PROFILE (data-what), status-uses (where it waits), status-lane-ID
 // (data-mode), status-device-ID (data-state), status-list-NAME (data-state = fresh|stale|missing|damaged),
 // status-outbox-CLASS (data-state = empty|waiting, data-unpublished, data-unreceipted),
 // status-counter-NAME; status-hours with hours-LANE (data-total, data-admitted, data-most).
 
 import { getStatus, statusStream } from "./api.js";
 import { byId, fill, h, setText, show } from "./dom.js";
-import { age, bytes, dateTime, setZone, zoneName } from "./format.js";
+import { age, bytes, dateTime, moment, setZone, zoneName } from "./format.js";
 import { hoursLegend, hoursPlot } from "./hours.js";
 import { icon } from "./icons.js";
 import { startPage } from "./page.js";
@@ -46,7 +47,7 @@ function render() {
   setText(byId("site"), `${status.site} · ${status.gateway}`);
   const focused = [...byId("tables").querySelectorAll(".scroll")].indexOf(document.activeElement);
   const scrolled = [...byId("tables").querySelectorAll(".scroll")].map((part) => part.scrollLeft);
-  fill(byId("tables"), gateway(), lanes(), hours(), devices(), lists(), outbox(), counters());
+  fill(byId("tables"), gateway(), lanes(), packs(), hours(), devices(), lists(), outbox(), counters());
   byId("tables").querySelectorAll(".scroll").forEach((part, i) => { part.scrollLeft = scrolled[i] ?? 0; });
   // Whoever scrolls by keys stays where they are while the figures change.
   if (focused >= 0) byId("tables").querySelectorAll(".scroll")[focused]?.focus({ preventScroll: true });
@@ -107,6 +108,35 @@ function lists() {
       return row(`status-list-${list.name}`, { state: is }, [named(listName(list.name), list.name), state(is), age(list.age_s), String(list.version),
         list.single ? `${list.entries} (${list.single} ${t("st_single")})` : String(list.entries)]);
     }));
+}
+
+/** Which pack is in use, and which one waits: from when, and what it changes here. */
+function packs() {
+  const { in_use: used, waiting } = status.packs ?? {};
+  if (!used && !waiting) return null;
+  return table("st_packs", ["col_name", "col_state", "col_detail"], [
+    used ? row("status-pack", { state: "fresh" }, [packName(used), state("fresh", "pack_in_use"), `${t("col_version")} ${used.version}`]) : null,
+    ...(waiting ? waitingRows(waiting) : []),
+  ].filter(Boolean));
+}
+
+function waitingRows(pack) {
+  const late = Date.parse(pack.from) <= Date.parse(status.clock.wall) ? t("pack_clock") : null;
+  const words = [t("pack_from", { at: moment(pack.from) }), late, `${t("col_version")} ${pack.version}`, t("pack_signed", { name: pack.signer }),
+    pack.changes.length === 0 ? t("pack_same") : null];
+  const change = (one) => row(`status-change-${one.profile}`, { what: one.what }, [
+    h("span", {}, `↳ ${one.title ? pick(one.title) : one.profile} `, one.title ? h("small", { class: "id", text: one.profile }) : null),
+    t(`pack_${one.what}`), one.lanes.length > 0 ? t("pack_lanes", { names: one.lanes.join(t("names_join")) }) : t("pack_no_lane")]);
+  return [
+    row("status-pack-waiting", { state: "waiting" }, [packName(pack), state("waiting", "pack_waits"), words.filter(Boolean).join(" · ")]),
+    ...pack.changes.map(change),
+    pack.more > 0 ? row("status-change-more", {}, [t("pack_more", { n: pack.more }), "—", "—"]) : null,
+  ];
+}
+
+function packName(pack) {
+  const title = pack.title ? pick(pack.title) : t("st_pack_plain");
+  return pack.id ? h("span", {}, `${title} ${pack.pack} `, h("small", { class: "id", text: pack.id })) : title;
 }
 
 function outbox() {

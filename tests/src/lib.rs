@@ -20,6 +20,7 @@ pub mod limit;
 pub mod load;
 pub mod mqtt;
 pub mod nats;
+pub mod packs;
 pub mod passes;
 pub mod plot;
 pub mod postgres;

@@ -51,7 +51,7 @@ function quiet(words) {
 }
 
 function stateOf(health) {
-  return health && [health.uses, health.at, health.certificate, health.clock, health.store, health.box];
+  return health && [health.uses, health.packs, health.at, health.certificate, health.clock, health.store, health.box];
 }
 
 function drawState({ state, health, summary, aside }) {
@@ -61,16 +61,29 @@ function drawState({ state, health, summary, aside }) {
   return [pairs([...own, ...(health ? healthPairs(health) : [])]), health ? null : quiet(t(summary?.waiting ? "waiting" : "d_no_health"))];
 }
 
-function healthPairs({ at, certificate, clock, store, box, uses }) {
+function healthPairs({ at, certificate, clock, store, box, uses, packs }) {
   const days = certificate?.days;
   const waits = uses?.waits_for ?? [];
   return [
     ...(waits.length > 0 ? [[t("d_uses"), level("warn", t("d_uses_wait", { names: whoTells(waits, "、") }))]] : []),
+    ...packPairs(packs),
     [t("d_report"), dateTime(at)],
     [t("fc_cert"), known(days) ? level(days <= 0 ? "bad" : null, t("days", { n: days })) : UNKNOWN],
     [t("fc_clock"), clock?.quality ? state(clock.quality) : UNKNOWN],
     [t("d_store"), store ? [state(store.state), ` ${bytes(store.used_bytes)} ${t("d_used")} · ${bytes(store.free_bytes)} ${t("d_free")}`] : UNKNOWN],
     [t("d_box"), box ? `${shown(box.temp_c)} °C · ${t("d_load")} ${shown(box.load1)} · ${t("d_memory")} ${shown(box.mem_mb)} MB` : UNKNOWN],
+  ];
+}
+
+/** The pack in use and the one that waits, with the lanes that it changes. */
+function packPairs(packs) {
+  const { in_use: used, waiting } = packs ?? {};
+  const name = (pack) => (pack.id ? `${pick(pack.title)} ${pack.pack} (${pack.id})` : t("d_pack_plain"));
+  const lanes = [...new Set((waiting?.changes ?? []).flatMap((change) => change.lanes))];
+  return [
+    ...(used ? [[t("d_pack"), `${name(used)} · ${t("col_version")} ${used.version}`]] : []),
+    ...(waiting ? [[t("d_pack_waits"), level("warn", [`${name(waiting)} · ${t("col_version")} ${waiting.version}`, t("d_pack_from", { at: dateTime(waiting.from) }),
+      waiting.changes.length === 0 ? t("d_pack_same") : lanes.length > 0 ? t("d_pack_lanes", { names: lanes.join(t("names_join")) }) : t("d_pack_no_lane")].join(" · "))]] : []),
   ];
 }
 

@@ -4,6 +4,7 @@ use super::{fail, subprogram};
 use crate::feeds::{POLICY, staged};
 use crate::pack::bundle::{self, Found};
 use crate::pack::diff::{self, Diff};
+use crate::pack::told::{self, Change};
 use crate::pack::{Pack, check};
 use crate::{config, pack};
 use kakou_core::pass::trust::TrustList;
@@ -20,10 +21,13 @@ use std::process::ExitCode;
 /// Packs: the profiles of one kind of site with their scenarios, checked, compared, signed and handed out as a whole.
 #[derive(clap::Subcommand)]
 #[command(
-    after_help = "A PACK is a folder with pack.toml, a signed policy.feed (its body lies beside it in parts), the data folder of a\ngateway (the pack that it uses), or the id of a shipped one: 2022, everyday.\n\nFrom a folder to the gates:\n  kakou pack check yard                                  profiles, lists and scenarios are in order\n  kakou pack diff /var/lib/kakou yard                    what changes for the scenarios of both\n  kakou pack sign yard --key feed.pk8 --out lists        needs the package kakou-central\n  kakou fleet push … lists                               gateways check it, and use it from its time\nLanes follow it that say profile = \"policy:ID\". How to write one: gateway/docs/packs.md"
+    after_help = "A PACK is one of these:\n  yard                 a folder with pack.toml\n  lists                the folder that `kakou pack sign --out lists` wrote, or the policy.feed in it\n  /var/lib/kakou       the data folder of a gateway: the pack that it uses\n  2022, everyday       one that ships with the product\n\nFrom a folder to the gates:\n  kakou pack check yard                                  profiles, lists and scenarios are in order\n  kakou pack diff /var/lib/kakou yard                    what changes for the scenarios of both\n  kakou pack sign yard --key feed.pk8 --out lists        needs the package kakou-central\n  kakou pack show lists --trust fleet.json               what was signed, by whom, from when\n  kakou fleet push … lists                               gateways check it, and use it from its time\nLanes follow it that say profile = \"policy:ID\". What waits for its time stands on the status page, in `kakou status`,\nat the desks that it concerns and on the fleet page. How to write one: gateway/docs/packs.md"
 )]
 pub enum Command {
     /// Reads a pack, plays its scenarios, and says everything that is wrong with it.
+    #[command(
+        after_help = "Each fault is one line with its file and place; exit code 1 if there is any.\n\n  kakou pack check yard\n  kakou pack check yard --config /etc/kakou/kakou.toml   can the lanes of that gateway run by it?"
+    )]
     Check {
         /// The pack.
         pack: PathBuf,
@@ -37,7 +41,11 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Shows what is in a pack, from when it counts and who signed it; of a gateway's data folder also what waits.
+    /// Shows what is in a pack, from when it counts and who signed it; of a gateway's data folder also what waits, and
+    /// what that changes.
+    #[command(
+        after_help = "  kakou pack show everyday                          one that ships\n  kakou pack show lists --trust fleet.json          what `pack sign --out lists` wrote; is the signature good?\n  kakou pack show /var/lib/kakou                    what a gateway uses, and what waits for its time there\nWithout --trust a signed pack is shown all the same, and that nobody has verified it."
+    )]
     Show {
         /// The pack.
         pack: PathBuf,
@@ -49,6 +57,9 @@ pub enum Command {
         json: bool,
     },
     /// Compares two packs: which profiles differ, and which scenarios are decided otherwise. Exit code 1 if any is.
+    #[command(
+        after_help = "  kakou pack diff /var/lib/kakou yard                   against what this gateway uses\n  kakou pack diff /var/lib/kakou lists                  the same with a pack that was signed\n  kakou pack diff yard-before yard visits/*.toml        by scenarios of the site"
+    )]
     Diff {
         /// The pack before: that in use.
         before: PathBuf,
@@ -149,7 +160,11 @@ fn show(path: &Path, trust: Option<&Path>, as_json: bool) -> Result<ExitCode, St
     let waiting = waiting.exists().then(|| bundle::find(&waiting, keys.as_ref(), now_s())).transpose()?;
     if as_json {
         let mut all = of(&found);
-        all["waiting"] = waiting.as_ref().map_or(Value::Null, of);
+        all["waiting"] = waiting.as_ref().map_or(Value::Null, |waiting| {
+            let mut one = of(waiting);
+            one["changes"] = json!(told::changes(&found.pack, &waiting.pack, &[]).0);
+            one
+        });
         println!("{}", shown::json(&all));
         return Ok(ExitCode::SUCCESS);
     }
@@ -157,6 +172,14 @@ fn show(path: &Path, trust: Option<&Path>, as_json: bool) -> Result<ExitCode, St
     if let Some(waiting) = &waiting {
         println!("\nwaits for its time:");
         tell(waiting);
+        let (changes, more) = told::changes(&found.pack, &waiting.pack, &[]);
+        let one = |c: &Change| format!("{} {}", c.what.as_str(), c.profile);
+        let mut all: Vec<String> = changes.iter().map(one).collect();
+        if more > 0 {
+            all.push(format!("{more} more"));
+        }
+        let all = if all.is_empty() { "nothing".into() } else { all.join(", ") };
+        println!("  changes beside the one in use: {}", shown::line(&all));
     }
     Ok(ExitCode::SUCCESS)
 }

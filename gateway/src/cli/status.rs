@@ -1,6 +1,7 @@
 //! `kakou status`
 
 use super::fail;
+use kakou_core::time::{local, parse_instant};
 use kakou_link::shown;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn page(s: &Value) -> String {
         &s["lists"],
         &["name", "version", "entries", "single", "age_s", "stale", "damaged", "signed"],
     ));
+    out.push_str(&packs(&s["packs"], s["utc_offset_minutes"].as_i64().unwrap_or(0)));
     let list = |name: &str| s["lists"].as_array().into_iter().flatten().find(|list| list["name"] == name);
     if list("trust").is_some_and(|trust| trust["signed"] == false && trust["version"] != 0) {
         out.push_str(
@@ -106,6 +108,47 @@ fn page(s: &Value) -> String {
         text(&s["store"]["used_bytes"]),
         text(&s["store"]["free_bytes"]),
     ));
+    out
+}
+
+/// The pack in use, and the one that waits with what it changes here, by the clocks of the site.
+fn packs(packs: &Value, offset_minutes: i64) -> String {
+    let name = |pack: &Value| match pack["id"].as_str() {
+        Some(id) => {
+            let title = format!("{} · {}", text(&pack["title"]["zh"]), text(&pack["title"]["en"]));
+            format!("{} {} ({title}), version {}", shown::line(id), text(&pack["pack"]), pack["version"])
+        }
+        None => format!("profiles without a pack, version {}", pack["version"]),
+    };
+    let mut out = String::new();
+    if packs["in_use"].is_object() {
+        out.push_str(&format!("\nPack in use: {}\n", name(&packs["in_use"])));
+    }
+    let waiting = &packs["waiting"];
+    if !waiting.is_object() {
+        return out;
+    }
+    let from = waiting["from"].as_str().and_then(parse_instant);
+    let from = from.map_or_else(|| text(&waiting["from"]), |ms| local(ms, offset_minutes * 60_000));
+    out.push_str(&format!(
+        "\nPack that WAITS: {}, signed by {}\n  new visits use it from {from}; open ones finish on theirs\n",
+        name(waiting),
+        text(&waiting["signer"])
+    ));
+    let changes = waiting["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    if changes.is_empty() {
+        out.push_str("  it changes nothing beside what is in use\n");
+    }
+    for change in changes {
+        let lanes: Vec<String> = change["lanes"].as_array().into_iter().flatten().map(text).collect();
+        let lanes = if lanes.is_empty() { "no lane here".to_owned() } else { lanes.join(", ") };
+        let (what, profile, title) =
+            (text(&change["what"]), text(&change["profile"]), text(&change["title"]["en"]));
+        out.push_str(&format!("  {what:<8} {profile:<20} {title} ({lanes})\n"));
+    }
+    if waiting["more"].as_u64().is_some_and(|n| n > 0) {
+        out.push_str(&format!("  and {} more\n", waiting["more"]));
+    }
     out
 }
 
@@ -244,6 +287,30 @@ mod tests {
              not admitted   ·····················▁··     10\n"
         );
         assert_eq!(hours(&json!(null), 0), "", "a gateway of before tells no hours");
+    }
+
+    #[test]
+    fn a_pack_that_waits_is_told_by_the_clocks_of_the_site_with_what_it_changes() {
+        let name = |version: u64| json!({ "version": version, "id": "yard", "title": { "zh": "货场", "en": "Yard" }, "pack": "b" });
+        let mut waiting = name(4);
+        for (key, value) in [
+            ("from", json!("2026-12-01T22:00:00.000Z")),
+            ("signer", json!("central")),
+            ("more", json!(0)),
+            (
+                "changes",
+                json!([{ "profile": "yard-gate", "what": "changed", "title": { "zh": "门", "en": "Gate" }, "lanes": ["gate-1"] }]),
+            ),
+        ] {
+            waiting[key] = value;
+        }
+        let told = packs(&json!({ "in_use": name(3), "waiting": waiting }), 480);
+        assert_eq!(
+            told,
+            "\nPack in use: yard b (货场 · Yard), version 3\n\nPack that WAITS: yard b (货场 · Yard), version 4, signed by central\n  \
+             new visits use it from 2026-12-02 06:00:00 UTC+8; open ones finish on theirs\n  changed  yard-gate            Gate (gate-1)\n"
+        );
+        assert_eq!(packs(&Value::Null, 0), "", "a gateway of before tells no packs");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::StartError;
 use super::common::Common;
 use crate::config::Settings;
 use crate::feeds::{self, FeedInput, FeedRequest, Feeds, Loading};
+use crate::pack::told::Packs;
 use kakou_core::pass::trust::TrustList;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ pub struct Prepared {
     heard: Receiver<FeedInput>,
     wishes: mpsc::Receiver<FeedRequest>,
     loading: watch::Receiver<Option<Loading>>,
+    /// Which pack is in use, and which one waits.
+    pub packs: watch::Receiver<Packs>,
     looked_at: watch::Receiver<bool>,
 }
 
@@ -49,6 +52,7 @@ pub fn prepare(
     let (wishing, wishes) = mpsc::channel(feeds::NEWS);
     let (news, heard) = std::sync::mpsc::sync_channel(feeds::NEWS);
     let (load, loading) = watch::channel(None);
+    let (tell_packs, packs) = watch::channel(Packs::default());
     let (looked, looked_at) = watch::channel(false);
     let feeds = Feeds {
         data: common.data.clone(),
@@ -57,7 +61,7 @@ pub fn prepare(
         keys: settings.fleet_keys.clone(),
         region: settings.region.clone(),
         config: (settings.file.clone(), settings.text.clone()),
-        follows_policy: settings.follows_policy(),
+        followers: settings.followers(),
         restart,
         clock: common.clock.clone(),
         metrics: common.metrics.clone(),
@@ -65,17 +69,18 @@ pub fn prepare(
         trust,
         wishes: wishing,
         loading: load,
+        packs: tell_packs,
         looked,
         end,
         waiting: Mutex::default(),
     };
-    (Prepared { news, feeds, heard, wishes, loading, looked_at }, trust_in_use)
+    (Prepared { news, feeds, heard, wishes, loading, packs, looked_at }, trust_in_use)
 }
 
 impl Prepared {
     /// Runs it.
     pub fn start(self) -> Result<Lists, StartError> {
-        let Self { news, feeds, heard, wishes, loading, looked_at } = self;
+        let Self { news, feeds, heard, wishes, loading, looked_at, .. } = self;
         let thread = std::thread::Builder::new()
             .name("feeds".into())
             .spawn(move || feeds.run(&heard))

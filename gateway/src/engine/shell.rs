@@ -8,6 +8,7 @@ use super::openings::Openings;
 use super::{ArrivedNs, ClockChange, Effects, Engine, EngineViews, Job, LaneView, Line, Moment, Parts, Work};
 use crate::metrics::Metrics;
 use crate::notify;
+use crate::pack::told::Packs;
 use crate::store::StoreError;
 use kakou_core::codes::Code;
 use kakou_core::core::Input;
@@ -35,6 +36,8 @@ pub struct Wiring {
     pub subjects: watch::Receiver<Arc<SubjectKeys>>,
     /// The state of the link upstream, for desks.
     pub upstream: watch::Receiver<&'static str>,
+    /// Which pack waits for its time, for desks.
+    pub packs: watch::Receiver<Packs>,
     /// The clock.
     pub clock: Clock,
     /// Commands to devices.
@@ -119,6 +122,10 @@ impl Shell {
                     // The desks hear at once that the link upstream is gone, or back. However often that is,
                     // what is owed to the clock, the watchdog and the store is done each time.
                     Ok(()) = self.wiring.upstream.changed() => None,
+                    Ok(()) = self.wiring.packs.changed() => {
+                        self.show_packs();
+                        None
+                    }
                 },
             };
             let handled = Instant::now();
@@ -225,9 +232,16 @@ impl Shell {
     }
 
     fn show(&self, id: &LaneId, now: &Now) {
-        if let Some((screen, view)) = self.screens.get(id).zip(self.engine.view(id, now)) {
+        let waiting = self.wiring.packs.borrow().waiting.clone().filter(|pack| pack.concerns(id));
+        if let Some((screen, view)) = self.screens.get(id).zip(self.engine.view(id, now, waiting)) {
             screen.send_replace(view);
         }
+    }
+
+    /// The desks say which pack waits, or that none does any more.
+    fn show_packs(&self) {
+        let now = self.wiring.clock.now();
+        self.screens.keys().for_each(|id| self.show(id, &now));
     }
 
     /// The watchdog of systemd is fed by this loop alone: when lanes hang, the daemon is started anew.

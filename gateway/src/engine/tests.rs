@@ -4,6 +4,7 @@ use super::shell::{Shell, Wiring};
 use super::*;
 use crate::keys;
 use crate::metrics::Metrics;
+use crate::pack::told::Packs;
 use crate::store::edition::{self, Order};
 use crate::store::retention::Delivered;
 use crate::store::trace;
@@ -120,6 +121,7 @@ fn shell(data: &Path, trust: TrustList, upstream: watch::Receiver<&'static str>)
         trust: watch::channel(parts.trust.clone()).1,
         subjects: watch::channel(parts.subjects.clone()).1,
         upstream,
+        packs: watch::channel(Packs::default()).1,
         clock: Clock::system(),
         devices: BTreeMap::new(),
         metrics: Arc::new(Metrics::default()),

@@ -2,11 +2,13 @@
 //! from it where somebody listens, once for all who do.
 
 use super::Engine;
+use crate::pack::told::WaitingPack;
 use kakou_core::ids::{DeviceId, GatewayId, LaneId};
 use kakou_core::lane::Lane;
 use kakou_core::lane::view::shapes::LaneStatus;
 use kakou_core::lane::view::{self, Around, Closed};
 use kakou_core::lane::visit::Visit;
+use kakou_core::text::Text;
 use kakou_core::time::{Now, WallMs};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,6 +31,7 @@ struct Shown {
     closed: Closed,
     upstream: &'static str,
     uses_wait_for: Vec<GatewayId>,
+    pack: Option<Arc<WaitingPack>>,
     links: BTreeMap<DeviceId, bool>,
     issued: BTreeMap<String, WallMs>,
     rows: Rows,
@@ -51,6 +54,20 @@ struct DeskUpdate<'a> {
     desk: view::shapes::Desk,
     last_visits: Vec<&'a RawValue>,
     uses_wait_for: &'a [GatewayId],
+    pack: Option<PackAtDesk<'a>>,
+}
+
+/// A pack that waits and by which this lane will decide otherwise.
+#[derive(Serialize)]
+struct PackAtDesk<'a> {
+    title: Option<&'a Text>,
+    from: &'a str,
+}
+
+impl<'a> PackAtDesk<'a> {
+    fn of(pack: &'a WaitingPack) -> Self {
+        Self { title: pack.name.title.as_ref(), from: &pack.from }
+    }
 }
 
 impl LaneView {
@@ -94,8 +111,9 @@ impl Shown {
 
     fn write_desk(&self) -> Arc<str> {
         let desk = self.with_around(|around| view::desk(&self.lane, &self.now, around));
+        let (uses_wait_for, pack) = (&self.uses_wait_for, self.pack.as_deref().map(PackAtDesk::of));
         let desk = self.rows.of(&self.lane, |last_visits| {
-            serde_json::to_string(&DeskUpdate { desk, last_visits, uses_wait_for: &self.uses_wait_for })
+            serde_json::to_string(&DeskUpdate { desk, last_visits, uses_wait_for, pack })
         });
         self.written(desk)
     }
@@ -132,8 +150,8 @@ impl Rows {
 }
 
 impl Engine {
-    /// What screens show of a lane, if there is such a lane.
-    pub fn view(&self, id: &LaneId, now: &Now) -> Option<LaneView> {
+    /// What screens show of a lane, if there is such a lane; with the pack that waits and concerns it.
+    pub fn view(&self, id: &LaneId, now: &Now, pack: Option<Arc<WaitingPack>>) -> Option<LaneView> {
         let (lane, rows) = (self.core.lane(id)?, self.rows.get(id)?);
         let lists = lane.setup.profile.lists();
         let issued = lists.filter_map(|list| Some((list.to_owned(), self.lists.issued_ms(list)?))).collect();
@@ -144,6 +162,7 @@ impl Engine {
             closed: self.closed,
             upstream: self.parts.upstream,
             uses_wait_for: self.waits_for.clone(),
+            pack,
             links: self.core.links().clone(),
             issued,
             rows: rows.clone(),

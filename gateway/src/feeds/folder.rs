@@ -34,7 +34,7 @@ impl Feeds {
     pub(super) fn look(&self, memory: &mut Memory) {
         self.give_keys(memory);
         self.ask_for_damaged(memory);
-        self.look_at_staged();
+        self.look_at_staged(memory);
         for name in LISTS {
             if self.end.is_cancelled() {
                 return;

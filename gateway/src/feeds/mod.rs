@@ -15,6 +15,7 @@ mod trust;
 
 use crate::engine::{Work, WorkSender};
 use crate::metrics::Metrics;
+use crate::pack::told::{Follower, Packs};
 use crate::store::edition::{self, Order};
 use crate::store::floors;
 use crate::store::lists::{self, InUse, Lists};
@@ -127,8 +128,8 @@ pub struct Feeds {
     pub region: String,
     /// The configuration in use: its file and text.
     pub config: (PathBuf, String),
-    /// Whether a lane takes its profile from the feed `policy`.
-    pub follows_policy: bool,
+    /// The lanes that take their profiles from the feed `policy`.
+    pub followers: Vec<Follower>,
     /// Asks the daemon to start anew.
     pub restart: Option<mpsc::Sender<()>>,
     /// The clock.
@@ -143,6 +144,8 @@ pub struct Feeds {
     pub wishes: mpsc::Sender<FeedRequest>,
     /// What is on its way.
     pub loading: watch::Sender<Option<Loading>>,
+    /// Which pack is in use, and which one waits.
+    pub packs: watch::Sender<Packs>,
     /// Set when what lay in the folder at the start has been looked at.
     pub looked: watch::Sender<bool>,
     /// Cancelled when the daemon ends: what is being built is left for its next start.
@@ -174,6 +177,7 @@ impl Feeds {
             log::debug!("the thread of the feeds keeps its priority: {e}");
         }
         let mut memory = Memory::default();
+        self.tell_pack_in_use();
         self.look(&mut memory);
         self.looked.send_replace(true);
         log::info!("the folder of lists has been looked at");

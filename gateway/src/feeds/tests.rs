@@ -1,8 +1,11 @@
 use super::*;
 use crate::config;
+use crate::pack::told::PackName;
 use kakou_authority::issuer::Issuer;
+use kakou_core::ids::LaneId;
 use kakou_core::pass::trust::{TrustFile, Usage};
 use kakou_wire::feed::Canary;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The thread of the feeds on a folder of its own, what it asks for, and what it tells the engine.
@@ -16,7 +19,7 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<FeedRequest>, mpsc::Receiver<Wor
         keys: None,
         region: String::new(),
         config: (data.join("kakou.toml"), String::new()),
-        follows_policy: false,
+        followers: Vec::new(),
         restart: None,
         clock: Clock::system(),
         metrics: Arc::default(),
@@ -24,6 +27,7 @@ fn feeds(data: &Path) -> (Feeds, mpsc::Receiver<FeedRequest>, mpsc::Receiver<Wor
         trust: watch::channel(Arc::default()).0,
         wishes,
         loading: watch::channel(None).0,
+        packs: watch::channel(Packs::default()).0,
         looked: watch::channel(false).0,
         end: CancellationToken::new(),
         waiting: Mutex::default(),
@@ -116,8 +120,9 @@ fn a_lane_follows_the_policy_however_its_profile_is_written() {
              profile = {profile}\ndevices = {{ scanner = \"sc\", thermometer = \"th\", barrier = \"re\" }}\n# \"policy:none\"\n"
         )
     };
-    let follows =
-        |profile: &str| config::read(&text(profile), Path::new("/none/kakou.toml")).unwrap().follows_policy();
+    let follows = |profile: &str| {
+        !config::read(&text(profile), Path::new("/none/kakou.toml")).unwrap().followers().is_empty()
+    };
     for profile in ["\"policy:school-gate\"", "'policy:school-gate'", "\"policy\\u003aschool-gate\""] {
         assert!(follows(profile), "{profile}");
     }
@@ -203,7 +208,7 @@ fn follower(data: &Path) -> (Feeds, Issuer, mpsc::Receiver<()>) {
     let feeds = Feeds {
         keys: Some(Arc::new(keys)),
         config: (data.join("kakou.toml"), text.to_owned()),
-        follows_policy: true,
+        followers: vec![(LaneId::new("l").unwrap(), BTreeSet::from(["gate".to_owned()]))],
         restart: Some(restart),
         clock,
         ..plain
@@ -251,6 +256,9 @@ fn a_policy_of_tomorrow_waits_survives_a_restart_and_is_taken_at_its_time_once()
     }
     assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(1), 0));
     assert!(restarted.try_recv().is_err(), "nothing changes before its time");
+    let told = feeds.packs.borrow().waiting.clone().unwrap();
+    assert_eq!((told.name.version, told.changes.len(), told.signer.as_str()), (2, 1, "central"));
+    assert!(told.concerns(&LaneId::new("l").unwrap()));
     assert!(lists::policy(data, "gate").unwrap().contains("REFER"));
     // The folder is emptied, the program starts anew, and the time comes.
     std::fs::remove_dir_all(&feeds.folder).unwrap();
@@ -263,6 +271,7 @@ fn a_policy_of_tomorrow_waits_survives_a_restart_and_is_taken_at_its_time_once()
     feeds.look(&mut memory);
     assert!(!staged(data).exists() && restarted.try_recv().is_err());
     assert_eq!(refused(&feeds), 0);
+    assert_eq!(*feeds.packs.borrow(), Packs { in_use: Some(PackName::read(2, None)), waiting: None });
 }
 
 #[test]
@@ -303,7 +312,7 @@ fn a_newer_policy_calls_back_the_one_that_waits() {
     feeds.look(&mut Memory::default());
     hand_out(&feeds, &issuer, 2, &profile_text("DENY"), Some(now + 3_600));
     feeds.look(&mut Memory::default());
-    assert!(staged(data).exists());
+    assert!(staged(data).exists() && feeds.packs.borrow().waiting.is_some());
     // Back to the profiles before: the same text, a newer edition.
     hand_out(&feeds, &issuer, 3, &profile_text("REFER"), None);
     feeds.look(&mut Memory::default());

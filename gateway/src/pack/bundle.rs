@@ -81,14 +81,8 @@ pub fn read_body(body: &[u8]) -> Result<Entries, String> {
     Ok(all)
 }
 
-/// The texts of the profiles of a body, by id.
-pub fn profiles(body: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    let pack = pack_of(&read_body(body)?)?;
-    Ok(pack.profiles.into_iter().map(|(id, (_, text))| (id, text)).collect())
-}
-
-/// A pack by the id of a shipped one, its folder, its signed head with the body beside it, or the data folder of a
-/// gateway, whose pack is that in use. With keys the signature is verified.
+/// A pack by the id of a shipped one, its folder, its signed head or the folder that this lies in with the body beside
+/// it, or the data folder of a gateway, whose pack is that in use. With keys the signature is verified.
 pub fn find(path: &Path, keys: Option<&TrustList>, now_s: i64) -> Result<Found, String> {
     let plain = |pack| Found { pack, head: None, signer: None };
     if path.is_file() {
@@ -97,14 +91,19 @@ pub fn find(path: &Path, keys: Option<&TrustList>, now_s: i64) -> Result<Found, 
     if path.join(MANIFEST).exists() {
         return read_folder(path).map(plain);
     }
+    // What `pack sign --out` has written, or a folder of lists.
+    let head = path.join(format!("{POLICY}.feed"));
+    if head.is_file() {
+        return signed_file(&head, keys, now_s);
+    }
     if let Some(pack) = path.to_str().and_then(shipped_pack) {
         return Ok(plain(pack));
     }
     match lists::policy_entries(path).map_err(|e| format!("{}: {e}", path.display()))? {
         Some(entries) => pack_of(&entries).map(plain),
         None => Err(format!(
-            "{}: no pack: expected is a folder with {MANIFEST}, a signed {POLICY}.feed, the data folder of a gateway \
-             that uses one, or the id of a shipped one (2022, everyday)",
+            "{}: no pack: expected is a folder with {MANIFEST}, a signed {POLICY}.feed or its folder, the data folder \
+             of a gateway that uses one, or the id of a shipped one (2022, everyday)",
             path.display()
         )),
     }

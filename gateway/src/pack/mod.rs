@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod check;
 pub mod diff;
+pub mod told;
 
 use kakou_core::profile::{self, shipped};
 use kakou_core::text::Text;
@@ -24,6 +25,8 @@ pub const SCENARIOS: &str = "scenarios";
 const FILES_MAX: usize = 4_000;
 /// The longest file: it is one line of a feed, which has 64 KiB.
 const FILE_MAX: usize = 48 << 10;
+/// What screens say of a pack is not longer, in characters.
+const NAME_MAX: usize = 80;
 
 /// What `pack.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -62,6 +65,13 @@ impl Manifest {
         if manifest.title.zh.is_empty() || manifest.title.en.is_empty() {
             return Err(format!("{MANIFEST}: `title` is there in both languages, `zh` and `en`"));
         }
+        let texts = [&manifest.title.zh, &manifest.title.en, &manifest.version, &manifest.id];
+        let fits = |text: &&String| text.chars().count() <= NAME_MAX && !text.chars().any(char::is_control);
+        if !texts.iter().all(fits) {
+            return Err(format!(
+                "{MANIFEST}: `id`, `title` and `version` have at most {NAME_MAX} characters each"
+            ));
+        }
         manifest.from_s()?;
         Ok(manifest)
     }
@@ -77,7 +87,7 @@ impl Manifest {
 }
 
 /// A pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pack {
     /// What it says of itself; none for profiles that were handed out without a pack.
     pub manifest: Option<Manifest>,

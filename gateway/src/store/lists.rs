@@ -143,6 +143,15 @@ pub fn policy(data: &Path, id: &str) -> Option<String> {
     found.inspect_err(told).ok().flatten()
 }
 
+/// A file of the policy in use that is no profile, by its path in the pack.
+pub fn policy_file(data: &Path, name: &str) -> Option<String> {
+    let file = folder(data).join(Pointer::read(data).ok()?.0.get("policy")?);
+    let connection = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let select = "SELECT facts FROM entry WHERE id = ?1";
+    let json: Vec<u8> = connection.query_row(select, [name], |row| row.get(0)).optional().ok()??;
+    facts(&json).ok()?.get("file")?.as_str().map(str::to_owned)
+}
+
 /// Every entry of the policy in use, by id; none before the first.
 pub fn policy_entries(data: &Path) -> Result<Option<Entries>, StoreError> {
     let Some(file) = Pointer::read(data)?.0.get("policy").cloned() else { return Ok(None) };

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is said of what everybody says: health and the status page have these properties.
 const COMMON: &str = "common";
 /// Of these, what gateways of version 0.1.0 do not say.
-const NEWER: [&str; 2] = ["subject_key", "uses"];
+const NEWER: [&str; 3] = ["packs", "subject_key", "uses"];
 const FILE: &str = include_str!("contract/about.json");
 /// Where a document has its schemas.
 pub const PLACE: &str = "#/components/schemas/";

@@ -12,6 +12,7 @@ use kakou_drivers::sim::thermometer::ThermometerSim;
 use kakou_gateway::engine::shell::{Shell, Wiring};
 use kakou_gateway::engine::{EngineViews, Parts, QUEUE, Work, WorkSender};
 use kakou_gateway::metrics::Metrics;
+use kakou_gateway::pack::told::Packs;
 use kakou_gateway::store::photos::Photos;
 use kakou_gateway::store::retention::{Delivered, Retention};
 use kakou_gateway::upstream::{self, Link, LinkState};
@@ -271,6 +272,7 @@ fn engine(data: &Path) -> Result<(WorkSender, EngineViews, std::thread::JoinHand
         trust: watch::channel(Arc::default()).1,
         subjects: watch::channel(Arc::new(SubjectKeys::new(1, b"bench"))).1,
         upstream: watch::channel("off").1,
+        packs: watch::channel(Packs::default()).1,
         clock: Clock::system(),
         devices: BTreeMap::new(),
         metrics: Arc::new(Metrics::default()),

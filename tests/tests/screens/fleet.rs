@@ -45,6 +45,9 @@ fn health(down: usize) -> Value {
     json!({ "at": "2026-11-30T00:00:00.000Z", "version": "0.1.0", "uptime_s": 100, "clock": { "synced": true, "quality": "synced" },
         "devices": (0..4).map(device).collect::<Vec<_>>(), "lists": [], "outbox": [], "certificate": { "days": 80 },
         "lanes": [{ "id": "seal-lane", "profile": "truck-supplies", "outcomes": { "ADMIT": 1, "REFER": 0, "HOLD": 0, "DENY": 0 } }],
+        "packs": { "in_use": null, "waiting": { "version": 4, "id": "yard", "title": { "zh": "货场规则", "en": "Yard" }, "pack": "b",
+            "issued": "2026-11-30T00:00:00.000Z", "from": "2026-12-24T06:00:00.000Z", "signer": "central", "more": 0,
+            "changes": [{ "profile": "truck-supplies", "title": null, "what": "changed", "lanes": ["seal-lane"] }] } },
         "counters": {}, "store": { "state": "ok", "used_bytes": 1, "free_bytes": 1 }, "photos": { "waiting": 0 } })
 }
 
@@ -157,6 +160,11 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     // What happened before the page began, with its pictures.
     b.js("document.querySelector('button.tile[data-key=\"truck-1/gw-1\"]').click()").await;
     assert!(b.words("detail-verdicts").await.contains("放行"), "{}", b.words("detail-verdicts").await);
+    let state = b.words("detail-state").await;
+    assert!(
+        state.contains("货场规则") && state.contains("2026-12-24") && state.contains("seal-lane"),
+        "{state}"
+    );
     let words = b.words("detail-pictures").await;
     for told in ["辽P12345", "LN0045678", "wang", "zhao", "封条特写", "整车"] {
         assert!(words.contains(told), "{told}: {words}");
@@ -206,6 +214,7 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&watch.stdout).into_owned();
+    assert!(text.contains("(a pack waits until 2026-12-24T06:00:00.000Z)"), "{text}");
     let first = text.lines().nth(1).unwrap_or_default();
     assert!(first.starts_with("hospital-1/gw-1") && first.contains("REFUSED OFFLINE"), "{text}");
     assert!(

@@ -90,6 +90,8 @@ pub(super) struct Row<'a> {
     devices: Option<usize>,
     devices_down: Option<usize>,
     uses_wait_for: Option<&'a Vec<Value>>,
+    /// From when the pack that waits there counts.
+    pack_from: Option<&'a str>,
     lanes: Option<usize>,
     admit: Option<i64>,
     refer: Option<i64>,
@@ -209,6 +211,7 @@ impl GatewayStatus {
             devices,
             devices_down: down,
             uses_wait_for: waits_for,
+            pack_from: health["packs"]["waiting"]["from"].as_str(),
             lanes: self.state["lanes"].as_array().map(Vec::len),
             admit: outcome("ADMIT"),
             refer: outcome("REFER"),

@@ -111,6 +111,9 @@ fn table(rows: &Value) -> String {
         if r["waiting"] == true {
             words.push("(waits for its first report)".into());
         }
+        if let Some(from) = r["pack_from"].as_str() {
+            words.push(format!("(a pack waits until {})", shown::line(from)));
+        }
         if let Some(s) = r["health_s"].as_i64().filter(|_| r["silent"] == true) {
             words.push(format!("(last report {} ago)", age(s)));
         }
