@@ -345,6 +345,7 @@ const STRINGS = {
 
   demo_none: ["此网关不在演示模式。", "This gateway does not run as a demo."],
   demo_cards: ["卡片：点一下，模拟扫描器就读到它", "Cards: one click and the simulated scanner reads it"],
+  demo_no_cards: ["此通道不出示证件：在工作台用 F8 开始", "Nobody shows a card here: begin at the desk with F8"],
   demo_present: ["再次出示", "Present again"],
   demo_temperature: ["下次测温", "Next temperature"],
   demo_camera: ["镜头", "Camera"],

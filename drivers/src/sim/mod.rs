@@ -3,6 +3,7 @@
 //! Used by the demo and by whole-product tests. Faults are drawn from a seed.
 
 pub mod engine;
+pub mod printer;
 pub mod relay;
 pub mod scale;
 pub mod scanner;

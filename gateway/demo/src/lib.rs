@@ -1,4 +1,4 @@
-//! `kakou demo`, a program of its own: a whole gateway on one machine, with seven lanes of simulated devices, a broker
+//! `kakou demo`, a program of its own: a whole gateway on one machine, with eleven lanes of simulated devices, a broker
 //! and a central side that receipts, all on loopback, without root and without a network.
 
 mod cards;

@@ -4,6 +4,7 @@
 use crate::cards::{Card, Deck, deal};
 use crate::run::DemoError;
 use kakou_central::qr;
+use kakou_drivers::sim::printer::PrinterSim;
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
 use kakou_drivers::sim::thermometer::ThermometerSim;
@@ -18,14 +19,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// The lanes of the demo: id, profile, devices by role.
-const LANES: [(&str, &str, &[&str]); 7] = [
+const LANES: [(&str, &str, &[&str]); 11] = [
     ("school-1", "school-gate", &["scanner", "thermometer", "barrier"]),
     ("truck-1", "truck-supplies", &["scanner", "thermometer", "barrier", "camera"]),
     ("triage-1", "pre-triage", &["scanner", "thermometer"]),
     ("ward-1", "ward-door", &["reader-in", "reader-out", "door"]),
     ("shop-1", "pharmacy", &["scanner", "thermometer"]),
     ("site-1", "site-onboarding", &["scanner", "barrier"]),
+    ("site-in-1", "site-daily", &["scanner", "thermometer", "printer", "barrier"]),
+    ("site-out-1", "site-exit", &["scanner", "barrier"]),
     ("seal-1", "seal-check", &["scanner", "camera", "barrier"]),
+    ("er-1", "emergency", &["door"]),
+    ("car-1", "resident-car", &["scanner", "thermometer", "barrier"]),
 ];
 
 /// Officers: id, name, role, PIN.
@@ -55,6 +60,7 @@ struct LaneSims {
     thermometer: Option<(ThermometerSim, AtomicI32)>,
     camera: bool,
     _relays: Vec<RelaySim>,
+    _printers: Vec<PrinterSim>,
 }
 
 /// Everything around the daemon.
@@ -83,8 +89,13 @@ impl World {
         let mut lanes = BTreeMap::new();
         for (id, _, devices) in LANES {
             let port = |role: &str| ports.join(format!("{id}-{role}"));
-            let mut sims =
-                LaneSims { scanners: BTreeMap::new(), thermometer: None, camera: false, _relays: Vec::new() };
+            let mut sims = LaneSims {
+                scanners: BTreeMap::new(),
+                thermometer: None,
+                camera: false,
+                _relays: Vec::new(),
+                _printers: Vec::new(),
+            };
             for &role in devices {
                 match driver(role) {
                     "line-scanner" => {
@@ -96,6 +107,7 @@ impl World {
                         let thermometer = ThermometerSim::new(&port(role), NORMAL_MDEG, every)?;
                         sims.thermometer = Some((thermometer, AtomicI32::new(NORMAL_MDEG)));
                     }
+                    "escpos" => sims._printers.push(PrinterSim::new(&port(role))?),
                     "modbus-relay" => sims._relays.push(RelaySim::new(&port(role), drop)?),
                     _ => sims.camera = true,
                 }
@@ -131,6 +143,7 @@ fn driver(role: &str) -> &'static str {
         "scanner" | "reader-in" | "reader-out" => "line-scanner",
         "thermometer" => "gy-mcu90614",
         "barrier" | "door" => "modbus-relay",
+        "printer" => "escpos",
         _ => "still-camera",
     }
 }

@@ -93,6 +93,7 @@ function drawCards() {
   const own = demo.cards.filter((card) => card.lane === lane);
   fill(byId("cards"),
     h("div", { class: "cards-head" }, h("h2", { text: t("demo_cards") }), again),
+    own.length > 0 ? null : h("p", { class: "hint", testid: "no-cards", text: t("demo_no_cards") }),
     h("ul", { class: "cards" }, own.map((card) => h("li", {}, h("button", {
       class: "card", type: "button", testid: `card-${card.id}`, on: { click: () => present(card) },
     },
