@@ -1,5 +1,6 @@
 //! The sample cards and lists of the demo: issued at each start with fresh keys that only the demo trusts.
 
+use crate::{everyday, rows, year2022};
 use kakou_authority::issuer::Issuer;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{TrustFile, Usage};
@@ -31,6 +32,24 @@ pub struct Deck {
 }
 
 const HOUR: i64 = 3600;
+
+/// Lists that have what the tables of cards put onto them: file and name.
+const EMPTY: [(&str, &str); 14] = [
+    ("pass.json", "pass"),
+    ("revocation.json", "revocation"),
+    ("hold.json", "hold"),
+    ("results.json", "results"),
+    ("reports.json", "reports"),
+    ("release.json", "release"),
+    ("schedule.json", "schedule"),
+    ("bookings.json", "bookings"),
+    ("bags.json", "bags"),
+    ("deliveries.json", "deliveries"),
+    ("items.json", "items"),
+    ("certificates.json", "certificates"),
+    ("children.json", "children"),
+    ("stages.json", "stages"),
+];
 
 fn facts(value: Value) -> Map<String, Value> {
     match value {
@@ -322,7 +341,10 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
             "R-0101".into(),
         ),
     ];
-    let cards: Vec<Card> = cards.into_iter().chain(more).collect();
+    let sign = |fields: Value| pass(&transport, "vehicle-pass", from, to, fields);
+    let rows = year2022::ROWS.iter().chain(&everyday::ROWS).map(|row| row.card(sign));
+    let rows: Vec<Card> = rows.collect::<Result<_, _>>()?;
+    let cards: Vec<Card> = cards.into_iter().chain(more).chain(rows).collect();
     let entry = |name: &str, group: &str, colour: &str, age_h: i64| {
         json!({ "name": name, "group": group, "colour": colour, "test_result": "negative",
             "sampled_at_ms": (now_s - age_h * HOUR) * 1000, "reported_at_ms": (now_s - (age_h - 6) * HOUR) * 1000 })
@@ -357,19 +379,17 @@ pub fn deal(now_s: i64) -> Result<Deck, String> {
         ],
     };
     let trust = serde_json::to_value(trust).map_err(|e| e.to_string())?;
-    Ok(Deck {
-        cards,
-        lists: vec![
-            ("trust.json", trust),
-            ("status.json", list("status", status)),
-            ("pass.json", list("pass", json!({}))),
-            ("revocation.json", list("revocation", json!({}))),
-            ("hold.json", list("hold", json!({}))),
-            ("roster.json", list("roster", roster)),
-            ("patients.json", list("patients", patients)),
-            ("seals.json", list("seals", seals)),
-            ("results.json", list("results", json!({}))),
-            ("reports.json", list("reports", json!({}))),
-        ],
-    })
+    let mut lists = vec![
+        ("trust.json", trust),
+        ("status.json", list("status", status)),
+        ("roster.json", list("roster", roster)),
+        ("patients.json", list("patients", patients)),
+        ("seals.json", list("seals", seals)),
+    ];
+    for (file, name) in EMPTY {
+        lists.push((file, list(name, json!({}))));
+    }
+    rows::add(&mut lists, year2022::entries(now_s));
+    rows::add(&mut lists, everyday::entries(now_s));
+    Ok(Deck { cards, lists })
 }

@@ -1,11 +1,19 @@
-//! `kakou demo`, a program of its own: a whole gateway on one machine, with eleven lanes of simulated devices, a broker
-//! and a central side that receipts, all on loopback, without root and without a network.
+//! `kakou demo`, a program of its own: a whole gateway on one machine, with the lanes of both packs and simulated devices, a
+//! broker and a central side that receipts, all on loopback, without root and without a network.
 
 mod cards;
+mod everyday;
+mod lanes;
 mod page;
+mod rows;
 mod run;
 mod script;
+mod sims;
 mod world;
+mod year2022;
+
+#[cfg(test)]
+mod tests;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;

@@ -28,6 +28,8 @@ pub fn routes(world: Arc<World>) -> Router {
         .route("/api/v1/demo/temperature", post(temperature))
         .route("/api/v1/demo/network", post(network))
         .route("/api/v1/demo/camera", post(camera))
+        .route("/api/v1/demo/weight", post(weight))
+        .route("/api/v1/demo/lanes", post(lanes))
         .with_state(world)
 }
 
@@ -114,4 +116,40 @@ async fn camera(
 ) -> Answer<Json<Value>> {
     let b = body(json)?;
     done(world.camera(&b.lane, &b.look))
+}
+
+/// What lies on a lane's scale.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Weight {
+    lane: String,
+    grams: i64,
+}
+
+/// Sets a weight.
+async fn weight(
+    State(world): State<Arc<World>>,
+    json: Result<Json<Weight>, JsonRejection>,
+) -> Answer<Json<Value>> {
+    let b = body(json)?;
+    done(world.weight(&b.lane, b.grams))
+}
+
+/// What is to be switched on: a pack with its lanes, or one lane more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum Wanted {
+    Pack(String),
+    Lane(String),
+}
+
+/// Switches lanes on; the gateway starts anew with them when this was answered.
+async fn lanes(
+    State(world): State<Arc<World>>,
+    json: Result<Json<Wanted>, JsonRejection>,
+) -> Answer<Json<Value>> {
+    done(match body(json)? {
+        Wanted::Pack(pack) => world.use_pack(&pack),
+        Wanted::Lane(lane) => world.use_lane(&lane),
+    })
 }

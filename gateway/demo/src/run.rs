@@ -1,6 +1,7 @@
 //! Puts the demo together: folder, broker, consumer, gateway; plays or waits; reports.
 
-use crate::world::World;
+use crate::lanes::{FIRST_PACK, PLAYED, first_of};
+use crate::world::{OFFICERS, World};
 use crate::{page, script};
 use kakou_central::ingest::ReceivedEvent;
 use kakou_central::ingest::ledger::{Gone, Ledger, Sink};
@@ -100,8 +101,8 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
     let cancel = CancellationToken::new();
     let broker_port = broker(&cancel).await?;
     let (plug, plugged) = watch::channel(true);
-    let world = Arc::new(World::make(folder.path(), broker_port, wishes.port, plug)?);
-    let settings = config::load(&folder.path().join("kakou.toml"))?;
+    let lanes = if wishes.headless { PLAYED.to_vec() } else { first_of(FIRST_PACK).unwrap_or_default() };
+    let world = Arc::new(World::make(folder.path(), broker_port, lanes, plug)?);
     let extras = Extras { pages: page::routes(world.clone()), plug: Some(plugged), restart: None };
     let (tally, mut tallied) = watch::channel(Tally::default());
     let url = format!("mqtt://127.0.0.1:{broker_port}");
@@ -117,26 +118,13 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         PhotoIntake::open(&folder.path().join("central")).map_err(|e| DemoError::Broker(e.to_string()))?;
     tokio::spawn(listen::run(listen, Ledger::new(Count), Some(photos), tally, cancel.clone()));
     drop(tokio::time::timeout(Duration::from_secs(5), tallied.wait_for(|t| t.subscribed)).await);
-    let mut running = daemon::start(settings, extras).await?;
-    // Whoever plays at once finds the lists in use.
-    drop(running.lists_looked_at.wait_for(|looked| *looked).await);
-
-    if let Some(address) = running.address
-        && !wishes.headless
-    {
-        say(&wishes, &format!("\n  Kakou demo: open  http://{address}/demo  in a browser\n"));
-        say(
-            &wishes,
-            "  Officers: li (guard), chen (nurse), zhao (transport), he (collector): PIN 2468; wang (supervisor): PIN 1357",
-        );
-        say(&wishes, "  Everything is simulated and on this machine alone. Ctrl-C ends it.\n");
-    }
-    if wishes.headless {
+    let running = if wishes.headless {
+        let running = begin(&world, wishes.port, &extras).await?;
         script::play(&world, &running, Duration::from_secs(wishes.seconds)).await;
+        running
     } else {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = term.recv() => {} }
-    }
+        until_told(&world, &wishes, &extras).await?
+    };
     settle(&running, &tallied).await;
     let report = report(&running, &tallied, folder.path());
     let good = report["lost"] == json!(0);
@@ -148,6 +136,44 @@ pub async fn run(wishes: Wishes) -> Result<bool, DemoError> {
         println!("{report:#}");
     }
     Ok(good)
+}
+
+/// Starts the gateway with the lanes that are switched on.
+async fn begin(world: &World, port: u16, extras: &Extras) -> Result<daemon::Running, DemoError> {
+    let settings = config::load(&world.configure(port)?)?;
+    let mut running = daemon::start(settings, extras.clone()).await?;
+    // Whoever plays at once finds the lists in use.
+    drop(running.lists_looked_at.wait_for(|looked| *looked).await);
+    Ok(running)
+}
+
+/// Runs until somebody ends it; starts the gateway anew, at the same address, when other lanes are switched on.
+async fn until_told(world: &World, wishes: &Wishes, extras: &Extras) -> Result<daemon::Running, DemoError> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut wanted = world.wanted();
+    let mut running = begin(world, wishes.port, extras).await?;
+    let port = running.address.map_or(wishes.port, |address| address.port());
+    greet(wishes, port);
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(running),
+            _ = term.recv() => return Ok(running),
+            Ok(()) = wanted.changed() => {}
+        }
+        running.stop().await;
+        running = begin(world, port, extras).await?;
+    }
+}
+
+fn greet(wishes: &Wishes, port: u16) {
+    say(wishes, &format!("\n  Kakou demo: open  http://127.0.0.1:{port}/demo  in a browser\n"));
+    let with = |pin: &str| {
+        let all = OFFICERS.iter().filter(|(.., own)| *own == pin);
+        all.map(|(id, _, role, _)| format!("{id} ({role})")).collect::<Vec<_>>().join(", ")
+    };
+    let [most, supervisor] = ["2468", "1357"];
+    say(wishes, &format!("  Officers: {}: PIN {most}; {}: PIN {supervisor}", with(most), with(supervisor)));
+    say(wishes, "  Everything is simulated and on this machine alone. Ctrl-C ends it.\n");
 }
 
 fn say(wishes: &Wishes, text: &str) {

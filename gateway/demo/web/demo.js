@@ -1,10 +1,12 @@
 // The demo: cards, temperature, camera and network of the simulated devices, beside live previews
 // of the lane screen and the desk.
 //
-// data-testid: demo (body), lane-tab-LANE, card-ID (click = the simulated scanner reads it at
+// A pack is switched on with its lanes, and one lane more where somebody wants it; the gateway starts anew with them.
+//
+// data-testid: demo (body), pack-ID, lane-tab-LANE, lane-more (the lanes that are not switched on), switching, link-console, card-ID (click = the simulated scanner reads it at
 // once), present (the last card again; ignored within 1 s of the same card), sent (data-card),
 // temp-33800, temp-36600, temp-37500, temp-38100, temp-slider, temp-value, camera-good,
-// camera-dark, camera-blurred, network-toggle (data-up), link-lane-ID, link-desk-ID,
+// camera-dark, camera-blurred, weight-GRAMS, network-toggle (data-up), link-lane-ID, link-desk-ID,
 // preview-lane, preview-desk, demo-officer-ID (data-pin), error, lang, theme, home.
 
 import { getDemo, getLanes, postDemo } from "./api.js";
@@ -17,9 +19,13 @@ import { pick, t, text } from "./strings.js";
 
 const PRESETS_MDEG = [33_800, 36_600, 37_500, 38_100];
 const LOOKS = ["good", "dark", "blurred"];
+const LOADS_G = [0, 1_500, 2_600];
 const SLIDER = { min: 30_000, max: 42_000, step: 100 };
 const SAME_CARD_MS = 1_000;
 const LANE_KEY = "kakou.demo.lane";
+/** How long a gateway may take to come back with other lanes. */
+const BACK_MS = 20_000;
+const ASK_MS = 200;
 const wide = matchMedia("(min-width: 1200px)");
 
 const fault = faultBox("error");
@@ -28,9 +34,12 @@ let titles = new Map();
 let lane = null;
 let looks = {};
 let last = { card: null, at: -Infinity };
+/** Set while the gateway starts anew. */
+let switching = false;
 
 function render() {
   if (!demo) return;
+  drawPacks();
   drawLanes();
   drawControls();
   drawCards();
@@ -42,13 +51,66 @@ function laneTitle(id) {
   return pick(titles.get(id)) || id;
 }
 
+/** The pack of the lane in front. */
+function ownPack() {
+  return demo.packs.find((pack) => pack.lanes.some((one) => one.id === lane)) ?? demo.packs[0];
+}
+
+function drawPacks() {
+  const own = ownPack();
+  fill(byId("packs"), demo.packs.map((pack) => {
+    const button = toggle(`pack-${pack.id}`, pick(pack.title), pack === own, () => {
+      if (pack !== own) switchOn({ pack: pack.id }, (id) => pack.lanes.some((one) => one.id === id));
+    });
+    button.disabled = switching;
+    return button;
+  }));
+}
+
+/** The lanes of the pack that are not switched on. */
+function moreLanes() {
+  const off = ownPack().lanes.filter((one) => !demo.lanes.includes(one.id));
+  if (switching) return h("span", { class: "demo-busy", role: "status", testid: "switching" }, icon("wait"), t("demo_switching"));
+  if (off.length === 0) return null;
+  const choice = h("select", {
+    class: "demo-more", testid: "lane-more", "aria-label": t("demo_more"),
+    on: { change: () => { if (choice.value) switchOn({ lane: choice.value }, (id) => id === choice.value); } },
+  }, h("option", { value: "", text: `${t("demo_more")} (${off.length})` }), off.map((one) => h("option", { value: one.id, text: pick(one.title) })));
+  return choice;
+}
+
+/** Waits for the gateway, which starts anew, to have a lane that will do; it comes to the front. */
+async function switchOn(body, willDo) {
+  if (!(await send("lanes", body))) return;
+  switching = true;
+  drawPacks();
+  drawLanes();
+  const end = performance.now() + BACK_MS;
+  let found;
+  while (!found && performance.now() < end) {
+    await new Promise((done) => { setTimeout(done, ASK_MS); });
+    const now = await getDemo().catch(() => null);
+    found = now?.lanes.filter(willDo).at(body.lane ? -1 : 0);
+    // Its screens are there when the gateway says so as well.
+    const lanes = found && (await getLanes().catch(() => []));
+    if (found && lanes.some((one) => one.id === found)) take(now);
+    else found = undefined;
+  }
+  switching = false;
+  if (!found) return fault.show(text("demo_not_switched"));
+  last = { card: null, at: -Infinity };
+  setText(byId("sent"), "");
+  chooseLane(found);
+}
+
 function drawLanes() {
   fill(byId("lanes"), demo.lanes.map((id) => h("button", {
     class: "button", type: "button", "aria-pressed": String(id === lane), testid: `lane-tab-${id}`, text: laneTitle(id),
-    on: { click: () => { chooseLane(id); } },
-  })), demo.lanes.map((id) => h("span", { class: "demo-links", hidden: id !== lane },
+    disabled: switching, on: { click: () => { chooseLane(id); } },
+  })), moreLanes(), demo.lanes.map((id) => h("span", { class: "demo-links", hidden: id !== lane },
     h("a", { class: "button", target: "_blank", rel: "noopener", href: `/lane/${encodeURIComponent(id)}`, testid: `link-lane-${id}`, text: t("demo_open_lane") }),
-    h("a", { class: "button", target: "_blank", rel: "noopener", href: `/desk/${encodeURIComponent(id)}`, testid: `link-desk-${id}`, text: t("demo_open_desk") }))));
+    h("a", { class: "button", target: "_blank", rel: "noopener", href: `/desk/${encodeURIComponent(id)}`, testid: `link-desk-${id}`, text: t("demo_open_desk") }),
+    id !== lane ? null : h("a", { class: "button", target: "_blank", rel: "noopener", href: "/console", testid: "link-console", text: t("demo_open_console") }))));
 }
 
 function chooseLane(id) {
@@ -71,6 +133,8 @@ function drawControls() {
       toggle(`temp-${mdeg}`, degrees(mdeg), mdeg === now, () => setTemperature(mdeg))))),
     looks[lane] === undefined ? null : group("photo", "demo_camera", null, null, h("div", { class: "row" }, LOOKS.map((look) =>
       toggle(`camera-${look}`, t(`camera_${look}`), look === (looks[lane] ?? "good"), () => setLook(look))))),
+    demo.weights?.[lane] === undefined ? null : group("weigh", "demo_weight", null, null, h("div", { class: "row" }, LOADS_G.map((grams) =>
+      toggle(`weight-${grams}`, `${(grams / 1000).toFixed(1)} kg`, grams === demo.weights[lane], () => setWeight(grams))))),
     group("cloud", "demo_network", null, null, h("button", {
       class: "button", type: "button", testid: "network-toggle", "aria-pressed": String(demo.network), data: { up: demo.network },
       on: { click: setNetwork },
@@ -148,6 +212,12 @@ async function setTemperature(mdeg) {
   drawControls();
 }
 
+async function setWeight(grams) {
+  if (!(await send("weight", { lane, grams }))) return;
+  demo.weights = { ...demo.weights, [lane]: grams };
+  drawControls();
+}
+
 async function setLook(look) {
   if (!(await send("camera", { lane, look }))) return;
   looks = { ...looks, [lane]: look };
@@ -161,9 +231,15 @@ async function setNetwork() {
   drawControls();
 }
 
+function take(said) {
+  demo = said;
+  looks = demo.looks ?? {};
+  titles = new Map(demo.packs.flatMap((pack) => pack.lanes).map((one) => [one.id, one.title]));
+}
+
 async function load() {
   try {
-    demo = await getDemo();
+    take(await getDemo());
   } catch (error) {
     if (!error.words) throw error;
     fault.show(error.status === 404 ? text("demo_none") : error.words);
@@ -171,8 +247,6 @@ async function load() {
     return;
   }
   fault.clear();
-  looks = demo.looks ?? {};
-  titles = new Map((await getLanes().catch(() => [])).map((one) => [one.id, one.title]));
   const stored = localStorage.getItem(LANE_KEY);
   lane = demo.lanes.includes(stored) ? stored : demo.lanes[0];
   render();

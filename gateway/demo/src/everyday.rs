@@ -1,0 +1,230 @@
+//! The cards of the gates of every day, and the entries of lists that go with them.
+
+use crate::rows::{Code, IN, OUT, Row, row};
+use serde_json::{Value, json};
+
+use Code::Id;
+
+/// The cards.
+pub const ROWS: [Row; 25] = [
+    row(
+        "park-1",
+        IN,
+        "park-in",
+        ["园区员工，进", "Staff of the park, in"],
+        ["领定位卡", "takes a tracking card"],
+        Id("N-0001"),
+    ),
+    row(
+        "park-1",
+        OUT,
+        "park-out",
+        ["园区员工，出", "Staff of the park, out"],
+        ["交回定位卡", "gives the card back"],
+        Id("N-0001"),
+    ),
+    row(
+        "park-1",
+        IN,
+        "park-card",
+        ["定位卡 TC-0042", "Tracking card TC-0042"],
+        ["在问卡号时扫", "scanned when a card is asked for"],
+        Id("TC-0042"),
+    ),
+    row(
+        "park-1",
+        IN,
+        "park-half",
+        ["货车 辽P·22222 园区未批", "Truck 辽P·22222, the park has not approved"],
+        ["等待审批", "waits for the approval"],
+        Id("辽P22222"),
+    ),
+    row(
+        "yard-1",
+        IN,
+        "yard-booked",
+        ["预约货车 辽P·12345，进", "Booked truck 辽P·12345, in"],
+        ["箱号 CSQU3054383，封条 LN0045678", "container CSQU3054383, seal LN0045678"],
+        Id("辽P12345"),
+    ),
+    row(
+        "yard-1",
+        IN,
+        "yard-unbooked",
+        ["没有预约 辽P·99999", "No booking 辽P·99999"],
+        ["等待", "waits"],
+        Id("辽P99999"),
+    ),
+    row(
+        "yard-1",
+        IN,
+        "yard-old",
+        ["国四货车 辽P·40404", "Truck of stage IV 辽P·40404"],
+        ["环保不达标，拒绝", "its engine is too old: is denied"],
+        Id("辽P40404"),
+    ),
+    row(
+        "yard-1",
+        OUT,
+        "yard-out",
+        ["预约货车 辽P·12345，出", "Booked truck 辽P·12345, out"],
+        ["空车离场", "leaves empty"],
+        Id("辽P12345"),
+    ),
+    row(
+        "visit-1",
+        IN,
+        "visitor-in",
+        ["探视者，进", "A visitor, in"],
+        ["患者填 B-0012", "for the patient B-0012"],
+        Id("V-0001"),
+    ),
+    row(
+        "visit-1",
+        OUT,
+        "visitor-out",
+        ["探视者，出", "The visitor, out"],
+        ["开门", "goes out"],
+        Id("V-0001"),
+    ),
+    row(
+        "visit-1",
+        IN,
+        "visitor-isolation",
+        ["探视隔离患者", "To a patient in isolation"],
+        ["患者填 B-0013：护士决定", "for the patient B-0013: a nurse decides"],
+        Id("V-0002"),
+    ),
+    row(
+        "custody-1",
+        None,
+        "custody-bag",
+        ["医废袋 1.5公斤", "Bag of 1.5 kg"],
+        ["称重、拍照、两人签字", "is weighed, photographed, signed by two"],
+        Id("BAG-0101"),
+    ),
+    row(
+        "custody-1",
+        None,
+        "custody-gap",
+        ["医废袋 申报2.6公斤", "Bag announced at 2.6 kg"],
+        ["重量不符，等主管", "the weight differs: a supervisor"],
+        Id("BAG-0102"),
+    ),
+    row(
+        "duty-1",
+        None,
+        "duty-ok",
+        ["员工 有健康证", "Worker with a certificate"],
+        ["测温、三问、上岗", "is measured, asked, and goes to work"],
+        Id("D-0001"),
+    ),
+    row(
+        "duty-1",
+        None,
+        "duty-expired",
+        ["员工 健康证过期", "Worker, certificate expired"],
+        ["不能上岗", "does not go to work"],
+        Id("D-0002"),
+    ),
+    row(
+        "duty-1",
+        None,
+        "duty-stranger",
+        ["不在名册", "Not on the roster"],
+        ["等待班组长", "waits for the foreman"],
+        Id("D-0009"),
+    ),
+    row(
+        "pickup-1",
+        None,
+        "pickup-parent",
+        ["家长 两个孩子", "Parent of two"],
+        ["选孩子，当面交接", "says whom; handed over in person"],
+        Id("A-0001"),
+    ),
+    row(
+        "pickup-1",
+        None,
+        "pickup-note",
+        ["有接送限制", "A note on custody"],
+        ["老师决定", "a teacher decides"],
+        Id("A-0002"),
+    ),
+    row(
+        "pickup-1",
+        None,
+        "pickup-stranger",
+        ["不在名单", "Not on the list"],
+        ["老师决定", "a teacher decides"],
+        Id("A-0009"),
+    ),
+    row(
+        "wash-1",
+        None,
+        "wash-fresh",
+        ["洗消5小时前 辽P·12345", "Washed 5 h ago 辽P·12345"],
+        ["拍照后进场", "is photographed and goes in"],
+        Id("W-1001"),
+    ),
+    row(
+        "wash-1",
+        None,
+        "wash-old",
+        ["洗消4天前 辽P·24680", "Washed 4 days ago 辽P·24680"],
+        ["拒绝，先洗消", "is denied: a wash first"],
+        Id("W-1002"),
+    ),
+    row("event-1", IN, "ticket-in", ["门票，进", "A ticket, in"], ["入场", "goes in"], Id("E-1001")),
+    row(
+        "event-1",
+        OUT,
+        "ticket-out",
+        ["门票，出", "The ticket, out"],
+        ["离场，可再进", "goes out, may come back"],
+        Id("E-1001"),
+    ),
+    row(
+        "event-1",
+        IN,
+        "ticket-over",
+        ["昨天的门票", "A ticket of yesterday"],
+        ["到票务台", "goes to the ticket desk"],
+        Id("E-1003"),
+    ),
+    row("event-1", IN, "ticket-none", ["没有预约", "No booking"], ["等待", "waits"], Id("E-1009")),
+];
+
+/// Entries of lists, around a time in UTC seconds.
+pub fn entries(now_s: i64) -> Value {
+    let h = |hours: i64| (now_s + hours * 3_600) * 1000;
+    json!({
+        "roster": {
+            "D-0001": { "name": "孙师傅", "role": "worker" }, "D-0002": { "name": "吴师傅", "role": "worker" },
+            "N-0001": { "name": "郑工", "role": "staff" },
+        },
+        "pass": { "辽P22222": { "plate": "辽P22222", "class": "day", "company": "化工一厂", "approvals": ["company"] } },
+        "stages": { "辽P40404": { "stage": 4, "fuel": "diesel" }, "辽P12345": { "stage": 6, "fuel": "diesel" } },
+        "patients": { "B-0013": { "name": "钱七", "ward": "W3", "room": "13", "state": "admitted", "restriction": "isolation" } },
+        "certificates": {
+            "D-0001": { "kind": "health", "exp_ms": h(24 * 90) }, "D-0002": { "kind": "health", "exp_ms": h(-24) },
+            "W-1001": { "kind": "wash", "plate": "辽P12345", "station": "南站", "washed_at_ms": h(-5) },
+            "W-1002": { "kind": "wash", "plate": "辽P24680", "station": "南站", "washed_at_ms": h(-96) },
+        },
+        "children": {
+            "A-0001": { "children": ["小明", "小红"], "names": ["小明", "小红"] },
+            "A-0002": { "children": ["小刚"], "names": ["小刚"], "note": "须母亲本人来接" },
+        },
+        "bags": {
+            "BAG-0101": { "source": "ICU", "type": "infectious", "grams": 1_500, "packed_at_ms": h(-2) },
+            "BAG-0102": { "source": "ICU", "type": "infectious", "grams": 2_600, "packed_at_ms": h(-2) },
+        },
+        "bookings": {
+            "E-1001": { "from_ms": h(-1), "to_ms": h(6), "reentry": true },
+            "E-1003": { "from_ms": h(-30), "to_ms": h(-24) },
+            "辽P12345": { "from_ms": h(-1), "to_ms": h(6), "plate": "辽P12345", "carrier": "东风物流",
+                "container_in": "CSQU3054383", "seals_in": ["LN0045678"] },
+            "辽P40404": { "from_ms": h(-1), "to_ms": h(6), "plate": "辽P40404", "carrier": "东风物流" },
+        },
+    })
+}
