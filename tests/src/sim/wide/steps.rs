@@ -314,7 +314,9 @@ impl World {
             let what = [&data["outcome"], &data["codes"], &data["state"], &data["reason"], &data["register"]];
             let what: Vec<String> = what.iter().filter(|v| !v.is_null()).map(ToString::to_string).collect();
             let visit = recorded.visit.map(|v| format!(" visit {v}")).unwrap_or_default();
-            let (kind, what, hash) = (&recorded.kind, what.join(" "), &hash.hex()[..8]);
+            // Of a full disk it is said how much room there is: on that of this machine.
+            let hash = if recorded.kind == "storage" { String::new() } else { hash.hex()[..8].to_owned() };
+            let (kind, what) = (&recorded.kind, what.join(" "));
             let line = format!("  #{seq} {} {stream_seq} {kind}{visit} {what} {hash}", class.as_str());
             self.course.says(&line);
             let lane = recorded
