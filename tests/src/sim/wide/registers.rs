@@ -63,8 +63,10 @@ pub fn look(connection: &Connection, gateway: &str, truth: &Truth, corrected: bo
     }
     for ((register, _), visits) in &held {
         let Some((_, most)) = LIMITS.iter().find(|(name, _)| name == register) else { continue };
-        let overridden = |id: &u64| truth.visits.get(id).is_some_and(|v| !v.overrides.is_empty());
-        let counted = visits.iter().filter(|id| !overridden(id)).count();
+        if visits.len() <= *most {
+            continue;
+        }
+        let counted = visits.iter().filter(|id| !truth.is_overridden(**id)).count();
         if counted > *most {
             return Err(format!("{counted} hold one key of {register}, {most} may: visits {visits:?}"));
         }

@@ -148,7 +148,8 @@ impl Truth {
                 visit.stands = Some(to.clone());
                 visit.overrides.push(to);
             }
-            "barrier_again" => visit.permits = 1,
+            // Which of two pulses was whose is not known: there are as many as are on record.
+            "barrier_again" => visit.permits += 1,
             "visit_abandoned" => visit.abandoned = true,
             _ => {}
         }
@@ -269,6 +270,15 @@ impl Truth {
     /// Whether something was admitted in a visit, or it is under way still.
     pub fn may_hold(&self, id: u64) -> bool {
         self.visits.get(&id).is_none_or(|v| v.was_admitted() || (v.verdicts.is_empty() && !v.abandoned))
+    }
+
+    /// Whether somebody has decided otherwise in a visit, or in another one of whoever it is of, who holds a slot since
+    /// then; or it is not known whose it is.
+    pub fn is_overridden(&self, id: u64) -> bool {
+        let Some(visit) = self.visits.get(&id) else { return false };
+        !visit.overrides.is_empty()
+            || visit.guest.is_none()
+            || self.visits.values().any(|other| other.guest == visit.guest && !other.overrides.is_empty())
     }
 
     /// Visits under way.
