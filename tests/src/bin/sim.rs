@@ -3,14 +3,14 @@
 
 use clap::{Parser, ValueEnum};
 use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::sim::patches::switch::can_be_switched;
 use kakou_tests::sim::patches::{self, Found, Garden, Patch};
 use kakou_tests::sim::planted::Planted;
 use kakou_tests::sim::{self, Failure, wide};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,7 @@ struct Arguments {
     /// Breaks a part of the world, which must be found.
     #[arg(long, requires = "one_lane")]
     broken: Option<Planted>,
-    /// Plants the bugs of `tests/planted` into a copy of the sources, one after another, or the one of this name; each must
-    /// be found.
+    /// Plants the bugs of `tests/planted` into a copy of the sources, or the one of this name; each must be found.
     #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["one_lane", "seed", "trace"])]
     planted: Option<String>,
     /// Prints what happens.
@@ -109,7 +108,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Plants bugs; the table of what was found. One is built while those before it are hunted.
+/// Plants bugs; the table of what was found.
 fn planted(a: &Arguments, name: &str) -> Result<(Map<String, Value>, Vec<String>), Missing> {
     let begun = Instant::now();
     let mut patches = Patch::all().map_err(Missing)?;
@@ -120,33 +119,42 @@ fn planted(a: &Arguments, name: &str) -> Result<(Map<String, Value>, Vec<String>
     let below = patches::sources().join("target/planted");
     say(begun, &format!("{} bugs, in a copy of the sources at {}", patches.len(), below.display()));
     let garden = Garden::new(&below).map_err(|e| Missing(format!("{}: {e}", below.display())))?;
-    let none = garden.build_as("none").map_err(Missing)?;
-    say(begun, "built without a bug");
-    let hunt = |sim: &Path| patches::hunt(sim, a.seeds, a.hours);
-    let found = std::thread::scope(|scope| -> Result<Vec<Option<Found>>, String> {
-        let mut hunts = vec![scope.spawn(move || hunt(&none))];
-        for patch in &patches {
-            // No more of them run at once than were asked for.
-            let running = |hunts: &[std::thread::ScopedJoinHandle<'_, _>]| {
-                hunts.iter().filter(|hunt| !hunt.is_finished()).count()
-            };
-            while running(&hunts) >= a.jobs.max(1) {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            let sim = garden.build(patch)?;
-            hunts.push(scope.spawn(move || {
-                let found = hunt(&sim)?;
-                say(begun, &format!("{}: {}", patch.name, told(found.as_ref(), a.seeds)));
-                Ok(found)
-            }));
-        }
-        hunts.into_iter().map(|hunt| hunt.join().map_err(|_| "a hunt fell over".to_owned())?).collect()
-    });
-    let mut found = found.map_err(Missing)?.into_iter();
-    // What a world finds that has no bug in it says nothing of a bug.
-    if let Some(found) = found.next().flatten() {
+    let (switched, alone): (Vec<&Patch>, Vec<&Patch>) = patches.iter().partition(|p| can_be_switched(p));
+    let sim = garden.build("all", &switched, true).map_err(Missing)?;
+    say(begun, &format!("built: {} bugs behind switches", switched.len()));
+    let mut own = BTreeMap::new();
+    for patch in alone {
+        own.insert(patch.name.as_str(), garden.build(&patch.name, &[patch], false).map_err(Missing)?);
+        say(begun, &format!("built: {} alone", patch.name));
+    }
+    // What a world finds in which none of them counts says nothing of a bug.
+    if let Some(found) = patches::hunt(&sim, None, a.seeds, a.hours).map_err(Missing)? {
         return Err(Missing(format!("without a bug: {}", told(Some(&found), a.seeds))));
     }
+    say(begun, &format!("without a bug: {}", told(None, a.seeds)));
+    let next = AtomicUsize::new(0);
+    let hunts = std::thread::scope(|scope| {
+        let hunt = || {
+            let mut done = Vec::new();
+            while let Some((n, patch)) = patches.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let sim = own.get(patch.name.as_str()).unwrap_or(&sim);
+                let found = patches::hunt(sim, Some(&patch.name), a.seeds, a.hours);
+                if let Ok(found) = &found {
+                    say(begun, &format!("{}: {}", patch.name, told(found.as_ref(), a.seeds)));
+                }
+                done.push((n, found));
+            }
+            done
+        };
+        let all: Vec<_> = (0..a.jobs.max(1)).map(|_| scope.spawn(hunt)).collect();
+        let done = all.into_iter().map(|hunter| hunter.join().map_err(|_| "a hunt fell over".to_owned()));
+        done.collect::<Result<Vec<_>, String>>()
+    });
+    let mut hunts: Vec<_> = hunts.map_err(Missing)?.into_iter().flatten().collect();
+    hunts.sort_by_key(|(n, _)| *n);
+    let found: Result<Vec<Option<Found>>, String> = hunts.into_iter().map(|(_, found)| found).collect();
+    let found = found.map_err(Missing)?;
     let (mut table, mut short) = (Vec::new(), Vec::new());
     for (patch, found) in patches.iter().zip(found) {
         let mut row = json!({ "bug": patch.name, "breaks": patch.breaks, "invariants": patch.found_by,

@@ -1,8 +1,11 @@
-//! Bugs that are planted into the product's own code, as patches: each is built, and the simulation must find it by seeds
-//! that were not chosen for it. A simulation that does not is what gets mended.
+//! Bugs that are planted into the product's own code, as patches: the simulation must find each by seeds that were not chosen
+//! for it. A simulation that does not is what gets mended.
 //!
 //! A patch says in its first lines what it breaks and which invariants should find it. Its hunks are found by their text,
-//! wherever in the file that stands by now.
+//! wherever in the file that stands by now. All of them are built at once, each behind a switch ([`switch`]), but for those that
+//! cannot be: they are built one by one.
+
+pub mod switch;
 
 use serde_json::Value;
 use std::fs;
@@ -28,12 +31,18 @@ pub struct Patch {
     hunks: Vec<Hunk>,
 }
 
-/// A change of one place.
+/// A change of one place: lines that stay (` `), go (`-`) and come (`+`).
 #[derive(Debug, Clone)]
 struct Hunk {
     file: String,
-    old: String,
-    new: String,
+    lines: Vec<(char, String)>,
+}
+
+impl Hunk {
+    /// What stands there.
+    fn old(&self) -> String {
+        self.lines.iter().filter(|(kind, _)| *kind != '+').map(|(_, line)| format!("{line}\n")).collect()
+    }
 }
 
 /// How a bug was found.
@@ -75,30 +84,12 @@ impl Patch {
         Ok(Self { breaks: said("breaks")?, found_by: said("found by")?, hunks: hunks(&text), name })
     }
 
-    /// Puts it into sources, or takes it out of them again.
-    pub fn apply(&self, root: &Path, back: bool) -> Result<(), String> {
-        if self.hunks.is_empty() {
-            return Err(format!("{} changes nothing", self.name));
-        }
-        for hunk in &self.hunks {
-            let (from, to) = if back { (&hunk.new, &hunk.old) } else { (&hunk.old, &hunk.new) };
-            let path = root.join(&hunk.file);
-            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let places = text.matches(from.as_str()).count();
-            if places != 1 {
-                return Err(format!("{}: what it changes stands {places} times in {}", self.name, hunk.file));
-            }
-            fs::write(&path, text.replacen(from.as_str(), to, 1)).map_err(|e| e.to_string())?;
-        }
-        Ok(())
-    }
-
     /// Whether it could be put into the sources as they are.
     pub fn applies(&self, root: &Path) -> Result<(), String> {
         self.hunks.iter().try_for_each(|hunk| {
             let text =
                 fs::read_to_string(root.join(&hunk.file)).map_err(|e| format!("{}: {e}", hunk.file))?;
-            let places = text.matches(hunk.old.as_str()).count();
+            let places = text.matches(hunk.old().as_str()).count();
             (places == 1 && !self.hunks.is_empty()).then_some(()).ok_or_else(|| {
                 format!("{}: what it changes stands {places} times in {}", self.name, hunk.file)
             })
@@ -115,16 +106,11 @@ fn hunks(text: &str) -> Vec<Hunk> {
         } else if line.starts_with("--- ") || line.starts_with("diff ") {
             inside = false;
         } else if line.starts_with("@@") {
-            out.push(Hunk { file: file.clone(), old: String::new(), new: String::new() });
+            out.push(Hunk { file: file.clone(), lines: Vec::new() });
             inside = true;
         } else if let Some(hunk) = out.last_mut().filter(|_| inside) {
-            let (kind, rest) = line.split_at(line.len().min(1));
-            for (of, takes) in [(&mut hunk.old, kind != "+"), (&mut hunk.new, kind != "-")] {
-                if takes {
-                    of.push_str(rest);
-                    of.push('\n');
-                }
-            }
+            let mut chars = line.chars();
+            hunk.lines.push((chars.next().unwrap_or(' '), chars.as_str().to_owned()));
         }
     }
     out
@@ -134,46 +120,40 @@ fn hunks(text: &str) -> Vec<Hunk> {
 pub struct Garden {
     root: PathBuf,
     target: PathBuf,
-    /// The programs that were built, each by the name of its bug.
-    built: PathBuf,
 }
 
 impl Garden {
-    /// Copies what has changed since the last time, below a folder that is kept.
+    /// Copies what has changed since the last time, below a folder that is kept. It is built where cargo is told to build;
+    /// otherwise below that folder as well.
     pub fn new(below: &Path) -> io::Result<Self> {
-        let (root, target, built) = (below.join("sources"), below.join("target"), below.join("built"));
+        let (root, target) = (below.join("sources"), below.join("target"));
         copy(&sources(), &root)?;
-        fs::create_dir_all(&built)?;
-        Ok(Self { root, target, built })
+        Ok(Self { root, target: std::env::var_os("CARGO_TARGET_DIR").map_or(target, PathBuf::from) })
     }
 
-    /// Builds the simulation with a bug in it; the bug is taken out again.
-    pub fn build(&self, patch: &Patch) -> Result<PathBuf, String> {
-        patch.apply(&self.root, false)?;
-        let built = self.build_as(&patch.name);
-        patch.apply(&self.root, true)?;
-        built
-    }
-
-    /// Builds the simulation as the sources stand, and keeps it under a name. What a bug does not touch is not built
-    /// anew; what is built runs a little faster than where nothing is done for that.
-    pub fn build_as(&self, name: &str) -> Result<PathBuf, String> {
+    /// Builds the simulation with bugs in it, and keeps it under a name. Behind switches it is said when it is run which of
+    /// them counts.
+    pub fn build(&self, name: &str, patches: &[&Patch], switched: bool) -> Result<PathBuf, String> {
+        let before = switch::plant(&self.root, patches, switched)?;
         let built = Command::new("cargo")
-            .args(["build", "--quiet", "--package", "kakou-tests", "--bin", "sim"])
+            .args(["build", "--quiet", "--release", "--package", "kakou-tests", "--bin", "sim"])
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("CARGO_INCREMENTAL", "1")
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_DEV_DEBUG", "false")
             .env_remove("RUSTFLAGS")
             .output();
+        for (path, text) in before {
+            fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
         let built = built.map_err(|e| format!("cargo: {e}"))?;
         if !built.status.success() {
-            let said = String::from_utf8_lossy(&built.stderr);
-            return Err(format!("{name} does not build: {}", said.trim_end()));
+            return Err(format!(
+                "{name} does not build: {}",
+                String::from_utf8_lossy(&built.stderr).trim_end()
+            ));
         }
-        let sim = self.built.join(name);
-        fs::copy(self.target.join("debug/sim"), &sim).map_err(|e| format!("{}: {e}", sim.display()))?;
+        // Whatever is built there next, this one is hunted.
+        let sim = self.root.join(format!("sim-{name}"));
+        fs::copy(self.target.join("release/sim"), &sim).map_err(|e| format!("{}: {e}", sim.display()))?;
         Ok(sim)
     }
 }
@@ -205,11 +185,13 @@ const WORLDS: [(&str, &[&str]); 3] =
     [("site", &[]), ("one-lane", &["--one-lane"]), ("pair", &["--pair", "--lanes", "2"])];
 
 /// Runs one seed after another in all worlds until one is not as it must be.
-pub fn hunt(sim: &Path, seeds: u64, hours: f64) -> Result<Option<Found>, String> {
+/// `bug` is the name of its patch; without one nothing may be found.
+pub fn hunt(sim: &Path, bug: Option<&str>, seeds: u64, hours: f64) -> Result<Option<Found>, String> {
     for seed in 1..=seeds {
         for (world, more) in WORLDS {
             let mut run = Command::new(sim);
             run.args(["--seed", &seed.to_string(), "--hours", &hours.to_string(), "--json"]).args(more);
+            run.env_remove(switch::SWITCH).envs(bug.map(|bug| (switch::SWITCH, bug)));
             let found = |step, why| Ok(Some(Found { world, seed, step, why }));
             let Some((code, out)) = ends(&mut run)? else { return found(0, "it does not end".to_owned()) };
             let last: Value =
