@@ -127,7 +127,7 @@ fn a_sale_is_made_by_scanner_alone() {
     codes(&mut g, &["CONFIRM"]);
     assert_eq!(g.desk()["ask"]["kind"], "confirm");
     codes(&mut g, &["CONFIRM"]);
-    assert_eq!(said(&g).1, false, "nothing is ticked by Confirm alone");
+    assert!(!said(&g).1, "nothing is ticked by Confirm alone");
     let steps = codes(&mut g, &["SET:sale:identity", "KEY:2", "CONFIRM"]);
     let sold = steps.last().unwrap();
     assert_eq!(verdict(sold).0, "ADMIT");
@@ -191,7 +191,7 @@ fn a_sign_on_ends_by_time_by_another_badge_by_the_code_and_with_the_power() {
     assert_eq!(g.desk()["sheet"]["gathered"], json!([]), "what li has gathered is not sent by chen");
     let steps = codes(&mut g, &["SIGN-OFF", "CANCEL"]);
     assert_eq!(steps[0].events[0].data["with"], "code");
-    assert_eq!(said(&g).1, false);
+    assert!(!said(&g).1);
     // Nobody stands there: what ends is the sign-on alone.
     let (mut g, office) = lane("pharmacy");
     let li = office.badge("W-1", 1);
