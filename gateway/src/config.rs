@@ -2,7 +2,7 @@
 //! line and what is allowed; nothing has a silent default that matters at the gate.
 
 use crate::pack::told::Follower;
-use crate::store::lists;
+use crate::store::policy;
 use crate::store::retention::Retention;
 use kakou_core::ids::{GatewayId, OfficerId, SiteId};
 use kakou_core::lane::action::Role;
@@ -260,7 +260,7 @@ pub type Policy<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Checks a text that stands, or would stand, at a path.
 pub fn read(text: &str, path: &Path) -> Result<Settings, ConfigError> {
     let own = identity(text, path);
-    read_with(text, path, &|id| lists::policy(&own.as_ref()?.data, id))
+    read_with(text, path, &|id| policy::profile(&own.as_ref()?.data, id))
 }
 
 /// The same, with another policy than the one in use.

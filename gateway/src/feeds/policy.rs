@@ -11,7 +11,7 @@ use super::{FeedRequest, Feeds, HEAD_MAX, Memory};
 use crate::config;
 use crate::pack::told::{self, PackName, WaitingPack};
 use crate::pack::{MANIFEST, Pack, bundle};
-use crate::store::{floors, lists};
+use crate::store::{floors, policy};
 use kakou_core::evidence::Hash;
 use kakou_core::time::rfc3339;
 use kakou_link::durable;
@@ -40,7 +40,7 @@ impl Feeds {
     /// The lanes of this gateway must be able to run by a new policy: with the configuration in use, and with
     /// that which follows when this one is given up.
     pub(super) fn policy_fits(&self, edition: &Connection) -> Result<(), String> {
-        self.lanes_run_by(&|id| lists::profile(edition, "main", id).map_err(|e| e.to_string()))
+        self.lanes_run_by(&|id| policy::profile_in(edition, "main", id).map_err(|e| e.to_string()))
     }
 
     fn lanes_run_by(&self, find: Find<'_>) -> Result<(), String> {
@@ -99,7 +99,7 @@ impl Feeds {
             if Hash::of(&body).hex() != part.sha256 {
                 return Err("its hash is not what was signed".into());
             }
-            let pack = bundle::pack_of(&bundle::read_body(&body)?)?;
+            let pack = bundle::read_pack(&body)?;
             self.lanes_run_by(&|id| Ok(pack.profiles.get(id).map(|(_, text)| text.clone())))?;
             let (folder, io) = (staged(&self.data), |e: std::io::Error| e.to_string());
             self.unstage();
@@ -153,7 +153,7 @@ impl Feeds {
             }
         };
         if later {
-            return match bundle::read_body(&body).and_then(|entries| bundle::pack_of(&entries)) {
+            return match bundle::read_pack(&body) {
                 Ok(pack) => self.tell_pack_waits(&head, &signer, &pack),
                 // A later version of this program may know more of what is wrong.
                 Err(why) => {
@@ -197,7 +197,7 @@ impl Feeds {
 
     /// Screens show that a pack waits, from when it counts and what it changes.
     fn tell_pack_waits(&self, head: &Head, signer: &str, pack: &Pack) {
-        let before = lists::policy_entries(&self.data).map_err(|e| e.to_string());
+        let before = policy::entries(&self.data).map_err(|e| e.to_string());
         let before = before.and_then(|entries| bundle::pack_of(&entries.unwrap_or_default()));
         let before = before.unwrap_or_else(|e| {
             log::warn!("what the new policy changes is told beside the shipped profiles: {e}");
@@ -218,7 +218,7 @@ impl Feeds {
 
     /// Screens show which pack is in use.
     pub(super) fn tell_pack_in_use(&self) {
-        let manifest = lists::policy_file(&self.data, MANIFEST);
+        let manifest = policy::file(&self.data, MANIFEST);
         let in_use = self.in_use(POLICY).map(|version| PackName::read(version, manifest.as_deref()));
         self.packs.send_modify(|packs| packs.in_use = in_use);
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config;
 use crate::pack::told::PackName;
+use crate::store::policy;
 use kakou_authority::issuer::Issuer;
 use kakou_core::ids::LaneId;
 use kakou_core::pass::trust::{TrustFile, Usage};
@@ -259,7 +260,7 @@ fn a_policy_of_tomorrow_waits_survives_a_restart_and_is_taken_at_its_time_once()
     let told = feeds.packs.borrow().waiting.clone().unwrap();
     assert_eq!((told.name.version, told.changes.len(), told.signer.as_str()), (2, 1, "central"));
     assert!(told.concerns(&LaneId::new("l").unwrap()));
-    assert!(lists::policy(data, "gate").unwrap().contains("REFER"));
+    assert!(policy::profile(data, "gate").unwrap().contains("REFER"));
     // The folder is emptied, the program starts anew, and the time comes.
     std::fs::remove_dir_all(&feeds.folder).unwrap();
     feeds.look(&mut Memory::default());
@@ -267,7 +268,7 @@ fn a_policy_of_tomorrow_waits_survives_a_restart_and_is_taken_at_its_time_once()
     std::fs::write(data.join("shift"), "3601000").unwrap();
     feeds.look(&mut Memory::default());
     assert_eq!((feeds.in_use("policy"), restarted.try_recv()), (Some(2), Ok(())));
-    assert!(lists::policy(data, "gate").unwrap().contains("DENY"));
+    assert!(policy::profile(data, "gate").unwrap().contains("DENY"));
     feeds.look(&mut memory);
     assert!(!staged(data).exists() && restarted.try_recv().is_err());
     assert_eq!(refused(&feeds), 0);
@@ -320,5 +321,5 @@ fn a_newer_policy_calls_back_the_one_that_waits() {
     feeds.look(&mut Memory::default());
     assert_eq!((feeds.in_use("policy"), refused(&feeds)), (Some(3), 0));
     assert!(!staged(data).exists());
-    assert!(lists::policy(data, "gate").unwrap().contains("REFER"));
+    assert!(policy::profile(data, "gate").unwrap().contains("REFER"));
 }

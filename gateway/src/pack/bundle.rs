@@ -3,7 +3,7 @@
 use super::{MANIFEST, Manifest, Pack, SCENARIOS, read_folder, shipped_pack};
 use crate::feeds::POLICY;
 use crate::store::edition::Line;
-use crate::store::lists;
+use crate::store::policy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use kakou_core::evidence::Hash;
 use kakou_core::lists as known;
@@ -81,6 +81,11 @@ pub fn read_body(body: &[u8]) -> Result<Entries, String> {
     Ok(all)
 }
 
+/// The pack of a body.
+pub fn read_pack(body: &[u8]) -> Result<Pack, String> {
+    pack_of(&read_body(body)?)
+}
+
 /// A pack by the id of a shipped one, its folder, its signed head or the folder that this lies in with the body beside
 /// it, or the data folder of a gateway, whose pack is that in use. With keys the signature is verified.
 pub fn find(path: &Path, keys: Option<&TrustList>, now_s: i64) -> Result<Found, String> {
@@ -99,7 +104,7 @@ pub fn find(path: &Path, keys: Option<&TrustList>, now_s: i64) -> Result<Found, 
     if let Some(pack) = path.to_str().and_then(shipped_pack) {
         return Ok(plain(pack));
     }
-    match lists::policy_entries(path).map_err(|e| format!("{}: {e}", path.display()))? {
+    match policy::entries(path).map_err(|e| format!("{}: {e}", path.display()))? {
         Some(entries) => pack_of(&entries).map(plain),
         None => Err(format!(
             "{}: no pack: expected is a folder with {MANIFEST}, a signed {POLICY}.feed or its folder, the data folder \
@@ -136,7 +141,7 @@ fn signed_file(path: &Path, keys: Option<&TrustList>, now_s: i64) -> Result<Foun
     if Hash::of(&body).hex() != part.sha256 {
         return Err(format!("{}: its hash is not what was signed", beside.display()));
     }
-    let pack = read_body(&body).and_then(|entries| pack_of(&entries)).map_err(wrong)?;
+    let pack = read_pack(&body).map_err(wrong)?;
     Ok(Found { pack, head: Some(head), signer })
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pack::bundle::{entries, pack_of, read_body};
+use crate::pack::bundle::{entries, read_pack};
 use crate::pack::check::{check, play};
 use crate::pack::diff::{diff, scenarios};
 use kakou_core::profile::shipped::find;
@@ -56,7 +56,7 @@ fn a_pack_in_order_is_the_same_behind_its_bundle_and_has_the_forms_of_its_lists(
     let all = entries(&pack);
     assert!(all.contains_key("forms/status.json") && all.contains_key("scenarios/a-pupil-at-37-5.toml"));
     let body: String = all.iter().map(|(id, f)| json!({ "id": id, "facts": f }).to_string() + "\n").collect();
-    let again = pack_of(&read_body(body.as_bytes()).unwrap()).unwrap();
+    let again = read_pack(body.as_bytes()).unwrap();
     assert_eq!(again, pack);
 }
 

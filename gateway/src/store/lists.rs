@@ -117,59 +117,6 @@ pub(super) fn open_edition(file: &Path, flags: OpenFlags) -> rusqlite::Result<Co
     Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
-/// The text of a profile in an edition of the list `policy`, which is attached under a name. An entry that cannot be
-/// read is an error, and not the same as none.
-pub fn profile(connection: &Connection, schema: &str, id: &str) -> rusqlite::Result<Option<String>> {
-    let sql = format!("SELECT facts FROM {schema}.entry WHERE id = ?1");
-    let json: Option<Vec<u8>> = connection.query_row(&sql, [id], |r| r.get(0)).optional()?;
-    let Some(json) = json else { return Ok(None) };
-    let text = facts(&json).ok().and_then(|f| Some(f.get("toml")?.as_str()?.to_owned()));
-    let unreadable = || format!("the entry of the profile `{id}` has no text as `toml` that can be read");
-    text.map(Some).ok_or_else(|| rusqlite::Error::ToSqlConversionFailure(unreadable().into()))
-}
-
-/// The text of a profile in the policy in use.
-pub fn policy(data: &Path, id: &str) -> Option<String> {
-    let file = Pointer::read(data).ok()?.0.get("policy")?.clone();
-    let file = folder(data).join(file);
-    let found = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|connection| profile(&connection, "main", id));
-    let told = |e: &rusqlite::Error| {
-        log::error!(
-            "list policy: {}: {e}; a shipped profile of this name counts until it was built anew",
-            file.display()
-        );
-    };
-    found.inspect_err(told).ok().flatten()
-}
-
-/// A file of the policy in use that is no profile, by its path in the pack.
-pub fn policy_file(data: &Path, name: &str) -> Option<String> {
-    let file = folder(data).join(Pointer::read(data).ok()?.0.get("policy")?);
-    let connection = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    let select = "SELECT facts FROM entry WHERE id = ?1";
-    let json: Vec<u8> = connection.query_row(select, [name], |row| row.get(0)).optional().ok()??;
-    facts(&json).ok()?.get("file")?.as_str().map(str::to_owned)
-}
-
-/// Every entry of the policy in use, by id; none before the first.
-pub fn policy_entries(data: &Path) -> Result<Option<Entries>, StoreError> {
-    let Some(file) = Pointer::read(data)?.0.get("policy").cloned() else { return Ok(None) };
-    let file = folder(data).join(file);
-    let read = || -> rusqlite::Result<Entries> {
-        let connection = open_edition(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let mut all = connection.prepare("SELECT id, facts FROM entry")?;
-        let rows = all.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (id, json) = row?;
-            let facts = facts(&json);
-            Ok((id, facts.map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?))
-        })
-        .collect()
-    };
-    read().map(Some).map_err(|source| StoreError::Sqlite { path: file.clone(), source })
-}
-
 /// Whether the file of a list that is in use was found damaged. A mark of another file is of the past.
 pub fn is_damaged(data: &Path, name: &str) -> bool {
     let Some(marked) = floors::marked(data, name) else { return false };

@@ -16,6 +16,7 @@ mod kept_log;
 pub mod lists;
 pub mod outbox;
 pub mod photos;
+pub mod policy;
 pub mod quarantine;
 pub mod report;
 pub mod retention;

@@ -297,7 +297,7 @@ fn an_unreadable_policy_is_said() {
     let policy = Order { name: "policy", ..order(data, 1, None) };
     take(&policy, "{\"id\":\"gate\",\"facts\":{\"toml\":\"x\"}}\n").unwrap();
     let file = Connection::open(super::folder(data).join("policy-1.db")).unwrap();
-    let profile = || crate::store::lists::profile(&file, "main", "gate");
+    let profile = || crate::store::policy::profile_in(&file, "main", "gate");
     assert_eq!(profile().unwrap().as_deref(), Some("x"));
     for unreadable in ["{\"toml\":\"\\ud83d\"}", "{\"toml\":7}", "{}"] {
         file.execute("UPDATE entry SET facts = CAST(?1 AS BLOB)", [unreadable]).unwrap();
