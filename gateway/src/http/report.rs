@@ -3,8 +3,7 @@
 use super::App;
 use super::api::{Answer, signed_in};
 use super::error::ApiError;
-use crate::store::hours::DAY_MS;
-use crate::store::{journal, report};
+use crate::store::{hours, journal, report};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -43,7 +42,7 @@ pub async fn report(
                     "The clock is not set: say which day",
                 )
             })?;
-            (now_ms + offset_ms).div_euclid(DAY_MS) * DAY_MS
+            hours::local_midnight(now_ms, offset_ms)
         }
     };
     let from_ms = begins - offset_ms;

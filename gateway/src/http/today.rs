@@ -6,7 +6,7 @@ use super::App;
 use super::api::{Answer, lane_of, signed_in};
 use super::error::ApiError;
 use crate::overview::Overview;
-use crate::store::hours::{self, DAY_MS, HOUR_MS, Hours, OUTCOMES};
+use crate::store::hours::{self, HOUR_MS, Hours, OUTCOMES};
 use crate::store::journal;
 use crate::store::shift;
 use axum::Json;
@@ -42,7 +42,7 @@ pub async fn today(
 fn look(overview: &Overview, lane: &LaneId, officer: &OfficerId, now_ms: i64) -> Result<Value, String> {
     let reader = journal::reader(&overview.data).map_err(|e| e.to_string())?;
     let offset_ms = overview.utc_offset_minutes * 60_000;
-    let from_ms = (now_ms + offset_ms).div_euclid(DAY_MS) * DAY_MS - offset_ms;
+    let from_ms = hours::local_midnight(now_ms, offset_ms) - offset_ms;
     let hours = usize::try_from((now_ms - from_ms) / HOUR_MS).unwrap_or(0) + 1;
     let (rows, truncated) =
         hours::verdicts(&reader, lane.as_str(), from_ms, now_ms).map_err(|e| e.to_string())?;

@@ -193,12 +193,12 @@ fn removed(connection: &Connection, sha256: &str) -> rusqlite::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::tests::author;
     use super::super::journal::{self, Journal};
     use super::super::retention::{self, Delivered};
     use super::*;
-    use kakou_core::event::{Author, NewEvent};
+    use kakou_core::event::NewEvent;
     use kakou_core::evidence::GatewayKey;
-    use kakou_core::ids::{GatewayId, SiteId};
     use kakou_core::time::{Now, Quality};
     use std::path::Path;
 
@@ -212,12 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let der = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
         let key = GatewayKey::from_pkcs8(der.as_ref()).unwrap();
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (journal, ..) = Journal::open(folder.path(), author).unwrap();
+        let (journal, ..) = Journal::open(folder.path(), author()).unwrap();
         Store { folder, journal: Some(journal), key }
     }
 
@@ -353,12 +348,7 @@ mod tests {
         s.purge(5);
         // Which knew nothing of the heads of streams.
         s.after("DROP TABLE stream_head");
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        drop(Journal::open(s.data(), author).unwrap());
+        drop(Journal::open(s.data(), author()).unwrap());
         assert_eq!(s.problems(), Vec::<String>::new());
     }
 }

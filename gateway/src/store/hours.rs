@@ -175,12 +175,18 @@ fn count(
     Ok((mark, counts))
 }
 
+/// The midnight before a moment, by the clocks of a site that are so far from UTC; as those clocks show it.
+pub const fn local_midnight(at_ms: i64, offset_ms: i64) -> i64 {
+    (at_ms + offset_ms).div_euclid(DAY_MS) * DAY_MS
+}
+
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::journal::tests::author;
     use super::super::journal::{self, Journal};
     use super::*;
-    use kakou_core::event::{Author, Class, NewEvent};
-    use kakou_core::ids::{GatewayId, LaneId, SiteId, VisitId};
+    use kakou_core::event::{Class, NewEvent};
+    use kakou_core::ids::{LaneId, VisitId};
     use kakou_core::time::{Now, Quality};
 
     /// When, at which lane, which visit, whose, and with which outcome.
@@ -188,12 +194,7 @@ pub(super) mod tests {
 
     /// A journal with these verdicts, committed and not indexed.
     pub fn play(folder: &std::path::Path, verdicts: &[Played<'_>]) -> Journal {
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (mut journal, ..) = Journal::open(folder, author).unwrap();
+        let (mut journal, ..) = Journal::open(folder, author()).unwrap();
         journal.begin().unwrap();
         for (at_ms, lane, visit, subject, outcome) in verdicts {
             let event = NewEvent {

@@ -497,4 +497,4 @@ impl Journal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -218,21 +218,16 @@ pub fn shed(connection: &Connection) -> rusqlite::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::journal::Journal;
+    use super::super::journal::tests::author;
     use super::*;
-    use kakou_core::event::{Author, NewEvent};
-    use kakou_core::ids::{GatewayId, SiteId};
+    use kakou_core::event::NewEvent;
     use kakou_core::time::{Now, Quality};
 
     const FUTURE: i64 = 4_000_000_000_000;
 
     /// A journal with delivered events of these times; an unconfirmed clock is negative.
     fn journal(folder: &std::path::Path, times: &[i64]) -> Journal {
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (mut journal, ..) = Journal::open(folder, author).unwrap();
+        let (mut journal, ..) = Journal::open(folder, author()).unwrap();
         journal.begin().unwrap();
         for at_ms in times {
             let quality = if *at_ms < 0 { Quality::Unsynced } else { Quality::Synced };

@@ -45,17 +45,16 @@ pub fn of(connection: &Connection, officer: &OfficerId, now_ms: i64) -> rusqlite
     let mut shift = Shift::default();
     let longest = now_ms.saturating_sub(LONGEST_MS);
     let mut since = longest;
-    let mut seen = (0, Vec::new());
-    events(&look, Class::Scan, officer, longest, &mut seen)?;
-    for (at_ms, event) in &seen.1 {
+    let (seen, handovers) = events(&look, Class::Scan, officer, longest)?;
+    for (at_ms, event) in &handovers {
         if event["type"] == "kakou.handover.v1" && event["data"]["by"] == officer.as_str() {
             since = since.max(*at_ms);
         }
     }
-    let (mut latest, mut verdicts) = (BTreeMap::new(), (0, Vec::new()));
-    events(&look, Class::Verdict, officer, since, &mut verdicts)?;
+    let (looked, verdicts) = events(&look, Class::Verdict, officer, since)?;
+    let mut latest = BTreeMap::new();
     // The latest comes first.
-    for (_, event) in verdicts.1.iter().rev() {
+    for (_, event) in verdicts.iter().rev() {
         let data = &event["data"];
         let own = data["officer"] == officer.as_str();
         let word = |field: &str| data[field].as_str().unwrap_or_default().to_owned();
@@ -74,27 +73,27 @@ pub fn of(connection: &Connection, officer: &OfficerId, now_ms: i64) -> rusqlite
         *shift.verdicts.entry(outcome).or_default() += 1;
     }
     shift.since = rfc3339(since);
-    shift.truncated = seen.0 >= MOST || verdicts.0 >= MOST;
+    shift.truncated = seen >= MOST || looked >= MOST;
     Ok(shift)
 }
 
-/// The events of a stream since a moment that name an officer, the latest first; and how many were looked at.
+/// How many events of a stream were looked at; and those since a moment that name an officer, the latest first.
 fn events(
     connection: &Connection,
     class: Class,
     officer: &OfficerId,
     since_ms: i64,
-    (looked, found): &mut (usize, Vec<(i64, Value)>),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<(usize, Vec<(i64, Value)>)> {
     // A name stands in quotes: what is found is looked at once more.
     let needle = format!("\"{officer}\"").into_bytes();
     let sql = "SELECT at_ms, instr(body, ?3) > 0, body FROM event
                WHERE class = ?1 AND shed = 0 ORDER BY stream_seq DESC LIMIT ?2";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(params![class.number(), bound(MOST), needle])?;
+    let (mut looked, mut found) = (0, Vec::new());
     while let Some(r) = rows.next()? {
         let at_ms: i64 = r.get(0)?;
-        *looked += 1;
+        looked += 1;
         // A clock that is set later dates events anew: a few that are older do not end it.
         if at_ms < since_ms.saturating_sub(LONGEST_MS) {
             break;
@@ -103,15 +102,16 @@ fn events(
             found.push((at_ms, serde_json::from_slice(r.get_ref(2)?.as_blob()?).unwrap_or_default()));
         }
     }
-    Ok(())
+    Ok((looked, found))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::tests::author;
     use super::super::journal::{self, Journal};
     use super::*;
-    use kakou_core::event::{Author, NewEvent};
-    use kakou_core::ids::{GatewayId, LaneId, SiteId, VisitId};
+    use kakou_core::event::NewEvent;
+    use kakou_core::ids::{LaneId, VisitId};
     use kakou_core::time::{Now, Quality};
     use serde_json::json;
 
@@ -134,12 +134,7 @@ mod tests {
     #[test]
     fn an_officer_sees_the_own_shift_and_nothing_of_anybody_else() {
         let folder = tempfile::tempdir().unwrap();
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (mut journal, ..) = Journal::open(folder.path(), author).unwrap();
+        let (mut journal, ..) = Journal::open(folder.path(), author()).unwrap();
         journal.begin().unwrap();
         let verdict =
             |outcome: &str, officer: &str| json!({ "outcome": outcome, "codes": [], "officer": officer });

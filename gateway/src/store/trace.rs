@@ -114,20 +114,16 @@ fn corrected(connection: &Connection, event: &Value) -> rusqlite::Result<Option<
 #[cfg(test)]
 mod tests {
     use super::super::journal::Journal;
+    use super::super::journal::tests::author;
     use super::*;
-    use kakou_core::event::{Author, Class, NewEvent};
-    use kakou_core::ids::{GatewayId, LaneId, SiteId, VisitId};
+    use kakou_core::event::{Class, NewEvent};
+    use kakou_core::ids::{LaneId, VisitId};
     use kakou_core::time::{Now, Quality};
 
     #[test]
     fn a_visit_of_an_unconfirmed_clock_is_found_by_its_true_time() {
         let folder = tempfile::tempdir().unwrap();
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (mut journal, ..) = Journal::open(folder.path(), author).unwrap();
+        let (mut journal, ..) = Journal::open(folder.path(), author()).unwrap();
         let lane = LaneId::new("lane-1").unwrap();
         let event = NewEvent {
             kind: "transaction".into(),
@@ -164,12 +160,7 @@ mod tests {
     #[test]
     fn the_time_of_an_event_is_corrected_whether_its_monotonic_time_is_a_text_or_the_number_of_before() {
         let folder = tempfile::tempdir().unwrap();
-        let author = Author {
-            site: SiteId::new("test").unwrap(),
-            gateway: GatewayId::new("gw-1").unwrap(),
-            boot: "boot".into(),
-        };
-        let (journal, ..) = Journal::open(folder.path(), author).unwrap();
+        let (journal, ..) = Journal::open(folder.path(), author()).unwrap();
         time::keep_offset(journal.connection(), "boot", 1_000).unwrap();
         for mono in [serde_json::json!("5"), serde_json::json!(5)] {
             let event = serde_json::json!({ "boot": "boot", "monoms": mono, "clocksynced": false });

@@ -13,7 +13,8 @@ use std::sync::Arc;
 const PASSES: u64 = 400;
 const FLOOR_MS: i64 = 1_795_000_000_000;
 
-fn author() -> Author {
+/// Who writes the journals of tests.
+pub(in crate::store) fn author() -> Author {
     Author {
         site: SiteId::new("test").unwrap(),
         gateway: GatewayId::new("gw-1").unwrap(),

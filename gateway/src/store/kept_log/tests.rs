@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::journal::Journal;
-use kakou_core::event::Author;
-use kakou_core::ids::{GatewayId, LaneId, SiteId, VisitId};
+use crate::store::journal::tests::author;
+use kakou_core::ids::{LaneId, VisitId};
 use kakou_core::records::{Redemption, Write as Change};
 use kakou_core::time::{Now, Quality};
 
@@ -12,12 +12,7 @@ fn now() -> Now {
 }
 
 fn journal(data: &Path) -> Journal {
-    let author = Author {
-        site: SiteId::new("test").unwrap(),
-        gateway: GatewayId::new("gw-1").unwrap(),
-        boot: "boot".into(),
-    };
-    Journal::open(data, author).unwrap().0
+    Journal::open(data, author()).unwrap().0
 }
 
 /// Uses up passes and seals of these numbers: a line for each pass, two for each seal, which is told as a pass is.

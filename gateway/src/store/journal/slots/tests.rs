@@ -1,7 +1,7 @@
 use super::*;
+use crate::store::journal::tests::author;
 use crate::store::journal::{JournalFound, path};
-use kakou_core::event::Author;
-use kakou_core::ids::{LaneId, SiteId, VisitId};
+use kakou_core::ids::{LaneId, VisitId};
 use kakou_core::records::{Redemption, Write};
 use kakou_core::register::{Change, Ended, Put, Stamp};
 use kakou_core::time::Quality;
@@ -13,12 +13,7 @@ const NOW_MS: i64 = 1_795_000_000_000;
 const SLOTS: u64 = 300;
 
 fn open(data: &Path) -> (Journal, JournalFound) {
-    let author = Author {
-        site: SiteId::new("test").unwrap(),
-        gateway: GatewayId::new("gw-1").unwrap(),
-        boot: "boot".into(),
-    };
-    let (journal, found, _) = Journal::open(data, author).unwrap();
+    let (journal, found, _) = Journal::open(data, author()).unwrap();
     (journal, found)
 }
 
