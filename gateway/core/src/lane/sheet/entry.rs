@@ -68,7 +68,7 @@ pub(super) enum Told {
     Gathered(Text),
 }
 
-type Taken = Result<Told, Rejection>;
+pub(super) type Taken = Result<Told, Rejection>;
 
 pub(super) fn refuse(zh: impl Into<String>, en: impl Into<String>) -> Rejection {
     Rejection::of("command", Text::new(zh, en))
@@ -259,9 +259,8 @@ impl Entry {
 
     fn set(&mut self, name: &str, value: &str, at: Place<'_>) -> Taken {
         match at.ask {
-            Ask::Question { id, answer, .. } if id == name => match answer {
-                Answer::Choices { options } => {
-                    let option = option(options, value)?;
+            Ask::Question { id, answer, .. } if id == name => match (answer, option(answer, value)?) {
+                (Answer::Choices { .. }, Some(option)) => {
                     let chosen = toggled(self.values.get(id), value);
                     let n = chosen.len();
                     self.put(name, json!(chosen));
@@ -270,34 +269,13 @@ impl Entry {
                         format!("{} ({n} chosen): scan Confirm to send", option.text.en),
                     )
                 }
-                Answer::Choice { options } => {
-                    option(options, value)?;
-                    Ok(Told::Act(Action::Answer { question: name.into(), value: value.into() }))
-                }
-                Answer::Number { .. }
-                | Answer::Date
-                | Answer::Phone
-                | Answer::Id
-                | Answer::Container
-                | Answer::Scan
-                | Answer::Plate { .. }
-                | Answer::Text { .. } => {
+                (_, Some(_) | None) => {
                     Ok(Told::Act(Action::Answer { question: name.into(), value: value.into() }))
                 }
             },
             Ask::Form { fields, .. } => {
                 let field = fields.iter().find(|field| field.id == name).ok_or_else(other_step)?;
-                let option = match &field.answer {
-                    Answer::Choice { options } | Answer::Choices { options } => Some(option(options, value)?),
-                    Answer::Number { .. }
-                    | Answer::Date
-                    | Answer::Phone
-                    | Answer::Id
-                    | Answer::Container
-                    | Answer::Scan
-                    | Answer::Plate { .. }
-                    | Answer::Text { .. } => None,
-                };
+                let option = option(&field.answer, value)?;
                 let many = matches!(field.answer, Answer::Choices { .. });
                 let taken = if many { json!(toggled(self.value(field), value)) } else { json!(value) };
                 self.typed.clear();
@@ -357,7 +335,7 @@ impl Entry {
             | Ask::Wait { .. } => return Err(Rejection::not_now()),
         };
         if let Some((field, value)) = chosen {
-            let value = value.ok_or_else(|| refuse("没有这个选项", "There is no such option"))?;
+            let value = value.ok_or_else(no_option)?;
             return self.set(&field, &value, at);
         }
         if self.typed.chars().count() >= VALUE_MAX {
@@ -399,11 +377,10 @@ fn approve(approve: bool) -> Action {
     Action::Approve { approve, note: String::new(), desk: None }
 }
 
-fn option<'o>(options: &'o [Opt], value: &str) -> Result<&'o Opt, Rejection> {
-    options
-        .iter()
-        .find(|option| option.value == value)
-        .ok_or_else(|| refuse("没有这个选项", "There is no such option"))
+/// The option of an answer that is chosen; none where it is typed.
+fn option<'o>(answer: &'o Answer, value: &str) -> Result<Option<&'o Opt>, Rejection> {
+    let Some(options) = fields::options(answer) else { return Ok(None) };
+    fields::find(options, value).map(Some).ok_or_else(no_option)
 }
 
 fn nth_of(options: &[Opt], nth: Option<usize>) -> Option<String> {
@@ -429,6 +406,10 @@ fn full() -> Rejection {
     refuse("没有待填的项：扫“确认”提交", "Nothing is left to fill in: scan Confirm to send")
 }
 
-fn other_step() -> Rejection {
+fn no_option() -> Rejection {
+    refuse("没有这个选项", "There is no such option")
+}
+
+pub(super) fn other_step() -> Rejection {
     refuse("此码属于另一步骤", "This code belongs to another step")
 }

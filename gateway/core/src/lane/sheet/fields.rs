@@ -17,6 +17,11 @@ pub(super) fn options(answer: &Answer) -> Option<&[Opt]> {
     }
 }
 
+/// One of them by its value.
+pub(super) fn find<'o>(options: &'o [Opt], value: &str) -> Option<&'o Opt> {
+    options.iter().find(|option| option.value == value)
+}
+
 /// What was typed; nothing if that is nothing. A day may be eight digits.
 pub(super) fn typed(answer: &Answer, typed: &str) -> Option<String> {
     if typed.is_empty() {

@@ -23,13 +23,13 @@ use super::view::ask::Ask;
 use super::{Lane, Outbound};
 use crate::event::Class;
 use crate::ids::{OfficerId, VisitId};
-use crate::pass::{self, Check, Format, Pass};
+use crate::pass::{self, Check, Pass};
 use crate::records::{Records, RecordsFault};
 use crate::text::Text;
 use crate::time::{MonoMs, Now};
 use code::CommandCode;
 pub use entry::{Entry, SEAL_FIELDS};
-use entry::{Place, Told};
+use entry::{Place, Told, refuse};
 use serde_json::json;
 
 /// A code that a reader goes on seeing within this time is one read, in milliseconds.
@@ -71,12 +71,8 @@ pub struct Said {
     pub until: MonoMs,
 }
 
-fn refused(zh: &str, en: &str) -> Rejection {
-    Rejection::new("command", zh, en)
-}
-
 fn nobody() -> Rejection {
-    refused("请工作人员先扫工牌", "Staff: scan your badge first")
+    refuse("请工作人员先扫工牌", "Staff: scan your badge first")
 }
 
 /// Whether an act would put a command code where an answer stands.
@@ -114,7 +110,7 @@ pub(super) fn holds_command(action: &Action) -> bool {
 
 /// What is said of one.
 pub(super) fn is_no_answer() -> Rejection {
-    refused("这是指令码，不是证件或答案", "This is a command code, no pass and no answer")
+    refuse("这是指令码，不是证件或答案", "This is a command code, no pass and no answer")
 }
 
 impl Lane {
@@ -169,7 +165,7 @@ impl Lane {
         let done = match CommandCode::read(text.as_bytes()).flatten() {
             None => Err(unknown()),
             Some(CommandCode::SignOn | CommandCode::SignOff) => {
-                Err(refused("在工作台请用按键登录或退出", "At a desk, sign in and out on its page"))
+                Err(refuse("在工作台请用按键登录或退出", "At a desk, sign in and out on its page"))
             }
             Some(code) => self.command(now, officer, (&code, None), next_visit, records, out)?,
         };
@@ -199,12 +195,11 @@ impl Lane {
         let of = visit.as_ref().map(|v| v.id);
         let at = visit.as_ref().map_or(0, |v| v.step);
         // Of somebody else, of another visit or another step nothing is taken over.
-        let mut entry =
-            self.state.sheet.entry.take().filter(|e| e.by == officer.id && e.visit == of && e.step == at);
-        let entry = entry.get_or_insert_with(|| Entry::new(officer.id.clone(), of, at));
-        let told = entry.take(code, Place { ask: &ask, step: &id, visit: visit.as_ref(), on });
-        let mut entry = entry.clone();
-        let done = match told {
+        let before = self.state.sheet.entry.take();
+        let mut entry = before
+            .filter(|e| e.by == officer.id && e.visit == of && e.step == at)
+            .unwrap_or_else(|| Entry::new(officer.id.clone(), of, at));
+        let done = match entry.take(code, Place { ask: &ask, step: &id, visit: visit.as_ref(), on }) {
             Err(why) => Err(why),
             Ok(Told::Gathered(text)) => Ok(text),
             Ok(Told::Act(action)) => {
@@ -243,7 +238,7 @@ impl Lane {
 
     fn await_badge(&mut self, now: &Now) -> Result<Text, Rejection> {
         if self.setup.badges.none() {
-            return Err(refused("本机未启用工牌登录", "Nobody signs on by badge at this gateway"));
+            return Err(refuse("本机未启用工牌登录", "Nobody signs on by badge at this gateway"));
         }
         self.state.sheet.awaits = Some(now.mono_ms + SIGN_ON_MS);
         Ok(Text::new("请扫工牌", "Now scan the badge"))
@@ -257,7 +252,7 @@ impl Lane {
         records: &dyn Records,
         out: &mut Outbound,
     ) -> Result<bool, RecordsFault> {
-        if self.setup.badges.none() || Format::of(crate::text::trimmed_bytes(bytes)) != Format::Kp1 {
+        if self.setup.badges.none() || pass::unverified_kind(bytes) != Some(BADGE) {
             return Ok(false);
         }
         let is_pass = self.setup.profile.steps.iter().any(|step| {
@@ -292,7 +287,7 @@ impl Lane {
         records: &dyn Records,
     ) -> Result<Result<(), Rejection>, RecordsFault> {
         if !self.setup.badges.may(officer.role) || officer.role == Role::Admin {
-            return Ok(Err(refused(
+            return Ok(Err(refuse(
                 "此岗位不能只凭工牌：请在工作台用密码登录",
                 "Not by badge alone in this role: sign in at the desk with your PIN",
             )));
@@ -302,7 +297,7 @@ impl Lane {
             taken_back |= listed(records.revoked(&kid, &pass.id))?;
         }
         if taken_back || listed(records.listed("hold", &pass.subject))? {
-            return Ok(Err(refused("此工牌已停用", "This badge was taken back")));
+            return Ok(Err(refuse("此工牌已停用", "This badge was taken back")));
         }
         Ok(Ok(()))
     }
@@ -352,7 +347,7 @@ impl Lane {
 }
 
 fn unknown() -> Rejection {
-    refused("不认识这个指令码：请重印指令单", "This command code is not known: print the sheet anew")
+    refuse("不认识这个指令码：请重印指令单", "This command code is not known: print the sheet anew")
 }
 
 /// A list that cannot be read lets nobody sign on.

@@ -1,16 +1,11 @@
 //! Seals by command codes: the number is scanned or typed key by key, where it sits and how it is are codes.
 
 use super::code::CommandCode;
-use super::entry::{CONDITION, DOOR, Entry, KIND, Told, gathered, refuse};
-use crate::lane::action::{Action, Rejection, SealRead};
+use super::entry::{CONDITION, DOOR, Entry, KIND, Taken, Told, gathered, other_step, refuse};
+use super::fields;
+use crate::lane::action::{Action, SealRead};
 use crate::lane::view::ask::{Ask, Opt};
 use serde_json::{Value, json};
-
-type Taken = Result<Told, Rejection>;
-
-fn words<'o>(options: &'o [Opt], value: &str) -> Option<&'o Opt> {
-    options.iter().find(|option| option.value == value)
-}
 
 /// The only one there is need not be said.
 fn only(options: &[Opt]) -> Option<String> {
@@ -25,24 +20,23 @@ impl Entry {
     }
 
     pub(super) fn set_seal(&mut self, name: &str, value: &str, ask: &Ask) -> Taken {
-        let none = || refuse("此码属于另一步骤", "This code belongs to another step");
         if let Ask::Seal { doors, kinds, .. } = ask {
             let options = match name {
                 DOOR => doors,
                 KIND => kinds,
-                _ => return Err(none()),
+                _ => return Err(other_step()),
             };
-            let option = words(options, value).ok_or_else(none)?;
+            let option = fields::find(options, value).ok_or_else(other_step)?;
             self.values.insert(name.to_owned(), json!(value));
             return gathered(option.text.zh.clone(), option.text.en.clone());
         }
-        let Ask::SealCheck { doors, conditions, scanned, .. } = ask else { return Err(none()) };
+        let Ask::SealCheck { doors, conditions, scanned, .. } = ask else { return Err(other_step()) };
         let (place, options) = match name {
             DOOR => (0, doors),
             CONDITION => (1, conditions),
-            _ => return Err(none()),
+            _ => return Err(other_step()),
         };
-        let option = words(options, value).ok_or_else(none)?;
+        let option = fields::find(options, value).ok_or_else(other_step)?;
         let number =
             self.number(scanned.as_deref()).ok_or_else(|| refuse("请先扫封条号", "Scan the seal first"))?;
         let row = self

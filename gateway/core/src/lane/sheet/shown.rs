@@ -1,6 +1,7 @@
 //! What was gathered, in words for the desk.
 
 use super::entry::{DOOR, Entry, KIND};
+use super::fields;
 use crate::lane::view::ask::{Answer, Ask, FieldAsk, Opt};
 use crate::lane::view::shapes::GatheredView;
 use crate::lane::view::sheet::{row, ticked};
@@ -8,12 +9,12 @@ use crate::text::Text;
 use serde_json::{Value, json};
 
 fn word(options: &[Opt], value: &str) -> Option<Text> {
-    options.iter().find(|option| option.value == value).map(|option| option.text.clone())
+    fields::find(options, value).map(|option| option.text.clone())
 }
 
 /// The words of an option.
 fn words(answer: &Answer, value: &Value) -> Option<Text> {
-    let options = super::fields::options(answer)?;
+    let options = fields::options(answer)?;
     word(options, value.as_str()?)
 }
 
