@@ -6,6 +6,7 @@
 // wait-N, approve-N, refuse-N, lang, theme, home.
 
 import { getConsole, getLanes, getSession, postConsole, signOut } from "./api.js";
+import { saveCsv } from "./csv.js";
 import { byId, fill, h, show } from "./dom.js";
 import { dateTime, setZone } from "./format.js";
 import { startPage } from "./page.js";
@@ -183,22 +184,14 @@ async function send(body) {
   }
 }
 
-/** The rows as CSV. What could begin a formula in a spreadsheet is a text there. */
+/** The rows as CSV. */
 function save(told) {
-  const cell = (value) => {
-    const words = String(value ?? "");
-    return `"${(/^[=+\-@\t]/.test(words) ? `'${words}` : words).replaceAll('"', '""')}"`;
-  };
   const near = Boolean(told.contacts);
   const head = near ? ["subject", "closest_s", "visits", "first", "last", "lanes"] : ["at", "lane", "outcome", "codes", "subject", "unsent"];
   const values = (row) => (near
     ? [row.subject, row.closest_ms / 1000, row.visits, row.first, row.last, row.lanes.join(" ")]
     : [row.corrected ?? row.at, row.lane, row.outcome, row.codes.join(" "), row.subject, row.unsent]);
-  const lines = (told.contacts ?? told.rows).map((row) => values(row).map(cell).join(","));
-  const file = new Blob([`\ufeff${[head.join(","), ...lines].join("\r\n")}\r\n`], { type: "text/csv" });
-  const link = h("a", { href: URL.createObjectURL(file), download: `${told.gateway}.csv` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), LOOK_MS);
+  saveCsv(told.gateway, [head, ...(told.contacts ?? told.rows).map(values)]);
 }
 
 /** Who was near, the nearest in time first. */

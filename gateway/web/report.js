@@ -5,6 +5,7 @@
 //   lane-ID (a row), lane-kinds-ID, report-since.
 
 import { getReport, getSession } from "./api.js";
+import { saveCsv } from "./csv.js";
 import { byId, fill, h, show } from "./dom.js";
 import { dateTime, setZone } from "./format.js";
 import { startPage } from "./page.js";
@@ -100,11 +101,7 @@ function save() {
     lane.hours.forEach((counts, hour) => counts.forEach((n, at) => { if (n > 0) lines.push([report.day, lane.lane, hour, report.outcomes[at], n]); }));
     for (const [kind, n] of Object.entries(lane.kinds)) lines.push([report.day, lane.lane, "", kind, n]);
   }
-  const cell = (value) => `"${String(value).replaceAll('"', '""')}"`;
-  const text = lines.map((line) => line.map(cell).join(",")).join("\r\n");
-  const link = h("a", { href: URL.createObjectURL(new Blob([`\ufeff${text}\r\n`], { type: "text/csv" })), download: `${report.gateway}-${report.day}.csv` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 2000);
+  saveCsv(`${report.gateway}-${report.day}`, lines);
 }
 
 startPage("report_title", render);

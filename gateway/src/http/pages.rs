@@ -12,7 +12,7 @@ macro_rules! assets {
 }
 
 assets! {
-    "api.js" "awake.js" "console.css" "console.html" "console.js" "desk-ask.js" "desk-checks.js" "desk-count.js" "desk-dialogs.js" "desk-evidence.js" "desk-form.js"
+    "api.js" "awake.js" "console.css" "console.html" "console.js" "csv.js" "desk-ask.js" "desk-checks.js" "desk-count.js" "desk-dialogs.js" "desk-evidence.js" "desk-form.js"
     "desk-forms.css" "desk-help.js" "desk-keys.js" "desk-lock.js" "desk-open.js" "desk-other.js" "desk-override.js" "desk-presses.js"
     "desk-reasons.js" "desk-registers.js" "desk-sheet.js" "desk-sign.js" "desk-today.js" "desk-uses.js" "desk-view.js" "desk.css" "desk.html" "desk.js"
     "dialogs.css" "dom.js" "enrol.css" "enrol.html" "enrol.js" "fields.js" "format.js" "hours.js" "icons.js"
