@@ -64,7 +64,8 @@ fn of_another_curve(der: &[u8]) -> bool {
     matches!(certificate::entry(der), Err(CertificateError::Key(_)))
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The bytes of hexadecimal digits; none where there are others.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
 }
 

@@ -3,8 +3,9 @@
 use kakou_authority::issuer::Issuer;
 use kakou_core::pass::kp1::{Draft, kind_of};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, Usage};
+use kakou_gateway::store::edition::{Order, build};
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// UTC seconds.
@@ -38,7 +39,7 @@ pub fn list(folder: &Path, name: &str, entries: Map<String, Value>) {
     edition(folder, name, 1, entries);
 }
 
-/// Writes an edition of a list.
+/// Writes an edition of a list, as a folder of lists has it.
 pub fn edition(folder: &Path, name: &str, version: u64, entries: Map<String, Value>) {
     write(folder, name, &json!({ "name": name, "version": version, "issued": now_s(), "entries": entries }));
 }
@@ -46,6 +47,31 @@ pub fn edition(folder: &Path, name: &str, version: u64, entries: Map<String, Val
 fn write(folder: &Path, name: &str, list: &Value) {
     std::fs::create_dir_all(folder).expect("a folder for lists");
     std::fs::write(folder.join(format!("{name}.json")), list.to_string()).expect("a list file");
+}
+
+/// Puts an edition of a list, whose lines are in the order of ids, into use in a data folder; gives its file.
+///
+/// # Errors
+/// What is wrong with a line, or with the folder.
+pub fn put_into_use(
+    data: &Path,
+    name: &str,
+    (version, issued_ms): (u64, i64),
+    lines: &str,
+) -> Result<PathBuf, String> {
+    let order = Order {
+        data,
+        name,
+        version,
+        issued_ms,
+        base: None,
+        sha256: None,
+        signer: "",
+        canary: &[],
+        check: None,
+    };
+    build(&order, lines.as_bytes(), &mut |_| true).map_err(|e| format!("list {name}: {e}"))?;
+    Ok(data.join("editions").join(format!("{name}-{version}.db")))
 }
 
 /// The entry of an issuer of residents' cards and vehicle passes.

@@ -2,6 +2,7 @@
 
 use crate::daemon::Gateway;
 use crate::figures::Missing;
+use crate::hcert_case::unhex;
 use kakou_gateway::store::{chain, photos::Photos};
 use std::collections::BTreeMap;
 
@@ -22,8 +23,7 @@ pub fn admissions(gateway: &Gateway) -> BTreeMap<String, u64> {
 pub fn verify(gateway: &Gateway) -> Result<chain::Verified, Missing> {
     let data = gateway.data();
     let key = std::fs::read_to_string(data.join("gateway.pub"))?;
-    let key: Vec<u8> =
-        (0..64).step_by(2).filter_map(|i| u8::from_str_radix(key.get(i..i + 2)?, 16).ok()).collect();
+    let key = unhex(key.trim()).ok_or_else(|| Missing("gateway.pub is not hexadecimal".into()))?;
     let photos = Photos::open(&data)?;
     Ok(chain::verify(&gateway.journal(), &photos, &key)?)
 }

@@ -9,7 +9,6 @@ use kakou_core::pass::trust::{TrustFile, TrustList, Usage};
 use kakou_core::pass::{self, Check};
 use kakou_drivers::sim::relay::RelaySim;
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::store::edition::{Order, build};
 use kakou_tests::daemon::{Gateway, Plan};
 use kakou_tests::desk::DeskClient;
 use kakou_tests::{passes, profiles, wait};
@@ -96,19 +95,7 @@ fn edition(data: &Path, name: &str, ids: &[String]) -> PathBuf {
     let mut ids = ids.to_vec();
     ids.sort();
     let lines: String = ids.iter().map(|id| json!({ "id": id, "facts": {} }).to_string() + "\n").collect();
-    let order = Order {
-        data,
-        name,
-        version: 1,
-        issued_ms: passes::now_s() * 1000,
-        base: None,
-        sha256: None,
-        signer: "",
-        canary: &[],
-        check: None,
-    };
-    build(&order, lines.as_bytes(), &mut |_| true).unwrap();
-    data.join("editions").join(format!("{name}-1.db"))
+    passes::put_into_use(data, name, (1, passes::now_s() * 1000), &lines).unwrap()
 }
 
 #[test]

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use kakou_drivers::sim::scanner::{Faults, ScannerSim};
-use kakou_gateway::store::edition::{Order, build};
 use kakou_tests::contract::Contract;
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{DeskClient, PIN, officers};
@@ -40,19 +39,8 @@ fn site() -> Site {
     let clock = "[clock]\nsource = \"system\"\nshift_file = \"shift\"".to_owned();
     let plan = Plan { http: true, gateway: office.line(), clock, tables: officers(), ..Plan::default() };
     let mut gateway = Gateway::prepare(folder.path(), plan.lane("lane-1", "policy:gate", &["scanner"]));
-    let data = gateway.data();
-    let order = Order {
-        data: &data,
-        name: "policy",
-        version: 1,
-        issued_ms: passes::now_s() * 1000,
-        base: None,
-        sha256: None,
-        signer: "",
-        canary: &[],
-        check: None,
-    };
-    build(&order, body("REFER", "1").as_bytes(), &mut |_| true).unwrap();
+    let lines = body("REFER", "1");
+    passes::put_into_use(&gateway.data(), "policy", (1, passes::now_s() * 1000), &lines).unwrap();
     let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
     gateway.start();
     Site { gateway, office, scanner, folder }

@@ -13,6 +13,7 @@ use clap::Parser;
 use kakou_core::evidence::Hash;
 use kakou_drivers::qr::Grey;
 use kakou_tests::figures::{Missing, finish, round, say};
+use kakou_tests::hcert_case::unhex;
 use kakou_tests::qr::{self, Found, READERS, Tally};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -97,13 +98,10 @@ fn truth(picture: &Path) -> Result<Vec<Vec<u8>>, Missing> {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(hex)?;
-    let bytes = |line: &str| -> Option<Vec<u8>> {
-        (0..line.len()).step_by(2).map(|i| u8::from_str_radix(line.get(i..i + 2)?, 16).ok()).collect()
-    };
     text.lines()
         .map(str::trim)
         .filter(|l| !l.is_empty())
-        .map(|l| bytes(l).ok_or_else(|| Missing(format!("{}: not hexadecimal: {l}", picture.display()))))
+        .map(|l| unhex(l).ok_or_else(|| Missing(format!("{}: not hexadecimal: {l}", picture.display()))))
         .collect()
 }
 

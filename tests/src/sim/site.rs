@@ -2,6 +2,7 @@
 
 use super::draw::{Draw, Stream};
 use super::people::{Card, Colour, Gate, Person, Status, Test};
+use crate::passes;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use kakou_core::evidence::{GatewayKey, Hash, SubjectKeys};
@@ -10,7 +11,6 @@ use kakou_core::pass::hex;
 use kakou_core::pass::kp1::{self, Draft};
 use kakou_core::pass::trust::{KeyEntry, TrustFile, TrustList, Usage};
 use kakou_core::profile::shipped;
-use kakou_gateway::store::edition::{self, Order};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -272,17 +272,5 @@ pub fn write_list(
 ) -> Result<(), String> {
     let line = |(id, facts)| format!("{}\n", json!({ "id": id, "facts": facts }));
     let lines: String = entries.into_iter().map(line).collect();
-    let order = Order {
-        data,
-        name,
-        version,
-        issued_ms,
-        base: None,
-        sha256: None,
-        signer: "",
-        canary: &[],
-        check: None,
-    };
-    edition::build(&order, lines.as_bytes(), &mut |_| true).map_err(|e| format!("list {name}: {e}"))?;
-    Ok(())
+    passes::put_into_use(data, name, (version, issued_ms), &lines).map(drop)
 }
