@@ -3,17 +3,18 @@
 //! What is private stays in the memory of the visit: rules, events and the disk know that it was given, and no more.
 //! A form whose private answers were lost with the power is asked again as long as something needs them.
 
-use super::input::{self, Bound, Input, InputForm, Limits, Why};
+mod field;
+
+use super::input::{self, Input, Why};
 use super::kind::{About, Answers, Kind, Look};
-use super::verify::Verify;
 use super::{Cx, Flow, StepInput, StepKind, scan};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, DependsOn, FieldAsk};
 use crate::lane::visit::Visit;
 use crate::pass::{FORM, Format, Pass, id};
-use crate::profile::facts::{ANSWERS, PASS, Type};
+use crate::profile::facts::{ANSWERS, PASS};
 use crate::profile::source::StepContext;
-use crate::profile::{Choice, Profile, ProfileError};
+use crate::profile::{Profile, ProfileError};
 use crate::reading::Report;
 use crate::records::RecordsFault;
 use crate::rules::Expression;
@@ -21,6 +22,9 @@ use crate::text::{Text, masked};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use field::Field;
+use field::{FieldForm, OF_CODE, is_name};
 
 /// The most fields of a form.
 const MOST_FIELDS: usize = 20;
@@ -36,74 +40,12 @@ pub struct Form {
     pub fields: Vec<Field>,
 }
 
-/// One field.
-#[derive(Debug)]
-pub struct Field {
-    /// Its name, unique in the profile.
-    pub id: String,
-    /// For people.
-    pub text: Text,
-    /// The form of its answer.
-    pub input: Input,
-    /// Whether it must be answered when it is asked.
-    pub required: bool,
-    /// It is asked only when all of these hold.
-    pub when: Vec<Expression>,
-    /// Whether its answer stays in memory.
-    pub private: bool,
-    /// Whether its answer is taken for the code of the visit.
-    pub subject: bool,
-    /// What fills it in.
-    pub from: Option<Expression>,
-    /// What can be chosen, where that is known only when somebody stands there.
-    pub options_from: Option<Expression>,
-}
-
 /// The fields of the step.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FormForm {
     #[serde(default)]
     fields: Vec<FieldForm>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FieldForm {
-    id: String,
-    #[serde(rename = "type")]
-    of: InputForm,
-    zh: String,
-    en: String,
-    #[serde(default)]
-    required: Required,
-    when: Option<String>,
-    #[serde(default)]
-    private: bool,
-    #[serde(default)]
-    subject: bool,
-    from: Option<String>,
-    #[serde(default)]
-    options: Vec<Choice>,
-    options_from: Option<String>,
-    min: Option<Bound>,
-    max: Option<Bound>,
-    #[serde(default)]
-    decimals: u8,
-}
-
-/// `true`, `false`, or the condition under which it is asked and required.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Required {
-    Always(bool),
-    When(String),
-}
-
-impl Default for Required {
-    fn default() -> Self {
-        Self::Always(false)
-    }
 }
 
 /// What a form keeps while it waits. All of it is made again when the form is shown again.
@@ -201,80 +143,6 @@ impl Kind for Form {
     fn takes_codes(&self) -> bool {
         self.fields.iter().any(|field| field.input == Input::Scan)
     }
-}
-
-/// Names of fields stand in expressions.
-fn is_name(id: &str) -> bool {
-    id.starts_with(|c: char| c.is_ascii_lowercase())
-        && id.len() <= 40
-        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-impl FieldForm {
-    fn read(self, place: &StepContext<'_>) -> Result<Field, ProfileError> {
-        let Self {
-            id,
-            of,
-            zh,
-            en,
-            required,
-            when,
-            private,
-            subject,
-            from,
-            options,
-            options_from,
-            min,
-            max,
-            decimals,
-        } = self;
-        let input =
-            Input::read(of, Limits { options, later: options_from.is_some(), min, max, decimals }, place)?;
-        if subject && input.fact() != Type::Text {
-            return Err(place.error(format!("`{id}` is the subject: its answer is a text")));
-        }
-        let mut conditions = Vec::from_iter(when);
-        let required = match required {
-            Required::Always(required) => required,
-            Required::When(condition) => {
-                conditions.push(condition);
-                true
-            }
-        };
-        Ok(Field {
-            text: Text::new(zh, en),
-            required,
-            when: conditions.iter().map(|text| place.condition(text)).collect::<Result<_, _>>()?,
-            // Whose number it is stays in memory like everything else that names a person.
-            private: private || subject,
-            subject,
-            from: from.map(|text| from_code(place, &text, input.fact())).transpose()?,
-            options_from: options_from.map(|text| place.texts(&text)).transpose()?,
-            input,
-            id,
-        })
-    }
-}
-
-impl Field {
-    /// The facts that it makes, each by its path below `answers`.
-    fn facts(&self) -> Answers {
-        if self.private {
-            vec![(given_path(&self.id), Type::Bool)]
-        } else {
-            vec![(self.id.clone(), self.input.fact())]
-        }
-    }
-
-    /// What stands in its place as long as nothing was answered.
-    fn unmade(&self) -> Value {
-        if self.private { json!({ "given": false }) } else { self.input.fact().empty() }
-    }
-}
-
-/// The path below `answers` of whether a private answer was given.
-fn given_path(id: &str) -> String {
-    format!("{id}.given")
 }
 
 impl Form {
@@ -451,19 +319,6 @@ fn holds(cx: &mut Cx<'_>, when: &Expression) -> bool {
     })
 }
 
-/// What cannot be evaluated fills nothing in.
-/// What a field is filled from: facts, and what the code itself says also before a `verify` has looked it up.
-fn from_code(place: &StepContext<'_>, text: &str, of: Type) -> Result<Expression, ProfileError> {
-    let mut known = place.known.clone();
-    if text.trim().starts_with(OF_CODE) {
-        known.made_by.insert(Verify::ABOUT.name);
-    }
-    place.source.value(place.at, text, &known, &[of])
-}
-
-/// The group of what a code says.
-const OF_CODE: &str = "pass.";
-
 /// The value with which a field is filled. A code that is refused says nothing.
 fn filled_from(cx: &mut Cx<'_>, from: &Expression) -> Value {
     let value = value_of(cx, from);
@@ -475,6 +330,7 @@ fn filled_from(cx: &mut Cx<'_>, from: &Expression) -> Value {
     name.and_then(|name| pass?.facts.get(name).cloned()).unwrap_or(Value::Null)
 }
 
+/// What cannot be evaluated fills nothing in.
 fn value_of(cx: &mut Cx<'_>, of: &Expression) -> Value {
     cx.value(of).unwrap_or_else(|_| {
         cx.out.count("rule_failed_total");
