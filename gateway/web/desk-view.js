@@ -319,6 +319,7 @@ function deskBanners(desk) {
   if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
   if (dead("bad")) out.push(banner("devices", "bad", "bad", t("banner_devices", { names: dead("bad") })));
   if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));
+  if (desk.not_taken) out.push(banner("not-taken", "warn", "warn", pick(desk.not_taken.text)));
   if (desk.notice) out.push(banner("notice", "warn", "warn", `${desk.notice.text} — ${desk.notice.by}`));
   if (desk.uses_wait_for?.length > 0) out.push(banner("uses", "warn", "warn", `${t("banner_uses")} ${whoTells(desk.uses_wait_for)}`));
   if (lists?.stale?.length) out.push(banner("stale", "warn", "warn", t("banner_lists_old", { age: age(lists.age_s) })));

@@ -5,7 +5,7 @@
 //   desk (body; data-view = loading|signin|work, data-lost, data-mode), officer, signout,
 //   signin-officer-ID, pin, pin-1 … pin-0, pin-back, pin-ok, signin-error,
 //   banner-lost, banner-offline, banner-stale, banner-missing, banner-clock, banner-devices, banner-beside,
-//   banner-other, banner-pack, banner-closed, banner-more (for which the line has no room), lamp-ID (data-state), step-ID (data-state),
+//   banner-other, banner-not-taken, banner-pack, banner-closed, banner-more (for which the line has no room), lamp-ID (data-state), step-ID (data-state),
 //   barrier (data-state = failed|asked, data-visit), barrier-again, barrier-by-hand,
 //   ask (data-kind, data-id = question id or photo role), prompt, wait, error,
 //   answer-VALUE (choices; numbers up to 9), answer-input, answer-ok (plate, text, larger numbers),
@@ -193,7 +193,7 @@ function sound() {
   const now = {
     UNOPENED: desk.barrier?.state === "failed" ? `${desk.barrier.visit}/${desk.barrier.tries}` : null,
     REPEAT: desk.visit?.repeated ? `${desk.visit.id}/${desk.visit.repeated.showing}` : null,
-    OTHER: desk.other?.since ?? null,
+    OTHER: desk.other?.since ?? desk.not_taken?.since ?? null,
     // A code of the sheet that was refused.
     REFUSED: desk.sheet?.said && !desk.sheet.said.taken ? desk.sheet.said.since : null,
   };
@@ -273,7 +273,7 @@ function draw() {
   if (view === "nolane") return drawNoLane();
   setText(byId("officer"), session ? `${session.name} · ${t(`role_${session.role}`)}` : "");
   setText(byId("title"), pick(desk?.title ?? laneTitle) || lane);
-  part("line", [lost, desk?.training, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, desk?.pack?.from, desk?.pack?.title, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
+  part("line", [lost, desk?.training, desk?.mode, desk?.lists_stale, desk?.uses_wait_for, desk?.upstream, desk?.notice?.text, desk?.lamps, desk?.other?.since, desk?.not_taken?.since, desk?.pack?.from, desk?.pack?.title, view], () => drawLine({ lost, desk: view === "work" ? desk : null }));
   if (view !== "work") return;
   byId("work").inert = lost;
   byId("side").setAttribute("aria-label", t("desk_side"));

@@ -35,6 +35,7 @@ const COUNTERS = {
   audit_dropped_total: ["丢弃的审计记录", "Audit records dropped"],
   central_ask_refused_total: ["上级核对未获许可", "Talk with the central side that the broker refused"],
   central_went_back_total: ["上级数据回退次数", "Times that the central side lacked what it had"],
+  card_as_answer_total: ["出示证件而非所要编码", "Cards shown where the code of a thing was asked for"],
   clock_step_total: ["时钟跳变", "Steps of the clock"],
   command_rejected_total: ["拒绝的上级命令", "Commands refused"],
   command_unbooked_total: ["未登记的上级命令", "Commands not booked"],

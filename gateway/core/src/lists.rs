@@ -21,6 +21,17 @@ pub enum LookUp {
     Nobody,
 }
 
+/// What the keys of a list are, to a step that waits for the code of a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// Ids of people, and of the cards, passes and tickets that they carry.
+    People,
+    /// Codes of things: bags, racks, items.
+    Things,
+    /// Names of something else, or plates.
+    Others,
+}
+
 /// A list.
 #[derive(Debug, PartialEq)]
 pub struct List {
@@ -32,6 +43,8 @@ pub struct List {
     pub stale_h: i64,
     /// Whether it stops those who are on it. That somebody is on it says nothing of whether they are known.
     pub stops: bool,
+    /// What its keys are.
+    pub keys: Keys,
     /// The fields of its entries.
     pub fields: &'static [Fact],
 }
@@ -50,7 +63,13 @@ const CATEGORIES: Is = Word(&["emergency-supplies", "emergency-bulk", "resident-
 const ROLES: Is = Word(&["staff", "inpatient", "companion", "worker", "resident"]);
 
 const fn list(name: &'static str, by: LookUp, fields: &'static [Fact]) -> List {
-    List { name, by, stale_h: DAY_H, stops: false, fields }
+    List { name, by, stale_h: DAY_H, stops: false, keys: Keys::Others, fields }
+}
+const fn of_people(of: List) -> List {
+    List { keys: Keys::People, ..of }
+}
+const fn of_things(of: List) -> List {
+    List { keys: Keys::Things, ..of }
 }
 const fn old_after(stale_h: i64, of: List) -> List {
     List { stale_h, ..of }
@@ -68,7 +87,7 @@ macro_rules! fields {
 /// Every list.
 pub const LISTS: &[List] = &[
     list("trust", LookUp::Nobody, &[]),
-    list(
+    of_people(list(
         "status",
         SUBJECT,
         fields! { "status":
@@ -81,8 +100,8 @@ pub const LISTS: &[List] = &[
             "risk_area" Flag;
             "out_of_city" Flag;
         },
-    ),
-    list(
+    )),
+    of_people(list(
         "pass",
         SUBJECT,
         fields! { "pass":
@@ -102,10 +121,10 @@ pub const LISTS: &[List] = &[
             "class" Word(&["year", "day", "trip"]);
             "gates" Texts;
         },
-    ),
+    )),
     stops(list("revocation", LookUp::Pass, &[])),
-    stops(list("hold", SUBJECT, fields! { "hold": "until_ms" End; })),
-    list(
+    stops(of_people(list("hold", SUBJECT, fields! { "hold": "until_ms" End; }))),
+    of_people(list(
         "roster",
         SUBJECT,
         fields! { "roster":
@@ -119,8 +138,8 @@ pub const LISTS: &[List] = &[
             "beds" Number;
             "until_ms" End;
         },
-    ),
-    list(
+    )),
+    of_people(list(
         "release",
         SUBJECT,
         fields! { "release":
@@ -128,7 +147,7 @@ pub const LISTS: &[List] = &[
             "to" Text;
             "by" Text;
         },
-    ),
+    )),
     // A profile is its text; what else a pack holds is a file.
     list("policy", LookUp::Nobody, fields! { "policy": "toml" Text; "file" Text; }),
     list(
@@ -146,7 +165,7 @@ pub const LISTS: &[List] = &[
             "deadline_ms" End;
         },
     ),
-    list(
+    of_people(list(
         "bookings",
         SUBJECT,
         fields! { "bookings":
@@ -162,8 +181,8 @@ pub const LISTS: &[List] = &[
             "seals_out" Texts;
             "reentry" Flag;
         },
-    ),
-    list(
+    )),
+    of_people(list(
         "reports",
         SUBJECT,
         fields! { "reports":
@@ -172,8 +191,8 @@ pub const LISTS: &[List] = &[
             "risk" Word(&["low", "medium", "high"]);
             "arrive_ms" Moment;
         },
-    ),
-    list(
+    )),
+    of_people(list(
         "results",
         SUBJECT,
         fields! { "results":
@@ -182,8 +201,8 @@ pub const LISTS: &[List] = &[
             "reported_at_ms" Moment;
             "lab" Text;
         },
-    ),
-    list(
+    )),
+    of_people(list(
         "patients",
         LookUp::Fact("pass.patient"),
         fields! { "patients":
@@ -194,7 +213,7 @@ pub const LISTS: &[List] = &[
             "restriction" Word(&["none", "isolation", "no-visitors", "do-not-disturb"]);
             "limit" Number;
         },
-    ),
+    )),
     old_after(
         MONTH_H,
         list(
@@ -220,7 +239,7 @@ pub const LISTS: &[List] = &[
     ),
     old_after(
         WEEK_H,
-        list(
+        of_people(list(
             "children",
             SUBJECT,
             fields! { "children":
@@ -228,9 +247,9 @@ pub const LISTS: &[List] = &[
                 "names" Texts, of_a_person;
                 "note" Text, of_a_person;
             },
-        ),
+        )),
     ),
-    list(
+    of_people(list(
         "certificates",
         SUBJECT,
         fields! { "certificates":
@@ -240,8 +259,8 @@ pub const LISTS: &[List] = &[
             "station" Text;
             "washed_at_ms" Moment;
         },
-    ),
-    list(
+    )),
+    of_things(list(
         "bags",
         SUBJECT,
         fields! { "bags":
@@ -250,8 +269,8 @@ pub const LISTS: &[List] = &[
             "grams" Number;
             "packed_at_ms" Moment;
         },
-    ),
-    list(
+    )),
+    of_things(list(
         "deliveries",
         SUBJECT,
         fields! { "deliveries":
@@ -259,10 +278,10 @@ pub const LISTS: &[List] = &[
             "site" Text;
             "courier" Text;
         },
-    ),
+    )),
     old_after(
         MONTH_H,
-        list(
+        of_things(list(
             "items",
             LookUp::Fact("answers.item"),
             fields! { "items":
@@ -270,7 +289,7 @@ pub const LISTS: &[List] = &[
                 "unit" Text;
                 "min" Number;
             },
-        ),
+        )),
     ),
     // What idle public screens show, each from its beginning to its end.
     old_after(

@@ -29,6 +29,8 @@ pub enum Due {
     Other,
     /// A sign-on by badge ends, or what was said of a command code.
     Sheet,
+    /// So has the word that its step has not taken somebody's card.
+    NotTaken,
     /// The barrier has not confirmed.
     Opening,
     /// The civil day may be over.
@@ -57,6 +59,7 @@ impl Lane {
         });
         let notice = state.notice.as_ref().map(|n| (n.until, Due::Notice));
         let other = state.other.as_ref().map(|o| (o.until, Due::Other));
+        let not_taken = state.visit.as_ref().and_then(|v| v.not_taken).map(|n| (n.until, Due::NotTaken));
         let opening = state.opening.iter().map(|o| (o.until, Due::Opening)).min();
         let open = state.open.iter().filter_map(|v| Some((v.deadline?, Due::Open(v.id))));
         let records = self.records_due().map(|(at, id)| (at, Due::Record(id)));
@@ -64,7 +67,7 @@ impl Lane {
         let day = state.day_look.map(|at| (at, Due::Day));
         let keep = state.keep_at.map(|at| (at, Due::Keep));
         let sheet = self.sheet_due().map(|at| (at, Due::Sheet));
-        let one = [sheet, visit, notice, other, opening, day, keep, guests, self.door_due()];
+        let one = [sheet, visit, notice, other, not_taken, opening, day, keep, guests, self.door_due()];
         one.into_iter().flatten().chain(open).chain(records)
     }
 
@@ -83,6 +86,11 @@ impl Lane {
                 Due::Notice => self.state.notice = None,
                 Due::Other => self.state.other = None,
                 Due::Sheet => self.sheet_overdue(now, out),
+                Due::NotTaken => {
+                    if let Some(visit) = &mut self.state.visit {
+                        visit.not_taken = None;
+                    }
+                }
                 Due::Opening => self.openings_ended(now, now.mono_ms, out),
                 Due::Day => self.start_day(now),
                 Due::Keep => out.keep = Keep::Now,

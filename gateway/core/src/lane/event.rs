@@ -3,10 +3,12 @@
 //! A subject is a key, never an id or a name; `subject_key` is the number of the secret that made it. Readings are as they were taken.
 
 use super::Setup;
+use super::step::input::is_empty;
 use super::visit::{PhotoState, Visit};
 use crate::codes::Outcome;
 use crate::ids::DeviceId;
-use crate::pass::{Format, Pass};
+use crate::pass::{Format, Pass, id};
+use crate::profile::facts::ANSWERS;
 use crate::reading::Temperature;
 use crate::screening::{Correction, State};
 use crate::time::{Now, rfc3339};
@@ -64,13 +66,31 @@ pub fn transaction(visit: &Visit, setup: &Setup) -> Value {
     with_private(data, visit, setup)
 }
 
-/// Adds what was answered in private, sealed for the central side, where this gateway has its key.
-fn with_private(mut data: Value, visit: &Visit, setup: &Setup) -> Value {
-    if let Some(sealer) = setup.private.as_ref().filter(|_| !visit.private.is_empty()) {
+/// The subject key of whomever a text names: every spelling of an id is one.
+pub fn key_of(text: &str, setup: &Setup) -> String {
+    setup.subjects.of(&id::normal(text))
+}
+
+/// Adds what was answered in private or names somebody, sealed for the central side, where this gateway has its key.
+pub(super) fn with_private(mut data: Value, visit: &Visit, setup: &Setup) -> Value {
+    let Some(sealer) = &setup.private else { return data };
+    let mut clear = visit.private.in_clear();
+    for answer in setup.profile.personal() {
+        if let Some(fact) = personal(visit, answer) {
+            clear.insert(answer.to_owned(), fact.clone());
+        }
+    }
+    if !clear.is_empty() {
         let context = format!("{}/{}", setup.lane, visit.id);
-        data["private"] = sealer.seal(&visit.private.in_clear(), &context);
+        data["private"] = sealer.seal(&Value::Object(clear), &context);
     }
     data
+}
+
+/// What was answered to something that names somebody and is not private, as long as the visit has it.
+pub(super) fn personal<'a>(visit: &'a Visit, answer: &str) -> Option<&'a Value> {
+    let fact = visit.facts.get(ANSWERS)?.get(answer)?;
+    (fact.is_string() || fact.is_array()).then_some(fact).filter(|fact| !is_empty(fact))
 }
 
 /// An extra event that a profile asks for.

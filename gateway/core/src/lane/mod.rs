@@ -428,7 +428,7 @@ impl Lane {
         let visit = self.state.visit.as_mut().expect("a flow belongs to a visit");
         // What the step kept while it waited is its own.
         if !matches!(flow, Flow::Wait | Flow::Reject(_)) {
-            visit.waits = Waits::default();
+            (visit.waits, visit.not_taken) = (Waits::default(), None);
         }
         match flow {
             Flow::Next => visit.step += 1,

@@ -2,8 +2,9 @@
 //! is asked at the desk when there is time, and told of when that takes too long.
 
 use super::action::Rejection;
+use super::event::with_private;
 use super::visit::{Stage, Visit};
-use super::{Lane, Outbound};
+use super::{Lane, Outbound, Setup};
 use crate::event::Class;
 use crate::ids::VisitId;
 use crate::time::{MonoMs, Now, WallMs, rfc3339};
@@ -21,10 +22,11 @@ pub struct Record {
     pub told: bool,
 }
 
-fn body(visit: &Visit) -> Value {
-    json!({ "outcome": visit.outcome(), "subject": visit.subject, "subject_key": visit.subject_key,
+fn body(visit: &Visit, setup: &Setup) -> Value {
+    let data = json!({ "outcome": visit.outcome(), "subject": visit.subject, "subject_key": visit.subject_key,
         "origin": visit.origin, "answers": visit.answers, "started": visit.started_ms.map(rfc3339),
-        "officer": visit.by })
+        "officer": visit.by });
+    with_private(data, visit, setup)
 }
 
 impl Lane {
@@ -42,17 +44,18 @@ impl Lane {
         if let Some(record) = &mut visit.record {
             record.told = true;
         }
-        let data = body(visit);
+        let data = body(visit, &setup);
         out.event("record_overdue", Class::Verdict, &setup, Some(id), data);
     }
 
     /// The last step of a record is done.
     pub(super) fn record_done(&mut self, out: &mut Outbound) {
+        let setup = self.front_setup();
         let Some(visit) = &mut self.state.visit else { return };
         if visit.record.take().is_none() {
             return;
         }
-        let (id, data) = (visit.id, body(visit));
+        let (id, data) = (visit.id, body(visit, &setup));
         if self.state.desk == Some(id) {
             self.state.desk = None;
         }

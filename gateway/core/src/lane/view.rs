@@ -11,14 +11,14 @@ mod visit;
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
 use super::aside::can_be_measured_again;
 use super::step::actuate::opens;
-use super::step::{Look, Progress};
+use super::step::{Look, Progress, somebody};
 use super::visit::{Actuation, Origin, Stage, Visit};
 use super::{Lane, RECENT};
 use crate::codes::{Code, Outcome};
 use crate::ids::DeviceId;
 use crate::profile::{Step, start};
 use crate::text::Text;
-use crate::time::{Now, WallMs, rfc3339};
+use crate::time::{MonoMs, Now, WallMs, rfc3339};
 use ask::Ask;
 use shapes::{
     Barrier, Counters, Desk, LaneStatus, Mode, NoticeView, OverrideReason, Screen, ShownRepeat, ShownVerdict,
@@ -160,7 +160,7 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         person: front.filter(|_| mode == Mode::Working).and_then(|v| v.name.clone()),
         verdict,
         repeat,
-        other: other(lane, now).or_else(|| sheet::nobody(lane, now)),
+        other: other(lane, now).or_else(|| card_at_step(lane, now)).or_else(|| sheet::nobody(lane, now)),
         notice: lane.notice(now).map(|n| n.text.clone()),
         counters: counters(lane),
         seq,
@@ -187,10 +187,14 @@ fn public_prompt(lane: &Lane, now: &Now) -> Text {
     current(lane, now).map_or_else(|| lane.prompt(), |look| look.step.kind.public(look))
 }
 
-/// Another code was shown: who is in front, for whoever shows it.
+/// Another code was shown, and is not taken: who is in front, for whoever shows it.
 fn other(lane: &Lane, now: &Now) -> Option<Turn> {
     let other = lane.state.other.as_ref().filter(|o| o.until > now.mono_ms)?;
-    let Look { visit, step, .. } = current(lane, now)?;
+    Some(turn(current(lane, now)?, now, (other.since, other.until)))
+}
+
+/// Whose turn it is.
+fn turn(Look { visit, step, .. }: Look<'_>, now: &Now, (since, until): (MonoMs, MonoMs)) -> Turn {
     let measures = step.kind.about().measures;
     let text = match (&visit.name, measures) {
         (Some(name), true) => {
@@ -204,7 +208,21 @@ fn other(lane: &Lane, now: &Now) -> Option<Turn> {
         }
         (None, false) => Text::new("请稍候，正在办理前一位", "Please wait for the one in front"),
     };
-    Some(Turn { since: other.since, text, shown_for_ms: other.until.saturating_sub(now.mono_ms) })
+    Turn { since, text, shown_for_ms: until.saturating_sub(now.mono_ms) }
+}
+
+/// Whoever has shown a card that is no answer waits for their turn.
+fn card_at_step(lane: &Lane, now: &Now) -> Option<Turn> {
+    let look = current(lane, now)?;
+    let shown = look.visit.not_taken.filter(|shown| shown.until > now.mono_ms)?;
+    Some(turn(look, now, (shown.since, shown.until)))
+}
+
+/// Why the desk sees that a card was not taken: its step waits for another code.
+fn not_taken(lane: &Lane, now: &Now) -> Option<Turn> {
+    let shown = lane.state.visit.as_ref()?.not_taken.filter(|shown| shown.until > now.mono_ms)?;
+    let shown_for_ms = shown.until.saturating_sub(now.mono_ms);
+    Some(Turn { since: shown.since, text: somebody::why(), shown_for_ms })
 }
 
 /// A barrier that did not open, until an officer says what became of it; the latest visit first.
@@ -269,6 +287,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         lists_stale: visit.is_some_and(|v| v.findings.iter().any(|f| f.code == Code::X_STALE)),
         barrier: barrier(lane),
         other: other(lane, now),
+        not_taken: not_taken(lane, now),
         ready: lamps::is_ready(lane, around),
         lamps: lamps::lamps(lane, now, around),
         notice: lane.notice(now).map(|n| NoticeView { text: n.text.clone(), by: n.by.clone() }),

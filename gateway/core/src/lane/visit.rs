@@ -7,13 +7,14 @@ mod taken;
 
 use super::record::Record;
 use super::step::Waits;
+use super::step::somebody::NotTaken;
 use super::step::temperature::Measuring;
 use super::step::verify::Found;
 use crate::codes::{Code, Finding, Outcome};
 use crate::evidence::SubjectKeys;
 use crate::ids::{OfficerId, VisitId};
 use crate::pass::{Format, Pass, Refused};
-use crate::profile::facts::ENTRY;
+use crate::profile::facts::{ANSWERS, ENTRY};
 use crate::reading::Ticket;
 use crate::register::Intent;
 use crate::text::masked;
@@ -297,6 +298,9 @@ pub struct Visit {
     /// Until then people can be added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guests_until: Option<MonoMs>,
+    /// Somebody's card, which its step has not taken as the answer.
+    #[serde(skip)]
+    pub not_taken: Option<NotTaken>,
     /// What an earlier version kept of a temperature step in progress.
     #[serde(default, skip_serializing)]
     measuring: Option<Measuring>,
@@ -368,6 +372,7 @@ impl Visit {
             queued: false,
             record: None,
             guests_until: None,
+            not_taken: None,
             measuring: None,
             seal_scanned: None,
             printed: Vec::new(),
@@ -434,6 +439,7 @@ impl Visit {
         kept.forget_names();
         kept.found.clear();
         kept.facts.remove(ENTRY);
+        kept.facts.remove(ANSWERS);
         kept.private = Private::default();
         let shown = |name: &str| CLOSED_FACTS.contains(&name);
         if let Some(pass) = &mut kept.pass {

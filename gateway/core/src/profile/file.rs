@@ -4,7 +4,7 @@ use super::facts::FactScope;
 use super::form::{self, FailWhenFile, OF_EVERY_STEP, RawStep};
 use super::source::{Source, StepContext};
 use super::start::{By, Start};
-use super::{FailWhen, Profile, ProfileError, Step, emit, start};
+use super::{Emit, FailWhen, Profile, ProfileError, Step, emit, personal, start};
 use crate::lane::action::OVERRIDE_REASONS;
 use crate::lane::step::{KINDS, StepKind};
 use crate::lane::visit::Origin;
@@ -63,7 +63,8 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         Ok(FailWhen { when, outcome: source.outcome(at, outcome)? })
     });
     let fail_when = fail_when.collect::<Result<_, _>>()?;
-    let emits = raw.emit.iter().map(|emit| emit::read(&source, emit, &known)).collect::<Result<_, _>>()?;
+    let emits = raw.emit.iter().map(|emit| emit::read(&source, emit, &known));
+    let emits = emits.collect::<Result<Vec<Emit>, _>>()?;
     // Who holds what in a register follows from the visit, not from another register.
     known.registers.clear();
     let registers = register::read(&source, raw.register, &known)?;
@@ -87,7 +88,6 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
         verdicts,
         verdicts_out,
         instructions,
-        emits,
         warnings: raw
             .renamed
             .iter()
@@ -95,7 +95,9 @@ pub fn read(file: &str, text: &str) -> Result<Profile, ProfileError> {
                 format!("{file}: `{earlier}` is called `{name}` now: write that; the next version refuses the earlier name")
             })
             .collect(),
+        personal: personal::answers(&steps, &registers, &emits),
         unmade: super::unmade(&steps, &registers, &source.asked()),
+        emits,
         registers,
         steps,
     })

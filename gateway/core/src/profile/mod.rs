@@ -8,6 +8,7 @@ mod emit;
 pub mod facts;
 mod file;
 mod form;
+mod personal;
 #[cfg(test)]
 mod refusals;
 pub mod shipped;
@@ -141,6 +142,8 @@ pub struct Profile {
     pub steps: Vec<Step>,
     /// What whoever maintains it should change.
     pub warnings: Vec<String>,
+    /// The answers that name somebody, each by its id.
+    personal: BTreeSet<String>,
     /// As [`Profile::unmade_facts`]: it follows from the steps, and every visit begins with it.
     unmade: Map<String, Value>,
 }
@@ -287,6 +290,19 @@ impl Profile {
     /// One of its registers.
     pub fn register(&self, name: &str) -> Option<&Register> {
         self.registers.iter().find(|register| register.name == name)
+    }
+    /// Whether an answer names somebody: records have its subject key, and the central side alone its text.
+    pub fn names_somebody(&self, answer: &str) -> bool {
+        self.personal.contains(answer)
+    }
+    /// Whether an expression is such an answer, and nothing else.
+    pub fn is_personal(&self, of: &Expression) -> bool {
+        let answer = of.path();
+        matches!(answer.as_deref(), Some([facts::ANSWERS, id]) if self.names_somebody(id))
+    }
+    /// The answers that do, each by its id.
+    pub fn personal(&self) -> impl Iterator<Item = &str> {
+        self.personal.iter().map(String::as_str)
     }
     /// What the facts are while nothing has made them: a rule then reads them without an error.
     pub fn unmade_facts(&self) -> &Map<String, Value> {

@@ -83,7 +83,7 @@ fn a_step_names_a_register_an_act_and_one_end() {
     step("register = \"room\"\nact = \"put\"\nuntil_h = \"2\"\nuntil_ms = \"3\"", &["one end"]);
     step("register = \"room\"\nact = \"put\"\nuntil_h = \"pass.subject\"", &["a whole number or a number"]);
     step("register = \"room\"\nact = \"take\"\nuntil_h = \"2\"", &["only `put` and `swap`"]);
-    step("register = \"room\"\nact = \"put\"\ndata = { a = \"visit.id\" }", &["a whole number, not a text"]);
+    step("register = \"room\"\nact = \"put\"\ndata = { a = \"visit.none\" }", &["visit.none"]);
     step("register = \"room\"\nact = \"put\"\namount = \"pass.subject\"", &["a text, not a whole number"]);
 }
 

@@ -6,6 +6,8 @@ use crate::goes_on::stored;
 use kakou_core::core::Step;
 use kakou_core::lane::action::Action;
 use kakou_core::lane::event::AnswerSealer;
+use kakou_core::records::Write;
+use kakou_core::register::Change;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -138,4 +140,124 @@ fn the_desk_sees_what_was_counted_and_what_is_missing() {
         json!(["T-1", "again"]),
     ];
     assert_eq!(shown, wanted);
+}
+
+#[test]
+fn somebodys_card_at_a_step_for_things_is_said_and_counted_and_the_visit_goes_on_waiting() {
+    let mut g = gate_of("tally.toml", TALLY, &["scanner", "printer"]);
+    put(&mut g.memory, "pass", "BAG-1", json!({ "approvals": ["T-1", "T-2"] }));
+    put(&mut g.memory, "status", "P-0002", json!({ "colour": "green" }));
+    put(&mut g.memory, "roster", "T-2", json!({ "role": "staff" }));
+    g.scan("BAG-1");
+    let step = g.scan("P-0002");
+    assert!(step.events.is_empty() && step.writes.is_empty(), "{:?}", step.events);
+    assert_eq!(step.counters, ["card_as_answer_total"]);
+    let desk = g.desk();
+    let why = &desk["not_taken"]["text"]["en"];
+    assert!(why.as_str().unwrap().contains("waits for another code"), "{why}");
+    assert_eq!((&desk["ask"]["count"], &desk["other"]), (&json!(0), &Value::Null));
+    let turn = &g.screen()["other"]["text"]["en"];
+    assert!(turn.as_str().unwrap().starts_with("Please wait"), "{turn}");
+    g.wait(1_000);
+    assert!(g.scan("P-0002").counters.is_empty(), "what is held before the reader is one card");
+    g.wait(5_000);
+    g.input(kakou_core::core::Input::Tick);
+    assert_eq!(g.desk()["not_taken"], Value::Null);
+    // What was announced is a tube, whoever has the same number.
+    g.scan("T-2");
+    assert_eq!(g.desk()["ask"]["count"], json!(1));
+    // A list that cannot be read keeps nobody from counting.
+    g.memory.faulty.insert("status");
+    let step = g.scan("T-9");
+    assert!(step.counters.contains(&"list_unreadable_total"), "{:?}", step.counters);
+    assert_eq!(g.desk()["ask"]["count"], json!(2));
+}
+
+const PICKUP: &str = "
+id = \"pickup\"
+title = { zh = \"接\", en = \"Pick-up\" }
+direction = \"out\"
+fail_mode = \"HOLD\"
+[[register]]
+name = \"gone\"
+key = \"lane.place\"
+holder = \"pass.subject\"
+[[emit]]
+kind = \"collected\"
+outcomes = [\"ADMIT\"]
+data = { children = { key = \"answers.children\" }, whom = \"answers.patient\" }
+[[step]]
+kind = \"scan\"
+accepts = [\"opaque\"]
+[[step]]
+kind = \"verify\"
+lists = [\"children\"]
+[[step]]
+kind = \"form\"
+id = \"collect\"
+fields = [
+  { id = \"children\", type = \"choices\", zh = \"孩子\", en = \"Children\", options_from = \"entry.children.children\" },
+  { id = \"other\", type = \"text\", zh = \"其他\", en = \"Other\", personal = true },
+  { id = \"patient\", type = \"text\", zh = \"患者\", en = \"Patient\" },
+  { id = \"lane\", type = \"text\", zh = \"门\", en = \"Gate\" },
+]
+[[step]]
+kind = \"verify\"
+id = \"whom\"
+lists = [\"patients\"]
+keys = { patients = \"answers.patient\" }
+[[step]]
+kind = \"register\"
+register = \"gone\"
+act = \"put\"
+at = \"now\"
+data = { whom = \"answers.patient\", many = \"size(answers.children)\" }
+[[step]]
+kind = \"decide\"
+rules = [{ code = \"Q_NOT_LISTED\", when = 'answers.other == \"王小二\" || size(answers.children) != 2' }]
+[[step]]
+kind = \"print\"
+id = \"slip\"
+lines = [\"{answers.patient}\"]
+";
+
+#[test]
+fn an_answer_that_names_somebody_stands_as_a_key_and_for_the_central_side_alone_in_clear() {
+    let mut g = gate_of("pickup.toml", PICKUP, &["scanner", "printer"]);
+    put(&mut g.memory, "children", "P-0009", json!({ "children": ["S-0001", "S-0002", "S-0003"] }));
+    put(&mut g.memory, "patients", "B-0012", json!({ "state": "admitted" }));
+    g.scan("P-0009");
+    let given =
+        json!({ "children": ["S-0001", "S-0002"], "other": "王小二", "patient": "b-0012", "lane": "east" });
+    let step = g.act(Action::Form(serde_json::from_value(given).unwrap()));
+    let of = |kind: &str| step.events.iter().find(|e| e.kind == kind).map(|e| e.data.clone());
+    let data = of("transaction").unwrap();
+    let codes = data["codes"].as_array().unwrap();
+    assert!(codes.contains(&json!("Q_NOT_LISTED")), "rules read what was answered: {codes:?}");
+    let keys = ["S-0001", "S-0002", "王小二", "B-0012"]
+        .map(|id| g.core.lane(&g.lane).unwrap().setup.subjects.of(id));
+    let [one, two, other, patient] = keys.clone();
+    let answers =
+        json!({ "children": format!("{one}, {two}"), "other": other, "patient": patient, "lane": "east" });
+    assert_eq!(data["answers"], answers);
+    let sealed = opened(&data["private"]);
+    let clear = json!({ "children": ["S-0001", "S-0002"], "other": "王小二", "patient": "b-0012" });
+    assert_eq!(sealed, clear);
+    let leak = |text: &str| {
+        ["S-0001", "S-0002", "王小二", "B-0012", "b-0012"].into_iter().find(|id| text.contains(id))
+    };
+    assert_eq!(leak(&format!("{:?} {:?}", step.events, step.notes)), None);
+    let slot = step.writes.iter().find_map(|write| match write {
+        Write::Slot(write) => Some(write.change.clone()),
+        Write::Redeem { .. } | Write::Archive { .. } | Write::Seal { .. } => None,
+    });
+    let Some(Change::Put(put)) = slot else { panic!("{:?}", step.writes) };
+    assert_eq!(json!(put.data), json!({ "whom": patient, "many": "2" }), "a slot keeps words");
+    // The desk has them while the visit can go on; a visit that is over keeps the keys.
+    let shown = |desk: Value| desk["visit"]["answers"].to_string();
+    assert!(shown(g.desk()).contains("S-0002") && shown(g.desk()).contains("b-0012"), "{}", g.desk());
+    let visit = g.core.lane(&g.lane).unwrap().state.visit.clone().unwrap();
+    let kept = serde_json::to_string(&visit.closed()).unwrap();
+    assert_eq!(leak(&kept), None, "{kept}");
+    assert!(kept.contains(&patient));
 }

@@ -290,8 +290,8 @@ fn value(cx: &mut Cx<'_>, said: &EmitData) -> Value {
         cx.failed("data", &said.value);
         return Value::Null;
     };
-    let key = |text: &str| if text.is_empty() { String::new() } else { cx.setup.subjects.of(text) };
-    if !said.key {
+    let key = |text: &str| if text.is_empty() { String::new() } else { event::key_of(text, cx.setup) };
+    if !said.key && !cx.setup.profile.is_personal(&said.value) {
         return value;
     }
     match value {

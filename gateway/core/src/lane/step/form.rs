@@ -7,8 +7,10 @@ mod field;
 
 use super::input::{self, Input, Why};
 use super::kind::{About, Answers, Kind, Look};
-use super::{Cx, Flow, StepInput, StepKind, scan};
+use super::{Cx, Flow, StepInput, StepKind, scan, somebody};
+use crate::lane::Setup;
 use crate::lane::action::{Action, Rejection};
+use crate::lane::event::key_of;
 use crate::lane::view::ask::{Ask, DependsOn, FieldAsk};
 use crate::lane::visit::Visit;
 use crate::pass::{FORM, Format, Pass, id};
@@ -114,12 +116,12 @@ impl Kind for Form {
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         Ok(match what {
             StepInput::Deadline => cx.time_out(),
-            StepInput::Report(Report::Scan { bytes }) => self.scanned(cx, bytes),
+            StepInput::Report(Report::Scan { bytes }) => self.scanned(cx, bytes)?,
             StepInput::Report(_) => Flow::Wait,
-            StepInput::Action(_, Action::Form(given)) => self.take(cx, given),
+            StepInput::Action(_, Action::Form(given)) => self.take(cx, given)?,
             // A form with one field is a question.
             StepInput::Action(_, Action::Answer { question, value }) if matches!(self.fields.as_slice(), [only] if only.id == *question) => {
-                self.take(cx, &BTreeMap::from([(question.clone(), json!(value))]))
+                self.take(cx, &BTreeMap::from([(question.clone(), json!(value))]))?
             }
             StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
         })
@@ -173,7 +175,7 @@ impl Form {
     }
 
     /// Takes all answers, or says of each field what is wrong.
-    fn take(&self, cx: &mut Cx<'_>, given: &BTreeMap<String, Value>) -> Flow {
+    fn take(&self, cx: &mut Cx<'_>, given: &BTreeMap<String, Value>) -> Result<Flow, RecordsFault> {
         let filling = cx.visit.waits.form.clone().unwrap_or_default();
         let mut errors: Vec<(&str, Text, Why)> = Vec::new();
         for id in given.keys().filter(|id| !self.fields.iter().any(|f| f.id == **id)) {
@@ -190,7 +192,12 @@ impl Form {
                 Some(values) => &field.input.with_options(values),
                 None => &field.input,
             };
-            let fact = match value.filter(|_| asked).map(|value| input.take(value)) {
+            let taken = value.filter(|_| asked).map(|value| input.take(value));
+            let fact = match taken {
+                Some(Ok(fact)) if is_refused(cx, field, &fact)? => {
+                    errors.push((&field.id, field.text.clone(), somebody::why()));
+                    None
+                }
                 Some(Ok(fact)) => Some(fact),
                 Some(Err(wrong)) => {
                     errors.push((&field.id, field.text.clone(), wrong));
@@ -211,7 +218,7 @@ impl Form {
             insert_answer(cx.visit, &field.id, shown);
             match fact {
                 Some(fact) if field.private => private.push((field, fact)),
-                Some(fact) => answers.push((field.id.clone(), Input::words(&fact))),
+                Some(fact) => answers.push((field.id.clone(), recorded(cx.setup, &field.id, &fact))),
                 None => {}
             }
         }
@@ -219,7 +226,7 @@ impl Form {
             if let Some(before) = before {
                 cx.visit.facts.insert(ANSWERS.into(), before);
             }
-            return Flow::Reject(rejection(&errors));
+            return Ok(Flow::Reject(rejection(&errors)));
         }
         for field in &self.fields {
             cx.visit.answers.remove(&field.id);
@@ -237,31 +244,35 @@ impl Form {
         if let Some(name) = name.filter(|_| self.fields.iter().any(|f| f.id == NAME)) {
             cx.visit.name = Some(name);
         }
-        finish(cx)
+        Ok(finish(cx))
     }
 
-    /// A code was read while the form is open.
-    fn scanned(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Flow {
+    /// A code was read while the form is open. Somebody's card answers only what asks for one.
+    fn scanned(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Flow, RecordsFault> {
         // Whoever still holds the code of the visit before the reader answers nothing with it.
         if scan::is_own_code(cx, bytes) {
-            return Flow::Wait;
+            return Ok(Flow::Wait);
         }
-        let Some(text) = std::str::from_utf8(bytes).ok() else { return Flow::Wait };
+        let Some(text) = std::str::from_utf8(bytes).ok() else { return Ok(Flow::Wait) };
+        let card = somebody::is_somebodys(cx, text)?;
         let filling = cx.visit.waits.form.clone().unwrap_or_default();
         let open = |f: &&Field| f.input == Input::Scan && !filling.left_out.contains(&f.id);
-        let mut fields = self.fields.iter().filter(open);
+        let profile = &cx.setup.profile;
+        let fields = self.fields.iter().filter(open).filter(|f| !card || profile.names_somebody(&f.id));
+        let mut fields = fields.collect::<Vec<_>>().into_iter();
         let first =
             fields.clone().find(|f| !filling.filled.contains_key(&f.id)).or_else(|| fields.next_back());
-        let Some((field, Ok(code))) = first.map(|f| (f, f.input.take(&json!(text)))) else {
-            return Flow::Wait;
+        let Some(field) = first else {
+            return Ok(if card { somebody::not_taken(cx) } else { Flow::Wait });
         };
+        let Ok(code) = field.input.take(&json!(text)) else { return Ok(Flow::Wait) };
         if let [only] = self.fields.as_slice() {
             return self.take(cx, &BTreeMap::from([(only.id.clone(), code)]));
         }
         if let Some(waits) = &mut cx.visit.waits.form {
             waits.filled.insert(field.id.clone(), code);
         }
-        Flow::Wait
+        Ok(Flow::Wait)
     }
 
     fn field_ask(&self, field: &Field, filling: &Filling, visit: &Visit) -> FieldAsk {
@@ -292,8 +303,33 @@ impl Form {
     }
 }
 
+/// Whether an answer is somebody's card, in a field that waits for the code of a thing.
+fn is_refused(cx: &mut Cx<'_>, field: &Field, fact: &Value) -> Result<bool, RecordsFault> {
+    let waits = field.input == Input::Scan && !cx.setup.profile.names_somebody(&field.id);
+    let Some(code) = fact.as_str().filter(|_| waits) else { return Ok(false) };
+    somebody::is_somebodys(cx, code)
+}
+
 /// What stands for a private answer where it is not.
 pub const GIVEN: &str = "given";
+
+/// An answer as records have it: of one that names somebody the subject key of each.
+pub(super) fn recorded(setup: &Setup, field: &str, fact: &Value) -> String {
+    let keyed = setup.profile.names_somebody(field);
+    match fact {
+        Value::String(text) if keyed && !text.is_empty() => key_of(text, setup),
+        Value::Array(all) if keyed => {
+            let keys = all.iter().filter_map(Value::as_str).map(|text| key_of(text, setup));
+            keys.collect::<Vec<_>>().join(", ")
+        }
+        Value::String(_)
+        | Value::Array(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Object(_) => Input::words(fact),
+    }
+}
 
 /// Puts an answer among the facts.
 pub(super) fn insert_answer(visit: &mut Visit, id: &str, fact: Value) {

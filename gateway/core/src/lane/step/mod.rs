@@ -16,6 +16,7 @@ pub mod register;
 pub mod scan;
 pub mod seal;
 mod seal_check;
+pub mod somebody;
 pub mod tally;
 pub mod temperature;
 pub mod verify;

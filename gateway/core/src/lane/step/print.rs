@@ -192,7 +192,10 @@ impl Print {
             let command = Command::Print { lines: lines.clone() };
             cx.out.requests.push(Request { device: device.clone(), ticket: *ticket, command });
         }
-        let (kept, shown) = if self.names { (Vec::new(), lines) } else { (lines, Vec::new()) };
+        let personal =
+            |piece: &Piece| matches!(piece, Piece::Fact(fact) if cx.setup.profile.is_personal(fact));
+        let names = self.names || self.lines.iter().flatten().any(personal);
+        let (kept, shown) = if names { (Vec::new(), lines) } else { (lines, Vec::new()) };
         let verdict = cx.visit.verdicts;
         cx.visit.prints.retain(|slip| slip.step != place);
         let state = PrintState::Asked;

@@ -3,7 +3,7 @@
 use super::form::{self, PLATE, insert_answer};
 use super::input::{Bound, Input, InputForm, Limits};
 use super::kind::{About, Answers, Kind, Look};
-use super::{Cx, Flow, StepInput, scan};
+use super::{Cx, Flow, StepInput, scan, somebody};
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::Ask;
 use crate::profile::source::StepContext;
@@ -67,10 +67,9 @@ impl Kind for Question {
             StepInput::Deadline => return Ok(cx.time_out()),
             StepInput::Report(Report::Scan { bytes }) if !scan::is_own_code(cx, bytes) => {
                 let read = std::str::from_utf8(bytes).ok().map(|text| self.input.take(&json!(text)));
-                return Ok(match read {
-                    Some(Ok(fact)) => answered(cx, fact),
-                    Some(Err(_)) | None => Flow::Wait,
-                });
+                let Some(Ok(fact)) = read else { return Ok(Flow::Wait) };
+                let refused = self.is_refused(cx, &fact)?;
+                return Ok(if refused { somebody::not_taken(cx) } else { answered(cx, fact) });
             }
             StepInput::Report(_) => return Ok(Flow::Wait),
             StepInput::Action(_, Action::Answer { question, value }) if *question == cx.step.id => {
@@ -84,6 +83,9 @@ impl Kind for Question {
             StepInput::Action(..) => return Ok(Flow::Reject(Rejection::not_now())),
         };
         Ok(match self.input.take(given) {
+            Ok(fact) if self.is_refused(cx, &fact)? => {
+                Flow::Reject(Rejection::of("bad_answer", somebody::why()))
+            }
             Ok(fact) => answered(cx, fact),
             Err(why) => Flow::Reject(Rejection::new("bad_answer", &why.zh, &why.en)),
         })
@@ -103,9 +105,18 @@ impl Kind for Question {
     }
 }
 
+impl Question {
+    /// Whether an answer is somebody's card, where the code of a thing is asked for.
+    fn is_refused(&self, cx: &mut Cx<'_>, fact: &Value) -> Result<bool, RecordsFault> {
+        let waits = self.input == Input::Scan && !cx.setup.profile.names_somebody(&cx.step.id);
+        let Some(code) = fact.as_str().filter(|_| waits) else { return Ok(false) };
+        somebody::is_somebodys(cx, code)
+    }
+}
+
 fn answered(cx: &mut Cx<'_>, fact: Value) -> Flow {
     let id = cx.step.id.clone();
-    cx.visit.answers.insert(id.clone(), Input::words(&fact));
+    cx.visit.answers.insert(id.clone(), form::recorded(cx.setup, &id, &fact));
     insert_answer(cx.visit, &id, fact);
     form::finish(cx)
 }

@@ -1,21 +1,24 @@
 //! Looks into a register, and keeps what is to be done to it with the admission: see [`crate::register`].
 
 use super::kind::{About, Kind};
-use super::{Cx, Flow};
+use super::{Cx, Flow, form};
 use crate::codes::Code;
 use crate::lane::Lane;
 use crate::profile::ProfileError;
-use crate::profile::facts::Type;
+use crate::profile::facts::{self, Type};
 use crate::profile::source::StepContext;
 use crate::records::RecordsFault;
 use crate::register::{self, Act, Asks, DATA_MOST, Intent, Place, SEAL, hashed};
 use crate::rules::{Expression, RegisterAsked};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const HOUR_MS: f64 = 3_600_000.0;
 const DAY_MS: i64 = 86_400_000;
+
+/// What can be known of a slot: it is kept in words, and read as a text.
+const DATA: [Type; 5] = [Type::Text, Type::Texts, Type::Number, Type::Decimal, Type::Bool];
 
 /// Looks into a register, and does something to it.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Kind for Register {
         }
         let amount = form.amount.map(|text| place.number(&text)).transpose()?;
         let data = form.data.into_iter();
-        let data = data.map(|(name, text)| Ok((name, place.value(&text, &[Type::Text])?)));
+        let data = data.map(|(name, text)| Ok((name, place.value(&text, &DATA)?)));
         let data = data.collect::<Result<_, ProfileError>>()?;
         Ok(Self { register: form.register, act, now, until, amount, data })
     }
@@ -158,8 +161,10 @@ impl Register {
             None => 0,
         };
         let mut data = Map::new();
-        for (name, text) in &self.data {
-            data.insert(name.clone(), cx.value(text)?);
+        for (name, of) in &self.data {
+            let (path, value) = (of.path(), cx.value(of)?);
+            let answer = if let Some([facts::ANSWERS, id]) = path.as_deref() { id } else { "" };
+            data.insert(name.clone(), json!(form::recorded(setup, answer, &value)));
         }
         if Value::Object(data.clone()).to_string().len() > DATA_MOST {
             return Err("the data of a slot is too long".into());

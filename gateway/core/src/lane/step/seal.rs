@@ -4,7 +4,7 @@
 use super::super::visit::Seal as Applied;
 use super::kind::{About, Kind, Look};
 use super::seal_check;
-use super::{Cx, Flow, StepInput};
+use super::{Cx, Flow, StepInput, somebody};
 use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, options};
@@ -137,17 +137,19 @@ impl Kind for Seal {
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         let parent = match &self.act {
             Act::Apply { parent } => parent.as_ref(),
-            Act::Check { .. } => return Ok(seal_check::on(self, cx, what)),
+            Act::Check { .. } => return seal_check::on(self, cx, what),
         };
         let (officer, first, second, kind, door) = match what {
             StepInput::Deadline => return Ok(cx.time_out()),
             StepInput::Report(Report::Scan { bytes }) => {
                 let number = std::str::from_utf8(bytes).ok().and_then(normal);
                 // Whatever else was held before the reader is no seal.
-                if let Some(number) = number.filter(|n| self.is_issued(n)) {
-                    cx.visit.waits.seal = Some(number);
-                    cx.out.keep_soon();
+                let Some(number) = number.filter(|n| self.is_issued(n)) else { return Ok(Flow::Wait) };
+                if somebody::is_somebodys(cx, &number)? {
+                    return Ok(somebody::not_taken(cx));
                 }
+                cx.visit.waits.seal = Some(number);
+                cx.out.keep_soon();
                 return Ok(Flow::Wait);
             }
             StepInput::Report(_) => return Ok(Flow::Wait),
@@ -164,6 +166,9 @@ impl Kind for Seal {
                 "A seal number has 4 to 20 letters and digits",
             );
         };
+        if somebody::is_somebodys(cx, &number)? {
+            return Ok(Flow::Reject(Rejection::of("seal_form", somebody::why())));
+        }
         let scanned = cx.visit.waits.seal.as_ref();
         if number != again || scanned.is_some_and(|s| *s != number) {
             return reject(

@@ -3,12 +3,13 @@
 use super::form::text_values;
 use super::kind::Look;
 use super::seal::{Seal, make, normal};
-use super::{Cx, Flow, StepInput};
+use super::{Cx, Flow, StepInput, somebody};
 use crate::codes::Code;
 use crate::lane::action::{Action, Officer, Rejection, SealRead};
 use crate::lane::view::ask::{Ask, Opt, options};
 use crate::lane::visit::{CheckedSeal, SealCheck, SealCondition};
 use crate::reading::Report;
+use crate::records::RecordsFault;
 use crate::rules::Expression;
 use serde_json::json;
 
@@ -31,31 +32,40 @@ pub(super) fn begin(cx: &mut Cx<'_>, expected: &Expression) {
 }
 
 /// Takes the whole check, or what was scanned for it.
-pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Flow {
-    match what {
+pub(super) fn on(seal: &Seal, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
+    let expected = cx.visit.seal_check.as_ref().map(|check| check.expected.clone()).unwrap_or_default();
+    Ok(match what {
         StepInput::Deadline => cx.time_out(),
         StepInput::Report(Report::Scan { bytes }) => {
-            let expected =
-                cx.visit.seal_check.as_ref().map(|check| check.expected.as_slice()).unwrap_or_default();
             let of_record = |text| Some(crate::pass::id::normal(text)).filter(|n| expected.contains(n));
             let number = |text| of_record(text).or_else(|| normal(text));
-            if let Some(number) = std::str::from_utf8(bytes).ok().and_then(number) {
-                cx.visit.waits.seal = Some(number);
-                cx.out.keep_soon();
+            let Some(number) = std::str::from_utf8(bytes).ok().and_then(number) else {
+                return Ok(Flow::Wait);
+            };
+            if !expected.contains(&number) && somebody::is_somebodys(cx, &number)? {
+                return Ok(somebody::not_taken(cx));
             }
+            cx.visit.waits.seal = Some(number);
+            cx.out.keep_soon();
             Flow::Wait
         }
         StepInput::Report(_) => Flow::Wait,
         StepInput::Action(officer, Action::SealCheck(all)) => {
-            let expected =
-                cx.visit.seal_check.as_ref().map(|check| check.expected.as_slice()).unwrap_or_default();
-            match all.iter().map(|one| read(seal, one, officer, expected)).collect::<Result<Vec<_>, _>>() {
-                Ok(read) => take(cx, read),
-                Err(why) => Flow::Reject(why),
+            let read =
+                all.iter().map(|one| read(seal, one, officer, &expected)).collect::<Result<Vec<_>, _>>();
+            let read = match read {
+                Ok(read) => read,
+                Err(why) => return Ok(Flow::Reject(why)),
+            };
+            for seal in read.iter().filter(|seal| !expected.contains(&seal.number)) {
+                if somebody::is_somebodys(cx, &seal.number)? {
+                    return Ok(Flow::Reject(Rejection::of("seal_form", somebody::why())));
+                }
             }
+            take(cx, read)
         }
         StepInput::Action(..) => Flow::Reject(Rejection::not_now()),
-    }
+    })
 }
 
 /// One seal, as staff have read it. A number of the record is one, whatever form whoever made it gave it.

@@ -2,7 +2,7 @@
 
 use super::form::text_values;
 use super::kind::{About, Kind, Look};
-use super::{Cx, Flow, StepInput, scan};
+use super::{Cx, Flow, StepInput, scan, somebody};
 use crate::codes::Code;
 use crate::lane::action::{Action, Rejection};
 use crate::lane::view::ask::{Ask, TallyRead};
@@ -111,11 +111,14 @@ impl Kind for Tally {
     fn on(&self, cx: &mut Cx<'_>, what: &StepInput<'_>) -> Result<Flow, RecordsFault> {
         Ok(match what {
             StepInput::Deadline => cx.time_out(),
-            StepInput::Report(Report::Scan { bytes }) => self.read_code(cx, bytes),
+            StepInput::Report(Report::Scan { bytes }) => self.read_code(cx, bytes)?,
             StepInput::Report(_) => Flow::Wait,
             StepInput::Action(_, Action::Tally(text)) => match code(text) {
                 None => {
                     Flow::Reject(Rejection::new("bad_answer", "请扫码或输入编码", "Scan or type the code"))
+                }
+                Some(code) if is_refused(cx, &code)? => {
+                    Flow::Reject(Rejection::of("bad_answer", somebody::why()))
                 }
                 Some(code) => match self.count(cx, code) {
                     TallyRead::Full => {
@@ -161,32 +164,41 @@ fn code(text: &str) -> Option<String> {
     ((1..=LONGEST).contains(&code.chars().count()) && !code.chars().any(char::is_control)).then_some(code)
 }
 
+/// Whether a code is somebody's card, and none of those that should be there.
+fn is_refused(cx: &mut Cx<'_>, code: &str) -> Result<bool, RecordsFault> {
+    let expected = cx.visit.waits.tally.as_ref().is_some_and(|counted| counted.expected.contains(code));
+    if expected { Ok(false) } else { somebody::is_somebodys(cx, code) }
+}
+
 impl Tally {
     /// A reader sees what is held before it again and again: that is one read, until something else was read.
-    fn read_code(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Flow {
+    fn read_code(&self, cx: &mut Cx<'_>, bytes: &[u8]) -> Result<Flow, RecordsFault> {
         let (now, same_read_ms) = (cx.now.mono_ms, cx.setup.profile.same_read_ms);
         let one = |at: MonoMs| now.saturating_sub(at) < same_read_ms;
         if scan::is_own_code(cx, bytes) {
             let counted = cx.visit.waits.tally.get_or_insert_default();
             // Nothing else was read since the visit began: it is still held there.
             let held = counted.last.is_none() && one(cx.visit.started_mono);
-            return if held { Flow::Wait } else { self.done(cx) };
+            return Ok(if held { Flow::Wait } else { self.done(cx) });
         }
         let Some(code) = std::str::from_utf8(bytes).ok().and_then(code) else {
             cx.out.count("scan_unreadable_total");
-            return Flow::Wait;
+            return Ok(Flow::Wait);
         };
+        if is_refused(cx, &code)? {
+            return Ok(somebody::not_taken(cx));
+        }
         let counted = cx.visit.waits.tally.get_or_insert_default();
         if let Some((last, _, at)) = &mut counted.last
             && *last == code
             && one(*at)
         {
             *at = now;
-            return Flow::Wait;
+            return Ok(Flow::Wait);
         }
         self.count(cx, code);
         cx.out.keep_soon();
-        Flow::Wait
+        Ok(Flow::Wait)
     }
 
     /// Counts a code; one that was counted already is said and not counted.

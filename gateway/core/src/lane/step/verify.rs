@@ -10,7 +10,7 @@ use super::{Cx, Flow, StepKind};
 use crate::codes::{Code, Outcome};
 use crate::entry;
 use crate::lane::visit::Visit;
-use crate::lists::{self, List, LookUp};
+use crate::lists::{self, Keys, List, LookUp};
 use crate::pass::{FORM, Format, Pass, id, plate};
 use crate::profile::facts::{self, ENTRY, Fact, FactScope, PASS, Type};
 use crate::profile::source::StepContext;
@@ -215,6 +215,16 @@ impl Kind for Verify {
         cx.make("health", Value::Object(health));
         keep(cx, found);
         Ok(Flow::Next)
+    }
+}
+
+impl Verify {
+    /// What lists of people are looked up by, beside the pass.
+    pub(crate) fn people_by(&self) -> impl Iterator<Item = &Expression> {
+        self.lists.iter().filter(|look| look.list.keys == Keys::People).filter_map(|look| match &look.key {
+            Key::Gives(key) => Some(key),
+            Key::Pass => None,
+        })
     }
 }
 

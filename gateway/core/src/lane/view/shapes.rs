@@ -113,6 +113,7 @@ pub struct Desk {
     pub lists_stale: bool,
     pub barrier: Option<Barrier>,
     pub other: Option<Turn>,
+    pub not_taken: Option<Turn>,
     pub ready: bool,
     pub lamps: Vec<Lamp>,
     pub notice: Option<NoticeView>,

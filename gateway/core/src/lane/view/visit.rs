@@ -7,6 +7,8 @@ use super::shapes::{
 };
 use crate::codes::Code;
 use crate::lane::Lane;
+use crate::lane::event::personal;
+use crate::lane::step::form::GIVEN;
 use crate::lane::step::input::Input;
 use crate::lane::visit::{Actuation, Earlier, Measurement, Overridden, PhotoSlot, Seal, Stage, Visit};
 use crate::pass::kp1;
@@ -43,7 +45,7 @@ pub(super) fn visit_view(lane: &Lane, v: &Visit) -> VisitView {
         }),
         compared: compared(lane, v),
         readings: v.readings.iter().enumerate().map(reading_view).collect(),
-        answers: v.answers.iter().map(|(q, a)| answer_view(lane, q, a)).collect(),
+        answers: v.answers.iter().map(|(q, a)| answer_view(lane, v, q, a)).collect(),
         seals: v.seals.iter().map(|s| seal_view(lane, s)).collect(),
         photos: v.photos.iter().map(|(role, slot)| photo_view(lane, role, slot)).collect(),
         verdict: v.verdict.as_ref().map(|verdict| VerdictView {
@@ -64,15 +66,26 @@ fn reading_view((i, r): (usize, &Measurement)) -> ReadingView {
     ReadingView { mdeg: r.mdeg, state, at: r.at_ms.map(rfc3339), device: r.device.clone(), r#try: i + 1 }
 }
 
-fn answer_view(lane: &Lane, question: &str, answer: &str) -> AnswerView {
+fn answer_view(lane: &Lane, v: &Visit, question: &str, answer: &str) -> AnswerView {
     let asked = lane.setup.profile.inputs().find(|asked| asked.id == question);
+    let shown = shown_answer(lane, v, question, answer);
+    let private = shown.is_none() || asked.is_some_and(|asked| asked.private);
+    let value = shown.unwrap_or_else(|| GIVEN.to_owned());
     AnswerView {
         question: question.to_owned(),
         label: asked.map_or_else(|| Text::new(question, question), |asked| asked.text.clone()),
-        value: answer.to_owned(),
-        text: asked.and_then(|asked| answer_text(asked.input, answer)),
-        private: asked.is_some_and(|asked| asked.private),
+        text: asked.and_then(|asked| answer_text(asked.input, &value)),
+        value,
+        private,
     }
+}
+
+/// An answer as staff gave it. One that names somebody is shown as long as the visit has it.
+fn shown_answer(lane: &Lane, v: &Visit, question: &str, answer: &str) -> Option<String> {
+    if !lane.setup.profile.names_somebody(question) || answer == GIVEN {
+        return Some(answer.to_owned());
+    }
+    personal(v, question).map(Input::words)
 }
 
 fn photo_view(lane: &Lane, role: &str, slot: &PhotoSlot) -> PhotoView {
@@ -141,14 +154,15 @@ fn compared(lane: &Lane, v: &Visit) -> Vec<Compared> {
             all.push(Compared { id, label, pass, lane, same: !weighed.gap });
         }
         let asked = lane.setup.profile.inputs().filter(|asked| asked.place == place && !asked.private);
-        all.extend(asked.filter_map(|asked| compare(v, asked)));
+        all.extend(asked.filter_map(|asked| compare(lane, v, asked)));
     }
     all
 }
 
 /// An answer beside what the pass says of the same.
-fn compare(v: &Visit, asked: Asked<'_>) -> Option<Compared> {
+fn compare(lane: &Lane, v: &Visit, asked: Asked<'_>) -> Option<Compared> {
     let (answer, said) = (v.answers.get(asked.id)?, fact(v, asked.id)?);
+    let answer = shown_answer(lane, v, asked.id, answer)?;
     let same = match asked.input {
         // Fewer people than the pass names may be on board.
         Input::Number { .. } => answer.parse::<i64>().ok()? <= said.parse::<i64>().ok()?,
@@ -161,10 +175,10 @@ fn compare(v: &Visit, asked: Asked<'_>) -> Option<Compared> {
         | Input::Plate
         | Input::Container
         | Input::Scan
-        | Input::Text => *answer == said,
+        | Input::Text => answer == said,
     };
     let (id, label) = (asked.id.to_owned(), asked.text.clone());
-    Some(Compared { id, label, pass: said, lane: answer.clone(), same })
+    Some(Compared { id, label, pass: said, lane: answer, same })
 }
 
 fn codes_text(codes: &[Code]) -> Vec<CodeView> {

@@ -34,13 +34,9 @@ impl Private {
     pub fn remove(&mut self, field: &str) {
         self.0.remove(field);
     }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
     /// All of them, to be sealed for the central side.
-    pub(in crate::lane) fn in_clear(&self) -> Value {
-        json!(self.0)
+    pub(in crate::lane) fn in_clear(&self) -> Map<String, Value> {
+        self.0.iter().map(|(field, answer)| (field.clone(), answer.clone())).collect()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Field {
     pub when: Vec<Expression>,
     /// Whether its answer stays in memory.
     pub private: bool,
+    /// Whether its answer names somebody, though rules may read it.
+    pub personal: bool,
     /// Whether its answer is taken for the code of the visit.
     pub subject: bool,
     /// What fills it in.
@@ -47,6 +49,8 @@ pub(super) struct FieldForm {
     when: Option<String>,
     #[serde(default)]
     private: bool,
+    #[serde(default)]
+    personal: bool,
     #[serde(default)]
     subject: bool,
     from: Option<String>,
@@ -90,6 +94,7 @@ impl FieldForm {
             required,
             when,
             private,
+            personal,
             subject,
             from,
             options,
@@ -117,6 +122,7 @@ impl FieldForm {
             when: conditions.iter().map(|text| place.condition(text)).collect::<Result<_, _>>()?,
             // Whose number it is stays in memory like everything else that names a person.
             private: private || subject,
+            personal,
             subject,
             from: from.map(|text| from_code(place, &text, input.fact())).transpose()?,
             options_from: options_from.map(|text| place.texts(&text)).transpose()?,
