@@ -7,10 +7,12 @@
 //! state in whatever order and however often they hear of each other's acts.
 //!
 //! In a register that sums up, each act is a slot of its own ([`Slot::part`]): the amount is the latest count and what
-//! was added since.
+//! was added since. Acts that are old are folded ([`fold`]): each gateway makes one slot of its own ones, and whoever
+//! hears of it counts none of those up to its place in the order any more, however late they are told.
 
 mod act;
 mod definition;
+mod fold;
 mod seen;
 
 use crate::event::is_kind;
@@ -26,11 +28,15 @@ pub use act::{Act, Intent};
 pub(crate) use act::{correct, is_full, keep_seals, withdraw, write};
 pub use definition::{AlarmWhen, BUILT_IN, Limit, Register, SEAL, SEALS, Scope};
 pub(crate) use definition::{RegisterFile, names, read};
+pub use fold::fold;
 pub use seen::{Asks, Place, Seen, see, summed};
 pub(crate) use seen::{facts, fill, look, place, unmade};
 
 /// The most data of a slot, as JSON, in bytes.
 pub const DATA_MOST: usize = 2 << 10;
+
+/// What stands behind the gateway in the name of its earlier acts on a sum, which are one.
+const FOLD: &str = "fold";
 
 /// The longest name of an act of a sum, in bytes.
 const PART_MOST: usize = 80;
@@ -81,6 +87,9 @@ pub struct Put {
     /// In a register that sums up: whether this is a count, which what was before does not change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
+    /// Of folded acts with a count among them: the place of that count, from which on others add to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Stamp>,
     /// What else is known of it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
@@ -211,7 +220,8 @@ impl Slot {
         let hashes = SubjectKey::is_one(&self.key) && SubjectKey::is_one(&self.holder);
         let part = self.part.len() <= PART_MOST && self.part.bytes().all(|b| b.is_ascii_graphic());
         let stamps = [self.put.as_ref().map(|put| &put.at), self.end.as_ref().map(|end| &end.at)];
-        let stamps = stamps.into_iter().chain([self.was.as_ref(), self.amnesty.as_ref()]);
+        let from = self.put.as_ref().and_then(|put| put.from.as_ref());
+        let stamps = stamps.into_iter().chain([self.was.as_ref(), self.amnesty.as_ref(), from]);
         let gateways = stamps.flatten().all(|at| GatewayId::new(at.gateway.clone()).is_ok());
         let data =
             self.put.as_ref().map(|put| serde_json::to_string(&put.data).map_or(usize::MAX, |t| t.len()));
@@ -237,6 +247,17 @@ impl Slot {
     /// The place of its put in the order.
     pub fn put_at(&self) -> Option<&Stamp> {
         self.put.as_ref().map(|put| &put.at)
+    }
+
+    /// Its place among the acts of a sum.
+    pub fn place(&self) -> Option<&Stamp> {
+        self.put.as_ref().map(|put| put.from.as_ref().unwrap_or(&put.at))
+    }
+
+    /// Whether it stands for acts of one gateway that were folded.
+    pub fn is_fold(&self) -> bool {
+        let gateway = self.gateway().and_then(|gateway| self.part.strip_prefix(gateway));
+        gateway.and_then(|rest| rest.strip_prefix('/')) == Some(FOLD)
     }
 
     /// The gateway that put it.

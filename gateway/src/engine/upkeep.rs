@@ -17,6 +17,8 @@ const CLOSE_EVERY_MS: u64 = 600_000;
 const FORGET_EVERY_MS: u64 = 3_600_000;
 /// Sooner, where others have told so many: what one of them may tell is limited.
 const FORGET_AFTER: u32 = 10_000;
+/// What was done to a sum so long ago is folded.
+const FOLD_AFTER_MS: i64 = 7 * 86_400_000;
 /// A picture that nothing names stays for so long.
 pub(super) const UNNAMED: Duration = Duration::from_secs(3600);
 
@@ -193,6 +195,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Folds what was done to sums before a moment, a round of it.
+    fn fold_sums(&mut self, before_ms: i64) -> rusqlite::Result<u64> {
+        self.journal.begin()?;
+        let done = self.journal.fold_sums(before_ms);
+        match done.and_then(|n| self.journal.commit().map(|()| n)) {
+            Ok(n) => Ok(n),
+            Err(e) => {
+                self.journal.roll_back()?;
+                Err(e)
+            }
+        }
+    }
+
     /// Forgets the uses of passes that have ended, and slots of registers that were over for long enough: not by a time that nobody has confirmed.
     fn forget_uses(&mut self, now: &Now) -> rusqlite::Result<()> {
         let due = self.forgotten_ms.is_none_or(|done| now.mono_ms.saturating_sub(done) >= FORGET_EVERY_MS);
@@ -202,8 +217,9 @@ impl Engine {
         };
         let forgotten = self.round(|c| Ok(peers::forget(c, now_ms)? + slots::forget(c, now_ms)?))?;
         self.out.add("use_forgotten_total", forgotten);
+        let folded = self.fold_sums(now_ms - FOLD_AFTER_MS)?;
         // Until nothing is left to forget, a round each time.
-        if forgotten == 0 {
+        if forgotten + folded == 0 {
             (self.heard_uses, self.forgotten_ms) = (0, Some(now.mono_ms));
         }
         Ok(())

@@ -243,15 +243,18 @@ impl Doing<'_> {
             expires: self.register.expires,
             amount: intent.amount,
             counted: false,
+            from: None,
             data: intent.data.clone(),
             alone,
             alarm,
         })
     }
 
-    /// An act of a register that sums up is a slot of its own.
+    /// An act of a register that sums up is a slot of its own. A box that has taken the place of another counts its
+    /// visits from one again: the time tells its acts from those before.
     fn summand(&self, intent: &Intent, name: (&String, &String)) -> Write {
-        let part = format!("{}/{}/{}", self.setup.gateway, self.by.visit, intent.step);
+        let at_ms = self.by.at_ms.unwrap_or(0);
+        let part = format!("{}/{}/{}/{at_ms}", self.setup.gateway, self.by.visit, intent.step);
         let Change::Put(mut put) = self.put(intent, false) else { unreachable!("a put is a put") };
         match intent.act {
             Act::Take => put.amount = put.amount.saturating_neg(),
@@ -296,6 +299,7 @@ pub(crate) fn keep_seals(cx: &mut Cx<'_>, plate: &str, record: Map<String, Value
         expires: false,
         amount: 0,
         counted: false,
+        from: None,
         data: record,
         alone: false,
         alarm: None,

@@ -1,5 +1,6 @@
 //! What may be asked of a register: the facts `register.NAME.*`.
 
+use super::fold::leave_out_covered;
 use super::{Limit, Register, Scope, Slot, hashed};
 use crate::lane::Setup;
 use crate::records::{Records, RecordsFault};
@@ -68,8 +69,9 @@ pub fn summed(slots: Vec<Slot>) -> Vec<Slot> {
         sums.entry((part.key.clone(), part.holder.clone())).or_default().push(part);
     }
     for (_, mut acts) in sums {
+        leave_out_covered(&mut acts);
         acts.retain(Slot::is_open);
-        acts.sort_by(|a, b| order(a).cmp(&order(b)));
+        acts.sort_by(|a, b| a.place().cmp(&b.place()));
         let from = acts.iter().rposition(|act| act.put.as_ref().is_some_and(|put| put.counted)).unwrap_or(0);
         let amount =
             acts[from.min(acts.len())..].iter().filter_map(|act| Some(act.put.as_ref()?.amount)).sum();

@@ -27,6 +27,7 @@ fn put(alone: bool) -> Change {
         expires: false,
         amount: 0,
         counted: false,
+        from: None,
         data: Map::new(),
         alone,
         alarm: None,

@@ -53,6 +53,7 @@ impl Known<'_> {
             expires: self.register.expires,
             amount,
             counted: false,
+            from: None,
             data,
             alone: matches!(self.register.limit, Some(Limit::Number(1))),
             alarm: self.alarm(since_ms, until_ms),

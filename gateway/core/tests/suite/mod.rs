@@ -296,6 +296,7 @@ fn slot_put(alone: bool, alarm_ms: Option<i64>) -> Change {
         expires: false,
         amount: 0,
         counted: false,
+        from: None,
         data: json!({ "a": "b" }).as_object().unwrap().clone(),
         alone,
         alarm: alarm_ms.map(|at_ms| Alarm { at_ms, event: "overdue".into(), done: false }),

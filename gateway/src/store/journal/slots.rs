@@ -5,10 +5,10 @@
 
 use super::Journal;
 use crate::store::salvage::Fact;
-use crate::store::{bound, has_column};
+use crate::store::{bound, catch_up, has_column};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::GatewayId;
-use kakou_core::register::{Asks, Seen, Slot, SlotName, SlotWrite, conflicts, see, summed};
+use kakou_core::register::{Asks, Seen, Slot, SlotName, SlotWrite, conflicts, fold, see, summed};
 use kakou_core::time::Now;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -235,8 +235,11 @@ pub fn take(
 }
 
 /// Puts another account of a slot beside what is known of it; gives what is new. What was heard from the others need not
-/// be told to them again.
+/// be told to them again. An act of a sum that was folded is not taken once more, and goes when its fold comes.
 pub fn merge(connection: &Connection, told: &Slot, heard: bool) -> rusqlite::Result<Option<Slot>> {
+    if fold_of(connection, told)?.is_some_and(|fold| told.is_covered_by(&fold)) {
+        return Ok(None);
+    }
     let known = find(connection, told)?;
     let merged = match known.clone() {
         Some(known) => known.merge(told.clone()),
@@ -247,7 +250,61 @@ pub fn merge(connection: &Connection, told: &Slot, heard: bool) -> rusqlite::Res
     }
     // What we have done and they do not know is told again.
     keep(connection, &merged, heard && merged == *told)?;
+    drop_covered(connection, &merged)?;
     Ok(Some(merged))
+}
+
+/// The fold of which an act of a sum may be.
+fn fold_of(connection: &Connection, act: &Slot) -> rusqlite::Result<Option<Slot>> {
+    let Some(part) = act.folded_as() else { return Ok(None) };
+    by_name(connection, [&act.register, &act.key, &act.holder, &part])
+}
+
+/// Drops the acts that a fold stands for; says how many.
+fn drop_covered(connection: &Connection, fold: &Slot) -> rusqlite::Result<u64> {
+    if !fold.is_fold() {
+        return Ok(0);
+    }
+    let mut dropped = 0;
+    for act in of_sum(connection, [&fold.register, &fold.key, &fold.holder])? {
+        if act.is_covered_by(fold) {
+            let sql = "DELETE FROM slot WHERE register = ?1 AND key = ?2 AND holder = ?3 AND part = ?4";
+            let name = [&act.register, &act.key, &act.holder, &act.part];
+            dropped += connection.prepare_cached(sql)?.execute(name)? as u64;
+        }
+    }
+    Ok(dropped)
+}
+
+/// The slots of one holder under one key.
+fn of_sum(connection: &Connection, name: [&String; 3]) -> rusqlite::Result<Vec<Slot>> {
+    let of = name.map(|text| Sql::Text(text.clone()));
+    some(connection, "WHERE register = ?1 AND key = ?2 AND holder = ?3", &of)
+}
+
+/// Sums whose acts are folded in one transaction.
+const SUMS: usize = 100;
+
+/// Folds the acts of a gateway on sums that were done before a moment: the folds, and how many acts they stand for.
+fn fold_sums(connection: &Connection, own: &GatewayId, before_ms: i64) -> rusqlite::Result<(Vec<Slot>, u64)> {
+    // All columns stand in the index; the part of an act begins with its gateway.
+    let sql = "SELECT register, key, holder FROM slot INDEXED BY slot_key
+               WHERE put_ms < ?1 AND substr(part, 1, length(?2) + 1) = ?2 || '/'
+               GROUP BY register, key, holder HAVING count(*) > 1 LIMIT ?3";
+    let mut select = connection.prepare_cached(sql)?;
+    let sums: Vec<[String; 3]> = select
+        .query_map(params![before_ms, own.as_str(), bound(SUMS)], |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?]))?
+        .collect::<rusqlite::Result<_>>()?;
+    let (mut folds, mut folded) = (Vec::new(), 0);
+    for sum in &sums {
+        let slots = of_sum(connection, sum.each_ref())?;
+        if let Some(fold) = fold(slots, own.as_str(), before_ms) {
+            keep(connection, &fold, false)?;
+            folded += drop_covered(connection, &fold)?;
+            folds.push(fold);
+        }
+    }
+    Ok((folds, folded))
 }
 
 /// Where the slots stand.
@@ -310,7 +367,13 @@ pub fn hello(connection: &Connection, own: &GatewayId) -> rusqlite::Result<()> {
 /// Changes a slot; gives it as it is then.
 fn change(connection: &Connection, own: &GatewayId, write: &SlotWrite) -> rusqlite::Result<Slot> {
     let name = [&write.register, &write.key, &write.holder, &write.part];
-    let slot = Slot::after(by_name(connection, name)?, write, own.as_str());
+    let mut slot = Slot::after(by_name(connection, name)?, write, own.as_str());
+    // At one gateway a later act stands behind those that were folded, whatever its clock does meanwhile.
+    if let Some(fold) = fold_of(connection, &slot)?.filter(|fold| slot.is_covered_by(fold))
+        && let (Some(put), Some(until)) = (&mut slot.put, fold.put_at())
+    {
+        put.at.ms = until.ms.saturating_add(1);
+    }
     keep(connection, &slot, !write.shared)?;
     Ok(slot)
 }
@@ -321,6 +384,17 @@ impl Journal {
         let slot = change(&self.connection, &self.author.gateway, write)?;
         self.kept.note(Fact::Slot(Box::new(slot)));
         Ok(())
+    }
+
+    /// Folds what this gateway has done to sums before a moment: says for how many acts the folds stand. Not as long as
+    /// the others have yet to tell what the box before it has done.
+    pub fn fold_sums(&mut self, before_ms: i64) -> rusqlite::Result<u64> {
+        if !catch_up::waits_for(&self.connection)?.is_empty() {
+            return Ok(0);
+        }
+        let (folds, folded) = fold_sums(&self.connection, &self.author.gateway, before_ms)?;
+        folds.into_iter().for_each(|fold| self.kept.note(Fact::Slot(Box::new(fold))));
+        Ok(folded)
     }
 
     /// Takes what another gateway tells of a slot; whether that brings a conflict, which goes on record.

@@ -1,3 +1,5 @@
+mod sums;
+
 use super::*;
 use crate::store::journal::tests::author;
 use crate::store::journal::{JournalFound, path};
@@ -30,6 +32,7 @@ fn put(alone: bool) -> Change {
         expires: false,
         amount: 0,
         counted: false,
+        from: None,
         data: json!({ "note": "x".repeat(200) }).as_object().unwrap().clone(),
         alone,
         alarm: None,

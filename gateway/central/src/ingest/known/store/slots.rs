@@ -21,6 +21,13 @@ INSERT INTO known.slot (site, teller, register, key, holder, part, body, held)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[])
 ON CONFLICT (site, register, key, holder, part, teller) DO UPDATE
   SET body = excluded.body, held = excluded.held, heard = now()";
+/// All accounts of what one holder has done under one key.
+const OF_SUM: &str = "
+SELECT part, teller, body FROM known.slot WHERE site = $1 AND register = $2 AND key = $3 AND holder = $4
+ORDER BY part, teller FOR UPDATE";
+const DROP: &str = "
+DELETE FROM known.slot WHERE site = $1 AND register = $2 AND key = $3 AND holder = $4
+AND (part, teller) IN (SELECT * FROM unnest($5::text[], $6::text[]))";
 /// All accounts of so many slots behind one, in the order of their names; the oldest account of each first.
 const BEHIND: &str = "
 SELECT teller, body FROM known.slot JOIN (
@@ -64,7 +71,29 @@ pub async fn keep(tx: &Transaction<'_>, told: Vec<(From, Slot)>) -> io::Result<u
     let bodies: Vec<String> =
         all.values().map(|slot| serde_json::to_string(slot).expect("a slot has only string keys")).collect();
     let held: Vec<bool> = all.values().map(Slot::is_open).collect();
-    tx.execute(KEEP, &[sites, tellers, registers, keys, holders, parts, &bodies, &held]).await.map_err(other)
+    let kept = tx
+        .execute(KEEP, &[sites, tellers, registers, keys, holders, parts, &bodies, &held])
+        .await
+        .map_err(other)?;
+    for ((from, _), fold) in all.iter().filter(|(_, slot)| slot.is_fold()) {
+        drop_covered(tx, from.site.as_str(), fold).await?;
+    }
+    Ok(kept)
+}
+
+/// Drops the acts that a fold stands for, whoever has told them.
+async fn drop_covered(tx: &Transaction<'_>, site: &str, fold: &Slot) -> io::Result<()> {
+    let Slot { register, key, holder, .. } = fold;
+    let rows = tx.query(OF_SUM, &[&site, register, key, holder]).await.map_err(other)?;
+    let covered = rows.iter().filter(|row| {
+        serde_json::from_str::<Slot>(&row.get::<_, String>(2)).is_ok_and(|act| act.is_covered_by(fold))
+    });
+    let (parts, tellers): (Vec<String>, Vec<String>) =
+        covered.map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))).unzip();
+    if !parts.is_empty() {
+        tx.execute(DROP, &[&site, register, key, holder, &parts, &tellers]).await.map_err(other)?;
+    }
+    Ok(())
 }
 
 /// So many slots of a site behind one, each as all accounts of it say together.
