@@ -58,6 +58,26 @@ pub fn reader_key(data: &Path) -> Result<ReaderKey, KeyError> {
     ReaderKey::from_bytes(&bytes).map_err(|e| KeyError::Bad(path, e.to_string()))
 }
 
+/// Seals what the journal keeps of whoever stands in a lane. One that is damaged is set aside for a new one: visits
+/// under way are over then, which is better than a gateway that does not start.
+pub fn row_key(data: &Path) -> Result<[u8; ROW_KEY], KeyError> {
+    let path = data.join("keys/rows.key");
+    if let Ok(key) = read_or_make(&path, || random(ROW_KEY))?.try_into() {
+        return Ok(key);
+    }
+    log::error!(
+        "{}: it has not {ROW_KEY} bytes; it is set aside, and visits under way are over",
+        path.display()
+    );
+    let aside = path.with_extension("key.unreadable");
+    fs::rename(&path, &aside).map_err(|e| KeyError::Io(aside, e))?;
+    let key = read_or_make(&path, || random(ROW_KEY))?;
+    key.try_into().map_err(|_| KeyError::Bad(path, format!("it has not {ROW_KEY} bytes")))
+}
+
+/// Its length.
+const ROW_KEY: usize = 32;
+
 /// So many random bytes.
 pub fn random(bytes: usize) -> Result<Vec<u8>, KeyError> {
     let mut secret = vec![0; bytes];

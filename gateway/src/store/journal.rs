@@ -10,6 +10,7 @@ pub mod slots;
 mod uses;
 mod visits;
 
+use super::at_rest::{RowKey, RowOf};
 use super::kept_log::KeptLog;
 use super::photos::Photos;
 use super::salvage::{self, Fact};
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 pub use visits::VISIT_MS;
+use visits::closed;
 
 /// Frames of the WAL before the engine folds it back in a quiet moment: 4 MiB.
 pub const WAL_FRAMES: u64 = 1_000;
@@ -84,6 +86,7 @@ pub struct Journal {
     /// Rows that the connection had written when a transaction was durable last.
     rows: u64,
     kept: KeptLog,
+    row_key: RowKey,
     /// What of `kept` waited before the transaction.
     kept_before: usize,
     /// Numbers up to this one may have been given to visits.
@@ -184,6 +187,7 @@ impl Journal {
             frames: 0,
             rows: 0,
             kept,
+            row_key: RowKey::of(data)?,
             kept_before: 0,
             visits: 0,
             skip_visits: false,
@@ -230,7 +234,7 @@ impl Journal {
             .map_err(at(&self.path))?;
         let mut out = BTreeMap::new();
         for (id, state) in rows {
-            match (LaneId::new(id.clone()), serde_json::from_slice(&state)) {
+            match (LaneId::new(id.clone()), self.row_key.read(RowOf::Lane, &state)) {
                 (Ok(id), Ok::<LaneState, _>(mut state)) => {
                     state.recent = self.recent(&id, &state)?;
                     out.insert(id, state);
@@ -387,9 +391,7 @@ impl Journal {
                 let id = visit.id.0.cast_signed();
                 let at_ms = now.wall_ms.unwrap_or(0);
                 let open = visit.is_open(at_ms);
-                let state =
-                    if open { serde_json::to_vec(&**visit) } else { serde_json::to_vec(&visit.closed()) };
-                let state = state.expect("a visit has only string keys");
+                let state = if open { self.row_key.seal(RowOf::Visit, &**visit) } else { closed(visit) };
                 let sql = "INSERT OR REPLACE INTO recent (lane, id, visit, at_ms, open) VALUES (?1, ?2, ?3, ?4, ?5)";
                 self.connection.prepare_cached(sql)?.execute(params![
                     lane.as_str(),
@@ -430,7 +432,7 @@ impl Journal {
             salvage::keep_visits(&self.connection, self.visits)?;
             self.kept.note(Fact::Visits(self.visits));
         }
-        let state = serde_json::to_vec(state).expect("a lane state has only string keys");
+        let state = self.row_key.seal(RowOf::Lane, state);
         let sql = "INSERT INTO lane (id, state) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET state = ?2";
         self.connection.prepare_cached(sql)?.execute(params![id.as_str(), state])?;
         Ok(())

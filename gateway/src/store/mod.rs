@@ -3,6 +3,7 @@
 //!
 //! One connection writes the journal: the engine's. Everyone else reads.
 
+pub mod at_rest;
 pub mod catch_up;
 pub mod chain;
 pub mod contacts;

@@ -153,12 +153,13 @@ fn visit(id: u64, stage: Stage) -> Visit {
     visit
 }
 
-/// What is kept of visits, as text.
+/// What is kept of visits, as the gateway reads it.
 fn recent(data: &Path) -> Vec<String> {
-    let file = reader(data).unwrap();
-    let mut select = file.prepare("SELECT CAST(visit AS TEXT) FROM recent ORDER BY id").unwrap();
-    let rows = select.query_map([], |r| r.get(0)).unwrap();
-    rows.map(Result::unwrap).collect()
+    let (file, key) = (reader(data).unwrap(), RowKey::of(data).unwrap());
+    let mut select = file.prepare("SELECT visit FROM recent ORDER BY id").unwrap();
+    let rows = select.query_map([], |r| r.get::<_, Vec<u8>>(0)).unwrap();
+    let text = |row: Vec<u8>| key.read::<serde_json::Value>(RowOf::Visit, &row).unwrap().to_string();
+    rows.map(|row| text(row.unwrap())).collect()
 }
 
 #[test]
@@ -179,6 +180,9 @@ fn who_it_was_is_forgotten_when_a_visit_cannot_go_on_and_the_visit_after_two_wee
     });
     let holds = |text: &str| recent(folder.path()).iter().map(|v| v.contains(text)).collect::<Vec<_>>();
     assert_eq!(holds("ID-4711"), [false, true, false], "an override can take up the one that is held");
+    let files = ["journal.db", "journal.db-wal"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+    let clear = |text: &str| files.iter().any(|file| file.windows(text.len()).any(|w| w == text.as_bytes()));
+    assert!(!clear("ID-4711") && clear("key"), "whose it is lies nowhere in clear");
     assert_eq!(holds("辽P12345"), [true, true, true], "staff see what was on the barrier");
     let mut later = |ms: i64| {
         in_transaction(&mut journal, &mut |j| {

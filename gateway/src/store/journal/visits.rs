@@ -1,6 +1,7 @@
 //! Visits that have ended: kept for the desk, closed when nobody can take them up, and forgotten.
 
 use super::Journal;
+use crate::store::at_rest::RowOf;
 use crate::store::{StoreError, at, bound};
 use kakou_core::ids::LaneId;
 use kakou_core::lane::visit::{OPEN_MS, Visit};
@@ -13,6 +14,11 @@ use std::sync::Arc;
 pub const VISIT_MS: i64 = 14 * 24 * 3_600_000;
 /// Ended visits that are closed at once.
 const CLOSED_AT_ONCE: i64 = 64;
+
+/// What is kept of a visit that nobody can take up any more: it names nobody.
+pub(super) fn closed(visit: &Visit) -> Vec<u8> {
+    serde_json::to_vec(&visit.closed()).expect("a visit has only string keys")
+}
 
 impl Journal {
     /// The latest ended visits of a lane. One that an override took up again is where it goes on, and nowhere else.
@@ -27,7 +33,7 @@ impl Journal {
             self.connection.prepare(sql)?.query_map(params![lane.as_str(), limit], |r| r.get(0))?.collect()
         };
         let visits = rows().map_err(at(&self.path))?;
-        let all = visits.iter().filter_map(|v| serde_json::from_slice::<Visit>(v).ok());
+        let all = visits.iter().filter_map(|row| self.row_key.read::<Visit>(RowOf::Visit, row).ok());
         Ok(all.filter(|v| !state.goes_on(v.id)).map(Arc::new).collect())
     }
 
@@ -48,9 +54,9 @@ impl Journal {
             .query_map(params![at_ms, CLOSED_AT_ONCE], |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         for (id, visit) in &old {
-            match serde_json::from_slice::<Visit>(visit) {
+            match self.row_key.read::<Visit>(RowOf::Visit, visit) {
                 Ok(visit) => {
-                    let state = serde_json::to_vec(&visit.closed()).expect("a visit has only string keys");
+                    let state = closed(&visit);
                     let sql =
                         "UPDATE recent SET visit = ?2, open = 0, at_ms = coalesce(at_ms, ?3) WHERE id = ?1";
                     let at_ms = visit.started_ms.unwrap_or(0);
