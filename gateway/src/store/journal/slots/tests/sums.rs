@@ -2,7 +2,6 @@
 //! take the place of others. Whatever happens, all gateways come to the sum of all acts.
 
 use super::*;
-use kakou_core::register::Stamp;
 use kakou_core::time::WallMs;
 
 const DAY_MS: i64 = 86_400_000;
@@ -10,7 +9,7 @@ const KEEP_MS: i64 = 7 * DAY_MS;
 /// A count is heard by everybody within so many days: see [`kakou_core::register::fold`].
 const HEARD_MS: i64 = 5 * DAY_MS;
 const SCHEDULES: usize = 1_000;
-const STEPS: usize = 40;
+const STEPS: usize = 14;
 
 /// An act, as somebody wrote it down beside the gateways.
 struct Entry {
@@ -78,7 +77,7 @@ fn a_sum_stays_what_it_is_whatever_is_folded_told_twice_late_or_lost_and_whichev
         let mut visits = [0_u64; 3];
         let (mut entries, mut now_ms) = (Vec::new(), NOW_MS);
         for _ in 0..STEPS {
-            now_ms += i64::try_from(random(26)).unwrap() * DAY_MS / 24;
+            now_ms += i64::try_from(random(97)).unwrap() * DAY_MS / 24;
             // A count that is about to be old is heard.
             for gateway in &mut all {
                 let due = |slot: &Slot| {
@@ -162,7 +161,7 @@ fn a_sum_stays_what_it_is_whatever_is_folded_told_twice_late_or_lost_and_whichev
             assert!(rows(gateway).len() <= 3, "schedule {schedule}: {} rows", rows(gateway).len());
         }
     }
-    assert!(folded > 5_000 && replaced > 500 && lost > 500, "{folded} {replaced} {lost}");
+    assert!(folded > 500 && replaced > 200 && lost > 200, "{folded} {replaced} {lost}");
 }
 
 #[test]
