@@ -13,7 +13,10 @@ import { t } from "./strings.js";
 
 const MINUTES_KEY = "kakou.lock_min";
 const TOUCHED_KEY = "kakou.touched";
+/** Whom the desk is locked against, and after which unlocking. */
 const LOCKED_KEY = "kakou.locked";
+/** How often it was unlocked: a tab that had not heard of the last time, and locks, locks nothing. */
+const UNLOCKED_KEY = "kakou.unlocked";
 const MINUTES = 15;
 const LOOK_EVERY_MS = 1_000;
 /** A touch is told to the other desks of the browser at most this often. */
@@ -32,32 +35,45 @@ export function createLock({ session, onUnlocked, onOther, onChange }) {
   // Since when nobody has touched any desk of the browser, by a clock that nobody sets. It stands still while the
   // machine sleeps, and the other one may be set back: the desk is open as long as both say so.
   let touchedAt = performance.now();
+  let seen = null;
+  let drawn = "";
+
+  const mark = () => `${session().officer} ${localStorage.getItem(UNLOCKED_KEY) ?? ""}`.trim();
 
   function locked() {
-    return session() !== null && localStorage.getItem(LOCKED_KEY) === session().officer;
+    return session() !== null && localStorage.getItem(LOCKED_KEY) === mark();
   }
 
   function touched() {
     if (locked()) return;
     touchedAt = performance.now();
-    if (touchedAt - told < TELL_EVERY_MS) return;
+    if (touchedAt - told >= TELL_EVERY_MS) tell();
+  }
+
+  function tell() {
     told = touchedAt;
-    localStorage.setItem(TOUCHED_KEY, String(Date.now()));
+    seen = String(Date.now());
+    localStorage.setItem(TOUCHED_KEY, seen);
   }
 
   function look() {
     if (idleMs === 0 || !session() || locked()) return;
     const last = localStorage.getItem(TOUCHED_KEY);
     if (last === null) return touched();
+    // Somebody has touched another desk of the browser.
+    if (last !== seen) touchedAt = performance.now();
+    seen = last;
     if (performance.now() - touchedAt < idleMs && Date.now() - Number(last) < idleMs) return;
-    localStorage.setItem(LOCKED_KEY, session().officer);
+    localStorage.setItem(LOCKED_KEY, mark());
     onChange();
   }
 
+  /** In this order: a tab that sees the desk open sees that it was touched. */
   function unlock() {
+    touchedAt = performance.now();
+    tell();
+    localStorage.setItem(UNLOCKED_KEY, String((Number(localStorage.getItem(UNLOCKED_KEY)) || 0) + 1));
     localStorage.removeItem(LOCKED_KEY);
-    told = -Infinity;
-    touched();
   }
 
   function ask() {
@@ -91,8 +107,7 @@ export function createLock({ session, onUnlocked, onOther, onChange }) {
 
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, touched, { capture: true, passive: true });
   addEventListener("storage", (event) => {
-    if (event.key === TOUCHED_KEY) touchedAt = performance.now();
-    if (event.key === LOCKED_KEY) onChange();
+    if (event.key === LOCKED_KEY || event.key === UNLOCKED_KEY) onChange();
   });
   setInterval(look, LOOK_EVERY_MS);
 
@@ -109,7 +124,10 @@ export function createLock({ session, onUnlocked, onOther, onChange }) {
     draw(lost) {
       const bar = byId("lock");
       show(bar, locked() && !lost);
-      if (bar.hidden) return;
+      // Drawn anew under a finger, the button would not be the one that was pressed.
+      const shows = bar.hidden ? "" : JSON.stringify([session().name, t("lock_open")]);
+      if (shows === drawn) return;
+      drawn = shows;
       fill(bar, icon("seal"), h("span", { text: t("lock_is", { name: session().name }) }),
         h("button", { class: "button primary", type: "button", testid: "lock-open", text: t("lock_open"), on: { click: ask } }));
     },

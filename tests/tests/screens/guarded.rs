@@ -145,6 +145,37 @@ async fn unlocking_one_tab_shows_no_lost_gateway_in_any() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_desk_that_was_unlocked_is_not_locked_by_a_tab_that_has_not_heard_of_it() {
+    let Some(b) = browser().await else { return };
+    b.sign_in("school-1", "li").await;
+    b.find("ask[data-kind=\"scan\"]").await;
+    b.js(IDLE).await;
+    b.find("desk[data-locked=\"true\"]").await;
+    let late = b.js("return localStorage.getItem('kakou.locked')").await;
+    // What another tab could see between two of the writes: a desk that is open, and that nobody has touched for long.
+    let watch = "window.openAndIdle = false; for (const name of ['setItem', 'removeItem']) {
+        const real = Storage.prototype[name];
+        Storage.prototype[name] = function (...of) {
+            real.apply(this, of);
+            const locked = localStorage.getItem('kakou.locked') === LATE && localStorage.getItem('kakou.unlocked') === BEFORE;
+            if (!locked && localStorage.getItem('kakou.touched') === '1') window.openAndIdle = true;
+        }; }";
+    let before = b.js("return localStorage.getItem('kakou.unlocked')").await;
+    b.js(&watch.replace("LATE", &late.to_string()).replace("BEFORE", &before.to_string())).await;
+    b.click("lock-open").await;
+    b.type_into("lock-pin", PIN).await;
+    b.click("lock-ok").await;
+    b.find("desk[data-locked=\"false\"]").await;
+    assert_eq!(b.js("return window.openAndIdle").await, false);
+    // Another tab locks as it had seen the desk before.
+    b.js(&format!("localStorage.setItem('kakou.locked', {late})")).await;
+    b.present("school-1", "pupil-green").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.find("desk[data-locked=\"false\"]").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_goes_back_keeps_no_desk_open() {
     let Some(b) = browser().await else { return };
     // An address that says nothing about it sets nothing.
