@@ -15,7 +15,8 @@ export function listenKeys(keys, onDigit) {
 
   addEventListener("keydown", (event) => {
     const burst = event.timeStamp - lastAt < BURST_MS && !event.repeat;
-    lastAt = event.timeStamp;
+    // A scanner types characters: Tab, the arrows and the space bar go from one control to the next.
+    if (event.key.length === 1 && event.key !== " ") lastAt = event.timeStamp;
     clearTimeout(pending);
     if (event.isComposing || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     if (document.querySelector("dialog[open]")) return;

@@ -1,7 +1,7 @@
 // Visits that are open beside the one in front: who stands aside, who waits for an approval, a party, records that are
 // finished when there is time. A tap on a row brings it to the desk; the lane goes on meanwhile.
 
-import { byId, fill, h, setData, show } from "./dom.js";
+import { byId, fill, h, setData, setText, show } from "./dom.js";
 import { memberList } from "./desk-count.js";
 import { age, timeOfDay } from "./format.js";
 import { icon } from "./icons.js";
@@ -64,9 +64,15 @@ function row(one, chosen, onPick) {
       h("span", { data: { at: one.at ?? "" }, text: ageWords(one) }), late ? h("span", { class: "sr", text: t("open_overdue") }) : null)));
 }
 
-/** Ages run on between two messages of the gateway. */
-export function keepAges(draw) {
-  setInterval(draw, AGE_EVERY_MS);
+/** Ages run on between two messages of the gateway; rows are drawn anew only when one is overdue. */
+export function keepAges(openOnes, draw) {
+  let late = "";
+  setInterval(() => {
+    for (const span of document.querySelectorAll("#open [data-at], #chosen [data-at]")) setText(span, ageWords({ at: span.dataset.at }));
+    const now = openOnes().filter(isOverdue).map((one) => one.id).join();
+    if (now !== late) draw();
+    late = now;
+  }, AGE_EVERY_MS);
 }
 
 /** The band over what an open visit asks: whose it is, and the way back to the lane. */
@@ -78,22 +84,23 @@ export function drawChosen(desk, one, onBack) {
   const front = desk.visit && desk.mode === "working" ? desk.visit : null;
   fill(root,
     icon(PICTURES[one.why] ?? "wait"),
-    h("p", {}, h("b", { text: t("chosen_is", { who: openName(one) }) }), h("span", { text: [one.who ? ` #${one.id}` : "", t(`open_${one.why}`), ageWords(one)].join(" · ") })),
+    h("p", {}, h("b", { text: t("chosen_is", { who: openName(one) }) }), h("span", { text: `${one.who ? ` #${one.id}` : ""} · ${t(`open_${one.why}`)} · ` }), h("span", { "aria-live": "off", data: { at: one.at ?? "" }, text: ageWords(one) })),
     h("button", { class: front ? "button primary" : "button", type: "button", testid: "chosen-back", on: { click: onBack } },
       icon("back"), h("span", { text: front ? t("chosen_back_busy", { who: front.name ?? `#${front.id}` }) : t("chosen_back") })));
 }
 
-/** Of a visit in front that belongs to a party: which of how many it is. */
+/** Of a visit in front that belongs to a party: which of how many it is; before the next one comes, how many are to come. */
 export function drawParty(desk) {
   const root = byId("party");
   const visit = desk?.visit;
-  const parent = visit?.parent ? desk.open?.find((one) => one.id === visit.parent) : null;
+  const of = visit ? (one) => one.id === visit.parent : (one) => one.why === "party" && Boolean(one.detail?.party?.asked);
+  const parent = desk?.open?.find(of) ?? null;
   const party = visit?.party ?? parent?.detail?.party ?? null;
   show(root, Boolean(party));
   setData(root, { count: party?.asked ?? null });
   if (!party) return fill(root);
   const members = party.members ?? [];
-  const at = members.findIndex((one) => one.id === visit.id) + 1;
+  const at = members.findIndex((one) => one.id === visit?.id) + 1;
   fill(root,
     h("h2", { text: at > 0 && party.asked ? t("party_at", { n: at, m: party.asked }) : t("party_title") }),
     parent ? h("p", { class: "hint", text: t("party_of", { who: openName(parent) }) }) : null,

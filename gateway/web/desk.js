@@ -55,7 +55,7 @@ import { drawSheet, listenSheet } from "./desk-sheet.js";
 import { openRelease } from "./desk-uses.js";
 import { countBanners, drawBarrier, drawLast, drawLine, drawSteps, drawVisit, knowOfficers, officerName, takesCodes } from "./desk-view.js";
 import { stayAwake } from "./awake.js";
-import { byId, fill, h, setData, setText, show } from "./dom.js";
+import { byId, byTestid, fill, h, setData, setText, show } from "./dom.js";
 import { setZone } from "./format.js";
 import { icon } from "./icons.js";
 import { startPage, titlePage } from "./page.js";
@@ -309,11 +309,13 @@ function part(name, shown, drawPart) {
   const key = JSON.stringify([t("product"), shown ?? null]);
   if (drawn[name] === key) return;
   drawn[name] = key;
+  // Whoever goes by keys stays where they are.
+  const focused = document.activeElement?.dataset.testid;
   drawPart();
+  if (focused && document.activeElement === document.body) byTestid(focused)?.focus();
 }
 
 function drawBar() {
-  const focused = document.activeElement?.closest("#bar") ? document.activeElement.dataset.testid : null;
   const items = BAR.filter((item) => (item.rare ? item.rare() : !item.some || had.has(item.needs)));
   byId("bar").style.setProperty("--buttons", items.length);
   setData(byId("bar"), { many: items.length > MANY_BUTTONS ? "" : null });
@@ -324,7 +326,6 @@ function drawBar() {
       disabled: !allowed(item), on: { click: () => runItem(item) },
     }, icon(item.picture), h("span", { text: t(item.words) }), item.key ? h("kbd", { text: item.key }) : null);
   }));
-  if (focused) byId("bar").querySelector(`[data-testid="${focused}"]`)?.focus();
 }
 
 /** A box that has taken the place of another waits for its neighbours; a supervisor need not. */
@@ -373,7 +374,10 @@ function showHelp() {
 byId("signout").addEventListener("click", leave);
 prepareTones(() => {});
 stayAwake();
-keepAges(() => { if (desk?.open?.length > 0) drawOpen(desk, chosenVisit(desk, chosen), pickOpen); });
+keepAges(() => desk?.open ?? [], () => {
+  delete drawn.open;
+  draw();
+});
 addEventListener("resize", countBanners);
 byId("help").addEventListener("click", showHelp);
 addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? null; }, true);
