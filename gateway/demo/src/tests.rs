@@ -3,8 +3,9 @@
 use crate::cards::{Deck, deal};
 use crate::lanes::{LANES, first_of, packs};
 use crate::rows::{Code, Row};
-use crate::world::{configuration, officers};
+use crate::world::{ROLES, configuration, officers};
 use crate::{everyday, year2022};
+use kakou_core::lane::step::StepKind;
 use kakou_core::profile::{read as read_profile, shipped as all};
 use kakou_core::scenario::{gateway, play, read, shipped, store::Memory};
 use kakou_gateway::config;
@@ -333,4 +334,16 @@ fn a_gateway_can_run_all_lanes_of_a_pack() {
     let titles: BTreeSet<&str> =
         packs().iter().flat_map(|pack| &pack.lanes).map(|(_, title)| &*title.zh).collect();
     assert_eq!(titles.len(), LANES.len(), "no two lanes are called alike: {titles:?}");
+}
+
+#[test]
+fn the_camera_of_a_lane_sees_every_photograph_that_its_profile_wants() {
+    for (file, text) in all::PROFILES {
+        let profile = read_profile(file, text).unwrap();
+        for step in &profile.steps {
+            let StepKind::Photo(photo) = &step.kind else { continue };
+            let unseen = photo.roles.iter().find(|role| !ROLES.iter().any(|(seen, _)| role.value == *seen));
+            assert!(unseen.is_none(), "{file}: {unseen:?}");
+        }
+    }
 }

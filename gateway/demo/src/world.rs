@@ -35,9 +35,10 @@ const PICTURES: [(&str, &[u8]); 5] = [
 ];
 
 /// What each photograph of a profile shows, by its role.
-const ROLES: [(&str, &str); 10] = [
+pub const ROLES: [(&str, &str); 11] = [
     ("plate", "plate"),
     ("closeup", "closeup"),
+    ("new-closeup", "closeup"),
     ("overall", "overall"),
     ("whole", "overall"),
     ("front", "plate"),
