@@ -11,10 +11,14 @@ mod fleet;
 mod forms;
 #[path = "screens/guarded.rs"]
 mod guarded;
+#[path = "screens/jobs.rs"]
+mod jobs;
 #[path = "screens/lanes.rs"]
 mod lanes;
 #[path = "screens/officers.rs"]
 mod officers;
+#[path = "screens/packs.rs"]
+mod packs;
 #[path = "screens/sheet.rs"]
 mod sheet;
 #[path = "screens/shift.rs"]
@@ -141,6 +145,12 @@ impl Browser {
     async fn picture(&self, name: &str) {
         self.driver.screenshot(&pictures().join(format!("{name}.png"))).await.unwrap();
     }
+    /// Ends the test with a picture that bears its name.
+    async fn failed(&self, what: &str) -> ! {
+        let test = std::thread::current().name().unwrap_or("failed").replace("::", "-");
+        self.picture(&format!("failed-{test}")).await;
+        panic!("{what}; see target/screens/failed-{test}.png")
+    }
     /// Waits for an element, by its test id and further attributes.
     async fn find(&self, selector: &str) -> WebElement {
         let css = css(selector);
@@ -148,10 +158,7 @@ impl Browser {
             self.driver.query(By::Css(css.as_str())).wait(LIMIT, Duration::from_millis(30)).first().await;
         match found {
             Ok(element) => element,
-            Err(e) => {
-                self.picture("failed").await;
-                panic!("{css} did not appear ({e}); see target/screens/failed.png")
-            }
+            Err(e) => self.failed(&format!("{css} did not appear ({e})")).await,
         }
     }
     /// Clicks as soon as the element takes a click: a screen may be drawn anew at any moment.

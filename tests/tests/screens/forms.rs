@@ -90,12 +90,12 @@ async fn last(b: &Browser, outcome: &str) {
 
 impl Browser {
     /// Waits until a new question takes taps and keys.
-    async fn settled(&self, form: &str) {
+    pub(super) async fn settled(&self, form: &str) {
         self.find(&format!("ask[data-kind=\"form\"][data-id=\"{form}\"]")).await;
         self.until("taps", "return document.querySelector('#ask').dataset.fresh === undefined").await;
     }
     /// Taps what may lie below what is seen of a form: a thumb moves it up first.
-    async fn reach(&self, testid: &str) {
+    pub(super) async fn reach(&self, testid: &str) {
         self.find(testid).await;
         let up =
             format!("document.querySelector('[data-testid={testid}]').scrollIntoView({{ block: 'center' }})");

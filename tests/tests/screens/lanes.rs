@@ -1,10 +1,11 @@
 //! The lanes for wards, seals and sites, and who steps aside, each by its main path at the desk and on the public screen.
 
 use super::*;
+use std::time::Instant;
 
 impl Browser {
     /// Waits until a new question takes taps.
-    async fn ready(&self, kind: &str) {
+    pub(super) async fn ready(&self, kind: &str) {
         self.find(&format!("ask[data-kind=\"{kind}\"]")).await;
         self.until("taps", "return document.querySelector('#ask').dataset.fresh === undefined").await;
     }
@@ -15,13 +16,26 @@ async fn whoever_is_not_normal_steps_aside_for_the_next_one_and_is_measured_agai
     let Some(b) = browser().await else { return };
     b.sign_in("school-1", "li").await;
     b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 38_100 })).await;
+    let begun = Instant::now();
     b.present("school-1", "pupil-green").await;
     b.find("reading-1").await;
     b.demo("temperature", serde_json::json!({ "lane": "school-1", "mdeg": 36_600 })).await;
+    let waits = Instant::now();
     b.present("school-1", "pupil-green-2").await;
     wait_for("who stands aside", async || b.words("open").await.contains("靠边")).await;
+    let aside = Instant::now();
     assert!(b.words("open").await.contains("张*"));
+    // The lane does not wait for a second reading of the first one.
+    assert_eq!(
+        b.js("return document.querySelector('[data-testid=reading-2]')").await,
+        serde_json::Value::Null
+    );
     b.find("last-visit[data-final=\"ADMIT\"]").await;
+    let ms = |from: Instant, to: Instant| to.duration_since(from).as_millis();
+    let figures = serde_json::json!({ "bar": "forehead", "ok": ms(waits, aside) <= 3_000, "blocked_ms": ms(waits, aside),
+        "blocked_most_ms": 3_000, "with_its_own_reading_ms": ms(begun, aside), "next_admitted_ms": ms(waits, Instant::now()),
+        "before_ms": 10_900 });
+    println!("{figures}");
     b.picture("aside-desk").await;
     b.js("document.querySelector('[data-testid^=open-pick]').click()").await;
     b.find("chosen-back").await;
