@@ -21,8 +21,8 @@ use v4l::{Device, Format, FourCC};
 
 /// A camera that gives no frame for so long is started anew.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(2);
-/// Buffers of the kernel: memory is bounded by them.
-const BUFFERS: u32 = 3;
+/// Buffers of the kernel, each as large as an uncompressed frame and resident: one is filled while the other is read.
+const BUFFERS: u32 = 2;
 /// Waiting frames that are thrown away, at most.
 const MAX_STALE: usize = 8;
 /// `poll`: there is something to read.
