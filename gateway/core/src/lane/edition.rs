@@ -112,12 +112,17 @@ impl Lane {
         }
     }
 
-    /// What the lane asks for while no visit runs.
+    /// What the lane asks for while no visit runs. One that begins with no word to anybody, as an emergency does, says
+    /// what it is.
     pub fn prompt(&self) -> Text {
         let profile = self.awaited().map_or(&self.setup.profile, |member| {
             self.editions.get(&member.profile).unwrap_or(&self.setup.profile)
         });
-        profile.steps.first().map(|s| s.prompt.clone()).unwrap_or_default()
+        let asks = |step: &&profile::Step| {
+            let about = step.kind.about();
+            about.by_staff || about.takes_codes || about.measures || step.prompt != about.prompt()
+        };
+        profile.steps.first().filter(asks).map_or_else(|| profile.title.clone(), |step| step.prompt.clone())
     }
 }
 
