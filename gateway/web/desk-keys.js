@@ -6,7 +6,7 @@ const BURST_MS = 60;
 const ALONE_MS = 80;
 
 /**
- * @param {Object<string, function()>} keys handlers: F1, F2, F3, F4, F8, Escape, Enter, l
+ * @param {Object<string, function()>} keys handlers: F1, F2, F3, F4, F6, F8, Escape, Enter, l
  * @param {function(number)} onDigit 1 to 9
  */
 export function listenKeys(keys, onDigit) {
@@ -21,7 +21,7 @@ export function listenKeys(keys, onDigit) {
     if (event.isComposing || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     if (document.querySelector("dialog[open]")) return;
     const typing = event.target instanceof Element && event.target.matches("input, textarea, select");
-    if (["F1", "F2", "F3", "F4", "F8", "Escape"].includes(event.key)) {
+    if (["F1", "F2", "F3", "F4", "F6", "F8", "Escape"].includes(event.key)) {
       event.preventDefault();
       keys[event.key]();
       return;

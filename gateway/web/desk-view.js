@@ -80,7 +80,8 @@ function slipLine(slip) {
 /** A vehicle pass names no person: the plate stands for the name, once staff have read it themselves. */
 function headline(visit) {
   const nameless = visit.pass?.kind === "vehicle-pass" || ["button", "input", "plate"].includes(visit.origin);
-  return visit.name ?? visit.pass?.facts?.[0]?.value ?? (nameless ? `#${visit.id}` : t("desk_nobody"));
+  const plate = visit.answers?.find((one) => one.question === "plate" && !one.private)?.value;
+  return visit.name ?? visit.pass?.facts?.[0]?.value ?? plate ?? (nameless ? `#${visit.id}` : t("desk_nobody"));
 }
 
 function passLines(pass) {
@@ -318,7 +319,8 @@ function deskBanners(desk) {
   if (desk.training) out.push(banner("training", "bad", "warn", t("training_desk")));
   if (desk.mode === "closed") out.push(banner("closed", "bad", "closed", t("banner_closed")));
   if (dead("bad")) out.push(banner("devices", "bad", "bad", t("banner_devices", { names: dead("bad") })));
-  if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));
+  if (desk.other?.calls) out.push(banner("other", "calm", "sound", `${t("bar_call")}: ${pick(desk.other.text)}`));
+  else if (desk.other) out.push(banner("other", "warn", "warn", t("other_card")));
   if (desk.not_taken) out.push(banner("not-taken", "warn", "warn", pick(desk.not_taken.text)));
   if (desk.notice) out.push(banner("notice", "warn", "warn", `${desk.notice.text} — ${desk.notice.by}`));
   if (desk.uses_wait_for?.length > 0) out.push(banner("uses", "warn", "warn", `${t("banner_uses")} ${whoTells(desk.uses_wait_for)}`));

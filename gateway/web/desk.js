@@ -34,7 +34,7 @@
 //   seals-more, seals-left, seals-ok, tally-count (data-count), tally-last (data-read), tally-code, tally-add, tally-missing, tally-unknown,
 //   tally-again, tally-done (data-armed), party-N, party-count, party-ok, party-progress, party-start, members, member-VISIT,
 //   signatures, signature-N (data-state = signed|turn|waits), sign-officer-OFFICER, sign-other, sign-pin, sign-1 … sign-0, sign-back, sign-ok,
-//   open-VISIT (data-why, data-overdue), open-pick-VISIT, open-age-VISIT, chosen-back, begin-large, aside, start-open, start-ROLE, party-open,
+//   open-VISIT (data-why, data-overdue), open-pick-VISIT, open-age-VISIT, chosen-back, begin-large, aside, call-next, start-open, start-ROLE, party-open,
 //   reader-ROLE, registers-open, register-NAME, register-find, register-count, register-none, slot-N, slot-take-N, correct-reason-ID,
 //   correct-note, correct-ok, reprint-reason-ID, reprint-note, reprint-ok,
 //   sheet (data-taken, data-officer), sheet-officer, sheet-said, sheet-next, sheet-typed,
@@ -91,6 +91,7 @@ const MANY_BUTTONS = 5;
 const BAR = [
   { testid: "recheck", needs: "recheck", picture: "redo", words: "bar_recheck", key: "F2", run: () => act({ action: "recheck" }) },
   { testid: "aside", needs: "aside", picture: "aside", words: "bar_aside", key: "F3", some: true, run: () => act({ action: "aside" }) },
+  { testid: "call-next", needs: "call", picture: "sound", words: "bar_call", key: "F6", some: true, run: () => act({ action: "call" }) },
   { testid: "override-open", needs: "override", picture: "pen", words: "bar_override", key: "F4", run: () => openOverride(shown(), session, act) },
   { testid: "start-open", needs: "start", picture: "form", words: "bar_start", key: "F8", some: true, run: startVisit },
   { testid: "party-open", needs: "party", picture: "party", words: "bar_party", some: true, run: () => act({ action: "party", count: 1 }) },
@@ -193,7 +194,7 @@ function sound() {
   const now = {
     UNOPENED: desk.barrier?.state === "failed" ? `${desk.barrier.visit}/${desk.barrier.tries}` : null,
     REPEAT: desk.visit?.repeated ? `${desk.visit.id}/${desk.visit.repeated.showing}` : null,
-    OTHER: desk.other?.since ?? desk.not_taken?.since ?? null,
+    OTHER: desk.other?.calls ? null : desk.other?.since ?? desk.not_taken?.since ?? null,
     // A code of the sheet that was refused.
     REFUSED: desk.sheet?.said && !desk.sheet.said.taken ? desk.sheet.said.since : null,
   };
@@ -356,6 +357,7 @@ listenKeys({
   F2: () => runBar("recheck"),
   F3: () => runBar("aside"),
   F4: () => runBar("override-open"),
+  F6: () => runBar("call-next"),
   F8: () => runBar("start-open"),
   Escape: () => runBar("cancel-open"),
   Enter: () => {

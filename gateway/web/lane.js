@@ -62,7 +62,7 @@ function onScreen(message) {
     playTone(now.outcome ?? "REPEAT");
   }
   const since = screen.other?.since ?? null;
-  if (since !== null && since !== otherSince) playTone("OTHER");
+  if (since !== null && since !== otherSince) playTone(screen.other.calls ? "REFER" : "OTHER");
   otherSince = since;
   render();
 }
@@ -110,10 +110,11 @@ function scene() {
   switch (screen.mode) {
     case "idle":
       // A code of the staff's sheet, and nobody has signed on.
+      if (screen.other?.calls) return { look: "idle", words: unbroken(screen.other.text), picture: "through", instruction: notice() };
       if (screen.other) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
-      return { look: "idle", words: prompt("lane_next"), picture: screen.ready === false ? "wait" : "scan", instruction: screen.ready === false ? notice() : idleNotice() };
+      return { look: "idle", words: prompt("lane_next"), picture: idlePicture(), instruction: screen.ready === false ? notice() : idleNotice() };
     case "working":
-      if (screen.other) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
+      if (screen.other && !screen.other.calls) return { look: "other", words: unbroken(screen.other.text), picture: "wait", instruction: null };
       return { look: "working", words: prompt("lane_unclear"), picture: screen.step ?? "wait", instruction: notice(), name: screen.person };
     case "closed":
       return { look: "closed", words: text("lane_closed"), picture: "closed", instruction: screen.prompt };
@@ -131,6 +132,12 @@ function unbroken(words) {
 function filled(key, lane) {
   const words = text(key);
   return { zh: words.zh.replace("{lane}", lane), en: words.en.replace("{lane}", lane) };
+}
+
+/** Where nobody shows a code, the lane says its name, and no code is painted there. */
+function idlePicture() {
+  if (screen.ready === false) return "wait";
+  return pick(screen.prompt) === pick(screen.title) ? "through" : "scan";
 }
 
 /** A message of central ops stands where the instruction would, but never beside a verdict. */

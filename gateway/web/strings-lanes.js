@@ -123,6 +123,7 @@ export const LANE_STRINGS = {
   origin_button: ["按钮", "by button"],
   origin_input: ["触点", "by contact"],
   bar_start: ["无码登记", "No code"],
+  bar_call: ["叫下一位", "Call next"],
   bar_aside: ["请靠边", "Step aside"],
   bar_party: ["加一位同行", "Add one"],
   bar_registers: ["登记簿", "Registers"],

@@ -58,6 +58,8 @@ pub enum Act {
     },
     /// Lets the visit whose measurement is not normal yet wait at the desk.
     Aside,
+    /// Calls in the first of those who were told to wait for a place, on the public screen.
+    Call,
     /// Says how many people there are, or adds so many to a visit that is over.
     Party { count: u32 },
     /// Takes an open record to the desk.
@@ -187,6 +189,7 @@ pub async fn act(
         Act::Enter { text, on } => Action::Enter { text, on },
         Act::Start { on } => Action::Start { on },
         Act::Aside => Action::Aside,
+        Act::Call => Action::Call,
         Act::Party { count } => Action::Party(count),
         Act::Complete { visit } => Action::Complete(VisitId(visit)),
         Act::Recheck => Action::Recheck,

@@ -83,6 +83,8 @@ pub enum Action {
     Recheck,
     /// Lets the visit whose measurement is not normal yet wait at the desk, so that the next one can begin.
     Aside,
+    /// Calls in the first of those who were told to wait for a place.
+    Call,
     /// Says how many people there are, or adds so many to a visit that is over.
     Party(u32),
     /// Takes an open record to the desk.

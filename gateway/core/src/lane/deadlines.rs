@@ -27,6 +27,8 @@ pub enum Due {
     Notice,
     /// So has the word that another code was shown.
     Other,
+    /// So has the call of whoever is next.
+    Call,
     /// A sign-on by badge ends, or what was said of a command code.
     Sheet,
     /// So has the word that its step has not taken somebody's card.
@@ -59,6 +61,7 @@ impl Lane {
         });
         let notice = state.notice.as_ref().map(|n| (n.until, Due::Notice));
         let other = state.other.as_ref().map(|o| (o.until, Due::Other));
+        let call = state.call.as_ref().map(|c| (c.until, Due::Call));
         let not_taken = state.visit.as_ref().and_then(|v| v.not_taken).map(|n| (n.until, Due::NotTaken));
         let opening = state.opening.iter().map(|o| (o.until, Due::Opening)).min();
         let open = state.open.iter().filter_map(|v| Some((v.deadline?, Due::Open(v.id))));
@@ -67,7 +70,7 @@ impl Lane {
         let day = state.day_look.map(|at| (at, Due::Day));
         let keep = state.keep_at.map(|at| (at, Due::Keep));
         let sheet = self.sheet_due().map(|at| (at, Due::Sheet));
-        let one = [sheet, visit, notice, other, not_taken, opening, day, keep, guests, self.door_due()];
+        let one = [call, sheet, visit, notice, other, not_taken, opening, day, keep, guests, self.door_due()];
         one.into_iter().flatten().chain(open).chain(records)
     }
 
@@ -85,6 +88,7 @@ impl Lane {
                 Due::Door => self.door_held(out),
                 Due::Notice => self.state.notice = None,
                 Due::Other => self.state.other = None,
+                Due::Call => self.state.call = None,
                 Due::Sheet => self.sheet_overdue(now, out),
                 Due::NotTaken => {
                     if let Some(visit) = &mut self.state.visit {

@@ -78,6 +78,7 @@ impl Lane {
             }
             Action::Cancel { reason, visit } => self.cancel(officer, of.or(*visit), reason, out),
             Action::Aside => self.aside(now, officer, of, out),
+            Action::Call => Ok(self.call(now, officer, out)),
             Action::Recheck => self.recheck(now, officer, of, records, out),
             Action::Party(count) => self.party(now, officer, (of, *count), records, out),
             Action::Complete(visit) => Ok(self.take_record(*visit)),

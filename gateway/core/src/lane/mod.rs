@@ -7,6 +7,7 @@
 pub mod action;
 pub mod aside;
 mod barrier;
+pub mod call;
 mod correct;
 mod day;
 mod deadlines;
@@ -200,6 +201,12 @@ pub struct LaneState {
     /// A code that was shown while another visit stands at a device.
     #[serde(skip)]
     pub other: Option<scan::Other>,
+    /// Whoever is called in from outside.
+    #[serde(skip)]
+    pub call: Option<call::Call>,
+    /// Who was called last.
+    #[serde(skip)]
+    called: Option<VisitId>,
     /// Who acts by the command sheet, and what they have gathered.
     #[serde(skip)]
     pub sheet: sheet::Sheet,
@@ -389,6 +396,7 @@ impl Lane {
         if !self.is_at_device() {
             self.state.other = None;
         }
+        self.end_call();
     }
 
     /// Acts on the visit at the front, whatever its step.

@@ -10,6 +10,7 @@ mod visit;
 
 use super::action::{NOTE_MAX, OVERRIDE_REASONS};
 use super::aside::can_be_measured_again;
+use super::call;
 use super::step::actuate::opens;
 use super::step::{Look, Progress, somebody};
 use super::visit::{Actuation, Origin, Stage, Visit};
@@ -160,7 +161,10 @@ pub fn screen(lane: &Lane, now: &Now, around: &Around<'_>, seq: u64) -> Screen {
         person: front.filter(|_| mode == Mode::Working).and_then(|v| v.name.clone()),
         verdict,
         repeat,
-        other: other(lane, now).or_else(|| card_at_step(lane, now)).or_else(|| sheet::nobody(lane, now)),
+        other: other(lane, now)
+            .or_else(|| card_at_step(lane, now))
+            .or_else(|| sheet::nobody(lane, now))
+            .or_else(|| call::turn(lane, now)),
         notice: lane.notice(now).map(|n| n.text.clone()),
         counters: counters(lane),
         seq,
@@ -208,7 +212,7 @@ fn turn(Look { visit, step, .. }: Look<'_>, now: &Now, (since, until): (MonoMs, 
         }
         (None, false) => Text::new("请稍候，正在办理前一位", "Please wait for the one in front"),
     };
-    Turn { since, text, shown_for_ms: until.saturating_sub(now.mono_ms) }
+    Turn { since, text, shown_for_ms: until.saturating_sub(now.mono_ms), calls: false }
 }
 
 /// Whoever has shown a card that is no answer waits for their turn.
@@ -222,7 +226,7 @@ fn card_at_step(lane: &Lane, now: &Now) -> Option<Turn> {
 fn not_taken(lane: &Lane, now: &Now) -> Option<Turn> {
     let shown = lane.state.visit.as_ref()?.not_taken.filter(|shown| shown.until > now.mono_ms)?;
     let shown_for_ms = shown.until.saturating_sub(now.mono_ms);
-    Some(Turn { since: shown.since, text: somebody::why(), shown_for_ms })
+    Some(Turn { since: shown.since, text: somebody::why(), shown_for_ms, calls: false })
 }
 
 /// A barrier that did not open, until an officer says what became of it; the latest visit first.
@@ -286,7 +290,7 @@ pub fn desk(lane: &Lane, now: &Now, around: &Around<'_>) -> Desk {
         counters: counters(lane),
         lists_stale: visit.is_some_and(|v| v.findings.iter().any(|f| f.code == Code::X_STALE)),
         barrier: barrier(lane),
-        other: other(lane, now),
+        other: other(lane, now).or_else(|| call::turn(lane, now)),
         not_taken: not_taken(lane, now),
         ready: lamps::is_ready(lane, around),
         lamps: lamps::lamps(lane, now, around),
@@ -352,6 +356,9 @@ fn actions(lane: &Lane, now: &Now) -> Vec<&'static str> {
     }
     if measuring && visit.is_some_and(open::may_step_aside) {
         out.push("aside");
+    }
+    if call::is_possible(lane) {
+        out.push("call");
     }
     if lane.state.visits().any(is_overridable) {
         out.push("override");

@@ -3,6 +3,7 @@
 
 mod again;
 mod barrier;
+mod call;
 mod contract;
 mod counts;
 mod desk;

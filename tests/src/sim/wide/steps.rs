@@ -245,6 +245,7 @@ impl World {
                     | Action::Start { .. }
                     | Action::Recheck
                     | Action::Aside
+                    | Action::Call
                     | Action::Party(_)
                     | Action::Complete(_)
                     | Action::Code(_)
@@ -470,6 +471,7 @@ fn name(action: &Action) -> &'static str {
         Action::Start { .. } => "Start",
         Action::Recheck => "Recheck",
         Action::Aside => "Aside",
+        Action::Call => "Call",
         Action::Party(_) => "Party",
         Action::Complete(_) => "Complete",
         Action::Answer { .. } => "Answer",

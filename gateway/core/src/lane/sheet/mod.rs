@@ -91,6 +91,7 @@ pub(super) fn holds_command(action: &Action) -> bool {
         | Action::Start { .. }
         | Action::Recheck
         | Action::Aside
+        | Action::Call
         | Action::Party(_)
         | Action::Complete(_)
         | Action::TallyDone

@@ -80,6 +80,8 @@ pub struct Turn {
     pub since: MonoMs,
     pub text: Text,
     pub shown_for_ms: u64,
+    /// Whether it calls somebody in.
+    pub calls: bool,
 }
 
 /// One line of the status page.

@@ -35,6 +35,7 @@ pub(super) fn nobody(lane: &Lane, now: &Now) -> Option<Turn> {
         since: said.since,
         text: said.text.clone(),
         shown_for_ms: said.until.saturating_sub(now.mono_ms),
+        calls: false,
     })
 }
 
