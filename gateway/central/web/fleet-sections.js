@@ -202,7 +202,7 @@ function pairs(list) {
 /** A table; `right` names the columns of numbers. */
 export function grid(columns, rows, right = []) {
   const side = (i) => (right.includes(i) ? "right" : null);
-  return h("div", { class: "grid-wide" }, h("table", { class: "plain" },
+  return h("div", { class: "grid-wide", tabindex: 0, role: "region", "aria-label": columns.map((key) => t(key)).join(" ") }, h("table", { class: "plain" },
     h("thead", {}, h("tr", {}, columns.map((key, i) => h("th", { scope: "col", class: side(i), text: t(key) })))),
     h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, i) => h(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: side(i) }, cell)))))));
 }
