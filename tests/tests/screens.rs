@@ -3,6 +3,8 @@
 //! `target/screens`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "screens/axe.rs"]
+mod axe;
 #[path = "screens/console.rs"]
 mod console;
 #[path = "screens/fleet.rs"]
@@ -15,6 +17,8 @@ mod guarded;
 mod jobs;
 #[path = "screens/lanes.rs"]
 mod lanes;
+#[path = "screens/notices.rs"]
+mod notices;
 #[path = "screens/officers.rs"]
 mod officers;
 #[path = "screens/packs.rs"]
@@ -33,6 +37,7 @@ use kakou_tests::daemon::{Gateway, Plan, free_port, programs};
 use kakou_tests::desk::officers;
 use kakou_tests::profiles;
 use kakou_tests::wait;
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -58,15 +63,24 @@ struct Browser {
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The demo, when it has said where it is: a card that is shown before is judged without lists.
 fn start_demo(port: u16) -> Process {
-    let child = Command::new(programs().join("kakou"))
+    let mut child = Command::new(programs().join("kakou"))
         .args(["demo", "--port", &port.to_string()])
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait::until("the demo", LIMIT, || TcpStream::connect(("127.0.0.1", port)).ok());
-    Process(child)
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let child = Process(child);
+    let (greets, greeted) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in said.lines().map_while(Result::ok).filter(|line| line.contains("/demo")) {
+            drop(greets.send(line));
+        }
+    });
+    assert!(greeted.recv_timeout(LIMIT).is_ok(), "the demo does not begin");
+    child
 }
 
 fn no_browser() -> bool {
@@ -189,10 +203,12 @@ impl Browser {
         self.click(&format!("signin-officer-{officer}")).await;
         self.type_into("pin", "2468").await;
         self.click("pin-ok").await;
-        self.find("ask").await;
+        // The part is there before anybody has signed in: only its question says that the session has begun.
+        self.find("desk[data-view=\"work\"]").await;
+        self.find("ask[data-kind]").await;
     }
     async fn text(&self, selector: &str) -> String {
-        self.find(selector).await.text().await.unwrap_or_default()
+        self.words(selector).await
     }
     async fn gone(&self, selector: &str) {
         let css = css(selector);
@@ -216,7 +232,7 @@ async fn school_gate_with_override_language_and_network() {
     b.picture("school-idle").await;
     b.present("school-1", "pupil-green").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
-    assert!(b.find("name").await.text().await.unwrap().contains("张*"));
+    assert!(b.text("name").await.contains("张*"));
     b.picture("school-admit").await;
     b.find("prompt").await;
 
@@ -231,15 +247,13 @@ async fn school_gate_with_override_language_and_network() {
     b.picture("school-override").await;
     b.click("override-ok").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
-    wait_for("the officer's name beside the override", async || {
-        b.find("overridden").await.text().await.unwrap_or_default().contains("李敏")
-    })
-    .await;
+    wait_for("the officer's name beside the override", async || b.text("overridden").await.contains("李敏"))
+        .await;
     b.picture("school-overridden").await;
 
-    let before = b.find("lang").await.text().await.unwrap();
+    let before = b.text("lang").await;
     b.click("lang").await;
-    wait_for("the other language", async || b.find("lang").await.text().await.unwrap() != before).await;
+    wait_for("the other language", async || b.text("lang").await != before).await;
     b.picture("school-other-language").await;
 
     b.demo("network", serde_json::json!({ "up": false })).await;
@@ -413,10 +427,7 @@ async fn a_double_tap_answers_once_and_nobody_acts_under_another_name() {
         body: JSON.stringify({ officer: 'wang', pin: '1357' }) }).then((r) => done(r.status))";
     let status = b.driver.execute_async(other, vec![]).await.unwrap();
     assert_eq!(status.json(), &serde_json::json!(200));
-    wait_for("the page names who is signed in", async || {
-        b.find("officer").await.text().await.unwrap_or_default().contains("王")
-    })
-    .await;
+    wait_for("the page names who is signed in", async || b.text("officer").await.contains("王")).await;
     b.picture("triage-other-officer").await;
     b.find("ask[data-id=\"travel\"]").await;
     b.click("answer-no").await;

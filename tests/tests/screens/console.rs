@@ -3,7 +3,7 @@
 use super::*;
 
 impl Browser {
-    async fn at_console(&self, officer: &str, pin: &str) {
+    pub(super) async fn at_console(&self, officer: &str, pin: &str) {
         self.open("/console").await;
         self.click(&format!("signin-officer-{officer}")).await;
         self.type_into("pin", pin).await;
@@ -25,7 +25,7 @@ async fn a_supervisor_finds_who_was_where_by_keys_alone_and_nothing_is_told_with
     b.present("school-1", "pupil-green").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
     b.at_console("wang", "1357").await;
-    b.picture("console").await;
+    b.sound("console").await;
     // The field of the purpose has the focus.
     b.keys("   " + Key::Enter).await;
     assert!(b.text("console-error").await.contains("用途"));
@@ -34,7 +34,7 @@ async fn a_supervisor_finds_who_was_where_by_keys_alone_and_nothing_is_told_with
     b.type_into("purpose", "密接排查").await;
     b.keys(Key::Enter + "").await;
     b.find("row-1[data-outcome=\"ADMIT\"]").await;
-    b.picture("console-rows").await;
+    b.sound("console-rows").await;
     b.click("lang").await;
     assert!(b.text("rows").await.contains("Outcome"));
     let fourth = b.driver.action_chain().key_down(Key::Alt).send_keys("4").key_up(Key::Alt);
@@ -54,6 +54,6 @@ async fn a_shift_is_handed_over_and_a_guard_may_do_no_more() {
     b.type_into("note", "两辆车在等").await;
     b.click("form-ok").await;
     b.find("console-done").await;
-    b.picture("console-handover").await;
+    b.sound("console-handover").await;
     b.end().await;
 }

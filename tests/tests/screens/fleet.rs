@@ -155,7 +155,7 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     assert!(lines[1].starts_with("school-3/gw-1") && lines[1].contains("无上报"), "{rows}");
     assert!(rows.contains("3/4 正常") && rows.contains("从未上线") && !rows.contains('≥'), "{rows}");
     assert!(b.words("ear").await.contains("来自数据库"));
-    b.picture("fleet").await;
+    b.sound("fleet").await;
 
     // What happened before the page began, with its pictures.
     b.js("document.querySelector('button.tile[data-key=\"truck-1/gw-1\"]').click()").await;
@@ -172,7 +172,7 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     let loaded = "const all = [...document.querySelectorAll('.thumb-image')]; return all.length === 2 && all.every((i) => i.naturalWidth > 0)";
     b.until("both photographs", loaded).await;
     b.js("document.querySelector('[data-testid=pictures-visit]').scrollIntoView()").await;
-    b.picture("fleet-detail").await;
+    b.sound("fleet-detail").await;
     b.click("picture-closeup").await;
     b.until(
         "a large one",
@@ -181,7 +181,7 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
     .await;
     assert!(b.find("photo-large-image").await.rect().await.unwrap().width > 900.0);
     assert!(b.words("photo-large-words").await.contains("LN0045678"));
-    b.picture("fleet-photo").await;
+    b.sound("fleet-photo").await;
     let hash = "return document.querySelector('[data-testid=photo-large]').dataset.sha256";
     let first = b.js(hash).await;
     b.click("photo-next").await;
@@ -202,7 +202,7 @@ async fn the_fleet_page_knows_what_was_before_it_who_is_silent_and_who_never_cam
         assert_eq!(b.js(fits).await, json!(true), "before {open}");
         let panel = "const p = document.querySelector('[data-testid=detail]'); return p.hidden || p.scrollWidth <= p.clientWidth";
         assert_eq!(b.js(panel).await, json!(true), "the panel, before {open}");
-        b.picture(&format!("fleet-phone-{open}")).await;
+        b.sound(&format!("fleet-phone-{open}")).await;
         b.click(open).await;
     }
 
@@ -250,7 +250,7 @@ async fn a_page_that_has_just_begun_waits_and_says_since_when_it_listens() {
         "not green yet"
     );
     assert!(b.words("ear").await.contains("起监听，此前不详"));
-    b.picture("fleet-begins").await;
+    b.sound("fleet-begins").await;
     b.js("document.querySelector('button.tile').click()").await;
     assert!(b.words("detail-verdicts").await.contains("起监听，此后没有"));
     say(broker.port, "school-3/gw-1/health", &health(0), false);
@@ -264,7 +264,7 @@ async fn a_page_that_has_just_begun_waits_and_says_since_when_it_listens() {
     )
     .await;
     assert_eq!(b.js("return document.body.dataset.stale").await, "true");
-    b.picture("fleet-lost").await;
+    b.sound("fleet-lost").await;
     broker.start();
     b.until("the connection", "return document.querySelector('[data-testid=banner-deaf]').hidden").await;
     b.end().await;
@@ -371,7 +371,7 @@ async fn behind_a_sign_in_the_page_works_and_who_asked_is_on_record() {
         b.click("trace-by-lane").await;
         b.type_into("trace-key", "lane-1").await;
         b.type_into("trace-purpose", "drill").await;
-        b.picture("fleet-trace-signed-in").await;
+        b.sound("fleet-trace-signed-in").await;
         b.click("trace-start").await;
         let told = gateway.await_events("trace_query", asked);
         assert_eq!(told.last().unwrap()["data"]["by"], "wang", "{told:?}");

@@ -119,7 +119,7 @@ async fn a_desk_that_locks_closes_what_is_open_and_finds_no_name() {
 async fn unlocking_one_tab_shows_no_lost_gateway_in_any() {
     let Some(b) = browser().await else { return };
     b.sign_in("school-1", "li").await;
-    b.find("ask").await;
+    b.find("ask[data-kind]").await;
     b.js(WATCH_LOSS).await;
     let first = b.driver.window().await.unwrap();
     let second = b.driver.new_tab().await.unwrap();

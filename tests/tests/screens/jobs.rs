@@ -87,7 +87,7 @@ impl Browser {
             assert_eq!(self.js(wide).await, false, "{picture} at {width}x{height}");
         }
         self.size(1024, 739).await;
-        self.picture(&format!("{picture}-1024")).await;
+        self.sound(&format!("{picture}-1024")).await;
         self.click("lang").await;
         self.until("Chinese", "return document.documentElement.lang !== 'en'").await;
     }
@@ -108,17 +108,20 @@ impl Browser {
 async fn an_emergency_opens_at_once_and_the_record_is_written_when_there_is_time() {
     let Some(b) = browser().await else { return };
     b.open("/lane/er-1").await;
-    b.find("prompt").await;
-    b.picture("er-idle").await;
+    assert!(
+        b.words("prompt").await.contains("急诊绿色通道"),
+        "nobody is asked for a code, and nothing is being decided"
+    );
+    b.sound("er-idle").await;
     b.sign_in("er-1", "chen").await;
-    b.picture("er-desk").await;
+    b.sound("er-desk").await;
     b.click("start-open").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
-    b.picture("er-admit").await;
+    b.sound("er-admit").await;
     let record = b.first("open-pick-").await;
     b.click(&record).await;
     b.settled("patient").await;
-    b.picture("er-record").await;
+    b.sound("er-record").await;
     b.in_english("ask", "Enter what is known of the patient", "er-english").await;
     b.click("arrival-ambulance").await;
     b.type_into("input-temp_c", "38.4").await;
@@ -127,10 +130,10 @@ async fn an_emergency_opens_at_once_and_the_record_is_written_when_there_is_time
     for field in ["travel-no", "contact-no", "symptoms-yes"] {
         b.reach(field).await;
     }
-    b.picture("er-history").await;
+    b.sound("er-history").await;
     b.click("form-ok").await;
     b.nothing_open().await;
-    b.picture("er-done").await;
+    b.sound("er-done").await;
     // Another one, by the keyboard alone.
     b.key(Key::F8).await;
     let record = b.first("open-pick-").await;
@@ -149,7 +152,7 @@ async fn an_emergency_opens_at_once_and_the_record_is_written_when_there_is_time
     let latest = b.first("choose-").await;
     b.press(&latest).await;
     b.sign_by_keys("HOLD").await;
-    b.picture("er-override").await;
+    b.sound("er-override").await;
     b.key(Key::Enter).await;
     b.find("last-visit[data-outcome=\"ADMIT\"][data-final=\"HOLD\"]").await;
     b.end().await;
@@ -161,31 +164,31 @@ async fn a_resident_car_goes_on_when_everybody_in_it_may_and_staff_decide_otherw
     b.sign_in("car-1", "li").await;
     b.present("car-1", "car-ok").await;
     b.find("ask[data-id=\"plate\"]").await;
-    b.picture("car-plate").await;
+    b.sound("car-plate").await;
     b.type_into("answer-input", "辽P55555").await;
     b.click("answer-ok").await;
     b.ready("party").await;
-    b.picture("car-party").await;
+    b.sound("car-party").await;
     b.in_english("ask", "How many people", "car-english").await;
     b.click("party-2").await;
     // Before the first of them comes, the desk says for whom the lane waits.
     b.find("party[data-count=\"2\"]").await;
     assert!(b.words("party").await.contains("辽P55555"));
-    b.picture("car-first").await;
+    b.sound("car-first").await;
     b.present("car-1", "occupant-green").await;
     wait_for("the first occupant", async || b.words("party").await.contains("放行")).await;
-    b.picture("car-second").await;
+    b.sound("car-second").await;
     // The last one waits, and so does the car.
     b.present("car-1", "occupant-away").await;
     b.ends("辽P55555", "HOLD").await;
-    b.picture("car-hold").await;
+    b.sound("car-hold").await;
     b.click("override-open").await;
     b.click("override-outcome-ADMIT").await;
     b.click("override-reason-paper_seen").await;
     b.type_into("override-pin", PIN).await;
     b.click("override-ok").await;
     b.ends("辽P55555", "ADMIT").await;
-    b.picture("car-overridden").await;
+    b.sound("car-overridden").await;
     b.end().await;
 }
 
@@ -218,28 +221,28 @@ async fn a_worker_goes_in_each_day_with_a_sticker_and_out_again_with_a_reason() 
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
     b.find("slip[data-state=\"done\"]").await;
     b.ready("scan").await;
-    b.picture("site-in-admit").await;
+    b.sound("site-in-admit").await;
     // Not sampled today: staff have seen a paper, and the sticker comes.
     b.present("site-in-1", "worker-yesterday").await;
     b.find("verdict[data-outcome=\"HOLD\"]").await;
-    b.picture("site-in-hold").await;
+    b.sound("site-in-hold").await;
     b.in_english("ask", "test", "site-in-english").await;
     b.override_by_keys("ADMIT").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
     b.find("slip[data-state=\"done\"]").await;
     // Out again.
     b.open("/desk/site-out-1").await;
-    b.find("ask").await;
+    b.find("ask[data-kind]").await;
     b.present("site-out-1", "worker-leaves").await;
     b.settled("leave").await;
-    b.picture("site-out-form").await;
+    b.sound("site-out-form").await;
     b.in_english("ask", "Why do they leave", "site-out-english").await;
     b.click("reason-temporary").await;
     b.type_into("input-to", "工地对面食堂").await;
     b.click("form-ok").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
     b.ready("scan").await;
-    b.picture("site-out-admit").await;
+    b.sound("site-out-admit").await;
     // Without a code and without a test, by the keyboard alone.
     b.key(Key::F8).await;
     b.settled("person").await;
@@ -254,7 +257,7 @@ async fn a_worker_goes_in_each_day_with_a_sticker_and_out_again_with_a_reason() 
     b.typed("home").await;
     b.key(Key::Enter).await;
     b.find("verdict[data-outcome=\"HOLD\"]").await;
-    b.picture("site-out-hold").await;
+    b.sound("site-out-hold").await;
     b.override_by_keys("ADMIT").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
     b.end().await;
@@ -271,10 +274,10 @@ async fn a_worker_who_was_denied_at_the_onboarding_is_taken_by_an_override_by_ke
     b.typed("CSCEC").await;
     b.press("form-ok").await;
     b.find("verdict[data-outcome=\"DENY\"]").await;
-    b.picture("site-denied").await;
+    b.sound("site-denied").await;
     b.override_by_keys("ADMIT").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
-    b.picture("site-overridden").await;
+    b.sound("site-overridden").await;
     b.end().await;
 }
 
@@ -290,7 +293,7 @@ async fn a_second_companion_is_let_in_by_a_nurse_with_the_keyboard_alone() {
     b.in_english("ask", "the companion place is taken", "ward-english").await;
     b.override_by_keys("ADMIT").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
-    b.picture("ward-overridden").await;
+    b.sound("ward-overridden").await;
     b.end().await;
 }
 
@@ -310,20 +313,20 @@ async fn a_broken_seal_waits_for_a_supervisor_and_is_sealed_anew_by_keys() {
     for choice in ["seal-1-door-rear", "seal-1-condition-broken"] {
         b.choose_by_keys(choice).await;
     }
-    b.picture("seal-broken").await;
+    b.sound("seal-broken").await;
     b.press("seals-ok").await;
     for role in ["closeup", "overall"] {
         b.find(&format!("ask[data-kind=\"photo\"][data-id=\"{role}\"]")).await;
         b.press("photo-accept").await;
     }
     b.find("verdict[data-outcome=\"HOLD\"]").await;
-    b.picture("seal-hold").await;
+    b.sound("seal-hold").await;
     b.key(Key::F4).await;
     b.sign_by_keys("ADMIT").await;
     b.choose_by_keys("override-second-wang").await;
     b.key_to("override-second-pin").await;
     b.typed(SUPERVISOR_PIN).await;
-    b.picture("seal-override").await;
+    b.sound("seal-override").await;
     b.key(Key::Enter).await;
     b.settled("purpose").await;
     b.choose_by_keys("purpose-reseal").await;
@@ -336,11 +339,38 @@ async fn a_broken_seal_waits_for_a_supervisor_and_is_sealed_anew_by_keys() {
     for choice in ["seal-door-rear", "seal-kind-bolt"] {
         b.choose_by_keys(choice).await;
     }
-    b.picture("seal-anew").await;
+    b.sound("seal-anew").await;
     b.press("seal-ok").await;
     b.find("ask[data-kind=\"photo\"][data-id=\"new-closeup\"]").await;
     b.press("photo-accept").await;
     b.find("verdict[data-final=\"ADMIT\"]").await;
-    b.picture("seal-resealed").await;
+    b.sound("seal-resealed").await;
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_patient_is_called_on_the_screen_at_the_door_with_one_key() {
+    let Some(b) = browser().await else { return };
+    b.switch_on("room-1").await;
+    b.sign_in("room-1", "chen").await;
+    b.present("room-1", "room-in").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.gone("verdict").await;
+    b.gone("call-next").await;
+    b.present("room-1", "room-second").await;
+    b.find("verdict[data-outcome=\"HOLD\"]").await;
+    b.gone("verdict").await;
+    b.find("call-next").await;
+    b.key(Key::F6).await;
+    wait_for("the call at the desk", async || b.words("banner-other").await.contains("进")).await;
+    b.sound("call-desk").await;
+    b.open("/lane/room-1").await;
+    wait_for("the call at the door", async || b.words("prompt").await.contains("请下一位进")).await;
+    b.sound("call-public").await;
+    // Somebody is at the door: the call is over.
+    b.present("room-1", "room-out").await;
+    b.find("verdict[data-outcome=\"ADMIT\"]").await;
+    b.find("screen[data-look=\"idle\"]").await;
+    assert!(!b.words("prompt").await.contains("请下一位进"));
     b.end().await;
 }

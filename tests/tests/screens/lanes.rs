@@ -36,11 +36,11 @@ async fn whoever_is_not_normal_steps_aside_for_the_next_one_and_is_measured_agai
         "blocked_most_ms": 3_000, "with_its_own_reading_ms": ms(begun, aside), "next_admitted_ms": ms(waits, Instant::now()),
         "before_ms": 10_900 });
     println!("{figures}");
-    b.picture("aside-desk").await;
+    b.sound("aside-desk").await;
     b.js("document.querySelector('[data-testid^=open-pick]').click()").await;
     b.find("chosen-back").await;
     assert!(b.words("visit-name").await.contains("张*"), "the desk shows whose visit it is");
-    b.picture("aside-chosen").await;
+    b.sound("aside-chosen").await;
     b.click("recheck").await;
     wait_for("both inside", async || b.words("counter-ADMIT").await.trim() == "2").await;
     b.end().await;
@@ -54,21 +54,21 @@ async fn a_ward_door_shows_which_way_the_result_is_for_and_staff_free_the_place_
     b.present("ward-1", "companion-in").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
     b.find("direction[data-direction=\"in\"]").await;
-    b.picture("ward-in").await;
+    b.sound("ward-in").await;
     b.find("screen[data-look=\"idle\"]").await;
     b.present("ward-1", "companion-second-in").await;
     b.find("verdict[data-outcome=\"HOLD\"]").await;
-    b.picture("ward-second").await;
+    b.sound("ward-second").await;
     b.sign_in("ward-1", "chen").await;
     b.click("registers-open").await;
     b.find("slot-1").await;
     assert!(b.text("slot-1").await.contains("张芳"), "the lists say who it is");
-    b.picture("ward-register").await;
+    b.sound("ward-register").await;
     b.click("slot-take-1").await;
     b.click("correct-ok").await;
     assert!(b.text("correct-error").await.contains("原因"), "nothing is corrected without a reason");
     b.click("correct-reason-left_unseen").await;
-    b.picture("ward-correct").await;
+    b.sound("ward-correct").await;
     b.click("correct-ok").await;
     b.find("register-none").await;
     b.open("/lane/ward-1").await;
@@ -90,7 +90,7 @@ async fn a_seal_is_read_from_the_seal_and_what_is_on_record_shows_only_then() {
     assert!(!page.contains("LN0045678"), "nobody copies the number: {page}");
     b.type_into("seal-1-number", "LN0045670").await;
     assert!(b.words("seal-1-match").await.contains("LN0045678"), "what differs stands beside it");
-    b.picture("seal-differs").await;
+    b.sound("seal-differs").await;
     b.find("seal-1-number").await.clear().await.unwrap();
     b.type_into("seal-1-number", "LN0045678").await;
     b.find("seal-1-match[data-match=\"true\"]").await;
@@ -98,7 +98,7 @@ async fn a_seal_is_read_from_the_seal_and_what_is_on_record_shows_only_then() {
     assert!(b.text("error").await.contains("未填完整"));
     b.click("seal-1-door-rear").await;
     b.click("seal-1-condition-intact").await;
-    b.picture("seal-same").await;
+    b.sound("seal-same").await;
     b.click("seals-ok").await;
     wait_for("the purpose", async || {
         if let Ok(accept) = b.driver.find(By::Css("[data-testid=\"photo-accept\"]")).await {
@@ -111,7 +111,7 @@ async fn a_seal_is_read_from_the_seal_and_what_is_on_record_shows_only_then() {
     b.click("purpose-onward").await;
     b.click("form-ok").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
-    b.picture("seal-admit").await;
+    b.sound("seal-admit").await;
     b.end().await;
 }
 
@@ -123,7 +123,7 @@ async fn a_worker_is_enrolled_by_a_form_and_one_without_a_test_is_not() {
         b.present("site-1", card).await;
         b.ready("form").await;
         b.type_into("input-company", "中建").await;
-        b.picture(&format!("site-{card}")).await;
+        b.sound(&format!("site-{card}")).await;
         b.click("form-ok").await;
         b.find(&format!("verdict[data-outcome=\"{outcome}\"]")).await;
         b.gone("verdict").await;
@@ -148,7 +148,7 @@ async fn what_a_lane_did_today_is_counted_by_hour_and_found_and_names_nobody() {
     b.click("today-open").await;
     b.find("hours-today[data-total=\"2\"][data-admitted=\"1\"]").await;
     b.find("today-count[data-count=\"2\"]").await;
-    b.picture("today").await;
+    b.sound("today").await;
     b.click("today-HOLD").await;
     b.find("today-count[data-count=\"1\"]").await;
     let row = b.text("today-row").await;
@@ -158,6 +158,6 @@ async fn what_a_lane_did_today_is_counted_by_hour_and_found_and_names_nobody() {
     b.find("today-count[data-count=\"0\"]").await;
     b.open("/status").await;
     b.find("hours-ward-1[data-total=\"2\"]").await;
-    b.picture("status-hours").await;
+    b.sound("status-hours").await;
     b.end().await;
 }

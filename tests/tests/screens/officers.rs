@@ -72,9 +72,11 @@ async fn after_too_many_wrong_pins_the_seconds_run_down_to_the_end() {
     b.picture("signin-wait").await;
     b.until("fewer seconds", &format!("{left} < {first}")).await;
     b.until("the end", "return document.querySelector('[data-testid=signin-error]').hidden").await;
+    // What was typed while it was waiting is in the field.
+    b.find("pin").await.clear().await.unwrap();
     b.type_into("pin", PIN).await;
     b.click("pin-ok").await;
-    b.find("ask").await;
+    b.find("ask[data-kind]").await;
     b.end().await;
 }
 

@@ -35,19 +35,19 @@ async fn a_pack_that_waits_stands_on_the_status_page_and_at_the_desk_of_the_lane
     office.hand_out(&gateway.lists(), 1, &winter(), Some(passes::now_s() + 86_400));
     // It comes while the desk is open.
     wait_for("the banner", async || b.words("banner-pack").await.contains("学校冬季规则")).await;
-    b.picture("pack-desk").await;
+    b.sound("pack-desk").await;
     b.size(390, 844).await;
-    b.picture("pack-desk-phone").await;
+    b.sound("pack-desk-phone").await;
     b.size(1024, 739).await;
     b.open("/desk/school-2").await;
-    b.find("ask").await;
+    b.find("ask[data-kind]").await;
     b.gone("banner-pack").await;
     b.open("/status").await;
     b.find("status-change-school-gate[data-what=\"changed\"]").await;
     b.find("status-change-side-gate[data-what=\"new\"]").await;
     let told = b.words("status-change-school-gate").await;
     assert!(told.contains("school-1") && !told.contains("school-2"), "{told}");
-    b.picture("pack-status").await;
+    b.sound("pack-status").await;
     b.click("lang").await;
     wait_for("English", async || b.words("status-pack-waiting").await.contains("School gates in winter"))
         .await;
@@ -57,7 +57,7 @@ async fn a_pack_that_waits_stands_on_the_status_page_and_at_the_desk_of_the_lane
             "document.querySelector('[data-testid=status-pack-waiting]').scrollIntoView({ block: 'center' })",
         )
         .await;
-        b.picture(&format!("pack-status-{width}")).await;
+        b.sound(&format!("pack-status-{width}")).await;
         let wide = "return document.documentElement.scrollWidth > innerWidth + 1";
         assert_eq!(b.js(wide).await, false, "at {width}x{height}");
     }
@@ -70,7 +70,7 @@ async fn the_demo_switches_to_the_gates_of_every_day_and_one_lane_more_is_switch
     let Some(b) = browser().await else { return };
     b.open("/demo").await;
     b.find("card-pupil-green").await;
-    b.picture("demo-2022").await;
+    b.sound("demo-2022").await;
     // A lane that is not switched on has no card and no screen.
     assert!(b.driver.find(By::Css(css("lane-tab-sample-1").as_str())).await.is_err());
     let choose = "const more = document.querySelector('[data-testid=lane-more]'); more.value = 'sample-1';
@@ -78,16 +78,16 @@ async fn the_demo_switches_to_the_gates_of_every_day_and_one_lane_more_is_switch
     b.driver.execute(choose, vec![]).await.unwrap();
     b.find("card-sample-person").await;
     b.find("lane-tab-sample-1[aria-pressed=\"true\"]").await;
-    b.picture("demo-one-more").await;
+    b.sound("demo-one-more").await;
     b.click("pack-everyday").await;
     b.find("card-park-in").await;
     b.gone("lane-tab-school-1").await;
     b.click("lane-tab-custody-1").await;
     b.find("weight-1500[aria-pressed=\"true\"]").await;
-    b.picture("demo-everyday").await;
+    b.sound("demo-everyday").await;
     for (width, height) in [(390, 844), (1280, 800), (1920, 1080)] {
         b.size(width, height).await;
-        b.picture(&format!("demo-everyday-{width}")).await;
+        b.sound(&format!("demo-everyday-{width}")).await;
         let wide = "return document.documentElement.scrollWidth > innerWidth + 1";
         assert_eq!(b.js(wide).await, false, "at {width}x{height}");
     }
@@ -97,19 +97,19 @@ async fn the_demo_switches_to_the_gates_of_every_day_and_one_lane_more_is_switch
     b.sign_in("custody-1", "chen").await;
     b.present("custody-1", "custody-bag").await;
     b.find("ask[data-kind=\"form\"][data-id=\"waste\"]").await;
-    b.picture("custody-form").await;
+    b.sound("custody-form").await;
     b.open("/desk/duty-1").await;
     b.find("ask[data-kind=\"scan\"]").await;
     b.present("duty-1", "duty-expired").await;
     b.find("verdict[data-outcome=\"DENY\"]").await;
-    b.picture("duty-denied").await;
+    b.sound("duty-denied").await;
     b.present("duty-1", "duty-ok").await;
     b.find("ask[data-kind=\"form\"][data-id=\"duty\"]").await;
-    b.picture("duty-form").await;
+    b.sound("duty-form").await;
     b.open("/lane/event-1").await;
     b.present("event-1", "ticket-in").await;
     b.find("verdict[data-outcome=\"ADMIT\"]").await;
-    b.picture("event-admit").await;
+    b.sound("event-admit").await;
     b.open("/demo").await;
     b.click("pack-2022").await;
     b.find("card-pupil-green").await;

@@ -80,7 +80,7 @@ async fn a_sale_is_made_with_a_scanner_alone() {
     scan(scanner, "R-0001");
     b.find("ask[data-kind=\"form\"][data-id=\"purchase\"]").await;
     code(&b, scanner, "SET:buyer:self", "请工作人员先扫工牌").await;
-    b.picture("sheet-nobody").await;
+    b.sound("sheet-nobody").await;
     scan(scanner, &hand.badge);
     b.find("sheet[data-officer=\"li\"]").await;
     code(&b, scanner, "SET:buyer:self", "下一项：症状").await;
@@ -92,7 +92,7 @@ async fn a_sale_is_made_with_a_scanner_alone() {
     )
     .await;
     code(&b, scanner, "KEY:2", "2_").await;
-    b.picture("sheet-form").await;
+    b.sound("sheet-form").await;
     code(&b, scanner, "CONFIRM", "扫“确认”提交").await;
     scan(scanner, "KC1:SIGN-OFF-NOT");
     code(&b, scanner, "BACK", "已退回一项").await;
@@ -104,7 +104,7 @@ async fn a_sale_is_made_with_a_scanner_alone() {
     b.find("ask[data-kind=\"confirm\"]").await;
     code(&b, scanner, "SET:sale:identity", "还有1项").await;
     code(&b, scanner, "SET:sale:advice", "扫“确认”签署").await;
-    b.picture("sheet-confirm").await;
+    b.sound("sheet-confirm").await;
     scan(scanner, "KC1:CONFIRM");
     b.find("last-visit[data-final=\"ADMIT\"]").await;
     let sold = hand.gateway.await_events("drug_purchase", 1);
@@ -128,13 +128,13 @@ async fn a_seal_is_checked_with_a_scanner_alone() {
         typed.push(key);
         code(&b, scanner, &format!("KEY:{key}"), &format!("{typed}_")).await;
     }
-    b.picture("sheet-plate").await;
+    b.sound("sheet-plate").await;
     scan(scanner, "KC1:CONFIRM");
     b.find("ask[data-kind=\"seal-check\"]").await;
     scan(scanner, "LN0045678");
     code(&b, scanner, "SET:door:rear", "还有位置或状态").await;
     code(&b, scanner, "SET:condition:intact", "下一个封条").await;
-    b.picture("sheet-seals").await;
+    b.sound("sheet-seals").await;
     scan(scanner, "KC1:CONFIRM");
     for _ in 0..2 {
         b.find("ask[data-kind=\"photo\"]").await;
@@ -150,7 +150,7 @@ async fn a_seal_is_checked_with_a_scanner_alone() {
         .await;
     }
     code(&b, scanner, "SET:purpose:onward", "扫“确认”提交").await;
-    b.picture("sheet-purpose").await;
+    b.sound("sheet-purpose").await;
     scan(scanner, "KC1:CONFIRM");
     b.find("last-visit[data-final=\"ADMIT\"]").await;
     assert_eq!(hand.gateway.await_events("seal_verified", 1)[0]["data"]["seals"], json!(["LN0045678"]));
@@ -175,7 +175,7 @@ async fn a_scanner_that_types_at_the_desk_acts_for_whoever_is_signed_in_there_an
     b.js(&burst("KC1:SET:symptoms:none")).await;
     wait_for("what was scanned", async || b.words("sheet").await.contains("症状")).await;
     assert_eq!(b.js("return document.querySelector('[data-testid=input-patient]').value").await, "");
-    b.picture("sheet-wedge").await;
+    b.sound("sheet-wedge").await;
     assert!(hand.gateway.events("audit").iter().all(|event| event["data"]["with"] != "badge"));
     b.end().await;
 }

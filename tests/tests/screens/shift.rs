@@ -49,24 +49,24 @@ async fn an_officer_sees_the_own_shift_the_day_is_printed_and_what_was_practised
     b.sign_in("gate-2", "li").await;
     b.find("banner-training").await;
     b.visit().await;
-    b.picture("training-desk").await;
+    b.sound("training-desk").await;
     b.open("/lane/gate-2").await;
     b.find("screen[data-training=\"true\"]").await;
     assert!(b.words("training").await.contains("练习"));
-    b.picture("training-lane").await;
+    b.sound("training-lane").await;
     assert!(gateway.events("transaction").is_empty());
     assert!(gateway.events("training").iter().any(|event| event["data"]["kind"] == "transaction"));
     // At work.
     b.open("/desk/gate-1").await;
-    b.find("ask").await;
+    b.find("ask[data-kind]").await;
     b.visit().await;
     b.click("today-open").await;
     b.find("own-visits[data-count=\"1\"]").await;
-    b.picture("own-shift").await;
+    b.sound("own-shift").await;
     b.open("/report").await;
     b.find("report-sum[data-sum=\"1\"]").await;
     b.find("lane-kinds-gate-2").await;
-    b.picture("report").await;
+    b.sound("report").await;
     b.click("lang").await;
     assert!(b.text("report-sum").await.contains("All"));
     // Somebody else sees nothing of it.

@@ -20,11 +20,11 @@ async fn a_box_that_waits_for_its_neighbours_says_so_on_desk_and_public_screen_a
     let b = browse(gateway.url(""), Process(Command::new("true").spawn().unwrap())).await;
     b.open("/lane/school-1").await;
     wait_for("the public to be told", async || b.text("prompt").await.contains("其他闸口")).await;
-    b.picture("waits-public").await;
+    b.sound("waits-public").await;
     b.sign_in("school-1", "wang").await;
     let named = "return document.querySelector('[data-testid=banner-uses]').textContent.includes('gw-2')";
     b.until("the neighbour to be named", named).await;
-    b.picture("waits-desk").await;
+    b.sound("waits-desk").await;
     // Three banners and more, on the narrowest desk: each is whole or counted, and all are there at a touch.
     b.size(1024, 600).await;
     let cut = "const line = document.getElementById('line').getBoundingClientRect();
@@ -39,7 +39,7 @@ async fn a_box_that_waits_for_its_neighbours_says_so_on_desk_and_public_screen_a
         const said = more.hidden ? 0 : Number(more.textContent.replace(/\\D/g, ''));
         return all.length >= 3 && cut.length === 0 && beyond.length > 0 && said === beyond.length;";
     b.until("each banner to be whole or counted", cut).await;
-    b.picture("banners-1024").await;
+    b.sound("banners-1024").await;
     b.click("banner-more").await;
     let all = "return [...document.querySelectorAll('#line .banner')].every((one) => {
         const at = one.getBoundingClientRect();
@@ -47,12 +47,12 @@ async fn a_box_that_waits_for_its_neighbours_says_so_on_desk_and_public_screen_a
         return one.contains(top) && at.bottom < innerHeight && one.scrollWidth <= one.clientWidth + 1;
     });";
     b.until("all banners to be read", all).await;
-    b.picture("banners-1024-open").await;
+    b.sound("banners-1024-open").await;
     b.click("banner-more").await;
     b.click("uses-open").await;
     b.type_into("uses-reason", "gw-2 is broken").await;
     b.type_into("uses-pin", PIN).await;
-    b.picture("waits-release").await;
+    b.sound("waits-release").await;
     b.click("uses-ok").await;
     b.gone("banner-uses").await;
     b.open("/lane/school-1").await;
