@@ -1,9 +1,12 @@
-//! What lanes know of the world beyond one visit, over updates: a data folder of an earlier format.
+//! What lanes know of the world beyond one visit, over restarts, updates and the network: registers that two gateways of a
+//! site share over a real Mosquitto, a data folder of an earlier format, and a truck in whose middle something changes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use kakou_drivers::sim::scanner::{Faults, ScannerSim};
+use kakou_tests::brokers::{Mosquitto, installed, skip_without};
 use kakou_tests::daemon::{Gateway, Plan, programs};
 use kakou_tests::desk::{DeskClient, PIN, officers};
-use kakou_tests::{passes, wait};
+use kakou_tests::{fleet, passes, wait};
 use serde_json::{Map, Value, json};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,6 +14,161 @@ use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// A lane that knows who is inside and lets one companion to each patient.
+const WARD: &str = r#"
+id = "ward"
+title = { zh = "病区", en = "Ward" }
+direction = "in"
+fail_mode = "HOLD"
+same_read_s = 0
+same_result_s = 0
+
+[[register]]
+name = "companion"
+key = "entry.status.group"
+holder = "pass.subject"
+limit = 1
+over = "Q_COMPANION"
+keep = "30d"
+
+[[register]]
+name = "inside"
+key = '"ward"'
+holder = "pass.subject"
+keep = "2d"
+
+[[step]]
+kind = "scan"
+accepts = ["opaque"]
+
+[[step]]
+kind = "verify"
+lists = ["status", "hold"]
+
+[[step]]
+kind = "register"
+register = "companion"
+act = "put"
+
+[[step]]
+kind = "register"
+register = "inside"
+act = "put"
+
+[[step]]
+kind = "decide"
+"#;
+
+/// One of the two gateways, and its reader.
+struct Door {
+    gateway: Gateway,
+    scanner: ScannerSim,
+    verdicts: usize,
+}
+
+impl Door {
+    fn new(central: &fleet::Central, id: &str) -> Self {
+        let (place, plan) = central.plan(id, &[("ward", WARD.to_owned())]);
+        let mut gateway = Gateway::prepare(&place, plan.lane("lane-1", "ward.toml", &["scanner"]));
+        // One key for a person at both gateways of the site.
+        let keys = gateway.data().join("keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::write(keys.join("site.key"), [7; 32]).unwrap();
+        let lists = gateway.lists().display().to_string();
+        for name in ["status", "hold"] {
+            let from = format!("{name}.json");
+            central
+                .run("feed", &["make", "--key", "ops.pk8", "--name", name, "--from", &from, "--out", &lists]);
+        }
+        let scanner = ScannerSim::new(&gateway.device("lane-1", "scanner"), Faults::default(), 1).unwrap();
+        gateway.start();
+        Self { gateway, scanner, verdicts: 0 }
+    }
+
+    fn verdict(&mut self, who: &str) -> (String, Value) {
+        self.verdicts += 1;
+        let (visit, scanner) = (self.verdicts, &mut self.scanner);
+        let data = self.gateway.await_verdict(visit, || scanner.scan(who).unwrap());
+        (data["outcome"].as_str().unwrap().to_owned(), data["codes"].clone())
+    }
+
+    fn held(&self, register: &str) -> i64 {
+        let sql = "SELECT count(*) FROM slot WHERE register = ?1 AND held = 1";
+        self.gateway.journal().query_row(sql, [register], |r| r.get(0)).unwrap()
+    }
+
+    fn await_held(&self, register: &str, count: i64) {
+        let there = wait::try_until(LIMIT, || (self.held(register) == count).then_some(()));
+        assert!(
+            there.is_some(),
+            "{register}: {} and not {count}\n{}",
+            self.held(register),
+            self.gateway.log()
+        );
+    }
+}
+
+#[test]
+fn two_gateways_share_who_is_inside_go_on_without_the_broker_and_are_right_again_when_it_is_back() {
+    if skip_without("mosquitto", installed().is_some()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut broker, central): (Mosquitto, _) = fleet::open(folder.path(), &["gw-1", "gw-2"], &["feed"]);
+    let person = |patient: &str| {
+        let mut one = passes::healthy();
+        one["group"] = patient.into();
+        one
+    };
+    let people = json!({ "C-0001": person("B-1"), "C-0002": person("B-1"), "C-0003": person("B-2"),
+        "C-0004": person("B-2"), "C-0005": person("B-3"), "C-0006": person("B-4") });
+    for (name, entries) in [("status", people), ("hold", json!({}))] {
+        std::fs::write(folder.path().join(format!("{name}.json")), entries.to_string()).unwrap();
+    }
+    let (mut one, mut two) = (Door::new(&central, "gw-1"), Door::new(&central, "gw-2"));
+    let said = |outcome: &str, code: &str| (outcome.to_owned(), json!([code]));
+    assert_eq!(one.verdict("C-0001"), said("ADMIT", "OK"));
+    two.await_held("companion", 1);
+    two.await_held("inside", 1);
+    assert_eq!(
+        two.verdict("C-0002"),
+        said("HOLD", "Q_COMPANION"),
+        "the other gateway has let the first one in"
+    );
+    // The broker is gone: both go on, each by what it knows.
+    broker.kill();
+    assert_eq!(two.verdict("C-0002"), said("HOLD", "Q_COMPANION"));
+    assert_eq!(one.verdict("C-0003"), said("ADMIT", "OK"));
+    assert_eq!(two.verdict("C-0004"), said("ADMIT", "OK"), "nobody can tell it of the one before");
+    assert_eq!(one.verdict("C-0005"), said("ADMIT", "OK"));
+    assert_eq!(two.verdict("C-0006"), said("ADMIT", "OK"));
+    assert_eq!((one.held("inside"), two.held("inside")), (3, 3));
+    broker.start();
+    for door in [&one, &two] {
+        door.await_held("inside", 5);
+        // Of the two who were let in to one patient the first one counts.
+        door.await_held("companion", 4);
+        let conflicts = door.gateway.await_events("peer_conflict", 1);
+        assert_eq!(conflicts.len(), 1);
+        let data = &conflicts[0]["data"];
+        assert_eq!((&data["register"], &data["first"]), (&json!("companion"), &json!("gw-1")), "{data}");
+        let told = conflicts[0].to_string();
+        assert!(!told.contains("C-000") && !told.contains("B-2"), "{told}");
+    }
+    let slots = |door: &Door| -> Vec<(String, String, String, bool)> {
+        let journal = door.gateway.journal();
+        let sql = "SELECT register, key, holder, held FROM slot ORDER BY 1, 2, 3";
+        let mut select = journal.prepare(sql).unwrap();
+        select
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+            .unwrap()
+            .flatten()
+            .collect()
+    };
+    assert_eq!(slots(&one), slots(&two));
+    assert_eq!(one.verdict("C-0004"), said("HOLD", "Q_COMPANION"), "the one who came second");
+}
 
 /// A desk at which an officer types what others scan.
 fn desk(gateway: &Gateway) -> DeskClient {
@@ -163,5 +321,84 @@ fn a_data_folder_of_the_format_before_whose_journal_is_damaged_goes_on_and_forge
     assert!(salvaged);
     goes_on(&gateway, &codes, ["LN0000021", "LN0000022", "LN0000023", "LN0000024"]);
     gateway.stop();
+    verified(&gateway);
+}
+
+const QUESTION: &str = "[[step]]\nkind = \"question\"\nid = \"crew\"\ninput = \"number\"\nmin = 1\nmax = 9\n\
+    title = { zh = \"人数\", en = \"Crew\" }\nprompt = { zh = \"几人？\", en = \"How many?\" }\n";
+
+/// What comes while a truck with its seal is under way: its name, whether the power is cut (else the box stops in order, as
+/// it does for a new policy), and what it is.
+type Change = (&'static str, bool, fn(&mut Gateway));
+
+fn lane_of(gateway: &Gateway, more: &str) {
+    std::fs::write(gateway.config().with_file_name("gate.toml"), truck_lane(more)).unwrap();
+}
+
+const CHANGES: [Change; 5] = [
+    ("the power goes", true, |_| {}),
+    ("another configuration", false, |gateway| {
+        gateway.replan(|plan| plan.gateway.push_str("\nutc_offset_minutes = 480"));
+    }),
+    ("another policy", false, |gateway| lane_of(gateway, &QUESTION.replace("max = 9", "max = 7"))),
+    ("a policy without its step", false, |gateway| lane_of(gateway, "")),
+    ("the power goes, and another policy is there when it is back", true, |gateway| {
+        lane_of(gateway, QUESTION);
+    }),
+];
+
+#[test]
+fn a_truck_in_whose_middle_the_box_restarts_or_is_changed_goes_on_or_is_on_record_with_its_seal() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan =
+        Plan { http: true, tables: officers(), gateway: "region = \"211400\"".into(), ..Plan::default() };
+    let mut gateway = Gateway::prepare(folder.path(), plan.lane("lane-1", "gate.toml", &["scanner"]));
+    let plates: Vec<String> = (1..=CHANGES.len()).map(|n| format!("辽P1000{n}")).collect();
+    let listed = plates.iter().map(|plate| (plate.clone(), truck(plate)));
+    passes::list(&gateway.lists(), "pass", listed.collect());
+    passes::list(&gateway.lists(), "hold", Map::new());
+    passes::list(&gateway.lists(), "revocation", Map::new());
+    let enter = |desk: &DeskClient, plate: &str| {
+        assert_eq!(act(desk, &json!({ "action": "enter", "text": plate }), ""), 200, "{plate}");
+    };
+    let answer = json!({ "action": "answer", "question": "crew", "value": "2" });
+    for ((change, cut, make), (n, plate)) in CHANGES.iter().zip(plates.iter().enumerate()) {
+        let number = format!("LN000010{n}");
+        let of_seal = |gateway: &Gateway, kind: &str| {
+            let all = gateway.events(kind).into_iter();
+            all.filter(|e| e["data"]["seals"][0]["number"] == number.as_str()).count()
+        };
+        // The lane asks for the crew behind the seal, whatever the truck before it has met.
+        lane_of(&gateway, &QUESTION.replace("max = 9", "max = 8"));
+        gateway.start();
+        {
+            let desk = desk(&gateway);
+            enter(&desk, plate);
+            assert_eq!(seal(&desk, &number), 200, "{change}");
+        }
+        if *cut {
+            gateway.kill();
+        } else {
+            gateway.stop();
+        }
+        make(&mut gateway);
+        gateway.start();
+        let desk = desk(&gateway);
+        if of_seal(&gateway, "visit_abandoned") == 0 {
+            assert_eq!(act(&desk, &answer, ""), 200, "{change}");
+        } else {
+            // It is still on the truck, which begins again.
+            assert!(n == CHANGES.len() - 1, "{change}: it had to begin again");
+            enter(&desk, plate);
+            assert_eq!(seal(&desk, &number), 200, "{change}");
+            assert_eq!(act(&desk, &answer, ""), 200, "{change}");
+        }
+        wait::until(change, LIMIT, || (of_seal(&gateway, "seal_applied") == 1).then_some(()));
+        // That seal is on no other truck.
+        enter(&desk, "辽P99999");
+        assert_eq!(seal(&desk, &number), 409, "{change}");
+        assert_eq!(act(&desk, &json!({ "action": "cancel", "reason": "test" }), ""), 200, "{change}");
+        gateway.stop();
+    }
     verified(&gateway);
 }
