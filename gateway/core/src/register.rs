@@ -204,6 +204,12 @@ impl Slot {
             && (self.is_open() || self.end.as_ref().is_some_and(|end| end.how == Ended::GivenBack))
     }
 
+    /// Whether another gateway had given the key away before it was put.
+    pub fn has_lost(&self) -> bool {
+        let end = self.end.as_ref().filter(|end| end.how == Ended::Conflict);
+        end.is_some_and(|end| self.put_at() == Some(&end.at))
+    }
+
     /// From when on it may be forgotten, UTC milliseconds.
     pub fn gone_ms(&self) -> Option<WallMs> {
         let at_ms = match (&self.put, &self.end) {
@@ -386,32 +392,54 @@ pub struct SlotWrite {
     pub change: Change,
 }
 
+/// Whether the key has room for one alone, and had it when this was put.
+fn is_alone(slot: &&Slot) -> bool {
+    slot.put.as_ref().is_some_and(|put| put.alone)
+}
+
+/// The slot that another gateway had given away before this one was put.
+fn behind<'a>(late: &Slot, slots: &'a [Slot]) -> Option<&'a Slot> {
+    let put = late.put.as_ref()?;
+    slots.iter().filter(is_alone).find(|first| {
+        let Some(before) = &first.put else { return false };
+        first.holder != late.holder
+            && before.at.gateway != put.at.gateway
+            && before.at < put.at
+            && (first.is_open() || first.end.as_ref().is_some_and(|end| end.at > put.at))
+    })
+}
+
 /// Of slots of one key those that another gateway had given away before: each is ended, and the one that counts is named
 /// beside it.
 pub fn conflicts(slots: &[Slot]) -> Vec<(Slot, Slot)> {
-    let alone = |slot: &&Slot| slot.put.as_ref().is_some_and(|put| put.alone);
     let mut found = Vec::new();
-    for late in slots.iter().filter(alone).filter(|slot| slot.is_open()) {
-        let Some(put) = &late.put else { continue };
-        let overlaps = |first: &&Slot| {
-            let Some(before) = &first.put else { return false };
-            first.holder != late.holder
-                && before.at.gateway != put.at.gateway
-                && before.at < put.at
-                && (first.is_open() || first.end.as_ref().is_some_and(|end| end.at > put.at))
+    for late in slots.iter().filter(is_alone).filter(|slot| slot.is_open()) {
+        let Some((put, first)) = late.put.as_ref().zip(behind(late, slots)) else { continue };
+        let end = End {
+            at: put.at.clone(),
+            lane: put.lane.clone(),
+            at_ms: put.since_ms,
+            how: Ended::Conflict,
+            officer: None,
         };
-        if let Some(first) = slots.iter().filter(alone).find(overlaps) {
-            let end = End {
-                at: put.at.clone(),
-                lane: put.lane.clone(),
-                at_ms: put.since_ms,
-                how: Ended::Conflict,
-                officer: None,
-            };
-            found.push((Slot { end: Some(end), ..late.clone() }, first.clone()));
-        }
+        found.push((Slot { end: Some(end), ..late.clone() }, first.clone()));
     }
     found
+}
+
+/// Of slots of one key those that another gateway has ended as conflicts, and of which a gateway that has put one of the
+/// two hears now: it would not know of them, had it not heard of both while they were open. `before` is what it knew.
+pub fn heard_conflicts(before: &[Slot], slots: &[Slot], own: &str) -> Vec<(Slot, Slot)> {
+    let known = |late: &Slot| {
+        let one = |slot: &&Slot| slot.name() == late.name() && slot.put_at() == late.put_at();
+        before.iter().find(one).is_some_and(|slot| slot.has_lost() && behind(slot, before).is_some())
+    };
+    let lost = slots.iter().filter(is_alone).filter(|slot| slot.has_lost());
+    let pairs = lost.filter_map(|late| behind(late, slots).map(|first| (late, first)));
+    pairs
+        .filter(|(late, first)| [late.gateway(), first.gateway()].contains(&Some(own)) && !known(late))
+        .map(|(late, first)| (late.clone(), first.clone()))
+        .collect()
 }
 
 /// The text of which a key or a holder of a register is made: every spelling of an id is one.

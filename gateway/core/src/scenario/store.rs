@@ -8,7 +8,7 @@ use crate::lane::visit::Visit;
 use crate::lane::{LaneState, RECENT};
 use crate::pass::id::key;
 use crate::records::{Records, RecordsFault, Redemption, Write, seal_use, use_order};
-use crate::register::{Slot, SlotName, SlotWrite, conflicts};
+use crate::register::{Slot, SlotName, SlotWrite, conflicts, heard_conflicts};
 use crate::time::{Now, WallMs};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -251,13 +251,16 @@ impl Store for Memory {
     }
 
     fn peer_slot(&mut self, _: &GatewayId, slot: &Slot, _: &Now) -> Result<bool, RecordsFault> {
-        let merged = match self.slots.remove(&slot.name()) {
-            Some(known) => known.merge(slot.clone()),
+        let merged = match self.slots.get(&slot.name()) {
+            Some(known) => known.clone().merge(slot.clone()),
             None => slot.clone(),
         };
-        let (register, key) = (merged.register.clone(), merged.key.clone());
+        let of_key = |store: &Self| store.some(&slot.register, |one| one.key == slot.key);
+        let before = of_key(self);
         self.slots.insert(merged.name(), merged);
-        let lost = conflicts(&self.some(&register, |slot| slot.key == key));
+        let slots = of_key(self);
+        let mut lost = conflicts(&slots);
+        lost.extend(heard_conflicts(&before, &slots, self.gateway.as_str()));
         for (slot, _) in &lost {
             self.slots.insert(slot.name(), slot.clone());
         }

@@ -9,7 +9,7 @@ use kakou_core::pass::trust::TrustList;
 use kakou_core::profile::{read, shipped};
 use kakou_core::reading::{Report, Temperature};
 use kakou_core::records::{Redemption, Write, seal_use};
-use kakou_core::register::{Alarm, Asks, Change, Ended, Put, Slot, SlotWrite, Stamp, see};
+use kakou_core::register::{Alarm, Asks, Change, Ended, Put, Slot, SlotWrite, Stamp, conflicts, see};
 use kakou_core::scenario::store::{Entries, PeerUse, Store};
 use kakou_core::time::{Now, Quality};
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ macro_rules! store_suite {
             a_slot_is_found_by_its_key_and_by_its_holder_also_behind_a_restart,
             what_is_seen_of_a_key_is_what_its_slots_say,
             what_another_gateway_tells_of_slots_comes_to_the_same_in_whatever_order,
+            what_another_gateway_has_ended_as_a_conflict_is_one_here_once,
             a_slot_is_due_once_where_it_was_put,
             a_visit_that_can_go_on_is_kept_whole_and_one_that_cannot_without_whose_it_was,
         );
@@ -381,6 +382,39 @@ pub fn what_another_gateway_tells_of_slots_comes_to_the_same_in_whatever_order(s
     let slots = store.slots("room", &names(&["k"])).unwrap();
     let slot = slots.iter().find(|slot| slot.holder == "h4").unwrap();
     assert!(!slot.is_open() && slot.is_past());
+}
+
+pub fn what_another_gateway_has_ended_as_a_conflict_is_one_here_once(store: &mut dyn Store) {
+    let from = GatewayId::new("gw-2").unwrap();
+    let put_at = |gateway: &str, holder: &str, at_ms| {
+        let Write::Slot(write) = slot_write("k", holder, 5, at_ms, slot_put(true, None)) else {
+            unreachable!()
+        };
+        Slot::after(None, &write, gateway)
+    };
+    // It has heard of ours before it told of its own.
+    store.write(&[slot_write("k", "h1", 1, WALL, slot_put(true, None))], &now()).unwrap();
+    let ours = store.slots("room", &names(&["k"])).unwrap();
+    let ended = |late: &Slot, first: &Slot| conflicts(&[first.clone(), late.clone()]).remove(0).0;
+    let late = ended(&put_at("gw-2", "h2", WALL + 5), &ours[0]);
+    assert!(store.peer_slot(&from, &late, &now()).unwrap(), "neither knows of it by itself");
+    assert!(!store.peer_slot(&from, &late, &now()).unwrap(), "once");
+    // Ours is the later one, as it says before it tells of the earlier one.
+    let first = put_at("gw-2", "h3", WALL - 5);
+    let mut lost = ended(&ours[0], &first);
+    lost.shared = true;
+    assert!(!store.peer_slot(&from, &lost, &now()).unwrap(), "it is not known behind which");
+    assert!(store.peer_slot(&from, &first, &now()).unwrap());
+    assert!(
+        !store.peer_slot(&from, &lost, &now()).unwrap() && !store.peer_slot(&from, &first, &now()).unwrap()
+    );
+    // Of two others it is theirs.
+    let [early, later] = [("gw-3", "h4", WALL - 50), ("gw-2", "h5", WALL - 40)]
+        .map(|(gateway, holder, at_ms)| Slot { key: "k2".into(), ..put_at(gateway, holder, at_ms) });
+    let theirs = ended(&later, &early);
+    for told in [&early, &theirs] {
+        assert!(!store.peer_slot(&from, told, &now()).unwrap());
+    }
 }
 
 pub fn a_slot_is_due_once_where_it_was_put(store: &mut dyn Store) {

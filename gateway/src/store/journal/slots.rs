@@ -8,7 +8,9 @@ use crate::store::salvage::Fact;
 use crate::store::{bound, catch_up, has_column};
 use kakou_core::event::{Class, NewEvent};
 use kakou_core::ids::GatewayId;
-use kakou_core::register::{Asks, Seen, Slot, SlotName, SlotWrite, conflicts, fold, see, summed};
+use kakou_core::register::{
+    Asks, Seen, Slot, SlotName, SlotWrite, conflicts, fold, heard_conflicts, see, summed,
+};
 use kakou_core::time::Now;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -212,24 +214,30 @@ pub fn forget(connection: &Connection, now_ms: i64) -> rusqlite::Result<u64> {
 /// A slot that lost, and the one that it stands behind.
 pub type Lost = (Slot, Slot);
 
-/// Takes another account of a slot; gives what is new, each with the slot that it stands behind where it lost. A slot stays
-/// the word of whoever has told of it first, or this gateway's own: nobody can make it go by telling more.
+/// Takes another account of a slot; gives what is new, and each slot that lost by it with the one that it stands behind,
+/// also where the other gateway has found so before. A slot stays the word of whoever has told of it first, or this gateway's own: nobody can make it go by telling more.
 pub fn take(
     connection: &Connection,
-    teller: &GatewayId,
+    (own, teller): (&GatewayId, &GatewayId),
     told: &Slot,
 ) -> rusqlite::Result<(Option<Slot>, Vec<Lost>)> {
-    let known = find(connection, told)?.is_some();
+    let known = find(connection, told)?;
     let Some(merged) = merge(connection, told, true)? else { return Ok((None, Vec::new())) };
-    if !known {
+    if known.is_none() {
         let sql =
             "UPDATE slot SET teller = ?5 WHERE register = ?1 AND key = ?2 AND holder = ?3 AND part = ?4";
         let of = params![told.register, told.key, told.holder, told.part, teller.as_str()];
         connection.prepare_cached(sql)?.execute(of)?;
     }
-    let lost = conflicts(&of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?);
+    let slots = of_keys(connection, &merged.register, std::slice::from_ref(&merged.key))?;
+    let mut lost = conflicts(&slots);
     for (slot, _) in &lost {
         keep(connection, slot, false)?;
+    }
+    if merged.put.as_ref().is_some_and(|put| put.alone) {
+        let others = slots.iter().filter(|slot| slot.name() != merged.name()).cloned();
+        let before: Vec<Slot> = others.chain(known).collect();
+        lost.extend(heard_conflicts(&before, &slots, own.as_str()));
     }
     Ok((Some(merged), lost))
 }
@@ -399,7 +407,7 @@ impl Journal {
 
     /// Takes what another gateway tells of a slot; whether that brings a conflict, which goes on record.
     pub fn peer_slot(&mut self, teller: &GatewayId, told: &Slot, now: &Now) -> rusqlite::Result<bool> {
-        let (new, lost) = take(&self.connection, teller, told)?;
+        let (new, lost) = take(&self.connection, (&self.author.gateway, teller), told)?;
         let changed = new.iter().chain(lost.iter().map(|(late, _)| late));
         changed.for_each(|slot| self.kept.note(Fact::Slot(Box::new(slot.clone()))));
         for (late, first) in &lost {
