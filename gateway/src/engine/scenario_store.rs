@@ -28,6 +28,11 @@ mod suite;
 
 store_suite!(OnDisk::new());
 
+#[path = "remains.rs"]
+mod remains;
+
+use remains::Remains;
+
 /// The daemon's store.
 struct OnDisk {
     folder: TempDir,
@@ -193,18 +198,19 @@ impl Store for OnDisk {
 }
 
 #[test]
-fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
+fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon_and_leaves_no_person_in_it() {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/scenarios");
     let inside = |folder: &Path| -> Vec<PathBuf> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
     };
     let folders = inside(&all).into_iter().filter(|path| path.is_dir());
     let files: Vec<PathBuf> = folders.flat_map(|folder| inside(&folder)).collect();
-    let wrong = Mutex::new(Vec::new());
+    let (wrong, remains) = (Mutex::new(Vec::new()), Mutex::new(Remains::default()));
     // Most of the time is the disk's.
     let one = |file: &PathBuf| {
         let name = file.strip_prefix(&all).unwrap().display().to_string();
-        let scenario = read(&name, &fs::read_to_string(file).unwrap()).unwrap();
+        let text = fs::read_to_string(file).unwrap();
+        let scenario = read(&name, &text).unwrap();
         // A shipped one, or one beside the file.
         let find = |profile: &str| match profile.strip_suffix(".toml") {
             None => shipped(profile),
@@ -212,9 +218,13 @@ fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
                 .map(|text| (profile.to_owned(), text))
                 .map_err(|e| format!("{profile}: {e}")),
         };
-        if let Some(failure) = play(&scenario, &find, &mut OnDisk::new(), &mut |_| {}).unwrap() {
+        let mut store = OnDisk::new();
+        if let Some(failure) = play(&scenario, &find, &mut store, &mut |_| {}).unwrap() {
             wrong.lock().unwrap().push(format!("{name}:{}: {}", failure.line, failure.why));
         }
+        let mut left = Remains::default();
+        left.look(&name, &text, &store);
+        remains.lock().unwrap().add(left);
     };
     std::thread::scope(|scope| {
         for part in files.chunks(files.len().div_ceil(4).max(1)) {
@@ -223,4 +233,7 @@ fn every_scenario_file_comes_out_the_same_on_the_store_of_the_daemon() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(!files.is_empty() && wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), files.len());
+    let Remains { searched, bytes, found } = remains.into_inner().unwrap();
+    println!("{searched} searches for names, ids and codes in {bytes} bytes");
+    assert!(searched > 500 && found.is_empty(), "{} of {searched}: {found:#?}", found.len());
 }
