@@ -331,7 +331,8 @@ impl Slot {
                 if again && slot.is_open() {
                     return slot;
                 }
-                let put = Put { at, lane: write.by.lane.clone(), since_ms: write.by.at_ms, ..what.clone() };
+                let put =
+                    Put { at, lane: write.by.lane.clone(), since_ms: write.by.at_ms, ..(**what).clone() };
                 slot.put = Some(put);
                 slot.keep_ms = write.keep_ms;
             }
@@ -364,7 +365,7 @@ impl Slot {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// It is held from now on; when, where and its place in the order are those of the write.
-    Put(Put),
+    Put(Box<Put>),
     /// It is held no longer.
     End(Ended, Option<OfficerId>),
     /// Its alarm was told.

@@ -235,7 +235,7 @@ impl Doing<'_> {
             };
             Some(Alarm { at_ms: at_ms?, event: event.clone(), done: false })
         });
-        Change::Put(Put {
+        Change::Put(Box::new(Put {
             at: Stamp::default(),
             lane: self.setup.lane.clone(),
             since_ms: None,
@@ -247,7 +247,7 @@ impl Doing<'_> {
             data: intent.data.clone(),
             alone,
             alarm,
-        })
+        }))
     }
 
     /// An act of a register that sums up is a slot of its own. A box that has taken the place of another counts its
@@ -312,7 +312,7 @@ pub(crate) fn keep_seals(cx: &mut Cx<'_>, plate: &str, record: Map<String, Value
         keep_ms: FOR_EVER_MS,
         shared: true,
         by,
-        change: Change::Put(put),
+        change: Change::Put(Box::new(put)),
     })));
 }
 

@@ -19,7 +19,7 @@ fn write(visit: u64, at_ms: i64, change: Change) -> SlotWrite {
 }
 
 fn put(alone: bool) -> Change {
-    Change::Put(Put {
+    Change::Put(Box::new(Put {
         at: Stamp::default(),
         lane: lane(),
         since_ms: None,
@@ -31,7 +31,7 @@ fn put(alone: bool) -> Change {
         data: Map::new(),
         alone,
         alarm: None,
-    })
+    }))
 }
 
 fn back() -> Change {
@@ -121,7 +121,7 @@ fn of_two_gateways_that_give_one_key_away_the_first_counts_and_the_other_is_a_co
 fn a_sum_is_the_latest_count_and_what_was_added_since() {
     let act = |part: &str, at_ms, amount, counted| {
         let Change::Put(what) = put(false) else { unreachable!() };
-        let change = Change::Put(Put { amount, counted, ..what });
+        let change = Change::Put(Box::new(Put { amount, counted, ..*what }));
         let write = SlotWrite { part: part.into(), holder: "h".into(), ..write(0, at_ms, change) };
         Slot::after(None, &write, "gw-1")
     };

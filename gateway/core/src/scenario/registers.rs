@@ -137,7 +137,7 @@ impl World<'_> {
                 change,
             }))
         };
-        let mut writes = vec![write(slot.since_ms, Change::Put(put))];
+        let mut writes = vec![write(slot.since_ms, Change::Put(Box::new(put)))];
         let end = |at_ms| write(at_ms, Change::End(Ended::GivenBack, None));
         writes.extend(slot.given_back_ms.map(end));
         let now = self.now;

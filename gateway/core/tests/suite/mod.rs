@@ -289,7 +289,7 @@ fn slot_write(key: &str, holder: &str, visit: u64, at_ms: i64, change: Change) -
 }
 
 fn slot_put(alone: bool, alarm_ms: Option<i64>) -> Change {
-    Change::Put(Put {
+    Change::Put(Box::new(Put {
         at: Stamp::default(),
         lane: lane(),
         since_ms: None,
@@ -301,7 +301,7 @@ fn slot_put(alone: bool, alarm_ms: Option<i64>) -> Change {
         data: json!({ "a": "b" }).as_object().unwrap().clone(),
         alone,
         alarm: alarm_ms.map(|at_ms| Alarm { at_ms, event: "overdue".into(), done: false }),
-    })
+    }))
 }
 
 fn slot_end(how: Ended) -> Change {

@@ -24,7 +24,7 @@ fn now() -> Now {
 }
 
 fn put(alone: bool) -> Change {
-    Change::Put(Put {
+    Change::Put(Box::new(Put {
         at: Stamp::default(),
         lane: LaneId::new("lane-1").unwrap(),
         since_ms: None,
@@ -36,7 +36,7 @@ fn put(alone: bool) -> Change {
         data: json!({ "note": "x".repeat(200) }).as_object().unwrap().clone(),
         alone,
         alarm: None,
-    })
+    }))
 }
 
 fn change(

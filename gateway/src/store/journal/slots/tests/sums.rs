@@ -43,7 +43,7 @@ impl Gateway {
     /// An act on the sum; what was written down of it.
     fn add(&mut self, visit: u64, at_ms: WallMs, amount: i64, counted: bool) -> Entry {
         let Change::Put(what) = put(false) else { unreachable!("a put is a put") };
-        let what = Change::Put(Put { amount, counted, data: serde_json::Map::new(), ..what });
+        let what = Change::Put(Box::new(Put { amount, counted, data: serde_json::Map::new(), ..*what }));
         let part = format!("{}/{visit}/4/{at_ms}", self.id);
         let write = SlotWrite { part, ..change("stock", (1, 1), (visit, at_ms), what) };
         let slot = super::super::change(&self.store, &self.id, &write).unwrap();
@@ -173,7 +173,7 @@ fn acts_that_were_folded_do_not_come_back_with_a_damaged_journal_or_from_a_gatew
         for (visit, amount) in (1..).zip([40, -5, 7]) {
             let Change::Put(what) = put(false) else { unreachable!("a put is a put") };
             let part = format!("gw-1/{visit}/4/{NOW_MS}");
-            let what = Change::Put(Put { amount, ..what });
+            let what = Change::Put(Box::new(Put { amount, ..*what }));
             let write = SlotWrite { part, ..change("stock", (1, 1), (visit, NOW_MS), what) };
             journal.begin().unwrap();
             journal.write(&Write::Slot(Box::new(write)), &now()).unwrap();
