@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod guest;
 pub mod hcert_case;
 pub mod hcert_make;
+pub mod lanes;
 pub mod limit;
 pub mod load;
 pub mod mqtt;

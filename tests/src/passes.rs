@@ -41,7 +41,12 @@ pub fn list(folder: &Path, name: &str, entries: Map<String, Value>) {
 
 /// Writes an edition of a list, as a folder of lists has it.
 pub fn edition(folder: &Path, name: &str, version: u64, entries: Map<String, Value>) {
-    write(folder, name, &json!({ "name": name, "version": version, "issued": now_s(), "entries": entries }));
+    issued(folder, name, version, now_s(), entries);
+}
+
+/// Writes an edition that was issued at a moment, in UTC seconds.
+pub fn issued(folder: &Path, name: &str, version: u64, issued_s: i64, entries: Map<String, Value>) {
+    write(folder, name, &json!({ "name": name, "version": version, "issued": issued_s, "entries": entries }));
 }
 
 fn write(folder: &Path, name: &str, list: &Value) {

@@ -4,6 +4,7 @@ use super::expect::{self, Observed};
 use super::file::{Mistake, Scenario, moment, resolved};
 use super::registers::OF_VISITS;
 use super::serve::{Seen, somebody};
+use super::shown::Shown;
 use super::store::{PeerUse, Store};
 use super::verb::{self, Act, Correction, ListChange, Override, PeerTold, Verb};
 use super::when;
@@ -201,6 +202,7 @@ fn begin(world: &mut World<'_>, scenario: &Scenario) -> Result<(), Stopped> {
         world.edition(name, issued_ms, entries)?;
     }
     for (number, slot) in scenario.slots.iter().enumerate() {
+        world.shown.push(Shown::Beyond("slot"));
         let lane = slot.lane.clone().unwrap_or_else(|| scenario.lanes[0].id.clone());
         if !OF_VISITS.contains(&slot.register.as_str()) {
             world.slot_before(number, slot, &lane)?;
@@ -310,8 +312,14 @@ impl World<'_> {
                 self.desk(act, &lane, Action::Reprint { visit, step, reason })?;
             }
             Verb::List(change) => self.new_edition(change)?,
-            Verb::Hl7(said) => self.message(said)?,
-            Verb::Peer(told) => self.told(&lane, told)?,
+            Verb::Hl7(said) => {
+                self.shown.push(Shown::Beyond("hl7"));
+                self.message(said)?;
+            }
+            Verb::Peer(told) => {
+                self.shown.push(Shown::Beyond("peer"));
+                self.told(&lane, told)?;
+            }
             Verb::Wait(ms) => self.wait(*ms)?,
             Verb::WaitUntil(text) => {
                 let of_day = when::until_time_of_day(text, self.wall_ms(), self.utc_offset_ms);
@@ -332,6 +340,7 @@ impl World<'_> {
                 }
             }
             Verb::PrintFails(role) => {
+                self.shown.push(Shown::Beyond("printer"));
                 let id = self.device(&lane, role)?;
                 if let Some(device) = self.devices.get_mut(&id) {
                     device.prints = false;

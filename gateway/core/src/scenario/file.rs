@@ -1,11 +1,13 @@
 //! Reads a scenario file: what stands before the first `do`, and the acts in their order.
 
 use super::form::{FurtherForm, PassForm, ScenarioForm, SlotForm};
+use super::passes;
 use super::verb::{self, Act};
 use super::when;
 use super::words::{self, Term};
 use crate::ids::LaneId;
 use crate::lane::PLACE;
+use crate::pass::trust::TrustFile;
 use crate::text::line_at;
 use crate::time::WallMs;
 use serde_json::{Map, Value as Json};
@@ -245,6 +247,26 @@ impl Scenario {
     /// The profile as the file names it.
     pub fn profile(&self) -> &str {
         &self.lanes[0].profile
+    }
+
+    /// Its lanes, the one of acts that name none first: id, profile as the file names it, and what each guards.
+    pub fn lanes(&self) -> impl Iterator<Item = (&LaneId, &str, &str)> {
+        self.lanes.iter().map(|lane| (&lane.id, lane.profile.as_str(), lane.place.as_str()))
+    }
+
+    /// The region of its gateway.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether its clock can be trusted.
+    pub const fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// The keys that its lanes trust.
+    pub fn trust(&self) -> TrustFile {
+        passes::trust_file(self.clock_ms, &self.region)
     }
 
     /// Every lane and pass that is named is there.

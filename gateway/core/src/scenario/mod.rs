@@ -15,6 +15,7 @@ pub mod outcomes;
 mod passes;
 mod registers;
 mod serve;
+pub mod shown;
 pub mod store;
 pub mod table;
 mod verb;

@@ -74,15 +74,20 @@ fn key_for(sign: Sign) -> Key {
     })
 }
 
-/// The keys that the lanes of a file trust.
-pub(super) fn trust(issued_ms: WallMs, region: &str) -> TrustList {
+/// The keys that the lanes of a file trust, as a list.
+pub(super) fn trust_file(issued_ms: WallMs, region: &str) -> TrustFile {
     let elsewhere = format!("not-{region}");
     let keys = vec![
         key_for(Sign::Good).entry(&USAGES, None),
         key_for(Sign::OtherUsage).entry(&[Usage::Feed], None),
         key_for(Sign::OtherRegion).entry(&USAGES, Some(&elsewhere)),
     ];
-    let file = TrustFile { name: "trust".into(), version: 1, issued: issued_ms.div_euclid(1_000), keys };
+    TrustFile { name: "trust".into(), version: 1, issued: issued_ms.div_euclid(1_000), keys }
+}
+
+/// The same, ready for use.
+pub(super) fn trust(issued_ms: WallMs, region: &str) -> TrustList {
+    let file = trust_file(issued_ms, region);
     TrustList::from_file(&file, "trust").expect("a list of keys that were made for it is good")
 }
 

@@ -5,6 +5,7 @@ use super::Profiles;
 use super::console::Verdict;
 use super::file::{Mistake, Scenario};
 use super::passes::{self, Made};
+use super::shown::Shown;
 use super::store::{Entries, Store};
 use super::verb::Act;
 use crate::core::{Core, Input, Step};
@@ -99,6 +100,8 @@ pub(super) struct World<'a> {
     pub before: BTreeMap<VisitId, String>,
     /// The verdicts so far, for whoever asks at the console.
     pub verdicts: Vec<Verdict>,
+    /// What it has shown.
+    pub shown: Vec<Shown>,
     /// The rows of the latest answer of the console.
     pub rows: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
     /// The lane of acts that name none.
@@ -180,6 +183,7 @@ impl<'a> World<'a> {
             decided: Vec::new(),
             steps_aside: false,
             verdicts: Vec::new(),
+            shown: Vec::new(),
             rows: None,
             main: scenario.lanes[0].id.clone(),
             places,
@@ -305,7 +309,12 @@ impl<'a> World<'a> {
     /// counters were raised.
     pub fn input(&mut self, input: Input) -> Result<Vec<&'static str>, Stopped> {
         let answered = input.is_answered();
+        let mut given = self.given(&input);
         let step = self.core.handle(&self.now, input, &*self.store)?;
+        if let (Shown::Act { rejected, .. }, Some(Err(why))) = (&mut given, &step.reply) {
+            *rejected = Some(why.code);
+        }
+        self.shown.push(given);
         self.settled(&step, answered)?;
         match step.reply {
             Some(Err(why)) => Err(Stopped::Rejected(why.code, why.text.en)),
@@ -353,6 +362,7 @@ impl<'a> World<'a> {
         let at_ms = self.wall_ms();
         for event in events {
             self.verdicts.extend(Verdict::of(event, at_ms));
+            self.show(event);
             let codes = event.data.get("codes").filter(|codes| codes.is_array());
             let outcome = event.data.get("outcome").and_then(serde_json::Value::as_str).unwrap_or_default();
             let codes = codes.map(ToString::to_string).unwrap_or_default();
@@ -419,6 +429,7 @@ impl<'a> World<'a> {
         let Ok(ms) = u64::try_from(ms) else {
             return Err(Stopped::Failed("the clock of a play goes forward only".into()));
         };
+        self.shown.push(Shown::Waited(ms.cast_signed()));
         let until = self.now.mono_ms + ms;
         let mut woken = 0;
         while let Some((at, _)) = self.core.next_deadline().filter(|(at, _)| *at <= until) {
@@ -441,6 +452,7 @@ impl<'a> World<'a> {
 
     /// The box is off for so long; then it takes up what its store says. It goes off when what is kept soon has been.
     pub fn restart(&mut self, ms: i64) -> Result<(), Stopped> {
+        self.shown.push(Shown::Beyond("restart"));
         self.core.close(self.now.mono_ms);
         let unkept = self.core.unkept();
         self.store.keep(&unkept, &self.core, &self.now)?;
@@ -470,6 +482,8 @@ impl<'a> World<'a> {
     /// Puts an edition of a list in place.
     pub fn edition(&mut self, list: &str, issued_ms: WallMs, entries: Entries) -> Result<(), Stopped> {
         self.store.edition(list, issued_ms, &entries)?;
+        let of = entries.clone();
+        self.shown.push(Shown::Edition { list: list.to_owned(), issued_ms, entries: of });
         self.lists.insert(list.to_owned(), (issued_ms, entries));
         Ok(())
     }
