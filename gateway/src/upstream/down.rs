@@ -226,7 +226,7 @@ impl Down {
             capacity: CAPACITY,
             manual_acks: true,
         })?;
-        let (mut answering, mut answered) = (false, 0);
+        let (mut answering, mut answered, mut is_new) = (false, 0, false);
         let mut words = self.words.subscribe();
         let mut told = PeerOutbox { look: true, ..PeerOutbox::default() };
         let mut again: Option<tokio::time::Instant> = None;
@@ -249,12 +249,7 @@ impl Down {
                 heard = events.poll(), if storing.len() < usize::from(INCOMING) => match heard? {
                     MqttEvent::Connected { session, .. } => {
                         self.subscribe(&client)?;
-                        if !session {
-                            self.hello(&client, &mut told)?;
-                            exchange.asking.ask_for_entries();
-                        }
-                        self.ask_unanswered(&mut exchange).await;
-                        answering = true;
+                        is_new = !session;
                         if let Some(line) = outage.up(Instant::now()) {
                             log::info!("{line}");
                         }
@@ -267,6 +262,16 @@ impl Down {
                             // The access list is of an earlier version: all else goes on.
                             Err(why) if OWN < answered && answered <= OWN + CENTRAL.len() => self.not_allowed(&why),
                             answer => answer.map_err(|why| DownlinkError::Refused("a subscription", why))?,
+                        }
+                        // The client sends subscriptions by one way and messages by another: a call that overtook its
+                        // subscription would be answered before anybody here can hear it.
+                        if answered == OWN + CENTRAL.len() {
+                            if is_new {
+                                self.hello(&client, &mut told)?;
+                                exchange.asking.ask_for_entries();
+                            }
+                            self.ask_unanswered(&mut exchange).await;
+                            answering = true;
                         }
                     }
                     MqttEvent::Message(message) => {
@@ -336,7 +341,7 @@ impl Down {
                     told.look = true;
                 }
                 Ok(()) = words.changed(), if answering => told.look = true,
-                wish = self.wishes.recv() => match wish {
+                wish = self.wishes.recv(), if answering => match wish {
                     Some(FeedRequest::Subscribe(filter)) => client.subscribe(&filter)?,
                     Some(FeedRequest::Unsubscribe(filter)) => client.unsubscribe(&filter)?,
                     Some(FeedRequest::Get(get)) => self.get(get),
