@@ -28,7 +28,7 @@ mod suite;
 
 store_suite!(OnDisk::new());
 
-#[path = "remains.rs"]
+#[path = "tests/remains.rs"]
 mod remains;
 
 use remains::Remains;
