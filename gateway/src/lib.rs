@@ -25,6 +25,7 @@ pub mod notify;
 pub mod orders;
 pub mod overview;
 pub mod pack;
+pub mod start_pages;
 pub mod store;
 pub mod subjects;
 pub mod upstream;

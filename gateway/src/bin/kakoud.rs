@@ -7,7 +7,7 @@ use kakou_gateway::config::{self, ConfigError};
 use kakou_gateway::daemon::{self, Running};
 use kakou_gateway::enrol::{self, Enrol};
 use kakou_gateway::upstream::LinkState;
-use kakou_gateway::{give_memory_back, http, notify, printed};
+use kakou_gateway::{give_memory_back, http, notify, printed, start_pages};
 use kakou_link::logging;
 use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 /// How long a start anew waits for visits that are under way. Every step of staff ends within this time, so
 /// what is still running then has begun meanwhile; what the new profile cannot go on with ends with an event.
 const RESTART_WAITS: Duration = Duration::from_secs(15 * 60);
+/// So long after the lanes are open, code that only the start needed is given back.
+const START_IS_OVER: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     give_memory_back();
@@ -158,6 +160,13 @@ async fn run(file: &Path) -> ExitCode {
             None => log::info!("lanes are open; no screens are configured"),
         }
         notify::tell(&[notify::READY, "STATUS=lanes are open"]);
+        tokio::spawn(async {
+            tokio::time::sleep(START_IS_OVER).await;
+            match start_pages::give_back() {
+                Ok(bytes) => log::debug!("{bytes} bytes of code are mapped when they are run"),
+                Err(e) => log::warn!("the code that only a start needs stays mapped: {e}"),
+            }
+        });
         let failed = running.failed.clone();
         let mut trial = pin!(prove(version, data, running.link.clone(), (linked, screens)));
         let mut tried = false;
